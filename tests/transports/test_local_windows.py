@@ -175,6 +175,32 @@ for name in ("604", "602", "600"):
     assert private == "hunter2-hunter2"
 
 
+def test_an_inventory_that_everybody_may_write_is_refused(desktop: WindowsDesktop) -> None:
+    r"""And the site file is where Windows says, not where a variable of the process says."""
+    for mode in (0o606, 0o604):
+        file = desktop.host.path(f"C:\\{mode:o}.toml")
+        file.write_text("[hosts.local]\n")
+        file.chmod(mode)
+    code = """
+from nbserver.approval.policy import site_file
+from nbserver.base.errors import InventoryError
+from nbserver.inventory import reader
+from nbserver.settings import windows_access
+for name in ("606", "604"):
+    try:
+        print(len(reader.load(Path(f"C:/{name}.toml")).hosts))
+    except InventoryError as error:
+        print(error)
+access = windows_access.access_of(Path("C:/604.toml"))
+print(access.owner.startswith("S-1-"), access.is_folder, bool(access.entries))
+os.environ["ProgramData"] = "C:\\\\elsewhere"
+print(site_file())
+"""
+    writable, readable, access, site = run(desktop, code)
+    assert writable.startswith("C:\\606.toml: Everyone may write to this file or its folder. Remove the permission")
+    assert (readable, access, site) == ("0", "True False True", r"C:\ProgramData\nbserver\site.toml")
+
+
 # ---- a process in the background
 
 

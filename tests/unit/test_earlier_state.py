@@ -58,7 +58,7 @@ def test_the_manifest_is_read_and_does_not_approve_this_release(system: str) -> 
     body = found["hosts"][HOSTS[system]]["body_sha256"]
     assert f"| 0.1.0 | {system.capitalize()} | `{body}` |" in (CHECKOUT / "docs" / "body-hashes.md").read_text("utf-8")
     with pytest.raises(ApprovalError):
-        manifest.require_approved(found, path, golden.scripts()[0])
+        manifest.require_approved(found, path, golden.scripts()[0], {})
 
 
 @each

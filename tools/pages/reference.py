@@ -20,7 +20,21 @@ PARTS: dict[str, Callable[[], str]] = {
     "fields of settings/download": partial(formats.fields, "settings", "download"),
     **{
         f"fields of {name}": partial(formats.fields, name)
-        for name in ("catalog", "settings", "settings_linux", "manifest", "record", "run", "summary", "chain", "known", "evidence_log")
+        for name in (
+            *(
+                "catalog",
+                "settings",
+                "settings_linux",
+                "manifest",
+                "approval",
+                "record",
+                "run",
+                "summary",
+                "chain",
+                "known",
+                "evidence_log",
+            ),
+        )
     },
     **{f"fields of stream/{name}": partial(formats.fields, "stream", name) for name in STREAM},
 }

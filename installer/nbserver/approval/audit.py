@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def audit(folder: Path, reference: Reference | None = None) -> list[str]:
     data = manifest.read_bytes(path)
     content = manifest.parse(data, path)
     _require_this_release(content, path)
-    strange = names - {manifest.FILE_NAME, *(entry["script"] for entry in content["hosts"].values())}
+    strange = names - {manifest.FILE_NAME, manifest.APPROVALS, *(entry["script"] for entry in content["hosts"].values())}
     if strange:
         raise ApprovalError(
             "file-not-in-render",
@@ -70,11 +71,12 @@ def _require_this_release(content: Mapping[str, Any], path: Path) -> None:
         )
     if content["v"] != manifest.VERSION:
         raise ApprovalError(
-            "manifest-without-heads",
-            "a version {version} manifest does not have the hashes of the script heads, which the audit requires",
+            "manifest-of-old-version",
+            "a version {version} manifest lacks what the audit compares; expected version {expected}",
             where=plain_file.shown(path),
             todo=AGAIN,
             version=content["v"],
+            expected=manifest.VERSION,
         )
 
 
@@ -113,7 +115,7 @@ def _check(path: Path, manifest_path: Path, entry: dict[str, Any], settings: Any
         ) from None
     if code != script.text.encode("ascii"):
         raise _changed_part(code, script, known.body(settings), plain_file.shown(path))
-    different = manifest.difference(entry, manifest.entry(script, entry["catalog_sha256"]))
+    different = manifest.difference(entry, manifest.entry(script, entry["catalog_sha256"], entry["target"]))
     if different:
         raise ApprovalError(
             "manifest-entry-differs",
@@ -172,6 +174,8 @@ def _report(host: str, entry: Mapping[str, Any], source: Source) -> list[str]:
     return [
         f"{host}: {entry['script']}  sha256 {entry['sha256']}",
         f"    head sha256 {entry['head_sha256']}",
+        "  target",
+        *(f"    {key:<18}  {json.dumps(value)}" for key, value in entry["target"].items() if value is not None),
         "  settings",
         *(f"    {line}" for line in json_lines.dumps(entry["settings"]).splitlines()[1:-1]),
         f"  downloads from the catalog {source.title}, sha256 {entry['catalog_sha256']}",

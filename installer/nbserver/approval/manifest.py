@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from nbserver import __version__
-from nbserver.approval import manifest_check
+from nbserver.approval import manifest_check, target
 from nbserver.base import json_lines, plain_file, strict_json
 from nbserver.base.errors import ApprovalError
 from nbserver.base.message import cause, message
+from nbserver.base.plain_text import clean
 from nbserver.render.script import Script
 
 FILE_NAME = "manifest.json"
-VERSION = 2
+APPROVALS = "approvals"  # the folder of the signed approvals, next to the manifest; what is rendered does not include it
+VERSION = 3
 LIMIT = 16_000_000  # maximum size in bytes, enough for about 4000 hosts
 REVIEW = "Run nbserver render, review the changes, and have the script approved again"
 HASHES = ("sha256", "head_sha256", "body_sha256")
 
 
-def build(scripts: Iterable[Script], catalog_digests: Mapping[str, str]) -> dict[str, Any]:
-    """Return the manifest of rendered scripts: the release, and for each host its catalog, script, settings, steps, and downloads."""
-    return {"v": VERSION, "release": __version__, "hosts": {script.host: entry(script, catalog_digests[script.host]) for script in scripts}}
+def build(scripts: Iterable[Script], catalog_digests: Mapping[str, str], targets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the manifest of rendered scripts: the release, and for each host its catalog, script, settings, steps, downloads, and target.
+
+    `targets` has the target of each host in the form of `target.of`.
+    """
+    entries = {script.host: entry(script, catalog_digests[script.host], targets[script.host]) for script in scripts}
+    return {"v": VERSION, "release": __version__, "hosts": entries}
 
 
-def entry(script: Script, catalog_digest: str) -> dict[str, Any]:
-    """Return the manifest entry of one script. It can be recomputed from the script's settings and its catalog."""
+def entry(script: Script, catalog_digest: str, target: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the manifest entry of one script. All of it but the target can be recomputed from the script's settings and its catalog."""
     return {
         "catalog_sha256": catalog_digest,
         "script": script.file_name,
@@ -37,6 +44,7 @@ def entry(script: Script, catalog_digest: str) -> dict[str, Any]:
         "settings": script.settings,
         "downloads": downloads(script.settings),
         "lock_sha256": script.settings["packages"]["lock_sha256"],
+        "target": dict(target),
     }
 
 
@@ -46,7 +54,7 @@ def to_text(manifest: Mapping[str, Any]) -> str:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return a manifest of this version, or of version 1 (release 0.1.0), from a file. Raises ApprovalError for anything else."""
+    """Return a manifest of this or an earlier version from a file. Raises ApprovalError for anything else."""
     return parse(read_bytes(path), path)
 
 
@@ -68,8 +76,23 @@ def parse(data: bytes, path: Path) -> dict[str, Any]:
     return found
 
 
-def require_approved(manifest: Mapping[str, Any], path: Path, script: Script) -> None:
-    """Raise ApprovalError unless the manifest approves exactly this script and describes it correctly."""
+def require_targets(manifest: Mapping[str, Any], path: Path) -> None:
+    """Raise ApprovalError if the manifest is of an earlier version, which names no target: a signature would approve any."""
+    if manifest["v"] != VERSION:
+        raise ApprovalError(
+            "manifest-without-targets",
+            "a version {version} manifest does not name the target of each host, which a signed approval requires",
+            where=plain_file.shown(path),
+            todo="Render the scripts again and have them approved",
+            version=manifest["v"],
+        )
+
+
+def require_approved(manifest: Mapping[str, Any], path: Path, script: Script, reached: Mapping[str, Any]) -> None:
+    """Raise ApprovalError unless the manifest approves exactly this script for the target `reached`, and describes both correctly.
+
+    Manifests of versions 1 and 2 name no target, and approve any.
+    """
     where = plain_file.shown(path)
     approved = manifest["hosts"].get(script.host)
     if approved is None:
@@ -83,8 +106,12 @@ def require_approved(manifest: Mapping[str, Any], path: Path, script: Script) ->
     for key in HASHES:
         if key in approved and approved[key] != getattr(script, key):
             raise _not_the_approved(key, where, name=script.host, expected=approved[key], actual=getattr(script, key))
+    if "target" in approved or manifest["v"] == VERSION:
+        _require_target(approved.get("target") or {}, reached, where, script.host)
     described = {
-        key: value for key, value in entry(script, approved["catalog_sha256"]).items() if key in approved or manifest["v"] == VERSION
+        key: value
+        for key, value in entry(script, approved["catalog_sha256"], reached).items()
+        if key in approved or manifest["v"] == VERSION
     }
     different = difference(approved, described)
     if different:
@@ -96,6 +123,26 @@ def require_approved(manifest: Mapping[str, Any], path: Path, script: Script) ->
             name=script.host,
             key=different,
         )
+
+
+def _require_target(approved: Mapping[str, Any], reached: Mapping[str, Any], where: str, name: str) -> None:
+    different = target.difference(approved, reached)
+    if different:
+        raise ApprovalError(
+            "target-not-approved",
+            "the target of {name} does not match the approved one: expected {key} = {expected}, got {actual}",
+            where=where,
+            todo=REVIEW,
+            name=name,
+            key=different,
+            expected=_shown(approved.get(different)),
+            actual=_shown(reached.get(different)),
+        )
+
+
+def _shown(value: Any) -> str:
+    """Return a value of a target as the manifest has it."""
+    return clean(json.dumps(value), 300)
 
 
 def _not_the_approved(key: str, where: str, *, name: str, expected: str, actual: str) -> ApprovalError:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from nbserver import __version__
+from nbserver.approval import target
 from nbserver.approval.script_settings import first_fault, is_linux
 from nbserver.base.message import DescribedError
 from nbserver.inventory.names import is_host
@@ -38,8 +39,14 @@ class EntryOfVersion1(Settings):
     steps: Annotated[tuple[Step, ...], Array] = Field(min_length=1, max_length=100, description="an array of step names")
 
 
-class Entry(EntryOfVersion1):
+class EntryOfVersion2(EntryOfVersion1):
+    """The entry of a host as releases 0.2.0 to 0.5.0 wrote it."""
+
     head_sha256: Sha256
+
+
+class Entry(EntryOfVersion2):
+    target: dict[str, Any] = Field(description="a table with the target of the host")
 
 
 class Manifest(Settings):
@@ -48,7 +55,7 @@ class Manifest(Settings):
     v: int = Field(description="a whole number")
 
 
-ENTRIES: dict[int, type[EntryOfVersion1]] = {1: EntryOfVersion1, 2: Entry}
+ENTRIES: dict[int, type[EntryOfVersion1]] = {1: EntryOfVersion1, 2: EntryOfVersion2, 3: Entry}
 VALUES = 10_000  # maximum number of keys and values in the entry of a host, which has about 100
 
 
@@ -62,7 +69,7 @@ def require_manifest(value: Any) -> None:
         raise DescribedError(
             "manifest-version-unknown",
             "the manifest version is not supported; expected {versions}",
-            versions=" or ".join(map(str, ENTRIES)),
+            versions=f"{', '.join(map(str, list(ENTRIES)[:-1]))}, or {max(ENTRIES)}",
         )
     _require(value, Manifest, "")
     taken: dict[str, str] = {}
@@ -75,7 +82,10 @@ def require_manifest(value: Any) -> None:
             raise DescribedError("manifest-host-case", '{key}: the name differs from "{other}" only in case', key=at, other=other)
         _require(entry, ENTRIES[version], at)
         _require_of_host(host, entry, value["release"], at)
-        if version == 2 and value["release"] == __version__:
+        fault = target.first_fault(entry["target"]) if version >= 3 else None
+        if fault:
+            raise DescribedError("manifest-target-invalid", "{key}.target.{reason}", key=at, reason=fault)
+        if version >= 2 and value["release"] == __version__:
             fault = first_fault(entry["settings"])
             if fault:
                 raise DescribedError("manifest-settings-invalid", "{key}.settings.{reason}", key=at, reason=fault)

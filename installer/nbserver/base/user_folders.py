@@ -22,3 +22,17 @@ def folder(variable: str) -> Path:
     if named:
         return Path(named)
     return Path("C:/ProgramData") if variable == "ProgramData" else home() / "AppData" / "Local"
+
+
+def program_data() -> Path:
+    """Return %ProgramData% as Windows itself has it: a variable of the process can name another folder."""
+    try:
+        import winreg
+    except ImportError:
+        return Path("C:/ProgramData")
+    place = r"SOFTWARE\Microsoft\Windows\CurrentVersion\Explorer\Shell Folders"
+    try:
+        with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, place) as key:  # type: ignore[attr-defined, unused-ignore]
+            return Path(str(winreg.QueryValueEx(key, "Common AppData")[0]))  # type: ignore[attr-defined, unused-ignore]
+    except OSError:
+        return Path("C:/ProgramData")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from nbserver.base.errors import CatalogError
+from nbserver.base.errors import ApprovalError, CatalogError
 from nbserver.base.message import Described, message
 from nbserver.catalog import lock_lines
 from nbserver.catalog.catalog import Catalog
@@ -20,6 +20,7 @@ from nbserver.catalog.entries import Download, Lock
 from nbserver.catalog.toml_tables import CatalogFile, LockEntry
 from nbserver.settings.faults import dotted, faults, in_file
 from nbserver.settings.toml_lines import Key, Readable, TomlFile, parse, read
+from nbserver.settings.working_file import WorkingFile
 
 
 def load(overlay: Path | None = None) -> Catalog:
@@ -27,13 +28,15 @@ def load(overlay: Path | None = None) -> Catalog:
 
     An entry of the site catalog replaces the shipped one with the same program, version, architecture and kind. A lock replaces the
     one with the same Python version and architecture. Its [defaults] are merged key by key.
-    Raises CatalogError with file and line for every error in a catalog or lock.
+    Raises CatalogError with file and line for every error in a catalog or lock, and ApprovalError if others may write to the site
+    catalog or its lock.
     """
     data = importlib.resources.files("nbserver").joinpath("catalog", "data")
     shipped = data.joinpath("windows.toml")
     layers = [_read_layer(parse(shipped.read_bytes(), CatalogError, name="windows.toml"), data)]
     if overlay is not None:
-        layers.insert(0, _read_layer(read(overlay, CatalogError), overlay.parent))
+        file = read(WorkingFile(overlay, ApprovalError), CatalogError, name=str(overlay))
+        layers.insert(0, _read_layer(file, _SiteFolder(overlay.parent)))
     downloads: dict[tuple[str, ...], Download] = {}
     locks: dict[tuple[str, str], Lock] = {}
     defaults: dict[str, str] = {}
@@ -52,6 +55,14 @@ def load(overlay: Path | None = None) -> Catalog:
 
 class _Folder(Protocol):
     def joinpath(self, name: str, /) -> Readable: ...
+
+
+@dataclass(frozen=True)
+class _SiteFolder:
+    path: Path
+
+    def joinpath(self, name: str, /) -> Readable:
+        return WorkingFile(self.path / name, ApprovalError)
 
 
 @dataclass(frozen=True)

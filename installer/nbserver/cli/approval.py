@@ -1,4 +1,4 @@
-"""render and audit: commands for approving scripts. They contact no host."""
+"""render, audit, and approve: commands for approving scripts. They contact no host."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import click
 from nbserver.base.errors import UsageError
 from nbserver.base.standard_streams import say
 from nbserver.cli.evidence import run_evidence_options
-from nbserver.cli.options import hosts_and_inventory
+from nbserver.cli.options import asker, hosts_and_inventory
+from nbserver.cli.parameters import Names, Period, Reference
 from nbserver.cli.warnings import show_warnings
 
 
@@ -42,9 +43,7 @@ def render(hosts: tuple[str, ...], inventory_path: Path, output: Path, check: bo
     return 0
 
 
-@click.command()
-@click.argument("folder", type=click.Path(path_type=Path), required=False)
-@click.option(
+catalog_option = click.option(
     "--catalog",
     "catalogs",
     type=click.Path(path_type=Path),
@@ -52,6 +51,11 @@ def render(hosts: tuple[str, ...], inventory_path: Path, output: Path, check: bo
     metavar="FILE",
     help="Site catalog that the inventory uses; can be repeated.",
 )
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
+@catalog_option
 @run_evidence_options
 def audit(folder: Path | None, catalogs: tuple[Path, ...], run: str | None, **evidence: Any) -> int:
     """Check rendered scripts and show what they would do
@@ -72,5 +76,50 @@ def audit(folder: Path | None, catalogs: tuple[Path, ...], run: str | None, **ev
     from nbserver.approval.reference import Reference
 
     for line in auditing.audit(folder, Reference.load(catalogs)):
+        say(line)
+    return 0
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--key",
+    "key_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    required=True,
+    help="Your Ed25519 private key, or the public key of one in your SSH agent.",
+)
+@click.option(
+    "--key-password",
+    "passphrase",
+    type=Reference(),
+    metavar="REFERENCE",
+    help="Where the passphrase of the key is: env=NAME, keyring=NAME, or file=PATH (default: nbserver asks for it).",
+)
+@click.option("--by", metavar="NAME", required=True, help="Your name in the file of allowed signers.")
+@click.option("--modes", type=Names(), metavar="LIST", default="plan,apply,undo", show_default=True, help="What may be run.")
+@click.option(
+    "--expires",
+    "valid",
+    type=Period(),
+    metavar="PERIOD",
+    default="30d",
+    show_default=True,
+    help="How long the approval is valid: 12h, 30d, 4w.",
+)
+@click.option(
+    "--hosts", type=Names(), metavar="LIST", default=(), help="Hosts to approve, separated by commas; patterns are possible (default: all)."
+)
+@catalog_option
+def approve(folder: Path, key_file: Path, catalogs: tuple[Path, ...], **given: Any) -> int:
+    """Audit rendered scripts and sign an approval
+
+    FOLDER is the output of nbserver render. The approval is written to FOLDER/approvals; ssh-keygen -Y verify can check it.
+    """
+    from nbserver.approval.reference import Reference as Known
+    from nbserver.commands.approve import approve as sign
+
+    for line in sign(folder, key_file, Known.load(catalogs), ask=asker(), **given):
         say(line)
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -46,7 +47,7 @@ def request_certificate(
     runs: Path | None,
     known: Path | None,
     as_json: bool,
-    approved: Path | None,
+    **approval: Any,
 ) -> int:
     """Create a key and a certificate request on each host
 
@@ -58,7 +59,7 @@ def request_certificate(
     from nbserver.view import choice
 
     loaded = reader.load(inventory_path)
-    options = Options(runs=runs, approved=approved, forks=forks, known=known, command=command_line())
+    options = Options(runs=runs, forks=forks, known=known, command=command_line(), **approval)
     say = (lambda path: None) if as_json else click.echo
     return certificate_request.request(loaded, loaded.select(hosts), output, options, asker(), choice.choose(as_json), say)
 
@@ -86,8 +87,8 @@ def install_certificate(
     runs: Path | None,
     known: Path | None,
     as_json: bool,
-    approved: Path | None,
     salt: Path | None,
+    **approval: Any,
 ) -> int:
     """Check a signed certificate and apply it to HOST
 
@@ -108,5 +109,5 @@ def install_certificate(
             pattern=host,
             count=len(selected),
         )
-    options = Options(runs=runs, approved=approved, salt=salt, known=known, command=command_line())
+    options = Options(runs=runs, salt=salt, known=known, command=command_line(), **approval)
     return certificate_request.install(loaded, selected[0], file, csr_file, options, asker(), choice.choose(as_json))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @run_options
+@approved_option
 @salt_option
 @thorough_option
 def plan(**given: Any) -> int:
@@ -73,11 +74,11 @@ def _operate(
     runs: Path | None,
     known: Path | None,
     as_json: bool,
-    approved: Path | None = None,
     salt: Path | None = None,
     new_salt: bool = False,
     thorough: bool = False,
     repair: bool = False,
+    **approval: Any,
 ) -> int:
     from nbserver.commands import addresses, up
     from nbserver.inventory import reader
@@ -93,7 +94,6 @@ def _operate(
     made = up.first_password(selected) if mode == "apply" else {}
     options = Options(
         runs=runs,
-        approved=approved,
         forks=forks,
         passwords=made,
         salt=salt,
@@ -102,6 +102,7 @@ def _operate(
         repair=repair,
         known=known,
         command=command_line(),
+        **approval,
     )
     with up.password_not_lost(made):
         results = operation.operate(mode, loaded, selected, options, asker(), choice.choose(as_json))

@@ -34,8 +34,16 @@ known_option = click.option(
     type=click.Path(path_type=Path, dir_okay=False),
     help="File with the known certificates (default: nbserver.known next to the inventory).",
 )
-approved_option = click.option(
-    "--approved", type=click.Path(path_type=Path), help="Manifest of approved scripts; any other script is refused."
+site_option = click.option(
+    "--site",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Further site file; it can only be stricter than that of the machine.",
+)
+allowed_signers_option = click.option(
+    "--allowed-signers",
+    "signers",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File that says who may approve, in the format of OpenSSH.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON to standard output, one object per line.")
 thorough_option = click.option(
@@ -58,6 +66,22 @@ def hosts_and_inventory(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add HOST... and --inventory, which most commands take."""
     with_inventory: Callable[..., Any] = inventory_option(command)
     return click.argument("hosts", metavar="HOST...", nargs=-1, required=True, shell_complete=complete_hosts)(with_inventory)
+
+
+def approved_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options about approval, for every command that sends scripts: --approved, --allowed-signers, --approvals, and --site."""
+    approved = click.option(
+        "--approved",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="Rendered folder with signed approvals, or a manifest; any other script, target, or mode is refused.",
+    )
+    approvals = click.option(
+        "--approvals", type=click.IntRange(1, 9), help="How many people must have approved, each with a different key (default: 1)."
+    )
+    for option in (site_option, approvals, allowed_signers_option, approved):
+        command = option(command)
+    return command
 
 
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:

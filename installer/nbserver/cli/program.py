@@ -20,7 +20,7 @@ HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Get started": (this_machine.up, schema, completion),
     "Fleet": (hosts.plan, hosts.apply, hosts.verify, hosts.undo, hosts.events, certificates.certificate_group),
-    "Audit": (approval.render, approval.audit, catalogs.catalog_group, passwords.hash_password),
+    "Audit": (approval.render, approval.audit, approval.approve, catalogs.catalog_group, passwords.hash_password),
     "This machine": (this_machine.status, this_machine.stop, this_machine.set_password),
 }
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from nbserver.cli.options import asker, command_line, known_option, optional_inventory_option
+from nbserver.cli.options import approved_option, asker, command_line, known_option, optional_inventory_option
 from nbserver.cli.warnings import show_warnings
 
 
@@ -14,7 +15,8 @@ from nbserver.cli.warnings import show_warnings
 @optional_inventory_option
 @click.option("--runs", type=click.Path(path_type=Path), help="Folder where runs are stored.")
 @known_option
-def up(inventory_path: Path, runs: Path | None, known: Path | None) -> int:
+@approved_option
+def up(inventory_path: Path, runs: Path | None, known: Path | None, **approval: Any) -> int:
     """Set up a notebook server on this machine and test it
 
     Does the same as apply local followed by verify local. By default, the server belongs to you alone: it needs no root or
@@ -28,7 +30,7 @@ def up(inventory_path: Path, runs: Path | None, known: Path | None) -> int:
 
     loaded = reader.load_for(inventory_path, ["local"])
     show_warnings([loaded.local])
-    return local_setup.up(loaded, Options(runs=runs, known=known, command=command_line()), asker(), choice.choose(False))
+    return local_setup.up(loaded, Options(runs=runs, known=known, command=command_line(), **approval), asker(), choice.choose(False))
 
 
 @click.command("set-password")
@@ -36,7 +38,8 @@ def up(inventory_path: Path, runs: Path | None, known: Path | None) -> int:
 @optional_inventory_option
 @click.option("--runs", type=click.Path(path_type=Path), help="Folder where runs are stored.")
 @known_option
-def set_password(host: str, inventory_path: Path, runs: Path | None, known: Path | None) -> int:
+@approved_option
+def set_password(host: str, inventory_path: Path, runs: Path | None, known: Path | None, **approval: Any) -> int:
     """Change the notebook password on this machine
 
     Prompts for the new password. If you leave it empty, a password is generated.
@@ -47,7 +50,10 @@ def set_password(host: str, inventory_path: Path, runs: Path | None, known: Path
     from nbserver.view import choice
 
     return local_setup.set_password(
-        reader.load_for(inventory_path, [host]), Options(runs=runs, known=known, command=command_line()), asker(), choice.choose(False)
+        reader.load_for(inventory_path, [host]),
+        Options(runs=runs, known=known, command=command_line(), **approval),
+        asker(),
+        choice.choose(False),
     )
 
 

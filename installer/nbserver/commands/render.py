@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbserver.approval import manifest
+from nbserver.approval import manifest, target
 from nbserver.base import atomic_file, plain_file
 from nbserver.base.errors import ApprovalError, UsageError
 from nbserver.base.message import Described, Lines, message
@@ -21,18 +22,23 @@ LONGER = 16_000_000  # excess bytes up to which a file is reported as "differs" 
 
 
 def files(hosts: Sequence[AnyHost]) -> dict[str, bytes]:
-    """Return the bytes of each file by its name: one script per host, and the manifest. Raises CatalogError."""
+    """Return the bytes of each file by its name: one script per host, and the manifest. Raises CatalogError and InventoryError."""
     rendered = render_all(hosts)
     found = {script.file_name: script.text.encode("ascii") for script, _ in rendered}
-    content = manifest.build([script for script, _ in rendered], {script.host: digest for script, digest in rendered})
+    scripts, digests = [script for script, _ in rendered], {script.host: digest for script, digest in rendered}
+    content = manifest.build(scripts, digests, {host.name: target.of(host) for host in hosts})
     found[manifest.FILE_NAME] = manifest.to_text(content).encode("ascii")
     return found
 
 
 def write(found: Mapping[str, bytes], folder: Path) -> None:
-    """Write the files, the manifest last: it never lists a script that does not exist."""
+    """Write the files, the manifest last: it never lists a script that does not exist.
+
+    Raises ApprovalError if the folder or a file in it is a link: what is approved must be what is in this folder.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _require_no_link(folder)
         for name in sorted(found, key=lambda name: name == manifest.FILE_NAME):
             atomic_file.write_bytes(folder / name, found[name])
     except OSError as error:
@@ -45,9 +51,21 @@ def write(found: Mapping[str, bytes], folder: Path) -> None:
         ) from None
 
 
+def _require_no_link(folder: Path) -> None:
+    for name in sorted(plain_file.names(folder)):
+        if plain_file.is_link(os.lstat(folder / name)):
+            raise ApprovalError(
+                "link-in-folder",
+                "{file} is a link",
+                where=plain_file.shown(folder),
+                todo="Remove the link, or render into an empty folder",
+                file=clean(name, 100),
+            )
+
+
 def compare(found: Mapping[str, bytes], folder: Path) -> None:
     """Raise an ApprovalError that names every file that is missing, differs or does not belong in the folder."""
-    present = plain_file.names(folder)
+    present = plain_file.names(folder) - {manifest.APPROVALS}
     wrong: list[Described] = [
         message("file-not-rendered", "{file} does not belong in this folder", file=clean(name, 100))
         for name in sorted(present - found.keys())

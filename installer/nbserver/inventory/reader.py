@@ -25,6 +25,7 @@ from nbserver.inventory.names import LOCAL, name_fault
 from nbserver.inventory.windows_host import WindowsHost, WindowsHostSettings
 from nbserver.settings.faults import Fault, dotted, faults, in_file, is_unknown_key, kind, nearest, unknown
 from nbserver.settings.toml_lines import Key, TomlFile, read
+from nbserver.settings.working_file import WorkingFile
 
 DEFAULT = Path("nbserver.toml")
 TABLES = ("defaults", "groups", "hosts")
@@ -59,7 +60,7 @@ def load(path: Path) -> Inventory:
         where=str(path),
         todo="Create the inventory, specify another file with -i, or run nbserver up to set up this machine without one",
     )
-    file = read(path, InventoryError, missing=missing)
+    file = read(WorkingFile(path, InventoryError), InventoryError, name=str(path), missing=missing)
     return _Reader(file, Path(os.path.abspath(path))).inventory()  # noqa: PTH100 (a link stays a link)
 
 

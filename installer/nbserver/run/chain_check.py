@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from nbserver.base.message import Described, Lines, Message, message
 from nbserver.base.plain_text import clean
 from nbserver.run import chain
 from nbserver.run.chain import BEGINNING, FILE, Head, Link
+from nbserver.settings import write_access
 
 LARGEST_CHAIN = 64_000_000  # bytes
 LARGEST = 256_000_000  # bytes; a host cannot send more than 20 MB per leg
@@ -98,16 +98,15 @@ def _require_closed(path: Path) -> None:
     found = os.lstat(path)
     if plain_file.is_link(found):
         raise ApprovalError("run-file-is-link", "must not be a link", where=plain_file.shown(path), todo="{advice}", advice=_KEPT)
-    # On Windows, the folder has the access list of the user's folders, and mode bits say nothing.
-    if sys.platform != "win32" and (found.st_mode & 0o022 or found.st_uid not in (0, os.geteuid())):
+    who = write_access.others(path)
+    if who:
         raise ApprovalError(
             "run-file-writable",
-            "other users can write to it (mode {mode}, user ID {user})",
+            "{who} can write to it or to its folder",
             where=plain_file.shown(path),
             todo="{advice}",
             advice=_KEPT,
-            mode=f"{stat.S_IMODE(found.st_mode):o}",
-            user=found.st_uid,
+            who=who,
         )
 
 

@@ -4,42 +4,59 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from nbserver.approval import approved_folder, manifest
 from nbserver.run import release
+from nbserver.run.approved import Approved
 
 
 @dataclass(frozen=True)
 class Evidence:
     """The facts of a run that are known before it begins.
 
-    `hosts` are the names of the selected hosts, and `command` are the arguments of nbserver. `manifest` and `manifest_sha256` are
-    the file of --approved and the hash of its bytes that were checked; both are empty if no approval was required. `approval` are
-    the files of the approval by name, such as the manifest and its signatures.
+    `hosts` are the names of the selected hosts, and `command` are the arguments of nbserver. `approved` is empty if no
+    approval was required.
     """
 
     hosts: Sequence[str] = ()
     inventory: Path | None = None
     command: Sequence[str] = ()
-    manifest: Path | None = None
-    manifest_sha256: str = ""
-    approval: Mapping[str, bytes] = field(default_factory=dict)
+    approved: Approved | None = None
+
+    def approval(self) -> dict[str, bytes]:
+        """Return the files of the approval by name: the manifest, and the documents that counted with their signatures."""
+        if self.approved is None:
+            return {}
+        found = {manifest.FILE_NAME: self.approved.manifest_data}
+        for one in self.approved.signed:
+            found |= {one.path.name: one.document, one.path.name + approved_folder.SIGNATURE: one.signature}
+        return found
 
     def as_json(self, mask: Callable[[str], str]) -> dict[str, Any]:
         """Return the fields of run.json. `mask` removes secrets, which no option takes but anybody can type by mistake."""
-        approved = {"manifest": str(self.manifest), "sha256": self.manifest_sha256} if self.manifest else None
         return {
             "hosts": list(self.hosts),
             "inventory": {"file": str(self.inventory), "sha256": _sha256(self.inventory)} if self.inventory else None,
             "command": [mask(argument) for argument in self.command],
-            "approved": approved,
+            "approved": _approved(self.approved),
             "workstation": {"name": platform.node(), "system": platform.platform()},
             "package": release.fingerprint(),
         }
+
+
+def _approved(approved: Approved | None) -> dict[str, Any] | None:
+    if approved is None:
+        return None
+    approvals = [
+        {"file": str(one.path), "sha256": one.approval.sha256, "by": one.approval.by, "key": one.key.fingerprint} for one in approved.signed
+    ]
+    found = {"manifest": str(approved.manifest), "sha256": approved.manifest_sha256}
+    return {**found, "approvals": approvals} if approvals else found
 
 
 def now() -> str:

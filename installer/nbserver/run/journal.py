@@ -53,7 +53,7 @@ class Journal:
             head = {"v": 1, "run": run, "mode": mode, "operator": operator, "release": __version__}
             self._head = {**head, "start": now(), "end": None, **evidence.as_json(mask)}
             self._write_head()
-            self.head = self.chain.add(now(), self.folder / "run.json", *self._approval(evidence.approval))
+            self.head = self.chain.add(now(), self.folder / "run.json", *self._approval(evidence.approval()))
         except OSError as error:
             raise UsageError(
                 "run-folder-not-written",

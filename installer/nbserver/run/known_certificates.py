@@ -15,6 +15,7 @@ from pathlib import Path
 from nbserver.base import atomic_file, file_lock, plain_file, writable_folder
 from nbserver.base.errors import ApprovalError, UsageError
 from nbserver.base.message import message
+from nbserver.settings.working_file import WorkingFile
 
 FILE_NAME = "nbserver.known"
 VERSION = 1
@@ -42,8 +43,10 @@ def read(path: Path) -> dict[str, KnownCertificate]:
     """
     if not os.path.lexists(path):
         return {}
+    data = plain_file.read(path, LARGEST, advice=message("restore-known-certificates", _RESTORE))
+    WorkingFile(path, ApprovalError).require_unwritable()
     try:
-        content = json.loads(plain_file.read(path, LARGEST, advice=message("restore-known-certificates", _RESTORE)).decode("utf-8-sig"))
+        content = json.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise ApprovalError("known-not-utf8", "the file is not UTF-8 text", where=str(path), todo=_RESTORE) from None
     except (ValueError, RecursionError) as error:

@@ -14,13 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbserver.approval import manifest
-from nbserver.base import plain_file
 from nbserver.base.errors import Abandoned, NbserverError, ScriptError, SecretError
 from nbserver.base.message import message
 from nbserver.base.standard_streams import warn
 from nbserver.render import render
-from nbserver.run import evidence, evidence_log, fleet, host_job, known_certificates, notebook_password, site_salt
+from nbserver.run import approved as approval
+from nbserver.run import evidence_log, fleet, host_job, known_certificates, notebook_password, site_salt
 from nbserver.run.envelope import Mode, PasswordHash
 from nbserver.run.evidence import Evidence
 from nbserver.run.host_job import HostJob
@@ -39,9 +38,6 @@ if TYPE_CHECKING:
     from nbserver.settings.secret import Ask
     from nbserver.transports.transport import Transport
 
-LARGEST_APPROVAL = 16_000_000  # bytes of each file
-_APPROVAL = message("approval-file-advice", "Specify the file that nbserver approve has written")
-
 
 def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options: Options, ask: Ask | None, view: View) -> dict[str, Result]:
     """Run the hosts' scripts in `mode`. Everything that can be rejected without a host is rejected first.
@@ -49,14 +45,7 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
     Raises NbserverError for a rejection, and Abandoned after a second Ctrl-C; the outcome on each host is in its Result.
     """
     scripts = {script.host: script for script, _ in render.render_all(hosts)}
-    approval: tuple[Path | None, str] = (None, "")
-    kept = {path.name: plain_file.read(path, LARGEST_APPROVAL, advice=_APPROVAL) for path in options.approval_files}
-    if options.approved and mode != "test":
-        data = manifest.read_bytes(options.approved)
-        approved, approval = manifest.parse(data, options.approved), (options.approved.absolute(), evidence.sha256(data))
-        kept[options.approved.name] = data
-        for script in scripts.values():
-            manifest.require_approved(approved, options.approved, script)
+    approved = approval.require(mode, hosts, scripts, options)
     jobs = {host.name: host_job.prepare(host, scripts[host.name], mode, options, ask) for host in hosts}
     for warning in host_job.warnings(hosts):
         warn(warning)
@@ -71,7 +60,7 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
             salt = site_salt.of_site(inventory.path.parent, options.salt, create=mode == "apply")
             hashes = stack.enter_context(closing(PasswordHashes(salt, stop)))
         mask = mask_of(inventory, jobs.values())
-        facts = Evidence(list(jobs), inventory.path, options.command, *approval, kept)
+        facts = Evidence(list(jobs), inventory.path, options.command, approved)
         journal = Journal(options.runs or inventory.path.parent / FOLDER, new_run_id(), mode, operator(), mask.text, facts)
         _log_head(mode, journal)
         try:

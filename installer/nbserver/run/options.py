@@ -11,18 +11,20 @@ from pathlib import Path
 class Options:
     """The options of a run, apart from its hosts.
 
-    `runs` is the folder for runs, and `approved` is a manifest. `chains` maps a host to a signed certificate (PEM) for the
+    `runs` is the folder for runs. `approved` is a rendered folder or its manifest, `signers` a file of allowed signers, `approvals`
+    the number of required approvals, and `site` a further site file. `chains` maps a host to a signed certificate (PEM) for the
     request that was created on it. `passwords` maps a host to a notebook password that is not from the inventory. `salt` is the
     file with the site's salt, by default the one next to the inventory. With `new_salt`, hosts may replace a password hash that
     has another salt. With `thorough`, hosts compare the hashes of all installed files; with `repair`, they install the packages again.
-    `approval_files` are further files of the approval, such as its signatures, which the run directory keeps.
     `known` is the file with the known certificates, by default the one next to the inventory. `command` are the arguments of nbserver,
     for run.json.
     """
 
     runs: Path | None = None
     approved: Path | None = None
-    approval_files: tuple[Path, ...] = ()
+    signers: Path | None = None
+    approvals: int | None = None
+    site: Path | None = None
     forks: int = 10
     chains: Mapping[str, str] = field(default_factory=dict)
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -1,4 +1,4 @@
-"""Who can access a file on Windows, from its access list, without any package. Only `entries` needs Windows."""
+"""Who can access a file on Windows, from its access list, without any package. Only `entries` and `access_of` need Windows."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import ctypes
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 # [winnt.h], [accctrl.h] and the pages on access control entries and file access rights of learn.microsoft.com.
+_OWNER_SECURITY_INFORMATION = 1
 _SE_FILE_OBJECT, _DACL_SECURITY_INFORMATION, _ACL_SIZE_INFORMATION = 1, 4, 2
 _ALLOWED = (0, 9)  # ACCESS_ALLOWED_ACE_TYPE and ACCESS_ALLOWED_CALLBACK_ACE_TYPE
 _INHERIT_ONLY = 0x08
@@ -39,6 +41,53 @@ class Entry:
     sid: str
 
 
+@dataclass(frozen=True)
+class Access:
+    """The owner of a file or folder, and its access list. Without a list, everybody has access."""
+
+    owner: str
+    entries: tuple[Entry, ...] | None
+    is_folder: bool
+
+
+# Writing, or changing the permissions: FILE_WRITE_DATA, FILE_APPEND_DATA, DELETE, WRITE_DAC, WRITE_OWNER, MAXIMUM_ALLOWED,
+# GENERIC_ALL and _WRITE. In a folder, replacing a file: FILE_DELETE_CHILD instead of the first two, which create other files.
+_CHANGE = 0x10000 | 0x40000 | 0x80000 | 0x2000000 | 0x10000000 | 0x40000000
+_CHANGE_FILE, _CHANGE_FOLDER = _CHANGE | 0x2 | 0x4, _CHANGE | 0x40
+_ADMINISTRATORS = {
+    "S-1-5-18",  # the system
+    "S-1-5-32-544",  # the group Administrators
+    "S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464",  # TrustedInstaller
+    "S-1-3-4",  # OWNER RIGHTS, for the owner, who is checked
+}
+
+
+def other_writer(access: Access, *, administrators_only: bool) -> str:
+    """Return who can change a file, or replace a file in a folder, or an empty string.
+
+    With `administrators_only`, it is anybody who is not an administrator; otherwise, it is the first broad group.
+    """
+    if access.entries is None:
+        return "Everyone"
+    if administrators_only and access.owner not in _ADMINISTRATORS:
+        return f"its owner ({access.owner})"
+    rights = _CHANGE_FOLDER if access.is_folder else _CHANGE_FILE
+    for entry in access.entries:
+        if entry.kind in _ALLOWED and not entry.flags & _INHERIT_ONLY and entry.rights & rights:
+            if _wide(entry.sid):
+                return _wide(entry.sid)
+            if administrators_only and entry.sid not in _ADMINISTRATORS:
+                return f"the user or group {entry.sid}"
+    return ""
+
+
+def _wide(sid: str) -> str:
+    """Return the name of a broad group, or an empty string."""
+    if sid in _WIDE:
+        return _WIDE[sid]
+    return f"a group of the whole domain ({sid})" if _WIDE_OF_DOMAIN.fullmatch(sid) else ""
+
+
 def everybody_with_access(found: Iterable[Entry] | None) -> str:
     """Return the first broad group that can read or change the file, or an empty string. Without a list, everybody can.
 
@@ -47,12 +96,32 @@ def everybody_with_access(found: Iterable[Entry] | None) -> str:
     if found is None:
         return "Everyone"
     for entry in found:
-        if entry.kind in _ALLOWED and not entry.flags & _INHERIT_ONLY and entry.rights & _USE:
-            if entry.sid in _WIDE:
-                return _WIDE[entry.sid]
-            if _WIDE_OF_DOMAIN.fullmatch(entry.sid):
-                return f"a group of the whole domain ({entry.sid})"
+        if entry.kind in _ALLOWED and not entry.flags & _INHERIT_ONLY and entry.rights & _USE and _wide(entry.sid):
+            return _wide(entry.sid)
     return ""
+
+
+def access_of(path: Path) -> Access:
+    """Return owner and access list of a file or folder. Raises OSError."""
+    owner, acl, security = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_void_p()
+    wanted = _OWNER_SECURITY_INFORMATION | _DACL_SECURITY_INFORMATION
+    code = _library("advapi32").GetNamedSecurityInfoW(
+        ctypes.c_wchar_p(str(path)),
+        _SE_FILE_OBJECT,
+        wanted,
+        ctypes.byref(owner),
+        None,
+        ctypes.byref(acl),
+        None,
+        ctypes.byref(security),
+    )
+    if code:
+        raise OSError(code, f"Windows error {code}")
+    try:
+        found = tuple(_entries(acl)) if acl else None
+        return Access(_sid(owner.value) if owner.value is not None else "", found, path.is_dir())
+    finally:
+        _library("kernel32").LocalFree(security)
 
 
 def entries(descriptor: int) -> list[Entry] | None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbserver.approval import audit, manifest
+from nbserver.approval import audit, manifest, target
 from nbserver.approval.reference import Reference
 from nbserver.base import json_lines
 from nbserver.base.errors import ApprovalError
@@ -35,7 +35,8 @@ def script() -> Script:
 
 def folder_with(path: Path, script: Script, text: str) -> Path:
     """A rendered folder whose script is `text`, and whose manifest agrees with that."""
-    content = manifest.build([script], {script.host: reader.load().digest})
+    reached = target.of(inventory.load(SAMPLE).hosts["win1"])
+    content = manifest.build([script], {script.host: reader.load().digest}, {script.host: reached})
     content["hosts"][script.host]["sha256"] = hashlib.sha256(text.encode("ascii")).hexdigest()
     path.mkdir(exist_ok=True)
     (path / manifest.FILE_NAME).write_text(json.dumps(content), encoding="utf-8")
@@ -181,9 +182,12 @@ def test_a_manifest_of_version_1_is_to_be_rendered_again(tmp_path: Path) -> None
     path = tmp_path / manifest.FILE_NAME
     content = json.loads(path.read_bytes())
     content["v"] = 1
-    del content["hosts"]["win1"]["head_sha256"]
+    del content["hosts"]["win1"]["head_sha256"], content["hosts"]["win1"]["target"]
     path.write_text(json.dumps(content), "ascii")
-    with pytest.raises(ApprovalError, match=r"manifest\.json: a version 1 manifest does not have the hashes .* Run nbserver render again"):
+    with pytest.raises(
+        ApprovalError,
+        match=r"manifest\.json: a version 1 manifest lacks what the audit compares; expected version 3. Run nbserver render again",
+    ):
         audit.audit(tmp_path)
 
 

@@ -11,8 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbserver.approval import manifest
-from nbserver.base.errors import ApprovalError
+from nbserver.approval import manifest, target
+from nbserver.base.errors import ApprovalError, InventoryError
+from nbserver.inventory import reader
+from nbserver.inventory.hosts import AnyHost
+from nbserver.inventory.local_linux_host import LocalLinuxHost
 from nbserver.render.script import Script
 from tests import golden
 
@@ -22,22 +25,33 @@ def scripts() -> list[Script]:
     return golden.scripts()
 
 
+TARGETS = {name: target.of(host) for name, host in reader.load(golden.INVENTORY).hosts.items()}
+
+
+def built(scripts: list[Script]) -> dict[str, Any]:
+    return manifest.build(scripts, {script.host: "0" * 64 for script in scripts}, TARGETS)
+
+
+def require_approved(content: dict[str, Any], path: Path, script: Script) -> None:
+    manifest.require_approved(content, path, script, TARGETS.get(script.host, {}))
+
+
 @pytest.fixture
 def approved(scripts: list[Script], tmp_path: Path) -> Path:
     """A manifest of these scripts on disk."""
     path = tmp_path / manifest.FILE_NAME
-    path.write_text(manifest.to_text(manifest.build(scripts, {script.host: "0" * 64 for script in scripts})), "ascii")
+    path.write_text(manifest.to_text(built(scripts)), "ascii")
     return path
 
 
 def test_it_comes_back_from_disk(scripts: list[Script], approved: Path) -> None:
-    assert manifest.read(approved) == manifest.build(scripts, {script.host: "0" * 64 for script in scripts})
+    assert manifest.read(approved) == built(scripts)
 
 
 def test_it_names_every_file_that_is_downloaded(scripts: list[Script]) -> None:
-    built = manifest.build(scripts, {script.host: "0" * 64 for script in scripts})
+    content = built(scripts)
     for script in scripts:
-        entry = built["hosts"][script.host]
+        entry = content["hosts"][script.host]
         windows = ["python", "vc_redist", "openssl"] if script.settings.get("vc_redist") else ["python", "openssl"]
         needed = windows if script.extension == "ps1" else []
         assert [download["name"] for download in entry["downloads"]] == needed
@@ -63,7 +77,7 @@ def test_its_text_is_ascii_and_does_not_depend_on_order(value: dict[str, Any]) -
 
 def test_an_approved_script_may_run(scripts: list[Script], approved: Path) -> None:
     for script in scripts:
-        manifest.require_approved(manifest.read(approved), approved, script)
+        require_approved(manifest.read(approved), approved, script)
 
 
 def test_a_script_that_was_changed_may_not(scripts: list[Script], approved: Path) -> None:
@@ -71,17 +85,17 @@ def test_a_script_that_was_changed_may_not(scripts: list[Script], approved: Path
     with pytest.raises(
         ApprovalError, match=rf"manifest\.json: the script for least does not match .* expected SHA-256 {scripts[0].sha256}, got {'f' * 64}"
     ):
-        manifest.require_approved(manifest.read(approved), approved, changed)
+        require_approved(manifest.read(approved), approved, changed)
 
 
 def test_a_host_that_was_not_approved_may_not(scripts: list[Script], approved: Path) -> None:
     with pytest.raises(ApprovalError, match="another is not in the approved manifest"):
-        manifest.require_approved(manifest.read(approved), approved, dataclasses.replace(scripts[0], host="another"))
+        require_approved(manifest.read(approved), approved, dataclasses.replace(scripts[0], host="another"))
 
 
 def test_another_hosts_approval_does_not_count(scripts: list[Script], approved: Path) -> None:
     with pytest.raises(ApprovalError, match="the script for most does not match the approved one"):
-        manifest.require_approved(manifest.read(approved), approved, dataclasses.replace(scripts[0], host="most"))
+        require_approved(manifest.read(approved), approved, dataclasses.replace(scripts[0], host="most"))
 
 
 @pytest.mark.parametrize("entry", [None, {}, {"sha256": None}, [], "text", {"sha256": ""}, True])
@@ -90,7 +104,7 @@ def test_an_entry_without_the_hash_approves_nothing(scripts: list[Script], appro
     content["hosts"]["least"] = entry
     approved.write_text(json.dumps(content), "ascii")
     with pytest.raises(ApprovalError, match=r"hosts\.least") as raised:
-        manifest.require_approved(manifest.read(approved), approved, scripts[0])
+        require_approved(manifest.read(approved), approved, scripts[0])
     assert raised.value.exit_code == 5
 
 
@@ -98,11 +112,11 @@ def test_the_case_of_a_hash_and_of_a_name_counts(scripts: list[Script], approved
     content = manifest.read(approved)
     content["hosts"]["least"]["sha256"] = scripts[0].sha256.upper()
     with pytest.raises(ApprovalError, match="the script for least does not match the approved one"):
-        manifest.require_approved(content, approved, scripts[0])
+        require_approved(content, approved, scripts[0])
     content = manifest.read(approved)
     content["hosts"]["LEAST"] = content["hosts"].pop("least")
     with pytest.raises(ApprovalError, match="least is not in the approved manifest"):
-        manifest.require_approved(content, approved, scripts[0])
+        require_approved(content, approved, scripts[0])
 
 
 @pytest.mark.parametrize("key", ["sha256", "head_sha256", "body_sha256", "settings", "steps", "downloads", "lock_sha256", "script"])
@@ -115,31 +129,125 @@ def test_all_that_the_approved_manifest_says_of_a_script_is_compared(scripts: li
     with pytest.raises(
         ApprovalError, match=r"for least does not match the approved one|hosts\.least\.[a-z_0-9]+ does not match the approved script"
     ):
-        manifest.require_approved(content, approved, scripts[0])
+        require_approved(content, approved, scripts[0])
 
 
 def test_another_catalog_that_gives_the_same_script_is_approved(scripts: list[Script], approved: Path) -> None:
     content = manifest.read(approved)
     content["hosts"]["least"]["catalog_sha256"] = "f" * 64
-    manifest.require_approved(content, approved, scripts[0])
+    require_approved(content, approved, scripts[0])
 
 
 def as_version_1(content: dict[str, Any]) -> dict[str, Any]:
     """What release 0.1.0 wrote."""
-    hosts = {host: {key: value for key, value in entry.items() if key != "head_sha256"} for host, entry in content["hosts"].items()}
+    hosts = {
+        host: {key: value for key, value in entry.items() if key not in ("head_sha256", "target")}
+        for host, entry in content["hosts"].items()
+    }
     return {**content, "v": 1, "hosts": hosts}
 
 
 def test_a_manifest_of_version_1_approves_by_the_hash_of_the_script(scripts: list[Script], approved: Path) -> None:
     approved.write_text(json.dumps(as_version_1(manifest.read(approved)), indent=2, sort_keys=True) + "\n", "ascii")
     for script in scripts:
-        manifest.require_approved(manifest.read(approved), approved, script)
+        require_approved(manifest.read(approved), approved, script)
     with pytest.raises(ApprovalError, match="the script for least does not match the approved one"):
-        manifest.require_approved(manifest.read(approved), approved, dataclasses.replace(scripts[0], sha256="f" * 64))
+        require_approved(manifest.read(approved), approved, dataclasses.replace(scripts[0], sha256="f" * 64))
     content = manifest.read(approved)
     content["hosts"]["least"]["settings"]["adopt"] = True
     with pytest.raises(ApprovalError, match=r"hosts\.least\.settings does not match the approved script"):
-        manifest.require_approved(content, approved, scripts[0])
+        require_approved(content, approved, scripts[0])
+
+
+def test_a_manifest_of_version_2_approves_any_target(scripts: list[Script], approved: Path) -> None:
+    content = manifest.read(approved)
+    hosts = {host: {key: value for key, value in entry.items() if key != "target"} for host, entry in content["hosts"].items()}
+    approved.write_text(json.dumps({**content, "v": 2, "hosts": hosts}), "ascii")
+    for script in scripts:
+        manifest.require_approved(manifest.read(approved), approved, script, {"address": "elsewhere.example.com"})
+    with pytest.raises(ApprovalError, match="the script for least does not match the approved one"):
+        require_approved(manifest.read(approved), approved, dataclasses.replace(scripts[0], sha256="f" * 64))
+
+
+WINDOWS = """system = "windows"
+address = "192.0.2.7"
+user = "anna"
+password = { env = "NONE" }
+fingerprint = "SHA256:%s"
+notebook.password = { env = "NONE" }
+""" % ("a" * 64)
+LINUX = """system = "linux"
+address = "192.0.2.7"
+user = "anna"
+host_key = "SHA256:%s"
+notebook.password = { env = "NONE" }
+""" % ("A" * 43)
+
+
+def host(folder: Path, lines: str) -> AnyHost:
+    (folder / "nbserver.toml").write_text("[hosts.one]\n" + lines, "utf-8")
+    return reader.load(folder / "nbserver.toml").hosts["one"]
+
+
+@pytest.mark.parametrize(
+    ("before", "old", "new", "key"),
+    [
+        (WINDOWS, 'address = "192.0.2.7"', 'address = "192.0.2.8"', "address"),
+        (WINDOWS, "user", "port = 5987\nuser", "port"),
+        (WINDOWS, 'user = "anna"', 'user = "root"', "user"),
+        (WINDOWS, f'fingerprint = "SHA256:{"a" * 64}"\n', "", "fingerprint"),
+        (WINDOWS, f'fingerprint = "SHA256:{"a" * 64}"', "tls = false", "fingerprint"),
+        (WINDOWS, f'fingerprint = "SHA256:{"a" * 64}"', "ca_file = 'nbserver.toml'", "ca_sha256"),
+        (WINDOWS, "user", 'proxy = "http://proxy.example.com:3128"\nuser', "proxy"),
+        (WINDOWS, "user", 'transport = "winrm"\nuser', "configuration_name"),
+        (WINDOWS, "user", 'configuration_name = "Other"\nuser', "configuration_name"),
+        (WINDOWS, "user", 'auth = "basic"\nuser', "auth"),
+        (LINUX, "user", "port = 2222\nuser", "port"),
+        (LINUX, f'host_key = "SHA256:{"A" * 43}"\n', "", "host_key"),
+        (LINUX, 'user = "anna"', 'user = "root"\nsudo = false', "sudo"),
+    ],
+)
+def test_another_target_is_not_approved(scripts: list[Script], tmp_path: Path, before: str, old: str, new: str, key: str) -> None:
+    """The script can be the same, byte for byte, and run elsewhere, as somebody else, or on a host that proves nothing."""
+    assert old in before
+    script = scripts[0]
+    content = manifest.build([script], {script.host: "0" * 64}, {script.host: target.of(host(tmp_path, before))})
+    manifest.require_approved(content, tmp_path / "m.json", script, target.of(host(tmp_path, before)))
+    with pytest.raises(ApprovalError, match=rf"the target of least does not match the approved one: expected {key} = .*, got ") as raised:
+        manifest.require_approved(content, tmp_path / "m.json", script, target.of(host(tmp_path, before.replace(old, new, 1))))
+    assert raised.value.exit_code == 5
+
+
+def test_the_target_has_no_secret_and_no_path(tmp_path: Path) -> None:
+    for lines in (WINDOWS, LINUX):
+        assert "NONE" not in json.dumps(target.of(host(tmp_path, lines)))
+        assert target.first_fault(target.of(host(tmp_path, lines))) is None
+    assert target.first_fault(target.of(LocalLinuxHost())) is None
+    with pytest.raises(InventoryError, match="must not contain a user name or password"):
+        host(tmp_path, WINDOWS + 'proxy = "http://anna:secret@proxy.example.com"\n')
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("address", "WIN1.example.com.", "address: must be in the form that nbserver render writes"),
+        ("address", None, "address: "),
+        ("port", None, 'port: must not be null with transport = "psrp"'),
+        ("port", 0, "port: "),
+        ("port", True, "port: "),
+        ("host_key", "SHA256:" + "A" * 43, 'host_key: must be null with transport = "psrp"'),
+        ("sudo", False, 'sudo: must be null with transport = "psrp"'),
+        ("fingerprint", "sha256:" + "A" * 64, "fingerprint: must be in the form that nbserver render writes"),
+        ("proxy", "http://anna:secret@proxy.example.com", "proxy: must not contain a user name or password"),
+        ("transport", "local", "auth: must be null with transport"),
+        ("transport", "ssh", "auth: must be null with transport"),
+        ("transport", "telnet", "transport: "),
+        ("more", 1, "unknown key"),
+    ],
+)
+def test_a_target_that_render_never_writes_is_refused(tmp_path: Path, key: str, value: Any, words: str) -> None:
+    fault = target.first_fault(target.of(host(tmp_path, WINDOWS)) | {key: value})
+    assert fault is not None and words in str(fault) and "secret" not in str(fault)
 
 
 def test_a_manifest_of_another_release_can_be_read(scripts: list[Script], approved: Path) -> None:
@@ -151,7 +259,7 @@ def test_a_manifest_of_another_release_can_be_read(scripts: list[Script], approv
     content["hosts"]["least"]["sha256"] = "f" * 64
     approved.write_text(json.dumps(content), "ascii")
     with pytest.raises(ApprovalError, match=f"the script for least does not match .* expected SHA-256 {'f' * 64}, got {scripts[0].sha256}"):
-        manifest.require_approved(manifest.read(approved), approved, scripts[0])
+        require_approved(manifest.read(approved), approved, scripts[0])
 
 
 @pytest.mark.parametrize(
@@ -161,11 +269,11 @@ def test_a_manifest_of_another_release_can_be_read(scripts: list[Script], approv
         (b"{", r"this is not valid JSON \(line 1"),
         (b"\xef\xbb\xbf{}", "the file begins with a byte order mark, so another program has saved it; expected UTF-8 text without"),
         (b"\xff\xfe{}", "expected UTF-8 text without a byte order mark"),
-        (b"[]", r"the manifest version is not supported; expected 1 or 2"),
-        (b"{}", r"the manifest version is not supported; expected 1 or 2"),
-        (b'{"v": 3, "hosts": {}}', r"the manifest version is not supported; expected 1 or 2"),
-        (b'{"v": true, "hosts": {}}', r"the manifest version is not supported; expected 1 or 2"),
-        (b'{"v": "1", "hosts": {}}', r"the manifest version is not supported; expected 1 or 2"),
+        (b"[]", r"the manifest version is not supported; expected 1, 2, or 3"),
+        (b"{}", r"the manifest version is not supported; expected 1, 2, or 3"),
+        (b'{"v": 4, "hosts": {}}', r"the manifest version is not supported; expected 1, 2, or 3"),
+        (b'{"v": true, "hosts": {}}', r"the manifest version is not supported; expected 1, 2, or 3"),
+        (b'{"v": "1", "hosts": {}}', r"the manifest version is not supported; expected 1, 2, or 3"),
         (b'{"v": 1, "hosts": [], "release": "0.1.0"}', "hosts: expected"),
         (b'{"v": 2, "hosts": {}, "release": "0.1.0"}', "hosts: "),
         (b'{"v": 1, "release": "0.1.0"}', "hosts: this key is required"),
@@ -178,7 +286,7 @@ def test_a_manifest_of_another_release_can_be_read(scripts: list[Script], approv
         "utf-16",
         "list",
         "object",
-        "version 3",
+        "version 4",
         "version as true",
         "version as text",
         "hosts as list",

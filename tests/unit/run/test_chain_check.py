@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nbserver.approval import document, sshsig
+from nbserver.approval.approved_folder import Signed
 from nbserver.base.errors import ApprovalError
 from nbserver.events.reader import Event, parse
 from nbserver.inventory import reader
 from nbserver.render.render import render_all
 from nbserver.run import chain, chain_check
+from nbserver.run.approved import Approved
 from nbserver.run.chain import Chain, Head
 from nbserver.run.envelope import Envelope
 from nbserver.run.evidence import Evidence, now
@@ -47,14 +51,28 @@ def event(n: int, name: str, fields: dict[str, Any]) -> Event:
     return parse(json.dumps({"v": 1, "n": n, "time": "2026-11-22T10:00:00.0000000Z", "step": "", "event": name, **fields}))
 
 
+KEY = sshsig.PublicKey(sshsig.ED25519, b"blob", b"point")
+APPROVAL: dict[str, Any] = {
+    "by": "anna",
+    "hosts": {},
+    "modes": ("apply",),
+    "manifest_sha256": "0a" * 32,
+    "release": "0.5.0",
+    "issued": datetime.now(UTC),
+    "expires": datetime.now(UTC),
+    "sha256": "0b" * 32,
+}
+
+
 class Site:
     """The directory of a finished run: lin1 ran, and nothing was sent to lin2. `anchors` are in the log of the workstation."""
 
     def __init__(self, folder: Path) -> None:
         (folder / "nbserver.toml").write_text(INVENTORY)
         scripts = [script for script, _ in render_all(list(reader.load(folder / "nbserver.toml").hosts.values()))]
-        approval = {"manifest.json": b"{}\n", "one.json.sig": b"signature\n"}
-        evidence = Evidence(["lin1", "lin2"], command=("apply", "lin1"), approval=approval)
+        signed = Signed(folder / "one.json", document.Approval(**APPROVAL), KEY, b"{}\n", b"signature\n")
+        approved = Approved(folder / "manifest.json", "0a" * 32, (signed,), b"{}\n")
+        evidence = Evidence(["lin1", "lin2"], command=("apply", "lin1"), approved=approved)
         self.script = scripts[0]
         self.run = Journal(folder / "runs", "run-1", "apply", "anna@desk", evidence=evidence)
         self.anchors = [self.run.head]

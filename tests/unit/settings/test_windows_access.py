@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nbserver.settings.windows_access import Entry, everybody_with_access
+from nbserver.settings.windows_access import Access, Entry, everybody_with_access, other_writer
 
 READ, ALL, EXECUTE, READ_ATTRIBUTES = 0x120089, 0x1F01FF, 0x20, 0x80
 OWN = "S-1-5-21-1-2-3-1001"
@@ -40,3 +40,33 @@ def test_a_list_that_lets_everybody_in(entry: Entry, who: str) -> None:
 
 def test_no_list_lets_everybody_in_and_an_empty_one_nobody() -> None:
     assert everybody_with_access(None) == "Everyone" and everybody_with_access([]) == everybody_with_access(PRIVATE) == ""
+
+
+SYSTEM, ADMINISTRATORS, USERS = "S-1-5-18", "S-1-5-32-544", "S-1-5-32-545"
+ADMINS = (Entry(0, 0, ALL, SYSTEM), Entry(0, 0, ALL, ADMINISTRATORS))
+MODIFY, CREATE = 0x1301BF, 0x120116  # what a folder in the root of a drive hands on; what ProgramData lets Users do in its folders
+
+
+@pytest.mark.parametrize(
+    ("owner", "entries", "is_folder", "anybody", "administrators_only"),
+    [
+        (ADMINISTRATORS, ADMINS, False, "", ""),
+        (SYSTEM, (*ADMINS, Entry(0, 0, READ, USERS)), False, "", ""),
+        (OWN, (*ADMINS, Entry(0, 0, ALL, OWN)), False, "", f"its owner ({OWN})"),
+        (ADMINISTRATORS, (*ADMINS, Entry(0, 0, ALL, OWN)), False, "", f"the user or group {OWN}"),
+        (ADMINISTRATORS, (*ADMINS, Entry(0, 0, MODIFY, "S-1-5-11")), False, "authenticated users", "authenticated users"),
+        (ADMINISTRATORS, (*ADMINS, Entry(0, 0, 0x2, "S-1-1-0")), False, "Everyone", "Everyone"),
+        (ADMINISTRATORS, (*ADMINS, Entry(0, 0x08, ALL, USERS)), False, "", ""),
+        (ADMINISTRATORS, (*ADMINS, Entry(1, 0, ALL, USERS)), False, "", ""),
+        (ADMINISTRATORS, (*ADMINS, Entry(0, 0, CREATE, USERS)), True, "", ""),  # they can create a file, not replace one
+        (ADMINISTRATORS, (*ADMINS, Entry(0, 0, MODIFY | 0x40, USERS)), True, "the group Users", "the group Users"),
+        (ADMINISTRATORS, None, False, "Everyone", "Everyone"),
+        (ADMINISTRATORS, (), False, "", ""),
+    ],
+)
+def test_who_can_change_or_replace_a_file(
+    owner: str, entries: tuple[Entry, ...] | None, is_folder: bool, anybody: str, administrators_only: str
+) -> None:
+    access = Access(owner, entries, is_folder)
+    assert other_writer(access, administrators_only=False) == anybody
+    assert other_writer(access, administrators_only=True) == administrators_only

@@ -1,0 +1,189 @@
+"""The signed approvals of a rendered folder: DIR/approvals/ID.json with its signature ID.json.sig. Which of them count for a run?"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from nbserver.approval import document, sshsig
+from nbserver.approval.allowed_signers import AllowedSigners
+from nbserver.approval.document import NAMESPACE, SKEW, Approval
+from nbserver.approval.manifest import APPROVALS
+from nbserver.base import plain_file, utc
+from nbserver.base.errors import ApprovalError
+from nbserver.base.message import Described, cause, message
+from nbserver.base.plain_text import clean
+
+MANY = 200  # files in the folder
+SIGNATURE = ".sig"
+
+
+@dataclass(frozen=True)
+class Signed:
+    """An approval and who signed it. `path` is its document, `signature` the armored signature."""
+
+    path: Path
+    approval: Approval
+    key: sshsig.PublicKey
+    document: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a run wants to do, and the rules of the site for it. `signers` are lists that must all allow a signer."""
+
+    manifest: Mapping[str, Any]
+    manifest_sha256: str
+    hosts: Collection[str]
+    mode: str
+    signers: Sequence[AllowedSigners]
+    approvals: int
+    now: datetime
+
+
+def require(folder: Path, wanted: Wanted) -> tuple[Signed, ...]:
+    """Return the approvals that count. Raises ApprovalError unless enough people have approved, each with a different key."""
+    counted: list[Signed] = []
+    refused: list[tuple[Path, Described | str]] = []
+    for name in sorted(_documents(folder), reverse=True):  # the newest first
+        path = folder / APPROVALS / name
+        found = _counted(path, wanted)
+        if isinstance(found, Signed):
+            counted.append(found)
+        else:
+            refused.append((path, found))
+    if not counted and refused:
+        path, reason = refused[0]
+        raise ApprovalError(
+            "approval-refused",
+            "the approval does not count: {reason}",
+            where=plain_file.shown(path),
+            todo="Have the scripts approved with nbserver approve",
+            reason=reason,
+        )
+    if independent([(one.approval.by, one.key.blob) for one in counted]) < wanted.approvals:
+        raise _too_few(folder, counted, wanted.approvals)
+    return tuple(counted)
+
+
+def _documents(folder: Path) -> set[str]:
+    """Return the names of the documents. Raises ApprovalError for a file that is neither a document nor its signature."""
+    place = folder / APPROVALS
+    if not os.path.lexists(place):
+        raise ApprovalError(
+            "no-approvals",
+            "nobody has approved the scripts in this folder",
+            where=plain_file.shown(folder),
+            todo="Have them approved with nbserver approve {folder}",
+            folder=plain_file.shown(folder),
+        )
+    names = plain_file.names(place)
+    documents = {name for name in names if document.ID.fullmatch(name.removesuffix(".json")) and name.endswith(".json")}
+    strange = names - documents - {name + SIGNATURE for name in documents}
+    if strange or len(names) > MANY:
+        raise ApprovalError(
+            "file-not-an-approval",
+            "{file} does not belong in this folder, which has at most {limit} files",
+            where=plain_file.shown(place),
+            todo="Remove the file",
+            file=clean(min(strange or names), 100),
+            limit=MANY,
+        )
+    return documents
+
+
+def _counted(path: Path, wanted: Wanted) -> Signed | Described | str:
+    """Return an approval that counts, or why it does not. Raises ApprovalError if a file cannot be read."""
+    advice = message("approve-again", "Have the scripts approved again")
+    data = plain_file.read(path, document.LIMIT, advice=advice)
+    armored = plain_file.read(path.with_name(path.name + SIGNATURE), sshsig.LIMIT, advice=advice)
+    try:
+        signature = sshsig.parse(armored)
+        signature.verify(data, NAMESPACE)
+        approval = document.parse(data)
+    except ValueError as error:
+        return cause(error)
+    for signers in wanted.signers:
+        refusal = signers.refusal(approval.by, signature.key, NAMESPACE, wanted.now)
+        if refusal:
+            return refusal
+    return reason(approval, wanted) or Signed(path, approval, signature.key, data, armored)
+
+
+def reason(approval: Approval, wanted: Wanted) -> Described | None:
+    """Return why an approval with a good signature does not count for this run, or None."""
+    if approval.manifest_sha256 != wanted.manifest_sha256:
+        return message(
+            "approval-of-other-manifest",
+            "it is for another manifest: expected SHA-256 {expected}, got {actual}",
+            expected=approval.manifest_sha256,
+            actual=wanted.manifest_sha256,
+        )
+    if approval.release != wanted.manifest["release"]:
+        return message(
+            "approval-of-other-release",
+            "it is for release {expected}, but the scripts are of release {actual}",
+            expected=approval.release,
+            actual=wanted.manifest["release"],
+        )
+    if wanted.mode not in approval.modes:
+        return message("approval-of-other-mode", "it is for {modes}, not for {mode}", modes=", ".join(approval.modes), mode=wanted.mode)
+    if wanted.now < approval.issued - SKEW:
+        return message(
+            "approval-of-the-future",
+            "it was issued at {issued}, but the clock of this workstation shows {now}",
+            issued=utc.text(approval.issued),
+            now=utc.text(wanted.now),
+        )
+    if wanted.now >= approval.expires:
+        return message("approval-expired", "it expired at {expires}", expires=utc.text(approval.expires))
+    for host in sorted(wanted.hosts):
+        if host not in approval.hosts:
+            return message("approval-without-host", "it does not approve the host {name}", name=host)
+        if approval.hosts[host] != wanted.manifest["hosts"].get(host, {}).get("sha256"):
+            return message("approval-of-other-script", "it approves another script for {name} than the manifest", name=host)
+    return None
+
+
+def independent(signed: Sequence[tuple[str, bytes]]) -> int:
+    """Return how many approvals of different persons with different keys there are among (name, key) pairs.
+
+    This is the size of a maximum matching between names and keys: a person with two keys counts once, and so does a key of two.
+    """
+    keys_of: dict[str, set[bytes]] = {}
+    for name, key in signed:
+        keys_of.setdefault(name.casefold(), set()).add(key)
+    owner: dict[bytes, str] = {}
+
+    def assigned(name: str, seen: set[bytes]) -> bool:
+        for key in keys_of[name] - seen:
+            seen.add(key)
+            if key not in owner or assigned(owner[key], seen):
+                owner[key] = name
+                return True
+        return False
+
+    return sum(assigned(name, set()) for name in keys_of)
+
+
+def _too_few(folder: Path, counted: Sequence[Signed], needed: int) -> ApprovalError:
+    return ApprovalError(
+        "too-few-approvals",
+        "{needed} approvals by different people with different keys are required, but only {found} count: {names}",
+        where=plain_file.shown(folder / APPROVALS),
+        todo="Have the scripts approved by another person",
+        needed=needed,
+        found=independent([(one.approval.by, one.key.blob) for one in counted]),
+        names=", ".join(f"{one.approval.by} ({one.key.fingerprint})" for one in counted) or "none",
+    )
+
+
+def sha256(data: bytes) -> str:
+    """Return the hash of a file's contents."""
+    return hashlib.sha256(data).hexdigest()

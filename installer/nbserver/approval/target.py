@@ -1,0 +1,115 @@
+"""The target of a host: where nbserver connects, how, as whom, and how the host proves who it is. It has no secrets."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from nbserver.base import strict_json
+from nbserver.base.errors import InventoryError
+from nbserver.base.message import Message, message
+from nbserver.inventory.by_kind import ByKind
+from nbserver.inventory.linux_host import LinuxHost, public_host_key
+from nbserver.inventory.local_linux_host import LocalLinuxHost
+from nbserver.inventory.local_windows_host import LocalWindowsHost
+from nbserver.inventory.windows_host import WindowsHost
+from nbserver.render.settings import Sha256
+from nbserver.settings.faults import faults
+from nbserver.settings.types import ConfigurationName, Fingerprint, HostName, ProxyUrl, Settings
+
+LOCAL = frozenset({"address", "transport"})
+SSH = LOCAL | {"port", "user", "host_key", "sudo"}
+WINRM = LOCAL | {"port", "tls", "auth", "user", "fingerprint", "ca_sha256", "proxy"}
+KEYS: dict[str, frozenset[str]] = {"local": LOCAL, "ssh": SSH, "winrm": WINRM, "psrp": WINRM | {"configuration_name"}}
+"""The keys that apply to each transport. All others are null."""
+ALWAYS = frozenset({"port", "tls", "auth", "sudo", "configuration_name"})  # never null where they apply
+
+
+class Target(Settings):
+    """The target of a host in the manifest. Every key is there; one that does not apply to the transport is null."""
+
+    address: HostName = Field(description="a DNS name or an IP address")
+    auth: Literal["negotiate", "kerberos", "ntlm", "basic"] | None = Field(description="negotiate, kerberos, ntlm, basic, or null")
+    ca_sha256: Sha256 | None = Field(description="64 lower-case hex digits, or null")
+    configuration_name: ConfigurationName | None = Field(description="the name of a PowerShell session configuration, or null")
+    fingerprint: Fingerprint | None = Field(description="SHA256: and 64 lower-case hex digits, or null")
+    host_key: Annotated[str, AfterValidator(public_host_key)] | None = Field(description="a fingerprint, a public key, or null")
+    port: int | None = Field(ge=1, le=65535, description="a whole number from 1 to 65535, or null")
+    proxy: ProxyUrl | None = Field(description="a URL such as http://proxy.example.com:3128, without credentials, or null")
+    sudo: bool | None = Field(description="true, false, or null")
+    tls: bool | None = Field(description="true, false, or null")
+    transport: Literal["psrp", "winrm", "ssh", "local"] = Field(description="psrp, winrm, ssh, or local")
+    user: str | None = Field(description="a user name, or null")
+
+
+def _windows(host: WindowsHost) -> dict[str, Any]:
+    return {"ca_sha256": _sha256(host.ca_file, host.name) if host.ca_file else None, **_of(host, WINRM | KEYS[host.transport])}
+
+
+def _linux(host: LinuxHost) -> dict[str, Any]:
+    return _of(host, SSH)
+
+
+def _local(host: LocalLinuxHost | LocalWindowsHost) -> dict[str, Any]:
+    return _of(host, LOCAL)
+
+
+def _of(host: Any, keys: Iterable[str]) -> dict[str, Any]:
+    return {key: getattr(host, key) for key in keys if key != "ca_sha256"}
+
+
+_by_kind = ByKind(windows=_windows, linux=_linux, local_windows=_local, local_linux=_local)
+
+
+def of(host: WindowsHost | LinuxHost | LocalLinuxHost | LocalWindowsHost) -> dict[str, Any]:
+    """Return the target of a host as plain JSON values, in the form of `Target`.
+
+    Raises InventoryError if `ca_file` cannot be read: the hash of its contents is part of the target.
+    """
+    return dict.fromkeys(Target.model_fields) | _by_kind(host)
+
+
+def _sha256(path: Path, name: str) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise InventoryError(
+            "ca-file-unreadable", "ca_file of {name} could not be read ({reason})", where=str(path), name=name, reason=error.strerror
+        ) from None
+
+
+def first_fault(value: Any) -> Message | None:
+    """Return the first error as `KEY: problem`, or None if `of` could return exactly this value for some host."""
+    if not isinstance(value, dict):
+        return message("target-no-table", "must be a table")
+    found = faults(value, Target, {}, missing=True)
+    if found:
+        return found[0][1]
+    plain = Target.model_validate(value).model_dump(mode="json")
+    different = difference(value, plain)
+    if different:
+        return message("target-not-canonical", "{key}: must be in the form that nbserver render writes", key=different)
+    for key in sorted(value):
+        fault = _fault_of_key(value, key)
+        if fault:
+            return fault
+    return None
+
+
+def _fault_of_key(value: Mapping[str, Any], key: str) -> Message | None:
+    transport = value["transport"]
+    if value[key] is not None and key not in KEYS[transport]:
+        return message("target-key-not-null", '{key}: must be null with transport = "{transport}"', key=key, transport=transport)
+    needed = key in ALWAYS or (key == "user" and transport == "ssh")
+    if value[key] is None and needed and key in KEYS[transport]:
+        return message("target-key-null", '{key}: must not be null with transport = "{transport}"', key=key, transport=transport)
+    return None
+
+
+def difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:
+    """Return the first key whose values differ, or None."""
+    return next((key for key in sorted(one.keys() | other.keys()) if not strict_json.same(one.get(key), other.get(key))), None)

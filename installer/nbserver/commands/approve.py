@@ -1,0 +1,107 @@
+"""`nbserver approve`: audit a rendered folder, and sign what was audited."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+from collections.abc import Callable, Collection, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nbserver.approval import audit, document, manifest, signing_key
+from nbserver.approval.approved_folder import SIGNATURE
+from nbserver.approval.document import NAMESPACE
+from nbserver.base import atomic_file, plain_file, utc
+from nbserver.base.errors import UsageError
+from nbserver.run.approved import MODES
+from nbserver.settings.secret import Ask, SecretReference, resolve
+
+if TYPE_CHECKING:
+    from nbserver.approval.reference import Reference
+
+
+def approve(
+    folder: Path,
+    key_file: Path,
+    reference: Reference,
+    *,
+    by: str,
+    modes: Sequence[str],
+    valid: timedelta,
+    hosts: Sequence[str],
+    passphrase: SecretReference | None,
+    ask: Ask | None,
+) -> list[str]:
+    """Write a signed approval into the folder, and return the lines that describe it.
+
+    Raises ApprovalError if the folder does not pass the audit, UsageError for a name, mode or host that does not exist, and
+    SecretError if the key cannot sign.
+    """
+    _require_names(by, modes)
+    audit.audit(folder, reference)
+    path = folder / manifest.FILE_NAME
+    data = manifest.read_bytes(path)
+    content = manifest.parse(data, path)  # the audit has checked it: the signed hash is that of these bytes
+    chosen = _chosen(content["hosts"], hosts)
+    key = signing_key.load(key_file, _passphrase(passphrase, ask, key_file))
+    issued = utc.now().replace(microsecond=0)
+    digest = hashlib.sha256(data).hexdigest()
+    text = document.build(content, digest, hosts=chosen, modes=modes, by=by, issued=issued, valid=valid)
+    document.parse(text)
+    signature = key.armored(text, NAMESPACE)
+    written = _write(folder / manifest.APPROVALS, document.file_name(text, issued), text, signature)
+    return [
+        f"{plain_file.shown(written)}  sha256 {hashlib.sha256(text).hexdigest()}",
+        f"manifest  sha256 {digest}",
+        f"approved by {by} with the key {key.public.fingerprint}",
+        f"for {', '.join(sorted(modes))} on {', '.join(chosen)}, until {utc.text(issued + valid)}",
+    ]
+
+
+def _require_names(by: str, modes: Sequence[str]) -> None:
+    if not document.is_name(by):
+        raise UsageError(
+            "approver-name-invalid", "--by must be a name without spaces, such as anna@example.com, that does not begin with -"
+        )
+    wrong = next((mode for mode in modes if mode not in MODES), None)
+    if wrong is not None or len(set(modes)) < len(modes):
+        raise UsageError("mode-unknown", "--modes must be different names out of {modes}", modes=", ".join(MODES))
+
+
+def _chosen(known: Collection[str], patterns: Sequence[str]) -> list[str]:
+    """Return the hosts of the manifest that match a pattern, all without one."""
+    if not patterns:
+        return sorted(known)
+    found: set[str] = set()
+    for pattern in patterns:
+        matching = {host for host in known if fnmatch.fnmatchcase(host.lower(), pattern.lower())}
+        if not matching:
+            raise UsageError("no-host-in-manifest", 'no host in the manifest matches "{pattern}"', pattern=pattern)
+        found |= matching
+    return sorted(found)
+
+
+def _passphrase(reference: SecretReference | None, ask: Ask | None, key_file: Path) -> Callable[[], str | None]:
+    name = plain_file.shown(key_file)
+
+    def passphrase() -> str | None:
+        if reference is not None:
+            return resolve(reference, what="--key-password", host=name, ask=ask)
+        return ask(f"Passphrase of {name}: ") if ask else None
+
+    return passphrase
+
+
+def _write(place: Path, name: str, text: bytes, signature: bytes) -> Path:
+    """Write the signature first: a document without one is never there."""
+    try:
+        place.mkdir(exist_ok=True)
+        plain_file.names(place)  # refuses a link
+        atomic_file.write_bytes(place / (name + SIGNATURE), signature)
+        atomic_file.write_bytes(place / name, text)
+    except OSError as error:
+        raise UsageError(
+            "approval-not-written", "could not write the approval ({reason})", where=plain_file.shown(place), reason=error.strerror
+        ) from None
+    return place / name

@@ -1,0 +1,80 @@
+"""Whether a run is approved: the rules of the site, the manifest, and the signatures. Nothing is contacted before this is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from nbserver.approval import approved_folder, manifest, policy, target
+from nbserver.approval.approved_folder import Signed, Wanted
+from nbserver.base import utc
+from nbserver.base.errors import ApprovalError, UsageError
+from nbserver.run.envelope import Mode
+
+if TYPE_CHECKING:
+    from nbserver.inventory.hosts import AnyHost
+    from nbserver.render.script import Script
+    from nbserver.run.options import Options
+
+_NAMES = {"test": "plan", "request": "apply"}  # a certificate request is part of what apply does
+
+
+def name_of(mode: str) -> str:
+    """Return the name of a mode in an approval, which is that of the command."""
+    return _NAMES.get(mode, mode)
+
+
+MODES = tuple(dict.fromkeys(name_of(mode) for mode in get_args(Mode) if mode != "events"))
+"""What can be approved."""
+
+
+@dataclass(frozen=True)
+class Approved:
+    """By what a run is approved: the manifest, the hash of its bytes that were checked, and the approvals that count."""
+
+    manifest: Path
+    manifest_sha256: str
+    signed: tuple[Signed, ...]
+    manifest_data: bytes = field(default=b"", repr=False)
+
+
+def require(mode: Mode, hosts: Sequence[AnyHost], scripts: Mapping[str, Script], options: Options) -> Approved | None:
+    """Return by what these scripts are approved for this mode, or None if no approval is demanded. Raises ApprovalError and UsageError."""
+    rules = policy.load(options.site)
+    if options.approved is None:
+        _require_nothing_demanded(rules, options)
+        return None
+    is_folder = options.approved.is_dir()
+    folder = options.approved if is_folder else options.approved.parent
+    path = folder / manifest.FILE_NAME if is_folder else options.approved
+    data = manifest.read_bytes(path)
+    content, digest = manifest.parse(data, path), approved_folder.sha256(data)
+    signed: tuple[Signed, ...] = ()
+    if rules.required or is_folder or options.signers or options.approvals:
+        signers = (options.signers.absolute(),) if options.signers else ()
+        rules = rules.stricter(policy.Policy(signers=signers, approvals=options.approvals or 1))
+        manifest.require_targets(content, path)
+        names = [host.name for host in hosts]
+        wanted = Wanted(content, digest, names, name_of(mode), rules.allowed(), rules.approvals, utc.now())
+        signed = approved_folder.require(folder, wanted)
+    for host in hosts:
+        manifest.require_approved(content, path, scripts[host.name], target.of(host))
+    return Approved(path.absolute(), digest, signed, data)
+
+
+def _require_nothing_demanded(rules: policy.Policy, options: Options) -> None:
+    if rules.required:
+        raise ApprovalError(
+            "approval-required",
+            "this site requires an approval for every run",
+            where=rules.where,
+            todo="Add --approved DIR, the rendered folder with its approvals",
+        )
+    if options.signers or options.approvals:
+        raise UsageError(
+            "approval-options-alone",
+            "--allowed-signers and --approvals only apply with --approved",
+            todo="Add --approved DIR, the rendered folder with its approvals",
+        )

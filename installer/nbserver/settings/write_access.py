@@ -1,0 +1,81 @@
+"""Who may write to a file that nbserver trusts, apart from its user and administrators."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from nbserver.base.message import Message, message
+
+Members = Callable[[int, int], Collection[str]]
+"""The names of the users who belong to a group (first number), apart from a user (second number)."""
+
+
+def others(path: Path, *, administrators_only: bool = False) -> Message | None:
+    """Return who else may write to a file, or to its folder, where they could replace it, or None.
+
+    The user who runs nbserver and administrators may write to it; with `administrators_only`, only the latter.
+    Raises OSError if the permissions cannot be read.
+    """
+    if os.name == "nt":
+        return _others_on_windows(path, administrators_only)
+    trusted = {0} if administrators_only else {0, os.geteuid()}
+    return others_on_posix(path.stat(), trusted, _members) or others_on_posix(path.parent.stat(), trusted, _members)
+
+
+def others_of_working_file(path: Path) -> Message | None:
+    """Return who may write to a file of an operator, such as the inventory, apart from its owner, or None.
+
+    The owner may be any user, such as the one who has called sudo, and a group may share the folder. Links are followed.
+    Raises OSError if the permissions cannot be read.
+    """
+    if os.name == "nt":
+        return _others_on_windows(path, administrators_only=False)
+    folders = {path.parent, path.resolve().parent}
+    found = (others_on_posix(folder.stat(), None, lambda gid, uid: ()) for folder in folders)
+    return others_on_posix(path.stat(), None, _members) or next(filter(None, found), None)
+
+
+def others_on_posix(found: os.stat_result, trusted: Collection[int] | None, members: Members) -> Message | None:
+    """Return who may write according to owner and mode. `trusted` are the user IDs that may own the file; None is any.
+
+    A group counts if it has members other than the owner: many distributions give each user a group. With an access list, the mode
+    of the group is its mask, so a permission in the list counts as one of the group. In a folder with the sticky bit, only the owner
+    of a file can replace it.
+    """
+    mode = found.st_mode
+    if trusted is not None and found.st_uid not in trusted:
+        return message("writer-owner", "its owner (user ID {uid})", uid=found.st_uid)
+    if stat.S_ISDIR(mode) and mode & stat.S_ISVTX:
+        return None
+    if mode & stat.S_IWOTH:
+        return message("writer-everybody", "every user")
+    if mode & stat.S_IWGRP and found.st_gid != 0 and members(found.st_gid, found.st_uid):
+        return message("writer-group", "a group of several users (group ID {gid})", gid=found.st_gid)
+    return None
+
+
+def _members(gid: int, uid: int) -> Collection[str]:
+    """Return the members of a group apart from a user. A group that cannot be read has unknown members."""
+    import grp
+    import pwd
+
+    try:
+        owner = pwd.getpwuid(uid).pw_name
+        named = set(grp.getgrgid(gid).gr_mem)
+    except KeyError:
+        return ["unknown"]
+    primary = {user.pw_name for user in pwd.getpwall() if user.pw_gid == gid}
+    return (named | primary) - {owner}
+
+
+def _others_on_windows(path: Path, administrators_only: bool) -> Message | None:
+    from nbserver.settings import windows_access
+
+    for place in (path, path.parent):
+        who = windows_access.other_writer(windows_access.access_of(place), administrators_only=administrators_only)
+        if who:
+            return message("writer-of-windows", "{who}", who=who)
+    return None

@@ -1,0 +1,438 @@
+"""Whether a run is approved: whatever is wrong is refused with exit code 5 and one message, before any host is contacted."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nbserver.approval import policy
+from nbserver.base import utc
+from nbserver.base.errors import ApprovalError, UsageError
+from nbserver.cli import program
+from nbserver.commands import render as rendering
+from nbserver.inventory import reader
+from nbserver.render.render import render_all
+from nbserver.run import approved, host_job
+from nbserver.run.evidence import Evidence
+from nbserver.run.operation import operate
+from nbserver.run.options import Options
+from nbserver.view.plain_lines import PlainLines
+from tests import approvals, golden
+from tests.approvals import ANNA, BEN, WEEK
+
+INVENTORY = """
+[defaults]
+system = "windows"
+user = "admin"
+password = { env = "NONE" }
+notebook.password = { prompt = true }
+[hosts.win1]
+address = "192.0.2.1"
+[hosts.win2]
+address = "192.0.2.2"
+"""
+
+
+class Contacted(Exception):
+    """A host was contacted."""
+
+
+class Site:
+    """A rendered folder, the keys of two people, and a file that allows both."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.approved, self.signers = folder, folder / "approved", folder / "allowed_signers"
+        self.anna, self.ben = (approvals.key(folder / name) for name in ("anna", "ben"))
+        self.signers.write_text(approvals.line(ANNA, self.anna) + approvals.line(BEN, self.ben))
+        self.inventory(INVENTORY)
+        hosts = reader.load(folder / "nbserver.toml").hosts
+        rendering.write(rendering.files(list(hosts.values())), self.approved)
+
+    def inventory(self, text: str) -> None:
+        (self.folder / "nbserver.toml").write_text(text)
+
+    def run(self, mode: Any = "apply", *hosts: str, **given: Any) -> None:
+        loaded = reader.load(self.folder / "nbserver.toml")
+        options = Options(**{"approved": self.approved, "signers": self.signers} | given)
+        operate(mode, loaded, loaded.select(hosts or ["win1"]), options, None, PlainLines(lambda line: None))
+
+    def accepted(self, mode: Any = "apply", *hosts: str, **given: Any) -> bool:
+        """Whether the run begins."""
+        with pytest.raises(Contacted):
+            self.run(mode, *hosts, **given)
+        return True
+
+    def refused(self, mode: Any = "apply", *hosts: str, **given: Any) -> str:
+        with pytest.raises(ApprovalError) as raised:
+            self.run(mode, *hosts, **given)
+        said = str(raised.value)
+        assert raised.value.exit_code == 5 and said.isprintable() and not (self.folder / "nbserver-runs").exists()
+        return said.replace(str(self.folder), "")
+
+    def sign(self, key: Path, by: str, **given: Any) -> Path:
+        return approvals.sign(self.approved, key, by, **given)
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Site(tmp_path_factory.mktemp("site")).folder
+
+
+@pytest.fixture
+def site(rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    def prepare(*given: Any) -> Any:
+        raise Contacted
+
+    monkeypatch.setattr(host_job, "prepare", prepare)
+    monkeypatch.setattr(policy, "site_file", lambda: tmp_path / "etc" / "site.toml")
+    monkeypatch.delenv(policy.VARIABLE, raising=False)
+    shutil.copytree(rendered, tmp_path, dirs_exist_ok=True)
+    found = object.__new__(Site)
+    found.folder, found.approved, found.signers = tmp_path, tmp_path / "approved", tmp_path / "allowed_signers"
+    found.anna, found.ben = tmp_path / "anna", tmp_path / "ben"
+    return found
+
+
+def test_what_was_approved_may_run(site: Site) -> None:
+    site.sign(site.anna, ANNA)
+    assert site.accepted("apply") and site.accepted("test", "win1", "win2") and site.accepted("request")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"modes": ("plan",)}, "the approval does not count: it is for plan, not for apply"),
+        ({"hosts": ("win2",)}, "it does not approve the host win1"),
+        ({"issued": utc.now() - 2 * WEEK}, "it expired at 20"),
+        ({"issued": utc.now() + timedelta(days=1)}, "it was issued at 20.*, but the clock of this workstation shows 20"),
+        ({"release": "0.1.0"}, "it is for release 0.1.0, but the scripts are of release "),
+        ({"manifest_sha256": "0" * 64}, "it is for another manifest: expected SHA-256 0000.*, got "),
+        ({"hosts": ("win1",), "manifest_sha256": 5}, "manifest_sha256: "),
+        ({"namespace": "git"}, 'expected the namespace "nbserver-approval"'),
+        ({"by": "eve@example.com"}, "allowed_signers does not allow eve@example.com with the key SHA256:"),
+    ],
+)
+def test_an_approval_for_something_else_does_not_count(site: Site, change: dict[str, Any], said: str) -> None:
+    site.sign(site.anna, change.pop("by", ANNA), **change)
+    assert re.search(said, site.refused())
+
+
+def test_an_approval_that_was_issued_a_moment_ahead_counts(site: Site) -> None:
+    site.sign(site.anna, ANNA, issued=utc.now() + timedelta(minutes=4))
+    assert site.accepted()
+
+
+def test_another_script_than_in_the_manifest_does_not_count(site: Site) -> None:
+    site.sign(site.anna, ANNA, scripts={"win1": "0" * 64})
+    assert "it approves another script for win1 than the manifest" in site.refused()
+
+
+def test_nobody_has_approved(site: Site) -> None:
+    assert "nobody has approved the scripts in this folder. Have them approved with nbserver approve" in site.refused()
+
+
+def test_the_key_must_be_that_of_the_person(site: Site) -> None:
+    site.sign(site.ben, ANNA)
+    assert "does not allow anna@example.com with the key SHA256:" in site.refused()
+
+
+def test_a_changed_document_does_not_count(site: Site) -> None:
+    path = site.sign(site.anna, ANNA, modes=("plan",))
+    path.write_bytes(path.read_bytes().replace(b'"plan"', b'"apply"'))
+    assert "the signature does not match the file" in site.refused()
+
+
+def test_an_approval_that_counts_is_enough_next_to_one_that_does_not(site: Site) -> None:
+    site.sign(site.anna, ANNA, issued=utc.now() - 2 * WEEK)
+    site.sign(site.ben, BEN)
+    assert site.accepted()
+
+
+def test_four_eyes_are_two_people_with_two_keys(site: Site) -> None:
+    site.sign(site.anna, ANNA)
+    assert "2 approvals by different people with different keys are required, but only 1 count: anna@" in site.refused(approvals=2)
+    site.sign(site.anna, ANNA, modes=("apply",))
+    assert "only 1 count: anna@example.com (SHA256:" in site.refused(approvals=2)
+    other = approvals.key(site.folder / "other")
+    with site.signers.open("a") as file:
+        file.write(approvals.line(ANNA, other) + approvals.line("ann@example.com", site.anna))
+    site.sign(other, ANNA)  # the same person with another key
+    assert "only 1 count" in site.refused(approvals=2)
+    site.sign(site.anna, "ann@example.com")  # another name, and a key that anna has, who has two
+    assert site.accepted(approvals=2)
+    site.sign(site.ben, BEN)
+    assert site.accepted(approvals=2) and site.accepted(approvals=3)
+    assert "4 approvals" in site.refused(approvals=4)
+
+
+def test_one_key_of_two_people_is_one_approval(site: Site) -> None:
+    site.signers.write_text(approvals.line("*", site.anna))
+    site.sign(site.anna, ANNA)
+    site.sign(site.anna, BEN)
+    assert "only 1 count" in site.refused(approvals=2)
+
+
+# ---- what runs must be what was approved
+
+
+def test_another_target_is_refused(site: Site) -> None:
+    site.sign(site.anna, ANNA)
+    site.inventory(INVENTORY.replace("[hosts.win1]", "[hosts.win1]\nport = 5999"))
+    assert "the target of win1 does not match the approved one: expected port = 5986, got 5999" in site.refused()
+    assert site.accepted("apply", "win2")
+
+
+def test_another_script_is_refused(site: Site) -> None:
+    site.sign(site.anna, ANNA)
+    site.inventory(INVENTORY.replace("[hosts.win1]", "[hosts.win1]\nnotebook.port = 8888"))
+    assert "the script for win1 does not match the approved one" in site.refused()
+
+
+@pytest.mark.parametrize("swapped", ["site-catalog.toml", "site-lock.txt"])
+def test_a_catalog_or_lock_that_was_swapped_is_refused(site: Site, swapped: str) -> None:
+    for name in ("site-catalog.toml", "site-lock.txt"):
+        shutil.copy(golden.FOLDER / name, site.folder)
+    arm = '[hosts.arm]\naddress = "192.0.2.3"\narchitecture = "arm64"\ncatalog = "site-catalog.toml"\npython.version = "3.13"\nopenssl.version = "3.5"\n'
+    site.inventory(INVENTORY + arm)
+    rendering.write(rendering.files(list(reader.load(site.folder / "nbserver.toml").hosts.values())), site.approved)
+    site.sign(site.anna, ANNA)
+    assert site.accepted("apply", "arm")
+    path = site.folder / swapped
+    text = path.read_text("utf-8")
+    path.write_text(re.sub(r"[0-9a-f]{64}", "f" * 64, text))
+    assert "the script for arm does not match the approved one" in site.refused("apply", "arm")
+
+
+def test_a_manifest_of_an_earlier_version_cannot_be_approved(site: Site) -> None:
+    path = site.approved / "manifest.json"
+    content = json.loads(path.read_bytes())
+    for entry in content["hosts"].values():
+        del entry["target"]
+    path.write_text(json.dumps(content | {"v": 2}))
+    site.sign(site.anna, ANNA)
+    assert "a version 2 manifest does not name the target of each host" in site.refused()
+
+
+def test_a_manifest_alone_is_accepted_as_before(site: Site) -> None:
+    assert site.accepted(approved=site.approved / "manifest.json", signers=None)
+    assert "nobody has approved" in site.refused(approved=site.approved / "manifest.json")
+    site.sign(site.anna, ANNA)
+    assert site.accepted(approved=site.approved / "manifest.json")
+
+
+# ---- files that are not what they should be
+
+
+def huge(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.truncate(100_000_000)
+
+
+def fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def link(path: Path) -> None:
+    path.rename(path.parents[1] / "kept")
+    path.symlink_to(path.parents[1] / "kept")
+
+
+def folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+PLACES = {
+    "manifest": lambda site, path: site.approved / "manifest.json",
+    "document": lambda site, path: path,
+    "signature": lambda site, path: path.with_name(path.name + ".sig"),
+    "signers": lambda site, path: site.signers,
+}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="this needs POSIX")
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (huge, "larger than"),
+        (fifo, "must be a regular file"),
+        (link, "found a link"),
+        (folder, "must be a regular file"),
+        (Path.unlink, "could not read"),
+    ],
+)
+def test_only_plain_files_are_read(site: Site, place: str, change: Callable[[Path], None], said: str) -> None:
+    change(PLACES[place](site, site.sign(site.anna, ANNA)))
+    found = site.refused()
+    assert said in found or (place == "document" and change is Path.unlink and "does not belong in this folder" in found)
+
+
+def test_a_device_is_refused(site: Site) -> None:
+    site.sign(site.anna, ANNA)
+    assert "must be a regular file" in site.refused(signers=Path(os.devnull))
+    assert "must be a regular file" in site.refused(approved=Path(os.devnull))
+
+
+def test_a_strange_file_among_the_approvals_is_refused(site: Site) -> None:
+    site.sign(site.anna, ANNA).with_name("notes.txt").write_text("x")
+    assert "notes.txt does not belong in this folder" in site.refused()
+
+
+def test_a_link_instead_of_the_folder_of_approvals_is_refused(site: Site) -> None:
+    site.sign(site.anna, ANNA)
+    (site.approved / "approvals").rename(site.folder / "elsewhere")
+    (site.approved / "approvals").symlink_to(site.folder / "elsewhere")
+    assert "expected a folder, found a link" in site.refused()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="this needs POSIX")
+def test_signers_that_others_may_write_are_refused(site: Site) -> None:
+    site.sign(site.anna, ANNA)
+    site.signers.chmod(0o666)
+    assert "allowed_signers: every user may write to this file or its folder. Remove the permission" in site.refused()
+    site.signers.chmod(0o644)
+    site.folder.chmod(0o777)
+    assert "every user may write" in site.refused()
+
+
+# ---- the rules of a site
+
+
+def rules(site: Site, text: str) -> None:
+    site_file = policy.site_file()
+    site_file.parent.mkdir(exist_ok=True)
+    site_file.write_text(text)
+
+
+POSIX_ROOT = pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="this needs root: only administrators may write a site file")
+
+
+@POSIX_ROOT
+def test_a_site_can_require_an_approval(site: Site) -> None:
+    rules(site, 'require_approval = true\nallowed_signers = "../allowed_signers"\n')
+    nothing = {"approved": None, "signers": None}
+    for mode in ("test", "apply", "undo", "request"):
+        assert "/etc/site.toml: this site requires an approval for every run. Add --approved DIR" in site.refused(mode, **nothing)
+    manifest = {"approved": site.approved / "manifest.json", "signers": None}
+    assert "nobody has approved" in site.refused(**manifest)
+    site.sign(site.anna, ANNA)
+    assert site.accepted(**manifest) and site.accepted(signers=None)
+
+
+@POSIX_ROOT
+def test_a_further_file_can_only_be_stricter(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    rules(site, 'require_approval = true\nallowed_signers = "../allowed_signers"\napprovals = 2\n')
+    further = site.folder / "further.toml"
+    further.write_text("require_approval = false\napprovals = 1\n")
+    monkeypatch.setenv(policy.VARIABLE, str(further))
+    site.sign(site.anna, ANNA)
+    assert "requires an approval" in site.refused(approved=None, signers=None, site=further)
+    assert "2 approvals by different people" in site.refused(site=further, approvals=1)
+    site.sign(site.ben, BEN)
+    assert site.accepted(site=further, approvals=1)
+    fewer = site.folder / "fewer"
+    fewer.write_text(approvals.line(ANNA, site.anna))
+    assert "only 1 count: anna@example.com" in site.refused(signers=fewer)
+    more = site.folder / "more"
+    more.write_text(approvals.line("*", site.anna) + approvals.line("*", site.ben))
+    assert site.accepted(signers=more)
+    site.sign(approvals.key(site.folder / "eve"), "eve@example.com")
+    further.write_text("approvals = 3\n")
+    assert "3 approvals by different people" in site.refused()
+
+
+def test_the_variable_alone_counts_too(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    (site.folder / "further.toml").write_text("require_approval = true\n")
+    monkeypatch.setenv(policy.VARIABLE, str(site.folder / "further.toml"))
+    assert "requires an approval" in site.refused(approved=None, signers=None)
+    assert "a signed approval is required, but no file says who may sign" in site.refused(signers=None)
+    monkeypatch.setenv(policy.VARIABLE, str(site.folder / "none.toml"))
+    assert "none.toml: could not read the file" in site.refused(approved=None, signers=None)
+
+
+@POSIX_ROOT
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("require_approval = 1\n", "site.toml:1: require_approval: expected"),
+        ("\nrequired = true\n", "site.toml:2: unknown key"),
+        ("approvals = 0\n", "site.toml:1: approvals: "),
+        ("require_approval = \n", "site.toml:1: "),
+        ("\0", "site.toml:1: "),
+    ],
+)
+def test_a_site_file_with_a_fault_is_refused(site: Site, text: str, said: str) -> None:
+    rules(site, text)
+    assert said in site.refused(approved=None, signers=None)
+
+
+@POSIX_ROOT
+@pytest.mark.parametrize("change", [lambda path: path.chmod(0o664), lambda path: path.chmod(0o646), lambda path: os.chown(path, 1234, 0)])
+@pytest.mark.parametrize("of_folder", [False, True])
+def test_only_administrators_may_write_the_site_file(site: Site, change: Callable[[Path], Any], of_folder: bool) -> None:
+    rules(site, "require_approval = false\n")
+    path = policy.site_file()
+    os.chown(path, 0, 1234)
+    os.chown(path.parent, 0, 1234)
+    assert site.accepted(approved=None, signers=None)
+    change(path.parent if of_folder else path)
+    assert "may write to this file or its folder, but only administrators may" in site.refused(approved=None, signers=None)
+
+
+@POSIX_ROOT
+@pytest.mark.parametrize(("change", "said"), [(fifo, "regular file"), (link, "found a link"), (huge, "larger than 100000 bytes")])
+def test_the_site_file_is_a_plain_file(site: Site, change: Callable[[Path], None], said: str) -> None:
+    rules(site, "require_approval = true\n")
+    change(policy.site_file())
+    assert said in site.refused(approved=None, signers=None)
+
+
+def test_options_that_have_no_effect_are_refused(site: Site) -> None:
+    with pytest.raises(UsageError, match="only apply with --approved"):
+        site.run(approved=None)
+    with pytest.raises(UsageError, match="only apply with --approved"):
+        site.run(approved=None, signers=None, approvals=1)
+
+
+# ---- from the command line, and what the run records
+
+
+def test_every_command_that_sends_a_script_takes_an_approval(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(site.folder)
+    options = ["--approved", "approved", "--allowed-signers", "allowed_signers", "--approvals", "2", "--site", "site.toml"]
+    (site.folder / "site.toml").write_text("")
+    site.sign(site.anna, ANNA, modes=("apply", "plan", "undo"))
+    for command in (["plan", "win1"], ["apply", "win1"], ["undo", "win1"], ["up"]):
+        monkeypatch.setattr("sys.argv", ["nbserver", *command, *options])
+        with pytest.raises(SystemExit) as ended:
+            program.main()
+        said = capsys.readouterr().err.splitlines()
+        assert ended.value.code == 5 and said[-1].startswith("nbserver: approved")
+
+
+def test_the_modes_are_those_of_the_commands() -> None:
+    assert {"plan", "apply", "undo"} <= set(approved.MODES) and not {"test", "request", "events"} & set(approved.MODES)
+
+
+def test_the_run_records_who_approved(site: Site) -> None:
+    path = site.sign(site.anna, ANNA)
+    loaded = reader.load(site.folder / "nbserver.toml")
+    hosts = loaded.select(["win1"])
+    scripts = {script.host: script for script, _ in render_all(hosts)}
+    found = approved.require("apply", hosts, scripts, Options(approved=site.approved, signers=site.signers))
+    recorded = Evidence(approved=found).as_json(str)["approved"]
+    (one,) = recorded["approvals"]
+    assert (one["file"], one["by"]) == (str(path), ANNA) and one["key"].startswith("SHA256:")
+    assert recorded["manifest"] == str(site.approved / "manifest.json")
