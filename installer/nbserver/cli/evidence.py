@@ -8,6 +8,13 @@ from typing import Any
 
 import click
 
+evidence_key_option = click.option(
+    "--evidence-key",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Ed25519 private key, or the public key of one in your SSH agent, that signs what the run leaves.",
+)
+
 
 def run_evidence_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --run and the options that only apply with it."""
@@ -33,6 +40,12 @@ def run_evidence_options(command: Callable[..., Any]) -> Callable[..., Any]:
             multiple=True,
             metavar="SHA256",
             help="With --run: hash of a line of the chain, from the log of a host or workstation; can be repeated.",
+        ),
+        click.option(
+            "--evidence-key",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="With --run: public key with which the chain must be signed.",
         ),
     )
     for option in reversed(options):

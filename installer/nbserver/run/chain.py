@@ -53,18 +53,22 @@ class Chain:
         return (self._folder / FILE).exists()
 
     def head(self) -> Head:
-        """Return the last line. Raises OSError if it was not written to its end."""
+        """Return the last line's number and hash. Raises OSError if it was not written to its end."""
+        line = self.last_line()
+        try:
+            return Head(parse(line).n, sha256(line)) if line else Head()
+        except ValueError:
+            raise OSError(errno.EINVAL, f"the last line of {FILE} is damaged") from None
+
+    def last_line(self) -> bytes:
+        """Return the last line with its line feed, or nothing if there is none. Raises OSError."""
         try:
             with (self._folder / FILE).open("rb") as file:
                 file.seek(max(0, os.fstat(file.fileno()).st_size - LONGEST_LINE))
                 data = file.read()
         except FileNotFoundError:
-            return Head()
-        line = data[data.rfind(b"\n", 0, -1) + 1 :]
-        try:
-            return Head(parse(line).n, sha256(line))
-        except ValueError:
-            raise OSError(errno.EINVAL, f"the last line of {FILE} is damaged") from None
+            return b""
+        return data[data.rfind(b"\n", 0, -1) + 1 :]
 
     def add(self, time: str, *paths: Path) -> Head:
         """Add the files as they are now, and return the new head. Raises OSError."""

@@ -12,7 +12,7 @@ from nbserver.base import plain_file
 from nbserver.base.errors import ApprovalError
 from nbserver.base.message import Described, Lines, Message, message
 from nbserver.base.plain_text import clean
-from nbserver.run import chain
+from nbserver.run import chain, signed_head
 from nbserver.run.chain import BEGINNING, FILE, Head, Link
 from nbserver.settings import write_access
 
@@ -26,11 +26,12 @@ _END = b'\n  "end": null,\n'
 
 @dataclass
 class Checked:
-    """What was checked: the links of the chain, and the hash of each of its lines."""
+    """What was checked: the links of the chain, and the hash of each of its lines. `signed` is what a signature covers."""
 
     links: list[Link]
     hashes: list[str]
     faults: list[Described] = field(default_factory=list)
+    signed: signed_head.SignedHead | None = None
 
     @property
     def head(self) -> Head:
@@ -53,7 +54,7 @@ def check(folder: Path, anchors: Sequence[Head], hashes: Iterable[str] = ()) -> 
             file=FILE,
         )
     found = _read_chain(folder / FILE)
-    _check_files(folder, present - {FILE}, found)
+    _check_files(folder, present - {FILE, signed_head.SIGNATURE}, found)
     _check_heads(found, anchors, hashes)
     if found.faults:
         shown = found.faults[:MOST_SHOWN]
@@ -66,6 +67,8 @@ def check(folder: Path, anchors: Sequence[Head], hashes: Iterable[str] = ()) -> 
             todo="Find out who changed it",
             differences=Lines(shown, ", "),
         )
+    if signed_head.SIGNATURE in present:
+        found.signed = signed_head.check(folder, found.links)
     return found
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +14,10 @@ from click.testing import CliRunner
 
 from nbserver.base.errors import ApprovalError, NbserverError
 from nbserver.cli.program import cli
-from nbserver.run import evidence_log
+from nbserver.run import evidence_log, signed_head
 from nbserver.run.chain import Head
+from nbserver.run.evidence import now
+from tests import approvals
 from tests.formats import validate
 from tests.unit.run.test_chain_check import Site
 
@@ -74,6 +78,36 @@ def test_what_does_not_match_exits_with_code_5(site: Site, audit: Audit) -> None
     assert caught.value.exit_code == 5
     with pytest.raises(ApprovalError, match="could not read the file"):
         audit("--run", str(site.folder), "--evidence-log", str(log.parent / "none"))
+
+
+def test_a_signed_chain(site: Site, audit: Audit, tmp_path: Path) -> None:
+    """ssh-keygen agrees; another key, another line, and a line after it are refused."""
+    mine, other = approvals.key(tmp_path / "mine"), approvals.key(tmp_path / "other")
+    public = str(mine.with_suffix(".pub"))
+    with pytest.raises(ApprovalError, match="the run is not signed with the key SHA256:"):
+        audit("--run", str(site.folder), "--evidence-key", public)
+    last = site.run.chain.last_line()
+    signed_head.sign(site.folder, last, signed_head.load_key(mine, None))
+    assert f"line {site.anchors[-1].n} is signed with the key SHA256:" in audit("--run", str(site.folder), "--evidence-key", public)
+    (tmp_path / "signers").write_text(approvals.line("anna", mine))
+    if keygen := shutil.which("ssh-keygen"):
+        command = [keygen, "-Y", "verify", "-f", str(tmp_path / "signers"), "-I", "anna", "-n", "nbserver-evidence", "-s"]
+        subprocess.run([*command, str(site.folder / "chain.jsonl.sig")], input=last, check=True, capture_output=True)
+    with pytest.raises(ApprovalError, match="the run is not signed with the key SHA256:"):
+        audit("--run", str(site.folder), "--evidence-key", str(other.with_suffix(".pub")))
+    evidence_log.default_path().unlink()
+    site.run.chain.add(now(), site.folder / "lin1" / "log.txt")
+    with pytest.raises(ApprovalError, match=f"only the first {site.anchors[-1].n} of {site.anchors[-1].n + 1} lines"):
+        audit("--run", str(site.folder), "--evidence-key", public)
+    signature = site.folder / "chain.jsonl.sig"
+    signed_head.sign(site.folder, b"another line\n", signed_head.load_key(mine, None))
+    with pytest.raises(ApprovalError, match="the signature does not match the file"):
+        audit("--run", str(site.folder))
+    signature.write_text("no signature")
+    with pytest.raises(ApprovalError, match="this is not a valid SSH signature"):
+        audit("--run", str(site.folder))
+    with pytest.raises(ApprovalError, match="this is not an Ed25519 public key"):
+        signed_head.public_key(signature)
 
 
 @pytest.mark.parametrize(
