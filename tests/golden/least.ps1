@@ -8,86 +8,88 @@
 # Requires Windows PowerShell 3.0 or newer, 64-bit, and administrator rights
 #
 # Contents, by line:
-#    96  parameters             The mode for a run by hand.
-#   101  settings               What differs from host to host: data, no code.
-#   165  lock                   The Python packages, with versions and hashes.
+#    98  parameters             The mode for a run by hand.
+#   103  settings               What differs from host to host: data, no code.
+#   167  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   272  run                    Check the language mode, and set the module path and the state of this run.
-#   338  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   417  hashes                 Compute SHA-256, the only hash that this script uses.
-#   436  events                 Report events: lines of JSON, which are the only output of this script.
-#   526  envelope               Read the envelope: the only input of a run in addition to this script.
-#   601  lock                   Allow only one run at a time to change this host.
-#   660  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#   740  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#   866  access                 Set and check access lists: who may read and change a folder.
-#   941  places                 Set the folders of nbserver on this host, and who has access to them.
-#   978  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1042  registry               Read values in the registry.
-#  1053  registry_values        Compare, set, and restore values in the registry.
-#  1087  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1207  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1294  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1327  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1415  path_access            Find other accounts that could replace a folder with another folder.
-#  1443  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1500  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1649  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  1811  server_command         Define the command line of the server, and what it was started with.
-#  1830  programs               Run other programs until they exit, and report their output.
-#  1954  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  1973  downloads              Download files into the cache, and check their hashes before they are used.
-#  2146  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2233  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2309  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2364  foreign_places         Define where configuration from other installations may be on this host.
-#  2378  package_environment    Choose the environment variables of pip and uv.
-#  2425  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2430  installer_failures     Explain the exit codes of installers.
-#  2502  installers             Run installers and uninstallers, and wait while another one runs.
-#  2547  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2604  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2666  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2691  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2755  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2794  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2834  installed_files        Compare files with those that were installed.
-#  2983  running_server         Stop the server before its programs are replaced.
-#  3006  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3120  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3179  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3229  port_process           Find the program that listens on a TCP port, and what started it.
-#  3255  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3374  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3420  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3478  certificates           Read certificates from PEM files.
-#  3495  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3567  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3701  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3821  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3930  certificate_requests   Create certificate requests, and install what is issued for them.
-#  3998  password_hash          Get the hash of the password.
-#  4003  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4048  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4070  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4136  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#   274  run                    Check the language mode, and set the module path and the state of this run.
+#   342  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   421  hashes                 Compute SHA-256, the only hash that this script uses.
+#   440  events                 Report events: lines of JSON, which are the only output of this script.
+#   530  host_log               Write to the Windows event log which script changes this host.
+#   562  kept_script            Keep the script that changes this host.
+#   580  envelope               Read the envelope: the only input of a run in addition to this script.
+#   656  lock                   Allow only one run at a time to change this host.
+#   715  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#   795  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#   921  access                 Set and check access lists: who may read and change a folder.
+#   996  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1033  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1097  registry               Read values in the registry.
+#  1108  registry_values        Compare, set, and restore values in the registry.
+#  1142  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1262  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1349  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1382  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1470  path_access            Find other accounts that could replace a folder with another folder.
+#  1498  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1555  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1704  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  1866  server_command         Define the command line of the server, and what it was started with.
+#  1885  programs               Run other programs until they exit, and report their output.
+#  2009  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2028  downloads              Download files into the cache, and check their hashes before they are used.
+#  2201  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2288  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2364  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2419  foreign_places         Define where configuration from other installations may be on this host.
+#  2433  package_environment    Choose the environment variables of pip and uv.
+#  2480  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2485  installer_failures     Explain the exit codes of installers.
+#  2557  installers             Run installers and uninstallers, and wait while another one runs.
+#  2602  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2659  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2721  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2746  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2810  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2849  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2889  installed_files        Compare files with those that were installed.
+#  3038  running_server         Stop the server before its programs are replaced.
+#  3061  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3175  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3234  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3284  port_process           Find the program that listens on a TCP port, and what started it.
+#  3310  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3429  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3475  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3533  certificates           Read certificates from PEM files.
+#  3550  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3622  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3756  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3876  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3985  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4053  password_hash          Get the hash of the password.
+#  4058  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4103  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4125  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4191  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
 # Steps, in the order in which they run:
-#  4235  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4312  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  4331  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  4350  python                 Install Python from the publisher, or use one that is installed.
-#  4484  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  4545  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  4664  packages               Install the packages of the lock in a virtual environment.
-#  4832  path                   Add the programs of the server to the PATH of the machine.
-#  4861  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  4887  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  5007  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  5215  service                Run the server as a scheduled task.
-#  5357  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  5422  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5497  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  5537  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  4290  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4367  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  4386  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  4405  python                 Install Python from the publisher, or use one that is installed.
+#  4539  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  4600  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  4719  packages               Install the packages of the lock in a virtual environment.
+#  4887  path                   Add the programs of the server to the PATH of the machine.
+#  4916  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  4942  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  5062  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  5270  service                Run the server as a scheduled task.
+#  5412  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  5477  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5552  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  5592  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -302,6 +304,7 @@ $Steps = New-Object Collections.ArrayList
 $Run = @{
     Id = ''; Mode = ''; Operator = ''; After = 0; Restarts = 0; BootBefore = ''   # from the envelope
     ClockAhead = [TimeSpan]::Zero                        # of this host, compared with the workstation
+    Script = ''; Evidence = ''                           # hashes: of this script, and of what the sender keeps
     Thorough = $false; Repair = $false                   # whether to read all installed files, or to install them again
     FormerSalt = ''; NewSalt = $false                    # which password hashes may be replaced: see step notebook
     Step = ''; Differences = $null                       # of the step that runs
@@ -319,8 +322,9 @@ function Add-Step {
     [void]$Steps.Add(@{ Name = $Name; Title = $Title; Test = $Test; Apply = $Apply; Bracket = [bool]$Bracket })
 }
 
-# What only one of the bodies does before a run, before an undo, and when Windows must restart: script blocks, by name.
-$Hooks = @{ BeforeRun = @(); BeforeUndo = @(); AtRestart = @() }
+# What parts of the prelude do before a run, when a run that makes changes has started, before it finishes, before an
+# undo, and when Windows must restart: script blocks, by name.
+$Hooks = @{ BeforeRun = @(); Started = @(); Finished = @(); BeforeUndo = @(); AtRestart = @() }
 
 function Add-Hook([string]$Name, [scriptblock]$Block) { $Hooks[$Name] += $Block }
 
@@ -523,6 +527,56 @@ function Read-LastLine([string]$File, [int]$Count) {
     $lines | Select-Object -Last $Count
 }
 
+# ---- prelude: host_log -----------------------------------------------------------------------------
+# Write to the Windows event log which script changes this host.
+
+# Entries are in the log Application, with a source that stays after undo, as the entries do. PowerShell 7 has no
+# Write-EventLog, so .NET writes them.
+Add-Hook Started { Write-HostLog 'state=started' }
+Add-Hook Finished {
+    $reboot = if ($Run.Reboot) { 'true' } else { 'false' }
+    Write-HostLog "state=finished outcome=$($Run.Outcome) changed=$($Run.Changed) reboot=$reboot"
+}
+
+function Write-HostLog([string]$State) {
+    $operator = ConvertTo-AsciiJson (ConvertTo-Json $Run.Operator -Compress)
+    $evidence = if ($Run.Evidence) { $Run.Evidence } else { 'none' }
+    $text = "run=$($Run.Id) mode=$($Run.Mode) host=$($Settings.host) release=$($Settings.release) " +
+    "script=$($Run.Script) evidence=$evidence $State operator=$operator"
+    try { Write-LogEntry $text }
+    catch {
+        $failure = ConvertTo-Failure $_.Exception
+        Write-Notice warning host-log-not-written ('could not write to the Windows event log: {error}. Check whether ' +
+            'the service EventLog runs') @{ error = $failure.Message }
+    }
+}
+
+# The only function that uses the event log: tests have a stand-in for it.
+function Write-LogEntry([string]$Text) {
+    if (-not [Diagnostics.EventLog]::SourceExists('nbserver')) {
+        [Diagnostics.EventLog]::CreateEventSource('nbserver', 'Application')
+    }
+    [Diagnostics.EventLog]::WriteEntry('nbserver', $Text, 'Information', 1)
+}
+
+# ---- prelude: kept_script --------------------------------------------------------------------------
+# Keep the script that changes this host.
+
+# A script is kept once, in the folder of the first run that used it: the events of each run have its hash.
+Add-Hook Started {
+    $name = "$($Run.Script).ps1"
+    try {
+        if (-not @(Get-ChildItem -Path (Join-Path $StateFolder "runs\*\$name")).Count) {
+            Write-TextFile (Join-Path (Split-Path -Parent $Run.EventFile) $name) $ScriptText
+        }
+    }
+    catch {
+        $failure = ConvertTo-Failure $_.Exception
+        Write-Notice warning script-not-kept ('could not keep the script in {folder}: {error}. Free some disk space, ' +
+            'then run apply again') @{ folder = Split-Path -Parent $Run.EventFile; error = $failure.Message }
+    }
+}
+
 # ---- prelude: envelope -----------------------------------------------------------------------------
 # Read the envelope: the only input of a run in addition to this script.
 
@@ -558,6 +612,7 @@ function Read-Envelope {
             '^new-salt yes\z' { $Run.NewSalt = $true; break }
             '^thorough yes\z' { $Run.Thorough = $true; break }
             '^repair yes\z' { $Run.Repair = $true; break }
+            '^evidence ([0-9a-f]{64})\z' { $Run.Evidence = $Matches[1]; break }
             '^secret ([a-z][a-z0-9_.]*) ([^ ]*)\z' {
                 $Secrets[$Matches[1]] = $Utf8.GetString([Convert]::FromBase64String($Matches[2]))
                 break
@@ -5652,10 +5707,12 @@ function Start-Run {
     if ($Run.Mode -eq 'events' -or $Run.Outcome -eq 'waiting') { return }
     if ($Run.Mode -ne 'test') { Start-Change }
     elseif (Test-Path -LiteralPath $StateFolder) { Assert-StateFolder }
+    $Run.Script = Get-Sha256 ($Utf8.GetBytes($ScriptText))
     Write-Event started @{
         run = $Run.Id; boot = $Run.Boot; mode = $Run.Mode; operator = $Run.Operator; release = $Settings.release
-        host = $Settings.host; script_sha256 = Get-Sha256 ($Utf8.GetBytes($ScriptText))
+        host = $Settings.host; script_sha256 = $Run.Script
     }
+    if ($Run.EventFile) { Invoke-Hook Started }
 }
 
 function Start-Change {
@@ -5673,6 +5730,7 @@ function Start-Change {
 
 function Complete-Run {
     $Run.Step = ''
+    if ($Run.EventFile -and $Run.Script) { Invoke-Hook Finished }
     Write-Event finished @{
         outcome = $Run.Outcome; differs = $Run.Differs; changed = $Run.Changed; reboot = $Run.Reboot
         restarting = $Run.Restarting; fingerprint = $Run.Fingerprint

@@ -9,60 +9,61 @@
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 # Contents, by line:
-#    67  settings               What differs from host to host: data, no code.
-#    88  lock                   The Python packages, with versions and hashes.
+#    68  settings               What differs from host to host: data, no code.
+#    89  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   214  run                    Set the options of the shell, the folders, and the state of this run.
-#   257  places                 Name the places of a server for the whole machine, which root sets up.
-#   330  json                   Read and write JSON strings in bash alone.
-#   426  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   541  events                 Report events: lines of JSON, which are the only output of this script.
-#   625  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#   730  lock                   Let only one run at a time change this host.
-#   773  left_program           End the program that a run left behind when it was killed.
-#   828  record                 Record the previous state of everything that is changed, and restore it.
-#   963  programs               Run other programs: those that change something or take long through run_program.
-#  1097  paths                  Open folders without following links, and check who could replace them.
-#  1203  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1272  folders                Create folders, and set who may use them.
-#  1348  files                  Write text files, and restore the files that were replaced.
-#  1436  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1500  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1545  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1604  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1675  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1830  packages               Install and remove packages of the distribution, with apt or zypper.
-#  1976  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2117  zypper                 Run zypper, without questions.
-#  2243  units                  Install and remove units of systemd.
-#  2332  service_unit           Compare the unit of the notebook server, and install it.
-#  2474  service                Find out what the unit of the notebook server does.
-#  2500  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2613  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2681  certificate_program    Create a certificate with OpenSSL.
-#  2689  starter                Define the Python program that starts the notebook server.
-#  2847  port                   Find out who listens on the port of the notebook server, and check its address.
-#  2936  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  2993  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3051  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3113  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3156  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3181  installed_files        Compare the files of the environment with those that were installed.
-#  3327  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3467  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#   215  run                    Set the options of the shell, the folders, and the state of this run.
+#   259  places                 Name the places of a server for the whole machine, which root sets up.
+#   332  json                   Read and write JSON strings in bash alone.
+#   428  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   543  events                 Report events: lines of JSON, which are the only output of this script.
+#   627  host_log               Write to the system log which script changes this host, and keep the script.
+#   658  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#   765  lock                   Let only one run at a time change this host.
+#   808  left_program           End the program that a run left behind when it was killed.
+#   863  record                 Record the previous state of everything that is changed, and restore it.
+#   998  programs               Run other programs: those that change something or take long through run_program.
+#  1132  paths                  Open folders without following links, and check who could replace them.
+#  1238  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1307  folders                Create folders, and set who may use them.
+#  1383  files                  Write text files, and restore the files that were replaced.
+#  1471  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1535  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1580  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1639  service_access         Let the service write in the folder for notebooks, and undo that.
+#  1710  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  1865  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2011  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2152  zypper                 Run zypper, without questions.
+#  2278  units                  Install and remove units of systemd.
+#  2367  service_unit           Compare the unit of the notebook server, and install it.
+#  2509  service                Find out what the unit of the notebook server does.
+#  2535  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2648  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2716  certificate_program    Create a certificate with OpenSSL.
+#  2724  starter                Define the Python program that starts the notebook server.
+#  2882  port                   Find out who listens on the port of the notebook server, and check its address.
+#  2971  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3028  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3086  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3148  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3191  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3216  installed_files        Compare the files of the environment with those that were installed.
+#  3362  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3502  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
 # Steps, in the order in which they run:
-#  3480  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  3511  python                 Install Python from the distribution.
-#  3573  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  3648  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  3661  user                   Create the system user that runs the server: without a password, without a login shell.
-#  3675  certificate            Create a certificate for the server; only root and the service can read its key.
-#  3768  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  3924  service                Run the notebook server as a service that starts with the system.
-#  4029  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  4093  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4241  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  4319  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  3515  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3546  python                 Install Python from the distribution.
+#  3608  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  3683  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  3696  user                   Create the system user that runs the server: without a password, without a login shell.
+#  3710  certificate            Create a certificate for the server; only root and the service can read its key.
+#  3803  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  3959  service                Run the notebook server as a service that starts with the system.
+#  4064  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  4128  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4276  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  4354  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -237,6 +238,7 @@ BEFORE_RUN=() BEFORE_CHANGE=() BEFORE_UNDO=()
 DIFFERENCES=()                                     # five entries each: code, values, what, is, should
 RUN_ID='' RUN_MODE='' RUN_OPERATOR='' RUN_AFTER=0 RUN_TIME='' RUN_STEP='' RUN_EVENTS=0 RUN_FOLDER=''
 RUN_CHANGED=0 RUN_DIFFERS=false RUN_OUTCOME='' RUN_REBOOT=false RUN_FINGERPRINT='' RUN_STOPPING='' RUN_LOCKED=''
+RUN_SCRIPT='' RUN_EVIDENCE=''                      # hashes: of this script, and of what the sender keeps about this run
 RUN_THOROUGH='' RUN_REPAIR=''                      # whether to read all installed files, or to install them again
 RUN_FORMER_SALT='' RUN_NEW_SALT=''                 # which password hashes may be replaced: see step notebook
 RUN_NOT_KEPT=''                                    # why the events of this run cannot be written to the host
@@ -622,11 +624,42 @@ send_line() { # LINE
     fi
 }
 
+# ---- prelude: host_log -----------------------------------------------------------------------------
+# Write to the system log which script changes this host, and keep the script.
+
+# A line that begins a run has the hash of the script and of the sender's evidence; the one that ends it has the
+# outcome. Neither undo nor nbserver removes them. Without a system log, as in most containers, logger does nothing.
+write_host_log() { # KEY=VALUE...
+    local text="run=$RUN_ID mode=$RUN_MODE host=$NB_HOST release=$NB_RELEASE script=$RUN_SCRIPT" error
+    json_string "$RUN_OPERATOR"
+    text+=" evidence=${RUN_EVIDENCE:-none} $* operator=$REPLY"
+    if error=$(timeout 10 logger --id="$$" --tag nbserver --priority user.notice -- "$text" 2>&1 </dev/null); then
+        return 0
+    fi
+    warn host-log-not-written 'could not write to the system log: {error}. Check whether it runs, for example with '\
+'systemctl status systemd-journald' \
+        error "${error:-no error output}"
+}
+
+# A script is kept once, in the folder of the first run that used it: the events of each run have its hash.
+keep_script() {
+    local found
+    for found in "$STATE_FOLDER"/runs/*/"$RUN_SCRIPT.sh"; do
+        if [[ -f $found ]]; then return 0; fi
+    done
+    if ! cp -- "${BASH_SOURCE[-1]}" "$RUN_FOLDER/$RUN_SCRIPT.sh"; then
+        read_last_error
+        warn script-not-kept 'could not keep the script in {folder}: {error}. Free some disk space, then run apply '\
+'again' \
+            folder "$RUN_FOLDER" error "${REPLY:-no error output}"
+    fi
+}
+
 # ---- prelude: envelope -----------------------------------------------------------------------------
 # Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
 
 # Lines of `name value`: mode test|apply|undo|events, run ID, operator BASE64, time UTC, after N,
-# former-salt SALT, new-salt yes, thorough yes, repair yes, secret NAME BASE64.
+# former-salt SALT, new-salt yes, thorough yes, repair yes, evidence SHA256, secret NAME BASE64.
 # Only builtins handle secrets, which stay in SECRETS: other users can see the arguments of programs, and older versions
 # of bash keep a here-document in a file.
 
@@ -653,6 +686,8 @@ read_envelope() {
             RUN_THOROUGH=1
         elif [[ $line == 'repair yes' ]]; then
             RUN_REPAIR=1
+        elif [[ $line =~ ^evidence\ ([0-9a-f]{64})$ ]]; then
+            RUN_EVIDENCE=${BASH_REMATCH[1]}
         elif [[ $line =~ ^operator\ $base64$ ]] && is_base64 "${BASH_REMATCH[1]}"; then
             RUN_OPERATOR=$REPLY
         elif [[ $line =~ ^secret\ ([a-z][a-z0-9_.]*)\ $base64$ ]] && is_base64 "${BASH_REMATCH[2]}"; then
@@ -4420,7 +4455,7 @@ undo() {
 
 # A run that makes changes takes the lock and keeps its events on the host; a test leaves nothing behind.
 start_run() {
-    local hash name
+    local name
     for name in "${BEFORE_RUN[@]}"; do "$name"; done
     if [[ $RUN_MODE != test ]]; then
         start_change
@@ -4428,10 +4463,13 @@ start_run() {
         assert_state_folder
         read_record
     fi
-    read -r hash _ < <(sha256sum -- "${BASH_SOURCE[0]}")
+    read -r RUN_SCRIPT _ < <(sha256sum -- "${BASH_SOURCE[0]}")
     write_event started host "$NB_HOST" mode "$RUN_MODE" operator "$RUN_OPERATOR" release "$NB_RELEASE" run "$RUN_ID" \
-        script_sha256 "$hash"
-    if [[ $RUN_MODE != test ]]; then end_left_program; fi
+        script_sha256 "$RUN_SCRIPT"
+    if [[ $RUN_MODE == test ]]; then return; fi
+    write_host_log state=started
+    keep_script
+    end_left_program
 }
 
 start_change() {
@@ -4463,6 +4501,9 @@ finish_run() { # EXIT-CODE
             exit_code "$1" error "${REPLY:-see standard error}"
     fi
     RUN_STEP=''
+    if [[ $RUN_FOLDER && $RUN_SCRIPT ]]; then
+        write_host_log state=finished outcome="$RUN_OUTCOME" changed="$RUN_CHANGED" reboot="$RUN_REBOOT"
+    fi
     write_event finished outcome "$RUN_OUTCOME" differs: "$RUN_DIFFERS" changed: "$RUN_CHANGED" reboot: "$RUN_REBOOT" \
         fingerprint "$RUN_FINGERPRINT"
     exit_lock

@@ -8,86 +8,88 @@
 # Requires Windows PowerShell 3.0 or newer, 64-bit, and administrator rights
 #
 # Contents, by line:
-#   100  parameters             The mode for a run by hand.
-#   105  settings               What differs from host to host: data, no code.
-#   162  lock                   The Python packages, with versions and hashes.
+#   102  parameters             The mode for a run by hand.
+#   107  settings               What differs from host to host: data, no code.
+#   164  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   170  run                    Check the language mode, and set the module path and the state of this run.
-#   236  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   315  hashes                 Compute SHA-256, the only hash that this script uses.
-#   334  events                 Report events: lines of JSON, which are the only output of this script.
-#   424  envelope               Read the envelope: the only input of a run in addition to this script.
-#   499  lock                   Allow only one run at a time to change this host.
-#   558  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#   638  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#   764  access                 Set and check access lists: who may read and change a folder.
-#   839  places                 Set the folders of nbserver on this host, and who has access to them.
-#   876  record                 Keep the record: the state of each thing before its first change, for undo.
-#   940  registry               Read values in the registry.
-#   951  registry_values        Compare, set, and restore values in the registry.
-#   985  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1105  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1192  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1225  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1313  path_access            Find other accounts that could replace a folder with another folder.
-#  1341  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1398  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1547  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  1709  server_command         Define the command line of the server, and what it was started with.
-#  1728  programs               Run other programs until they exit, and report their output.
-#  1852  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  1871  downloads              Download files into the cache, and check their hashes before they are used.
-#  2044  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2131  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2207  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2262  foreign_places         Define where configuration from other installations may be on this host.
-#  2276  package_environment    Choose the environment variables of pip and uv.
-#  2323  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2328  installer_failures     Explain the exit codes of installers.
-#  2400  installers             Run installers and uninstallers, and wait while another one runs.
-#  2445  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2502  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2564  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2589  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2653  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2692  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2732  installed_files        Compare files with those that were installed.
-#  2881  running_server         Stop the server before its programs are replaced.
-#  2904  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3018  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3077  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3127  port_process           Find the program that listens on a TCP port, and what started it.
-#  3153  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3272  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3318  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3376  certificates           Read certificates from PEM files.
-#  3393  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3465  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3599  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3719  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3828  certificate_requests   Create certificate requests, and install what is issued for them.
-#  3896  password_hash          Get the hash of the password.
-#  3901  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  3946  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  3968  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4034  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#   172  run                    Check the language mode, and set the module path and the state of this run.
+#   240  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   319  hashes                 Compute SHA-256, the only hash that this script uses.
+#   338  events                 Report events: lines of JSON, which are the only output of this script.
+#   428  host_log               Write to the Windows event log which script changes this host.
+#   460  kept_script            Keep the script that changes this host.
+#   478  envelope               Read the envelope: the only input of a run in addition to this script.
+#   554  lock                   Allow only one run at a time to change this host.
+#   613  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#   693  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#   819  access                 Set and check access lists: who may read and change a folder.
+#   894  places                 Set the folders of nbserver on this host, and who has access to them.
+#   931  record                 Keep the record: the state of each thing before its first change, for undo.
+#   995  registry               Read values in the registry.
+#  1006  registry_values        Compare, set, and restore values in the registry.
+#  1040  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1160  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1247  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1280  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1368  path_access            Find other accounts that could replace a folder with another folder.
+#  1396  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1453  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1602  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  1764  server_command         Define the command line of the server, and what it was started with.
+#  1783  programs               Run other programs until they exit, and report their output.
+#  1907  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  1926  downloads              Download files into the cache, and check their hashes before they are used.
+#  2099  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2186  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2262  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2317  foreign_places         Define where configuration from other installations may be on this host.
+#  2331  package_environment    Choose the environment variables of pip and uv.
+#  2378  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2383  installer_failures     Explain the exit codes of installers.
+#  2455  installers             Run installers and uninstallers, and wait while another one runs.
+#  2500  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2557  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2619  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2644  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2708  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2747  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2787  installed_files        Compare files with those that were installed.
+#  2936  running_server         Stop the server before its programs are replaced.
+#  2959  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3073  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3132  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3182  port_process           Find the program that listens on a TCP port, and what started it.
+#  3208  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3327  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3373  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3431  certificates           Read certificates from PEM files.
+#  3448  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3520  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3654  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3774  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3883  certificate_requests   Create certificate requests, and install what is issued for them.
+#  3951  password_hash          Get the hash of the password.
+#  3956  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4001  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4023  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4089  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
 # Steps, in the order in which they run:
-#  4133  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4210  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  4229  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  4248  python                 Install Python from the publisher, or use one that is installed.
-#  4382  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  4443  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  4562  packages               Install the packages of the lock in a virtual environment.
-#  4730  path                   Add the programs of the server to the PATH of the machine.
-#  4759  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  4785  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  4905  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  5113  service                Run the server as a scheduled task.
-#  5255  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  5320  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5395  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  5435  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  4188  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4265  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  4284  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  4303  python                 Install Python from the publisher, or use one that is installed.
+#  4437  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  4498  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  4617  packages               Install the packages of the lock in a virtual environment.
+#  4785  path                   Add the programs of the server to the PATH of the machine.
+#  4814  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  4840  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  4960  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  5168  service                Run the server as a scheduled task.
+#  5310  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  5375  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5450  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  5490  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -200,6 +202,7 @@ $Steps = New-Object Collections.ArrayList
 $Run = @{
     Id = ''; Mode = ''; Operator = ''; After = 0; Restarts = 0; BootBefore = ''   # from the envelope
     ClockAhead = [TimeSpan]::Zero                        # of this host, compared with the workstation
+    Script = ''; Evidence = ''                           # hashes: of this script, and of what the sender keeps
     Thorough = $false; Repair = $false                   # whether to read all installed files, or to install them again
     FormerSalt = ''; NewSalt = $false                    # which password hashes may be replaced: see step notebook
     Step = ''; Differences = $null                       # of the step that runs
@@ -217,8 +220,9 @@ function Add-Step {
     [void]$Steps.Add(@{ Name = $Name; Title = $Title; Test = $Test; Apply = $Apply; Bracket = [bool]$Bracket })
 }
 
-# What only one of the bodies does before a run, before an undo, and when Windows must restart: script blocks, by name.
-$Hooks = @{ BeforeRun = @(); BeforeUndo = @(); AtRestart = @() }
+# What parts of the prelude do before a run, when a run that makes changes has started, before it finishes, before an
+# undo, and when Windows must restart: script blocks, by name.
+$Hooks = @{ BeforeRun = @(); Started = @(); Finished = @(); BeforeUndo = @(); AtRestart = @() }
 
 function Add-Hook([string]$Name, [scriptblock]$Block) { $Hooks[$Name] += $Block }
 
@@ -421,6 +425,56 @@ function Read-LastLine([string]$File, [int]$Count) {
     $lines | Select-Object -Last $Count
 }
 
+# ---- prelude: host_log -----------------------------------------------------------------------------
+# Write to the Windows event log which script changes this host.
+
+# Entries are in the log Application, with a source that stays after undo, as the entries do. PowerShell 7 has no
+# Write-EventLog, so .NET writes them.
+Add-Hook Started { Write-HostLog 'state=started' }
+Add-Hook Finished {
+    $reboot = if ($Run.Reboot) { 'true' } else { 'false' }
+    Write-HostLog "state=finished outcome=$($Run.Outcome) changed=$($Run.Changed) reboot=$reboot"
+}
+
+function Write-HostLog([string]$State) {
+    $operator = ConvertTo-AsciiJson (ConvertTo-Json $Run.Operator -Compress)
+    $evidence = if ($Run.Evidence) { $Run.Evidence } else { 'none' }
+    $text = "run=$($Run.Id) mode=$($Run.Mode) host=$($Settings.host) release=$($Settings.release) " +
+    "script=$($Run.Script) evidence=$evidence $State operator=$operator"
+    try { Write-LogEntry $text }
+    catch {
+        $failure = ConvertTo-Failure $_.Exception
+        Write-Notice warning host-log-not-written ('could not write to the Windows event log: {error}. Check whether ' +
+            'the service EventLog runs') @{ error = $failure.Message }
+    }
+}
+
+# The only function that uses the event log: tests have a stand-in for it.
+function Write-LogEntry([string]$Text) {
+    if (-not [Diagnostics.EventLog]::SourceExists('nbserver')) {
+        [Diagnostics.EventLog]::CreateEventSource('nbserver', 'Application')
+    }
+    [Diagnostics.EventLog]::WriteEntry('nbserver', $Text, 'Information', 1)
+}
+
+# ---- prelude: kept_script --------------------------------------------------------------------------
+# Keep the script that changes this host.
+
+# A script is kept once, in the folder of the first run that used it: the events of each run have its hash.
+Add-Hook Started {
+    $name = "$($Run.Script).ps1"
+    try {
+        if (-not @(Get-ChildItem -Path (Join-Path $StateFolder "runs\*\$name")).Count) {
+            Write-TextFile (Join-Path (Split-Path -Parent $Run.EventFile) $name) $ScriptText
+        }
+    }
+    catch {
+        $failure = ConvertTo-Failure $_.Exception
+        Write-Notice warning script-not-kept ('could not keep the script in {folder}: {error}. Free some disk space, ' +
+            'then run apply again') @{ folder = Split-Path -Parent $Run.EventFile; error = $failure.Message }
+    }
+}
+
 # ---- prelude: envelope -----------------------------------------------------------------------------
 # Read the envelope: the only input of a run in addition to this script.
 
@@ -456,6 +510,7 @@ function Read-Envelope {
             '^new-salt yes\z' { $Run.NewSalt = $true; break }
             '^thorough yes\z' { $Run.Thorough = $true; break }
             '^repair yes\z' { $Run.Repair = $true; break }
+            '^evidence ([0-9a-f]{64})\z' { $Run.Evidence = $Matches[1]; break }
             '^secret ([a-z][a-z0-9_.]*) ([^ ]*)\z' {
                 $Secrets[$Matches[1]] = $Utf8.GetString([Convert]::FromBase64String($Matches[2]))
                 break
@@ -5550,10 +5605,12 @@ function Start-Run {
     if ($Run.Mode -eq 'events' -or $Run.Outcome -eq 'waiting') { return }
     if ($Run.Mode -ne 'test') { Start-Change }
     elseif (Test-Path -LiteralPath $StateFolder) { Assert-StateFolder }
+    $Run.Script = Get-Sha256 ($Utf8.GetBytes($ScriptText))
     Write-Event started @{
         run = $Run.Id; boot = $Run.Boot; mode = $Run.Mode; operator = $Run.Operator; release = $Settings.release
-        host = $Settings.host; script_sha256 = Get-Sha256 ($Utf8.GetBytes($ScriptText))
+        host = $Settings.host; script_sha256 = $Run.Script
     }
+    if ($Run.EventFile) { Invoke-Hook Started }
 }
 
 function Start-Change {
@@ -5571,6 +5628,7 @@ function Start-Change {
 
 function Complete-Run {
     $Run.Step = ''
+    if ($Run.EventFile -and $Run.Script) { Invoke-Hook Finished }
     Write-Event finished @{
         outcome = $Run.Outcome; differs = $Run.Differs; changed = $Run.Changed; reboot = $Run.Reboot
         restarting = $Run.Restarting; fingerprint = $Run.Fingerprint
