@@ -36,7 +36,10 @@ class Signed:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a run wants to do, and the rules of the site for it. `signers` are lists that must all allow a signer."""
+    """What a run wants to do, and the rules of the site for it.
+
+    `mode` is empty if an approval for any mode will do. `signers` are lists that must all allow a signer.
+    """
 
     manifest: Mapping[str, Any]
     manifest_sha256: str
@@ -75,7 +78,9 @@ def require(folder: Path, wanted: Wanted) -> tuple[Signed, ...]:
 def _documents(folder: Path) -> set[str]:
     """Return the names of the documents. Raises ApprovalError for a file that is neither a document nor its signature."""
     place = folder / APPROVALS
-    if not os.path.lexists(place):
+    names = plain_file.names(place) if os.path.lexists(place) else set()
+    documents = {name for name in names if document.ID.fullmatch(name.removesuffix(".json")) and name.endswith(".json")}
+    if not names:
         raise ApprovalError(
             "no-approvals",
             "nobody has approved the scripts in this folder",
@@ -83,8 +88,6 @@ def _documents(folder: Path) -> set[str]:
             todo="Have them approved with nbserver approve {folder}",
             folder=plain_file.shown(folder),
         )
-    names = plain_file.names(place)
-    documents = {name for name in names if document.ID.fullmatch(name.removesuffix(".json")) and name.endswith(".json")}
     strange = names - documents - {name + SIGNATURE for name in documents}
     if strange or len(names) > MANY:
         raise ApprovalError(
@@ -132,7 +135,7 @@ def reason(approval: Approval, wanted: Wanted) -> Described | None:
             expected=approval.release,
             actual=wanted.manifest["release"],
         )
-    if wanted.mode not in approval.modes:
+    if wanted.mode and wanted.mode not in approval.modes:
         return message("approval-of-other-mode", "it is for {modes}, not for {mode}", modes=", ".join(approval.modes), mode=wanted.mode)
     if wanted.now < approval.issued - SKEW:
         return message(

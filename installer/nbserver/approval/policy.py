@@ -124,7 +124,15 @@ def _signers(path: Path) -> AllowedSigners:
 
 
 def _require_unwritable(path: Path, administrators_only: bool) -> None:
-    who = write_access.others(path, administrators_only=administrators_only)
+    try:
+        who = write_access.others(path, administrators_only=administrators_only)
+    except OSError as reason:
+        raise ApprovalError(
+            "trusted-file-permissions",
+            "could not read the permissions of this file and its folder ({reason})",
+            where=plain_file.shown(path),
+            reason=reason.strerror or type(reason).__name__,
+        ) from None
     if who and administrators_only:
         raise ApprovalError(
             "site-file-writable",

@@ -122,7 +122,8 @@ def _operate(
 @inventory_option
 @runs_option
 @json_option
-def events(run: str, host: str, inventory_path: Path, runs: Path | None, as_json: bool) -> int:
+@approved_option
+def events(run: str, host: str, inventory_path: Path, runs: Path | None, as_json: bool, **approval: Any) -> int:
     """Show a run's events that its host has kept
 
     Fetches the events that this workstation has not received, such as after a lost connection, and follows a run that is
@@ -131,6 +132,7 @@ def events(run: str, host: str, inventory_path: Path, runs: Path | None, as_json
     from nbserver.base.errors import UsageError
     from nbserver.commands import events as fetched
     from nbserver.inventory import reader
+    from nbserver.run.options import Options
     from nbserver.view import choice
 
     loaded = reader.load_for(inventory_path, [host])
@@ -143,7 +145,7 @@ def events(run: str, host: str, inventory_path: Path, runs: Path | None, as_json
             pattern=host,
             count=len(selected),
         )
-    return fetched.events(loaded, run, selected[0], runs, asker(), choice.choose(as_json))
+    return fetched.events(loaded, run, selected[0], runs, asker(), choice.choose(as_json), Options(**approval))
 
 
 @click.command()

@@ -13,7 +13,7 @@ from nbserver.approval import audit, document, manifest, signing_key
 from nbserver.approval.approved_folder import SIGNATURE
 from nbserver.approval.document import NAMESPACE
 from nbserver.base import atomic_file, plain_file, utc
-from nbserver.base.errors import UsageError
+from nbserver.base.errors import ApprovalError, UsageError
 from nbserver.run.approved import MODES
 from nbserver.settings.secret import Ask, SecretReference, resolve
 
@@ -39,10 +39,14 @@ def approve(
     SecretError if the key cannot sign.
     """
     _require_names(by, modes)
-    audit.audit(folder, reference)
     path = folder / manifest.FILE_NAME
     data = manifest.read_bytes(path)
-    content = manifest.parse(data, path)  # the audit has checked it: the signed hash is that of these bytes
+    audit.audit(folder, reference)
+    if manifest.read_bytes(path) != data:
+        raise ApprovalError(
+            "manifest-changed-meanwhile", "the manifest was changed during the audit", where=plain_file.shown(path), todo="Audit it again"
+        )
+    content = manifest.parse(data, path)
     chosen = _chosen(content["hosts"], hosts)
     key = signing_key.load(key_file, _passphrase(passphrase, ask, key_file))
     issued = utc.now().replace(microsecond=0)

@@ -12,7 +12,7 @@ from nbserver.base.errors import HostError, Interrupted, UsageError
 from nbserver.base.standard_streams import warn
 from nbserver.events.reader import Event, EventError, EventOrder, parse
 from nbserver.render import render
-from nbserver.run import evidence_log, fleet, host_job, operation
+from nbserver.run import approved, evidence_log, fleet, host_job, operation
 from nbserver.run.envelope import RUN_ID, Envelope
 from nbserver.run.fetched_run import FetchedLeg, fetch
 from nbserver.run.host_run import RUN_TIMEOUT
@@ -28,8 +28,12 @@ if TYPE_CHECKING:
     from nbserver.settings.secret import Ask
 
 
-def events(inventory: Inventory, run: str, host: AnyHost, runs: Path | None, ask: Ask | None, view: View) -> int:
+def events(
+    inventory: Inventory, run: str, host: AnyHost, runs: Path | None, ask: Ask | None, view: View, options: Options | None = None
+) -> int:
     """Show the events of `run` that this workstation does not have yet, follow the run if it is running, and return the exit code.
+
+    The script is sent again to read them, so it must be approved if `options` or the site demand it, for any mode.
 
     Events of a run of this workstation are added to its run directory. Raises NbserverError before the host is contacted, and
     Interrupted after Ctrl-C, which does not stop the run.
@@ -37,6 +41,7 @@ def events(inventory: Inventory, run: str, host: AnyHost, runs: Path | None, ask
     if not RUN_ID.fullmatch(run):
         raise UsageError("run-id-invalid", '"{run}" is not a run ID', todo="A run ID is the name of a folder in nbserver-runs", run=run)
     ((script, _),) = render.render_all([host])
+    approved.require("events", [host], {host.name: script}, options or Options())
     job = host_job.prepare(host, script, "events", Options(), ask)
     mask = operation.mask_of(inventory, [job])
     kept = (runs or inventory.path.parent / FOLDER) / run / host.name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,15 +19,16 @@ if TYPE_CHECKING:
     from nbserver.render.script import Script
     from nbserver.run.options import Options
 
-_NAMES = {"test": "plan", "request": "apply"}  # a certificate request is part of what apply does
+# A certificate request is part of what apply does, and fetching events only reads what a run has written.
+_NAMES = {"test": "plan", "request": "apply", "events": ""}
 
 
 def name_of(mode: str) -> str:
-    """Return the name of a mode in an approval, which is that of the command."""
+    """Return the name of a mode in an approval, which is that of the command; it is empty if an approval for any mode will do."""
     return _NAMES.get(mode, mode)
 
 
-MODES = tuple(dict.fromkeys(name_of(mode) for mode in get_args(Mode) if mode != "events"))
+MODES = tuple(dict.fromkeys(filter(None, map(name_of, get_args(Mode)))))
 """What can be approved."""
 
 
@@ -46,7 +48,7 @@ def require(mode: Mode, hosts: Sequence[AnyHost], scripts: Mapping[str, Script],
     if options.approved is None:
         _require_nothing_demanded(rules, options)
         return None
-    is_folder = options.approved.is_dir()
+    is_folder = os.path.isdir(options.approved)  # noqa: PTH112 (Path.is_dir raises PermissionError)
     folder = options.approved if is_folder else options.approved.parent
     path = folder / manifest.FILE_NAME if is_folder else options.approved
     data = manifest.read_bytes(path)

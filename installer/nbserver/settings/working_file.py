@@ -38,8 +38,16 @@ class WorkingFile:
         return data
 
     def require_unwritable(self) -> None:
-        """Raise `error` if others may write to the file. Raises OSError if its permissions cannot be read."""
-        who = write_access.others_of_working_file(self.path)
+        """Raise `error` if others may write to the file, or if its permissions cannot be read."""
+        try:
+            who = write_access.others_of_working_file(self.path)
+        except OSError as reason:
+            raise self.error(
+                "working-file-permissions",
+                "could not read the permissions of this file and its folder ({reason})",
+                where=str(self.path),
+                reason=reason.strerror or type(reason).__name__,
+            ) from None
         if who:
             raise self.error(
                 "working-file-writable",

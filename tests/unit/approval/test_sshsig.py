@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from nbserver.approval import signing_key, sshsig
 from tests import approvals
+from tests.checkout import CHECKOUT
 from tests.tier import examples
 
 NAMESPACE = "nbserver-approval"
@@ -38,14 +39,15 @@ def keygen() -> str:
 
 
 def test_ssh_keygen_verifies_what_is_signed_here(keygen: str, tmp_path: Path) -> None:
-    """With the command that docs/approving.md has."""
+    """With the command in docs/approving.md."""
     key = approvals.key(tmp_path / "id")
     (tmp_path / "allowed_signers").write_text(approvals.line("anna@example.com", key, f'namespaces="{NAMESPACE}"'))
     (tmp_path / "ID.json").write_bytes(DATA)
     (tmp_path / "ID.json.sig").write_bytes(signing_key.load(key, lambda: None).armored(DATA, NAMESPACE))
-    command = [keygen, "-Y", "verify", "-f", "allowed_signers", "-I", "anna@example.com", "-n", NAMESPACE, "-s", "ID.json.sig"]
+    (command,) = re.findall(r"^ +(ssh-keygen -Y verify .*)$", (CHECKOUT / "docs" / "approving.md").read_text("utf-8"), re.MULTILINE)
     for data, code in ((DATA, 0), (DATA + b" ", 255)):
-        done = subprocess.run(command, input=data, cwd=tmp_path, capture_output=True)
+        (tmp_path / "ID.json").write_bytes(data)
+        done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True)
         assert done.returncode == code, done.stderr
 
 

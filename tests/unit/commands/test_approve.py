@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from nbserver.approval import document, signing_key, sshsig
+from nbserver.approval import audit, document, signing_key, sshsig
 from nbserver.approval.reference import Reference
 from nbserver.base.errors import ApprovalError, NbserverError, SecretError
 from nbserver.cli import program
@@ -82,6 +82,17 @@ def test_nothing_is_signed_that_does_not_pass_the_audit(
         file.write(b"#")
     assert run(monkeypatch) == 5
     assert "the SHA-256 does not match the manifest" in capsys.readouterr().err and not (folder / "approvals").exists()
+
+
+def test_what_is_signed_is_what_was_audited(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def changing(*given: object) -> list[str]:
+        path = folder / "manifest.json"
+        path.write_bytes(path.read_bytes() + b"\n")
+        return []
+
+    monkeypatch.setattr(audit, "audit", changing)
+    assert run(monkeypatch) == 5
+    assert "the manifest was changed during the audit" in capsys.readouterr().err and not (folder / "approvals").exists()
 
 
 @pytest.mark.parametrize(

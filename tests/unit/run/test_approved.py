@@ -17,6 +17,7 @@ from nbserver.approval import policy
 from nbserver.base import utc
 from nbserver.base.errors import ApprovalError, UsageError
 from nbserver.cli import program
+from nbserver.commands import events
 from nbserver.commands import render as rendering
 from nbserver.inventory import reader
 from nbserver.render.render import render_all
@@ -137,6 +138,8 @@ def test_another_script_than_in_the_manifest_does_not_count(site: Site) -> None:
 
 def test_nobody_has_approved(site: Site) -> None:
     assert "nobody has approved the scripts in this folder. Have them approved with nbserver approve" in site.refused()
+    (site.approved / "approvals").mkdir()
+    assert "nobody has approved" in site.refused(approvals=2)
 
 
 def test_the_key_must_be_that_of_the_person(site: Site) -> None:
@@ -300,9 +303,13 @@ def test_signers_that_others_may_write_are_refused(site: Site) -> None:
     site.sign(site.anna, ANNA)
     site.signers.chmod(0o666)
     assert "allowed_signers: every user may write to this file or its folder. Remove the permission" in site.refused()
-    site.signers.chmod(0o644)
-    site.folder.chmod(0o777)
-    assert "every user may write" in site.refused()
+    place = site.folder / "open"
+    place.mkdir()
+    shutil.copy(site.signers, place)
+    (place / "allowed_signers").chmod(0o644)
+    assert site.accepted(signers=place / "allowed_signers")
+    place.chmod(0o777)
+    assert "every user may write" in site.refused(signers=place / "allowed_signers")
 
 
 # ---- the rules of a site
@@ -414,7 +421,7 @@ def test_every_command_that_sends_a_script_takes_an_approval(
     options = ["--approved", "approved", "--allowed-signers", "allowed_signers", "--approvals", "2", "--site", "site.toml"]
     (site.folder / "site.toml").write_text("")
     site.sign(site.anna, ANNA, modes=("apply", "plan", "undo"))
-    for command in (["plan", "win1"], ["apply", "win1"], ["undo", "win1"], ["up"]):
+    for command in (["plan", "win1"], ["apply", "win1"], ["undo", "win1"], ["up"], ["set-password", "local"], ["events", "1", "win1"]):
         monkeypatch.setattr("sys.argv", ["nbserver", *command, *options])
         with pytest.raises(SystemExit) as ended:
             program.main()
@@ -422,8 +429,23 @@ def test_every_command_that_sends_a_script_takes_an_approval(
         assert ended.value.code == 5 and said[-1].startswith("nbserver: approved")
 
 
+def test_events_are_fetched_with_an_approval_of_any_mode(site: Site) -> None:
+    loaded = reader.load(site.folder / "nbserver.toml")
+    (host,) = loaded.select(["win1"])
+    options = Options(approved=site.approved, signers=site.signers)
+
+    def fetch() -> None:
+        events.events(loaded, "1", host, None, None, PlainLines(lambda line: None), options)
+
+    with pytest.raises(ApprovalError, match="nobody has approved"):
+        fetch()
+    site.sign(site.anna, ANNA, modes=("undo",))
+    with pytest.raises(Contacted):
+        fetch()
+
+
 def test_the_modes_are_those_of_the_commands() -> None:
-    assert {"plan", "apply", "undo"} <= set(approved.MODES) and not {"test", "request", "events"} & set(approved.MODES)
+    assert {"plan", "apply", "undo"} <= set(approved.MODES) and not {"", "test", "request", "events"} & set(approved.MODES)
 
 
 def test_the_run_records_who_approved(site: Site) -> None:

@@ -14,7 +14,7 @@ from nbserver.base.errors import ApprovalError, InventoryError, NbserverError
 from nbserver.catalog import reader as catalog
 from nbserver.inventory import reader as inventory
 from nbserver.run import known_certificates
-from nbserver.settings import working_file
+from nbserver.settings import working_file, write_access
 from nbserver.settings.write_access import others_on_posix
 from tests import golden
 
@@ -116,6 +116,15 @@ def test_neither_a_fifo_nor_a_device_is_read(files: Files, name: str, change: Ca
     change(files.folder / name)
     said = refusal(files, name)
     assert "must be a regular file" in said or (name == "nbserver.known" and change is device and "found a link" in said)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_permissions_that_cannot_be_read_are_refused(files: Files, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(path: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(write_access, "others_of_working_file", failing)
+    assert "could not read the permissions of this file and its folder (Permission denied)" in refusal(files, name)
 
 
 @pytest.mark.parametrize("name", ["nbserver.toml", "site-catalog.toml", "site-lock.txt"])
