@@ -109,7 +109,7 @@ undo() {
 
 # A run that makes changes takes the lock and keeps its events on the host; a test leaves nothing behind.
 start_run() {
-    local hash name
+    local name
     for name in "${BEFORE_RUN[@]}"; do "$name"; done
     if [[ $RUN_MODE != test ]]; then
         start_change
@@ -117,10 +117,13 @@ start_run() {
         assert_state_folder
         read_record
     fi
-    read -r hash _ < <(sha256sum -- "${BASH_SOURCE[0]}")
+    read -r RUN_SCRIPT _ < <(sha256sum -- "${BASH_SOURCE[0]}")
     write_event started host "$NB_HOST" mode "$RUN_MODE" operator "$RUN_OPERATOR" release "$NB_RELEASE" run "$RUN_ID" \
-        script_sha256 "$hash"
-    if [[ $RUN_MODE != test ]]; then end_left_program; fi
+        script_sha256 "$RUN_SCRIPT"
+    if [[ $RUN_MODE == test ]]; then return; fi
+    write_host_log state=started
+    keep_script
+    end_left_program
 }
 
 start_change() {
@@ -152,6 +155,9 @@ finish_run() { # EXIT-CODE
             exit_code "$1" error "${REPLY:-see standard error}"
     fi
     RUN_STEP=''
+    if [[ $RUN_FOLDER && $RUN_SCRIPT ]]; then
+        write_host_log state=finished outcome="$RUN_OUTCOME" changed="$RUN_CHANGED" reboot="$RUN_REBOOT"
+    fi
     write_event finished outcome "$RUN_OUTCOME" differs: "$RUN_DIFFERS" changed: "$RUN_CHANGED" reboot: "$RUN_REBOOT" \
         fingerprint "$RUN_FINGERPRINT"
     exit_lock

@@ -121,10 +121,12 @@ function Start-Run {
     if ($Run.Mode -eq 'events' -or $Run.Outcome -eq 'waiting') { return }
     if ($Run.Mode -ne 'test') { Start-Change }
     elseif (Test-Path -LiteralPath $StateFolder) { Assert-StateFolder }
+    $Run.Script = Get-Sha256 ($Utf8.GetBytes($ScriptText))
     Write-Event started @{
         run = $Run.Id; boot = $Run.Boot; mode = $Run.Mode; operator = $Run.Operator; release = $Settings.release
-        host = $Settings.host; script_sha256 = Get-Sha256 ($Utf8.GetBytes($ScriptText))
+        host = $Settings.host; script_sha256 = $Run.Script
     }
+    if ($Run.EventFile) { Invoke-Hook Started }
 }
 
 function Start-Change {
@@ -142,6 +144,7 @@ function Start-Change {
 
 function Complete-Run {
     $Run.Step = ''
+    if ($Run.EventFile -and $Run.Script) { Invoke-Hook Finished }
     Write-Event finished @{
         outcome = $Run.Outcome; differs = $Run.Differs; changed = $Run.Changed; reboot = $Run.Reboot
         restarting = $Run.Restarting; fingerprint = $Run.Fingerprint

@@ -40,6 +40,14 @@ settings.load_profile("any machine")
 LOCK = CHECKOUT / "installer" / "nbserver" / "catalog" / "data" / "locks" / "windows-x64-python3.11.txt"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def user_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Runs of tests are not in the log of the user who runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def windows_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WindowsBox]:
     """A Windows Server in a box; tests leave it as they found it, or use names of their own."""

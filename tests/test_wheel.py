@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -121,6 +123,18 @@ def test_two_builds_are_the_same_bytes(installed: Installed, tmp_path: Path) -> 
     finally:
         os.umask(before)
     assert other.read_bytes() == installed.wheel.read_bytes()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs the programs of coreutils")
+def test_what_a_run_says_about_nbserver_can_be_computed_from_the_wheel(installed: Installed, tmp_path: Path) -> None:
+    """By the command of docs/evidence.md."""
+    command = (CHECKOUT / "docs" / "evidence.md").read_text("utf-8").partition("    find nbserver ")[2].partition("\n")[0]
+    with zipfile.ZipFile(installed.wheel) as wheel:
+        wheel.extractall(tmp_path)
+    computed = _run(["sh", "-c", f"find nbserver {command}"], tmp_path, check=True).stdout[:64]
+    code = "import json; from nbserver.run import release; print(json.dumps(release.fingerprint()))"
+    found = json.loads(_run([str(_python(installed.folder)), "-c", code], installed.elsewhere, check=True).stdout)
+    assert found == {"files_sha256": computed, "wheel_sha256": hashlib.sha256(installed.wheel.read_bytes()).hexdigest()}
 
 
 def test_it_renders_the_golden_files(installed: Installed, tmp_path: Path) -> None:

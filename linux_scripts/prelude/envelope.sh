@@ -2,7 +2,7 @@
 # Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
 
 # Lines of `name value`: mode test|apply|undo|rotate|events, run ID, operator BASE64, time UTC, after N,
-# former-salt SALT, new-salt yes, thorough yes, repair yes, secret NAME BASE64.
+# former-salt SALT, new-salt yes, thorough yes, repair yes, evidence SHA256, secret NAME BASE64.
 # Only builtins handle secrets, which stay in SECRETS: other users can see the arguments of programs, and older versions
 # of bash keep a here-document in a file.
 
@@ -29,6 +29,8 @@ read_envelope() {
             RUN_THOROUGH=1
         elif [[ $line == 'repair yes' ]]; then
             RUN_REPAIR=1
+        elif [[ $line =~ ^evidence\ ([0-9a-f]{64})$ ]]; then
+            RUN_EVIDENCE=${BASH_REMATCH[1]}
         elif [[ $line =~ ^operator\ $base64$ ]] && is_base64 "${BASH_REMATCH[1]}"; then
             RUN_OPERATOR=$REPLY
         elif [[ $line =~ ^secret\ ([a-z][a-z0-9_.]*)\ $base64$ ]] && is_base64 "${BASH_REMATCH[2]}"; then

@@ -27,6 +27,7 @@ BEFORE_RUN=() BEFORE_CHANGE=() BEFORE_UNDO=()
 DIFFERENCES=()                                     # five entries each: code, values, what, is, should
 RUN_ID='' RUN_MODE='' RUN_OPERATOR='' RUN_AFTER=0 RUN_TIME='' RUN_STEP='' RUN_EVENTS=0 RUN_FOLDER=''
 RUN_CHANGED=0 RUN_DIFFERS=false RUN_OUTCOME='' RUN_REBOOT=false RUN_FINGERPRINT='' RUN_STOPPING='' RUN_LOCKED=''
+RUN_SCRIPT='' RUN_EVIDENCE=''                      # hashes: of this script, and of what the sender keeps about this run
 RUN_THOROUGH='' RUN_REPAIR=''                      # whether to read all installed files, or to install them again
 RUN_FORMER_SALT='' RUN_NEW_SALT=''                 # which password hashes may be replaced: see step notebook
 RUN_NOT_KEPT=''                                    # why the events of this run cannot be written to the host

@@ -33,6 +33,7 @@ function Read-Envelope {
             '^new-salt yes\z' { $Run.NewSalt = $true; break }
             '^thorough yes\z' { $Run.Thorough = $true; break }
             '^repair yes\z' { $Run.Repair = $true; break }
+            '^evidence ([0-9a-f]{64})\z' { $Run.Evidence = $Matches[1]; break }
             '^secret ([a-z][a-z0-9_.]*) ([^ ]*)\z' {
                 $Secrets[$Matches[1]] = $Utf8.GetString([Convert]::FromBase64String($Matches[2]))
                 break

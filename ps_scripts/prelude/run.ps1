@@ -34,6 +34,7 @@ $Steps = New-Object Collections.ArrayList
 $Run = @{
     Id = ''; Mode = ''; Operator = ''; After = 0; Restarts = 0; BootBefore = ''   # from the envelope
     ClockAhead = [TimeSpan]::Zero                        # of this host, compared with the workstation
+    Script = ''; Evidence = ''                           # hashes: of this script, and of what the sender keeps
     Thorough = $false; Repair = $false                   # whether to read all installed files, or to install them again
     FormerSalt = ''; NewSalt = $false                    # which password hashes may be replaced: see step notebook
     Step = ''; Differences = $null                       # of the step that runs
@@ -51,8 +52,9 @@ function Add-Step {
     [void]$Steps.Add(@{ Name = $Name; Title = $Title; Test = $Test; Apply = $Apply; Bracket = [bool]$Bracket })
 }
 
-# What only one of the bodies does before a run, before an undo, and when Windows must restart: script blocks, by name.
-$Hooks = @{ BeforeRun = @(); BeforeUndo = @(); AtRestart = @() }
+# What parts of the prelude do before a run, when a run that makes changes has started, before it finishes, before an
+# undo, and when Windows must restart: script blocks, by name.
+$Hooks = @{ BeforeRun = @(); Started = @(); Finished = @(); BeforeUndo = @(); AtRestart = @() }
 
 function Add-Hook([string]$Name, [scriptblock]$Block) { $Hooks[$Name] += $Block }
 

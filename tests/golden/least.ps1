@@ -9,88 +9,90 @@
 # Requires Windows PowerShell 3.0 or newer, 64-bit, and administrator rights
 #
 # Contents, by line:
-#    99  parameters             The mode for a run by hand.
-#   104  settings               What differs from host to host: data, no code.
-#   168  lock                   The Python packages, with versions and hashes.
+#   101  parameters             The mode for a run by hand.
+#   106  settings               What differs from host to host: data, no code.
+#   170  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   275  run                    Check the language mode, and set the module path and the state of this run.
-#   341  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   426  hashes                 Compute SHA-256, the only hash that this script uses.
-#   445  events                 Report events: lines of JSON, which are the only output of this script.
-#   535  envelope               Read the envelope: the only input of a run in addition to this script.
-#   610  lock                   Allow only one run at a time to change this host.
-#   669  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#   749  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#   875  access                 Set and check access lists: who may read and change a folder.
-#   950  places                 Set the folders of nbserver on this host, and who has access to them.
-#   987  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1051  registry               Read values in the registry.
-#  1062  registry_values        Compare, set, and restore values in the registry.
-#  1096  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1216  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1303  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1336  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1424  path_access            Find other accounts that could replace a folder with another folder.
-#  1452  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1509  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1658  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  1820  server_command         Define the command line of the server, and what it was started with.
-#  1839  programs               Run other programs until they exit, and report their output.
-#  1963  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  1982  downloads              Download files into the cache, and check their hashes before they are used.
-#  2155  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2242  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2318  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2373  foreign_places         Define where configuration from other installations may be on this host.
-#  2387  package_environment    Choose the environment variables of pip and uv.
-#  2434  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2439  installer_failures     Explain the exit codes of installers.
-#  2511  installers             Run installers and uninstallers, and wait while another one runs.
-#  2556  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2613  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2675  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2700  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2764  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2803  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2843  installed_files        Compare files with those that were installed.
-#  2992  running_server         Stop the server before its programs are replaced.
-#  3015  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3129  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3188  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3238  port_process           Find the program that listens on a TCP port, and what started it.
-#  3264  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3383  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3429  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3487  certificates           Read certificates from PEM files.
-#  3504  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3576  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3710  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3830  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3939  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4007  password_hash          Get the hash of the password.
-#  4012  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4057  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4079  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4145  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4244  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4396  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#   277  run                    Check the language mode, and set the module path and the state of this run.
+#   345  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   430  hashes                 Compute SHA-256, the only hash that this script uses.
+#   449  events                 Report events: lines of JSON, which are the only output of this script.
+#   539  host_log               Write to the Windows event log which script changes this host.
+#   571  kept_script            Keep the script that changes this host.
+#   589  envelope               Read the envelope: the only input of a run in addition to this script.
+#   665  lock                   Allow only one run at a time to change this host.
+#   724  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#   804  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#   930  access                 Set and check access lists: who may read and change a folder.
+#  1005  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1042  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1106  registry               Read values in the registry.
+#  1117  registry_values        Compare, set, and restore values in the registry.
+#  1151  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1271  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1358  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1391  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1479  path_access            Find other accounts that could replace a folder with another folder.
+#  1507  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1564  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1713  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  1875  server_command         Define the command line of the server, and what it was started with.
+#  1894  programs               Run other programs until they exit, and report their output.
+#  2018  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2037  downloads              Download files into the cache, and check their hashes before they are used.
+#  2210  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2297  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2373  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2428  foreign_places         Define where configuration from other installations may be on this host.
+#  2442  package_environment    Choose the environment variables of pip and uv.
+#  2489  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2494  installer_failures     Explain the exit codes of installers.
+#  2566  installers             Run installers and uninstallers, and wait while another one runs.
+#  2611  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2668  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2730  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2755  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2819  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2858  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2898  installed_files        Compare files with those that were installed.
+#  3047  running_server         Stop the server before its programs are replaced.
+#  3070  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3184  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3243  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3293  port_process           Find the program that listens on a TCP port, and what started it.
+#  3319  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3438  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3484  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3542  certificates           Read certificates from PEM files.
+#  3559  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3631  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3765  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3885  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3994  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4062  password_hash          Get the hash of the password.
+#  4067  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4112  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4134  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4200  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4299  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4451  rotated_keys           Refuse a rotation with a certificate that has the old key.
 # Steps, in the order in which they run:
-#  4434  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4511  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  4530  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  4549  python                 Install Python from the publisher, or use one that is installed.
-#  4683  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  4744  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  4863  packages               Install the packages of the lock in a virtual environment.
-#  5031  path                   Add the programs of the server to the PATH of the machine.
-#  5060  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  5086  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  5206  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  5414  service                Run the server as a scheduled task.
-#  5556  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  5621  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5696  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  5736  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  4489  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4566  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  4585  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  4604  python                 Install Python from the publisher, or use one that is installed.
+#  4738  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  4799  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  4918  packages               Install the packages of the lock in a virtual environment.
+#  5086  path                   Add the programs of the server to the PATH of the machine.
+#  5115  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  5141  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  5261  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  5469  service                Run the server as a scheduled task.
+#  5611  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  5676  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5751  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  5791  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -305,6 +307,7 @@ $Steps = New-Object Collections.ArrayList
 $Run = @{
     Id = ''; Mode = ''; Operator = ''; After = 0; Restarts = 0; BootBefore = ''   # from the envelope
     ClockAhead = [TimeSpan]::Zero                        # of this host, compared with the workstation
+    Script = ''; Evidence = ''                           # hashes: of this script, and of what the sender keeps
     Thorough = $false; Repair = $false                   # whether to read all installed files, or to install them again
     FormerSalt = ''; NewSalt = $false                    # which password hashes may be replaced: see step notebook
     Step = ''; Differences = $null                       # of the step that runs
@@ -322,8 +325,9 @@ function Add-Step {
     [void]$Steps.Add(@{ Name = $Name; Title = $Title; Test = $Test; Apply = $Apply; Bracket = [bool]$Bracket })
 }
 
-# What only one of the bodies does before a run, before an undo, and when Windows must restart: script blocks, by name.
-$Hooks = @{ BeforeRun = @(); BeforeUndo = @(); AtRestart = @() }
+# What parts of the prelude do before a run, when a run that makes changes has started, before it finishes, before an
+# undo, and when Windows must restart: script blocks, by name.
+$Hooks = @{ BeforeRun = @(); Started = @(); Finished = @(); BeforeUndo = @(); AtRestart = @() }
 
 function Add-Hook([string]$Name, [scriptblock]$Block) { $Hooks[$Name] += $Block }
 
@@ -532,6 +536,56 @@ function Read-LastLine([string]$File, [int]$Count) {
     $lines | Select-Object -Last $Count
 }
 
+# ---- prelude: host_log -----------------------------------------------------------------------------
+# Write to the Windows event log which script changes this host.
+
+# Entries are in the log Application, with a source that stays after undo, as the entries do. PowerShell 7 has no
+# Write-EventLog, so .NET writes them.
+Add-Hook Started { Write-HostLog 'state=started' }
+Add-Hook Finished {
+    $reboot = if ($Run.Reboot) { 'true' } else { 'false' }
+    Write-HostLog "state=finished outcome=$($Run.Outcome) changed=$($Run.Changed) reboot=$reboot"
+}
+
+function Write-HostLog([string]$State) {
+    $operator = ConvertTo-AsciiJson (ConvertTo-Json $Run.Operator -Compress)
+    $evidence = if ($Run.Evidence) { $Run.Evidence } else { 'none' }
+    $text = "run=$($Run.Id) mode=$($Run.Mode) host=$($Settings.host) release=$($Settings.release) " +
+    "script=$($Run.Script) evidence=$evidence $State operator=$operator"
+    try { Write-LogEntry $text }
+    catch {
+        $failure = ConvertTo-Failure $_.Exception
+        Write-Notice warning host-log-not-written ('could not write to the Windows event log: {error}. Check whether ' +
+            'the service EventLog runs') @{ error = $failure.Message }
+    }
+}
+
+# The only function that uses the event log: tests have a stand-in for it.
+function Write-LogEntry([string]$Text) {
+    if (-not [Diagnostics.EventLog]::SourceExists('nbserver')) {
+        [Diagnostics.EventLog]::CreateEventSource('nbserver', 'Application')
+    }
+    [Diagnostics.EventLog]::WriteEntry('nbserver', $Text, 'Information', 1)
+}
+
+# ---- prelude: kept_script --------------------------------------------------------------------------
+# Keep the script that changes this host.
+
+# A script is kept once, in the folder of the first run that used it: the events of each run have its hash.
+Add-Hook Started {
+    $name = "$($Run.Script).ps1"
+    try {
+        if (-not @(Get-ChildItem -Path (Join-Path $StateFolder "runs\*\$name")).Count) {
+            Write-TextFile (Join-Path (Split-Path -Parent $Run.EventFile) $name) $ScriptText
+        }
+    }
+    catch {
+        $failure = ConvertTo-Failure $_.Exception
+        Write-Notice warning script-not-kept ('could not keep the script in {folder}: {error}. Free some disk space, ' +
+            'then run apply again') @{ folder = Split-Path -Parent $Run.EventFile; error = $failure.Message }
+    }
+}
+
 # ---- prelude: envelope -----------------------------------------------------------------------------
 # Read the envelope: the only input of a run in addition to this script.
 
@@ -567,6 +621,7 @@ function Read-Envelope {
             '^new-salt yes\z' { $Run.NewSalt = $true; break }
             '^thorough yes\z' { $Run.Thorough = $true; break }
             '^repair yes\z' { $Run.Repair = $true; break }
+            '^evidence ([0-9a-f]{64})\z' { $Run.Evidence = $Matches[1]; break }
             '^secret ([a-z][a-z0-9_.]*) ([^ ]*)\z' {
                 $Secrets[$Matches[1]] = $Utf8.GetString([Convert]::FromBase64String($Matches[2]))
                 break
@@ -5856,10 +5911,12 @@ function Start-Run {
     if ($Run.Mode -eq 'events' -or $Run.Outcome -eq 'waiting') { return }
     if ($Run.Mode -ne 'test') { Start-Change }
     elseif (Test-Path -LiteralPath $StateFolder) { Assert-StateFolder }
+    $Run.Script = Get-Sha256 ($Utf8.GetBytes($ScriptText))
     Write-Event started @{
         run = $Run.Id; boot = $Run.Boot; mode = $Run.Mode; operator = $Run.Operator; release = $Settings.release
-        host = $Settings.host; script_sha256 = Get-Sha256 ($Utf8.GetBytes($ScriptText))
+        host = $Settings.host; script_sha256 = $Run.Script
     }
+    if ($Run.EventFile) { Invoke-Hook Started }
 }
 
 function Start-Change {
@@ -5877,6 +5934,7 @@ function Start-Change {
 
 function Complete-Run {
     $Run.Step = ''
+    if ($Run.EventFile -and $Run.Script) { Invoke-Hook Finished }
     Write-Event finished @{
         outcome = $Run.Outcome; differs = $Run.Differs; changed = $Run.Changed; reboot = $Run.Reboot
         restarting = $Run.Restarting; fingerprint = $Run.Fingerprint

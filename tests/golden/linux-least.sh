@@ -10,61 +10,62 @@
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 # Contents, by line:
-#    69  settings               What differs from host to host: data, no code.
-#    93  lock                   The Python packages, with versions and hashes.
+#    70  settings               What differs from host to host: data, no code.
+#    94  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   219  run                    Set the options of the shell, the folders, and the state of this run.
-#   262  places                 Name the places of a server for the whole machine, which root sets up.
-#   335  json                   Read and write JSON strings in bash alone.
-#   431  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   548  events                 Report events: lines of JSON, which are the only output of this script.
-#   632  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#   737  lock                   Let only one run at a time change this host.
-#   780  left_program           End the program that a run left behind when it was killed.
-#   835  record                 Record the previous state of everything that is changed, and restore it.
-#   970  programs               Run other programs: those that change something or take long through run_program.
-#  1104  paths                  Open folders without following links, and check who could replace them.
-#  1210  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1279  folders                Create folders, and set who may use them.
-#  1355  files                  Write text files, and restore the files that were replaced.
-#  1443  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1507  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1552  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1611  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1682  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1837  packages               Install and remove packages of the distribution, with apt or zypper.
-#  1983  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2124  zypper                 Run zypper, without questions.
-#  2250  units                  Install and remove units of systemd.
-#  2339  service_unit           Compare the unit of the notebook server, and install it.
-#  2481  service                Find out what the unit of the notebook server does.
-#  2516  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2629  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2697  certificate_program    Create a certificate with OpenSSL.
-#  2705  starter                Define the Python program that starts the notebook server.
-#  2863  port                   Find out who listens on the port of the notebook server, and check its address.
-#  2952  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3009  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3067  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3129  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3172  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3197  installed_files        Compare the files of the environment with those that were installed.
-#  3343  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3483  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  3496  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#   220  run                    Set the options of the shell, the folders, and the state of this run.
+#   264  places                 Name the places of a server for the whole machine, which root sets up.
+#   337  json                   Read and write JSON strings in bash alone.
+#   433  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   550  events                 Report events: lines of JSON, which are the only output of this script.
+#   634  host_log               Write to the system log which script changes this host, and keep the script.
+#   665  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#   772  lock                   Let only one run at a time change this host.
+#   815  left_program           End the program that a run left behind when it was killed.
+#   870  record                 Record the previous state of everything that is changed, and restore it.
+#  1005  programs               Run other programs: those that change something or take long through run_program.
+#  1139  paths                  Open folders without following links, and check who could replace them.
+#  1245  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1314  folders                Create folders, and set who may use them.
+#  1390  files                  Write text files, and restore the files that were replaced.
+#  1478  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1542  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1587  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1646  service_access         Let the service write in the folder for notebooks, and undo that.
+#  1717  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  1872  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2018  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2159  zypper                 Run zypper, without questions.
+#  2285  units                  Install and remove units of systemd.
+#  2374  service_unit           Compare the unit of the notebook server, and install it.
+#  2516  service                Find out what the unit of the notebook server does.
+#  2551  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2664  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2732  certificate_program    Create a certificate with OpenSSL.
+#  2740  starter                Define the Python program that starts the notebook server.
+#  2898  port                   Find out who listens on the port of the notebook server, and check its address.
+#  2987  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3044  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3102  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3164  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3207  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3232  installed_files        Compare the files of the environment with those that were installed.
+#  3378  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3518  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  3531  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
 # Steps, in the order in which they run:
-#  3657  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  3688  python                 Install Python from the distribution.
-#  3750  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  3825  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  3838  user                   Create the system user that runs the server: without a password, without a login shell.
-#  3852  certificate            Create a certificate for the server; only root and the service can read its key.
-#  3945  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  4101  service                Run the notebook server as a service that starts with the system.
-#  4235  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  4299  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4447  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  4525  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  3692  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3723  python                 Install Python from the distribution.
+#  3785  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  3860  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  3873  user                   Create the system user that runs the server: without a password, without a login shell.
+#  3887  certificate            Create a certificate for the server; only root and the service can read its key.
+#  3980  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  4136  service                Run the notebook server as a service that starts with the system.
+#  4270  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  4334  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4482  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  4560  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -242,6 +243,7 @@ BEFORE_RUN=() BEFORE_CHANGE=() BEFORE_UNDO=()
 DIFFERENCES=()                                     # five entries each: code, values, what, is, should
 RUN_ID='' RUN_MODE='' RUN_OPERATOR='' RUN_AFTER=0 RUN_TIME='' RUN_STEP='' RUN_EVENTS=0 RUN_FOLDER=''
 RUN_CHANGED=0 RUN_DIFFERS=false RUN_OUTCOME='' RUN_REBOOT=false RUN_FINGERPRINT='' RUN_STOPPING='' RUN_LOCKED=''
+RUN_SCRIPT='' RUN_EVIDENCE=''                      # hashes: of this script, and of what the sender keeps about this run
 RUN_THOROUGH='' RUN_REPAIR=''                      # whether to read all installed files, or to install them again
 RUN_FORMER_SALT='' RUN_NEW_SALT=''                 # which password hashes may be replaced: see step notebook
 RUN_NOT_KEPT=''                                    # why the events of this run cannot be written to the host
@@ -629,11 +631,42 @@ send_line() { # LINE
     fi
 }
 
+# ---- prelude: host_log -----------------------------------------------------------------------------
+# Write to the system log which script changes this host, and keep the script.
+
+# A line that begins a run has the hash of the script and of the sender's evidence; the one that ends it has the
+# outcome. Neither undo nor nbserver removes them. Without a system log, as in most containers, logger does nothing.
+write_host_log() { # KEY=VALUE...
+    local text="run=$RUN_ID mode=$RUN_MODE host=$NB_HOST release=$NB_RELEASE script=$RUN_SCRIPT" error
+    json_string "$RUN_OPERATOR"
+    text+=" evidence=${RUN_EVIDENCE:-none} $* operator=$REPLY"
+    if error=$(timeout 10 logger --id="$$" --tag nbserver --priority user.notice -- "$text" 2>&1 </dev/null); then
+        return 0
+    fi
+    warn host-log-not-written 'could not write to the system log: {error}. Check whether it runs, for example with '\
+'systemctl status systemd-journald' \
+        error "${error:-no error output}"
+}
+
+# A script is kept once, in the folder of the first run that used it: the events of each run have its hash.
+keep_script() {
+    local found
+    for found in "$STATE_FOLDER"/runs/*/"$RUN_SCRIPT.sh"; do
+        if [[ -f $found ]]; then return 0; fi
+    done
+    if ! cp -- "${BASH_SOURCE[-1]}" "$RUN_FOLDER/$RUN_SCRIPT.sh"; then
+        read_last_error
+        warn script-not-kept 'could not keep the script in {folder}: {error}. Free some disk space, then run apply '\
+'again' \
+            folder "$RUN_FOLDER" error "${REPLY:-no error output}"
+    fi
+}
+
 # ---- prelude: envelope -----------------------------------------------------------------------------
 # Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
 
 # Lines of `name value`: mode test|apply|undo|rotate|events, run ID, operator BASE64, time UTC, after N,
-# former-salt SALT, new-salt yes, thorough yes, repair yes, secret NAME BASE64.
+# former-salt SALT, new-salt yes, thorough yes, repair yes, evidence SHA256, secret NAME BASE64.
 # Only builtins handle secrets, which stay in SECRETS: other users can see the arguments of programs, and older versions
 # of bash keep a here-document in a file.
 
@@ -660,6 +693,8 @@ read_envelope() {
             RUN_THOROUGH=1
         elif [[ $line == 'repair yes' ]]; then
             RUN_REPAIR=1
+        elif [[ $line =~ ^evidence\ ([0-9a-f]{64})$ ]]; then
+            RUN_EVIDENCE=${BASH_REMATCH[1]}
         elif [[ $line =~ ^operator\ $base64$ ]] && is_base64 "${BASH_REMATCH[1]}"; then
             RUN_OPERATOR=$REPLY
         elif [[ $line =~ ^secret\ ([a-z][a-z0-9_.]*)\ $base64$ ]] && is_base64 "${BASH_REMATCH[2]}"; then
@@ -4633,7 +4668,7 @@ undo() {
 
 # A run that makes changes takes the lock and keeps its events on the host; a test leaves nothing behind.
 start_run() {
-    local hash name
+    local name
     for name in "${BEFORE_RUN[@]}"; do "$name"; done
     if [[ $RUN_MODE != test ]]; then
         start_change
@@ -4641,10 +4676,13 @@ start_run() {
         assert_state_folder
         read_record
     fi
-    read -r hash _ < <(sha256sum -- "${BASH_SOURCE[0]}")
+    read -r RUN_SCRIPT _ < <(sha256sum -- "${BASH_SOURCE[0]}")
     write_event started host "$NB_HOST" mode "$RUN_MODE" operator "$RUN_OPERATOR" release "$NB_RELEASE" run "$RUN_ID" \
-        script_sha256 "$hash"
-    if [[ $RUN_MODE != test ]]; then end_left_program; fi
+        script_sha256 "$RUN_SCRIPT"
+    if [[ $RUN_MODE == test ]]; then return; fi
+    write_host_log state=started
+    keep_script
+    end_left_program
 }
 
 start_change() {
@@ -4676,6 +4714,9 @@ finish_run() { # EXIT-CODE
             exit_code "$1" error "${REPLY:-see standard error}"
     fi
     RUN_STEP=''
+    if [[ $RUN_FOLDER && $RUN_SCRIPT ]]; then
+        write_host_log state=finished outcome="$RUN_OUTCOME" changed="$RUN_CHANGED" reboot="$RUN_REBOOT"
+    fi
     write_event finished outcome "$RUN_OUTCOME" differs: "$RUN_DIFFERS" changed: "$RUN_CHANGED" reboot: "$RUN_REBOOT" \
         fingerprint "$RUN_FINGERPRINT"
     exit_lock

@@ -10,61 +10,62 @@
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 # Contents, by line:
-#    71  settings               What differs from host to host: data, no code.
-#    95  lock                   The Python packages, with versions and hashes.
+#    72  settings               What differs from host to host: data, no code.
+#    96  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   221  run                    Set the options of the shell, the folders, and the state of this run.
-#   264  places                 Name the places of a server for the whole machine, which root sets up.
-#   337  json                   Read and write JSON strings in bash alone.
-#   433  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   550  events                 Report events: lines of JSON, which are the only output of this script.
-#   634  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#   739  lock                   Let only one run at a time change this host.
-#   782  left_program           End the program that a run left behind when it was killed.
-#   837  record                 Record the previous state of everything that is changed, and restore it.
-#   972  programs               Run other programs: those that change something or take long through run_program.
-#  1106  paths                  Open folders without following links, and check who could replace them.
-#  1212  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1281  folders                Create folders, and set who may use them.
-#  1357  files                  Write text files, and restore the files that were replaced.
-#  1445  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1509  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1554  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1613  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1684  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1839  packages               Install and remove packages of the distribution, with apt or zypper.
-#  1985  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2126  zypper                 Run zypper, without questions.
-#  2252  units                  Install and remove units of systemd.
-#  2341  service_unit           Compare the unit of the notebook server, and install it.
-#  2483  service                Find out what the unit of the notebook server does.
-#  2518  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2631  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2699  certificate_program    Create a certificate with OpenSSL.
-#  2707  starter                Define the Python program that starts the notebook server.
-#  2865  port                   Find out who listens on the port of the notebook server, and check its address.
-#  2954  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3011  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3069  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3131  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3174  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3199  installed_files        Compare the files of the environment with those that were installed.
-#  3345  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3485  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  3498  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#   222  run                    Set the options of the shell, the folders, and the state of this run.
+#   266  places                 Name the places of a server for the whole machine, which root sets up.
+#   339  json                   Read and write JSON strings in bash alone.
+#   435  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   552  events                 Report events: lines of JSON, which are the only output of this script.
+#   636  host_log               Write to the system log which script changes this host, and keep the script.
+#   667  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#   774  lock                   Let only one run at a time change this host.
+#   817  left_program           End the program that a run left behind when it was killed.
+#   872  record                 Record the previous state of everything that is changed, and restore it.
+#  1007  programs               Run other programs: those that change something or take long through run_program.
+#  1141  paths                  Open folders without following links, and check who could replace them.
+#  1247  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1316  folders                Create folders, and set who may use them.
+#  1392  files                  Write text files, and restore the files that were replaced.
+#  1480  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1544  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1589  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1648  service_access         Let the service write in the folder for notebooks, and undo that.
+#  1719  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  1874  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2020  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2161  zypper                 Run zypper, without questions.
+#  2287  units                  Install and remove units of systemd.
+#  2376  service_unit           Compare the unit of the notebook server, and install it.
+#  2518  service                Find out what the unit of the notebook server does.
+#  2553  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2666  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2734  certificate_program    Create a certificate with OpenSSL.
+#  2742  starter                Define the Python program that starts the notebook server.
+#  2900  port                   Find out who listens on the port of the notebook server, and check its address.
+#  2989  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3046  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3104  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3166  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3209  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3234  installed_files        Compare the files of the environment with those that were installed.
+#  3380  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3520  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  3533  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
 # Steps, in the order in which they run:
-#  3659  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  3690  python                 Install Python from the distribution.
-#  3752  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  3827  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  3840  user                   Create the system user that runs the server: without a password, without a login shell.
-#  3854  certificate            Create a certificate for the server; only root and the service can read its key.
-#  3947  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  4103  service                Run the notebook server as a service that starts with the system.
-#  4237  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  4301  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4449  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  4527  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  3694  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3725  python                 Install Python from the distribution.
+#  3787  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  3862  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  3875  user                   Create the system user that runs the server: without a password, without a login shell.
+#  3889  certificate            Create a certificate for the server; only root and the service can read its key.
+#  3982  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  4138  service                Run the notebook server as a service that starts with the system.
+#  4272  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  4336  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4484  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  4562  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -244,6 +245,7 @@ BEFORE_RUN=() BEFORE_CHANGE=() BEFORE_UNDO=()
 DIFFERENCES=()                                     # five entries each: code, values, what, is, should
 RUN_ID='' RUN_MODE='' RUN_OPERATOR='' RUN_AFTER=0 RUN_TIME='' RUN_STEP='' RUN_EVENTS=0 RUN_FOLDER=''
 RUN_CHANGED=0 RUN_DIFFERS=false RUN_OUTCOME='' RUN_REBOOT=false RUN_FINGERPRINT='' RUN_STOPPING='' RUN_LOCKED=''
+RUN_SCRIPT='' RUN_EVIDENCE=''                      # hashes: of this script, and of what the sender keeps about this run
 RUN_THOROUGH='' RUN_REPAIR=''                      # whether to read all installed files, or to install them again
 RUN_FORMER_SALT='' RUN_NEW_SALT=''                 # which password hashes may be replaced: see step notebook
 RUN_NOT_KEPT=''                                    # why the events of this run cannot be written to the host
@@ -631,11 +633,42 @@ send_line() { # LINE
     fi
 }
 
+# ---- prelude: host_log -----------------------------------------------------------------------------
+# Write to the system log which script changes this host, and keep the script.
+
+# A line that begins a run has the hash of the script and of the sender's evidence; the one that ends it has the
+# outcome. Neither undo nor nbserver removes them. Without a system log, as in most containers, logger does nothing.
+write_host_log() { # KEY=VALUE...
+    local text="run=$RUN_ID mode=$RUN_MODE host=$NB_HOST release=$NB_RELEASE script=$RUN_SCRIPT" error
+    json_string "$RUN_OPERATOR"
+    text+=" evidence=${RUN_EVIDENCE:-none} $* operator=$REPLY"
+    if error=$(timeout 10 logger --id="$$" --tag nbserver --priority user.notice -- "$text" 2>&1 </dev/null); then
+        return 0
+    fi
+    warn host-log-not-written 'could not write to the system log: {error}. Check whether it runs, for example with '\
+'systemctl status systemd-journald' \
+        error "${error:-no error output}"
+}
+
+# A script is kept once, in the folder of the first run that used it: the events of each run have its hash.
+keep_script() {
+    local found
+    for found in "$STATE_FOLDER"/runs/*/"$RUN_SCRIPT.sh"; do
+        if [[ -f $found ]]; then return 0; fi
+    done
+    if ! cp -- "${BASH_SOURCE[-1]}" "$RUN_FOLDER/$RUN_SCRIPT.sh"; then
+        read_last_error
+        warn script-not-kept 'could not keep the script in {folder}: {error}. Free some disk space, then run apply '\
+'again' \
+            folder "$RUN_FOLDER" error "${REPLY:-no error output}"
+    fi
+}
+
 # ---- prelude: envelope -----------------------------------------------------------------------------
 # Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
 
 # Lines of `name value`: mode test|apply|undo|rotate|events, run ID, operator BASE64, time UTC, after N,
-# former-salt SALT, new-salt yes, thorough yes, repair yes, secret NAME BASE64.
+# former-salt SALT, new-salt yes, thorough yes, repair yes, evidence SHA256, secret NAME BASE64.
 # Only builtins handle secrets, which stay in SECRETS: other users can see the arguments of programs, and older versions
 # of bash keep a here-document in a file.
 
@@ -662,6 +695,8 @@ read_envelope() {
             RUN_THOROUGH=1
         elif [[ $line == 'repair yes' ]]; then
             RUN_REPAIR=1
+        elif [[ $line =~ ^evidence\ ([0-9a-f]{64})$ ]]; then
+            RUN_EVIDENCE=${BASH_REMATCH[1]}
         elif [[ $line =~ ^operator\ $base64$ ]] && is_base64 "${BASH_REMATCH[1]}"; then
             RUN_OPERATOR=$REPLY
         elif [[ $line =~ ^secret\ ([a-z][a-z0-9_.]*)\ $base64$ ]] && is_base64 "${BASH_REMATCH[2]}"; then
@@ -4635,7 +4670,7 @@ undo() {
 
 # A run that makes changes takes the lock and keeps its events on the host; a test leaves nothing behind.
 start_run() {
-    local hash name
+    local name
     for name in "${BEFORE_RUN[@]}"; do "$name"; done
     if [[ $RUN_MODE != test ]]; then
         start_change
@@ -4643,10 +4678,13 @@ start_run() {
         assert_state_folder
         read_record
     fi
-    read -r hash _ < <(sha256sum -- "${BASH_SOURCE[0]}")
+    read -r RUN_SCRIPT _ < <(sha256sum -- "${BASH_SOURCE[0]}")
     write_event started host "$NB_HOST" mode "$RUN_MODE" operator "$RUN_OPERATOR" release "$NB_RELEASE" run "$RUN_ID" \
-        script_sha256 "$hash"
-    if [[ $RUN_MODE != test ]]; then end_left_program; fi
+        script_sha256 "$RUN_SCRIPT"
+    if [[ $RUN_MODE == test ]]; then return; fi
+    write_host_log state=started
+    keep_script
+    end_left_program
 }
 
 start_change() {
@@ -4678,6 +4716,9 @@ finish_run() { # EXIT-CODE
             exit_code "$1" error "${REPLY:-see standard error}"
     fi
     RUN_STEP=''
+    if [[ $RUN_FOLDER && $RUN_SCRIPT ]]; then
+        write_host_log state=finished outcome="$RUN_OUTCOME" changed="$RUN_CHANGED" reboot="$RUN_REBOOT"
+    fi
     write_event finished outcome "$RUN_OUTCOME" differs: "$RUN_DIFFERS" changed: "$RUN_CHANGED" reboot: "$RUN_REBOOT" \
         fingerprint "$RUN_FINGERPRINT"
     exit_lock

@@ -9,88 +9,90 @@
 # Requires Windows PowerShell 3.0 or newer, 64-bit, and administrator rights
 #
 # Contents, by line:
-#   103  parameters             The mode for a run by hand.
-#   108  settings               What differs from host to host: data, no code.
-#   165  lock                   The Python packages, with versions and hashes.
+#   105  parameters             The mode for a run by hand.
+#   110  settings               What differs from host to host: data, no code.
+#   167  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   173  run                    Check the language mode, and set the module path and the state of this run.
-#   239  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   324  hashes                 Compute SHA-256, the only hash that this script uses.
-#   343  events                 Report events: lines of JSON, which are the only output of this script.
-#   433  envelope               Read the envelope: the only input of a run in addition to this script.
-#   508  lock                   Allow only one run at a time to change this host.
-#   567  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#   647  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#   773  access                 Set and check access lists: who may read and change a folder.
-#   848  places                 Set the folders of nbserver on this host, and who has access to them.
-#   885  record                 Keep the record: the state of each thing before its first change, for undo.
-#   949  registry               Read values in the registry.
-#   960  registry_values        Compare, set, and restore values in the registry.
-#   994  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1114  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1201  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1234  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1322  path_access            Find other accounts that could replace a folder with another folder.
-#  1350  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1407  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1556  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  1718  server_command         Define the command line of the server, and what it was started with.
-#  1737  programs               Run other programs until they exit, and report their output.
-#  1861  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  1880  downloads              Download files into the cache, and check their hashes before they are used.
-#  2053  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2140  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2216  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2271  foreign_places         Define where configuration from other installations may be on this host.
-#  2285  package_environment    Choose the environment variables of pip and uv.
-#  2332  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2337  installer_failures     Explain the exit codes of installers.
-#  2409  installers             Run installers and uninstallers, and wait while another one runs.
-#  2454  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2511  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2573  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2598  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2662  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2701  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2741  installed_files        Compare files with those that were installed.
-#  2890  running_server         Stop the server before its programs are replaced.
-#  2913  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3027  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3086  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3136  port_process           Find the program that listens on a TCP port, and what started it.
-#  3162  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3281  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3327  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3385  certificates           Read certificates from PEM files.
-#  3402  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3474  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3608  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3728  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3837  certificate_requests   Create certificate requests, and install what is issued for them.
-#  3905  password_hash          Get the hash of the password.
-#  3910  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  3955  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  3977  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4043  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4142  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4294  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#   175  run                    Check the language mode, and set the module path and the state of this run.
+#   243  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   328  hashes                 Compute SHA-256, the only hash that this script uses.
+#   347  events                 Report events: lines of JSON, which are the only output of this script.
+#   437  host_log               Write to the Windows event log which script changes this host.
+#   469  kept_script            Keep the script that changes this host.
+#   487  envelope               Read the envelope: the only input of a run in addition to this script.
+#   563  lock                   Allow only one run at a time to change this host.
+#   622  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#   702  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#   828  access                 Set and check access lists: who may read and change a folder.
+#   903  places                 Set the folders of nbserver on this host, and who has access to them.
+#   940  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1004  registry               Read values in the registry.
+#  1015  registry_values        Compare, set, and restore values in the registry.
+#  1049  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1169  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1256  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1289  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1377  path_access            Find other accounts that could replace a folder with another folder.
+#  1405  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1462  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1611  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  1773  server_command         Define the command line of the server, and what it was started with.
+#  1792  programs               Run other programs until they exit, and report their output.
+#  1916  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  1935  downloads              Download files into the cache, and check their hashes before they are used.
+#  2108  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2195  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2271  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2326  foreign_places         Define where configuration from other installations may be on this host.
+#  2340  package_environment    Choose the environment variables of pip and uv.
+#  2387  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2392  installer_failures     Explain the exit codes of installers.
+#  2464  installers             Run installers and uninstallers, and wait while another one runs.
+#  2509  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2566  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2628  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2653  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2717  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2756  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2796  installed_files        Compare files with those that were installed.
+#  2945  running_server         Stop the server before its programs are replaced.
+#  2968  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3082  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3141  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3191  port_process           Find the program that listens on a TCP port, and what started it.
+#  3217  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3336  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3382  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3440  certificates           Read certificates from PEM files.
+#  3457  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3529  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3663  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3783  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3892  certificate_requests   Create certificate requests, and install what is issued for them.
+#  3960  password_hash          Get the hash of the password.
+#  3965  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4010  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4032  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4098  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4197  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4349  rotated_keys           Refuse a rotation with a certificate that has the old key.
 # Steps, in the order in which they run:
-#  4332  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4409  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  4428  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  4447  python                 Install Python from the publisher, or use one that is installed.
-#  4581  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  4642  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  4761  packages               Install the packages of the lock in a virtual environment.
-#  4929  path                   Add the programs of the server to the PATH of the machine.
-#  4958  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  4984  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  5104  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  5312  service                Run the server as a scheduled task.
-#  5454  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  5519  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5594  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  5634  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  4387  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4464  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  4483  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  4502  python                 Install Python from the publisher, or use one that is installed.
+#  4636  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  4697  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  4816  packages               Install the packages of the lock in a virtual environment.
+#  4984  path                   Add the programs of the server to the PATH of the machine.
+#  5013  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  5039  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  5159  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  5367  service                Run the server as a scheduled task.
+#  5509  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  5574  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5649  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  5689  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -203,6 +205,7 @@ $Steps = New-Object Collections.ArrayList
 $Run = @{
     Id = ''; Mode = ''; Operator = ''; After = 0; Restarts = 0; BootBefore = ''   # from the envelope
     ClockAhead = [TimeSpan]::Zero                        # of this host, compared with the workstation
+    Script = ''; Evidence = ''                           # hashes: of this script, and of what the sender keeps
     Thorough = $false; Repair = $false                   # whether to read all installed files, or to install them again
     FormerSalt = ''; NewSalt = $false                    # which password hashes may be replaced: see step notebook
     Step = ''; Differences = $null                       # of the step that runs
@@ -220,8 +223,9 @@ function Add-Step {
     [void]$Steps.Add(@{ Name = $Name; Title = $Title; Test = $Test; Apply = $Apply; Bracket = [bool]$Bracket })
 }
 
-# What only one of the bodies does before a run, before an undo, and when Windows must restart: script blocks, by name.
-$Hooks = @{ BeforeRun = @(); BeforeUndo = @(); AtRestart = @() }
+# What parts of the prelude do before a run, when a run that makes changes has started, before it finishes, before an
+# undo, and when Windows must restart: script blocks, by name.
+$Hooks = @{ BeforeRun = @(); Started = @(); Finished = @(); BeforeUndo = @(); AtRestart = @() }
 
 function Add-Hook([string]$Name, [scriptblock]$Block) { $Hooks[$Name] += $Block }
 
@@ -430,6 +434,56 @@ function Read-LastLine([string]$File, [int]$Count) {
     $lines | Select-Object -Last $Count
 }
 
+# ---- prelude: host_log -----------------------------------------------------------------------------
+# Write to the Windows event log which script changes this host.
+
+# Entries are in the log Application, with a source that stays after undo, as the entries do. PowerShell 7 has no
+# Write-EventLog, so .NET writes them.
+Add-Hook Started { Write-HostLog 'state=started' }
+Add-Hook Finished {
+    $reboot = if ($Run.Reboot) { 'true' } else { 'false' }
+    Write-HostLog "state=finished outcome=$($Run.Outcome) changed=$($Run.Changed) reboot=$reboot"
+}
+
+function Write-HostLog([string]$State) {
+    $operator = ConvertTo-AsciiJson (ConvertTo-Json $Run.Operator -Compress)
+    $evidence = if ($Run.Evidence) { $Run.Evidence } else { 'none' }
+    $text = "run=$($Run.Id) mode=$($Run.Mode) host=$($Settings.host) release=$($Settings.release) " +
+    "script=$($Run.Script) evidence=$evidence $State operator=$operator"
+    try { Write-LogEntry $text }
+    catch {
+        $failure = ConvertTo-Failure $_.Exception
+        Write-Notice warning host-log-not-written ('could not write to the Windows event log: {error}. Check whether ' +
+            'the service EventLog runs') @{ error = $failure.Message }
+    }
+}
+
+# The only function that uses the event log: tests have a stand-in for it.
+function Write-LogEntry([string]$Text) {
+    if (-not [Diagnostics.EventLog]::SourceExists('nbserver')) {
+        [Diagnostics.EventLog]::CreateEventSource('nbserver', 'Application')
+    }
+    [Diagnostics.EventLog]::WriteEntry('nbserver', $Text, 'Information', 1)
+}
+
+# ---- prelude: kept_script --------------------------------------------------------------------------
+# Keep the script that changes this host.
+
+# A script is kept once, in the folder of the first run that used it: the events of each run have its hash.
+Add-Hook Started {
+    $name = "$($Run.Script).ps1"
+    try {
+        if (-not @(Get-ChildItem -Path (Join-Path $StateFolder "runs\*\$name")).Count) {
+            Write-TextFile (Join-Path (Split-Path -Parent $Run.EventFile) $name) $ScriptText
+        }
+    }
+    catch {
+        $failure = ConvertTo-Failure $_.Exception
+        Write-Notice warning script-not-kept ('could not keep the script in {folder}: {error}. Free some disk space, ' +
+            'then run apply again') @{ folder = Split-Path -Parent $Run.EventFile; error = $failure.Message }
+    }
+}
+
 # ---- prelude: envelope -----------------------------------------------------------------------------
 # Read the envelope: the only input of a run in addition to this script.
 
@@ -465,6 +519,7 @@ function Read-Envelope {
             '^new-salt yes\z' { $Run.NewSalt = $true; break }
             '^thorough yes\z' { $Run.Thorough = $true; break }
             '^repair yes\z' { $Run.Repair = $true; break }
+            '^evidence ([0-9a-f]{64})\z' { $Run.Evidence = $Matches[1]; break }
             '^secret ([a-z][a-z0-9_.]*) ([^ ]*)\z' {
                 $Secrets[$Matches[1]] = $Utf8.GetString([Convert]::FromBase64String($Matches[2]))
                 break
@@ -5754,10 +5809,12 @@ function Start-Run {
     if ($Run.Mode -eq 'events' -or $Run.Outcome -eq 'waiting') { return }
     if ($Run.Mode -ne 'test') { Start-Change }
     elseif (Test-Path -LiteralPath $StateFolder) { Assert-StateFolder }
+    $Run.Script = Get-Sha256 ($Utf8.GetBytes($ScriptText))
     Write-Event started @{
         run = $Run.Id; boot = $Run.Boot; mode = $Run.Mode; operator = $Run.Operator; release = $Settings.release
-        host = $Settings.host; script_sha256 = Get-Sha256 ($Utf8.GetBytes($ScriptText))
+        host = $Settings.host; script_sha256 = $Run.Script
     }
+    if ($Run.EventFile) { Invoke-Hook Started }
 }
 
 function Start-Change {
@@ -5775,6 +5832,7 @@ function Start-Change {
 
 function Complete-Run {
     $Run.Step = ''
+    if ($Run.EventFile -and $Run.Script) { Invoke-Hook Finished }
     Write-Event finished @{
         outcome = $Run.Outcome; differs = $Run.Differs; changed = $Run.Changed; reboot = $Run.Reboot
         restarting = $Run.Restarting; fingerprint = $Run.Fingerprint

@@ -151,7 +151,7 @@ def test_a_run_directory(tmp_path: Path) -> None:
     ((script, _),) = render_all(inventory.load(SAMPLE).select(["win1"]))
     run = journal.Journal(tmp_path, journal.new_run_id(), "apply", "anna@desk")
     host = run.host(script)
-    host.sent()
+    host.sent(Envelope("apply", "run-1", secrets={"notebook.password_hash": "x"}).without_secrets())
     host.event(event(1, "changed", "path"))
     host.close()
     run.finish({"win1": Result("win1", "failed", 1, steps={"path": "changed"}, error="win1: the connection was lost").as_json()})
@@ -161,7 +161,9 @@ def test_a_run_directory(tmp_path: Path) -> None:
     validate("event", json.loads((run.folder / "win1" / "events.jsonl").read_text()))
     found = {path.relative_to(run.folder).as_posix() for path in run.folder.rglob("*") if path.is_file()}
     text = (CHECKOUT / "docs" / "formats.md").read_text(encoding="utf-8")
-    assert found == {"run.json", "summary.json"} | set(re.findall(r"^ {6}(win1/\S+)", text, re.MULTILINE))
+    for line in (run.folder / "chain.jsonl").read_text().splitlines():
+        validate("chain", json.loads(line))
+    assert found == {"run.json", "summary.json", "chain.jsonl"} | set(re.findall(r"^ {6}(win1/\S+)", text, re.MULTILINE))
 
 
 def test_the_known_file(tmp_path: Path) -> None:

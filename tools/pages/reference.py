@@ -29,8 +29,10 @@ PARTS: dict[str, Callable[[], str]] = {
             "record",
             "run",
             "summary",
+            "chain",
             "rotation",
             "known",
+            "evidence_log",
         )
     },
     **{f"fields of stream/{name}": partial(formats.fields, "stream", name) for name in STREAM},

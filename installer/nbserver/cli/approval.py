@@ -9,6 +9,7 @@ import click
 
 from nbserver.base.errors import UsageError
 from nbserver.base.standard_streams import say
+from nbserver.cli.evidence import run_evidence_options
 from nbserver.cli.options import asker, hosts_and_inventory
 from nbserver.cli.parameters import Names, Period, Reference
 from nbserver.cli.warnings import show_warnings
@@ -78,13 +79,24 @@ catalog_option = click.option(
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
 @catalog_option
-def audit(folder: Path, catalogs: tuple[Path, ...]) -> int:
+@run_evidence_options
+def audit(folder: Path | None, catalogs: tuple[Path, ...], run: str | None, **evidence: Any) -> int:
     """Check rendered scripts and show what they would do
 
     FOLDER is the output of nbserver render. Every byte of its scripts and of its manifest is checked. No host is contacted.
+    With --run, every byte of a run directory is checked against its chain of hashes and the log of the workstation.
     """
+    if (folder is None) == (run is None):
+        raise UsageError("audit-what", "audit needs either a rendered folder or --run", todo="Specify one of the two")
+    if run is not None:
+        from nbserver.commands import run_audit
+
+        for line in run_audit.audit(run, **evidence):
+            say(line)
+        return 0
+    assert folder is not None
     from nbserver.approval import audit as auditing
     from nbserver.approval.reference import Reference
 

@@ -119,6 +119,7 @@ def _operate(
     runs: Path | None,
     known: Path | None,
     as_json: bool,
+    evidence_key: Path | None = None,
     salt: Path | None = None,
     new_salt: bool = False,
     thorough: bool = False,
@@ -147,6 +148,7 @@ def _operate(
         repair=repair,
         known=known,
         command=command_line(),
+        evidence_key=evidence_key,
         **approval,
     )
     with up.password_not_lost(made):

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from nbserver.cli.completion import complete_hosts
+from nbserver.cli.evidence import evidence_key_option
 
 
 def _inventory(help: str) -> Callable[..., Any]:
@@ -89,7 +90,7 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     forks = click.option(
         "--forks", type=click.IntRange(1, 500), default=10, show_default=True, help="Number of hosts to process in parallel."
     )
-    for option in (forks, known_option, runs_option, json_option):
+    for option in (forks, evidence_key_option, known_option, runs_option, json_option):
         command = option(command)
     return hosts_and_inventory(command)
 

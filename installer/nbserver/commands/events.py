@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbserver.base.errors import HostError, Interrupted, UsageError
+from nbserver.base.standard_streams import warn
 from nbserver.events.reader import Event, EventError, EventOrder, parse
 from nbserver.render import render
-from nbserver.run import approved, fleet, host_job, operation
+from nbserver.run import approved, evidence_log, fleet, host_job, operation
 from nbserver.run.envelope import RUN_ID, Envelope
 from nbserver.run.fetched_run import FetchedLeg, fetch
 from nbserver.run.host_run import RUN_TIMEOUT
@@ -81,6 +82,9 @@ def events(
         view.end()
         if journal:
             journal.close()
+            if journal.chain.exists():
+                for warning in evidence_log.write(run, "events", operation.operator(), kept.parent, journal.chain.head()):
+                    warn(warning)
     if stop.is_set():
         raise Interrupted("events-interrupted", "interrupted; this does not stop the run on the host")
     view.summary("events", {host.name: result}, kept.parent)

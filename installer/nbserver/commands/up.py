@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import click
 
 from nbserver.base.errors import NbserverError, UsageError
-from nbserver.base.standard_streams import say
+from nbserver.base.standard_streams import say, warn
 from nbserver.inventory.by_kind import LocalByKind
 from nbserver.inventory.hosts import AnyHost
 from nbserver.inventory.names import LOCAL
 from nbserver.local.places import is_set_up, url
-from nbserver.run import notebook_password, operation
+from nbserver.run import kept_picture, notebook_password, operation
 from nbserver.run.options import Options
 from nbserver.run.result import exit_code
 from nbserver.run.secret_mask import SecretMask
@@ -99,6 +99,9 @@ def up(inventory: Inventory, options: Options, ask: secret.Ask | None, view: Vie
         except BaseException:  # also Ctrl-C while waiting for the server: the password is stored nowhere else
             show_password(made, {host.name: result})
             raise
+    if picture and result.folder:
+        for warning in kept_picture.keep(result.folder, picture, operation.operator()):
+            warn(warning)
     say()
     say(f"Address      {url(host)}")
     if made:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -39,6 +39,7 @@ class Approved:
     manifest: Path
     manifest_sha256: str
     signed: tuple[Signed, ...]
+    manifest_data: bytes = field(default=b"", repr=False)
 
 
 def require(mode: Mode, hosts: Sequence[AnyHost], scripts: Mapping[str, Script], options: Options) -> Approved | None:
@@ -62,7 +63,7 @@ def require(mode: Mode, hosts: Sequence[AnyHost], scripts: Mapping[str, Script],
         signed = approved_folder.require(folder, wanted)
     for host in hosts:
         manifest.require_approved(content, path, scripts[host.name], target.of(host))
-    return Approved(path.absolute(), digest, signed)
+    return Approved(path.absolute(), digest, signed, data)
 
 
 def _require_nothing_demanded(rules: policy.Policy, options: Options) -> None:

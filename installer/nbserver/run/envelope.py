@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -14,6 +14,7 @@ Mode = Literal["test", "apply", "undo", "rotate", "request", "events"]
 BOOT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 RUN_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 SECRET_NAME = re.compile(r"[a-z][a-z0-9_.]*")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 SALT = re.compile(r"[A-Za-z0-9+/]{22}")  # 16 bytes, as in a PHC string
 
 
@@ -45,6 +46,8 @@ class Envelope:
     `former_salt` is the salt (as written in a hash) of a password hash that may be replaced by one with another salt. With
     `new_salt`, any hash may be replaced.
 
+    `evidence` is the head of the chain of the run directory (run/chain.py), which the host writes to its own log.
+
     With `thorough`, the host reads all installed files and compares their hashes. With `repair`, which applies to mode apply, it
     installs the packages again.
 
@@ -63,6 +66,7 @@ class Envelope:
     new_salt: bool = False
     thorough: bool = False
     repair: bool = False
+    evidence: str = ""
 
     def __post_init__(self) -> None:
         if not RUN_ID.fullmatch(self.run):
@@ -75,6 +79,8 @@ class Envelope:
             raise ValueError("restarts must be from 0 to 9")
         if self.former_salt and not SALT.fullmatch(self.former_salt):
             raise ValueError("a salt must be 22 Base64 characters")
+        if self.evidence and not SHA256.fullmatch(self.evidence):
+            raise ValueError("a hash must be 64 lower-case hex digits")
         for name in self.secrets:
             if not SECRET_NAME.fullmatch(name):
                 raise ValueError("a secret's name must consist of lower-case letters, digits, '_', and '.'")
@@ -100,7 +106,13 @@ class Envelope:
             lines.append("thorough yes")
         if self.repair:
             lines.append("repair yes")
+        if self.evidence:
+            lines.append(f"evidence {self.evidence}")
         return lines + [f"secret {name} {_base64(value)}" for name, value in sorted(self.secrets.items())]
+
+    def without_secrets(self) -> list[str]:
+        """Return the lines with the names of the secrets instead of their values."""
+        return [*replace(self, secrets={}).lines(), *(f"secret {name}" for name in sorted(self.secrets))]
 
 
 def _base64(text: str) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from nbserver.approval import approved_folder, manifest
+from nbserver.run import release
 from nbserver.run.approved import Approved
 
 
@@ -25,6 +28,15 @@ class Evidence:
     command: Sequence[str] = ()
     approved: Approved | None = None
 
+    def approval(self) -> dict[str, bytes]:
+        """Return the files of the approval by name: the manifest, and the documents that counted with their signatures."""
+        if self.approved is None:
+            return {}
+        found = {manifest.FILE_NAME: self.approved.manifest_data}
+        for one in self.approved.signed:
+            found |= {one.path.name: one.document, one.path.name + approved_folder.SIGNATURE: one.signature}
+        return found
+
     def as_json(self, mask: Callable[[str], str]) -> dict[str, Any]:
         """Return the fields of run.json. `mask` removes secrets, which no option takes but anybody can type by mistake."""
         return {
@@ -32,6 +44,8 @@ class Evidence:
             "inventory": {"file": str(self.inventory), "sha256": _sha256(self.inventory)} if self.inventory else None,
             "command": [mask(argument) for argument in self.command],
             "approved": _approved(self.approved),
+            "workstation": {"name": platform.node(), "system": platform.platform()},
+            "package": release.fingerprint(),
         }
 
 

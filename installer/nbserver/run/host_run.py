@@ -204,10 +204,11 @@ class HostRun:
     def _run(self, transport: Transport) -> Iterator[str]:
         """Run the script. A stopped script undoes its temporary changes without output; its event file has these events."""
         self.result.outcome = "running"
-        self._journal.sent()
+        envelope = self._complete(self._leg.envelope)
+        head = self._journal.sent(envelope.without_secrets())
         self._leg.sent = True
         try:
-            yield from transport.run(self.script.text, self._complete(self._leg.envelope).lines())
+            yield from transport.run(self.script.text, replace(envelope, evidence=head.sha256).lines())
         except StopRequested:
             if self.mode == "test" or self._leg.last == 0:
                 raise

@@ -1,11 +1,15 @@
-"""The files of a run on the workstation: one folder per run, and in it one folder per host with the script, its hash, events, and log."""
+"""The files of a run on the workstation: one folder per run, and in it one folder per host with the script, its hash, events, and log.
+
+Each file is added to the chain of the run when it is complete: see nbserver.run.chain.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,9 +22,11 @@ from nbserver.base.plain_text import clean
 from nbserver.events.description import describe
 from nbserver.events.reader import Event
 from nbserver.render.script import Script
+from nbserver.run.chain import Chain, Head
 from nbserver.run.evidence import Evidence, now
 
 FOLDER = "nbserver-runs"
+FOLDER_MODE, FILE_MODE = 0o700, 0o600  # a run is evidence, and nobody else's business
 NO_EVIDENCE = Evidence()
 LONGEST_NOTE = 10_000  # characters
 
@@ -39,11 +45,15 @@ class Journal:
     ) -> None:
         self.run, self._mask = run, mask
         self.folder = runs / run
+        self.chain = Chain(self.folder)
         try:
-            self.folder.mkdir(parents=True)
+            if not runs.exists():
+                runs.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
+            self.folder.mkdir(FOLDER_MODE)
             head = {"v": 1, "run": run, "mode": mode, "operator": operator, "release": __version__}
             self._head = {**head, "start": now(), "end": None, **evidence.as_json(mask)}
             self._write_head()
+            self.head = self.chain.add(now(), self.folder / "run.json", *self._approval(evidence.approval()))
         except OSError as error:
             raise UsageError(
                 "run-folder-not-written",
@@ -55,17 +65,27 @@ class Journal:
 
     def host(self, script: Script) -> HostJournal:
         """Return the journal of one host."""
-        return HostJournal(self.folder / script.host, script, self._mask)
+        return HostJournal(self.folder / script.host, script, self._mask, self.chain)
+
+    def _approval(self, files: Mapping[str, bytes]) -> list[Path]:
+        folder = self.folder / "approval"
+        if files:
+            folder.mkdir(FOLDER_MODE)
+        for name, data in files.items():
+            atomic_file.write_bytes(folder / name, data, mode=FILE_MODE)
+        return [folder / name for name in files]
 
     def _write_head(self) -> None:
-        atomic_file.write_text(self.folder / "run.json", json.dumps(self._head, indent=2) + "\n")
+        atomic_file.write_text(self.folder / "run.json", json.dumps(self._head, indent=2) + "\n", mode=FILE_MODE)
 
     def finish(self, hosts: Mapping[str, Any]) -> None:
         """Write the run's end and its summary. Raises UsageError if they cannot be written."""
         self._head["end"] = now()
         try:
             self._write_head()
-            atomic_file.write_text(self.folder / "summary.json", json.dumps({"v": 1, "hosts": hosts}, indent=2, sort_keys=True) + "\n")
+            summary = self.folder / "summary.json"
+            atomic_file.write_text(summary, json.dumps({"v": 1, "hosts": hosts}, indent=2, sort_keys=True) + "\n", mode=FILE_MODE)
+            self.head = self.chain.add(now(), self.folder / "run.json", summary)
         except OSError as error:
             failure = UsageError(
                 "summary-not-written",
@@ -84,14 +104,15 @@ class HostJournal:
     Only one thread writes. Raises JournalError if a file cannot be written.
     """
 
-    def __init__(self, folder: Path, script: Script, mask: Callable[[str], str] = str) -> None:
-        self.folder, self._host, self._mask = folder, script.host, mask
+    def __init__(self, folder: Path, script: Script, mask: Callable[[str], str], chain: Chain) -> None:
+        self.folder, self._host, self._mask, self.chain = folder, script.host, mask, chain
+        self._envelopes = 0
         self._script_name = f"script{Path(script.file_name).suffix}"
         self._sha256 = script.sha256
         self._lock = threading.Lock()
         with self._writing():
-            folder.mkdir()
-            atomic_file.write_text(folder / self._script_name, script.text)
+            folder.mkdir(FOLDER_MODE)
+            atomic_file.write_text(folder / self._script_name, script.text, mode=FILE_MODE)
             self._events = self._open("events.jsonl")
             self._log = self._open("log.txt")
 
@@ -99,16 +120,24 @@ class HostJournal:
     def reopened(cls, folder: Path, script: Script, mask: Callable[[str], str] = str) -> Self:
         """Return the journal of a host in an earlier run, for further events."""
         journal = cls.__new__(cls)
-        journal.folder, journal._host, journal._mask = folder, script.host, mask
+        journal.folder, journal._host, journal._mask, journal.chain = folder, script.host, mask, Chain(folder.parent)
         journal._lock = threading.Lock()
         with journal._writing():
             journal._events, journal._log = journal._open("events.jsonl"), journal._open("log.txt")
         return journal
 
-    def sent(self) -> None:
-        """Record that the script is sent to the host."""
+    def sent(self, envelope: Sequence[str] = ()) -> Head:
+        """Record that the script is sent to the host, with this envelope, and return the head of the chain, which covers both.
+
+        A run sends more than one envelope if Windows restarts, or if a script did not begin: envelope.txt, envelope-2.txt, ...
+        """
         with self._lock, self._writing():
-            atomic_file.write_text(self.folder / "script.sha256", f"{self._sha256}  {self._script_name}\n")
+            self._envelopes += 1
+            script, hashed = self.folder / self._script_name, self.folder / "script.sha256"
+            sent = self.folder / ("envelope.txt" if self._envelopes == 1 else f"envelope-{self._envelopes}.txt")
+            atomic_file.write_text(hashed, f"{self._sha256}  {self._script_name}\n", mode=FILE_MODE)
+            atomic_file.write_text(sent, "".join(f"{line}\n" for line in envelope), mode=FILE_MODE)
+            return self.chain.add(now(), script, hashed, sent)
 
     def event(self, event: Event) -> None:
         """Save an event, and a readable line in the log."""
@@ -122,15 +151,19 @@ class HostJournal:
             self._log.write(f"{now()}  {'-':<12} {'nbserver':<10} {clean(self._mask(text), LONGEST_NOTE)}\n")
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the files, and add them to the chain. A script that was not sent is added, too."""
         with self._writing():
             try:
                 self._events.close()
             finally:
                 self._log.close()
+            if self.chain.exists():
+                unsent = [] if (self.folder / "script.sha256").exists() else sorted(self.folder.glob("script.*"))
+                self.chain.add(now(), *unsent, self.folder / "events.jsonl", self.folder / "log.txt")
 
     def _open(self, name: str) -> TextIO:
-        return (self.folder / name).open("a", encoding="utf-8", newline="\n", buffering=1)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+        return open(os.open(self.folder / name, flags, FILE_MODE), "a", encoding="utf-8", newline="\n", buffering=1)  # noqa: PTH123
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

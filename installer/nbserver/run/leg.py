@@ -15,6 +15,7 @@ from nbserver.render.script import Script
 from nbserver.run.envelope import Envelope
 from nbserver.run.result import Result
 
+HOST_RECORD = ("host-log-not-written", "script-not-kept")  # warnings that say nothing about the run itself
 OWNER = re.compile(r"run ([0-9A-Za-z-]{1,64}),")  # what a script reports about the run that has the host's lock
 
 
@@ -103,7 +104,7 @@ class Leg:
             result.steps[event.step] = event.event
         if event.event == "failed":
             self._fails(event)
-        if event.event == "warning" and not event.step:
+        if event.event == "warning" and not event.step and data.get("code") not in HOST_RECORD:
             self.words = data["text"]  # the last warning says why Windows is not restarted
         if event.event == "request" and self.envelope.mode == "request":
             result.csr = data["csr"]

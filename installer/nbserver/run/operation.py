@@ -19,7 +19,7 @@ from nbserver.base.message import message
 from nbserver.base.standard_streams import warn
 from nbserver.render import render
 from nbserver.run import approved as approval
-from nbserver.run import fleet, host_job, known_certificates, notebook_password, site_salt
+from nbserver.run import evidence_log, fleet, host_job, known_certificates, notebook_password, signed_head, site_salt
 from nbserver.run.envelope import Mode, PasswordHash
 from nbserver.run.evidence import Evidence
 from nbserver.run.host_job import HostJob
@@ -32,6 +32,7 @@ from nbserver.run.secret_mask import SecretMask
 from nbserver.transports import connect
 
 if TYPE_CHECKING:
+    from nbserver.approval.signing_key import SigningKey
     from nbserver.events.reader import Event
     from nbserver.inventory.hosts import AnyHost, Inventory
     from nbserver.run.view import View
@@ -46,6 +47,7 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
     """
     scripts = {script.host: script for script, _ in render.render_all(hosts)}
     approved = approval.require(mode, hosts, scripts, options)
+    key = signed_head.load_key(options.evidence_key, ask) if options.evidence_key else None
     jobs = {host.name: host_job.prepare(host, scripts[host.name], mode, options, ask) for host in hosts}
     for warning in host_job.warnings(hosts):
         warn(warning)
@@ -62,9 +64,10 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
         mask = mask_of(inventory, jobs.values())
         facts = Evidence(list(jobs), inventory.path, options.command, approved)
         journal = Journal(options.runs or inventory.path.parent / FOLDER, new_run_id(), mode, operator(), mask.text, facts)
+        _log_head(mode, journal)
         try:
             results = _Run(mode, journal, mask, hashes, known_file, view, options, stop).of_all(jobs, options.forks)
-            _report(mode, journal, results, view)
+            _report(mode, journal, results, view, key)
         except KeyboardInterrupt:
             raise Abandoned(
                 "interrupted-again",
@@ -75,11 +78,26 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
     return results
 
 
-def _report(mode: Mode, journal: Journal, results: Mapping[str, Result], view: View) -> None:
+def _report(mode: Mode, journal: Journal, results: Mapping[str, Result], view: View, key: SigningKey | None) -> None:
     try:
         journal.finish({name: result.as_json() for name, result in results.items()})
+        _log_head(mode, journal)
+        if key:
+            _sign(journal, key)
     finally:
         view.summary(mode, results, journal.folder)
+
+
+def _log_head(mode: Mode, journal: Journal) -> None:
+    for warning in evidence_log.write(journal.run, mode, operator(), journal.folder, journal.head):
+        warn(warning)
+
+
+def _sign(journal: Journal, key: SigningKey) -> None:
+    try:
+        signed_head.sign(journal.folder, journal.chain.last_line(), key)
+    except (NbserverError, OSError) as error:
+        warn(message("run-not-signed", "could not sign the run {run} ({reason})", run=journal.run, reason=str(error)))
 
 
 @dataclass(frozen=True)
@@ -127,6 +145,7 @@ class _Run:
         except BaseException as error:
             result.fail(error)
             self.mask.result(result)
+        result.folder = self.journal.folder / name
         result.seconds = round(time.monotonic() - begun, 1)
         with suppress(Exception):  # a closed terminal must not change the result
             self.view.host_ended(result)

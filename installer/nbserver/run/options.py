@@ -16,6 +16,7 @@ class Options:
     request that was created on it. `passwords` maps a host to a notebook password that is not from the inventory. `salt` is the
     file with the site's salt, by default the one next to the inventory. With `new_salt`, hosts may replace a password hash that
     has another salt. With `thorough`, hosts compare the hashes of all installed files; with `repair`, they install the packages again.
+    `evidence_key` signs the chain of the run directory.
     `known` is the file with the known certificates, by default the one next to the inventory. `command` are the arguments of nbserver,
     for run.json.
     """
@@ -33,4 +34,5 @@ class Options:
     thorough: bool = False
     repair: bool = False
     known: Path | None = None
+    evidence_key: Path | None = None
     command: tuple[str, ...] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from nbserver.base.errors import HostError, NbserverError
@@ -21,6 +22,7 @@ class Result:
     a step to its last event, across all restarts. `detail` has the code and the values of the text in `error`, if it has any.
     `code` is the exit code of a failure. `changed` is None if the run
     may have changed more than it reported. `seconds` is how long the run took on the host, or None if it did not begin.
+    `folder` is the host's folder in the run directory.
     """
 
     host: str
@@ -34,6 +36,7 @@ class Result:
     csr: str = ""
     code: int = HostError.exit_code
     seconds: float | None = None
+    folder: Path | None = None
 
     def fail(self, error: BaseException) -> None:
         """Set the outcome to failed and keep the number of changes. An exception that is not an NbserverError is a bug in nbserver."""

@@ -11,6 +11,7 @@ import pytest
 from nbserver.base.errors import ConnectError, UsageError
 from nbserver.commands.events import events
 from nbserver.inventory import reader
+from nbserver.run import chain_check, evidence_log
 from nbserver.run.operation import operate
 from nbserver.run.options import Options
 from nbserver.view.plain_lines import PlainLines
@@ -78,6 +79,10 @@ def test_the_rest_of_a_run_of_this_workstation(site: Site, monkeypatch: pytest.M
     folder = site.folder / "nbserver-runs" / "run-1" / "win1"
     assert [json.loads(line)["n"] for line in (folder / "events.jsonl").read_text().splitlines()] == [1, 2, 3]
     assert any("the run has finished, 1 changed" in line for line in site.shown)
+
+    log = evidence_log.read(evidence_log.default_path(), "run-1")
+    checked = chain_check.check(folder.parent, [entry.head for entry in log[-3:]])
+    assert [link.file for link in checked.links].count("win1/events.jsonl") == 2
 
     site.says()
     assert site.events("run-1") == 0 and not site.host.envelopes, "the host is not asked for what is complete"

@@ -163,6 +163,13 @@ def test_a_host_does_not_restart_for_ever(restarting: Run, script: Script) -> No
     assert result.outcome == "failed" and len(transport.envelopes) == 4, "the last leg may not restart Windows any more"
 
 
+def test_why_a_host_does_not_restart_is_not_hidden_by_its_own_log(restarting: Run, script: Script) -> None:
+    why = event(2, "warning", text="somebody is logged on")
+    log = event(3, "warning", code="host-log-not-written", values={"error": "no"}, text="could not write to the Windows event log: no")
+    result, _ = restarting([begun(script), why, log, ended(4, "reboot", reboot=True)])
+    assert (result.outcome, result.error) == ("reboot", "win1: somebody is logged on")
+
+
 def test_a_boot_time_is_no_way_into_the_envelope(restarting: Run, script: Script) -> None:
     result, _ = restarting([begun(script, boot="now\nsecret x AAAA"), DOWN])
     assert result.outcome == "failed" and "invalid" in result.error

@@ -14,17 +14,18 @@ from typing import Any
 import click
 import pytest
 
-from nbserver.base.errors import ConnectError, UsageError
+from nbserver.base.errors import ConnectError, SecretError, UsageError
 from nbserver.commands import render as rendering
 from nbserver.commands import verify as verification
 from nbserver.inventory import reader
-from nbserver.run import evidence, host_job, journal, known_certificates
+from nbserver.run import chain_check, evidence, evidence_log, host_job, journal, kept_picture, known_certificates
 from nbserver.run.fleet import for_each
 from nbserver.run.operation import operate
 from nbserver.run.options import Options
 from nbserver.run.result import exit_code
 from nbserver.verify.checks import Verification
 from nbserver.view.plain_lines import PlainLines
+from tests import approvals
 from tests.formats import validate
 from tests.unit.run.test_host_run import Told, ended, event
 
@@ -307,7 +308,8 @@ def test_the_evidence_of_a_run(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) ->
     rendering.write(rendering.files(selected), hosts.folder / "approved")
     approved = hosts.folder / "approved" / "manifest.json"
     before = evidence.now()
-    options = Options(approved=approved, command=("apply", "bad", "good", "--approved", "approved/manifest.json"))
+    key = approvals.key(hosts.folder / "key")
+    options = Options(approved=approved, command=("apply", "bad", "good", "--approved", "approved/manifest.json"), evidence_key=key)
     operate("apply", loaded, selected, options, None, PlainLines(hosts.shown.append))
     (run,) = (hosts.folder / "nbserver-runs").iterdir()
     head = json.loads((run / "run.json").read_text())
@@ -324,6 +326,22 @@ def test_the_evidence_of_a_run(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) ->
     assert all(entry["seconds"] >= 0 for entry in summary["hosts"].values())
     assert any(re.match(r"good  ok  up to date, 1 changed, \d+\.\d s$", click.unstyle(line)) for line in hosts.shown)
 
+    log = evidence_log.read(evidence_log.default_path(), run.name)
+    checked = chain_check.check(run, [entry.head for entry in log])
+    assert [entry.head.n for entry in log] == [2, len(checked.links)] and checked.signed and checked.signed.n == len(checked.links)
+    (evidence_line,) = [line for line in hosts.transports[-1].envelopes[0] if line.startswith("evidence ")]
+    sent = checked.links[checked.hashes.index(evidence_line.removeprefix("evidence "))]
+    assert sent.file == "good/envelope.txt" and "bad/envelope.txt" not in {link.file for link in checked.links}
+    picture = hosts.folder / "good.png"
+    picture.write_bytes(b"picture")
+    assert not kept_picture.keep(run / "good", picture, "me")
+    log = evidence_log.read(evidence_log.default_path(), run.name)
+    assert chain_check.check(run, [entry.head for entry in log]).links[-1].file == "good/verified.png"
+
+    contacted = len(hosts.transports)
+    with pytest.raises(SecretError, match="neither a private key nor a public key"):
+        operate("undo", loaded, selected, Options(evidence_key=picture), None, PlainLines(hosts.shown.append))
+    assert len(hosts.transports) == contacted
     operate("undo", loaded, selected, Options(), None, PlainLines(hosts.shown.append))
     head = json.loads((max((hosts.folder / "nbserver-runs").iterdir(), key=lambda path: path.stat().st_mtime_ns) / "run.json").read_text())
     assert head["approved"] is None and head["mode"] == "undo"

@@ -1,0 +1,53 @@
+"""Options of audit for the evidence of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+evidence_key_option = click.option(
+    "--evidence-key",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Ed25519 private key, or the public key of one in your SSH agent, that signs what the run leaves.",
+)
+
+
+def run_evidence_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --run and the options that only apply with it."""
+    options = (
+        click.option("--run", metavar="RUN", help="Check the directory of a run instead: its ID, or its path."),
+        click.option(
+            "--runs",
+            type=click.Path(path_type=Path),
+            default=Path("nbserver-runs"),
+            show_default=True,
+            help="With --run: folder where runs are stored.",
+        ),
+        click.option(
+            "--evidence-log",
+            "log",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="With --run: log of runs of the user who ran nbserver (default: the log of this user).",
+        ),
+        click.option(
+            "--head",
+            "heads",
+            multiple=True,
+            metavar="SHA256",
+            help="With --run: hash of a line of the chain, from the log of a host or workstation; can be repeated.",
+        ),
+        click.option(
+            "--evidence-key",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="With --run: public key with which the chain must be signed.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command

@@ -1,0 +1,123 @@
+"""Write the head of a run's chain outside its directory: to a log of this user, and to the log of the workstation."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import logging
+import os
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from logging.handlers import SysLogHandler
+from pathlib import Path
+from typing import Any
+
+from nbserver.base import plain_file, strict_json
+from nbserver.base.errors import ApprovalError, NbserverError
+from nbserver.base.message import Message, message
+from nbserver.base.user_folders import folder, home
+from nbserver.run.chain import Head
+from nbserver.run.evidence import now
+
+LARGEST = 256_000_000  # bytes
+_FIELDS = {"v": int, "time": str, "run": str, "mode": str, "operator": str, "folder": str, "n": int, "head": str}
+_SYSLOG = {"linux": "/dev/log", "darwin": "/var/run/syslog"}
+_INFORMATION = 4  # EVENTLOG_INFORMATION_TYPE [winnt.h]
+_ADVICE = message("evidence-log-advice", "Specify the log of the user who ran nbserver with --evidence-log")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the log: at `time`, the run's chain had `head.n` lines, and the last one had the hash `head.sha256`."""
+
+    time: str
+    run: str
+    head: Head
+
+
+def default_path() -> Path:
+    """Return the log of this user. Raises UsageError if the user has no home folder."""
+    if sys.platform == "win32":
+        return folder("LOCALAPPDATA") / "nbserver-evidence" / "runs.jsonl"
+    state = os.environ.get("XDG_STATE_HOME", "")
+    return (Path(state) if Path(state).is_absolute() else home() / ".local" / "state") / "nbserver-evidence" / "runs.jsonl"
+
+
+def write(run: str, mode: str, operator: str, place: Path, head: Head) -> list[Message]:
+    """Write the head to both logs. Never raises: a log that cannot be written is a warning, which is returned.
+
+    A workstation without a system log, such as a container, is no warning.
+    """
+    entry = {"v": 1, "time": now(), "run": run, "mode": mode, "operator": operator, "folder": str(place.absolute())}
+    line = json.dumps({**entry, "n": head.n, "head": head.sha256}) + "\n"
+    warnings = []
+    try:
+        path = default_path()
+        path.parent.mkdir(0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(line.encode("ascii"))
+    except (OSError, NbserverError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        warnings.append(
+            message(
+                "evidence-log-not-written",
+                "could not write the run to the log of this user, which audit --run needs ({reason})",
+                reason=reason,
+            )
+        )
+    _write_system_log(f"nbserver run {run}: mode {mode}, by {operator}, line {head.n} of the chain has SHA-256 {head.sha256}")
+    return warnings
+
+
+def read(path: Path, run: str) -> list[Entry]:
+    """Return the entries of a run. Raises ApprovalError for a file that is not such a log."""
+    found = []
+    for number, line in enumerate(plain_file.read(path, LARGEST, advice=_ADVICE).splitlines(keepends=True), 1):
+        try:
+            value = strict_json.parse(line)
+            if list(value) != list(_FIELDS) or any(type(value[name]) is not kind for name, kind in _FIELDS.items()):
+                raise ValueError("not a line of this log")
+        except (ValueError, TypeError):
+            raise ApprovalError(
+                "evidence-log-invalid",
+                "line {number} is not a line that nbserver has written",
+                where=plain_file.shown(path),
+                todo="Find out who changed the file",
+                number=number,
+            ) from None
+        if value["run"] == run:
+            found.append(Entry(value["time"], run, Head(value["n"], value["head"])))
+    return found
+
+
+def _write_system_log(text: str) -> None:
+    with suppress(OSError):  # there is no system log
+        _report_event(text) if sys.platform == "win32" else _syslog(text)
+
+
+def _syslog(text: str) -> None:
+    handler = SysLogHandler(_SYSLOG.get(sys.platform, "/dev/log"), SysLogHandler.LOG_USER)
+    try:
+        handler.ident = "nbserver: "
+        handler.handleError = lambda record: None  # type: ignore[method-assign]
+        handler.socket.settimeout(1)  # type: ignore[attr-defined, unused-ignore]
+        handler.emit(logging.LogRecord("nbserver", logging.INFO, "", 0, text, None, None))
+    finally:
+        handler.close()
+
+
+def _report_event(text: str) -> None:
+    """Write to the log Application. Only an administrator could register a source, which would only add a text to the event."""
+    advapi32: Any = ctypes.WinDLL("advapi32", use_last_error=True)  # type: ignore[attr-defined, unused-ignore]
+    advapi32.RegisterEventSourceW.restype = ctypes.c_void_p
+    source = advapi32.RegisterEventSourceW(None, "nbserver")
+    if not source:
+        raise OSError("RegisterEventSourceW failed")
+    try:
+        texts = (ctypes.c_wchar_p * 1)(text)
+        if not advapi32.ReportEventW(ctypes.c_void_p(source), _INFORMATION, 0, 1, None, 1, 0, texts, None):
+            raise OSError("ReportEventW failed")
+    finally:
+        advapi32.DeregisterEventSource(ctypes.c_void_p(source))

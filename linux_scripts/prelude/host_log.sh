@@ -1,0 +1,30 @@
+# ---- prelude: host_log -----------------------------------------------------------------------------
+# Write to the system log which script changes this host, and keep the script.
+
+# A line that begins a run has the hash of the script and of the sender's evidence; the one that ends it has the
+# outcome. Neither undo nor nbserver removes them. Without a system log, as in most containers, logger does nothing.
+write_host_log() { # KEY=VALUE...
+    local text="run=$RUN_ID mode=$RUN_MODE host=$NB_HOST release=$NB_RELEASE script=$RUN_SCRIPT" error
+    json_string "$RUN_OPERATOR"
+    text+=" evidence=${RUN_EVIDENCE:-none} $* operator=$REPLY"
+    if error=$(timeout 10 logger --id="$$" --tag nbserver --priority user.notice -- "$text" 2>&1 </dev/null); then
+        return 0
+    fi
+    warn host-log-not-written 'could not write to the system log: {error}. Check whether it runs, for example with '\
+'systemctl status systemd-journald' \
+        error "${error:-no error output}"
+}
+
+# A script is kept once, in the folder of the first run that used it: the events of each run have its hash.
+keep_script() {
+    local found
+    for found in "$STATE_FOLDER"/runs/*/"$RUN_SCRIPT.sh"; do
+        if [[ -f $found ]]; then return 0; fi
+    done
+    if ! cp -- "${BASH_SOURCE[-1]}" "$RUN_FOLDER/$RUN_SCRIPT.sh"; then
+        read_last_error
+        warn script-not-kept 'could not keep the script in {folder}: {error}. Free some disk space, then run apply '\
+'again' \
+            folder "$RUN_FOLDER" error "${REPLY:-no error output}"
+    fi
+}

@@ -1,0 +1,17 @@
+# ---- prelude: kept_script --------------------------------------------------------------------------
+# Keep the script that changes this host.
+
+# A script is kept once, in the folder of the first run that used it: the events of each run have its hash.
+Add-Hook Started {
+    $name = "$($Run.Script).ps1"
+    try {
+        if (-not @(Get-ChildItem -Path (Join-Path $StateFolder "runs\*\$name")).Count) {
+            Write-TextFile (Join-Path (Split-Path -Parent $Run.EventFile) $name) $ScriptText
+        }
+    }
+    catch {
+        $failure = ConvertTo-Failure $_.Exception
+        Write-Notice warning script-not-kept ('could not keep the script in {folder}: {error}. Free some disk space, ' +
+            'then run apply again') @{ folder = Split-Path -Parent $Run.EventFile; error = $failure.Message }
+    }
+}

@@ -1,0 +1,143 @@
+"""`nbserver audit --run`: from the command line to the exit code, and the log of runs that it compares with."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from nbserver.base.errors import ApprovalError, NbserverError
+from nbserver.cli.program import cli
+from nbserver.run import evidence_log, signed_head
+from nbserver.run.chain import Head
+from nbserver.run.evidence import now
+from tests import approvals
+from tests.formats import validate
+from tests.unit.run.test_chain_check import Site
+
+Audit = Callable[..., str]
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr("nbserver.run.evidence_log._write_system_log", lambda text: None)
+    made = Site(tmp_path)
+    for head in made.anchors:
+        assert not evidence_log.write("run-1", "apply", "anna@desk", made.folder, head)
+    evidence_log.write("run-2", "apply", "anna@desk", made.folder, Head(3, "f" * 64))
+    return made
+
+
+@pytest.fixture
+def audit(site: Site) -> Audit:
+    def invoke(*arguments: str) -> str:
+        found = CliRunner().invoke(cli, ["audit", *arguments])
+        if isinstance(found.exception, NbserverError):
+            raise found.exception
+        assert found.exit_code == 0, found.output
+        return found.output
+
+    return invoke
+
+
+def test_a_run_that_is_as_it_was_written(site: Site, audit: Audit) -> None:
+    head = site.anchors[-1].sha256
+    for arguments in (["run-1", "--runs", str(site.folder.parent)], [str(site.folder)]):
+        shown = audit("--run", *arguments, "--head", site.sent.sha256)
+        assert f"head of the chain: {head}" in shown and f"runs.jsonl has line {site.anchors[-1].n}, " in shown
+        assert f"lin1: ok, script {site.script.sha256}" in shown and "lin2: failed, script not sent" in shown
+    log = evidence_log.default_path()
+    assert log.stat().st_mode & 0o777 == 0o600
+    for line in log.read_text().splitlines():
+        validate("evidence_log", json.loads(line))
+
+
+def test_without_what_is_outside_the_report_says_so(site: Site, audit: Audit) -> None:
+    evidence_log.default_path().unlink()
+    assert "can have written all of it" in audit("--run", str(site.folder))
+    assert "can have written all of it" not in audit("--run", str(site.folder), "--head", site.sent.sha256)
+
+
+def test_what_does_not_match_exits_with_code_5(site: Site, audit: Audit) -> None:
+    with pytest.raises(ApprovalError, match="no line of the chain has the SHA-256 aaaa"):
+        audit("--run", str(site.folder), "--head", "a" * 64)
+    log = evidence_log.default_path()
+    log.write_text(log.read_text().replace(site.anchors[-1].sha256, "b" * 64))
+    with pytest.raises(ApprovalError, match="is not the one in the log of the workstation"):
+        audit("--run", str(site.folder))
+    log.write_text(log.read_text() + "{}\n")
+    with pytest.raises(ApprovalError, match="line 4 is not a line that nbserver has written") as caught:
+        audit("--run", str(site.folder))
+    assert caught.value.exit_code == 5
+    with pytest.raises(ApprovalError, match="could not read the file"):
+        audit("--run", str(site.folder), "--evidence-log", str(log.parent / "none"))
+
+
+def test_a_signed_chain(site: Site, audit: Audit, tmp_path: Path) -> None:
+    """ssh-keygen agrees; another key, another line, and a line after it are refused."""
+    mine, other = approvals.key(tmp_path / "mine"), approvals.key(tmp_path / "other")
+    public = str(mine.with_suffix(".pub"))
+    with pytest.raises(ApprovalError, match="the run is not signed with the key SHA256:"):
+        audit("--run", str(site.folder), "--evidence-key", public)
+    last = site.run.chain.last_line()
+    signed_head.sign(site.folder, last, signed_head.load_key(mine, None))
+    assert f"line {site.anchors[-1].n} is signed with the key SHA256:" in audit("--run", str(site.folder), "--evidence-key", public)
+    (tmp_path / "signers").write_text(approvals.line("anna", mine))
+    if keygen := shutil.which("ssh-keygen"):
+        command = [keygen, "-Y", "verify", "-f", str(tmp_path / "signers"), "-I", "anna", "-n", "nbserver-evidence", "-s"]
+        subprocess.run([*command, str(site.folder / "chain.jsonl.sig")], input=last, check=True, capture_output=True)
+    with pytest.raises(ApprovalError, match="the run is not signed with the key SHA256:"):
+        audit("--run", str(site.folder), "--evidence-key", str(other.with_suffix(".pub")))
+    evidence_log.default_path().unlink()
+    site.run.chain.add(now(), site.folder / "lin1" / "log.txt")
+    with pytest.raises(ApprovalError, match=f"only the first {site.anchors[-1].n} of {site.anchors[-1].n + 1} lines"):
+        audit("--run", str(site.folder), "--evidence-key", public)
+    signature = site.folder / "chain.jsonl.sig"
+    signed_head.sign(site.folder, b"another line\n", signed_head.load_key(mine, None))
+    with pytest.raises(ApprovalError, match="the signature does not match the file"):
+        audit("--run", str(site.folder))
+    signature.write_text("no signature")
+    with pytest.raises(ApprovalError, match="this is not a valid SSH signature"):
+        audit("--run", str(site.folder))
+    with pytest.raises(ApprovalError, match="this is not an Ed25519 public key"):
+        signed_head.public_key(signature)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ([], "either a rendered folder or --run"),
+        (["folder", "--run", "run-1"], "either a rendered folder or --run"),
+        (["--run", ".."], "is not a run ID"),
+    ],
+)
+def test_a_command_that_asks_for_nothing(audit: Audit, arguments: list[str], error: str) -> None:
+    with pytest.raises(NbserverError, match=error) as caught:
+        audit(*arguments)
+    assert caught.value.exit_code == 2
+
+
+def test_the_log_of_the_system_gets_the_same_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setitem(evidence_log._SYSLOG, "linux", str(tmp_path / "log"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as system:
+        system.bind(str(tmp_path / "log"))
+        system.settimeout(10)
+        assert not evidence_log.write("run-1", "apply", "anna@desk", tmp_path, Head(7, "c" * 64))
+        text = system.recv(4096).decode().rstrip("\0")
+    assert text == f"<14>nbserver: nbserver run run-1: mode apply, by anna@desk, line 7 of the chain has SHA-256 {'c' * 64}"
+
+
+def test_a_log_that_cannot_be_written_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr("nbserver.run.evidence_log._SYSLOG", {"linux": str(tmp_path / "none")})
+    (warning,) = evidence_log.write("run-1", "apply", "me", tmp_path, Head(1, "c" * 64))
+    assert "Not a directory" in str(warning)
