@@ -117,7 +117,7 @@ class Walk:
                 "{place} does not speak TLS ({reason})",
                 host=host,
                 where=where,
-                todo="Check the port: the notebook server accepts only HTTPS",
+                todo="Check notebook.port and public_url in the inventory: the notebook server accepts only HTTPS",
                 place=place,
                 reason=error.reason or message("no-handshake", "no handshake"),
             )
