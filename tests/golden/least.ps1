@@ -21,73 +21,73 @@
 #   666  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
 #   746  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
 #   872  access                 Set and check access lists: who may read and change a folder.
-#   947  places                 Set the folders of nbserver on this host, and who has access to them.
-#   984  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1048  registry               Read values in the registry.
-#  1059  registry_values        Compare, set, and restore values in the registry.
-#  1093  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1213  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1300  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1333  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1421  path_access            Find other accounts that could replace a folder with another folder.
-#  1449  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1506  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1655  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  1817  server_command         Define the command line of the server, and what it was started with.
-#  1836  programs               Run other programs until they exit, and report their output.
-#  1960  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  1979  downloads              Download files into the cache, and check their hashes before they are used.
-#  2152  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2239  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2315  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2370  foreign_places         Define where configuration from other installations may be on this host.
-#  2384  package_environment    Choose the environment variables of pip and uv.
-#  2431  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2436  installer_failures     Explain the exit codes of installers.
-#  2508  installers             Run installers and uninstallers, and wait while another one runs.
-#  2553  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2610  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2672  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2697  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2761  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2800  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2840  installed_files        Compare files with those that were installed.
-#  2989  running_server         Stop the server before its programs are replaced.
-#  3012  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3126  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3185  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3235  port_process           Find the program that listens on a TCP port, and what started it.
-#  3261  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3380  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3426  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3484  certificates           Read certificates from PEM files.
-#  3501  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3573  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3707  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3827  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3936  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4004  password_hash          Get the hash of the password.
-#  4009  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4054  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4076  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4142  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#   948  places                 Set the folders of nbserver on this host, and who has access to them.
+#   985  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1049  registry               Read values in the registry.
+#  1060  registry_values        Compare, set, and restore values in the registry.
+#  1094  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1214  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1301  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1334  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1422  path_access            Find other accounts that could replace a folder with another folder.
+#  1450  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1507  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1656  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  1818  server_command         Define the command line of the server, and what it was started with.
+#  1837  programs               Run other programs until they exit, and report their output.
+#  1961  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  1980  downloads              Download files into the cache, and check their hashes before they are used.
+#  2153  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2240  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2316  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2371  foreign_places         Define where configuration from other installations may be on this host.
+#  2385  package_environment    Choose the environment variables of pip and uv.
+#  2432  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2437  installer_failures     Explain the exit codes of installers.
+#  2509  installers             Run installers and uninstallers, and wait while another one runs.
+#  2554  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2611  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2673  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2698  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2762  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2801  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2841  installed_files        Compare files with those that were installed.
+#  2990  running_server         Stop the server before its programs are replaced.
+#  3013  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3127  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3186  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3236  port_process           Find the program that listens on a TCP port, and what started it.
+#  3262  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3381  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3427  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3485  certificates           Read certificates from PEM files.
+#  3502  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3574  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3708  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3828  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3937  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4005  password_hash          Get the hash of the password.
+#  4010  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4055  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4077  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4143  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
 # Steps, in the order in which they run:
-#  4241  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4318  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  4337  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  4356  python                 Install Python from the publisher, or use one that is installed.
-#  4490  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  4551  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  4670  packages               Install the packages of the lock in a virtual environment.
-#  4838  path                   Add the programs of the server to the PATH of the machine.
-#  4867  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  4893  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  5013  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  5221  service                Run the server as a scheduled task.
-#  5363  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  5428  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5503  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  5543  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  4246  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4323  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  4342  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  4361  python                 Install Python from the publisher, or use one that is installed.
+#  4495  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  4556  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  4675  packages               Install the packages of the lock in a virtual environment.
+#  4843  path                   Add the programs of the server to the PATH of the machine.
+#  4872  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  4898  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  5018  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  5226  service                Run the server as a scheduled task.
+#  5368  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  5433  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5508  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  5548  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -931,7 +931,7 @@ function Get-AccessFault {
     $acl = Use-AccessControl $Path -Sections 'Owner, Access'
     $owner = $acl.GetOwner([Security.Principal.SecurityIdentifier]).Value
     if ($Allowed -notcontains $owner) {
-        return New-Failure access-owner '{path} belongs to the account {owner}' @{ path = $Path; owner = $owner }
+        return New-Failure access-owner '{path} is owned by {owner}' @{ path = $Path; owner = $owner }
     }
     foreach ($entry in $acl.GetAccessRules($true, $true, [Security.Principal.SecurityIdentifier])) {
         $account = $entry.IdentityReference.Value
@@ -939,8 +939,9 @@ function Get-AccessFault {
         if (-not ([int]$entry.FileSystemRights -band $Rights)) { continue }
         $inheritOnly = [int]$entry.PropagationFlags -band [int][Security.AccessControl.PropagationFlags]::InheritOnly
         if ($SkipInheritOnly -and $inheritOnly) { continue }
-        return New-Failure access-granted ('the account {account} ' +
-            'has access to {path}') @{ account = $account; path = $Path }
+        $values = @{ account = $account; path = $Path }
+        if ($Rights -eq $AnyRight) { return New-Failure access-granted '{account} has access to {path}' $values }
+        return New-Failure access-to-change '{account} can modify {path} or its permissions' $values
     }
 }
 
@@ -2358,10 +2359,10 @@ function Write-ForeignConfiguration {
     $names = @($found | Select-Object -First 10) -join ', '
     if ($found.Count -le 10) {
         Write-Notice warning foreign-configuration ('nbserver ignores configuration ' +
-            'from other installations: {names}') @{ names = $names }
+            'that it did not install: {names}') @{ names = $names }
         return
     }
-    Write-Notice warning much-foreign-configuration ('nbserver ignores configuration from other installations: ' +
+    Write-Notice warning much-foreign-configuration ('nbserver ignores configuration that it did not install: ' +
         '{names}, and {more} more') @{
         names = $names; more = $found.Count - 10
     }
@@ -4151,11 +4152,15 @@ function Assert-SixtyFourBit {
 
 function Assert-Architecture {
     $is = [Environment]::GetEnvironmentVariable('PROCESSOR_ARCHITECTURE')
-    $should = @{ x64 = 'AMD64'; arm64 = 'ARM64' }[$Settings.architecture]
-    if ($is -ne $should) {
+    $found = @{ AMD64 = 'x64'; ARM64 = 'arm64' }[[string]$is]
+    if (-not $found) {
+        throw (New-Failure architecture-unsupported ('this host has the processor architecture {is}, but ' +
+                'nbserver supports only AMD64 (x64) and ARM64 (arm64). Use another host') @{ is = $is })
+    }
+    if ($found -ne $Settings.architecture) {
         throw (New-Failure wrong-architecture ('this host has the processor architecture {is}, but the inventory has ' +
-                'architecture = "{architecture}". Correct architecture in the inventory') @{
-                is = $is; architecture = $Settings.architecture
+                'architecture = "{architecture}". Set architecture = "{found}" in the inventory') @{
+                is = $is; architecture = $Settings.architecture; found = $found
             })
     }
 }

@@ -31,38 +31,38 @@
 #  1549  files_of_service       Find files of the service that stay after undo, and keep their user.
 #  1608  service_access         Let the service write in the folder for notebooks, and undo that.
 #  1679  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1834  packages               Install and remove packages of the distribution, with apt or zypper.
-#  1980  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2121  zypper                 Run zypper, without questions.
-#  2247  units                  Install and remove units of systemd.
-#  2336  service_unit           Compare the unit of the notebook server, and install it.
-#  2478  service                Find out what the unit of the notebook server does.
-#  2504  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2617  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2685  certificate_program    Create a certificate with OpenSSL.
-#  2693  starter                Define the Python program that starts the notebook server.
-#  2851  port                   Find out who listens on the port of the notebook server, and check its address.
-#  2940  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  2997  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3055  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3117  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3160  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3185  installed_files        Compare the files of the environment with those that were installed.
-#  3331  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3471  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  1838  packages               Install and remove packages of the distribution, with apt or zypper.
+#  1984  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2125  zypper                 Run zypper, without questions.
+#  2251  units                  Install and remove units of systemd.
+#  2340  service_unit           Compare the unit of the notebook server, and install it.
+#  2482  service                Find out what the unit of the notebook server does.
+#  2508  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2621  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2689  certificate_program    Create a certificate with OpenSSL.
+#  2697  starter                Define the Python program that starts the notebook server.
+#  2855  port                   Find out who listens on the port of the notebook server, and check its address.
+#  2944  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3001  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3067  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3129  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3172  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3197  installed_files        Compare the files of the environment with those that were installed.
+#  3343  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3483  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
 # Steps, in the order in which they run:
-#  3484  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  3515  python                 Install Python from the distribution.
-#  3577  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  3652  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  3665  user                   Create the system user that runs the server: without a password, without a login shell.
-#  3679  certificate            Create a certificate for the server; only root and the service can read its key.
-#  3772  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  3928  service                Run the notebook server as a service that starts with the system.
-#  4033  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  4097  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4245  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  4323  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  3496  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3527  python                 Install Python from the distribution.
+#  3589  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  3664  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  3677  user                   Create the system user that runs the server: without a password, without a login shell.
+#  3691  certificate            Create a certificate for the server; only root and the service can read its key.
+#  3784  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  3940  service                Run the notebook server as a service that starts with the system.
+#  4045  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  4109  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4257  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  4335  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -1810,11 +1810,15 @@ assert_account_shell() { # NAME
 
 # In the second field of shadow(5), a password that begins with ! or * cannot be used.
 assert_account_locked() { # NAME
-    local password=''
-    IFS=: read -r _ password _ < <(getent shadow "$1") || true
+    local name='' password=''
+    IFS=: read -r name password _ < <(getent shadow "$1") || true
+    if [[ -z $name ]]; then
+        fail account-without-shadow 'the account {user} has no entry in /etc/shadow. Run pwconv, then try again' \
+            user "$1"
+    fi
     if [[ $password != '!'* && $password != '*'* ]]; then
-        fail account-password 'the user account {user} is not locked: it has a password, or it has no entry in '\
-'/etc/shadow. Run passwd --lock {user}, then try again' \
+        fail account-password 'the account {user} must be locked, but users can log in to it with a password. Run '\
+'passwd --lock {user}, then try again' \
             user "$1"
     fi
 }
@@ -3000,12 +3004,20 @@ assert_no_folder_in_place() { # PATH...
 # The step preflight calls these.
 
 assert_architecture() {
-    local should=x86_64
-    if [[ $NB_ARCHITECTURE == arm64 ]]; then should=aarch64; fi
-    if [[ $HOSTTYPE != "$should" ]]; then
+    local found
+    case $HOSTTYPE in
+        x86_64) found=x64 ;;
+        aarch64) found=arm64 ;;
+        *)
+            fail architecture-unsupported 'this host has the processor architecture {is}, but nbserver supports '\
+'only x86_64 (x64) and aarch64 (arm64). Use another host' \
+                is "$HOSTTYPE"
+            ;;
+    esac
+    if [[ $NB_ARCHITECTURE != "$found" ]]; then
         fail wrong-architecture 'this host has the processor architecture {is}, but the inventory has architecture = '\
-'"{architecture}". Correct architecture in the inventory' \
-            is "$HOSTTYPE" architecture "$NB_ARCHITECTURE"
+'"{architecture}". Set architecture = "{found}" in the inventory' \
+            is "$HOSTTYPE" architecture "$NB_ARCHITECTURE" found "$found"
     fi
 }
 
@@ -3137,11 +3149,11 @@ warn_of_foreign_configuration() {
     printf -v names ', %s' "${found[@]:0:10}"
     names=${names#, }
     if ((${#found[@]} <= 10)); then
-        warn foreign-configuration 'nbserver ignores configuration from other installations: {names}' \
+        warn foreign-configuration 'nbserver ignores configuration that it did not install: {names}' \
             names "$names"
     else
         warn much-foreign-configuration \
-            'nbserver ignores configuration from other installations: {names}, and {more} more' \
+            'nbserver ignores configuration that it did not install: {names}, and {more} more' \
             names "$names" more $((${#found[@]} - 10))
     fi
 }

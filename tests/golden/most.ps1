@@ -21,73 +21,73 @@
 #   564  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
 #   644  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
 #   770  access                 Set and check access lists: who may read and change a folder.
-#   845  places                 Set the folders of nbserver on this host, and who has access to them.
-#   882  record                 Keep the record: the state of each thing before its first change, for undo.
-#   946  registry               Read values in the registry.
-#   957  registry_values        Compare, set, and restore values in the registry.
-#   991  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1111  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1198  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1231  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1319  path_access            Find other accounts that could replace a folder with another folder.
-#  1347  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1404  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1553  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  1715  server_command         Define the command line of the server, and what it was started with.
-#  1734  programs               Run other programs until they exit, and report their output.
-#  1858  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  1877  downloads              Download files into the cache, and check their hashes before they are used.
-#  2050  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2137  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2213  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2268  foreign_places         Define where configuration from other installations may be on this host.
-#  2282  package_environment    Choose the environment variables of pip and uv.
-#  2329  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2334  installer_failures     Explain the exit codes of installers.
-#  2406  installers             Run installers and uninstallers, and wait while another one runs.
-#  2451  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2508  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2570  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2595  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2659  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2698  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2738  installed_files        Compare files with those that were installed.
-#  2887  running_server         Stop the server before its programs are replaced.
-#  2910  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3024  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3083  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3133  port_process           Find the program that listens on a TCP port, and what started it.
-#  3159  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3278  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3324  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3382  certificates           Read certificates from PEM files.
-#  3399  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3471  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3605  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3725  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3834  certificate_requests   Create certificate requests, and install what is issued for them.
-#  3902  password_hash          Get the hash of the password.
-#  3907  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  3952  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  3974  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4040  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#   846  places                 Set the folders of nbserver on this host, and who has access to them.
+#   883  record                 Keep the record: the state of each thing before its first change, for undo.
+#   947  registry               Read values in the registry.
+#   958  registry_values        Compare, set, and restore values in the registry.
+#   992  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1112  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1199  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1232  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1320  path_access            Find other accounts that could replace a folder with another folder.
+#  1348  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1405  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1554  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  1716  server_command         Define the command line of the server, and what it was started with.
+#  1735  programs               Run other programs until they exit, and report their output.
+#  1859  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  1878  downloads              Download files into the cache, and check their hashes before they are used.
+#  2051  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2138  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2214  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2269  foreign_places         Define where configuration from other installations may be on this host.
+#  2283  package_environment    Choose the environment variables of pip and uv.
+#  2330  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2335  installer_failures     Explain the exit codes of installers.
+#  2407  installers             Run installers and uninstallers, and wait while another one runs.
+#  2452  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2509  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2571  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2596  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2660  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2699  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2739  installed_files        Compare files with those that were installed.
+#  2888  running_server         Stop the server before its programs are replaced.
+#  2911  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3025  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3084  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3134  port_process           Find the program that listens on a TCP port, and what started it.
+#  3160  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3279  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3325  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3383  certificates           Read certificates from PEM files.
+#  3400  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3472  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3606  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3726  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3835  certificate_requests   Create certificate requests, and install what is issued for them.
+#  3903  password_hash          Get the hash of the password.
+#  3908  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  3953  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  3975  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4041  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
 # Steps, in the order in which they run:
-#  4139  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4216  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  4235  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  4254  python                 Install Python from the publisher, or use one that is installed.
-#  4388  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  4449  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  4568  packages               Install the packages of the lock in a virtual environment.
-#  4736  path                   Add the programs of the server to the PATH of the machine.
-#  4765  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  4791  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  4911  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  5119  service                Run the server as a scheduled task.
-#  5261  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  5326  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5401  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  5441  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  4144  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4221  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  4240  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  4259  python                 Install Python from the publisher, or use one that is installed.
+#  4393  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  4454  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  4573  packages               Install the packages of the lock in a virtual environment.
+#  4741  path                   Add the programs of the server to the PATH of the machine.
+#  4770  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  4796  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  4916  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  5124  service                Run the server as a scheduled task.
+#  5266  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  5331  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5406  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  5446  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -829,7 +829,7 @@ function Get-AccessFault {
     $acl = Use-AccessControl $Path -Sections 'Owner, Access'
     $owner = $acl.GetOwner([Security.Principal.SecurityIdentifier]).Value
     if ($Allowed -notcontains $owner) {
-        return New-Failure access-owner '{path} belongs to the account {owner}' @{ path = $Path; owner = $owner }
+        return New-Failure access-owner '{path} is owned by {owner}' @{ path = $Path; owner = $owner }
     }
     foreach ($entry in $acl.GetAccessRules($true, $true, [Security.Principal.SecurityIdentifier])) {
         $account = $entry.IdentityReference.Value
@@ -837,8 +837,9 @@ function Get-AccessFault {
         if (-not ([int]$entry.FileSystemRights -band $Rights)) { continue }
         $inheritOnly = [int]$entry.PropagationFlags -band [int][Security.AccessControl.PropagationFlags]::InheritOnly
         if ($SkipInheritOnly -and $inheritOnly) { continue }
-        return New-Failure access-granted ('the account {account} ' +
-            'has access to {path}') @{ account = $account; path = $Path }
+        $values = @{ account = $account; path = $Path }
+        if ($Rights -eq $AnyRight) { return New-Failure access-granted '{account} has access to {path}' $values }
+        return New-Failure access-to-change '{account} can modify {path} or its permissions' $values
     }
 }
 
@@ -2256,10 +2257,10 @@ function Write-ForeignConfiguration {
     $names = @($found | Select-Object -First 10) -join ', '
     if ($found.Count -le 10) {
         Write-Notice warning foreign-configuration ('nbserver ignores configuration ' +
-            'from other installations: {names}') @{ names = $names }
+            'that it did not install: {names}') @{ names = $names }
         return
     }
-    Write-Notice warning much-foreign-configuration ('nbserver ignores configuration from other installations: ' +
+    Write-Notice warning much-foreign-configuration ('nbserver ignores configuration that it did not install: ' +
         '{names}, and {more} more') @{
         names = $names; more = $found.Count - 10
     }
@@ -4049,11 +4050,15 @@ function Assert-SixtyFourBit {
 
 function Assert-Architecture {
     $is = [Environment]::GetEnvironmentVariable('PROCESSOR_ARCHITECTURE')
-    $should = @{ x64 = 'AMD64'; arm64 = 'ARM64' }[$Settings.architecture]
-    if ($is -ne $should) {
+    $found = @{ AMD64 = 'x64'; ARM64 = 'arm64' }[[string]$is]
+    if (-not $found) {
+        throw (New-Failure architecture-unsupported ('this host has the processor architecture {is}, but ' +
+                'nbserver supports only AMD64 (x64) and ARM64 (arm64). Use another host') @{ is = $is })
+    }
+    if ($found -ne $Settings.architecture) {
         throw (New-Failure wrong-architecture ('this host has the processor architecture {is}, but the inventory has ' +
-                'architecture = "{architecture}". Correct architecture in the inventory') @{
-                is = $is; architecture = $Settings.architecture
+                'architecture = "{architecture}". Set architecture = "{found}" in the inventory') @{
+                is = $is; architecture = $Settings.architecture; found = $found
             })
     }
 }
