@@ -92,8 +92,11 @@ SETTINGS = [
         'user = "CORP\\bob"',
         "user: must not contain control characters (in \"...\", write each backslash as \\\\; or use '...', where a backslash is literal)",
     ),
-    ('notebook.directory = "C:\\temp\\notebooks"', 'notebook.directory: must not contain control characters (in "text", double'),
-    ('ca_file = "C:\\new.pem"', 'ca_file: must not contain control characters (in "text", double'),
+    (
+        'notebook.directory = "C:\\temp\\notebooks"',
+        'notebook.directory: must not contain control characters (in "...", write each backslash as',
+    ),
+    ('ca_file = "C:\\new.pem"', 'ca_file: must not contain control characters (in "...", write each backslash as'),
     ("user = 'CORP\\\\anna'", "user: must have at most one backslash, between a domain and a name"),
     (
         'user = "CORP\\"anna"',
