@@ -21,11 +21,11 @@ warn_of_foreign_configuration() {
     printf -v names ', %s' "${found[@]:0:10}"
     names=${names#, }
     if ((${#found[@]} <= 10)); then
-        warn foreign-configuration 'nbserver ignores configuration from other installations: {names}' \
+        warn foreign-configuration 'nbserver ignores configuration that it did not install: {names}' \
             names "$names"
     else
         warn much-foreign-configuration \
-            'nbserver ignores configuration from other installations: {names}, and {more} more' \
+            'nbserver ignores configuration that it did not install: {names}, and {more} more' \
             names "$names" more $((${#found[@]} - 10))
     fi
 }

@@ -4,12 +4,20 @@
 # The step preflight calls these.
 
 assert_architecture() {
-    local should=x86_64
-    if [[ $NB_ARCHITECTURE == arm64 ]]; then should=aarch64; fi
-    if [[ $HOSTTYPE != "$should" ]]; then
+    local found
+    case $HOSTTYPE in
+        x86_64) found=x64 ;;
+        aarch64) found=arm64 ;;
+        *)
+            fail architecture-unsupported 'this host has the processor architecture {is}, but nbserver supports '\
+'only x86_64 (x64) and aarch64 (arm64). Use another host' \
+                is "$HOSTTYPE"
+            ;;
+    esac
+    if [[ $NB_ARCHITECTURE != "$found" ]]; then
         fail wrong-architecture 'this host has the processor architecture {is}, but the inventory has architecture = '\
-'"{architecture}". Correct architecture in the inventory' \
-            is "$HOSTTYPE" architecture "$NB_ARCHITECTURE"
+'"{architecture}". Set architecture = "{found}" in the inventory' \
+            is "$HOSTTYPE" architecture "$NB_ARCHITECTURE" found "$found"
     fi
 }
 

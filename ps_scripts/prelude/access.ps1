@@ -60,7 +60,7 @@ function Get-AccessFault {
     $acl = Use-AccessControl $Path -Sections 'Owner, Access'
     $owner = $acl.GetOwner([Security.Principal.SecurityIdentifier]).Value
     if ($Allowed -notcontains $owner) {
-        return New-Failure access-owner '{path} belongs to the account {owner}' @{ path = $Path; owner = $owner }
+        return New-Failure access-owner '{path} is owned by {owner}' @{ path = $Path; owner = $owner }
     }
     foreach ($entry in $acl.GetAccessRules($true, $true, [Security.Principal.SecurityIdentifier])) {
         $account = $entry.IdentityReference.Value
@@ -68,7 +68,8 @@ function Get-AccessFault {
         if (-not ([int]$entry.FileSystemRights -band $Rights)) { continue }
         $inheritOnly = [int]$entry.PropagationFlags -band [int][Security.AccessControl.PropagationFlags]::InheritOnly
         if ($SkipInheritOnly -and $inheritOnly) { continue }
-        return New-Failure access-granted ('the account {account} ' +
-            'has access to {path}') @{ account = $account; path = $Path }
+        $values = @{ account = $account; path = $Path }
+        if ($Rights -eq $AnyRight) { return New-Failure access-granted '{account} has access to {path}' $values }
+        return New-Failure access-to-change '{account} can modify {path} or its permissions' $values
     }
 }

@@ -44,10 +44,10 @@ function Write-ForeignConfiguration {
     $names = @($found | Select-Object -First 10) -join ', '
     if ($found.Count -le 10) {
         Write-Notice warning foreign-configuration ('nbserver ignores configuration ' +
-            'from other installations: {names}') @{ names = $names }
+            'that it did not install: {names}') @{ names = $names }
         return
     }
-    Write-Notice warning much-foreign-configuration ('nbserver ignores configuration from other installations: ' +
+    Write-Notice warning much-foreign-configuration ('nbserver ignores configuration that it did not install: ' +
         '{names}, and {more} more') @{
         names = $names; more = $found.Count - 10
     }

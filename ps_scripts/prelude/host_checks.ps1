@@ -10,11 +10,15 @@ function Assert-SixtyFourBit {
 
 function Assert-Architecture {
     $is = [Environment]::GetEnvironmentVariable('PROCESSOR_ARCHITECTURE')
-    $should = @{ x64 = 'AMD64'; arm64 = 'ARM64' }[$Settings.architecture]
-    if ($is -ne $should) {
+    $found = @{ AMD64 = 'x64'; ARM64 = 'arm64' }[[string]$is]
+    if (-not $found) {
+        throw (New-Failure architecture-unsupported ('this host has the processor architecture {is}, but ' +
+                'nbserver supports only AMD64 (x64) and ARM64 (arm64). Use another host') @{ is = $is })
+    }
+    if ($found -ne $Settings.architecture) {
         throw (New-Failure wrong-architecture ('this host has the processor architecture {is}, but the inventory has ' +
-                'architecture = "{architecture}". Correct architecture in the inventory') @{
-                is = $is; architecture = $Settings.architecture
+                'architecture = "{architecture}". Set architecture = "{found}" in the inventory') @{
+                is = $is; architecture = $Settings.architecture; found = $found
             })
     }
 }

@@ -162,7 +162,7 @@ def test_a_host_that_does_not_come_back(host: RebootingHost, monkeypatch: pytest
     host.comes_back = False
     monkeypatch.setattr("nbserver.run.host_run.RESTART_TIMEOUT", 20.0)
     ran = host.run("apply", "if-needed", STEPS)
-    assert ran.result.outcome == "failed" and "nothing is listening on" in ran.result.error
+    assert ran.result.outcome == "failed" and "refused the connection" in ran.result.error
     assert "waiting for win1 to restart" in ran.log
 
 

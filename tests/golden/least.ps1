@@ -24,75 +24,75 @@
 #   724  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
 #   804  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
 #   930  access                 Set and check access lists: who may read and change a folder.
-#  1005  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1042  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1106  registry               Read values in the registry.
-#  1117  registry_values        Compare, set, and restore values in the registry.
-#  1151  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1271  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1358  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1391  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1479  path_access            Find other accounts that could replace a folder with another folder.
-#  1507  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1564  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1713  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  1875  server_command         Define the command line of the server, and what it was started with.
-#  1894  programs               Run other programs until they exit, and report their output.
-#  2018  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2037  downloads              Download files into the cache, and check their hashes before they are used.
-#  2210  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2297  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2373  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2428  foreign_places         Define where configuration from other installations may be on this host.
-#  2442  package_environment    Choose the environment variables of pip and uv.
-#  2489  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2494  installer_failures     Explain the exit codes of installers.
-#  2566  installers             Run installers and uninstallers, and wait while another one runs.
-#  2611  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2668  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2730  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2755  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2819  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2858  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2898  installed_files        Compare files with those that were installed.
-#  3047  running_server         Stop the server before its programs are replaced.
-#  3070  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3184  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3243  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3293  port_process           Find the program that listens on a TCP port, and what started it.
-#  3319  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3438  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3484  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3542  certificates           Read certificates from PEM files.
-#  3559  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3631  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3765  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3885  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3994  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4062  password_hash          Get the hash of the password.
-#  4067  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4112  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4134  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4200  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4299  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4451  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  1006  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1043  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1107  registry               Read values in the registry.
+#  1118  registry_values        Compare, set, and restore values in the registry.
+#  1152  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1272  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1359  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1392  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1480  path_access            Find other accounts that could replace a folder with another folder.
+#  1508  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1565  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1714  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  1876  server_command         Define the command line of the server, and what it was started with.
+#  1895  programs               Run other programs until they exit, and report their output.
+#  2019  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2038  downloads              Download files into the cache, and check their hashes before they are used.
+#  2211  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2298  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2374  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2429  foreign_places         Define where configuration from other installations may be on this host.
+#  2443  package_environment    Choose the environment variables of pip and uv.
+#  2490  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2495  installer_failures     Explain the exit codes of installers.
+#  2567  installers             Run installers and uninstallers, and wait while another one runs.
+#  2612  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2669  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2731  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2756  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2820  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2859  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2899  installed_files        Compare files with those that were installed.
+#  3048  running_server         Stop the server before its programs are replaced.
+#  3071  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3185  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3244  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3294  port_process           Find the program that listens on a TCP port, and what started it.
+#  3320  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3439  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3485  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3543  certificates           Read certificates from PEM files.
+#  3560  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3632  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3766  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3886  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3995  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4063  password_hash          Get the hash of the password.
+#  4068  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4113  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4135  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4201  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4304  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4456  rotated_keys           Refuse a rotation with a certificate that has the old key.
 # Steps, in the order in which they run:
-#  4489  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4566  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  4585  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  4604  python                 Install Python from the publisher, or use one that is installed.
-#  4738  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  4799  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  4918  packages               Install the packages of the lock in a virtual environment.
-#  5086  path                   Add the programs of the server to the PATH of the machine.
-#  5115  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  5141  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  5261  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  5469  service                Run the server as a scheduled task.
-#  5611  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  5676  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5751  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  5791  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  4494  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4571  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  4590  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  4609  python                 Install Python from the publisher, or use one that is installed.
+#  4743  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  4804  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  4923  packages               Install the packages of the lock in a virtual environment.
+#  5091  path                   Add the programs of the server to the PATH of the machine.
+#  5120  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  5146  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  5266  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  5474  service                Run the server as a scheduled task.
+#  5616  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  5681  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5756  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  5796  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -989,7 +989,7 @@ function Get-AccessFault {
     $acl = Use-AccessControl $Path -Sections 'Owner, Access'
     $owner = $acl.GetOwner([Security.Principal.SecurityIdentifier]).Value
     if ($Allowed -notcontains $owner) {
-        return New-Failure access-owner '{path} belongs to the account {owner}' @{ path = $Path; owner = $owner }
+        return New-Failure access-owner '{path} is owned by {owner}' @{ path = $Path; owner = $owner }
     }
     foreach ($entry in $acl.GetAccessRules($true, $true, [Security.Principal.SecurityIdentifier])) {
         $account = $entry.IdentityReference.Value
@@ -997,8 +997,9 @@ function Get-AccessFault {
         if (-not ([int]$entry.FileSystemRights -band $Rights)) { continue }
         $inheritOnly = [int]$entry.PropagationFlags -band [int][Security.AccessControl.PropagationFlags]::InheritOnly
         if ($SkipInheritOnly -and $inheritOnly) { continue }
-        return New-Failure access-granted ('the account {account} ' +
-            'has access to {path}') @{ account = $account; path = $Path }
+        $values = @{ account = $account; path = $Path }
+        if ($Rights -eq $AnyRight) { return New-Failure access-granted '{account} has access to {path}' $values }
+        return New-Failure access-to-change '{account} can modify {path} or its permissions' $values
     }
 }
 
@@ -2416,10 +2417,10 @@ function Write-ForeignConfiguration {
     $names = @($found | Select-Object -First 10) -join ', '
     if ($found.Count -le 10) {
         Write-Notice warning foreign-configuration ('nbserver ignores configuration ' +
-            'from other installations: {names}') @{ names = $names }
+            'that it did not install: {names}') @{ names = $names }
         return
     }
-    Write-Notice warning much-foreign-configuration ('nbserver ignores configuration from other installations: ' +
+    Write-Notice warning much-foreign-configuration ('nbserver ignores configuration that it did not install: ' +
         '{names}, and {more} more') @{
         names = $names; more = $found.Count - 10
     }
@@ -4209,11 +4210,15 @@ function Assert-SixtyFourBit {
 
 function Assert-Architecture {
     $is = [Environment]::GetEnvironmentVariable('PROCESSOR_ARCHITECTURE')
-    $should = @{ x64 = 'AMD64'; arm64 = 'ARM64' }[$Settings.architecture]
-    if ($is -ne $should) {
+    $found = @{ AMD64 = 'x64'; ARM64 = 'arm64' }[[string]$is]
+    if (-not $found) {
+        throw (New-Failure architecture-unsupported ('this host has the processor architecture {is}, but ' +
+                'nbserver supports only AMD64 (x64) and ARM64 (arm64). Use another host') @{ is = $is })
+    }
+    if ($found -ne $Settings.architecture) {
         throw (New-Failure wrong-architecture ('this host has the processor architecture {is}, but the inventory has ' +
-                'architecture = "{architecture}". Correct architecture in the inventory') @{
-                is = $is; architecture = $Settings.architecture
+                'architecture = "{architecture}". Set architecture = "{found}" in the inventory') @{
+                is = $is; architecture = $Settings.architecture; found = $found
             })
     }
 }

@@ -33,39 +33,39 @@
 #  1587  files_of_service       Find files of the service that stay after undo, and keep their user.
 #  1646  service_access         Let the service write in the folder for notebooks, and undo that.
 #  1717  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1872  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2018  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2159  zypper                 Run zypper, without questions.
-#  2285  units                  Install and remove units of systemd.
-#  2374  service_unit           Compare the unit of the notebook server, and install it.
-#  2516  service                Find out what the unit of the notebook server does.
-#  2551  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2664  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2732  certificate_program    Create a certificate with OpenSSL.
-#  2740  starter                Define the Python program that starts the notebook server.
-#  2898  port                   Find out who listens on the port of the notebook server, and check its address.
-#  2987  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3044  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3102  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3164  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3207  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3232  installed_files        Compare the files of the environment with those that were installed.
-#  3378  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3518  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  3531  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  1876  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2022  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2163  zypper                 Run zypper, without questions.
+#  2289  units                  Install and remove units of systemd.
+#  2378  service_unit           Compare the unit of the notebook server, and install it.
+#  2520  service                Find out what the unit of the notebook server does.
+#  2555  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2668  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2736  certificate_program    Create a certificate with OpenSSL.
+#  2744  starter                Define the Python program that starts the notebook server.
+#  2902  port                   Find out who listens on the port of the notebook server, and check its address.
+#  2991  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3048  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3114  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3176  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3219  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3244  installed_files        Compare the files of the environment with those that were installed.
+#  3390  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3530  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  3543  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
 # Steps, in the order in which they run:
-#  3692  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  3723  python                 Install Python from the distribution.
-#  3785  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  3860  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  3873  user                   Create the system user that runs the server: without a password, without a login shell.
-#  3887  certificate            Create a certificate for the server; only root and the service can read its key.
-#  3980  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  4136  service                Run the notebook server as a service that starts with the system.
-#  4270  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  4334  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4482  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  4560  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  3704  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3735  python                 Install Python from the distribution.
+#  3797  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  3872  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  3885  user                   Create the system user that runs the server: without a password, without a login shell.
+#  3899  certificate            Create a certificate for the server; only root and the service can read its key.
+#  3992  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  4148  service                Run the notebook server as a service that starts with the system.
+#  4282  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  4346  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4494  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  4572  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -1848,11 +1848,15 @@ assert_account_shell() { # NAME
 
 # In the second field of shadow(5), a password that begins with ! or * cannot be used.
 assert_account_locked() { # NAME
-    local password=''
-    IFS=: read -r _ password _ < <(getent shadow "$1") || true
+    local name='' password=''
+    IFS=: read -r name password _ < <(getent shadow "$1") || true
+    if [[ -z $name ]]; then
+        fail account-without-shadow 'the account {user} has no entry in /etc/shadow. Run pwconv, then try again' \
+            user "$1"
+    fi
     if [[ $password != '!'* && $password != '*'* ]]; then
-        fail account-password 'the user account {user} is not locked: it has a password, or it has no entry in '\
-'/etc/shadow. Run passwd --lock {user}, then try again' \
+        fail account-password 'the account {user} must be locked, but users can log in to it with a password. Run '\
+'passwd --lock {user}, then try again' \
             user "$1"
     fi
 }
@@ -3047,12 +3051,20 @@ assert_no_folder_in_place() { # PATH...
 # The step preflight calls these.
 
 assert_architecture() {
-    local should=x86_64
-    if [[ $NB_ARCHITECTURE == arm64 ]]; then should=aarch64; fi
-    if [[ $HOSTTYPE != "$should" ]]; then
+    local found
+    case $HOSTTYPE in
+        x86_64) found=x64 ;;
+        aarch64) found=arm64 ;;
+        *)
+            fail architecture-unsupported 'this host has the processor architecture {is}, but nbserver supports '\
+'only x86_64 (x64) and aarch64 (arm64). Use another host' \
+                is "$HOSTTYPE"
+            ;;
+    esac
+    if [[ $NB_ARCHITECTURE != "$found" ]]; then
         fail wrong-architecture 'this host has the processor architecture {is}, but the inventory has architecture = '\
-'"{architecture}". Correct architecture in the inventory' \
-            is "$HOSTTYPE" architecture "$NB_ARCHITECTURE"
+'"{architecture}". Set architecture = "{found}" in the inventory' \
+            is "$HOSTTYPE" architecture "$NB_ARCHITECTURE" found "$found"
     fi
 }
 
@@ -3184,11 +3196,11 @@ warn_of_foreign_configuration() {
     printf -v names ', %s' "${found[@]:0:10}"
     names=${names#, }
     if ((${#found[@]} <= 10)); then
-        warn foreign-configuration 'nbserver ignores configuration from other installations: {names}' \
+        warn foreign-configuration 'nbserver ignores configuration that it did not install: {names}' \
             names "$names"
     else
         warn much-foreign-configuration \
-            'nbserver ignores configuration from other installations: {names}, and {more} more' \
+            'nbserver ignores configuration that it did not install: {names}, and {more} more' \
             names "$names" more $((${#found[@]} - 10))
     fi
 }

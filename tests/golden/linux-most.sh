@@ -33,39 +33,39 @@
 #  1589  files_of_service       Find files of the service that stay after undo, and keep their user.
 #  1648  service_access         Let the service write in the folder for notebooks, and undo that.
 #  1719  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1874  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2020  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2161  zypper                 Run zypper, without questions.
-#  2287  units                  Install and remove units of systemd.
-#  2376  service_unit           Compare the unit of the notebook server, and install it.
-#  2518  service                Find out what the unit of the notebook server does.
-#  2553  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2666  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2734  certificate_program    Create a certificate with OpenSSL.
-#  2742  starter                Define the Python program that starts the notebook server.
-#  2900  port                   Find out who listens on the port of the notebook server, and check its address.
-#  2989  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3046  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3104  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3166  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3209  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3234  installed_files        Compare the files of the environment with those that were installed.
-#  3380  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3520  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  3533  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  1878  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2024  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2165  zypper                 Run zypper, without questions.
+#  2291  units                  Install and remove units of systemd.
+#  2380  service_unit           Compare the unit of the notebook server, and install it.
+#  2522  service                Find out what the unit of the notebook server does.
+#  2557  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2670  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2738  certificate_program    Create a certificate with OpenSSL.
+#  2746  starter                Define the Python program that starts the notebook server.
+#  2904  port                   Find out who listens on the port of the notebook server, and check its address.
+#  2993  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3050  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3116  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3178  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3221  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3246  installed_files        Compare the files of the environment with those that were installed.
+#  3392  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3532  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  3545  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
 # Steps, in the order in which they run:
-#  3694  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  3725  python                 Install Python from the distribution.
-#  3787  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  3862  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  3875  user                   Create the system user that runs the server: without a password, without a login shell.
-#  3889  certificate            Create a certificate for the server; only root and the service can read its key.
-#  3982  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  4138  service                Run the notebook server as a service that starts with the system.
-#  4272  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  4336  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4484  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  4562  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  3706  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3737  python                 Install Python from the distribution.
+#  3799  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  3874  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  3887  user                   Create the system user that runs the server: without a password, without a login shell.
+#  3901  certificate            Create a certificate for the server; only root and the service can read its key.
+#  3994  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  4150  service                Run the notebook server as a service that starts with the system.
+#  4284  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  4348  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4496  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  4574  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -1850,11 +1850,15 @@ assert_account_shell() { # NAME
 
 # In the second field of shadow(5), a password that begins with ! or * cannot be used.
 assert_account_locked() { # NAME
-    local password=''
-    IFS=: read -r _ password _ < <(getent shadow "$1") || true
+    local name='' password=''
+    IFS=: read -r name password _ < <(getent shadow "$1") || true
+    if [[ -z $name ]]; then
+        fail account-without-shadow 'the account {user} has no entry in /etc/shadow. Run pwconv, then try again' \
+            user "$1"
+    fi
     if [[ $password != '!'* && $password != '*'* ]]; then
-        fail account-password 'the user account {user} is not locked: it has a password, or it has no entry in '\
-'/etc/shadow. Run passwd --lock {user}, then try again' \
+        fail account-password 'the account {user} must be locked, but users can log in to it with a password. Run '\
+'passwd --lock {user}, then try again' \
             user "$1"
     fi
 }
@@ -3049,12 +3053,20 @@ assert_no_folder_in_place() { # PATH...
 # The step preflight calls these.
 
 assert_architecture() {
-    local should=x86_64
-    if [[ $NB_ARCHITECTURE == arm64 ]]; then should=aarch64; fi
-    if [[ $HOSTTYPE != "$should" ]]; then
+    local found
+    case $HOSTTYPE in
+        x86_64) found=x64 ;;
+        aarch64) found=arm64 ;;
+        *)
+            fail architecture-unsupported 'this host has the processor architecture {is}, but nbserver supports '\
+'only x86_64 (x64) and aarch64 (arm64). Use another host' \
+                is "$HOSTTYPE"
+            ;;
+    esac
+    if [[ $NB_ARCHITECTURE != "$found" ]]; then
         fail wrong-architecture 'this host has the processor architecture {is}, but the inventory has architecture = '\
-'"{architecture}". Correct architecture in the inventory' \
-            is "$HOSTTYPE" architecture "$NB_ARCHITECTURE"
+'"{architecture}". Set architecture = "{found}" in the inventory' \
+            is "$HOSTTYPE" architecture "$NB_ARCHITECTURE" found "$found"
     fi
 }
 
@@ -3186,11 +3198,11 @@ warn_of_foreign_configuration() {
     printf -v names ', %s' "${found[@]:0:10}"
     names=${names#, }
     if ((${#found[@]} <= 10)); then
-        warn foreign-configuration 'nbserver ignores configuration from other installations: {names}' \
+        warn foreign-configuration 'nbserver ignores configuration that it did not install: {names}' \
             names "$names"
     else
         warn much-foreign-configuration \
-            'nbserver ignores configuration from other installations: {names}, and {more} more' \
+            'nbserver ignores configuration that it did not install: {names}, and {more} more' \
             names "$names" more $((${#found[@]} - 10))
     fi
 }

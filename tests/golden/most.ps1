@@ -24,75 +24,75 @@
 #   622  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
 #   702  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
 #   828  access                 Set and check access lists: who may read and change a folder.
-#   903  places                 Set the folders of nbserver on this host, and who has access to them.
-#   940  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1004  registry               Read values in the registry.
-#  1015  registry_values        Compare, set, and restore values in the registry.
-#  1049  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1169  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1256  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1289  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1377  path_access            Find other accounts that could replace a folder with another folder.
-#  1405  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1462  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1611  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  1773  server_command         Define the command line of the server, and what it was started with.
-#  1792  programs               Run other programs until they exit, and report their output.
-#  1916  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  1935  downloads              Download files into the cache, and check their hashes before they are used.
-#  2108  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2195  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2271  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2326  foreign_places         Define where configuration from other installations may be on this host.
-#  2340  package_environment    Choose the environment variables of pip and uv.
-#  2387  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2392  installer_failures     Explain the exit codes of installers.
-#  2464  installers             Run installers and uninstallers, and wait while another one runs.
-#  2509  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2566  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2628  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2653  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2717  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2756  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2796  installed_files        Compare files with those that were installed.
-#  2945  running_server         Stop the server before its programs are replaced.
-#  2968  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3082  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3141  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3191  port_process           Find the program that listens on a TCP port, and what started it.
-#  3217  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3336  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3382  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3440  certificates           Read certificates from PEM files.
-#  3457  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3529  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3663  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3783  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3892  certificate_requests   Create certificate requests, and install what is issued for them.
-#  3960  password_hash          Get the hash of the password.
-#  3965  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4010  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4032  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4098  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4197  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4349  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#   904  places                 Set the folders of nbserver on this host, and who has access to them.
+#   941  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1005  registry               Read values in the registry.
+#  1016  registry_values        Compare, set, and restore values in the registry.
+#  1050  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1170  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1257  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1290  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1378  path_access            Find other accounts that could replace a folder with another folder.
+#  1406  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1463  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1612  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  1774  server_command         Define the command line of the server, and what it was started with.
+#  1793  programs               Run other programs until they exit, and report their output.
+#  1917  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  1936  downloads              Download files into the cache, and check their hashes before they are used.
+#  2109  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2196  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2272  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2327  foreign_places         Define where configuration from other installations may be on this host.
+#  2341  package_environment    Choose the environment variables of pip and uv.
+#  2388  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2393  installer_failures     Explain the exit codes of installers.
+#  2465  installers             Run installers and uninstallers, and wait while another one runs.
+#  2510  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2567  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2629  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2654  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2718  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2757  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2797  installed_files        Compare files with those that were installed.
+#  2946  running_server         Stop the server before its programs are replaced.
+#  2969  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3083  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3142  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3192  port_process           Find the program that listens on a TCP port, and what started it.
+#  3218  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3337  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3383  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3441  certificates           Read certificates from PEM files.
+#  3458  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3530  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3664  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3784  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3893  certificate_requests   Create certificate requests, and install what is issued for them.
+#  3961  password_hash          Get the hash of the password.
+#  3966  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4011  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4033  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4099  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4202  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4354  rotated_keys           Refuse a rotation with a certificate that has the old key.
 # Steps, in the order in which they run:
-#  4387  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4464  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  4483  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  4502  python                 Install Python from the publisher, or use one that is installed.
-#  4636  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  4697  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  4816  packages               Install the packages of the lock in a virtual environment.
-#  4984  path                   Add the programs of the server to the PATH of the machine.
-#  5013  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  5039  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  5159  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  5367  service                Run the server as a scheduled task.
-#  5509  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  5574  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5649  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  5689  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  4392  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4469  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  4488  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  4507  python                 Install Python from the publisher, or use one that is installed.
+#  4641  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  4702  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  4821  packages               Install the packages of the lock in a virtual environment.
+#  4989  path                   Add the programs of the server to the PATH of the machine.
+#  5018  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  5044  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  5164  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  5372  service                Run the server as a scheduled task.
+#  5514  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  5579  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5654  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  5694  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -887,7 +887,7 @@ function Get-AccessFault {
     $acl = Use-AccessControl $Path -Sections 'Owner, Access'
     $owner = $acl.GetOwner([Security.Principal.SecurityIdentifier]).Value
     if ($Allowed -notcontains $owner) {
-        return New-Failure access-owner '{path} belongs to the account {owner}' @{ path = $Path; owner = $owner }
+        return New-Failure access-owner '{path} is owned by {owner}' @{ path = $Path; owner = $owner }
     }
     foreach ($entry in $acl.GetAccessRules($true, $true, [Security.Principal.SecurityIdentifier])) {
         $account = $entry.IdentityReference.Value
@@ -895,8 +895,9 @@ function Get-AccessFault {
         if (-not ([int]$entry.FileSystemRights -band $Rights)) { continue }
         $inheritOnly = [int]$entry.PropagationFlags -band [int][Security.AccessControl.PropagationFlags]::InheritOnly
         if ($SkipInheritOnly -and $inheritOnly) { continue }
-        return New-Failure access-granted ('the account {account} ' +
-            'has access to {path}') @{ account = $account; path = $Path }
+        $values = @{ account = $account; path = $Path }
+        if ($Rights -eq $AnyRight) { return New-Failure access-granted '{account} has access to {path}' $values }
+        return New-Failure access-to-change '{account} can modify {path} or its permissions' $values
     }
 }
 
@@ -2314,10 +2315,10 @@ function Write-ForeignConfiguration {
     $names = @($found | Select-Object -First 10) -join ', '
     if ($found.Count -le 10) {
         Write-Notice warning foreign-configuration ('nbserver ignores configuration ' +
-            'from other installations: {names}') @{ names = $names }
+            'that it did not install: {names}') @{ names = $names }
         return
     }
-    Write-Notice warning much-foreign-configuration ('nbserver ignores configuration from other installations: ' +
+    Write-Notice warning much-foreign-configuration ('nbserver ignores configuration that it did not install: ' +
         '{names}, and {more} more') @{
         names = $names; more = $found.Count - 10
     }
@@ -4107,11 +4108,15 @@ function Assert-SixtyFourBit {
 
 function Assert-Architecture {
     $is = [Environment]::GetEnvironmentVariable('PROCESSOR_ARCHITECTURE')
-    $should = @{ x64 = 'AMD64'; arm64 = 'ARM64' }[$Settings.architecture]
-    if ($is -ne $should) {
+    $found = @{ AMD64 = 'x64'; ARM64 = 'arm64' }[[string]$is]
+    if (-not $found) {
+        throw (New-Failure architecture-unsupported ('this host has the processor architecture {is}, but ' +
+                'nbserver supports only AMD64 (x64) and ARM64 (arm64). Use another host') @{ is = $is })
+    }
+    if ($found -ne $Settings.architecture) {
         throw (New-Failure wrong-architecture ('this host has the processor architecture {is}, but the inventory has ' +
-                'architecture = "{architecture}". Correct architecture in the inventory') @{
-                is = $is; architecture = $Settings.architecture
+                'architecture = "{architecture}". Set architecture = "{found}" in the inventory') @{
+                is = $is; architecture = $Settings.architecture; found = $found
             })
     }
 }

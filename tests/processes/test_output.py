@@ -78,7 +78,7 @@ def test_a_full_disk(folder: Path, as_json: list[str]) -> None:
         code, _, errors = run(folder, "apply", "win1", "win2", *as_json, stdout=full)
     assert code == 0, errors
     check_the_journal(folder)
-    assert "nbserver: could not write to standard output (No space left on device)" in errors
+    assert "nbserver: could not write to standard output: No space left on device" in errors
     assert "summary.json" in errors if as_json else "win1  ok" in errors
 
 
@@ -126,4 +126,4 @@ def test_what_is_only_printed_fails_if_it_cannot_be_written(folder: Path) -> Non
     for arguments in (["schema"], ["completion", "bash"], ["hash-password", "win1"]):
         with FULL.open("wb") as full:
             code, _, errors = run(folder, *arguments, stdout=full, shell='echo correct-horse-battery | "$@"')
-        assert code == 2 and "nbserver: could not write to standard output (No space left on device)" in errors, errors
+        assert code == 2 and "nbserver: could not write to standard output: No space left on device" in errors, errors

@@ -84,7 +84,7 @@ def test_unknown_host(site: Site) -> None:
 def test_closed_port(site: Site) -> None:
     port = free_port()
     site.write(port=port)
-    assert f"nothing is listening on 127.0.0.1:{port}. Enable PowerShell remoting" in refused(site, "apply", "win1", code=3)
+    assert f"127.0.0.1:{port} refused the connection. Check that PowerShell remoting is enabled" in refused(site, "apply", "win1", code=3)
 
 
 @pytest.mark.parametrize("auth", ["basic", "ntlm", "negotiate"])

@@ -214,7 +214,7 @@ def test_a_cell_of_the_hosts_notebook_draws_in_chromium(story: Story) -> None:
 def test_a_second_apply_changes_nothing_and_says_so(story: Story) -> None:
     assert good(story.done["again"])
     assert outcome(story.done["again"]) == UNCHANGED
-    foreign = [event for event in story.events["again"] if event["event"] == "warning" and "from other installations" in event["text"]]
+    foreign = [event for event in story.events["again"] if event["event"] == "warning" and "that it did not install" in event["text"]]
     said = [event["event"] for event in story.events["again"] if event["event"] != "log" and event not in foreign]
     assert said == ["started", *["unchanged"] * len(STEPS), "finished"]
 

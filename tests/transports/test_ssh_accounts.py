@@ -34,7 +34,7 @@ def test_an_account_that_has_expired(sshd: Sshd, user: User) -> None:
     try:
         for logon in ({}, {"password": PASSWORD}):
             words = refused(host_of(sshd, user, **({"key_file": None} if logon else {})), AuthenticationError, **logon)
-            assert f"closed the connection while {user.name} logged on: Your account has expired" in words
+            assert f"closed the connection while {user.name} was logging in: Your account has expired" in words
         assert sshd.log.read_text().count("Access denied for user") == 2
     finally:
         user.expires()
@@ -64,7 +64,7 @@ def test_what_is_asked_after_the_password_is_not_blamed_on_it(user: User) -> Non
                 ({"account": True}, "Your account has expired; please contact your system administrator."),
             ):
                 user.expires(**expired)
-                assert f"did not let {user.name} log on: {words}" in refused(host, AuthenticationError, password=PASSWORD)
+                assert f"refused to log {user.name} in: {words}" in refused(host, AuthenticationError, password=PASSWORD)
         finally:
             user.expires()
         assert f"rejected the password for {user.name}" in refused(host, AuthenticationError, password="Canary-Wrong")
@@ -96,7 +96,7 @@ def test_a_host_that_opens_no_session(user: User) -> None:
     """The connection is there all the time."""
     with server(user, "no-session", "MaxSessions 0") as full:
         words = refused(host_of(full, user), ConnectError)
-        assert f"{user.name} can log on to 127.0.0.1:{full.port}, but the host refuses to open a session: open failed" in words
+        assert f"{user.name} can log in to 127.0.0.1:{full.port}, but the host refuses to open a session: open failed" in words
 
 
 def test_a_host_that_closes_every_connection(sshd: Sshd, user: User) -> None:
@@ -111,7 +111,7 @@ def test_a_host_that_closes_every_connection(sshd: Sshd, user: User) -> None:
         threading.Thread(target=close, daemon=True).start()
         words = refused(host_of(sshd, user, port=listener.getsockname()[1]), ConnectError)
         listener.shutdown(socket.SHUT_RDWR)
-    assert "accepted the connection and closed it before the logon" in words and "MaxStartups" in words
+    assert "accepted the connection and closed it before the login" in words and "MaxStartups" in words
 
 
 def test_an_address_without_a_way_to_it(sshd: Sshd, user: User) -> None:

@@ -68,4 +68,4 @@ def test_refusals_from_windows(workstation: Workstation, sshd: Sshd, user: User,
     assert f"is not known on this workstation: the ED25519 key fingerprint is {sshd.fingerprint()}" in lines[1]
     code, lines = workstation.run(job(sshd, user, state, "run-3", port=1))
     assert (code, lines[:1], len(lines)) == (3, ["win32"], 2), lines
-    assert "nothing is listening on 127.0.0.1:1." in lines[1]
+    assert "127.0.0.1:1 refused the connection." in lines[1]

@@ -351,7 +351,7 @@ def test_a_failed_logon_does_not_end_in_an_unencrypted_message(plain: Endpoint, 
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"configuration_name": "Restricted"}, "configuration_name: only applies with"),
+        ({"configuration_name": "Restricted"}, "configuration_name: requires transport ="),
         ({"user": None, "password__env": None}, 'transport: "winrm" requires user and password'),
         ({"auth": "kerberos"}, 'user: cannot be combined with transport = "winrm" and auth = "kerberos"'),
         ({"tls": False, "fingerprint": None, "auth": "basic"}, 'auth: "basic" sends the password unencrypted'),

@@ -347,7 +347,7 @@ def test_a_closed_port_and_an_unknown_name() -> None:
     port = free_port()
     with pytest.raises(ConnectError) as closed:
         Run().verify(port)
-    assert str(closed.value).startswith(f"box: verify: certificate: nothing is listening on 127.0.0.1:{port}. ")
+    assert str(closed.value).startswith(f"box: verify: certificate: 127.0.0.1:{port} refused the connection. ")
     for name in ("no-such-host.invalid", "a" * 64 + ".example.com"):
         with pytest.raises(ConnectError) as unknown:
             Run().verify(port, address=name)

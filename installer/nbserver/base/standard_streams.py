@@ -105,8 +105,8 @@ def not_written() -> UsageError | None:
         return None
     return UsageError(
         "output-not-written",
-        "could not write to standard output ({reason})",
-        todo="Redirect standard output to a writable file or to a terminal",
+        "could not write to standard output: {reason}",
+        todo="Free up disk space, or redirect the output to another file",
         reason=found.strerror or type(found).__name__,
     )
 

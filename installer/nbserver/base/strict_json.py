@@ -17,10 +17,10 @@ def parse(data: bytes) -> Any:
     if data.startswith(b"\xef\xbb\xbf"):
         raise DescribedError(
             "json-with-mark",
-            "the file begins with a byte order mark, so another program has saved it; expected UTF-8 text without a byte order mark",
+            "the file begins with a byte order mark, so another program has saved it; expected UTF-8 without a byte order mark",
         )
     if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data:
-        raise DescribedError("json-not-plain-utf8", "expected UTF-8 text without a byte order mark")
+        raise DescribedError("json-not-plain-utf8", "the file is UTF-16 or contains null bytes; expected UTF-8 without a byte order mark")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -73,7 +73,7 @@ def choose(downloads: Iterable[Download], wanted: Requirement) -> Download:
         raise _ended(running, entries, wanted)
     if fitting:
         raise _too_new(fitting, entries, wanted)
-    add = message("add-entry", "add it to a site catalog")
+    add = message("add-entry", "add an entry for {program} to a site catalog", program=wanted.described())
     raise CatalogError(
         "program-not-in-catalog",
         "{program} is not in the catalog",
@@ -201,11 +201,13 @@ def _other_versions(entries: Sequence[Download], wanted: Requirement) -> list[Me
         return []
     versions = _versions(like_it or usable)
     if like_it:
-        return [message("set-version", "set {program}.version to one of: {versions}", program=wanted.name, versions=versions)]
+        return [
+            message("set-version", "set {program}.version to an available version ({versions})", program=wanted.name, versions=versions)
+        ]
     return [
         message(
             "set-version-without-kind",
-            "remove {program}.kind and set {program}.version to one of: {versions}",
+            "remove {program}.kind and set {program}.version to an available version ({versions})",
             program=wanted.name,
             versions=versions,
         )

@@ -190,7 +190,7 @@ def check_names(shown: Sequence[str], names: Sequence[str]) -> None:
     if as_dns:
         raise ChainFault(
             "certificate-address-as-name",
-            "the certificate has the IP address {address} as a DNS name, which browsers do not accept",
+            "the certificate lists the IP address {address} as a DNS name, which browsers do not accept",
             todo="Have the certificate reissued with subjectAltName = IP:{address} instead of DNS:{address}",
             address=as_dns[0],
         )

@@ -59,7 +59,7 @@ class Inventory:
         if near:
             return InventoryError(
                 "no-match-near",
-                'no host, group, or pattern matches "{pattern}" (did you mean "{near}"?)',
+                'no host or group matches "{pattern}" (did you mean "{near}"?)',
                 where=where,
                 todo="Hosts: {hosts}. Groups: {groups}",
                 pattern=pattern,
@@ -69,7 +69,7 @@ class Inventory:
             )
         return InventoryError(
             "no-match",
-            'no host, group, or pattern matches "{pattern}"',
+            'no host or group matches "{pattern}"',
             where=where,
             todo="Hosts: {hosts}. Groups: {groups}",
             pattern=pattern,

@@ -257,7 +257,7 @@ def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, Message]]:
     root = settings.get("user") == "root"
     no_sudo = settings.get("sudo", True) is False
     rules = [
-        ("key_password", "key_password" in has and "key_file" not in has, message("only-with-key-file", "only applies with key_file")),
+        ("key_password", "key_password" in has and "key_file" not in has, message("only-with-key-file", "requires key_file")),
         (
             "known_hosts",
             has >= {"known_hosts", "host_key"},
@@ -273,7 +273,7 @@ def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, Message]]:
             "sudo_password" in has and (no_sudo or root),
             message("sudo-password-for-root", "does not apply to root, which does not need sudo")
             if root
-            else message("only-with-sudo", "only applies with sudo = true"),
+            else message("only-with-sudo", "requires sudo = true"),
         ),
         (
             "agent",

@@ -172,7 +172,7 @@ def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, Message]]:
     winrm = settings.get("transport") == "winrm"
     kerberos = settings.get("auth") == "kerberos"
     configuration_name = settings.get("configuration_name", _CONFIGURATION_NAME)
-    only_with_tls = message("only-with-tls", "only applies with tls = true")
+    only_with_tls = message("only-with-tls", "requires tls = true")
     rules = [
         (
             "windows",
@@ -224,7 +224,7 @@ def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, Message]]:
         (
             "configuration_name",
             winrm and configuration_name != _CONFIGURATION_NAME,
-            message("only-with-psrp", 'only applies with transport = "psrp"'),
+            message("only-with-psrp", 'requires transport = "psrp"'),
         ),
     ]
     rules += [("certificate", is_broken, reason) for is_broken, reason in _certificate_rules(settings.get("certificate"))]
@@ -248,9 +248,9 @@ def _certificate_rules(certificate: Any) -> list[tuple[bool, Message]]:
             "file" in has and "key" not in has,
             message("certificate-without-key", 'file requires a private key: add key = { file = "PATH" }'),
         ),
-        ("key" in has and "file" not in has, message("key-without-certificate", "key only applies with file")),
+        ("key" in has and "file" not in has, message("key-without-certificate", "key requires file")),
         (
             "password" in has and not has & {"file", "pfx"},
-            message("password-without-certificate", "password only applies with file or pfx"),
+            message("password-without-certificate", "password requires file or pfx"),
         ),
     ]

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbserver.base.errors import HostError
+from nbserver.base.message import message
+from nbserver.base.plain_text import clean
 from nbserver.local.places import UNIT, LinuxPlaces, is_there, linux_places
 
 if TYPE_CHECKING:
@@ -42,8 +44,10 @@ class LinuxService:
                     "systemd-stop-failed",
                     "systemd could not stop the notebook server: {reason}",
                     host=self._host.name,
-                    todo="Run the command as the user who owns the server",
-                    reason=" ".join(done.stderr.split()),
+                    todo="Run nbserver stop as the user that the server runs as. If that does not help, check: {command} status {unit}",
+                    command=" ".join(self._where.systemctl),
+                    unit=UNIT,
+                    reason=clean(done.stderr) or message("no-error-output", "no error output"),
                 )
             return True
         pid = _running(self._where.process)
@@ -64,7 +68,11 @@ def _end(pid: int, file: Path, name: str) -> None:
             until += STOP_SECONDS
         if time.monotonic() > until + STOP_SECONDS:
             raise HostError(
-                "process-not-stopped-linux", "could not stop process {pid}", host=name, todo="Check the process with: ps -p {pid}", pid=pid
+                "process-not-stopped-linux",
+                "the notebook server (process {pid}) is still running after SIGKILL",
+                host=name,
+                todo="Check its state with: ps -o pid,stat,wchan,args -p {pid}. If the state is D, it is waiting for I/O: fix the storage, or restart the host",
+                pid=pid,
             )
         time.sleep(0.1)
 

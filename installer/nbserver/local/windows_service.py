@@ -46,9 +46,9 @@ class WindowsService:
         if not windows_process.end(found, STOP_SECONDS):
             raise HostError(
                 "process-not-stopped-windows",
-                "could not stop process {pid}",
+                "could not stop the notebook server (process {pid})",
                 host=self._host.name,
-                todo="Check the process with: Get-Process -Id {pid}",
+                todo="Stop it in an elevated PowerShell with: Stop-Process -Id {pid} -Force",
                 pid=found.pid,
             )
         return True

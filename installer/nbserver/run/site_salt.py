@@ -27,6 +27,7 @@ _HEAD = """\
 """
 _LINE = re.compile(r"nbserver-salt-1 ([A-Za-z0-9+/]{22}==)")
 _RESTORE = "Restore the salt file from version control"
+_READABLE = "Make the salt file readable for this user, or restore it from version control"
 
 
 def of_site(folder: Path, named: Path | None, *, create: bool) -> bytes:
@@ -54,7 +55,7 @@ def read(path: Path) -> bytes:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as error:
         raise UsageError(
-            "salt-unreadable", "could not read the salt file: {reason}", where=str(path), todo=_RESTORE, reason=error.strerror
+            "salt-unreadable", "could not read the salt file: {reason}", where=str(path), todo=_READABLE, reason=error.strerror
         ) from None
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -63,7 +64,7 @@ def read(path: Path) -> bytes:
             content = file.read(LONGEST + 1)
     except OSError as error:
         raise UsageError(
-            "salt-unreadable", "could not read the salt file: {reason}", where=str(path), todo=_RESTORE, reason=error.strerror
+            "salt-unreadable", "could not read the salt file: {reason}", where=str(path), todo=_READABLE, reason=error.strerror
         ) from None
     finally:
         os.close(handle)

@@ -135,7 +135,7 @@ def _in_column(text: str, column: int) -> Message:
     if text.startswith("Unexpected character"):
         return message(
             "toml-character-in-column",
-            "unexpected character in column {column} (text must be in quotes, and each line must be one `key = value`)",
+            "unexpected character at column {column} (text must be in quotes, and each line must be one `key = value`)",
             column=column,
         )
     if text.startswith(_ESCAPES):
@@ -143,21 +143,23 @@ def _in_column(text: str, column: int) -> Message:
     if text.startswith("Control characters"):
         return message(
             "toml-quote-in-column",
-            "text without a closing quote, or with a control character in column {column}",
+            "unterminated string, or a string with a control character at column {column}",
             column=column,
         )
     if text in _PLAIN:
-        return message("toml-fault-in-column", "{reason} in column {column}", reason=text[:1].lower() + text[1:], column=column)
-    return message("toml-syntax-in-column", "syntax error in column {column}", column=column)
+        return message("toml-fault-in-column", "{reason} at column {column}", reason=text[:1].lower() + text[1:], column=column)
+    return message("toml-syntax-in-column", "syntax error at column {column}", column=column)
 
 
 def _in_line(text: str) -> Message:
     if text.startswith("Unexpected character"):
         return message("toml-character", "unexpected character (text must be in quotes, and each line must be one `key = value`)")
     if text.startswith(_ESCAPES):
-        return message("toml-escape", "unknown escape (in \"text\", double each backslash; in 'text', write it once)")
+        return message(
+            "toml-escape", "unknown escape sequence (in \"...\", write each backslash as \\\\; or use '...', where a backslash is literal)"
+        )
     if text.startswith("Control characters"):
-        return message("toml-quote", "text without a closing quote, or with a control character")
+        return message("toml-quote", "unterminated string, or a string with a control character")
     if text in _PLAIN:
         return message("toml-fault", "{reason}", reason=text[:1].lower() + text[1:])
     return message("toml-syntax", "syntax error")

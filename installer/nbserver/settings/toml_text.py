@@ -58,7 +58,7 @@ def newer_escape(texts: Iterable[tuple[str, int, int]]) -> tuple[int, Message] |
 def unknown_escape(column: int) -> Message:
     return message(
         "toml-escape-in-column",
-        "unknown escape in column {column} (in \"text\", double each backslash; in 'text', write it once)",
+        "unknown escape sequence at column {column} (in \"...\", write each backslash as \\\\; or use '...', where a backslash is literal)",
         column=column,
     )
 
@@ -73,20 +73,20 @@ def why_unexpected(words: str, text: str, line: int, column: int) -> Message | N
     if character and is_invisible(character):
         return message(
             "toml-invisible-character",
-            "invisible character {character} in column {column}: delete it, or replace it with a plain space",
+            "invisible character {character} at column {column}: delete it, or replace it with a plain space",
             character=f"U+{ord(character):04X}",
             column=column + 1,
         )
     if character in ("\u201c", "\u201d", "\u201e", "\u2018", "\u2019"):
         return message(
             "toml-typographic-quote",
-            "typographic quote in column {column}: write \" or ' instead",
+            "typographic quote at column {column}: write \" or ' instead",
             column=column + 1,
         )
     if words.startswith(("Control characters", "Unexpected end of file")) and _OPEN_AFTER_ESCAPED_QUOTE.search(_without_texts(here)):
         return message(
             "toml-quote-escaped",
-            "text without a closing quote: after a backslash, a quote does not end it (in \"text\", double each backslash; in 'text', write it once)",
+            'unterminated string: \\" is an escaped quote and does not end the string (in "...", write each backslash as \\\\; or use \'...\', where a backslash is literal)',
         )
     return None
 

@@ -37,7 +37,7 @@ def plain_text(value: Any) -> Any:
         if any(ord(c) < 32 or 127 <= ord(c) < 160 or c in "\u2028\u2029" for c in text):
             raise refuse(
                 "text-control-characters",
-                "must not contain control characters (in \"text\", double each backslash; in 'text', write it once)",
+                "must not contain control characters (in \"...\", write each backslash as \\\\; or use '...', where a backslash is literal)",
             )
         if text != text.strip():
             raise refuse("text-outer-space", "must not begin or end with a space")

@@ -107,7 +107,7 @@ def check_results(answer: dict[str, Any], terms: int, host: str) -> None:
     if not all(math.isclose(is_, should, rel_tol=1e-9) for is_, should in zip(results, expected, strict=True)):
         raise VerifyError(
             "numpy-wrong-results",
-            "NumPy computed wrong results: expected {expected}, got {actual}",
+            "NumPy returned wrong results: expected {expected}, got {actual}",
             host=host,
             todo=IF_DAMAGED,
             expected=str(expected),

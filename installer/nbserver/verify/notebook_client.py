@@ -35,9 +35,7 @@ _KERNEL_ID = re.compile(r"[0-9A-Za-z_-]{1,100}")
 _LONGEST_KERNEL = 64 * 1024
 _PROTECTED = ("/api/kernels", "/api/contents")
 NOT_A_NOTEBOOK = "Check address, notebook.port, and public_url in the inventory: another server may be using this address"
-IF_DAMAGED = (
-    "Run nbserver plan --thorough, which shows whether packages are missing or damaged; nbserver apply --repair installs them again"
-)
+IF_DAMAGED = "To find missing or damaged packages, run nbserver plan --thorough. To reinstall them, run nbserver apply --repair"
 _USE_A_URL = "Use a URL such as https://notebooks.example.com or https://192.0.2.7:9999"
 STOP = message(
     "stop-notebook-server",
@@ -132,7 +130,7 @@ class NotebookClient:
         for path in _PROTECTED:
             self._expect_refused(
                 self._send("GET", path).status,
-                message("request-without-login", "GET {path} without a login", path=path),
+                message("request-without-login", "GET {path} without logging in", path=path),
                 message("server-without-password", "the server accepts requests without a password"),
             )
 
@@ -156,7 +154,7 @@ class NotebookClient:
                 "any-password-accepted", "the server accepts any password", host=self.host, todo="{advice}", advice=self._stop
             )
         if status != 401:
-            raise self._unexpected(message("wrong-login", "a login with a wrong password"), status, "401")
+            raise self._unexpected(message("wrong-login", "a login request with a wrong password"), status, "401")
 
     def login(self, password: str) -> None:
         """Log in, and check that the session's cookie gives access to `GET /api/status`."""
@@ -169,10 +167,10 @@ class NotebookClient:
                 todo="Check that notebook.password in the inventory is the password that the last nbserver apply set",
             )
         if status != 302:
-            raise self._unexpected(message("login", "the login"), status, "302")
+            raise self._unexpected(message("login", "the login request"), status, "302")
         status = self._send("GET", "/api/status").status
         if status != 200:
-            raise self._unexpected(message("status-after-login", "GET /api/status after the login"), status, "200")
+            raise self._unexpected(message("status-after-login", "GET /api/status after logging in"), status, "200")
 
     def start_kernel(self, *, seconds: float) -> tuple[str, int]:
         """Start a Python kernel, and return its ID and the number of attempts. On a busy host, the first attempt can fail with 500."""
@@ -194,7 +192,12 @@ class NotebookClient:
             raise self._unexpected("POST /api/kernels", answer.status, "201")
         kernel = _kernel_id(answer.body)
         if kernel is None:
-            raise VerifyError("kernel-without-id", "the server started a kernel without a valid ID", host=self.host, todo=NOT_A_NOTEBOOK)
+            raise VerifyError(
+                "kernel-without-id",
+                "the response to POST /api/kernels does not contain a valid kernel ID",
+                host=self.host,
+                todo=NOT_A_NOTEBOOK,
+            )
         return kernel, tries
 
     def stop_kernel(self, kernel: str) -> None:

@@ -87,10 +87,10 @@ class Walk:
         if isinstance(error, ConnectionRefusedError):
             return ConnectError(
                 "notebook-nothing-listening",
-                "nothing is listening on {place}",
+                "{place} refused the connection",
                 host=host,
                 where=where,
-                todo="Check the port, and run nbserver plan, which shows whether the server is running and its packages are complete",
+                todo="Check notebook.port and public_url in the inventory. To see whether the server is running, run nbserver plan",
                 place=place,
             )
         if isinstance(error, (TimeoutError, requests.Timeout, websocket.WebSocketTimeoutException)):
@@ -117,7 +117,7 @@ class Walk:
                 "{place} does not speak TLS ({reason})",
                 host=host,
                 where=where,
-                todo="Check the port: the notebook server accepts only HTTPS",
+                todo="Check notebook.port and public_url in the inventory: the notebook server accepts only HTTPS",
                 place=place,
                 reason=error.reason or message("no-handshake", "no handshake"),
             )
@@ -126,7 +126,7 @@ class Walk:
             "the connection to {place} failed ({reason})",
             host=host,
             where=where,
-            todo="Run nbserver plan, which shows whether the server is running and its packages are complete; then check the network",
+            todo="To see whether the server is running, run nbserver plan. If it is, check the network",
             place=place,
             reason=getattr(error, "strerror", None) or type(error).__name__,
         )

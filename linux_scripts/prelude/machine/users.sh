@@ -132,11 +132,15 @@ assert_account_shell() { # NAME
 
 # In the second field of shadow(5), a password that begins with ! or * cannot be used.
 assert_account_locked() { # NAME
-    local password=''
-    IFS=: read -r _ password _ < <(getent shadow "$1") || true
+    local name='' password=''
+    IFS=: read -r name password _ < <(getent shadow "$1") || true
+    if [[ -z $name ]]; then
+        fail account-without-shadow 'the account {user} has no entry in /etc/shadow. Run pwconv, then try again' \
+            user "$1"
+    fi
     if [[ $password != '!'* && $password != '*'* ]]; then
-        fail account-password 'the user account {user} is not locked: it has a password, or it has no entry in '\
-'/etc/shadow. Run passwd --lock {user}, then try again' \
+        fail account-password 'the account {user} must be locked, but users can log in to it with a password. Run '\
+'passwd --lock {user}, then try again' \
             user "$1"
     fi
 }

@@ -22,7 +22,7 @@ READ_ONLY = "/srv/my people/n cannot be used: the file system at /srv/my people 
 @pytest.mark.parametrize(
     ("change", "settings", "words"),
     [
-        ("", {"architecture": "arm64"}, 'the inventory has architecture = "arm64"'),
+        ("", {"architecture": "arm64"}, 'the inventory has architecture = "arm64". Set architecture = "x64" in the inventory'),
         ("rmdir /run/systemd/system", {}, "this host does not run systemd"),
         (
             "rm /etc/os-release; printf 'ID=gentoo\\nPRETTY_NAME=\"Gentoo Linux\"\\n' >/etc/os-release",
@@ -100,7 +100,7 @@ def test_preflight_names_configuration_of_others(host: Sandbox) -> None:
         host.write(path, "")
     (warning,) = run(host, "apply", STEPS, secrets=SECRETS).of("warning")
     words, _, named = warning["text"].partition(": ")
-    assert words == "nbserver ignores configuration from other installations" and set(paths) <= set(named.split(", "))
+    assert words == "nbserver ignores configuration that it did not install" and set(paths) <= set(named.split(", "))
 
 
 def test_preflight_asks_for_room_for_a_new_environment(host: Sandbox) -> None:

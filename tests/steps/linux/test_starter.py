@@ -148,7 +148,7 @@ def test_a_second_run_finds_nothing_to_do(host: Host) -> None:
     done = host.run("test")
     assert (done.code, done.of("difference")) == (0, [])
     (warning,) = (event["text"] for event in done.of("warning"))
-    start = "nbserver ignores configuration from other installations: "
+    start = "nbserver ignores configuration that it did not install: "
     ignored = [path for path in [*OPEN, *OTHERS] if "labextensions" not in path and "pip.conf" not in path and not path.startswith(STATE)]
     assert warning.startswith(start) and set(warning[len(start) :].split(", ")) == {path.removesuffix("/kernel.json") for path in ignored}
     assert [event["text"] for event in host.applied.of("warning") if event["step"] == "preflight"] == [warning], "once in a run"

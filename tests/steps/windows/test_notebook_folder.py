@@ -30,16 +30,16 @@ __all__ = ["notebooks", "place", "session"]
 @pytest.mark.parametrize(
     ("path", "sddl", "words"),
     [
-        (NOTEBOOKS, OPEN, "S-1-5-11 has access to " + NOTEBOOKS),  # what a folder on a drive inherits
-        (ABOVE, OPEN, "S-1-5-11 has access to " + ABOVE),
-        (ABOVE, CLOSED + "(A;;DT;;;BU)", "S-1-5-32-545 has access to " + ABOVE),
-        (ABOVE, CLOSED + "(A;;SD;;;BU)", "S-1-5-32-545 has access"),
-        (NOTEBOOKS, CLOSED + "(A;;WD;;;BU)", "S-1-5-32-545 has access"),
-        (NOTEBOOKS, CLOSED + "(A;;WO;;;WD)", "S-1-1-0 has access"),
-        (NOTEBOOKS, CLOSED + "(A;;GA;;;WD)", "S-1-1-0 has access"),
-        (ABOVE, CLOSED.replace("O:SY", "O:BU"), "belongs to the account S-1-5-32-545"),
-        ("C:\\", DRIVE + "(A;;DT;;;BU)", "S-1-5-32-545 has access to C:\\"),
-        ("C:\\", DRIVE + "(A;;WO;;;BU)", "S-1-5-32-545 has access to C:\\"),
+        (NOTEBOOKS, OPEN, "S-1-5-11 can modify " + NOTEBOOKS),  # what a folder on a drive inherits
+        (ABOVE, OPEN, "S-1-5-11 can modify " + ABOVE),
+        (ABOVE, CLOSED + "(A;;DT;;;BU)", "S-1-5-32-545 can modify " + ABOVE),
+        (ABOVE, CLOSED + "(A;;SD;;;BU)", "S-1-5-32-545 can modify"),
+        (NOTEBOOKS, CLOSED + "(A;;WD;;;BU)", "S-1-5-32-545 can modify"),
+        (NOTEBOOKS, CLOSED + "(A;;WO;;;WD)", "S-1-1-0 can modify"),
+        (NOTEBOOKS, CLOSED + "(A;;GA;;;WD)", "S-1-1-0 can modify"),
+        (ABOVE, CLOSED.replace("O:SY", "O:BU"), "is owned by S-1-5-32-545"),
+        ("C:\\", DRIVE + "(A;;DT;;;BU)", "S-1-5-32-545 can modify C:\\"),
+        ("C:\\", DRIVE + "(A;;WO;;;BU)", "S-1-5-32-545 can modify C:\\"),
     ],
 )
 def test_a_folder_that_others_may_replace_is_refused(notebooks: Place, path: str, sddl: str, words: str) -> None:

@@ -177,7 +177,7 @@ def test_a_refusal_has_a_code_and_its_cause_has_another(place: Place) -> None:
     fields = json.loads(failure)
     state, users = host_path(place.state), "S-1-5-32-545"
     assert fields["code"] == "state-folder-untrusted"
-    assert fields["values"] == {"path": state, "cause": f"the account {users} has access to {state}"}
+    assert fields["values"] == {"path": state, "cause": f"{users} has access to {state}"}
     assert fields["cause"] == {"code": "access-granted", "values": {"account": users, "path": state}}
 
 

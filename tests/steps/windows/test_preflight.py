@@ -272,7 +272,7 @@ def test_configuration_of_others_is_named_once(session: Session, tmp_path: Path,
     """
     (event,) = (json.loads(line) for line in session.run(script))
     text = event["text"]
-    assert event["event"] == "warning" and text.startswith("nbserver ignores configuration from other installations: ")
+    assert event["event"] == "warning" and text.startswith("nbserver ignores configuration that it did not install: ")
     named = text.partition(": ")[2].replace(folder + "\\", "").replace(at, "account").split(", ")
     expected = {
         r"ProgramData\jupyter\jupyter_server_config.py",

@@ -106,7 +106,7 @@ def test_one_that_others_could_change_is_refused(session: Session, where: str) -
         look(session)
     said = str(refused.value)
     assert (
-        f"S-1-5-11 has access to {FOLDER}{where}" in said
+        f"S-1-5-11 can modify {FOLDER}{where}" in said
         and 'python.kind = "zip"' in said
         and "Allow only SYSTEM and administrators to write to this folder" in said
     )
@@ -116,11 +116,11 @@ def test_one_that_others_could_change_is_refused(session: Session, where: str) -
 @pytest.mark.parametrize(
     ("path", "sddl", "words"),
     [
-        (FOLDER, CLOSED.replace("O:SY", "O:BU"), "belongs to the account S-1-5-32-545"),
-        (FOLDER, CLOSED + "(A;OICIIO;GW;;;BU)", "S-1-5-32-545 has access"),
-        (FOLDER, CLOSED + "(A;;WD;;;WD)", "S-1-1-0 has access"),
-        ("C:\\", DRIVE + "(A;;DT;;;BU)", "S-1-5-32-545 has access to C:\\"),
-        ("C:\\", DRIVE + "(A;;WO;;;BU)", "S-1-5-32-545 has access to C:\\"),
+        (FOLDER, CLOSED.replace("O:SY", "O:BU"), "is owned by S-1-5-32-545"),
+        (FOLDER, CLOSED + "(A;OICIIO;GW;;;BU)", "S-1-5-32-545 can modify"),
+        (FOLDER, CLOSED + "(A;;WD;;;WD)", "S-1-1-0 can modify"),
+        ("C:\\", DRIVE + "(A;;DT;;;BU)", "S-1-5-32-545 can modify C:\\"),
+        ("C:\\", DRIVE + "(A;;WO;;;BU)", "S-1-5-32-545 can modify C:\\"),
     ],
 )
 def test_other_ways_to_change_it(session: Session, path: str, sddl: str, words: str) -> None:

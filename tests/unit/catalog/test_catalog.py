@@ -41,12 +41,15 @@ def test_the_defaults_can_be_had() -> None:
     ("choose", "words"),
     [
         (lambda: SHIPPED.python("3.13.16", "x64"), "Python 3.13.16 for x64 is unverified: the catalog has 3.13.16"),
-        (lambda: SHIPPED.python("3.13.16", "x64"), "or set python.version to one of: 3.11.9, 3.12.10, 3.13.13, 3.13.15, 3.14.4, 3.14.7"),
+        (
+            lambda: SHIPPED.python("3.13.16", "x64"),
+            "or set python.version to an available version (3.11.9, 3.12.10, 3.13.13, 3.13.15, 3.14.4, 3.14.7)",
+        ),
         (lambda: SHIPPED.python("3.1", "x64"), "Python 3.1 for x64 is not in the catalog. Set python.version"),
         (lambda: SHIPPED.python("2", "x64"), "Python 2 for x64 is not in the catalog"),
         (
             lambda: SHIPPED.openssl(None, "arm64", "msi"),
-            "OpenSSL 3.5 for arm64 as msi is not in the catalog. Remove openssl.kind and set openssl.version to one of: 3.5.6, or add it to a site catalog",
+            "OpenSSL 3.5 for arm64 as msi is not in the catalog. Remove openssl.kind and set openssl.version to an available version (3.5.6), or add an entry for OpenSSL 3.5 for arm64 as msi to a site catalog",
         ),
         (
             lambda: SHIPPED.lock("3.11.9", "arm64"),

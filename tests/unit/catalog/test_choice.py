@@ -72,21 +72,21 @@ REFUSED = [
     (
         {"windows": "2012r2", "python__version": "3.13"},
         'Python 3.13 for x64 requires Windows 10, Server 2016 or newer, but the inventory has windows = "2012r2". '
-        "Set python.version to one of: 3.11.9, 3.12.10, or if the host runs a newer release, correct windows in the inventory",
+        "Set python.version to an available version (3.11.9, 3.12.10), or if the host runs a newer release, correct windows in the inventory",
     ),
     ({"windows": "2012", "accept_end_of_life": True, "python__version": "3.12"}, "requires Windows Server 2012 R2 or newer"),
     (
         {"windows": "2012", "accept_end_of_life": True, "python__version": "3.12"},
-        "Set python.version to one of: 3.8.10, or if the host runs a newer release",
+        "Set python.version to an available version (3.8.10), or if the host runs a newer release",
     ),
     (
         {"windows": "2012", "accept_end_of_life": True, "python__kind": "zip"},
-        "Remove python.kind and set python.version to one of: 3.8.10, or if the host runs a newer release, correct windows",
+        "Remove python.kind and set python.version to an available version (3.8.10), or if the host runs a newer release, correct windows",
     ),
     (
         {"python__version": "3.8"},
         "Python 3.8.10 for x64 no longer receives security fixes. To use it anyway, set accept_end_of_life = true in the inventory, "
-        "or set python.version to one of: 3.11.9, 3.12.10",
+        "or set python.version to an available version (3.11.9, 3.12.10,",
     ),
     ({"windows": "2012r2", "architecture": "arm64"}, "Python 3.13 for arm64 requires Windows 10, Server 2016 or newer"),
     ({"windows": "2012r2", "architecture": "arm64"}, "If the host runs a newer release, correct windows in the inventory"),

@@ -192,7 +192,7 @@ def test_an_address_as_a_dns_name(tmp_path: Path) -> None:
         return pem(builder.add_extension(x509.SubjectAlternativeName(names), critical=False).sign(ROOT.key, hashes.SHA256()))
 
     text = refusal(pem_host(tmp_path, signed(names), key_pem(KEY)))
-    assert "the certificate has the IP address 192.0.2.7 as a DNS name, which browsers do not accept" in text
+    assert "the certificate lists the IP address 192.0.2.7 as a DNS name, which browsers do not accept" in text
     assert "reissued with subjectAltName = IP:192.0.2.7 instead of DNS:192.0.2.7" in text
     both = signed([*names, san("192.0.2.7")])
     assert read(pem_host(tmp_path, both, key_pem(KEY))).chain == both
@@ -360,8 +360,8 @@ def test_a_pfx_of_any_bytes_is_refused(tmp_path: Path, data: bytes) -> None:
     ("lines", "words"),
     [
         ('certificate.file = "a.pem"', "file requires a private key"),
-        ('certificate.key = { env = "X" }', "key only applies with file"),
-        ('certificate.password = { env = "X" }', "password only applies with"),
+        ('certificate.key = { env = "X" }', "key requires file"),
+        ('certificate.password = { env = "X" }', "password requires file or pfx"),
         ('certificate.request = true\ncertificate.thumbprint = "00112233445566778899AABBCCDDEEFF00112233"', "at most one of"),
         ('certificate.file = "a.pem"\ncertificate.key = { env = "X" }\ncertificate.request = true', "at most one of"),
         ('certificate.file = "none.pem"', "the file does not exist"),

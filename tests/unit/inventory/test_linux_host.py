@@ -79,7 +79,10 @@ SETTINGS = [
     ('user = "a:b"', "user: contains a character that is not allowed in a user name"),
     ('user = "a -b"', "user: contains a character that is not allowed in a user name"),
     ("user = 'CORP\\'", "user: contains a character that is not allowed in a user name"),
-    ('user = "CORP\\bob"', "user: must not contain control characters (in \"text\", double each backslash; in 'text', write it once)"),
+    (
+        'user = "CORP\\bob"',
+        "user: must not contain control characters (in \"...\", write each backslash as \\\\; or use '...', where a backslash is literal)",
+    ),
     ("host_key = '256 MD5:00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff x (RSA)'", "host_key: an MD5 fingerprint is not secure"),
     (f'host_key = "@revoked lin1 ssh-ed25519 {BLOB}"', "host_key: must be the host's own key, without a marker"),
     ('host_key = "256 SHA256:00 anna (ED25519)"', "host_key: must be a fingerprint (SHA256:...) or a public key"),
@@ -148,10 +151,10 @@ def test_a_wrong_setting(tmp_path: Path, line: str, words: str) -> None:
 
 
 CONTRADICTIONS = [
-    ('key_password = { env = "A" }', "6: [hosts.lin1] key_password: only applies with key_file (host lin1)"),
+    ('key_password = { env = "A" }', "6: [hosts.lin1] key_password: requires key_file (host lin1)"),
     ('known_hosts = "x"\nhost_key = "SHA256:' + "A" * 43 + '"', "6: [hosts.lin1] known_hosts: cannot be combined with host_key"),
     ("sudo = false", '6: [hosts.lin1] sudo: false is only valid with user = "root"'),
-    ('sudo_password = { env = "A" }\nsudo = false', "6: [hosts.lin1] sudo_password: only applies with sudo = true"),
+    ('sudo_password = { env = "A" }\nsudo = false', "6: [hosts.lin1] sudo_password: requires sudo = true"),
     ("agent = false", "6: [hosts.lin1] agent: false requires key_file or password"),
 ]
 

@@ -176,7 +176,7 @@ def test_select(tmp_path: Path, patterns: list[str], names: list[str]) -> None:
 def test_select_unknown(tmp_path: Path, pattern: str) -> None:
     with pytest.raises(InventoryError) as error:
         write(tmp_path, HOSTS).select(["db", pattern])
-    assert f'no host, group, or pattern matches "{pattern}"' in str(error.value)
+    assert f'no host or group matches "{pattern}"' in str(error.value)
     assert "Hosts: web2, Web1, db. Groups: lab, none" in str(error.value)
 
 

@@ -88,9 +88,15 @@ SETTINGS = [
     ('proxy = "http://proxy:99999"', "the host or port of the URL is not valid"),
     ('proxy = "http://proxy/path"', "must not contain a path"),
     (f'user = "\\t{SECRET}"', "user: must not contain control characters"),
-    ('user = "CORP\\bob"', "user: must not contain control characters (in \"text\", double each backslash; in 'text', write it once)"),
-    ('notebook.directory = "C:\\temp\\notebooks"', 'notebook.directory: must not contain control characters (in "text", double'),
-    ('ca_file = "C:\\new.pem"', 'ca_file: must not contain control characters (in "text", double'),
+    (
+        'user = "CORP\\bob"',
+        "user: must not contain control characters (in \"...\", write each backslash as \\\\; or use '...', where a backslash is literal)",
+    ),
+    (
+        'notebook.directory = "C:\\temp\\notebooks"',
+        'notebook.directory: must not contain control characters (in "...", write each backslash as',
+    ),
+    ('ca_file = "C:\\new.pem"', 'ca_file: must not contain control characters (in "...", write each backslash as'),
     ("user = 'CORP\\\\anna'", "user: must have at most one backslash, between a domain and a name"),
     (
         'user = "CORP\\"anna"',
@@ -196,9 +202,9 @@ CONTRADICTIONS = [
     ('auth = "basic"', '5: [hosts.win1] auth: "basic" requires user and password (host win1)'),
     (
         "tls = false\nfingerprint = 'SHA256:" + "0" * 64 + "'",
-        "6: [hosts.win1] fingerprint: only applies with tls",
+        "6: [hosts.win1] fingerprint: requires tls = true",
     ),
-    ("tls = false\nca_file = 'nbserver.toml'", "6: [hosts.win1] ca_file: only applies with tls = true"),
+    ("tls = false\nca_file = 'nbserver.toml'", "6: [hosts.win1] ca_file: requires tls = true"),
     (
         f"fingerprint = 'SHA256:{'0' * 64}'\nca_file = 'nbserver.toml'",
         "5: [hosts.win1] fingerprint: cannot be combined with ca_file",

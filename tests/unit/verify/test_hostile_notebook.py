@@ -224,7 +224,7 @@ def test_a_kernel_that_answers_what_it_likes(hostile: HostileServer, kernel: str
 )
 def test_a_kernel_with_an_id_that_is_not_one(hostile: HostileServer, answer: bytes) -> None:
     hostile.stages["POST /api/kernels"] = lambda client: client.answer(201, answer)
-    assert "without a valid ID" in _refused(hostile).what
+    assert "does not contain a valid kernel ID" in _refused(hostile).what
 
 
 @pytest.mark.parametrize("path", ["/api/kernels", "/api/contents"])

@@ -22,7 +22,7 @@ from nbserver.view.live import LiveView
 from nbserver.view.plain_lines import PlainLines
 
 RESULT = Result("win1", outcome="ok", changed=1, steps={"path": "changed"})
-FAILED = Result("win2", outcome="failed", error="win2: nothing is listening on 192.0.2.8:5986. Correct the port.")
+FAILED = Result("win2", outcome="failed", error="win2: 192.0.2.8:5986 refused the connection. Correct the port.")
 
 
 def events() -> list[Event]:

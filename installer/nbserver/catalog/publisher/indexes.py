@@ -95,7 +95,9 @@ def openssl(index: Table, wanted: str, architecture: str, publisher: Publisher, 
             found.append((version, entry))
     text, entry = _newest(found, wanted, _light(wanted, architecture, like.kind), others, index)
     if not 0 < entry.number("size") < _LARGEST_FILE:
-        raise entry.refuse("index-size-invalid", "size is out of range")
+        raise entry.refuse(
+            "index-size-invalid", "size must be from 1 to {limit} bytes, got {size}", limit=_LARGEST_FILE - 1, size=entry.number("size")
+        )
     return replace(
         like,
         version=text,

@@ -144,7 +144,7 @@ class PsrpTransport:
                 "message-without-end",
                 "the server sent an incomplete message",
                 host=self._host.name,
-                todo="Find out which server this address belongs to",
+                todo="Check address and port in the inventory: another server may be using this address",
             )
 
     def close(self) -> None:

@@ -59,15 +59,15 @@ def explain(error: BaseException, host: LinuxHost, logon: Logon | None = None) -
     if isinstance(error, ConnectionRefusedError):
         return ConnectError(
             "ssh-nothing-listening",
-            "nothing is listening on {place}",
+            "{place} refused the connection",
             host=name,
-            todo="Start the SSH server on the host, or correct port in the inventory",
+            todo="Check that the SSH server is running, that no firewall rejects the connection, and that port is correct in the inventory",
             place=place,
         )
     if isinstance(error, asyncssh.ChannelOpenError) and error.reason != _CLOSED:
         return ConnectError(
             "ssh-no-session",
-            "{user} can log on to {place}, but the host refuses to open a session: {reason}",
+            "{user} can log in to {place}, but the host refuses to open a session: {reason}",
             host=name,
             todo="Check sshd's log on the host",
             user=host.user,
@@ -109,7 +109,7 @@ def _not_connected(error: asyncssh.Error | OSError, host: LinuxHost, place: str,
     if logon.tried:
         return AuthenticationError(
             "ssh-logon-cut-off",
-            "{place} closed the connection while {user} logged on: {reason}",
+            "{place} closed the connection while {user} was logging in: {reason}",
             host=host.name,
             todo="Check on the host whether the account has expired or is locked (chage -l {user}), and sshd's log",
             place=place,
@@ -119,9 +119,9 @@ def _not_connected(error: asyncssh.Error | OSError, host: LinuxHost, place: str,
     if isinstance(error, (asyncssh.Error, ConnectionError)):
         return ConnectError(
             "ssh-closed-early",
-            "{place} accepted the connection and closed it before the logon",
+            "{place} accepted the connection and closed it before the login",
             host=host.name,
-            todo="Check sshd's log on the host: it may limit the number of connections (MaxStartups), or block this workstation",
+            todo="Check sshd's log on the host. sshd may limit the number of connections (MaxStartups) or block this workstation",
             place=place,
         )
     return ConnectError(
@@ -138,9 +138,9 @@ def _refused(host: LinuxHost, place: str, logon: Logon | None) -> Authentication
     if logon is not None and clean(logon.notice):
         return AuthenticationError(
             "ssh-logon-refused",
-            "{place} did not let {user} log on: {reason}",
+            "{place} refused to log {user} in: {reason}",
             host=host.name,
-            todo="Check on the host whether the account or its password has expired (chage -l {user}), or whether a second factor is required",
+            todo="Check on the host whether the account or its password has expired (chage -l {user}). If the host requires a second factor, exempt this account or use another one",
             place=place,
             user=host.user,
             reason=clean(logon.notice),

@@ -35,7 +35,7 @@ def not_started(host: LinuxHost, code: int | None, words: str, *, sudo: bool, an
             "sudo-did-not-start",
             "sudo did not start the script: {reason}",
             host=host.name,
-            todo="Log on as {user} and check the output of: sudo bash -c true",
+            todo="Log in as {user} and check the output of: sudo bash -c true",
             reason=reason,
             user=host.user,
         )
@@ -64,7 +64,7 @@ def _no_bash(host: LinuxHost, code: int | None, words: str, *, sudo: bool) -> Ho
             "sudo-missing",
             "sudo is not installed on the host: {reason}",
             host=host.name,
-            todo="Install sudo on the host, or log on as root",
+            todo="Install sudo on the host, or log in as root",
             reason=last_words.end_of(words),
         )
     if code == _SHELL_FINDS_NOTHING:
@@ -93,7 +93,7 @@ def _account_refused(host: LinuxHost, words: str) -> AuthenticationError | None:
             "password-expired",
             "the password for {user} on the host has expired: {reason}",
             host=host.name,
-            todo="Log on as {user} with ssh and change the password, then update it in the inventory",
+            todo="Log in as {user} with ssh and change the password, then update it in the inventory",
             user=host.user,
             reason=last_words.end_of(words),
         )
@@ -193,7 +193,7 @@ def sudo_waits(host: LinuxHost, output: bytes) -> AuthenticationError:
         "sudo-silent",
         "sudo on the host did not respond within {seconds} s ({reason})",
         host=host.name,
-        todo="Log on as {user} and check the output of: sudo -S bash -c true",
+        todo="Log in as {user} and check the output of: sudo -S bash -c true",
         seconds=f"{host.connect_timeout:g}",
         reason=last_words.end_of(words) or message("no-output", "no output"),
         user=host.user,

@@ -99,7 +99,7 @@ class _Limited(BaseAdapter):
                             "winrm-response-too-large",
                             "the server sent a response larger than {limit} MB",
                             host=self._host,
-                            todo="Find out which server this address belongs to",
+                            todo="Check address and port in the inventory: another server may be using this address",
                             limit=LARGEST_ANSWER // 1000000,
                         )
                     yield part

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from nbserver.base.errors import AuthenticationError, CertificateError, ConnectError, HostError, ScriptError
-from nbserver.base.message import message
+from nbserver.base.message import Message, message
 from nbserver.base.pinned_tls import FingerprintMismatch
 
 if TYPE_CHECKING:
@@ -72,9 +72,9 @@ def explain(error: Exception, host: WindowsHost) -> HostError:
     if type(error).__module__.startswith("spnego"):
         return AuthenticationError(
             "logon-impossible",
-            "this workstation cannot log on to {place} with auth {auth}: {reason}",
+            "this workstation cannot sign in to {place} with auth {auth}: {reason}",
             host=name,
-            todo="Set user and password in the inventory, or log on to the domain",
+            todo="Set user and password in the inventory, or sign in to the domain",
             place=place,
             auth=host.auth,
             reason=str(error),
@@ -117,12 +117,22 @@ def _rejected(host: WindowsHost, place: str) -> AuthenticationError:
         )
     return AuthenticationError(
         "logon-rejected",
-        "{place} rejected the current Windows logon (auth: {auth})",
+        "{place} rejected the credentials of the current user (auth: {auth})",
         host=host.name,
-        todo="Check user, password, and auth in the inventory",
+        todo="{advice}",
+        advice=_sign_in(host),
         place=place,
         auth=host.auth,
     )
+
+
+def _sign_in(host: WindowsHost) -> Message:
+    if host.transport == "winrm":  # with Kerberos, it uses only the ticket of the current user
+        return message(
+            "sign-in-to-windows",
+            "Sign in with an account that can access the host (on Linux, with kinit), or set another auth together with user and password",
+        )
+    return message("set-user-and-password", "Set user and password in the inventory, or correct auth")
 
 
 def _of_fault(fault: int, words: str, host: str) -> ConnectError:
@@ -130,9 +140,9 @@ def _of_fault(fault: int, words: str, host: str) -> ConnectError:
     if fault == 5:
         return ConnectError(
             "winrm-access-denied",
-            "the host denied access",
+            "the host denied WinRM access to this account",
             host=host,
-            todo="Use an account in the Administrators or Remote Management Users group",
+            todo="Add the account to the Administrators or Remote Management Users group on the host, or use another account",
         )
     if fault == 995:
         return ConnectError(
@@ -244,9 +254,9 @@ def _network(error: Exception, host: WindowsHost, place: str) -> ConnectError:
     if "refused" in words or "10061" in words:
         return ConnectError(
             "winrm-nothing-listening",
-            "nothing is listening on {place}",
+            "{place} refused the connection",
             host=host.name,
-            todo="Enable PowerShell remoting on the host (see README.md), or correct port in the inventory",
+            todo="Check that PowerShell remoting is enabled on the host (see README.md), that no firewall rejects the connection, and that port is correct in the inventory",
             place=place,
         )
     if "timed out" in words or "Timeout" in words:

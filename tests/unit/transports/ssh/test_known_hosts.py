@@ -155,7 +155,7 @@ def test_a_run_warns_once_and_goes_on(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "nbserver.toml").write_text(f"[hosts.l1]\n{least}[hosts.l2]\n{least}")
 
     def connect(host: LinuxHost, *given: object) -> Transport:
-        raise ConnectError("ssh-nothing-listening", "nothing is listening on {place}", host=host.name, place="l:22")
+        raise ConnectError("ssh-nothing-listening", "{place} refused the connection", host=host.name, place="l:22")
 
     monkeypatch.setattr("nbserver.transports.connect.connect_to", connect)
     monkeypatch.setattr(host_job, "_password", lambda *given: None)

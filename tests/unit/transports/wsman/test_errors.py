@@ -21,13 +21,13 @@ HOST = reader.load(CHECKOUT / "nbserver.sample.toml").hosts["win1"]
         (WinRMTransportError("http", 413, ""), "MaxEnvelopeSizekb is too small"),
         (WinRMTransportError("http", 404, ""), "answered, but is not a WinRM listener"),
         (WinRMTransportError("http", 503, ""), "temporarily unavailable (HTTP status 503)"),
-        (WSManFaultError(5, "host", "Access is denied.", "", "", ""), "denied access"),
+        (WSManFaultError(5, "host", "Access is denied.", "", "", ""), "denied WinRM access"),
         (WSManFaultError(2150858843, "host", "shell not found", "", "", ""), "the shell on the host no longer exists"),
         (WSManFaultError(2150859174, "host", "too many", "", "", ""), "too many open shells"),
         (WSManFaultError(1, "host", "unheard of", "", "", ""), "WSMan fault 1"),
         (pywinrm.InvalidCredentialsError("rejected"), "rejected the user"),
         (pywinrm.WinRMTransportError("http", 413, ""), "MaxEnvelopeSizekb is too small"),
-        (pywinrm.WSManFaultError(500, "", "", "Access is denied.", wsman_fault_code=5), "denied access"),
+        (pywinrm.WSManFaultError(500, "", "", "Access is denied.", wsman_fault_code=5), "denied WinRM access"),
         (pywinrm.WSManFaultError(500, "", "", "unheard of", wsman_fault_code=1), "WSMan fault 1"),
         (pywinrm.WinRMOperationTimeoutError(), "took too long"),
         (PermissionError("Access denied: Server did not respond with NTLM challenge token"), "does not offer NTLM"),
@@ -53,3 +53,12 @@ def test_words(error: Exception, words: str) -> None:
 def test_what_was_told_already_stays_as_it_is() -> None:
     told = ConnectError("nothing-listens", "nothing listens there", host="win1")
     assert explain(told, HOST) is told and isinstance(told, HostError)
+
+
+@pytest.mark.parametrize(
+    ("transport", "advice"), [("psrp", "Set user and password in the inventory, or correct auth"), ("winrm", "Sign in with an account")]
+)
+def test_the_current_user_is_not_sent_to_settings_that_cannot_be_set(transport: str, advice: str) -> None:
+    host = HOST.model_copy(update={"user": None, "password": None, "transport": transport, "auth": "kerberos"})
+    told = explain(pywinrm.InvalidCredentialsError("rejected"), host)
+    assert "rejected the credentials of the current user (auth: kerberos)" in str(told) and advice in str(told)
