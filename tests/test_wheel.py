@@ -23,7 +23,7 @@ from tests.checkout import CHECKOUT, SOURCE
 
 ROOT = CHECKOUT
 SOURCES = ("installer", "ps_scripts", "linux_scripts", "setup.cfg", "pyproject.toml", "MANIFEST.in", "LICENSE", "README.md")
-HEAVY = frozenset("pypsrp spnego requests pydantic rich cryptography PIL keyring winrm websocket tomlkit".split())
+HEAVY = frozenset("jinja2 pypsrp spnego requests pydantic rich cryptography PIL keyring winrm websocket tomlkit".split())
 CONFIGURATION = ("PIP_", "UV_", "SSL_CERT", "REQUESTS_CA", "HTTP", "http", "NO_PROXY", "no_proxy")
 SECONDS = 600
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]

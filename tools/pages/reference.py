@@ -20,7 +20,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "fields of settings/download": partial(formats.fields, "settings", "download"),
     **{
         f"fields of {name}": partial(formats.fields, name)
-        for name in ("catalog", "settings", "settings_linux", "manifest", "record", "run", "summary", "known")
+        for name in ("catalog", "settings", "settings_linux", "manifest", "record", "review", "run", "summary", "known")
     },
     **{f"fields of stream/{name}": partial(formats.fields, "stream", name) for name in STREAM},
 }

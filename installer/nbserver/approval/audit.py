@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,32 @@ ADD_CATALOG = "If the inventory names a site catalog, add --catalog FILE; otherw
 COMPARE = "Render the scripts again, and use diff to see what changed"
 
 
+@dataclass(frozen=True)
+class AuditedHost:
+    """A host of an audited folder. `head` is the part of its script before the body of `released`."""
+
+    name: str
+    entry: Mapping[str, Any]
+    source: Source
+    released: ReleasedBody
+    head: str
+
+
+@dataclass(frozen=True)
+class Audited:
+    """A folder that passed the audit. `sha256` is that of its manifest; the hosts are sorted by name."""
+
+    sha256: str
+    hosts: tuple[AuditedHost, ...]
+
+
 def audit(folder: Path, reference: Reference | None = None) -> list[str]:
-    """Return the lines of the report, in ASCII. Raises ApprovalError if the folder contains anything unexpected.
+    """Return the lines of the report, in ASCII. Raises ApprovalError if the folder contains anything unexpected."""
+    return report(checked(folder, reference))
+
+
+def checked(folder: Path, reference: Reference | None = None) -> Audited:
+    """Return what a folder contains. Raises ApprovalError if it contains anything unexpected.
 
     The folder is not trusted: each script is rendered again from its settings in the manifest and from `reference`. The script
     must match the result byte for byte, and its manifest entry key by key.
@@ -45,16 +70,25 @@ def audit(folder: Path, reference: Reference | None = None) -> list[str]:
             file=clean(min(strange), 100),
         )
     known = reference or Reference.load()
-    reports: dict[str, list[str]] = {}
+    hosts = []
     for host, entry in sorted(content["hosts"].items()):
         if entry["script"] not in names:
             raise ApprovalError("script-missing", "{script} is missing", where=plain_file.shown(folder), todo=AGAIN, script=entry["script"])
         settings = typed(entry["settings"])
-        source, released = _check(folder / entry["script"], path, entry, settings, known), known.body(settings)
-        reports.setdefault(f"{released.system} {released.scope}", _report_body(released)).extend(["", *_report(host, entry, source)])
-    hosts = ", ".join(sorted(content["hosts"]))
+        source, head = _check(folder / entry["script"], path, entry, settings, known)
+        hosts.append(AuditedHost(host, entry, source, known.body(settings), head))
+    return Audited(hashlib.sha256(data).hexdigest(), tuple(hosts))
+
+
+def report(audited: Audited) -> list[str]:
+    """Return the lines of the report, in ASCII."""
+    reports: dict[str, list[str]] = {}
+    for host in audited.hosts:
+        lines = reports.setdefault(f"{host.released.system} {host.released.scope}", _report_body(host.released))
+        lines.extend(["", *_report(host.name, host.entry, host.source)])
+    names = ", ".join(host.name for host in audited.hosts)
     return [
-        f"{manifest.FILE_NAME}: sha256 {hashlib.sha256(data).hexdigest()}, hosts: {hosts}",
+        f"{manifest.FILE_NAME}: sha256 {audited.sha256}, hosts: {names}",
         *(line for system in sorted(reports) for line in ["", *reports[system]]),
     ]
 
@@ -80,7 +114,7 @@ def _require_this_release(content: Mapping[str, Any], path: Path) -> None:
         )
 
 
-def _check(path: Path, manifest_path: Path, entry: dict[str, Any], settings: AnyScriptSettings, known: Reference) -> Source:
+def _check(path: Path, manifest_path: Path, entry: dict[str, Any], settings: AnyScriptSettings, known: Reference) -> tuple[Source, str]:
     code = plain_file.read(path, LIMIT, advice=message("render-again", AGAIN))
     digest = hashlib.sha256(code).hexdigest()
     if digest != entry["sha256"]:
@@ -126,7 +160,7 @@ def _check(path: Path, manifest_path: Path, entry: dict[str, Any], settings: Any
             key=different,
             file=path.name,
         )
-    return source
+    return source, script.text[: len(script.text) - len(known.body(settings).body.text)]
 
 
 def _changed_part(code: bytes, script: Script, released: ReleasedBody, where: str) -> ApprovalError:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from nbserver.base.errors import UsageError
 from nbserver.base.standard_streams import say
 from nbserver.cli.options import hosts_and_inventory
 from nbserver.cli.warnings import show_warnings
@@ -40,7 +41,7 @@ def render(hosts: tuple[str, ...], inventory_path: Path, output: Path, check: bo
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
 @click.option(
     "--catalog",
     "catalogs",
@@ -49,14 +50,51 @@ def render(hosts: tuple[str, ...], inventory_path: Path, output: Path, check: bo
     metavar="FILE",
     help="Site catalog that the inventory uses; can be repeated.",
 )
-def audit(folder: Path, catalogs: tuple[Path, ...]) -> int:
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page for the person who approves.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), help="Write the same as JSON.")
+@click.option("--markdown", type=click.Path(path_type=Path, dir_okay=False), help="Write the same as Markdown.")
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Show only what differs from the rendered scripts in another folder, such as those that were approved before.",
+)
+@click.option(
+    "--bodies",
+    type=click.Path(path_type=Path),
+    nargs=2,
+    metavar="OLD NEW",
+    help="Show how the bodies of two releases differ; OLD and NEW are scripts or folders with scripts.",
+)
+def audit(
+    folder: Path | None,
+    catalogs: tuple[Path, ...],
+    html: Path | None,
+    json_path: Path | None,
+    markdown: Path | None,
+    against: Path | None,
+    bodies: tuple[Path, Path] | None,
+) -> int:
     """Check rendered scripts and show what they would do
 
     FOLDER is the output of nbserver render. Every byte of its scripts and of its manifest is checked. No host is contacted.
     """
-    from nbserver.approval import audit as auditing
-    from nbserver.approval.reference import Reference
+    from nbserver.commands import review
 
-    for line in auditing.audit(folder, Reference.load(catalogs)):
+    outputs = {"html": html, "json": json_path, "markdown": markdown}
+    if bodies:
+        if folder or against or catalogs:
+            raise UsageError(
+                "bodies-with-folder", "--bodies cannot be combined with a folder, --against, or --catalog; use one or the other"
+            )
+        found = review.of_bodies(*bodies, outputs)
+    elif folder:
+        from nbserver.approval.reference import Reference
+
+        found = review.of_folder(folder, Reference.load(catalogs), outputs, against)
+    else:
+        raise UsageError(
+            "audit-without-folder", "nothing to audit", todo="Specify the folder that nbserver render wrote, or --bodies OLD NEW"
+        )
+    for line in found:
         say(line)
     return 0
