@@ -28,7 +28,7 @@ _BASH_DELETES = re.compile(
 
 _PS_FUNCTION = re.compile(r"^function ([\w-]+)", re.MULTILINE | re.IGNORECASE)
 _PS_STARTS = re.compile(
-    r"(?<![\w$-])(Invoke-Program|Start-Background|New-ProgramStart|(?:Start|Stop|Restart)-(?:Process|Service|ScheduledTask|Computer|Job)\w*"
+    r"(?<![\w$-])(Invoke-Program|Start-Background|New-ProgramStart|(?:Start|Stop)-(?:Process|Service|ScheduledTask|Job)\w*|Restart-\w+"
     r"|(?:Register|Enable)-ScheduledTask|Invoke-Item|Invoke-WmiMethod|Invoke-CimMethod|Invoke-Expression|Invoke-Command)(?![\w-])"
     r"|Diagnostics\.Process(?:StartInfo)?\b(?:\]::Start)?|\.(?:Kill|CloseMainWindow)\(|\.exe\b|^\s*[&.] (?=[$'\"({])|[|;={(]\s*[&.] (?=[$'\"])"
     r"|-ComObject\b",

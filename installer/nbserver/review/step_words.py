@@ -18,6 +18,7 @@ class Words:
 
 
 _PREFLIGHT = "Nothing. Refuses a host on which the notebook server cannot work"
+NOT_BY_HAND = "Not by hand. What this step removes is nbserver's own, from an earlier release or earlier settings"
 _CHECK = Words(
     "Nothing. Waits until port {notebook.port} answers with the certificate, then checks that requests without the password are refused",
     "nbserver verify",
@@ -57,7 +58,7 @@ WINDOWS_MACHINE = {
         "Remove the entries from the machine's PATH",
     ),
     "certificate": Words(
-        "Creates or reads key, certificate, and request in %ProgramData%\\nbserver\\service, for the names {certificate.names}",
+        "Creates or reads key, certificate, and request in %ProgramData%\\nbserver\\service. Names: {certificate.names}",
         "certificate.pem in %ProgramData%\\nbserver\\service",
         "Remove the files in that folder",
     ),
@@ -89,7 +90,7 @@ WINDOWS_MACHINE = {
         "Removes what an earlier release or other settings installed in %ProgramFiles%\\nbserver, and restores what only earlier settings "
         "needed, once the new server has answered",
         'dir "$env:ProgramFiles\\nbserver"',
-        "Run apply of the earlier release with the earlier settings",
+        NOT_BY_HAND,
     ),
 }
 WINDOWS_USER = {
@@ -101,7 +102,7 @@ WINDOWS_USER = {
         "Remove the folder env-... there",
     ),
     "certificate": Words(
-        "Creates key, self-signed certificate, and request in %LOCALAPPDATA%\\nbserver\\state\\service, for the names {certificate.names}",
+        "Creates key, self-signed certificate, and request in %LOCALAPPDATA%\\nbserver\\state\\service. Names: {certificate.names}",
         "certificate.pem in %LOCALAPPDATA%\\nbserver\\state\\service",
         "Remove the files in that folder",
     ),
@@ -119,7 +120,7 @@ WINDOWS_USER = {
     "cleanup": Words(
         "Removes the environment of an earlier release once the new server has answered",
         "dir $env:LOCALAPPDATA\\nbserver\\programs",
-        "Run apply of the earlier release",
+        NOT_BY_HAND,
     ),
 }
 LINUX_MACHINE = {
@@ -140,7 +141,7 @@ LINUX_MACHINE = {
         "Creates a system user and a group nbserver, without password and login shell", "getent passwd nbserver", "userdel nbserver"
     ),
     "certificate": Words(
-        "Creates key, self-signed certificate, and request in /etc/nbserver, for the names {certificate.names}",
+        "Creates key, self-signed certificate, and request in /etc/nbserver. Names: {certificate.names}",
         "certificate.pem in /etc/nbserver",
         "Remove the files in /etc/nbserver",
     ),
@@ -166,7 +167,7 @@ LINUX_MACHINE = {
         "Removes the environments of an earlier release or other settings, and restores what only earlier settings needed, once the new "
         "server has answered",
         "ls /opt/nbserver",
-        "Run apply of the earlier release with the earlier settings",
+        NOT_BY_HAND,
     ),
 }
 LINUX_USER = {
@@ -178,7 +179,7 @@ LINUX_USER = {
         "Remove the folder ~/.local/share/nbserver/env-...",
     ),
     "certificate": Words(
-        "Creates key, self-signed certificate, and request in ~/.config/nbserver, for the names {certificate.names}",
+        "Creates key, self-signed certificate, and request in ~/.config/nbserver. Names: {certificate.names}",
         "certificate.pem in ~/.config/nbserver",
         "Remove the files in ~/.config/nbserver",
     ),
@@ -197,7 +198,7 @@ LINUX_USER = {
     "cleanup": Words(
         "Removes the environment of an earlier release once the new server has answered",
         "ls ~/.local/share/nbserver",
-        "Run apply of the earlier release",
+        NOT_BY_HAND,
     ),
 }
 WORDS: dict[tuple[str, str], dict[str, Words]] = {
