@@ -24,7 +24,7 @@ from tests.checkout import CHECKOUT, SOURCE
 from tools import build_wheel
 
 ROOT = CHECKOUT
-HEAVY = frozenset("pypsrp spnego requests pydantic rich cryptography PIL keyring winrm websocket tomlkit".split())
+HEAVY = frozenset("jinja2 pypsrp spnego requests pydantic rich cryptography PIL keyring winrm websocket tomlkit".split())
 CONFIGURATION = ("PIP_", "UV_", "SSL_CERT", "REQUESTS_CA", "HTTP", "http", "NO_PROXY", "no_proxy")
 SECONDS = 600
 BUILT = 1_700_000_000  # seconds since 1970

@@ -20,6 +20,7 @@ ORDER = (
     "certificate",
     "render",
     "approval",
+    "review",
     "events",
     "transports",
     "run",

@@ -27,6 +27,7 @@ PARTS: dict[str, Callable[[], str]] = {
             "manifest",
             "approval",
             "record",
+            "review",
             "run",
             "summary",
             "chain",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,33 @@ SIGN_AGAIN = "Run nbserver render --sign again"
 COMPARE = "Render the scripts again, and use diff to see what changed"
 
 
+@dataclass(frozen=True)
+class AuditedHost:
+    """A host of an audited folder. `head` is the part of its script before the body of `released`, `signer` who signed it."""
+
+    name: str
+    entry: Mapping[str, Any]
+    source: Source
+    released: ReleasedBody
+    head: str
+    signer: str | None
+
+
+@dataclass(frozen=True)
+class Audited:
+    """A folder that passed the audit. `sha256` is that of its manifest; the hosts are sorted by name."""
+
+    sha256: str
+    hosts: tuple[AuditedHost, ...]
+
+
 def audit(folder: Path, reference: Reference | None = None) -> list[str]:
-    """Return the lines of the report, in ASCII. Raises ApprovalError if the folder contains anything unexpected.
+    """Return the lines of the report, in ASCII. Raises ApprovalError if the folder contains anything unexpected."""
+    return report(checked(folder, reference))
+
+
+def checked(folder: Path, reference: Reference | None = None) -> Audited:
+    """Return what a folder contains. Raises ApprovalError if it contains anything unexpected.
 
     The folder is not trusted: each script is rendered again from its settings in the manifest and from `reference`. The script
     must match the result byte for byte, and its manifest entry key by key.
@@ -46,18 +72,25 @@ def audit(folder: Path, reference: Reference | None = None) -> list[str]:
             file=clean(min(strange), 100),
         )
     known = reference or Reference.load()
-    reports: dict[str, list[str]] = {}
+    hosts = []
     for host, entry in sorted(content["hosts"].items()):
         if entry["script"] not in names:
             raise ApprovalError("script-missing", "{script} is missing", where=plain_file.shown(folder), todo=AGAIN, script=entry["script"])
         settings = typed(entry["settings"])
-        (source, signer), released = _check(folder / entry["script"], path, entry, settings, known), known.body(settings)
-        reports.setdefault(f"{released.system} {released.scope}", _report_body(released)).extend(
-            ["", *_report(host, entry, source, signer)]
-        )
-    hosts = ", ".join(sorted(content["hosts"]))
+        source, signer, head = _check(folder / entry["script"], path, entry, settings, known)
+        hosts.append(AuditedHost(host, entry, source, known.body(settings), head, signer))
+    return Audited(hashlib.sha256(data).hexdigest(), tuple(hosts))
+
+
+def report(audited: Audited) -> list[str]:
+    """Return the lines of the report, in ASCII."""
+    reports: dict[str, list[str]] = {}
+    for host in audited.hosts:
+        lines = reports.setdefault(f"{host.released.system} {host.released.scope}", _report_body(host.released))
+        lines.extend(["", *_report(host.name, host.entry, host.source, host.signer)])
+    names = ", ".join(host.name for host in audited.hosts)
     return [
-        f"{manifest.FILE_NAME}: sha256 {hashlib.sha256(data).hexdigest()}, hosts: {hosts}",
+        f"{manifest.FILE_NAME}: sha256 {audited.sha256}, hosts: {names}",
         *(line for system in sorted(reports) for line in ["", *reports[system]]),
     ]
 
@@ -85,7 +118,8 @@ def _require_this_release(content: Mapping[str, Any], path: Path) -> None:
 
 def _check(
     path: Path, manifest_path: Path, entry: dict[str, Any], settings: AnyScriptSettings, known: Reference
-) -> tuple[Source, str | None]:
+) -> tuple[Source, str | None, str]:
+    """Return the source of a script, who signed it, and its head."""
     code = plain_file.read(path, LIMIT, advice=message("render-again", AGAIN))
     digest, expected = hashlib.sha256(code).hexdigest(), entry["signed_sha256"] or entry["sha256"]
     if digest != expected:
@@ -132,7 +166,7 @@ def _check(
             key=different,
             file=path.name,
         )
-    return source, signer
+    return source, signer, script.text[: len(script.text) - len(known.body(settings).body.text)]
 
 
 def _unsigned(code: bytes, where: str) -> tuple[bytes, str]:

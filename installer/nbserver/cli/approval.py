@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -81,28 +82,72 @@ catalog_option = click.option(
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), required=False)
 @catalog_option
+@click.option("--html", type=FILE, metavar="FILE", help="Write a page for the person who approves.")
+@click.option("--json", "json_path", type=FILE, metavar="FILE", help="Write the same as JSON.")
+@click.option("--markdown", type=FILE, metavar="FILE", help="Write the same as Markdown.")
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Show only what differs from the rendered scripts in another folder, such as those that were approved before.",
+)
+@click.option(
+    "--bodies",
+    type=click.Path(path_type=Path),
+    nargs=2,
+    metavar="OLD NEW",
+    help="Show how the bodies of two releases differ; OLD and NEW are scripts or folders with scripts.",
+)
 @run_evidence_options
-def audit(folder: Path | None, catalogs: tuple[Path, ...], run: str | None, **evidence: Any) -> int:
+def audit(
+    folder: Path | None,
+    catalogs: tuple[Path, ...],
+    html: Path | None,
+    json_path: Path | None,
+    markdown: Path | None,
+    against: Path | None,
+    bodies: tuple[Path, Path] | None,
+    run: str | None,
+    **evidence: Any,
+) -> int:
     """Check rendered scripts and show what they would do
 
     FOLDER is the output of nbserver render. Every byte of its scripts and of its manifest is checked. No host is contacted.
     With --run, every byte of a run directory is checked against its chain of hashes and the log of the workstation.
     """
-    if (folder is None) == (run is None):
-        raise UsageError("audit-what", "audit needs either a rendered folder or --run", todo="Specify one of the two")
+    _require_one_subject(folder, run, bodies)
+    outputs = {"html": html, "json": json_path, "markdown": markdown}
+    if not folder and (against or catalogs):
+        raise UsageError("audit-options-without-folder", "--against and --catalog require a rendered folder", todo="Specify the folder")
+    if run is not None and any(outputs.values()):
+        raise UsageError("review-of-run", "--html, --json, and --markdown cannot be combined with --run")
+    found: Iterable[str]
     if run is not None:
         from nbserver.commands import run_audit
 
-        for line in run_audit.audit(run, **evidence):
-            say(line)
-        return 0
-    assert folder is not None
-    from nbserver.approval import audit as auditing
-    from nbserver.approval.reference import Reference
+        found = run_audit.audit(run, **evidence)
+    elif bodies:
+        from nbserver.commands import review
 
-    for line in auditing.audit(folder, Reference.load(catalogs)):
+        found = review.of_bodies(*bodies, outputs)
+    elif folder:
+        from nbserver.approval.reference import Reference
+        from nbserver.commands import review
+
+        found = review.of_folder(folder, Reference.load(catalogs), outputs, against)
+    for line in found:
         say(line)
     return 0
+
+
+def _require_one_subject(folder: Path | None, run: str | None, bodies: tuple[Path, Path] | None) -> None:
+    """Raise UsageError unless exactly one thing is to be audited."""
+    if [folder, run, bodies].count(None) != 2:
+        raise UsageError(
+            "audit-what",
+            "audit needs exactly one of: a rendered folder, --run, --bodies",
+            todo="Specify the folder that nbserver render wrote",
+        )
 
 
 @click.command()

@@ -19,6 +19,7 @@ import pytest
 from nbserver.render.powershell import head
 from nbserver.render.script import Script
 from nbserver.render.step_files import PRELUDE, SCOPES, STEPS, read_body
+from nbserver.review.script_scan import deletions, program_calls
 from tests import golden
 from tests.powershell import (
     rules_commands,
@@ -31,7 +32,7 @@ from tests.powershell import (
     rules_structure,
 )
 from tests.powershell.engine import STEP_FILES, require_engine
-from tests.powershell.findings import Profiles, Rule, Scripts, command_name
+from tests.powershell.findings import Profiles, Rule, Scripts, command_name, member_name, static_call
 from tests.powershell.syntax import ParsedScript, parse
 from tests.powershell.violations import EXAMPLES, NAME
 
@@ -249,3 +250,29 @@ def test_the_service_has_the_sid_of_its_task(parsed: Parsed) -> None:
     assignments = [node for node in parsed.bodies["machine"].all("AssignmentStatement") if node.children[0].text == "$ServiceSid"]
     assert [node.script.name for node in assignments] == ["prelude/machine/places.ps1"]
     assert assignments[0].children[1].text == f"'{task_sid('nbserver')}'"
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_the_review_lists_every_program_call_and_every_deletion(parsed: Parsed, scope: str) -> None:
+    body = read_body("ps_scripts", scope).text
+    removing, starting = set(), set()
+    for command in parsed.bodies[scope].commands():
+        name = command_name(command).lower()
+        if name.startswith(("remove-", "unregister-", "uninstall-", "clear-")):
+            removing.add(_line_of(command.place))
+        started = name.startswith(("start-process", "start-service", "start-scheduledtask", "stop-process", "stop-service", "restart-"))
+        if started or name in rules_effects.STARTERS or command.values.get("InvocationOperator") == "Ampersand":
+            starting.add(_line_of(command.place))
+    for call in parsed.bodies[scope].all("InvokeMemberExpression"):
+        if member_name(call).startswith("delete"):
+            removing.add(_line_of(call.place))
+        if static_call(call) == ("diagnostics.process", "start") or member_name(call) == "kill":
+            starting.add(_line_of(call.place))
+    assert len(removing) > 10 and len(starting) > 5
+    assert removing <= {found.code for found in deletions(body, "ps1")}
+    assert starting <= {found.code for found in program_calls(body, "ps1")}
+
+
+def _line_of(place: str) -> str:
+    name, _, number = place.rpartition(":")
+    return (STEP_FILES / name).read_text("utf-8").split("\n")[int(number) - 1].strip()

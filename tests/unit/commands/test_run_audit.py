@@ -113,8 +113,8 @@ def test_a_signed_chain(site: Site, audit: Audit, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        ([], "either a rendered folder or --run"),
-        (["folder", "--run", "run-1"], "either a rendered folder or --run"),
+        ([], "exactly one of"),
+        (["folder", "--run", "run-1"], "exactly one of"),
         (["--run", ".."], "is not a run ID"),
     ],
 )

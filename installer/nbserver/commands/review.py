@@ -1,0 +1,83 @@
+"""`nbserver audit` with a file to write: the review of a folder, or what differs, as HTML, JSON, or Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from nbserver.approval import audit
+from nbserver.approval.reference import Reference
+from nbserver.base import atomic_file, plain_file
+from nbserver.base.errors import UsageError
+from nbserver.review import comparison, statements
+from nbserver.review.comparison import Comparison
+from nbserver.review.statements import Review
+
+Outputs = Mapping[str, Path | None]  # by "html", "json", "markdown"
+
+
+def of_folder(folder: Path, reference: Reference, outputs: Outputs, against: Path | None) -> list[str]:
+    """Audit a folder, write the requested files, and return the lines to print. Raises ApprovalError and then writes nothing."""
+    for path in filter(None, outputs.values()):
+        _require_outside(path, folder, *([against] if against else []))
+    audited = audit.checked(folder, reference)
+    found = statements.review(audited, reference) if any(outputs.values()) else None
+    compared = comparison.against(folder, audited, against, reference) if against else None
+    written = _write(outputs, found, compared)
+    if written:
+        return [f"manifest.json: sha256 {audited.sha256}, hosts: {len(audited.hosts)}", *written]
+    return lines(compared) if compared else audit.report(audited)
+
+
+def of_bodies(one: Path, other: Path, outputs: Outputs) -> list[str]:
+    """Compare the bodies of two releases, write the requested files, and return the lines to print."""
+    compared = comparison.bodies(one, other)
+    return _write(outputs, None, compared) or lines(compared)
+
+
+def lines(compared: Comparison) -> list[str]:
+    """Return a comparison as lines for a terminal, in ASCII."""
+    found = [f"compared with {compared.name}", compared.statement]
+    for change in compared.changes:
+        found += ["", change.title]
+        found += [f"  {row.what}: {row.before or '(none)'} -> {row.now or '(none)'}" for row in change.rows]
+        found += change.diff
+    text = "\n".join(found if compared.changes else [*found, "nothing differs"])
+    return text.encode("ascii", "backslashreplace").decode("ascii").split("\n")
+
+
+def _write(outputs: Outputs, found: Review | None, compared: Comparison | None) -> list[str]:
+    written = []
+    for kind, path in outputs.items():
+        if path is None:
+            continue
+        try:
+            atomic_file.write_bytes(path, _writer(kind)(found, compared).encode("utf-8"))
+        except OSError as error:
+            raise UsageError(
+                "review-not-written",
+                "could not write the file ({reason})",
+                where=plain_file.shown(path),
+                todo="Choose another file",
+                reason=error.strerror,
+            ) from None
+        written.append(f"written: {plain_file.shown(path)}")
+    return written
+
+
+def _writer(kind: str) -> Callable[[Review | None, Comparison | None], str]:
+    from nbserver.review import json_text, markdown, page
+
+    return {"html": page.page, "json": json_text.text, "markdown": markdown.text}[kind]
+
+
+def _require_outside(path: Path, *folders: Path) -> None:
+    """Raise UsageError for a file in a folder that is audited: the next audit would refuse it there."""
+    for folder in folders:
+        if path.resolve().parent == folder.resolve():
+            raise UsageError(
+                "review-in-folder",
+                "a review cannot be written to the folder that is audited, because the next audit would refuse it",
+                where=plain_file.shown(path),
+                todo="Choose a file in another folder",
+            )
