@@ -37,7 +37,7 @@ def page(review: Review | None, comparison: Comparison | None = None) -> str:
         "first": _first,
         "target": target,
         "identity": identity,
-        "any_linux": any(kind.system == "Linux" for kind in kinds),
+        "any_linux": any(kind.language == "sh" for kind in kinds),
         "commands": _commands(review) if review else [],
         "heads": {kind.key: highlighting.lines(kind.head, kind.language) for kind in kinds},
         "parts": {kind.key: _parts(kind) for kind in kinds},
