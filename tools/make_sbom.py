@@ -3,8 +3,8 @@
     python tools/make_sbom.py [OUTPUT]
 
 Two runs in one environment write the same bytes. Versions, hashes, and conditions are those of the lock.
-A license is what the metadata of exactly this version says in the environment that runs this; without it, there is none.
-With it comes `licenses.md`, a table of all packages.
+A license is what the metadata of exactly this version says: for packages of hosts, in the data that tools/make_package_facts.py
+wrote, for others in the environment that runs this. With it comes `licenses.md`, a table of all packages.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import re
 import sys
 import uuid
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
@@ -28,6 +29,7 @@ from packageurl import PackageURL
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / "installer" / "nbserver" / "catalog" / "data" / "locks"
 LINE = re.compile(r"([A-Za-z0-9._-]+)==(\S+?)(?: *; ([^\\#]+?))?((?: --hash=sha256:[0-9a-f]{64})+)")
+FACTS = ROOT / "installer" / "nbserver" / "catalog" / "data" / "packages.json"
 OWN_SPACE = uuid.UUID("5b0ce5a8-6d0e-5c36-9a57-93c2a6b6f0ac")
 UNKNOWN = "unknown: this version is not installed where the table was made"
 
@@ -43,7 +45,9 @@ class Package:
 
     @property
     def license(self) -> str:
-        """The license in the metadata of this version, if it is installed; otherwise an empty text."""
+        """The license in the metadata of this version; an empty text if it is neither a package of hosts nor installed."""
+        if fact := _facts().get(f"{self.name}=={self.version}"):
+            return fact["license"]
         try:
             found = importlib.metadata.metadata(self.name)
         except importlib.metadata.PackageNotFoundError:
@@ -54,6 +58,12 @@ class Package:
         classifiers = [text.rpartition(" :: ")[2] for text in found.get_all("Classifier", []) if text.startswith("License ::")]
         short = (found.get("License") or "").strip()
         return stated or ("" if "\n" in short or len(short) > 80 else short) or ", ".join(sorted(set(classifiers)))
+
+
+@cache
+def _facts() -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = json.loads(FACTS.read_bytes())
+    return found
 
 
 def main() -> None:
