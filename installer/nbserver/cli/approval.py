@@ -47,7 +47,7 @@ def render(
     from nbserver.inventory import reader
 
     if certificate is None and (key or password):
-        raise UsageError("sign-missing", "--sign-key and --sign-password only apply with --sign", todo="Add --sign FILE")
+        raise UsageError("sign-missing", "--sign-key and --sign-password require --sign", todo="Add --sign FILE")
     if certificate and check:
         raise UsageError("sign-and-check", "--sign cannot be combined with --check; use one or the other")
     selected = reader.load_for(inventory_path, hosts).select(hosts)

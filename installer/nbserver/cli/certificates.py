@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from nbserver.base.errors import UsageError
+from nbserver.cli.evidence import evidence_key_option
 from nbserver.cli.options import (
     approved_option,
     asker,
@@ -47,7 +48,7 @@ def request_certificate(
     runs: Path | None,
     known: Path | None,
     as_json: bool,
-    **approval: Any,
+    **trust: Any,
 ) -> int:
     """Create a key and a certificate request on each host
 
@@ -59,7 +60,7 @@ def request_certificate(
     from nbserver.view import choice
 
     loaded = reader.load(inventory_path)
-    options = Options(runs=runs, forks=forks, known=known, command=command_line(), **approval)
+    options = Options(runs=runs, forks=forks, known=known, command=command_line(), **trust)
     say = (lambda path: None) if as_json else click.echo
     return certificate_request.request(loaded, loaded.select(hosts), output, options, asker(), choice.choose(as_json), say)
 
@@ -77,6 +78,7 @@ def request_certificate(
 @runs_option
 @known_option
 @json_option
+@evidence_key_option
 @approved_option
 @salt_option
 def install_certificate(
@@ -88,7 +90,7 @@ def install_certificate(
     known: Path | None,
     as_json: bool,
     salt: Path | None,
-    **approval: Any,
+    **trust: Any,
 ) -> int:
     """Check a signed certificate and apply it to HOST
 
@@ -109,5 +111,5 @@ def install_certificate(
             pattern=host,
             count=len(selected),
         )
-    options = Options(runs=runs, salt=salt, known=known, command=command_line(), **approval)
+    options = Options(runs=runs, salt=salt, known=known, command=command_line(), **trust)
     return certificate_request.install(loaded, selected[0], file, csr_file, options, asker(), choice.choose(as_json))

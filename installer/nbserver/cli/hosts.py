@@ -93,7 +93,7 @@ def rotate(
     salt: Path | None,
     certificate: Path | None,
     csr_file: Path | None,
-    **approval: Any,
+    **trust: Any,
 ) -> int:
     """Evict everybody who could log in to a server
 
@@ -106,7 +106,7 @@ def rotate(
     from nbserver.view import choice
 
     loaded = reader.load_for(inventory_path, hosts)
-    options = Options(runs=runs, forks=forks, salt=salt, known=known, command=command_line(), **approval)
+    options = Options(runs=runs, forks=forks, salt=salt, known=known, command=command_line(), **trust)
     view = choice.choose(as_json)
     return rotation.rotate(loaded, loaded.select(hosts), certificate, csr_file, options, asker(), view, quiet=as_json)
 
@@ -119,12 +119,11 @@ def _operate(
     runs: Path | None,
     known: Path | None,
     as_json: bool,
-    evidence_key: Path | None = None,
     salt: Path | None = None,
     new_salt: bool = False,
     thorough: bool = False,
     repair: bool = False,
-    **approval: Any,
+    **trust: Any,
 ) -> int:
     from nbserver.commands import addresses, up
     from nbserver.inventory import reader
@@ -148,8 +147,7 @@ def _operate(
         repair=repair,
         known=known,
         command=command_line(),
-        evidence_key=evidence_key,
-        **approval,
+        **trust,
     )
     with up.password_not_lost(made):
         results = operation.operate(mode, loaded, selected, options, asker(), choice.choose(as_json))
@@ -168,7 +166,7 @@ def _operate(
 @runs_option
 @json_option
 @approved_option
-def events(run: str, host: str, inventory_path: Path, runs: Path | None, as_json: bool, **approval: Any) -> int:
+def events(run: str, host: str, inventory_path: Path, runs: Path | None, as_json: bool, **trust: Any) -> int:
     """Show a run's events that its host has kept
 
     Fetches the events that this workstation has not received, such as after a lost connection, and follows a run that is
@@ -190,7 +188,7 @@ def events(run: str, host: str, inventory_path: Path, runs: Path | None, as_json
             pattern=host,
             count=len(selected),
         )
-    return fetched.events(loaded, run, selected[0], runs, asker(), choice.choose(as_json), Options(**approval))
+    return fetched.events(loaded, run, selected[0], runs, asker(), choice.choose(as_json), Options(**trust))
 
 
 @click.command()

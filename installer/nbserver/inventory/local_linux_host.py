@@ -123,7 +123,7 @@ class LocalLinuxHost(Settings):
             ),
         ]
         rules += [
-            (f"service.{key}", not machine, message("limit-in-user-scope", 'only applies with scope = "machine"'))
+            (f"service.{key}", not machine, message("limit-in-user-scope", 'requires scope = "machine"'))
             for key in sorted(self.service.model_fields_set)
         ]
         broken = [(key, reason) for key, is_broken, reason in rules if is_broken]

@@ -100,7 +100,7 @@ class WindowsHostSettings(Settings):
     )
     configuration_name: ConfigurationName = Field(
         default=_CONFIGURATION_NAME,
-        title="The session configuration that runs the script; only applies with psrp",
+        title='The session configuration that runs the script; requires transport = "psrp"',
         description="the name of a PowerShell session configuration",
     )
     proxy: ProxyUrl | None = Field(

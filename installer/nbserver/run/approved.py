@@ -77,6 +77,6 @@ def _require_nothing_demanded(rules: policy.Policy, options: Options) -> None:
     if options.signers or options.approvals:
         raise UsageError(
             "approval-options-alone",
-            "--allowed-signers and --approvals only apply with --approved",
+            "--allowed-signers and --approvals require --approved",
             todo="Add --approved DIR, the rendered folder with its approvals",
         )

@@ -160,7 +160,7 @@ REFUSED = {
     "a wrong password": (("--sign", "PFX", "--sign-password", "env:WRONG_PASSWORD"), "the script could not be signed ("),
     "no password": (("--sign", "PFX"), "the script could not be signed ("),
     "a missing file": (("--sign", "missing.pfx"), "missing.pfx: the file does not exist"),
-    "a password without --sign": (("--sign-password", "env:WRONG_PASSWORD"), "only apply with --sign"),
+    "a password without --sign": (("--sign-password", "env:WRONG_PASSWORD"), "require --sign"),
     "--check": (("--sign", "PFX", "--check"), "--sign cannot be combined with --check"),
     "the password itself": (("--sign", "PFX", "--sign-password", "Tr0ub4dor&3"), "must be a reference, never the secret itself"),
 }

@@ -70,7 +70,7 @@ def test_an_inventory_may_hold_local_alone(tmp_path: Path) -> None:
         ('notebook.directory = "~/../x"', 2, "must not contain . or .."),
         ('notebook.directory = "~"', 2, "must be an absolute path"),
         ('notebook.password = "geheim"', 2, "notebook.password"),
-        ('scope = "user"\nservice.memory_max = "1G"', 1, 'service.memory_max: only applies with scope = "machine"'),
+        ('scope = "user"\nservice.memory_max = "1G"', 1, 'service.memory_max: requires scope = "machine"'),
     ],
 )
 def test_what_does_not_fit(tmp_path: Path, text: str, line: int, words: str) -> None:

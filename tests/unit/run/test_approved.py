@@ -227,9 +227,9 @@ def test_signers_that_others_may_write_are_refused(site: Site) -> None:
 
 
 def test_options_that_have_no_effect_are_refused(site: Site) -> None:
-    with pytest.raises(UsageError, match="only apply with --approved"):
+    with pytest.raises(UsageError, match="require --approved"):
         site.run(approved=None)
-    with pytest.raises(UsageError, match="only apply with --approved"):
+    with pytest.raises(UsageError, match="require --approved"):
         site.run(approved=None, signers=None, approvals=1)
 
 
