@@ -68,11 +68,11 @@ class LinuxBase:
 
 def mirror(suite: str) -> list[str]:
     """apt's lines for a Debian release, with the mirrors that this machine uses. Raises LookupError, CalledProcessError."""
-    wanted = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(ORIGIN)"
+    wanted = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)"
     command = ["apt-get", "indextargets", "--format", wanted, "Identifier: Packages"]
-    listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     places: dict[str, str] = {}
-    for uri, release, component, _ in (line.split("|") for line in listed):
+    for uri, release, component in (line.split("|") for line in listed):
         if component == "main":
             places.setdefault(release, uri)
     if suite not in places:
