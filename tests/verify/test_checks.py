@@ -308,7 +308,7 @@ def test_a_matplotlib_that_does_not_draw(tmp_path: Path, backend: str, reason: s
         ),
         (
             {"/api/kernels": (403, {}), "/api/contents": (403, {}), "/login": (200, {"Set-Cookie": "_xsrf=1; Path=/"})},
-            "wrong_password: unexpected response to a login with a wrong password: expected 401, got 200",
+            "wrong_password: unexpected response to a login request with a wrong password: expected 401, got 200",
         ),
     ],
 )

@@ -9,6 +9,7 @@ import os
 import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Self
 
 from nbserver.base import file_lock, strict_json
 
@@ -42,6 +43,20 @@ class Head:
     sha256: str = BEGINNING
 
 
+@dataclass(frozen=True)
+class Written:
+    """A file as nbserver wrote it, with its size in bytes. The chain vouches for this, whatever is in its place by now."""
+
+    path: Path
+    size: int
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path, data: bytes) -> Self:
+        """Return a file that was written with this content."""
+        return cls(path, len(data), sha256(data))
+
+
 class Chain:
     """The chain of a run directory. Several threads and processes may add to it."""
 
@@ -70,18 +85,28 @@ class Chain:
             return b""
         return data[data.rfind(b"\n", 0, -1) + 1 :]
 
-    def add(self, time: str, *paths: Path) -> Head:
-        """Add the files as they are now, and return the new head. Raises OSError."""
+    def last(self, path: Path) -> Link | None:
+        """Return the last line about a file, or None. Raises OSError if the chain cannot be read or is damaged."""
+        name, found = path.relative_to(self._folder).as_posix(), None
+        for line in (self._folder / FILE).read_bytes().splitlines(keepends=True):
+            try:
+                link = parse(line)
+            except ValueError:
+                raise OSError(errno.EINVAL, f"{FILE} is damaged") from None
+            found = link if link.file == name else found
+        return found
+
+    def add(self, time: str, *files: Written) -> Head:
+        """Add the files as they were written, and return the new head. Raises OSError."""
         with self._lock, file_lock.locked(self._folder / FILE, LOCK_SECONDS):
             head, lines = self.head(), []
-            for path in paths:
-                data = path.read_bytes()
-                link = Link(head.n + 1, time, path.relative_to(self._folder).as_posix(), len(data), sha256(data), head.sha256)
+            for file in files:
+                link = Link(head.n + 1, time, file.path.relative_to(self._folder).as_posix(), file.size, file.sha256, head.sha256)
                 lines.append(link.line())
                 head = Head(link.n, sha256(link.line()))
             descriptor = os.open(self._folder / FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(b"".join(lines))
+            with os.fdopen(descriptor, "wb") as opened:
+                opened.write(b"".join(lines))
         return head
 
 

@@ -6,14 +6,13 @@ Each file is added to the chain of the run when it is complete: see nbserver.run
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self, TextIO
+from typing import Any, Self
 
 from nbserver import __version__
 from nbserver.base import atomic_file
@@ -22,8 +21,9 @@ from nbserver.base.plain_text import clean
 from nbserver.events.description import describe
 from nbserver.events.reader import Event
 from nbserver.render.script import Script
-from nbserver.run.chain import Chain, Head
+from nbserver.run.chain import Chain, Head, Written
 from nbserver.run.evidence import Evidence, now
+from nbserver.run.growing_file import GrowingFile
 
 FOLDER = "nbserver-runs"
 FOLDER_MODE, FILE_MODE = 0o700, 0o600  # a run is evidence, and nobody else's business
@@ -52,8 +52,7 @@ class Journal:
             self.folder.mkdir(FOLDER_MODE)
             head = {"v": 1, "run": run, "mode": mode, "operator": operator, "release": __version__}
             self._head = {**head, "start": now(), "end": None, **evidence.as_json(mask)}
-            self._write_head()
-            self.head = self.chain.add(now(), self.folder / "run.json", *self._approval(evidence.approval()))
+            self.head = self.chain.add(now(), self._write_head(), *self._approval(evidence.approval()))
         except OSError as error:
             raise UsageError(
                 "run-folder-not-written",
@@ -67,25 +66,21 @@ class Journal:
         """Return the journal of one host."""
         return HostJournal(self.folder / script.host, script, self._mask, self.chain)
 
-    def _approval(self, files: Mapping[str, bytes]) -> list[Path]:
+    def _approval(self, files: Mapping[str, bytes]) -> list[Written]:
         folder = self.folder / "approval"
         if files:
             folder.mkdir(FOLDER_MODE)
-        for name, data in files.items():
-            atomic_file.write_bytes(folder / name, data, mode=FILE_MODE)
-        return [folder / name for name in files]
+        return [_write(folder / name, data) for name, data in files.items()]
 
-    def _write_head(self) -> None:
-        atomic_file.write_text(self.folder / "run.json", json.dumps(self._head, indent=2) + "\n", mode=FILE_MODE)
+    def _write_head(self) -> Written:
+        return _write(self.folder / "run.json", (json.dumps(self._head, indent=2) + "\n").encode("ascii"))
 
     def finish(self, hosts: Mapping[str, Any]) -> None:
         """Write the run's end and its summary. Raises UsageError if they cannot be written."""
         self._head["end"] = now()
         try:
-            self._write_head()
-            summary = self.folder / "summary.json"
-            atomic_file.write_text(summary, json.dumps({"v": 1, "hosts": hosts}, indent=2, sort_keys=True) + "\n", mode=FILE_MODE)
-            self.head = self.chain.add(now(), self.folder / "run.json", summary)
+            head, text = self._write_head(), json.dumps({"v": 1, "hosts": hosts}, indent=2, sort_keys=True) + "\n"
+            self.head = self.chain.add(now(), head, _write(self.folder / "summary.json", text.encode("ascii")))
         except OSError as error:
             failure = UsageError(
                 "summary-not-written",
@@ -107,23 +102,25 @@ class HostJournal:
     def __init__(self, folder: Path, script: Script, mask: Callable[[str], str], chain: Chain) -> None:
         self.folder, self._host, self._mask, self.chain = folder, script.host, mask, chain
         self._envelopes = 0
-        self._script_name = f"script{Path(script.file_name).suffix}"
         self._sha256 = script.sha256
         self._lock = threading.Lock()
         with self._writing():
             folder.mkdir(FOLDER_MODE)
-            atomic_file.write_text(folder / self._script_name, script.text, mode=FILE_MODE)
-            self._events = self._open("events.jsonl")
-            self._log = self._open("log.txt")
+            self._script = _write(folder / f"script{Path(script.file_name).suffix}", script.text.encode("ascii"))
+            self._unsent = [self._script]
+            self._events, self._log = GrowingFile(folder / "events.jsonl"), GrowingFile(folder / "log.txt")
 
     @classmethod
     def reopened(cls, folder: Path, script: Script, mask: Callable[[str], str] = str) -> Self:
-        """Return the journal of a host in an earlier run, for further events."""
+        """Return the journal of a host in an earlier run, for further events.
+
+        Raises ApprovalError if a file is not as the chain says: what is added would make it look unchanged.
+        """
         journal = cls.__new__(cls)
         journal.folder, journal._host, journal._mask, journal.chain = folder, script.host, mask, Chain(folder.parent)
-        journal._lock = threading.Lock()
+        journal._lock, journal._unsent = threading.Lock(), []
         with journal._writing():
-            journal._events, journal._log = journal._open("events.jsonl"), journal._open("log.txt")
+            journal._events, journal._log = (GrowingFile.continued(folder / name, journal.chain) for name in ("events.jsonl", "log.txt"))
         return journal
 
     def sent(self, envelope: Sequence[str] = ()) -> Head:
@@ -133,11 +130,11 @@ class HostJournal:
         """
         with self._lock, self._writing():
             self._envelopes += 1
-            script, hashed = self.folder / self._script_name, self.folder / "script.sha256"
-            sent = self.folder / ("envelope.txt" if self._envelopes == 1 else f"envelope-{self._envelopes}.txt")
-            atomic_file.write_text(hashed, f"{self._sha256}  {self._script_name}\n", mode=FILE_MODE)
-            atomic_file.write_text(sent, "".join(f"{line}\n" for line in envelope), mode=FILE_MODE)
-            return self.chain.add(now(), script, hashed, sent)
+            self._unsent = []
+            hashed = _write(self.folder / "script.sha256", f"{self._sha256}  {self._script.path.name}\n".encode("ascii"))
+            name = "envelope.txt" if self._envelopes == 1 else f"envelope-{self._envelopes}.txt"
+            sent = _write(self.folder / name, "".join(f"{line}\n" for line in envelope).encode("utf-8"))
+            return self.chain.add(now(), self._script, hashed, sent)
 
     def event(self, event: Event) -> None:
         """Save an event, and a readable line in the log."""
@@ -158,12 +155,8 @@ class HostJournal:
             finally:
                 self._log.close()
             if self.chain.exists():
-                unsent = [] if (self.folder / "script.sha256").exists() else sorted(self.folder.glob("script.*"))
-                self.chain.add(now(), *unsent, self.folder / "events.jsonl", self.folder / "log.txt")
-
-    def _open(self, name: str) -> TextIO:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
-        return open(os.open(self.folder / name, flags, FILE_MODE), "a", encoding="utf-8", newline="\n", buffering=1)  # noqa: PTH123
+                written = filter(None, (self._events.written(), self._log.written()))
+                self.chain.add(now(), *self._unsent, *written)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -178,3 +171,8 @@ class HostJournal:
                 folder=self.folder,
                 reason=error.strerror,
             ) from None
+
+
+def _write(path: Path, data: bytes) -> Written:
+    atomic_file.write_bytes(path, data, mode=FILE_MODE)
+    return Written.of(path, data)

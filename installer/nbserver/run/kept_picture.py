@@ -7,7 +7,7 @@ from pathlib import Path
 from nbserver.base import atomic_file
 from nbserver.base.message import Message, message
 from nbserver.run import evidence_log
-from nbserver.run.chain import Chain
+from nbserver.run.chain import Chain, Written
 from nbserver.run.evidence import now
 
 NAME = "verified.png"
@@ -17,8 +17,9 @@ def keep(folder: Path, picture: Path, operator: str) -> list[Message]:
     """Copy the picture into the folder of its host. Never raises: what could not be written is a warning, which is returned."""
     chain = Chain(folder.parent)
     try:
-        atomic_file.write_bytes(folder / NAME, picture.read_bytes(), mode=0o600)
-        head = chain.add(now(), folder / NAME)
+        data = picture.read_bytes()
+        atomic_file.write_bytes(folder / NAME, data, mode=0o600)
+        head = chain.add(now(), Written.of(folder / NAME, data))
     except OSError as error:
         return [message("picture-not-kept", "could not keep the picture in {folder} ({reason})", folder=folder, reason=error.strerror)]
     return evidence_log.write(folder.parent.name, "verify", operator, folder.parent, head)

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from nbserver.base.errors import ApprovalError, NbserverError
 from nbserver.cli.program import cli
 from nbserver.run import evidence_log, signed_head
-from nbserver.run.chain import Head
+from nbserver.run.chain import Head, Written
 from nbserver.run.evidence import now
 from tests import approvals
 from tests.formats import validate
@@ -96,7 +96,8 @@ def test_a_signed_chain(site: Site, audit: Audit, tmp_path: Path) -> None:
     with pytest.raises(ApprovalError, match="the run is not signed with the key SHA256:"):
         audit("--run", str(site.folder), "--evidence-key", str(other.with_suffix(".pub")))
     evidence_log.default_path().unlink()
-    site.run.chain.add(now(), site.folder / "lin1" / "log.txt")
+    log = site.folder / "lin1" / "log.txt"
+    site.run.chain.add(now(), Written.of(log, log.read_bytes()))
     with pytest.raises(ApprovalError, match=f"only the first {site.anchors[-1].n} of {site.anchors[-1].n + 1} lines"):
         audit("--run", str(site.folder), "--evidence-key", public)
     signature = site.folder / "chain.jsonl.sig"

@@ -23,7 +23,7 @@ from nbserver.inventory import reader
 from nbserver.render.render import render_all
 from nbserver.run import chain, chain_check
 from nbserver.run.approved import Approved
-from nbserver.run.chain import Chain, Head
+from nbserver.run.chain import Chain, Head, Written
 from nbserver.run.envelope import Envelope
 from nbserver.run.evidence import Evidence, now
 from nbserver.run.journal import HostJournal, Journal
@@ -213,7 +213,7 @@ def test_a_chain_with_fewer_or_more_lines_is_caught_by_what_is_outside(site: Sit
     log = copy / "lin1" / "log.txt"
     with log.open("a") as file:
         file.write("more\n")
-    Chain(copy).add(now(), log)
+    Chain(copy).add(now(), Written.of(log, log.read_bytes()))
     assert chain_check.check(copy, []).links  # nothing in the directory shows it
     assert code(site, copy) == "chain-longer-than-logged"
     rewrite(copy, site.anchors[0].n)
@@ -237,6 +237,47 @@ def test_what_a_killed_run_leaves(tmp_path: Path, site: Site) -> None:
     run.finish({"lin1": {"outcome": "ok"}})
     found = chain_check.check(run.folder, [run.head], [sent.sha256])
     assert [link.file for link in found.links].count("lin1/events.jsonl") == 2
+
+
+def test_what_was_changed_while_a_run_was_going_on_is_found(tmp_path: Path, site: Site) -> None:
+    """The chain has what nbserver wrote, not what is on disk when it is written."""
+    run = Journal(tmp_path, "run-1", "apply", "anna@desk")
+    host = run.host(site.script)
+    with (host.folder / "script.sh").open("a") as file:
+        file.write("# more\n")
+    host.sent(["mode apply"])
+    with (host.folder / "log.txt").open("a") as file:
+        file.write("more\n")
+    host.event(event(1, "started", STARTED))
+    host.close()
+    run.finish({"lin1": {"outcome": "ok"}})
+    with pytest.raises(ApprovalError) as caught:
+        chain_check.check(run.folder, [run.head])
+    assert "lin1/script.sh differs" in str(caught.value) and "lin1/log.txt differs" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["events.jsonl", "log.txt"])
+def test_events_are_not_added_to_files_that_were_changed(tmp_path: Path, site: Site, name: str) -> None:
+    """The new line of the chain would vouch for the change."""
+    run = Journal(tmp_path, "run-1", "apply", "anna@desk")
+    host = run.host(site.script)
+    host.sent(["mode apply"])
+    host.event(event(1, "started", STARTED))
+    host.close()
+    with (host.folder / name).open("a") as file:
+        file.write("more\n")
+    with pytest.raises(ApprovalError, match="it was changed after the run"):
+        HostJournal.reopened(host.folder, site.script)
+
+
+def test_events_of_a_killed_run_stay_out_of_the_chain(tmp_path: Path, site: Site) -> None:
+    run = Journal(tmp_path, "run-1", "apply", "anna@desk")
+    run.host(site.script).sent(["mode apply"])
+    before = run.chain.head()
+    again = HostJournal.reopened(run.folder / "lin1", site.script)
+    again.event(event(1, "started", STARTED))
+    again.close()
+    assert run.chain.head() == before
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs links, FIFOs, and mode bits")
@@ -303,5 +344,5 @@ def test_several_processes_may_add(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("a")
     one, two = Chain(tmp_path), Chain(tmp_path)
     for number in range(1, 9):
-        assert (one if number % 2 else two).add(now(), tmp_path / "a.txt").n == number
+        assert (one if number % 2 else two).add(now(), Written.of(tmp_path / "a.txt", b"a")).n == number
     assert one.head() == two.head() != Head()

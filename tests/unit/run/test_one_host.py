@@ -186,32 +186,26 @@ def test_a_connection_that_fails_in_no_known_way_costs_no_other_host_anything(ho
 
 @pytest.mark.parametrize("failing", ["event", "start", "close"])
 def test_a_journal_that_cannot_be_written_costs_no_other_host_anything(hosts: Hosts, monkeypatch: pytest.MonkeyPatch, failing: str) -> None:
-    class Full:
-        """A file on a disk that is full."""
+    usual = journal.GrowingFile
 
-        def __init__(self, file: Any) -> None:
-            self._file = file
-
-        def write(self, text: str) -> int:
-            if failing == "event":
+    class Full(usual):
+        def __init__(self, path: Path, known: bytes | None = b"") -> None:
+            self._bad = path.parent.name != "good"
+            if self._bad and failing == "start":
                 raise OSError(errno.ENOSPC, "No space left on device")
-            return int(self._file.write(text))
+            super().__init__(path, known)
+
+        def write(self, text: str) -> None:
+            if self._bad and failing == "event":
+                raise OSError(errno.ENOSPC, "No space left on device")
+            super().write(text)
 
         def close(self) -> None:
-            self._file.close()
-            if failing == "close":
+            super().close()
+            if self._bad and failing == "close":
                 raise OSError(errno.ENOSPC, "No space left on device")
 
-    usual = journal.HostJournal._open
-
-    def opened(self: Any, name: str) -> Any:
-        if self.folder.name == "good":
-            return usual(self, name)
-        if failing == "start":
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return Full(usual(self, name))
-
-    monkeypatch.setattr(journal.HostJournal, "_open", opened)
+    monkeypatch.setattr(journal, "GrowingFile", Full)
     hosts.check_the_others(hosts.apply(), "could not save the host's events in", 3)
 
 
@@ -229,14 +223,14 @@ def test_a_certificate_that_cannot_be_remembered_costs_no_other_host_anything(ho
 
 
 def test_a_summary_that_cannot_be_written_is_shown_all_the_same(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
-    usual = journal.atomic_file.write_text
+    usual = journal.atomic_file.write_bytes
 
-    def write_text(path: Path, text: str, **options: Any) -> None:
+    def write_bytes(path: Path, data: bytes, **options: Any) -> None:
         if path.name == "summary.json":
             raise OSError(errno.ENOSPC, "No space left on device")
-        usual(path, text, **options)
+        usual(path, data, **options)
 
-    monkeypatch.setattr(journal.atomic_file, "write_text", write_text)
+    monkeypatch.setattr(journal.atomic_file, "write_bytes", write_bytes)
     with pytest.raises(UsageError, match=r"could not write .*summary\.json"):
         hosts.apply()
     assert any(line.startswith("good") and "1 changed" in line for line in hosts.shown)

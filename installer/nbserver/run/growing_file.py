@@ -1,0 +1,64 @@
+"""A file to which a run appends text, with the hash of what nbserver wrote: the chain vouches for that, not for what is on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Self
+
+from nbserver.base import plain_file
+from nbserver.base.errors import ApprovalError
+from nbserver.base.message import message
+from nbserver.run.chain import Chain, Written
+
+LIMIT = 256_000_000  # bytes
+_ADVICE = message("audit-run", "Find out who changed the run directory; nbserver audit --run shows all differences")
+
+
+class GrowingFile:
+    """An open file. Raises OSError if it cannot be created."""
+
+    def __init__(self, path: Path, known: bytes | None = b"") -> None:
+        """Open or create the file. `known` is its content so far, or None if nothing vouches for that."""
+        self._path, self._hash, self._size = path, None if known is None else hashlib.sha256(known), len(known or b"")
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+        self._file = os.fdopen(os.open(path, flags, 0o600), "ab")
+
+    @classmethod
+    def continued(cls, path: Path, chain: Chain) -> Self:
+        """Open a file of an earlier run. If the chain has no line about it, what is added is in no line either.
+
+        Raises ApprovalError if the file is not as the last line about it says.
+        """
+        link = chain.last(path) if chain.exists() else None
+        if link is None:
+            return cls(path, None)
+        known = plain_file.read(path, LIMIT, advice=_ADVICE) if path.exists() else b""
+        if Written.of(path, known) != Written(path, link.size, link.sha256):
+            raise ApprovalError(
+                "run-file-changed",
+                "the file differs from line {number} of the chain: it was changed after the run",
+                where=plain_file.shown(path),
+                todo="{advice}",
+                advice=_ADVICE,
+                number=link.n,
+            )
+        return cls(path, known)
+
+    def write(self, text: str) -> None:
+        """Append text. Raises OSError."""
+        data = text.encode("utf-8")
+        self._file.write(data)
+        self._file.flush()
+        self._size += len(data)
+        if self._hash:
+            self._hash.update(data)
+
+    def close(self) -> None:
+        """Close the file. Raises OSError."""
+        self._file.close()
+
+    def written(self) -> Written | None:
+        """Return the file as nbserver wrote it, or None if that is not known."""
+        return Written(self._path, self._size, self._hash.hexdigest()) if self._hash else None
