@@ -2,9 +2,10 @@
 # Write to the system log which script changes this host, and keep the script.
 
 # A line that begins a run has the hash of the script and of the sender's evidence; the one that ends it has the
-# outcome. Neither undo nor nbserver removes them. Without a system log, as in most containers, logger does nothing.
+# outcome. Neither undo nor nbserver removes them. Without a system log, as in most containers, nothing is written.
 write_host_log() { # KEY=VALUE...
     local text="run=$RUN_ID mode=$RUN_MODE host=$NB_HOST release=$NB_RELEASE script=$RUN_SCRIPT" error
+    if [[ ! -S /dev/log && ! -S /run/systemd/journal/socket ]]; then return 0; fi
     json_string "$RUN_OPERATOR"
     text+=" evidence=${RUN_EVIDENCE:-none} $* operator=$REPLY"
     if error=$(timeout 10 logger --id="$$" --tag nbserver --priority user.notice -- "$text" 2>&1 </dev/null); then
@@ -23,6 +24,7 @@ keep_script() {
     done
     if ! cp -- "${BASH_SOURCE[-1]}" "$RUN_FOLDER/$RUN_SCRIPT.sh"; then
         read_last_error
+        rm -f -- "$RUN_FOLDER/$RUN_SCRIPT.sh"   # a part of it would fill the disk
         warn script-not-kept 'could not keep the script in {folder}: {error}. Free some disk space, then run apply '\
 'again' \
             folder "$RUN_FOLDER" error "${REPLY:-no error output}"

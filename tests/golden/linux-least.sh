@@ -19,53 +19,53 @@
 #   433  messages               Write messages: a sentence with named values, and a code that no release changes.
 #   550  events                 Report events: lines of JSON, which are the only output of this script.
 #   634  host_log               Write to the system log which script changes this host, and keep the script.
-#   665  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#   772  lock                   Let only one run at a time change this host.
-#   815  left_program           End the program that a run left behind when it was killed.
-#   870  record                 Record the previous state of everything that is changed, and restore it.
-#  1005  programs               Run other programs: those that change something or take long through run_program.
-#  1139  paths                  Open folders without following links, and check who could replace them.
-#  1245  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1314  folders                Create folders, and set who may use them.
-#  1390  files                  Write text files, and restore the files that were replaced.
-#  1478  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1542  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1587  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1646  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1717  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1876  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2022  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2163  zypper                 Run zypper, without questions.
-#  2289  units                  Install and remove units of systemd.
-#  2378  service_unit           Compare the unit of the notebook server, and install it.
-#  2520  service                Find out what the unit of the notebook server does.
-#  2555  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2668  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2736  certificate_program    Create a certificate with OpenSSL.
-#  2744  starter                Define the Python program that starts the notebook server.
-#  2902  port                   Find out who listens on the port of the notebook server, and check its address.
-#  2991  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3048  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3114  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3176  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3219  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3244  installed_files        Compare the files of the environment with those that were installed.
-#  3390  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3530  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  3543  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#   667  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#   774  lock                   Let only one run at a time change this host.
+#   817  left_program           End the program that a run left behind when it was killed.
+#   872  record                 Record the previous state of everything that is changed, and restore it.
+#  1007  programs               Run other programs: those that change something or take long through run_program.
+#  1141  paths                  Open folders without following links, and check who could replace them.
+#  1247  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1316  folders                Create folders, and set who may use them.
+#  1392  files                  Write text files, and restore the files that were replaced.
+#  1480  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1544  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1589  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1648  service_access         Let the service write in the folder for notebooks, and undo that.
+#  1719  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  1878  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2024  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2165  zypper                 Run zypper, without questions.
+#  2291  units                  Install and remove units of systemd.
+#  2380  service_unit           Compare the unit of the notebook server, and install it.
+#  2522  service                Find out what the unit of the notebook server does.
+#  2557  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2670  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2738  certificate_program    Create a certificate with OpenSSL.
+#  2746  starter                Define the Python program that starts the notebook server.
+#  2904  port                   Find out who listens on the port of the notebook server, and check its address.
+#  2993  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3050  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3116  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3178  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3221  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3246  installed_files        Compare the files of the environment with those that were installed.
+#  3392  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3532  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  3545  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
 # Steps, in the order in which they run:
-#  3704  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  3735  python                 Install Python from the distribution.
-#  3797  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  3872  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  3885  user                   Create the system user that runs the server: without a password, without a login shell.
-#  3899  certificate            Create a certificate for the server; only root and the service can read its key.
-#  3992  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  4148  service                Run the notebook server as a service that starts with the system.
-#  4282  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  4346  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4494  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  4572  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  3706  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3737  python                 Install Python from the distribution.
+#  3799  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  3874  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  3887  user                   Create the system user that runs the server: without a password, without a login shell.
+#  3901  certificate            Create a certificate for the server; only root and the service can read its key.
+#  3994  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  4150  service                Run the notebook server as a service that starts with the system.
+#  4284  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  4348  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4496  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  4574  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -635,9 +635,10 @@ send_line() { # LINE
 # Write to the system log which script changes this host, and keep the script.
 
 # A line that begins a run has the hash of the script and of the sender's evidence; the one that ends it has the
-# outcome. Neither undo nor nbserver removes them. Without a system log, as in most containers, logger does nothing.
+# outcome. Neither undo nor nbserver removes them. Without a system log, as in most containers, nothing is written.
 write_host_log() { # KEY=VALUE...
     local text="run=$RUN_ID mode=$RUN_MODE host=$NB_HOST release=$NB_RELEASE script=$RUN_SCRIPT" error
+    if [[ ! -S /dev/log && ! -S /run/systemd/journal/socket ]]; then return 0; fi
     json_string "$RUN_OPERATOR"
     text+=" evidence=${RUN_EVIDENCE:-none} $* operator=$REPLY"
     if error=$(timeout 10 logger --id="$$" --tag nbserver --priority user.notice -- "$text" 2>&1 </dev/null); then
@@ -656,6 +657,7 @@ keep_script() {
     done
     if ! cp -- "${BASH_SOURCE[-1]}" "$RUN_FOLDER/$RUN_SCRIPT.sh"; then
         read_last_error
+        rm -f -- "$RUN_FOLDER/$RUN_SCRIPT.sh"   # a part of it would fill the disk
         warn script-not-kept 'could not keep the script in {folder}: {error}. Free some disk space, then run apply '\
 'again' \
             folder "$RUN_FOLDER" error "${REPLY:-no error output}"

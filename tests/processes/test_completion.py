@@ -34,7 +34,7 @@ def nbserver(*arguments: str, **variables: str) -> str:
         ("nbserver plan web1 d", {"db1"}),
         ("nbserver plan loc", {"local"}),
         ("nbserver plan -i other.toml o", {"other1"}),
-        ("nbserver apply --app", {"--approved"}),
+        ("nbserver apply --app", {"--approved", "--approvals"}),
         ("nbserver completion po", {"powershell"}),
         ("nbserver plan nothing", set()),
     ],

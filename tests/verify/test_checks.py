@@ -297,10 +297,10 @@ def test_a_matplotlib_that_does_not_draw(tmp_path: Path, backend: str, reason: s
 @pytest.mark.parametrize(
     ("answers", "reason"),
     [
-        ({}, "anonymous: unexpected response to GET /api/kernels without a login: expected 403, got 404"),
+        ({}, "anonymous: unexpected response to GET /api/kernels without logging in: expected 403, got 404"),
         (
             {"/api/kernels": (302, {"Location": "https://localhost:1/"})},
-            "anonymous: unexpected response to GET /api/kernels without a login: expected 403, got 302",
+            "anonymous: unexpected response to GET /api/kernels without logging in: expected 403, got 302",
         ),
         (
             {"/api/kernels": (403, {}), "/api/contents": (401, {})},

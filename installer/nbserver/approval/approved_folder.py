@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nbserver.approval import document, sshsig
-from nbserver.approval.allowed_signers import AllowedSigners
+from nbserver.approval.allowed_signers import AllowedSigners, matches
 from nbserver.approval.document import NAMESPACE, SKEW, Approval
 from nbserver.approval.manifest import APPROVALS
 from nbserver.base import plain_file, utc
@@ -70,8 +70,9 @@ def require(folder: Path, wanted: Wanted) -> tuple[Signed, ...]:
             todo="Have the scripts approved with nbserver approve",
             reason=reason,
         )
-    if independent([(one.approval.by, one.key.blob) for one in counted]) < wanted.approvals:
-        raise _too_few(folder, counted, wanted.approvals)
+    people = _people(counted, wanted.signers)
+    if independent(people) < wanted.approvals:
+        raise _too_few(folder, counted, wanted.approvals, independent(people))
     return tuple(counted)
 
 
@@ -137,7 +138,7 @@ def reason(approval: Approval, wanted: Wanted) -> Described | None:
         )
     if wanted.mode and wanted.mode not in approval.modes:
         return message("approval-of-other-mode", "it is for {modes}, not for {mode}", modes=", ".join(approval.modes), mode=wanted.mode)
-    if wanted.now < approval.issued - SKEW:
+    if wanted.now + SKEW < approval.issued:
         return message(
             "approval-of-the-future",
             "it was issued at {issued}, but the clock of this workstation shows {now}",
@@ -152,6 +153,16 @@ def reason(approval: Approval, wanted: Wanted) -> Described | None:
         if approval.hosts[host] != wanted.manifest["hosts"].get(host, {}).get("sha256"):
             return message("approval-of-other-script", "it approves another script for {name} than the manifest", name=host)
     return None
+
+
+def _people(counted: Sequence[Signed], signers: Sequence[AllowedSigners]) -> list[tuple[str, bytes]]:
+    """Return the person and the key of each approval. Names that one line of a list allows are names of one person."""
+    person = {one.approval.by.casefold(): one.approval.by.casefold() for one in counted}
+    keys = {one.key.blob for one in counted}
+    for patterns in {line.principals for known in signers for line in known.lines if line.key in keys}:
+        same = sorted({person[name] for name in person if matches(name, patterns)})
+        person = {name: same[0] if found in same else found for name, found in person.items()}
+    return [(person[one.approval.by.casefold()], one.key.blob) for one in counted]
 
 
 def independent(signed: Sequence[tuple[str, bytes]]) -> int:
@@ -175,14 +186,14 @@ def independent(signed: Sequence[tuple[str, bytes]]) -> int:
     return sum(assigned(name, set()) for name in keys_of)
 
 
-def _too_few(folder: Path, counted: Sequence[Signed], needed: int) -> ApprovalError:
+def _too_few(folder: Path, counted: Sequence[Signed], needed: int, found: int) -> ApprovalError:
     return ApprovalError(
         "too-few-approvals",
-        "{needed} approvals by different people with different keys are required, but only {found} count: {names}",
+        "{needed} approvals by different people with different keys are required, but this folder has {found}: {names}",
         where=plain_file.shown(folder / APPROVALS),
         todo="Have the scripts approved by another person",
         needed=needed,
-        found=independent([(one.approval.by, one.key.blob) for one in counted]),
+        found=found,
         names=", ".join(f"{one.approval.by} ({one.key.fingerprint})" for one in counted) or "none",
     )
 

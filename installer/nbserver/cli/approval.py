@@ -181,6 +181,12 @@ def _require_one_subject(folder: Path | None, run: str | None, bodies: tuple[Pat
 @click.option(
     "--hosts", type=Names(), metavar="LIST", default=(), help="Hosts to approve, separated by commas; patterns are possible (default: all)."
 )
+@click.option(
+    "--manifest",
+    "reviewed",
+    metavar="SHA256",
+    help="SHA-256 of the manifest that you reviewed, from the report of audit or the review page; another manifest is not signed.",
+)
 @catalog_option
 def approve(folder: Path, key_file: Path, catalogs: tuple[Path, ...], **given: Any) -> int:
     """Audit rendered scripts and sign an approval

@@ -14,6 +14,7 @@ from nbserver.approval.approved_folder import SIGNATURE
 from nbserver.approval.document import NAMESPACE
 from nbserver.base import atomic_file, plain_file, utc
 from nbserver.base.errors import ApprovalError, UsageError
+from nbserver.base.plain_text import clean
 from nbserver.run.approved import MODES
 from nbserver.settings.secret import Ask, SecretReference, resolve
 
@@ -32,17 +33,28 @@ def approve(
     hosts: Sequence[str],
     passphrase: SecretReference | None,
     ask: Ask | None,
+    reviewed: str | None = None,
 ) -> list[str]:
     """Write a signed approval into the folder, and return the lines that describe it.
 
-    Raises ApprovalError if the folder does not pass the audit, UsageError for a name, mode or host that does not exist, and
+    `reviewed` is the SHA-256 of the manifest that the approver has read about; another one is refused. Raises ApprovalError for
+    that and if the folder does not pass the audit, UsageError for a name, mode or host that does not exist, and
     SecretError if the key cannot sign.
     """
     _require_names(by, modes)
     path = folder / manifest.FILE_NAME
     data = manifest.read_bytes(path)
-    audit.audit(folder, reference)
-    if manifest.read_bytes(path) != data:
+    digest = hashlib.sha256(data).hexdigest()
+    if reviewed is not None and reviewed.lower() != digest:
+        raise ApprovalError(
+            "manifest-not-reviewed",
+            "the manifest is not the one that you reviewed: expected SHA-256 {expected}, got {actual}",
+            where=plain_file.shown(path),
+            todo="Audit the folder again, and read what differs",
+            expected=clean(reviewed, 100),
+            actual=digest,
+        )
+    if audit.checked(folder, reference).sha256 != digest:
         raise ApprovalError(
             "manifest-changed-meanwhile", "the manifest was changed during the audit", where=plain_file.shown(path), todo="Audit it again"
         )
@@ -50,7 +62,6 @@ def approve(
     chosen = _chosen(content["hosts"], hosts)
     key = signing_key.load(key_file, _passphrase(passphrase, ask, key_file))
     issued = utc.now().replace(microsecond=0)
-    digest = hashlib.sha256(data).hexdigest()
     text = document.build(content, digest, hosts=chosen, modes=modes, by=by, issued=issued, valid=valid)
     document.parse(text)
     signature = key.armored(text, NAMESPACE)

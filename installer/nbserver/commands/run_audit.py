@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from nbserver.base import plain_file
+from nbserver.base import plain_file, strict_json
 from nbserver.base.errors import ApprovalError, UsageError
+from nbserver.base.message import message
 from nbserver.base.plain_text import clean
 from nbserver.run import chain_check, evidence_log, signed_head
 from nbserver.run.chain_check import Checked
 from nbserver.run.envelope import RUN_ID
+
+_FIND = message("find-who-changed-run", "Find out who changed the run directory or the log")
 
 
 def audit(run: str, runs: Path, log: Path | None, heads: Sequence[str], evidence_key: Path | None) -> Iterator[str]:
@@ -24,23 +26,33 @@ def audit(run: str, runs: Path, log: Path | None, heads: Sequence[str], evidence
         raise UsageError("run-id-invalid", '"{run}" is not a run ID', todo="A run ID is the name of a folder in nbserver-runs", run=run)
     log_file = log or evidence_log.default_path()
     entries = evidence_log.read(log_file, folder.name) if log or log_file.exists() else []
+    if log and not entries:
+        raise ApprovalError(
+            "run-not-logged",
+            "the log has no line about the run {run}",
+            where=plain_file.shown(log),
+            todo="{advice}",
+            advice=_FIND,
+            run=folder.name,
+        )
     checked = chain_check.check(folder, [entry.head for entry in entries], heads)
     _require_signed(folder, checked, evidence_key, bool(entries))
-    facts = _json(folder / "run.json")
-    hosts = _json(folder / "summary.json")["hosts"]
-    yield f"{plain_file.shown(folder)}: {len(checked.links)} lines of the chain, and all files are as they say"
+    facts, hosts = _facts(folder), _hosts(folder)
+    yield f"{plain_file.shown(folder)}: {len(checked.links)} lines of the chain, and all files match"
     yield f"  {facts['mode']} by {facts['operator']} with release {facts['release']}, from {facts['start']} to {facts['end']}"
-    approved = facts["approved"]
-    yield f"  approved: {approved['sha256']}" if approved else "  approved: nothing was required"
+    yield f"  approved: {facts['approved'] or 'not required'}"
     for name, host in hosts.items():
         sent = [link.sha256 for link in checked.links if link.file.startswith(f"{name}/script.") and link.file != f"{name}/script.sha256"]
         was_sent = any(link.file == f"{name}/script.sha256" for link in checked.links)
-        yield f"  {clean(name)}: {clean(host['outcome'])}, script {sent[-1] if sent and was_sent else 'not sent'}"
+        yield f"  {clean(name)}: {host}, script {sent[-1] if sent and was_sent else 'not sent'}"
     yield f"  head of the chain: {checked.head.sha256}"
     if checked.signed:
         yield f"  line {checked.signed.n} is signed with the key {checked.signed.key.fingerprint}"
     for entry in entries:
         yield f"  {plain_file.shown(log_file)} has line {entry.head.n}, written at {clean(entry.time)}"
+    proven = max((checked.hashes.index(head) + 1 for head in heads), default=0)
+    if not entries and not evidence_key and 0 < proven < len(checked.links):
+        yield f"  Only the first {proven} lines are proven by --head: whoever can write to the directory can have written the others"
     if not entries and not heads and not evidence_key:
         yield "  The log of this user has no line about this run, and --head was not given: whoever can write to the directory can have written all of it"
 
@@ -65,5 +77,50 @@ def _require_signed(folder: Path, checked: Checked, evidence_key: Path | None, i
         )
 
 
-def _json(path: Path) -> Any:
-    return json.loads(path.read_bytes())
+def _facts(folder: Path) -> dict[str, str]:
+    """Return the texts of run.json, cleaned. Raises ApprovalError if it is not of this run, or not as nbserver writes it."""
+    value = _json(folder / "run.json")
+    names = ("run", "mode", "operator", "release", "start", "end")
+    approved = value.get("approved")
+    texts = [
+        *(value.get(name) for name in names),
+        "" if approved is None else approved.get("sha256") if isinstance(approved, dict) else None,
+    ]
+    if not all(isinstance(text, str) for text in texts):
+        raise _not_as_written(folder / "run.json")
+    found = {name: clean(str(text), 200) for name, text in zip((*names, "approved"), texts, strict=True)}
+    if found["run"] != folder.name:
+        raise ApprovalError(
+            "run-of-other-id",
+            "the directory is of the run {found}, not of {run}",
+            where=plain_file.shown(folder),
+            todo="{advice}",
+            advice=_FIND,
+            found=found["run"],
+            run=folder.name,
+        )
+    return found
+
+
+def _hosts(folder: Path) -> dict[str, str]:
+    """Return the outcome of each host in summary.json. Raises ApprovalError if it is not as nbserver writes it."""
+    hosts = _json(folder / "summary.json").get("hosts")
+    if not isinstance(hosts, dict) or not all(isinstance(host, dict) and isinstance(host.get("outcome"), str) for host in hosts.values()):
+        raise _not_as_written(folder / "summary.json")
+    return {name: clean(host["outcome"], 200) for name, host in hosts.items()}
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = strict_json.parse(path.read_bytes())
+    except ValueError:
+        raise _not_as_written(path) from None
+    if not isinstance(value, dict):
+        raise _not_as_written(path)
+    return value
+
+
+def _not_as_written(path: Path) -> ApprovalError:
+    return ApprovalError(
+        "run-file-invalid", "the file is not as nbserver writes it", where=plain_file.shown(path), todo="{advice}", advice=_FIND
+    )

@@ -52,7 +52,9 @@ def target(host: Host) -> str:
     port = f":{values['port']}" if values["port"] else ""
     tls = ", without TLS" if values["tls"] is False else ""
     proxy = f", through {values['proxy']}" if values["proxy"] else ""
-    return ascii_text(f"{values['transport']} {user}{values['address']}{port}{tls}{proxy}")
+    sudo = ", then sudo (root)" if values["sudo"] else ""
+    endpoint = f", session configuration {values['configuration_name']}" if values["configuration_name"] else ""
+    return ascii_text(f"{values['transport']} {user}{values['address']}{port}{tls}{proxy}{sudo}{endpoint}")
 
 
 def identity(host: Host) -> str:
@@ -63,6 +65,8 @@ def identity(host: Host) -> str:
     pinned = values["fingerprint"] or values["host_key"] or (values["ca_sha256"] and f"authority with SHA-256 {values['ca_sha256']}")
     if pinned:
         return ascii_text(str(pinned))
+    if values["tls"] is False:
+        return "nothing proves which host answers (without TLS)" if values["auth"] != "kerberos" else "Kerberos"
     return "host key in known_hosts" if values["transport"] == "ssh" else "not pinned: authorities of the workstation"
 
 

@@ -21,7 +21,7 @@ _ASSIGNMENT = r"(?:[A-Za-z_]\w*(?:\[[^]]*\])?\+?=(?:\"[^\"]*\"|'[^']*'|(?!\$\()[
 _BEGIN = rf"(?:^|[;&|({{`]|\$\(|<\(|>\(|(?<![\w-]){_RESERVED}(?=\s)|[\w*'\"|.-]\)(?=\s))"
 _COMMAND = re.compile(rf"{_BEGIN}\s*(?:{_RESERVED}\s+)*{_ASSIGNMENT}(?P<word>\$(?:[A-Za-z_]\w*|[@*0-9])|[A-Za-z_./][\w./-]*)(?=[\s;)&|]|$)")
 _FUNCTION = re.compile(r"^(\w+)\(\) \{", re.MULTILINE)
-_RUNS = re.compile(r"\b(run_program|run_apt|run_zypper)\b")
+_RUNS = re.compile(r"\b(run_program|run_apt|run_zypper|run_installer)\b")
 _BASH_DELETES = re.compile(
     r"(?<![\w$./-])(rm|rmdir|unlink|shred|truncate|userdel|groupdel|delete|purge|autoremove|remove(?!d)|disable)(?![\w./=-])|--remove\b|-delete\b"
 )
@@ -36,7 +36,7 @@ _PS_STARTS = re.compile(
 )
 _PS_DELETES = re.compile(
     r"(?<![\w$-])(?:(?:Remove|Unregister|Clear|Uninstall|Disable)-\w+)(?![\w-])|::Delete\b|\.Delete\w*\(|'remove-\w+'|DeleteOnClose"
-    r"|/uninstall\b|/VERYSILENT|\s'?/x'?(?=[\s',])",
+    r"|/uninstall\b|/VERYSILENT|(?<=[\s(,])'?/x'?(?=[\s',])|(?<=[\s(,'])/delete\b",
     re.IGNORECASE,
 )
 

@@ -148,8 +148,8 @@ def review(audited: Audited, reference: Reference) -> Review:
 
 
 NOT_VERIFIED = (
-    "The targets are as the manifest names them: nothing says whether an address leads to the host that you mean, or whether a pinned key is that host's.",
-    "Nobody was asked: no host was contacted, nothing was downloaded, and no URL was opened.",
+    "The targets: the audit cannot tell whether an address belongs to the host that you mean, or whether a pinned key is really that host's.",
+    "Nothing was contacted: no host, no download server, and no URL.",
     "The password, keys, and certificate files are not part of a script. The operator's envelope delivers them at run time.",
     "The lists of program calls and deletions come from a broad scan of the script's lines. The script itself is the authority.",
 )
@@ -157,11 +157,11 @@ NOT_VERIFIED = (
 
 def _verified(audited: Audited) -> Iterator[str]:
     count = len(audited.hosts)
-    scripts = "the script" if count == 1 else f"all {count} scripts"
+    scripts = "the script" if count == 1 else f"the {count} scripts"
     yield f"nbserver {__version__} rendered {scripts} again, and every byte is the same."
     yield "manifest.json was read strictly; its settings follow the rules of the inventory, and everything that it says about a script is what the script says."
-    yield "The folder contains no other file, and neither a link nor a device in the place of a script."
-    yield "Each body is the one that this release publishes for its system and scope, and each lock and each download is one of the catalogs named below."
+    yield "The folder contains no other files except those in approvals, which were not checked. No script is a link or a device."
+    yield "Each body is the one that this release publishes for its system and scope, and each lock and each download is in a catalog of this release or in a given site catalog."
 
 
 def _kind_key(host: AuditedHost) -> str:

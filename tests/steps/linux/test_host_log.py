@@ -26,6 +26,8 @@ BROKEN = "#!/bin/bash\necho 'socket /dev/log: Connection refused' >&2\nexit 1\n"
 def logger(sandbox: Sandbox) -> Sandbox:
     sandbox.write("/usr/bin/logger", LOGGER)
     sandbox.run("chmod", "755", "/usr/bin/logger")
+    listen = "import os, socket; os.makedirs('/run/systemd/journal'); socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).bind('/run/systemd/journal/socket')"
+    sandbox.run("python3", "-c", listen)
     return sandbox
 
 
@@ -69,10 +71,9 @@ def test_a_run_that_fails_says_so(logger: Sandbox) -> None:
     assert " state=finished outcome=failed changed=0 " in logged(logger)[-1]
 
 
-def test_a_log_that_cannot_be_written_is_a_warning(sandbox: Sandbox) -> None:
-    sandbox.write("/usr/bin/logger", BROKEN)
-    sandbox.run("chmod", "755", "/usr/bin/logger")
-    done = run(sandbox, "apply", [STEP])
+def test_a_log_that_cannot_be_written_is_a_warning(logger: Sandbox) -> None:
+    logger.write("/usr/bin/logger", BROKEN)
+    done = run(logger, "apply", [STEP])
     assert done.outcome == "ok" and warnings(done) == ["host-log-not-written"] * 2
     assert "socket /dev/log: Connection refused" in done.of("warning")[0]["text"]
     assert [event["event"] for event in done.events][:2] == ["started", "warning"]

@@ -51,9 +51,9 @@ def test_a_further_file_can_only_be_stricter(site: Site, monkeypatch: pytest.Mon
     assert site.accepted(site=further, approvals=1)
     fewer = site.folder / "fewer"
     fewer.write_text(approvals.line(ANNA, site.anna))
-    assert "only 1 count: anna@example.com" in site.refused(signers=fewer)
+    assert "this folder has 1: anna@example.com" in site.refused(signers=fewer)
     more = site.folder / "more"
-    more.write_text(approvals.line("*", site.anna) + approvals.line("*", site.ben))
+    more.write_text(approvals.line("anna*", site.anna) + approvals.line("ben*", site.ben))
     assert site.accepted(signers=more)
     site.sign(approvals.key(site.folder / "eve"), "eve@example.com")
     further.write_text("approvals = 3\n")

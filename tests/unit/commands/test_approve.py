@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -85,14 +87,29 @@ def test_nothing_is_signed_that_does_not_pass_the_audit(
 
 
 def test_what_is_signed_is_what_was_audited(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def changing(*given: object) -> list[str]:
-        path = folder / "manifest.json"
-        path.write_bytes(path.read_bytes() + b"\n")
-        return []
+    """Also if a manifest is exchanged for the time of the audit only."""
+    usual = audit.checked
 
-    monkeypatch.setattr(audit, "audit", changing)
+    def exchanged(*given: Any) -> audit.Audited:
+        path = folder / "manifest.json"
+        before = path.read_bytes()
+        path.write_bytes(before + b"\n")
+        try:
+            return usual(*given)
+        finally:
+            path.write_bytes(before)
+
+    monkeypatch.setattr(audit, "checked", exchanged)
     assert run(monkeypatch) == 5
     assert "the manifest was changed during the audit" in capsys.readouterr().err and not (folder / "approvals").exists()
+
+
+def test_only_the_manifest_that_was_reviewed_is_signed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "--manifest", "0" * 64) == 5
+    assert "the manifest is not the one that you reviewed" in capsys.readouterr().err and not (folder / "approvals").exists()
+    assert run(monkeypatch, "--manifest", hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()) == 0
 
 
 @pytest.mark.parametrize(

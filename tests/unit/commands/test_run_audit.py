@@ -19,7 +19,7 @@ from nbserver.run.chain import Head, Written
 from nbserver.run.evidence import now
 from tests import approvals
 from tests.formats import validate
-from tests.unit.run.test_chain_check import Site
+from tests.unit.run.test_chain_check import Site, rewrite
 
 Audit = Callable[..., str]
 
@@ -62,7 +62,50 @@ def test_a_run_that_is_as_it_was_written(site: Site, audit: Audit) -> None:
 def test_without_what_is_outside_the_report_says_so(site: Site, audit: Audit) -> None:
     evidence_log.default_path().unlink()
     assert "can have written all of it" in audit("--run", str(site.folder))
-    assert "can have written all of it" not in audit("--run", str(site.folder), "--head", site.sent.sha256)
+    shown = audit("--run", str(site.folder), "--head", site.sent.sha256)
+    assert "can have written all of it" not in shown
+    assert "lines are proven by --head: whoever can write to the directory can have written the others" in shown
+
+
+def test_a_run_under_another_id_is_refused(site: Site, audit: Audit, tmp_path: Path) -> None:
+    """Also one that a log that was named has no line about."""
+    copy = tmp_path / "copy" / "run-3"
+    shutil.copytree(site.folder, copy)
+    with pytest.raises(ApprovalError, match="the directory is of the run run-1, not of run-3"):
+        audit("--run", str(copy))
+    with pytest.raises(ApprovalError, match="the log has no line about the run run-3"):
+        audit("--run", str(copy), "--evidence-log", str(evidence_log.default_path()))
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("run.json", '"operator": "anna@desk"', '"operator": 5'),
+        ("run.json", '"approved": {', '"approved": 5, "other": {'),
+        ("summary.json", '"outcome": "ok"', '"outcome": []'),
+        ("summary.json", '"hosts": {', '"hosts": 1, "other": {'),
+    ],
+)
+def test_files_that_nbserver_does_not_write_are_refused_without_a_traceback(
+    site: Site, audit: Audit, name: str, before: str, after: str
+) -> None:
+    path = site.folder / name
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after, 1))
+    rewrite(site.folder)
+    evidence_log.default_path().unlink()
+    with pytest.raises(ApprovalError, match="the file is not as nbserver writes it"):
+        audit("--run", str(site.folder))
+
+
+def test_control_characters_do_not_reach_the_terminal(site: Site, audit: Audit) -> None:
+    path = site.folder / "run.json"
+    path.write_text(path.read_text().replace("anna@desk", "\\u001b[8m\\n  approved: yes", 1))
+    rewrite(site.folder)
+    evidence_log.default_path().unlink()
+    shown = audit("--run", str(site.folder))
+    assert "\x1b" not in shown and "\n  approved: yes" not in shown
 
 
 def test_what_does_not_match_exits_with_code_5(site: Site, audit: Audit) -> None:

@@ -90,14 +90,14 @@ def test_an_approval_that_counts_is_enough_next_to_one_that_does_not(site: Site)
 
 def test_four_eyes_are_two_people_with_two_keys(site: Site) -> None:
     site.sign(site.anna, ANNA)
-    assert "2 approvals by different people with different keys are required, but only 1 count: anna@" in site.refused(approvals=2)
+    assert "2 approvals by different people with different keys are required, but this folder has 1: anna@" in site.refused(approvals=2)
     site.sign(site.anna, ANNA, modes=("apply",))
-    assert "only 1 count: anna@example.com (SHA256:" in site.refused(approvals=2)
+    assert "this folder has 1: anna@example.com (SHA256:" in site.refused(approvals=2)
     other = approvals.key(site.folder / "other")
     with site.signers.open("a") as file:
         file.write(approvals.line(ANNA, other) + approvals.line("ann@example.com", site.anna))
     site.sign(other, ANNA)  # the same person with another key
-    assert "only 1 count" in site.refused(approvals=2)
+    assert "this folder has 1" in site.refused(approvals=2)
     site.sign(site.anna, "ann@example.com")  # another name, and a key that anna has, who has two
     assert site.accepted(approvals=2)
     site.sign(site.ben, BEN)
@@ -105,11 +105,23 @@ def test_four_eyes_are_two_people_with_two_keys(site: Site) -> None:
     assert "4 approvals" in site.refused(approvals=4)
 
 
+@pytest.mark.parametrize("names", [f"{ANNA},anna.privat@example.com", "anna*"])
+def test_names_that_one_line_allows_are_one_person(site: Site, names: str) -> None:
+    other = approvals.key(site.folder / "other")
+    with site.signers.open("a") as file:
+        file.write(approvals.line(names, other))
+    site.sign(site.anna, ANNA)
+    site.sign(other, "anna.privat@example.com")
+    assert "this folder has 1" in site.refused(approvals=2)
+    site.sign(site.ben, BEN)
+    assert site.accepted(approvals=2)
+
+
 def test_one_key_of_two_people_is_one_approval(site: Site) -> None:
     site.signers.write_text(approvals.line("*", site.anna))
     site.sign(site.anna, ANNA)
     site.sign(site.anna, BEN)
-    assert "only 1 count" in site.refused(approvals=2)
+    assert "this folder has 1" in site.refused(approvals=2)
 
 
 # ---- what runs must be what was approved
