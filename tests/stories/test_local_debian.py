@@ -47,6 +47,7 @@ runpy.run_module("nbserver", run_name="__main__")
 # What an undo leaves on purpose: evidence, on the host's side and on the workstation's.
 EVIDENCE = re.compile(
     r"(files|names): ((home/visitor|root)/\.local(/state(/nbserver(-runs|-evidence|/state)?(/.*)?|/nbserver\.(known|salt))?)?|var/lib/nbserver(/state(/.*)?)?|(root|home/visitor)/site/.*): absent -> "
+    r"|files: (home/visitor|root)/\.local/state/nbserver-evidence/runs\.jsonl: "
 )
 
 

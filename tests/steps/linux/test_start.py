@@ -117,7 +117,7 @@ def test_a_port_that_was_taken_meanwhile_is_named(starts: Starts) -> None:
 
 def test_the_server_sees_no_other_users_and_its_files_are_its_own(starts: Starts) -> None:
     """Of the users of the host, only root and the service itself are in its namespace; outside, files belong to the service."""
-    starts.box.ssh("useradd anna; chown anna /srv/people")
+    starts.box.ssh("systemctl stop nbserver; useradd anna; chown anna /srv/people")  # it may be running since the test before
     assert starts.run("apply", "serve")[-1]["outcome"] == "ok"
     files = "/var/lib/nbserver/work/written /srv/people/notebooks/written"
     assert starts.box.ssh(f"stat -c %U:%G {files}").stdout.split() == ["nbserver:nbserver"] * 2
