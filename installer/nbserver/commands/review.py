@@ -9,10 +9,12 @@ from nbserver.approval import audit
 from nbserver.approval.reference import Reference
 from nbserver.base import atomic_file, plain_file
 from nbserver.base.errors import UsageError
+from nbserver.base.plain_text import clean
 from nbserver.review import comparison, statements
 from nbserver.review.comparison import Comparison
 from nbserver.review.statements import Review
 
+LONGEST = 1_000_000  # characters of a line; a script has at most four times as many
 Outputs = Mapping[str, Path | None]  # by "html", "json", "markdown"
 
 
@@ -39,9 +41,9 @@ def lines(compared: Comparison) -> list[str]:
     """Return a comparison as lines for a terminal, in ASCII."""
     found = [f"compared with {compared.name}", compared.statement]
     for change in compared.changes:
-        found += ["", change.title]
-        found += [f"  {row.what}: {row.before or '(none)'} -> {row.now or '(none)'}" for row in change.rows]
-        found += change.diff
+        found += ["", clean(change.title, LONGEST)]
+        found += [clean(f"  {row.what}: {row.before or '(none)'} -> {row.now or '(none)'}", LONGEST) for row in change.rows]
+        found += [clean(line, LONGEST) for line in change.diff]
     text = "\n".join(found if compared.changes else [*found, "nothing differs"])
     return text.encode("ascii", "backslashreplace").decode("ascii").split("\n")
 

