@@ -191,7 +191,9 @@ def test_it_opens_the_server_to_nobody(story: Story) -> None:
 def test_it_is_named_once_in_a_run(story: Story) -> None:
     for name in ("plan", "apply", "again"):
         (text,) = (
-            event["text"] for event in story.events[name] if event["event"] == "warning" and "configuration that it did not install" in event["text"]
+            event["text"]
+            for event in story.events[name]
+            if event["event"] == "warning" and "configuration that it did not install" in event["text"]
         )
         assert all(rf"C:\ProgramData\{folder}" in text for folder in ("ipython", "jupyter", "pip", "uv")) and set(VARIABLES) <= set(
             re.findall(r"\w+", text)
