@@ -174,7 +174,7 @@ def test_a_curve_that_is_written_out(tmp_path: Path) -> None:
     try:
         load_pem_private_key(explicit_key_pem(KEY).encode(), None)
     except ValueError:  # an older cryptography does not read such a key
-        assert "this is not a private key" in refusal(pem_host(tmp_path, pem(*CHAIN), explicit_key_pem(KEY)), SecretError)
+        assert "must be a private key in PEM format" in refusal(pem_host(tmp_path, pem(*CHAIN), explicit_key_pem(KEY)), SecretError)
     else:
         assert read(pem_host(tmp_path, pem(*CHAIN), explicit_key_pem(KEY))).key == key_pem(KEY)
     leaf, key = explicit_curve(NAMES)
