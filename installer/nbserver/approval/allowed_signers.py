@@ -50,11 +50,11 @@ class AllowedSigners:
     def refusal(self, name: str, key: sshsig.PublicKey, namespace: str, now: datetime) -> Message | None:
         """Return why `name` may not sign with this key, or None if a line of the file allows it."""
         of_key = [line for line in self.lines if line.key == key.blob and matches(name, line.principals)]
-        of_use = [line for line in of_key if line.namespaces is None or matches(namespace, line.namespaces)]
-        if any(_is_valid(line, now) for line in of_use):
+        usable = [line for line in of_key if line.namespaces is None or matches(namespace, line.namespaces)]
+        if any(_is_valid(line, now) for line in usable):
             return None
-        if of_use:
-            return message("signer-not-valid-now", "line {line} of {file} is not valid at this time", line=of_use[0].line, file=self.where)
+        if usable:
+            return message("signer-not-valid-now", "line {line} of {file} is not valid at this time", line=usable[0].line, file=self.where)
         if of_key:
             return message(
                 "signer-other-namespace",

@@ -131,7 +131,7 @@ def _check(
             expected=expected,
             actual=digest,
         )
-    code, signer = _unsigned(code, plain_file.shown(path)) if entry["signed_sha256"] else (code, None)
+    code, signer = unsigned(code, plain_file.shown(path)) if entry["signed_sha256"] else (code, None)
     try:
         source = known.source(settings, entry["catalog_sha256"])
         script = known.rendered(settings, source)
@@ -169,7 +169,8 @@ def _check(
     return source, signer, script.text[: len(script.text) - len(known.body(settings).body.text)]
 
 
-def _unsigned(code: bytes, where: str) -> tuple[bytes, str]:
+def unsigned(code: bytes, where: str) -> tuple[bytes, str]:
+    """Return a signed script without its signature, and the signer. `where` is for messages. Raises ApprovalError."""
     try:
         return signature.split(code)
     except ValueError as error:

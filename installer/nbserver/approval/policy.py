@@ -61,7 +61,7 @@ class Policy:
         )
 
     def allowed(self) -> Sequence[AllowedSigners]:
-        """Read the files of allowed signers. Raises ApprovalError if there is none, or if others may write to one."""
+        """Read the files of allowed signers. Raises ApprovalError if no file is named, or if other users may write to one."""
         if not self.signers:
             raise ApprovalError(
                 "no-allowed-signers",

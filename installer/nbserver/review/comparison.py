@@ -16,7 +16,7 @@ from nbserver.approval.audit import LIMIT, Audited
 from nbserver.approval.reference import Reference
 from nbserver.base import plain_file
 from nbserver.base.errors import ApprovalError
-from nbserver.base.message import cause, message
+from nbserver.base.message import message
 from nbserver.base.plain_text import clean
 from nbserver.review.package_facts import packages
 from nbserver.review.statements import flat
@@ -197,18 +197,7 @@ def _diff(before: str, now: str) -> tuple[str, ...]:
 
 def _unsigned(data: bytes, path: Path) -> bytes:
     """Return the script without its signature, if it has one. Raises ApprovalError."""
-    if not signature.is_signed(data):
-        return data
-    try:
-        return signature.split(data)[0]
-    except ValueError as error:
-        raise ApprovalError(
-            "script-signature-invalid",
-            "{reason}",
-            where=plain_file.shown(path),
-            todo="Run nbserver render --sign again",
-            reason=cause(error),
-        ) from None
+    return audit.unsigned(data, plain_file.shown(path))[0] if signature.is_signed(data) else data
 
 
 def _bodies(path: Path) -> dict[tuple[str, str], str]:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
-from nbserver.base import file_lock, strict_json
+from nbserver.base import append_file, file_lock, strict_json
 
 FILE = "chain.jsonl"
 BEGINNING = "0" * 64  # `previous` of the first line
@@ -104,8 +104,7 @@ class Chain:
                 link = Link(head.n + 1, time, file.path.relative_to(self._folder).as_posix(), file.size, file.sha256, head.sha256)
                 lines.append(link.line())
                 head = Head(link.n, sha256(link.line()))
-            descriptor = os.open(self._folder / FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
-            with os.fdopen(descriptor, "wb") as opened:
+            with append_file.opened(self._folder / FILE) as opened:
                 opened.write(b"".join(lines))
         return head
 

@@ -13,7 +13,7 @@ from logging.handlers import SysLogHandler
 from pathlib import Path
 from typing import Any
 
-from nbserver.base import plain_file, strict_json
+from nbserver.base import append_file, plain_file, strict_json
 from nbserver.base.errors import ApprovalError, NbserverError
 from nbserver.base.message import Message, message
 from nbserver.base.user_folders import folder, home
@@ -55,8 +55,7 @@ def write(run: str, mode: str, operator: str, place: Path, head: Head) -> list[M
     try:
         path = default_path()
         path.parent.mkdir(0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
-        with os.fdopen(descriptor, "wb") as file:
+        with append_file.opened(path) as file:
             file.write(line.encode("ascii"))
     except (OSError, NbserverError) as error:
         reason = getattr(error, "strerror", None) or str(error)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Self
 
-from nbserver.base import plain_file
+from nbserver.base import append_file, plain_file
 from nbserver.base.errors import ApprovalError
 from nbserver.base.message import message
 from nbserver.run.chain import Chain, Written
@@ -22,8 +21,7 @@ class GrowingFile:
     def __init__(self, path: Path, known: bytes | None = b"") -> None:
         """Open or create the file. `known` is its content so far, or None if nothing vouches for that."""
         self._path, self._hash, self._size = path, None if known is None else hashlib.sha256(known), len(known or b"")
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
-        self._file = os.fdopen(os.open(path, flags, 0o600), "ab")
+        self._file = append_file.opened(path)
 
     @classmethod
     def continued(cls, path: Path, chain: Chain) -> Self:
