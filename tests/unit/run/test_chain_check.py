@@ -83,7 +83,7 @@ class Site:
         two.note("lin2 did not answer")
         one.close()
         two.close()
-        self.run.finish({"lin1": {"outcome": "ok"}, "lin2": {"outcome": "failed"}})
+        self.run.finish({"lin1": {"outcome": "ok", "seconds": 0.2}, "lin2": {"outcome": "failed"}})
         self.anchors.append(self.run.head)
         self.folder = self.run.folder
 
