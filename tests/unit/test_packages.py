@@ -20,6 +20,7 @@ ORDER = (
     "certificate",
     "render",
     "approval",
+    "pages",
     "review",
     "events",
     "transports",

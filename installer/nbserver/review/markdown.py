@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from nbserver import __version__
+from nbserver.pages.page import ascii_text
 from nbserver.review import commands_text
 from nbserver.review.comparison import Comparison
-from nbserver.review.page import ascii_text, identity, target
+from nbserver.review.page import identity, target
 from nbserver.review.script_scan import Found
 from nbserver.review.statements import Kind, Review
 

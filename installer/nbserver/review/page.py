@@ -1,17 +1,12 @@
-"""The review as one HTML page that loads nothing: its style and its script are in it, and its policy allows only these two."""
+"""The review as one HTML page that loads nothing."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import importlib.resources
-import json
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from nbserver import __version__
+from nbserver.pages.page import ascii_text, rendered
 from nbserver.review import commands_text, highlighting
 from nbserver.review.comparison import Comparison
 from nbserver.review.statements import Host, Kind, Review
@@ -19,21 +14,12 @@ from nbserver.review.statements import Host, Kind, Review
 
 def page(review: Review | None, comparison: Comparison | None = None) -> str:
     """Return the page. With a comparison it shows what differs, and nothing else."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"ascii": ascii_text, "tojson_ascii": json.dumps}
-    css, js = _file("page.css"), _file("page.js")
     kinds = review.kinds if review and not comparison else ()
     full = bool(kinds)
     values: dict[str, Any] = {
         "review": review,
-        "release": __version__,
-        "title": _title(review, full),
         "comparison": comparison,
         "full": full,
-        "css": Markup(css),
-        "js": Markup(js),
-        "policy": f"default-src 'none'; style-src {_source(css)}; script-src {_source(js)}; base-uri 'none'; form-action 'none'",
-        "sections": _sections(review, full),
         "first": _first,
         "target": target,
         "identity": identity,
@@ -42,7 +28,7 @@ def page(review: Review | None, comparison: Comparison | None = None) -> str:
         "heads": {kind.key: highlighting.lines(kind.head, kind.language) for kind in kinds},
         "parts": {kind.key: _parts(kind) for kind in kinds},
     }
-    return environment.from_string(_file("page.html.jinja")).render(values)
+    return rendered("review", _title(review, full), _sections(review, full), values, script=full)
 
 
 def target(host: Host) -> str:
@@ -68,19 +54,6 @@ def identity(host: Host) -> str:
     if values["tls"] is False:
         return "nothing proves which host answers (without TLS)" if values["auth"] != "kerberos" else "Kerberos"
     return "host key in known_hosts" if values["transport"] == "ssh" else "not pinned: authorities of the workstation"
-
-
-def ascii_text(text: str) -> str:
-    """Return the text with escapes for characters that are not ASCII, which may look like others."""
-    return text.encode("ascii", "backslashreplace").decode("ascii")
-
-
-def _file(name: str) -> str:
-    return importlib.resources.files("nbserver").joinpath("review", name).read_text("utf-8").replace("\r\n", "\n")
-
-
-def _source(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode()}'"
 
 
 def _title(review: Review | None, full: bool) -> str:

@@ -1,0 +1,62 @@
+"""Render an HTML page that loads nothing: its style and its script are in it, and its policy allows only these two."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.resources
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jinja2 import DictLoader, Environment, StrictUndefined
+from markupsafe import Markup
+
+from nbserver import __version__
+
+PACKAGE = "pages"  # of the files that all pages share
+
+
+def rendered(
+    package: str,
+    title: str,
+    sections: Sequence[tuple[str, str]],
+    values: Mapping[str, Any],
+    *,
+    script: bool = True,
+    pictures: bool = False,
+) -> str:
+    """Return the page of a package of nbserver, which has a page.html.jinja and a page.css. Everything in `values` is escaped.
+
+    `sections` are the anchors and titles of the table of contents. With `script`, the page has the filter for hosts.
+    With `pictures`, it may have pictures as data.
+    """
+    css = text_file(PACKAGE, "page.css") + text_file(package, "page.css")
+    js = text_file(PACKAGE, "page.js") if script else ""
+    layout = {"layout": text_file(PACKAGE, "layout.html.jinja"), "page": text_file(package, "page.html.jinja")}
+    environment = Environment(loader=DictLoader(layout), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"ascii": ascii_text, "tojson_ascii": json.dumps}
+    allowed = [f"style-src {_source(css)}", f"script-src {_source(js)}", *(["img-src data:"] if pictures else [])]
+    shared = {
+        "release": __version__,
+        "title": title,
+        "sections": sections,
+        "css": Markup(css),
+        "js": Markup(js),
+        "policy": f"default-src 'none'; {'; '.join(allowed)}; base-uri 'none'; form-action 'none'",
+    }
+    return environment.get_template("page").render({**values, **shared})
+
+
+def ascii_text(text: str) -> str:
+    """Return the text with escapes for characters that are not ASCII, which may look like others."""
+    return text.encode("ascii", "backslashreplace").decode("ascii")
+
+
+def text_file(package: str, name: str) -> str:
+    """Return a text file of a package of nbserver."""
+    return importlib.resources.files("nbserver").joinpath(package, name).read_text("utf-8").replace("\r\n", "\n")
+
+
+def _source(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode()}'"
