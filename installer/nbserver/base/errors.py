@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol, Self
 
-from nbserver.base.message import Described, Given, checked, fill
+from nbserver.base.message import Described, Given, Portable, checked, fill
 from nbserver.base.plain_text import clean
 
 LONGEST = 4000  # maximum length of each part of a message
@@ -20,7 +20,7 @@ class Wording(Protocol):
     values: Mapping[str, Any]
 
 
-class NbserverError(Described, Exception):
+class NbserverError(Described, Portable, Exception):
     """The base class. `code` identifies the text and stays the same in later releases; `values` are the named values in it.
 
     `template` is what failed and `todo` what to do, with `{name}` for a value. `where` is a file and line, a host or a step.

@@ -23,6 +23,19 @@ class Described:
     values: Mapping[str, Value]
 
 
+class Portable(BaseException):
+    """An exception that survives pickling whatever its constructor takes: a run on a host may be in another process."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), self.args), self.__dict__
+
+
+def _again(kind: type[BaseException], arguments: tuple[Any, ...]) -> BaseException:
+    error = kind.__new__(kind)
+    error.args = arguments  # OSError does not set them before its constructor is called
+    return error
+
+
 Value = str | int | None | Described
 Given = Value | PurePath
 
@@ -67,7 +80,7 @@ class Lines(Described):
         return self.separator.join(map(str, self.messages))
 
 
-class Cause(Described, Exception):
+class Cause(Described, Portable, Exception):
     """An exception whose text becomes part of an error for the user: a reason with its code."""
 
     def __init__(self, code: str, template: str, /, **values: Given) -> None:

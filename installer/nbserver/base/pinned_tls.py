@@ -20,7 +20,7 @@ from requests.adapters import HTTPAdapter
 
 from nbserver.base.allowance import keep_to
 from nbserver.base.errors import CertificateError
-from nbserver.base.message import Cause, DescribedError, Message
+from nbserver.base.message import Cause, DescribedError, Message, Portable
 from nbserver.base.plain_text import clean
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _LONGEST_PROXY_ANSWER = 16 * 1024
 _LONGEST_STATUS = 20
 
 
-class FingerprintMismatch(Exception):
+class FingerprintMismatch(Portable, Exception):
     """The server showed a different certificate than the pinned one. Nothing was sent to it.
 
     `expected` and `actual` are fingerprints in the format of `fingerprint_of`; `actual` is "" if none was shown.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
-from nbserver.base.message import Described, Given, checked, fill
+from nbserver.base.message import Described, Given, Portable, checked, fill
 from nbserver.certificate import certificate_file, paths
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ HASHES = ("sha256", "sha384", "sha512")
 T = TypeVar("T")
 
 
-class ChainFault(Described, Exception):
+class ChainFault(Described, Portable, Exception):
     """Why a certificate, its chain or its key cannot be used. `remedy` is the template of what to do."""
 
     def __init__(self, code: str, template: str, /, *, todo: str = "", **values: Given) -> None:

@@ -25,7 +25,7 @@ class PasswordHash:
     `compute` raises HostError and StopRequested.
     """
 
-    compute: Callable[[], str]
+    compute: Callable[[], str] = field(repr=False)
     former_salt: str = ""
     new_salt: bool = False
 

@@ -16,8 +16,8 @@ from nbserver.events.reader import Event
 from nbserver.inventory.hosts import AnyHost
 from nbserver.render.script import Script
 from nbserver.run.envelope import Envelope, Mode, PasswordHash
-from nbserver.run.journal import HostJournal
 from nbserver.run.leg import Leg
+from nbserver.run.record import Record
 from nbserver.run.result import Result
 from nbserver.transports.transport import StopRequested, Transport
 
@@ -55,7 +55,7 @@ class HostRun:
         script: Script,
         mode: Mode,
         run: str,
-        journal: HostJournal,
+        journal: Record,
         listener: Listener,
         thorough: bool = False,
         repair: bool = False,

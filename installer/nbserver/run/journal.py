@@ -142,10 +142,10 @@ class HostJournal:
             self._events.write(event.line + "\n")
             self._log.write(f"{event.time}  {event.step or '-':<12} {event.event:<10} {describe(event)}".rstrip() + "\n")
 
-    def note(self, text: str) -> None:
+    def note(self, text: str, time: str = "") -> None:
         """Write a log line about a problem on the workstation. Never raises: the result also contains the text."""
         with self._lock, suppress(OSError, ValueError):
-            self._log.write(f"{now()}  {'-':<12} {'nbserver':<10} {clean(self._mask(text), LONGEST_NOTE)}\n")
+            self._log.write(f"{time or now()}  {'-':<12} {'nbserver':<10} {clean(self._mask(text), LONGEST_NOTE)}\n")
 
     def close(self) -> None:
         """Close the files, and add them to the chain. A script that was not sent is added, too."""

@@ -22,22 +22,19 @@ from nbserver.run import approved as approval
 from nbserver.run import evidence_log, fleet, host_job, known_certificates, notebook_password, signed_head, site_salt
 from nbserver.run.envelope import Mode, PasswordHash
 from nbserver.run.evidence import Evidence
+from nbserver.run.host_call import HostCall
 from nbserver.run.host_job import HostJob
-from nbserver.run.host_run import HostRun
-from nbserver.run.journal import FOLDER, HostJournal, Journal, new_run_id
+from nbserver.run.journal import FOLDER, Journal, new_run_id
 from nbserver.run.notebook_password import PasswordHashes
 from nbserver.run.options import Options
 from nbserver.run.result import Result
 from nbserver.run.secret_mask import SecretMask
-from nbserver.transports import connect
 
 if TYPE_CHECKING:
     from nbserver.approval.signing_key import SigningKey
-    from nbserver.events.reader import Event
     from nbserver.inventory.hosts import AnyHost, Inventory
     from nbserver.run.view import View
     from nbserver.settings.secret import Ask
-    from nbserver.transports.transport import Transport
 
 
 def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options: Options, ask: Ask | None, view: View) -> dict[str, Result]:
@@ -138,7 +135,7 @@ class _Run:
         result, begun = Result(name), time.monotonic()
         try:
             with closing(self.journal.host(job.script)) as part:
-                result = self._script(job, part)
+                result = self.call(job).execute(part, self.stop, self.view.event)
             with self.writing:
                 if result.fingerprint and self.mode != "undo":
                     known_certificates.remember(self.known_file, name, result.fingerprint, self.journal.run)
@@ -151,35 +148,11 @@ class _Run:
             self.view.host_ended(result)
         return result
 
-    def _script(self, job: HostJob, part: HostJournal) -> Result:
-        name = job.host.name
-        leaks: list[str] = []
-
-        def connected() -> Transport:
-            return self.mask.watch(connect.connect_to(job.host, job.logon, self.stop), lambda: leaks.append(name))
-
-        def shown(name: str, event: Event) -> None:
-            with suppress(Exception):  # the output may be closed; the journal has the event, and the run continues
-                self.view.event(name, event)
-
-        run = HostRun(job.host, job.script, self.mode, self.journal.run, part, shown, self.options.thorough, self.options.repair)
-        result = run.execute(connected, operator(), job.certificate, self.stop, self._password_hash(job))
-        self.mask.result(result)
-        if leaks:
-            leak = message(
-                "secret-in-event",
-                "{name}: an event from this host contains a secret, which nbserver masked. "
-                "Change the secret, and find out what on the host prints it",
-                name=name,
-            )
-            part.note(str(leak))
-            result.outcome, result.fingerprint = "failed", ""
-            result.because(
-                leak
-                if not result.error
-                else message("secret-in-event-of-failure", "{leak}. {reason}", leak=leak, reason=result.error.rstrip(" ."))
-            )
-        return result
+    def call(self, job: HostJob) -> HostCall:
+        """Return the run of one host as a value, which another process can execute, too."""
+        options, run, evidence = self.options, self.journal.run, self.journal.head.sha256
+        hashed = self._password_hash(job)
+        return HostCall(job, self.mode, run, operator(), self.mask, hashed, options.thorough, options.repair, evidence)
 
     def _password_hash(self, job: HostJob) -> PasswordHash | None:
         """Return the password hash for one host. If it cannot be computed, only this host fails."""

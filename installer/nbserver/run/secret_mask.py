@@ -41,6 +41,15 @@ class SecretMask:
         self._forms: tuple[str, ...] = ()  # the longest first
         self._lock = threading.Lock()
 
+    def __repr__(self) -> str:
+        return f"<SecretMask of {len(self._forms)} forms>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
+
     def add(self, *secrets: str | None) -> None:
         """Add secrets. Each line of a PEM key, or of any multi-line text, is a separate secret."""
         forms = {form for secret in set(secrets) if secret for form in _forms(secret)}
