@@ -25,6 +25,18 @@ def overview() -> str:
     return table(("", "Command", "What it does"), rows)
 
 
+def variables() -> str:
+    """Return one row per environment variable that sets an option of several commands."""
+    found: dict[str, tuple[str, set[str]]] = {}
+    for commands in SECTIONS.values():
+        for path, command in (found for group in commands for found in leaves(group, "nbserver")):
+            for option in command.params:
+                for name in (option.envvar or ())[1:] if isinstance(option, click.Option) else ():
+                    found.setdefault(name, (max(option.opts, key=len), set()))[1].add(path.removeprefix("nbserver "))
+    rows = [(f"`{name}`", f"`{option}`", ", ".join(f"`{path}`" for path in sorted(paths))) for name, (option, paths) in found.items()]
+    return table(("Variable", "Option", "Commands"), sorted(rows))
+
+
 def details() -> str:
     """Return usage, description, and options of every command."""
     return "\n".join(

@@ -15,6 +15,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "secret references": inventory.secret_references,
     "commands": commands.overview,
     "options": commands.details,
+    "variables": commands.variables,
     "events": formats.events,
     "fields of event": partial(formats.fields, "event", "event"),
     "fields of settings/download": partial(formats.fields, "settings", "download"),

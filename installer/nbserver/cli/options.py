@@ -11,6 +11,7 @@ import click
 
 from nbserver.cli.completion import complete_hosts
 from nbserver.cli.evidence import evidence_key_option
+from nbserver.cli.variables import used
 
 
 def _inventory(help: str) -> Callable[..., Any]:
@@ -59,8 +60,9 @@ salt_option = click.option(
 
 
 def command_line() -> tuple[str, ...]:
-    """Return the arguments of nbserver, as run.json has them. No option takes a secret."""
-    return tuple(sys.argv[1:])
+    """Return the arguments of nbserver, after the variables that set options, as run.json has them. No option takes a secret."""
+    variables = used(click.get_current_context())
+    return (*(f"{name}={value}" for name, value in variables.items()), *sys.argv[1:])
 
 
 def hosts_and_inventory(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -13,6 +13,7 @@ from nbserver.base.errors import Abandoned, Interrupted, NbserverError, UsageErr
 from nbserver.cli import approval, catalogs, certificates, hosts, passwords, this_machine
 from nbserver.cli.completion import VARIABLE, completion
 from nbserver.cli.schema import schema
+from nbserver.cli.variables import blame, name_variables
 
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -60,6 +61,7 @@ def cli() -> None:
 
 for command in (command for section in SECTIONS.values() for command in section):
     cli.add_command(command)
+name_variables(cli)
 
 
 def main() -> None:
@@ -84,6 +86,7 @@ def _run() -> int:
                 "unexpected argument; it is not shown because it may be a password. nbserver prompts for the password",
                 context,
             )
+        blame(error)
         error.show()
         code = error.exit_code
     except Abandoned as error:
