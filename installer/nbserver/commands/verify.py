@@ -13,7 +13,7 @@ from nbserver.base import standard_streams
 from nbserver.base.errors import HostError, NbserverError, UsageError
 from nbserver.base.message import detail
 from nbserver.base.writable_folder import require_writable
-from nbserver.run import known_certificates
+from nbserver.run import error_kind, known_certificates
 from nbserver.run.notebook_password import plain
 from nbserver.run.secret_mask import SecretMask
 from nbserver.settings.secret import Ask
@@ -55,7 +55,7 @@ def verify_all(
             error = reason if isinstance(reason, HostError) else _defect(reason, host.name)
             defects = defects or error is not reason
             mask.error(error)
-            summary[host.name] = {"outcome": "failed", "error": str(error), **detail(error)}
+            summary[host.name] = {"outcome": "failed", "error_kind": error_kind.of_error(detail(error)), "error": str(error), **detail(error)}
             if not as_json:
                 standard_streams.say(click.style("failed", fg="red") + f"  {error}")
         else:

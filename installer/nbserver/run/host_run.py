@@ -32,6 +32,9 @@ REJOIN_PAUSES = (2.0, 5.0, 15.0)
 CONNECT_PAUSES = (1.0, 3.0, 10.0)
 PASSING = frozenset({"connection-lost", "response-part-lost", "winrm-unavailable", "winrm-shell-gone"})
 
+# Errors before a script was sent that mean that nothing ran on the host.
+NO_LOGON = (ConnectError, AuthenticationError, CertificateError, HostKeyError)
+
 # A host that restarts: how often in one run, the seconds between attempts to reconnect, and the seconds after which nbserver gives up.
 RESTARTS = 3
 RESTART_PAUSE = 15.0
@@ -285,6 +288,8 @@ class HostRun:
         shown = self._may_run(error) if may_run and lost else error
         self.result.fail(shown)
         self.result.because(self._left_open(shown) or shown)
+        if isinstance(error, NO_LOGON) and not leg.sent and not leg.envelope.boot_before:
+            self.result.outcome = "unreachable"
         self._journal.note(self.result.error)
 
     def _may_run(self, lost: HostError) -> ConnectError:

@@ -27,6 +27,7 @@ from nbserver.run.growing_file import GrowingFile
 
 FOLDER = "nbserver-runs"
 FOLDER_MODE, FILE_MODE = 0o700, 0o600  # a run is evidence, and nobody else's business
+SUMMARY_VERSION = 2  # 1 had neither error_kind nor the outcome unreachable
 NO_EVIDENCE = Evidence()
 LONGEST_NOTE = 10_000  # characters
 
@@ -79,7 +80,7 @@ class Journal:
         """Write the run's end and its summary. Raises UsageError if they cannot be written."""
         self._head["end"] = now()
         try:
-            head, text = self._write_head(), json.dumps({"v": 1, "hosts": hosts}, indent=2, sort_keys=True) + "\n"
+            head, text = self._write_head(), json.dumps({"v": SUMMARY_VERSION, "hosts": hosts}, indent=2, sort_keys=True) + "\n"
             self.head = self.chain.add(now(), head, _write(self.folder / "summary.json", text.encode("ascii")))
         except OSError as error:
             failure = UsageError(

@@ -10,6 +10,7 @@ from typing import Any
 from nbserver.base.errors import HostError, NbserverError
 from nbserver.base.message import Described, detail
 from nbserver.base.plain_text import clean
+from nbserver.run import error_kind
 
 LONGEST_ERROR = 12_000  # characters
 
@@ -18,8 +19,8 @@ LONGEST_ERROR = 12_000  # characters
 class Result:
     """The result of a run on a host.
 
-    `outcome` is ok, differs (plan), failed, stopped, or reboot (Windows must restart before the run can continue). `steps` maps
-    a step to its last event, across all restarts. `detail` has the code and the values of the text in `error`, if it has any.
+    `outcome` is ok, differs (plan), failed, unreachable (nbserver could not log on, so nothing ran), stopped, or reboot (Windows must
+    restart before the run can continue). `steps` maps a step to its last event, across all restarts. `detail` has the code and the values of the text in `error`, if it has any.
     `code` is the exit code of a failure. `changed` is None if the run
     may have changed more than it reported. `seconds` is how long the run took on the host, or None if it did not begin.
     `folder` is the host's folder in the run directory.
@@ -52,6 +53,11 @@ class Result:
         self.outcome, self.code, self.fingerprint = "failed", error.exit_code, ""
         self.because(error)
 
+    @property
+    def error_kind(self) -> error_kind.Kind | None:
+        """The kind of the failure, or None if the host did not fail."""
+        return error_kind.of(self.outcome, self.detail)
+
     def because(self, reason: Described | None) -> None:
         """Set the text of the error and its detail, or remove both."""
         self.error = clean(str(reason), LONGEST_ERROR) if reason else ""
@@ -65,6 +71,7 @@ class Result:
             "reboot": self.reboot,
             "steps": self.steps,
             **({"seconds": self.seconds} if self.seconds is not None else {}),
+            **({"error_kind": kind} if (kind := self.error_kind) else {}),
             **({"error": self.error, **self.detail} if self.error else {}),
         }
 
@@ -80,6 +87,6 @@ def exit_code(results: Mapping[str, Result]) -> int:
 
 
 def _code(result: Result) -> int:
-    if result.outcome == "failed":
+    if result.outcome in ("failed", "unreachable"):
         return result.code
     return {"ok": 0, "differs": 4}.get(result.outcome, 3)

@@ -10,7 +10,7 @@ import click
 
 from nbserver.events.description import describe, failure
 from nbserver.events.reader import Event
-from nbserver.view.summary import COLORS, STOPPING, summary_lines
+from nbserver.view.summary import COLORS, FAILED, STOPPING, summary_lines
 
 if TYPE_CHECKING:
     from nbserver.run.result import Result
@@ -40,8 +40,8 @@ class PlainLines:
         self._write(f"{host:<{self._width}}  {event.step:<11} {said} {describe(event)}".rstrip())
 
     def host_ended(self, result: Result) -> None:
-        if result.outcome == "failed" and not result.steps:
-            self._write(f"{result.host:<{self._width}}  {'':<11} {click.style('failed', fg='red')}")
+        if result.outcome in FAILED and not result.steps:
+            self._write(f"{result.host:<{self._width}}  {'':<11} {click.style(result.outcome, fg='red')}")
 
     def interrupted(self) -> None:
         click.echo(STOPPING, err=True)

@@ -18,6 +18,7 @@ COLORS = {
     "difference": "yellow",
     "restored": "yellow",
     "failed": "red",
+    "unreachable": "red",
     "stopped": "red",
     "reboot": "red",
     "warning": "magenta",
@@ -29,6 +30,7 @@ WORDS = {
     "reboot": "Windows must restart first",
     "stopped": "run the command again to continue",
 }
+FAILED = ("failed", "unreachable")
 STOPPING = "Stopping: hosts are undoing temporary changes. Press Ctrl-C again to quit now."
 
 
@@ -43,7 +45,7 @@ def summary_lines(mode: str, results: Mapping[str, Result], folder: Path, shown:
         said = click.style(result.outcome, fg=COLORS.get(result.outcome))
         changed = ", number of changes unknown" if result.changed is None else f", {result.changed} changed" if result.changed else ""
         reboot = ", reboot pending" if result.reboot and result.outcome != "reboot" else ""
-        words = "" if result.outcome == "failed" else f"  {WORDS.get(result.outcome, '')}"
+        words = f" ({result.error_kind})" if result.outcome in FAILED else f"  {WORDS.get(result.outcome, '')}"
         if mode == "undo" and result.outcome == "ok":
             words = "  previous state restored"
         if mode == "rotate" and result.outcome == "ok":
