@@ -27,9 +27,9 @@ def codes_of_hosts() -> Iterator[str]:
     """The code of each error in the source that is raised for a host."""
     for path in (SOURCE / "nbserver").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in CLASSES:
-                if node.args and isinstance(node.args[0], ast.Constant):
-                    yield str(node.args[0].value)
+            is_error = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in CLASSES
+            if is_error and node.args and isinstance(node.args[0], ast.Constant):
+                yield str(node.args[0].value)
 
 
 def test_every_code_of_a_host_error_has_a_kind_of_its_own() -> None:
