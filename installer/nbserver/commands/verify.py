@@ -55,7 +55,12 @@ def verify_all(
             error = reason if isinstance(reason, HostError) else _defect(reason, host.name)
             defects = defects or error is not reason
             mask.error(error)
-            summary[host.name] = {"outcome": "failed", "error_kind": error_kind.of_error(detail(error)), "error": str(error), **detail(error)}
+            summary[host.name] = {
+                "outcome": "failed",
+                "error_kind": error_kind.of_error(detail(error)),
+                "error": str(error),
+                **detail(error),
+            }
             if not as_json:
                 standard_streams.say(click.style("failed", fg="red") + f"  {error}")
         else:

@@ -240,7 +240,12 @@ def test_connecting_is_tried_again_only_for_what_can_pass(
     busy = ConnectError("winrm-unavailable", "it is busy", host="win1")
     refused = ConnectError("winrm-nothing-listening", "nothing is listening", host="win1")
     for number, (errors, outcome, left) in enumerate(
-        [([busy, LOST], "ok", 0), ([busy, busy, LOST], "unreachable", 0), ([refused, busy], "unreachable", 1), ([busy, refused], "unreachable", 0)]
+        [
+            ([busy, LOST], "ok", 0),
+            ([busy, busy, LOST], "unreachable", 0),
+            ([refused, busy], "unreachable", 1),
+            ([busy, refused], "unreachable", 0),
+        ]
     ):
         transport = Told([started, event(2, "changed", "path"), FINISHED])
 
