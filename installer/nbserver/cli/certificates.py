@@ -14,12 +14,12 @@ from nbserver.cli.options import (
     asker,
     command_line,
     inventory_option,
-    json_option,
     known_option,
     run_options,
     runs_option,
     salt_option,
 )
+from nbserver.cli.output import Output, output_options
 
 
 @click.group("certificate")
@@ -35,6 +35,7 @@ def certificate_group() -> None:
 @click.option(
     "-o",
     "--output",
+    "folder",
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
     help="Folder for the requests; each is written to HOST.csr.",
@@ -43,11 +44,11 @@ def certificate_group() -> None:
 def request_certificate(
     hosts: tuple[str, ...],
     inventory_path: Path,
-    output: Path,
+    folder: Path,
     forks: int,
     runs: Path | None,
     known: Path | None,
-    as_json: bool,
+    output: Output,
     **trust: Any,
 ) -> int:
     """Create a key and a certificate request on each host
@@ -57,12 +58,11 @@ def request_certificate(
     from nbserver.commands import certificate_request
     from nbserver.inventory import reader
     from nbserver.run.options import Options
-    from nbserver.view import choice
 
     loaded = reader.load(inventory_path)
     options = Options(runs=runs, forks=forks, known=known, command=command_line(), **trust)
-    say = (lambda path: None) if as_json else click.echo
-    return certificate_request.request(loaded, loaded.select(hosts), output, options, asker(), choice.choose(as_json), say)
+    say = click.echo if output.for_a_person else lambda path: None
+    return certificate_request.request(loaded, loaded.select(hosts), folder, options, asker(), output.view(), say)
 
 
 @certificate_group.command("install")
@@ -77,7 +77,7 @@ def request_certificate(
 )
 @runs_option
 @known_option
-@json_option
+@output_options
 @evidence_key_option
 @approved_option
 @salt_option
@@ -88,7 +88,7 @@ def install_certificate(
     csr_file: Path | None,
     runs: Path | None,
     known: Path | None,
-    as_json: bool,
+    output: Output,
     salt: Path | None,
     **trust: Any,
 ) -> int:
@@ -99,7 +99,6 @@ def install_certificate(
     from nbserver.commands import certificate_request
     from nbserver.inventory import reader
     from nbserver.run.options import Options
-    from nbserver.view import choice
 
     loaded = reader.load(inventory_path)
     selected = loaded.select([host])
@@ -112,4 +111,4 @@ def install_certificate(
             count=len(selected),
         )
     options = Options(runs=runs, salt=salt, known=known, command=command_line(), **trust)
-    return certificate_request.install(loaded, selected[0], file, csr_file, options, asker(), choice.choose(as_json))
+    return certificate_request.install(loaded, selected[0], file, csr_file, options, asker(), output.view())

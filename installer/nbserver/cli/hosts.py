@@ -14,13 +14,13 @@ from nbserver.cli.options import (
     command_line,
     hosts_and_inventory,
     inventory_option,
-    json_option,
     known_option,
     run_options,
     runs_option,
     salt_option,
     thorough_option,
 )
+from nbserver.cli.output import Output, json_option, output_options
 from nbserver.cli.warnings import show_moved, show_warnings
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def rotate(
     forks: int,
     runs: Path | None,
     known: Path | None,
-    as_json: bool,
+    output: Output,
     salt: Path | None,
     certificate: Path | None,
     csr_file: Path | None,
@@ -103,12 +103,11 @@ def rotate(
     from nbserver.commands import rotation
     from nbserver.inventory import reader
     from nbserver.run.options import Options
-    from nbserver.view import choice
 
     loaded = reader.load_for(inventory_path, hosts)
     options = Options(runs=runs, forks=forks, salt=salt, known=known, command=command_line(), **trust)
-    view = choice.choose(as_json)
-    return rotation.rotate(loaded, loaded.select(hosts), certificate, csr_file, options, asker(), view, quiet=as_json)
+    view = output.view()
+    return rotation.rotate(loaded, loaded.select(hosts), certificate, csr_file, options, asker(), view, quiet=not output.for_a_person)
 
 
 def _operate(
@@ -118,7 +117,7 @@ def _operate(
     forks: int,
     runs: Path | None,
     known: Path | None,
-    as_json: bool,
+    output: Output,
     salt: Path | None = None,
     new_salt: bool = False,
     thorough: bool = False,
@@ -130,7 +129,6 @@ def _operate(
     from nbserver.run import operation
     from nbserver.run.options import Options
     from nbserver.run.result import exit_code
-    from nbserver.view import choice
 
     loaded = reader.load_for(inventory_path, hosts)
     selected = loaded.select(hosts)
@@ -149,11 +147,12 @@ def _operate(
         command=command_line(),
         **trust,
     )
+    view = output.view()
     with up.password_not_lost(made):
-        results = operation.operate(mode, loaded, selected, options, asker(), choice.choose(as_json))
+        results = operation.operate(mode, loaded, selected, options, asker(), view)
     if mode == "test":
         show_moved(selected, results)
-    if mode == "apply" and not as_json:
+    if mode == "apply" and output.for_a_person:
         addresses.show_addresses(selected, results, hosts)
     up.show_password(made, results)
     return exit_code(results)
@@ -164,9 +163,9 @@ def _operate(
 @click.argument("host", shell_complete=complete_hosts)
 @inventory_option
 @runs_option
-@json_option
+@output_options
 @approved_option
-def events(run: str, host: str, inventory_path: Path, runs: Path | None, as_json: bool, **trust: Any) -> int:
+def events(run: str, host: str, inventory_path: Path, runs: Path | None, output: Output, **trust: Any) -> int:
     """Show a run's events that its host has kept
 
     Fetches the events that this workstation has not received, such as after a lost connection, and follows a run that is
@@ -176,7 +175,6 @@ def events(run: str, host: str, inventory_path: Path, runs: Path | None, as_json
     from nbserver.commands import events as fetched
     from nbserver.inventory import reader
     from nbserver.run.options import Options
-    from nbserver.view import choice
 
     loaded = reader.load_for(inventory_path, [host])
     selected = loaded.select([host])
@@ -188,7 +186,7 @@ def events(run: str, host: str, inventory_path: Path, runs: Path | None, as_json
             pattern=host,
             count=len(selected),
         )
-    return fetched.events(loaded, run, selected[0], runs, asker(), choice.choose(as_json), Options(**trust))
+    return fetched.events(loaded, run, selected[0], runs, asker(), output.view(), Options(**trust))
 
 
 @click.command()

@@ -11,6 +11,7 @@ import click
 
 from nbserver.cli.completion import complete_hosts
 from nbserver.cli.evidence import evidence_key_option
+from nbserver.cli.output import output_options
 from nbserver.cli.variables import used
 
 
@@ -47,7 +48,6 @@ allowed_signers_option = click.option(
     type=click.Path(path_type=Path, dir_okay=False),
     help="File that says who may approve, in the format of OpenSSH.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON to standard output, one object per line.")
 thorough_option = click.option(
     "--thorough", is_flag=True, help="Read all installed files and compare their hashes; takes seconds to minutes per host."
 )
@@ -92,7 +92,7 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     forks = click.option(
         "--forks", type=click.IntRange(1, 500), default=10, show_default=True, help="Number of hosts to process in parallel."
     )
-    for option in (forks, evidence_key_option, known_option, runs_option, json_option):
+    for option in (forks, evidence_key_option, known_option, runs_option, output_options):
         command = option(command)
     return hosts_and_inventory(command)
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from nbserver.cli.options import approved_option, asker, command_line, known_option, optional_inventory_option
+from nbserver.cli.output import Output, output_options
 from nbserver.cli.warnings import show_warnings
 
 
@@ -15,8 +16,9 @@ from nbserver.cli.warnings import show_warnings
 @optional_inventory_option
 @click.option("--runs", type=click.Path(path_type=Path), help="Folder where runs are stored.")
 @known_option
+@output_options
 @approved_option
-def up(inventory_path: Path, runs: Path | None, known: Path | None, **approval: Any) -> int:
+def up(inventory_path: Path, runs: Path | None, known: Path | None, output: Output, **approval: Any) -> int:
     """Set up a notebook server on this machine and test it
 
     Does the same as apply local followed by verify local. By default, the server belongs to you alone: it needs no root or
@@ -26,11 +28,11 @@ def up(inventory_path: Path, runs: Path | None, known: Path | None, **approval: 
     from nbserver.commands import up as local_setup
     from nbserver.inventory import reader
     from nbserver.run.options import Options
-    from nbserver.view import choice
 
     loaded = reader.load_for(inventory_path, ["local"])
     show_warnings([loaded.local])
-    return local_setup.up(loaded, Options(runs=runs, known=known, command=command_line(), **approval), asker(), choice.choose(False))
+    options = Options(runs=runs, known=known, command=command_line(), **approval)
+    return local_setup.up(loaded, options, asker(), output.view(), as_json=output.as_json, quiet=output.quiet)
 
 
 @click.command("set-password")
@@ -38,8 +40,9 @@ def up(inventory_path: Path, runs: Path | None, known: Path | None, **approval: 
 @optional_inventory_option
 @click.option("--runs", type=click.Path(path_type=Path), help="Folder where runs are stored.")
 @known_option
+@output_options
 @approved_option
-def set_password(host: str, inventory_path: Path, runs: Path | None, known: Path | None, **approval: Any) -> int:
+def set_password(host: str, inventory_path: Path, runs: Path | None, known: Path | None, output: Output, **approval: Any) -> int:
     """Change the notebook password on this machine
 
     Prompts for the new password. If you leave it empty, a password is generated.
@@ -47,13 +50,12 @@ def set_password(host: str, inventory_path: Path, runs: Path | None, known: Path
     from nbserver.commands import up as local_setup
     from nbserver.inventory import reader
     from nbserver.run.options import Options
-    from nbserver.view import choice
 
     return local_setup.set_password(
         reader.load_for(inventory_path, [host]),
         Options(runs=runs, known=known, command=command_line(), **approval),
         asker(),
-        choice.choose(False),
+        output.view(),
     )
 
 

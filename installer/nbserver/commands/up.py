@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import click
 
 from nbserver.base.errors import NbserverError, UsageError
 from nbserver.base.standard_streams import say, warn
+from nbserver.commands.verify import json_step, plain_step
 from nbserver.inventory.by_kind import LocalByKind
 from nbserver.inventory.hosts import AnyHost
 from nbserver.inventory.names import LOCAL
@@ -25,7 +27,7 @@ from nbserver.settings import secret
 from nbserver.settings.secret import confirmed
 
 if TYPE_CHECKING:
-    from nbserver.inventory.hosts import Inventory
+    from nbserver.inventory.hosts import AnyLocal, Inventory
     from nbserver.run.result import Result
     from nbserver.run.view import View
 
@@ -82,8 +84,13 @@ def password_not_lost(made: Mapping[str, str]) -> Iterator[None]:
 _rights = LocalByKind(windows=lambda host: "", linux=lambda host: "As root: " if host.scope == "machine" else "")
 
 
-def up(inventory: Inventory, options: Options, ask: secret.Ask | None, view: View) -> int:
-    """Apply, verify with a picture, and print where the server is. Return the exit code."""
+def up(
+    inventory: Inventory, options: Options, ask: secret.Ask | None, view: View, *, as_json: bool = False, quiet: bool = False
+) -> int:
+    """Apply, verify with a picture, and print where the server is. Return the exit code.
+
+    A generated password is never in JSON, which may be kept as a log: it is shown on standard error.
+    """
     host = inventory.local
     made = first_password([host])
     password = made.get(host.name) or (notebook_password.plain(host, confirmed(ask)) if host.notebook.password else None)
@@ -94,14 +101,22 @@ def up(inventory: Inventory, options: Options, ask: secret.Ask | None, view: Vie
         return code
     picture = None
     if password is not None:
+        if not (as_json or quiet):
+            click.echo("")
         try:
-            picture = _verify(inventory, options.runs, password, result.fingerprint)
+            show = _nothing if quiet else json_step(host.name) if as_json else plain_step(host.name)
+            picture = _verify(inventory, options.runs, password, result.fingerprint, show)
         except BaseException:  # also Ctrl-C while waiting for the server: the password is stored nowhere else
             show_password(made, {host.name: result})
             raise
     if picture and result.folder:
         for warning in kept_picture.keep(result.folder, picture, operation.operator()):
             warn(warning)
+    if as_json or quiet:
+        show_password(made, {host.name: result})
+        if as_json:
+            say(json.dumps(_server(host, result, picture)))
+        return 0
     say()
     say(f"Address      {url(host)}")
     if made:
@@ -111,6 +126,15 @@ def up(inventory: Inventory, options: Options, ask: secret.Ask | None, view: Vie
     say(f"Notebooks    {host.notebook.directory}")
     say(f"{_rights(host)}nbserver status shows the server, nbserver stop local stops it, nbserver undo local removes everything")
     return 0
+
+
+def _server(host: AnyLocal, result: Result, picture: Path | None) -> dict[str, object]:
+    where = {"host": host.name, "url": url(host), "fingerprint": result.fingerprint}
+    return {"event": "server", **where, "png": str(picture) if picture else None, "notebooks": str(host.notebook.directory)}
+
+
+def _nothing(name: str, text: str) -> None:
+    pass
 
 
 def set_password(inventory: Inventory, options: Options, ask: secret.Ask | None, view: View) -> int:
@@ -131,14 +155,13 @@ def _apply(inventory: Inventory, options: Options, password: str | None, view: V
     return results[LOCAL], exit_code(results)
 
 
-def _verify(inventory: Inventory, runs: Path | None, password: str, fingerprint: str) -> Path | None:
+def _verify(inventory: Inventory, runs: Path | None, password: str, fingerprint: str, show: Callable[[str, str], None]) -> Path | None:
     """Verify the server and return the path of its picture, which is stored next to the runs. Raises HostError."""
     from nbserver.run.journal import FOLDER
     from nbserver.verify import checks
 
     folder = runs or inventory.path.parent / FOLDER
-    click.echo("")
     mask = SecretMask([LOCAL, inventory.local.address])
     mask.add(password)
-    show = lambda name, text: click.echo(mask.text(f"{LOCAL}  {name:<14} {text}"))  # noqa: E731
-    return checks.verify(inventory.local, password=password, fingerprint=fingerprint, png_directory=folder, on_step=show).png
+    masked = lambda name, text: show(name, mask.text(text))  # noqa: E731
+    return checks.verify(inventory.local, password=password, fingerprint=fingerprint, png_directory=folder, on_step=masked).png

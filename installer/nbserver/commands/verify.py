@@ -46,7 +46,7 @@ def verify_all(
     summary: dict[str, dict[str, object]] = {}
     defects = False
     for host, password, fingerprint in work:
-        say = _masked(_json_step(host.name) if as_json else _plain_step(host.name), mask)
+        say = _masked(json_step(host.name) if as_json else plain_step(host.name), mask)
         try:
             found = checks.verify(host, password=password, fingerprint=fingerprint, png_directory=png_directory, on_step=say, wait=wait)
         except (KeyboardInterrupt, SystemExit):
@@ -105,11 +105,13 @@ def _masked(say: Callable[[str, str], None], mask: SecretMask) -> Callable[[str,
     return lambda name, text: say(name, mask.text(text))
 
 
-def _plain_step(host: str) -> Callable[[str, str], None]:
+def plain_step(host: str) -> Callable[[str, str], None]:
+    """Return what prints a step of a host's verification as text."""
     return lambda name, text: click.echo(f"{host}  {name:<14} {text}")
 
 
-def _json_step(host: str) -> Callable[[str, str], None]:
+def json_step(host: str) -> Callable[[str, str], None]:
+    """Return what prints a step of a host's verification as a JSON line."""
     return lambda name, text: click.echo(json.dumps({"host": host, "event": "verified", "step": name, "text": text}))
 
 

@@ -1,27 +1,41 @@
-"""Choose how a run is shown: as JSON lines, a live view, or plain lines."""
+"""Choose how a run is shown: as JSON lines, a live view, plain lines, or only what failed; and in a log file."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from nbserver.base.errors import UsageError
 from nbserver.base.standard_streams import say
 from nbserver.view.json_lines import JsonLines
+from nbserver.view.log_file import LogFile
 from nbserver.view.own_thread import OwnThread
 from nbserver.view.plain_lines import PlainLines
+from nbserver.view.quiet import Quiet
+from nbserver.view.several import Several
 
 if TYPE_CHECKING:
     from nbserver.run.view import View
 
 
-def choose(as_json: bool) -> View:
-    """Return JSON lines if requested, the live view on a terminal, and plain lines otherwise."""
-    if as_json:
-        return OwnThread(JsonLines())
-    if all(stream is not None and stream.isatty() for stream in (sys.stderr, sys.stdout)):
+def choose(as_json: bool, quiet: bool = False, verbose: bool = False, log: Path | None = None) -> View:
+    """Return JSON lines if requested, the live view on a terminal, and plain lines otherwise; what failed if `quiet`.
+
+    With `verbose`, plain lines of all events. `log` gets all events, too. Raises UsageError for options that exclude each other,
+    and if the log file cannot be opened.
+    """
+    if [as_json, quiet, verbose].count(True) > 1:
+        raise UsageError("one-kind-of-output", "--json, --quiet, and --verbose cannot be combined; use one of them")
+    shown = JsonLines() if as_json else Quiet(say) if quiet else _for_a_person(verbose)
+    return OwnThread(Several(shown, LogFile(log)) if log else shown)
+
+
+def _for_a_person(verbose: bool) -> View:
+    if not verbose and all(stream is not None and stream.isatty() for stream in (sys.stderr, sys.stdout)):
         from nbserver.view.live import LiveView
 
-        return OwnThread(LiveView())
-    return OwnThread(PlainLines(click.echo, say))
+        return LiveView()
+    return PlainLines(click.echo, say, verbose)

@@ -20,11 +20,15 @@ QUIET = frozenset({"log", "progress", "finished"})
 
 
 class PlainLines:
-    """Writes one line for each event with news, such as `win1  packages  changed`. `say` writes the lines of the summary."""
+    """Writes one line for each event with news, such as `win1  packages  changed`, or for each event if `verbose`.
 
-    def __init__(self, write: Callable[[str], None], say: Callable[[str], object] | None = None) -> None:
+    `say` writes the lines of the summary.
+    """
+
+    def __init__(self, write: Callable[[str], None], say: Callable[[str], object] | None = None, verbose: bool = False) -> None:
         self._write = write
         self._say = say or write
+        self._verbose = verbose
         self._width = 0
         self._failed: set[str] = set()
 
@@ -32,7 +36,7 @@ class PlainLines:
         self._width = max(map(len, steps), default=0)
 
     def event(self, host: str, event: Event) -> None:
-        if event.event in QUIET or (event.event == "started" and not event.step):
+        if not self._verbose and (event.event in QUIET or (event.event == "started" and not event.step)):
             return
         if event.event == "failed":
             self._failed.add(str(failure(host, event)))

@@ -1,0 +1,61 @@
+"""Options that say how a run is shown: --json, --quiet, --verbose, and --log."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from nbserver.run.view import View
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON to standard output, one object per line.")
+
+
+@dataclass(frozen=True)
+class Output:
+    """How a run is shown."""
+
+    as_json: bool
+    quiet: bool
+    verbose: bool
+    log: Path | None
+
+    @property
+    def for_a_person(self) -> bool:
+        """Whether what is good to know is printed in addition to the run."""
+        return not self.as_json and not self.quiet
+
+    def view(self) -> View:
+        """Return the view. Raises UsageError for options that exclude each other, and if the log file cannot be opened."""
+        from nbserver.view import choice
+
+        return choice.choose(self.as_json, self.quiet, self.verbose, self.log)
+
+
+def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options, which the command receives as one argument, `output`."""
+
+    @functools.wraps(command)
+    def with_output(*arguments: Any, as_json: bool, quiet: bool, verbose: bool, log: Path | None, **given: Any) -> Any:
+        return command(*arguments, output=Output(as_json, quiet, verbose, log), **given)
+
+    found: Callable[..., Any] = with_output
+    options = (
+        click.option(
+            "--log",
+            type=click.Path(path_type=Path, dir_okay=False),
+            metavar="FILE",
+            help="File to which every event is appended, in addition to the output.",
+        ),
+        click.option("-v", "--verbose", is_flag=True, help="Print every event, also progress and the output of programs."),
+        click.option("-q", "--quiet", is_flag=True, help="Print only what failed."),
+        json_option,
+    )
+    for option in options:
+        found = option(found)
+    return found

@@ -1,0 +1,79 @@
+"""Append what happens in a run to a file, one line per event, in addition to what is shown."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nbserver import __version__
+from nbserver.base import append_file, utc
+from nbserver.base.errors import UsageError
+from nbserver.base.message import message
+from nbserver.base.plain_text import clean
+from nbserver.base.standard_streams import warn
+from nbserver.events.description import describe
+
+if TYPE_CHECKING:
+    from nbserver.events.reader import Event
+    from nbserver.run.result import Result
+
+LONGEST_LINE = 10_000  # characters
+
+
+class LogFile:
+    """Appends to `path`, which is created for its owner alone. The file stays open, so that a rotated log is complete.
+
+    Raises UsageError if the file cannot be opened. A later failure is reported once, and changes neither a run nor its result.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._file = append_file.opened(path)
+        except OSError as error:
+            raise UsageError(
+                "log-not-opened",
+                "could not open the log file {file} ({reason})",
+                todo="Make sure that its folder exists and is writable, or choose another file with --log",
+                file=path,
+                reason=error.strerror or type(error).__name__,
+            ) from None
+        self._failed = False
+
+    def begin(self, mode: str, steps: Mapping[str, tuple[str, ...]]) -> None:
+        self._note(f"nbserver {__version__} {'plan' if mode == 'test' else mode}, {len(steps)} {'host' if len(steps) == 1 else 'hosts'}")
+
+    def event(self, host: str, event: Event) -> None:
+        self._write(event.time, host, f"{event.step or '-':<12} {event.event:<10} {describe(event)}")
+
+    def host_ended(self, result: Result) -> None:
+        self._note(f"{'-':<12} {result.outcome:<10} {result.error or ''}", result.host)
+
+    def interrupted(self) -> None:
+        self._note("interrupted: hosts are undoing temporary changes")
+
+    def end(self) -> None:
+        pass
+
+    def summary(self, mode: str, results: Mapping[str, Result], folder: Path) -> None:
+        counts = Counter(result.outcome for result in results.values())
+        self._note(f"{', '.join(f'{count} {outcome}' for outcome, count in counts.items())}. The run is in {folder}")
+        with suppress(OSError):
+            self._file.close()
+
+    def _note(self, text: str, host: str = "-") -> None:
+        self._write(utc.text(utc.now()), host, text)
+
+    def _write(self, time: str, host: str, text: str) -> None:
+        if self._failed:
+            return
+        try:
+            self._file.write(f"{time:<28}  {host:<16}  {clean(text, LONGEST_LINE).rstrip()}\n".encode())
+            self._file.flush()
+        except (OSError, ValueError) as error:
+            self._failed = True
+            reason = getattr(error, "strerror", None) or type(error).__name__
+            warn(message("log-not-written", "could not write to the log file {file} ({reason}); the run continues", file=self._path, reason=reason))
