@@ -84,9 +84,7 @@ def password_not_lost(made: Mapping[str, str]) -> Iterator[None]:
 _rights = LocalByKind(windows=lambda host: "", linux=lambda host: "As root: " if host.scope == "machine" else "")
 
 
-def up(
-    inventory: Inventory, options: Options, ask: secret.Ask | None, view: View, *, as_json: bool = False, quiet: bool = False
-) -> int:
+def up(inventory: Inventory, options: Options, ask: secret.Ask | None, view: View, *, as_json: bool = False, quiet: bool = False) -> int:
     """Apply, verify with a picture, and print where the server is. Return the exit code.
 
     A generated password is never in JSON, which may be kept as a log: it is shown on standard error.

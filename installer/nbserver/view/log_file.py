@@ -76,4 +76,11 @@ class LogFile:
         except (OSError, ValueError) as error:
             self._failed = True
             reason = getattr(error, "strerror", None) or type(error).__name__
-            warn(message("log-not-written", "could not write to the log file {file} ({reason}); the run continues", file=self._path, reason=reason))
+            warn(
+                message(
+                    "log-not-written",
+                    "could not write to the log file {file} ({reason}); the run continues",
+                    file=self._path,
+                    reason=reason,
+                )
+            )
