@@ -59,7 +59,7 @@ def request_certificate(
     from nbserver.inventory import reader
     from nbserver.run.options import Options
 
-    loaded = reader.load(inventory_path)
+    loaded = reader.load(inventory_path, hosts)
     options = Options(runs=runs, forks=forks, known=known, command=command_line(), **trust)
     say = click.echo if output.for_a_person else lambda path: None
     return certificate_request.request(loaded, loaded.select(hosts), folder, options, asker(), output.view(), say)
@@ -100,7 +100,7 @@ def install_certificate(
     from nbserver.inventory import reader
     from nbserver.run.options import Options
 
-    loaded = reader.load(inventory_path)
+    loaded = reader.load(inventory_path, [host])
     selected = loaded.select([host])
     if len(selected) != 1:
         raise UsageError(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
+from pydantic import ValidationError
+
+from nbserver.settings.secret import SecretReference
 from nbserver.settings.toml_lines import Key
 from nbserver.settings.types import Settings
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge layers of settings; a later layer takes precedence. `layers` are not changed.
+    """Merge layers of settings; a later layer takes precedence. `layers` are not changed, and share their values with the result.
 
     Only tables of settings are merged: a reference to a secret is one value, so { file = ... } replaces { env = ... }.
     """
@@ -19,10 +22,29 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
     for layer in layers:
         for key, value in layer.items():
             below = merged.get(key)
-            reference = key == "key" or key.endswith("password")
-            both = isinstance(value, Mapping) and isinstance(below, Mapping) and not reference
-            merged[key] = merge(below, value) if both else copy.deepcopy(value)  # type: ignore[arg-type]
+            both = isinstance(value, Mapping) and isinstance(below, Mapping) and not is_reference(key)
+            merged[key] = merge(below, value) if both else value  # type: ignore[arg-type]
     return merged
+
+
+def is_reference(key: str) -> bool:
+    """Return whether the value of this key is a reference to a secret."""
+    return key == "key" or key.endswith("password")
+
+
+def with_references(table: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a table with one `SecretReference` for each reference in it: all hosts that inherit it have the same object.
+
+    So it can be known that hosts share a secret, which is then requested once. A reference that is not valid stays as it is.
+    """
+    found = dict(table)
+    for key, value in table.items():
+        if isinstance(value, Mapping) and is_reference(key):
+            with suppress(ValidationError):
+                found[key] = SecretReference.model_validate(value, context=dict(context))
+        elif isinstance(value, Mapping):
+            found[key] = with_references(value, context)
+    return found
 
 
 def overlap(one: Key, two: Key) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +17,21 @@ from pydantic import ValidationError
 from nbserver.base import user_folders
 from nbserver.base.errors import InventoryError, UsageError
 from nbserver.base.message import Described, Message, message
-from nbserver.inventory import linux_host, windows_host
-from nbserver.inventory.hosts import AnyHost, AnyLocal, Inventory, local_model
-from nbserver.inventory.linux_host import LinuxHost, LinuxHostSettings
-from nbserver.inventory.merging import layer_of, merge, of_model, overlap
+from nbserver.inventory.host_settings import MODELS, HostSettings, Layer, in_table
+from nbserver.inventory.hosts import AnyLocal, Inventory, local_model
+from nbserver.inventory.merging import with_references
 from nbserver.inventory.names import LOCAL, name_fault
-from nbserver.inventory.windows_host import WindowsHost, WindowsHostSettings
-from nbserver.settings.faults import Fault, dotted, faults, in_file, is_unknown_key, kind, nearest, unknown
+from nbserver.inventory.selection import Selection
+from nbserver.settings.faults import dotted, faults, few, in_file, kind, nearest, unknown
 from nbserver.settings.toml_lines import Key, TomlFile, read
 from nbserver.settings.working_file import WorkingFile
 
 DEFAULT = Path("nbserver.toml")
 TABLES = ("defaults", "groups", "hosts")
-MODELS: dict[str, type[WindowsHostSettings] | type[LinuxHostSettings]] = {"windows": WindowsHostSettings, "linux": LinuxHostSettings}
-HOSTS: dict[str, type[WindowsHost] | type[LinuxHost]] = {"windows": WindowsHost, "linux": LinuxHost}
-CONTRADICTIONS = {"windows": windows_host.contradictions, "linux": linux_host.contradictions}
-NAMES = {"windows": "Windows", "linux": "Linux"}
 
 
 def load_for(path: Path, patterns: Sequence[str]) -> Inventory:
-    """Read and validate an inventory like `load`. If only `local` is selected, the file is optional: runs are then stored in the
+    """Read an inventory and validate the hosts that `patterns` select, like `load`. If only `local` is selected, the file is optional: runs are then stored in the
     home folder of the user.
 
     Raises InventoryError, and UsageError for `local` on a system other than Linux and Windows.
@@ -45,13 +40,16 @@ def load_for(path: Path, patterns: Sequence[str]) -> Inventory:
         raise UsageError("local-system-unsupported", "only Linux and Windows are supported", where=LOCAL, todo="Select other hosts")
     if path == DEFAULT and not path.exists() and patterns and all(pattern.lower() == LOCAL for pattern in patterns):
         return Inventory(own_inventory(sys.platform), {}, {})
-    return load(path)
+    return load(path, patterns)
 
 
-def load(path: Path) -> Inventory:
-    """Read and validate an inventory.
+def load(path: Path, patterns: Sequence[str] | None = None) -> Inventory:
+    """Read an inventory, and validate the hosts that `patterns` select; all hosts without `patterns`.
 
-    Raises InventoryError with every error of the file, one per line, each with file and line. It contains no value that could be
+    Names, groups, and what hosts share are checked in any case. The settings of other hosts are not: in an inventory of 10,000
+    hosts, that would take longer than the rest of most commands.
+
+    Raises InventoryError with every error that was found, one per line, each with file and line. It contains no value that could be
     a secret.
     """
     missing = InventoryError(
@@ -61,19 +59,54 @@ def load(path: Path) -> Inventory:
         todo="Create the inventory, specify another file with -i, or run nbserver up to set up this machine without one",
     )
     file = read(WorkingFile(path, InventoryError), InventoryError, name=str(path), missing=missing)
-    return _Reader(file, Path(os.path.abspath(path))).inventory()  # noqa: PTH100 (a link stays a link)
+    return _Reader(file, Path(os.path.abspath(path))).inventory(patterns)  # noqa: PTH100 (a link stays a link)
 
 
 class _Reader:
-    """One pass over one file; `faults` collects (line, message) of every error."""
+    """One pass over one file; `faults` has (line, message) of every error."""
 
     def __init__(self, file: TomlFile, path: Path) -> None:
         self.file, self.path = file, path
-        self.faults: list[tuple[int, Described]] = []
-        self.reported: set[Key] = set()  # keys whose value is already reported
+        self.faults: dict[tuple[int, Described], None] = {}  # in order
         self.context = {"folder": path.parent}
+        self.settings = HostSettings(self.context)
 
-    def inventory(self) -> Inventory:
+    def inventory(self, patterns: Sequence[str] | None) -> Inventory:
+        self._check_tables()
+        defaults = self._table(("defaults",))
+        groups = self._tables("groups")
+        hosts = self._tables("hosts")
+        named = LOCAL in hosts
+        local = self._local(hosts.pop(LOCAL)) if named else local_model(sys.platform)()
+        if not hosts and not self.faults and not named:
+            self._fault(("hosts",), message("no-hosts", "the inventory has no hosts; add a [hosts.NAME] table"))
+        self._check_names([*(("groups", name) for name in groups), *(("hosts", name) for name in hosts)])
+        members = self._members(groups, hosts)
+        layers: list[Layer] = [(("defaults",), defaults)]
+        layers += [(("groups", name), {key: value for key, value in table.items() if key != "hosts"}) for name, table in groups.items()]
+        for key, table in layers:
+            if table:
+                self.settings.check_layer(key, table)
+        self._take_faults()
+        names = tuple(name for name in hosts if not name_fault(name))
+        chosen = self._choose(names, members, patterns)
+        layers_of = _layers_of([(key, with_references(table, self.context)) for key, table in layers], members)
+        found = {name: self.settings.host(name, layers_of.get(name, layers_of[""]), hosts[name]) for name in chosen}
+        self.settings.contradictions()
+        self._take_faults()
+        self._raise()
+        return Inventory(self.path, {name: host for name, host in found.items() if host is not None}, members, local, names)
+
+    def _choose(self, names: Sequence[str], members: Mapping[str, Sequence[str]], patterns: Sequence[str] | None) -> Sequence[str]:
+        if patterns is None:
+            return names
+        try:
+            return Selection(self.path, names, members).choose(patterns)
+        except InventoryError:
+            self._raise()  # the errors of the file come first: the pattern may be right
+            raise
+
+    def _check_tables(self) -> None:
         for key in self.file.values:
             if key not in TABLES:
                 near = nearest(key, TABLES)
@@ -89,22 +122,6 @@ class _Reader:
                     )
                 else:
                     self._fault((key,), unknown(near, TABLES))
-        defaults = self._table(("defaults",))
-        groups = self._tables("groups")
-        hosts = self._tables("hosts")
-        named = LOCAL in hosts
-        local = self._local(hosts.pop(LOCAL)) if named else local_model(sys.platform)()
-        if not hosts and not self.faults and not named:
-            self._fault(("hosts",), message("no-hosts", "the inventory has no hosts; add a [hosts.NAME] table"))
-        self._check_names([*(("groups", name) for name in groups), *(("hosts", name) for name in hosts)])
-        members = {name: self._members(name, groups[name], hosts) for name in groups}
-        self._check_layer(("defaults",), defaults)
-        for name, table in groups.items():
-            self._check_layer(("groups", name), {key: value for key, value in table.items() if key != "hosts"})
-        merged = {name: self._merge(name, defaults, groups, members, hosts) for name in hosts if not name_fault(name)}
-        self._check_contradictions(merged)
-        self._raise()
-        return Inventory(self.path, {name: self._host(name, settings) for name, (settings, _) in merged.items()}, members, local)
 
     def _local(self, table: Mapping[str, Any]) -> AnyLocal:
         """Return the settings of this machine. [defaults] and groups do not apply to it."""
@@ -114,16 +131,17 @@ class _Reader:
         except ValidationError as error:
             broken: list[tuple[Key, Described]] = [*faults(table, model, self.context, missing=True)]
             for location, reason in broken or [((), error.errors()[0]["ctx"]["reason"])]:
-                self._fault(("hosts", LOCAL, *location), _in_table(("hosts", LOCAL), reason))
+                self._fault(("hosts", LOCAL, *location), in_table(("hosts", LOCAL), reason))
             return model()
 
-    def _host(self, name: str, settings: Mapping[str, Any]) -> AnyHost:
-        return HOSTS[settings["system"]].model_validate({**settings, "name": name}, context=self.context)
-
     def _fault(self, key: Key, reason: Described) -> None:
-        fault = (self.file.line(key), reason)
-        if fault not in self.faults:
-            self.faults.append(fault)
+        self.faults[self.file.line(key), reason] = None
+
+    def _take_faults(self) -> None:
+        """Take the faults in the settings of hosts, with their lines."""
+        for key, reason in self.settings.found:
+            self._fault(key, reason)
+        self.settings.found.clear()
 
     def _raise(self) -> None:
         if self.faults:
@@ -154,8 +172,7 @@ class _Reader:
     def _tables(self, key: str) -> dict[str, dict[str, Any]]:
         """Return the named tables under `key`, in the order of the file."""
         found = self._table((key,))
-        order = [str(place[1]) for place in self.file.lines if len(place) == 2 and place[0] == key]
-        tables = {name: self._table((key, name)) for name in order if name in found}
+        tables = {name: self._table((key, name)) for name in found}
         return {name: table for name, table in tables.items() if isinstance(found[name], dict)}
 
     def _check_names(self, keys: Sequence[Key]) -> None:
@@ -180,7 +197,12 @@ class _Reader:
                     ),
                 )
 
-    def _members(self, group: str, table: Mapping[str, Any], hosts: Mapping[str, Any]) -> tuple[str, ...]:
+    def _members(self, groups: Mapping[str, Mapping[str, Any]], hosts: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+        by_name = {host.lower(): host for host in hosts}
+        return {name: tuple(self._members_of(name, table, by_name)) for name, table in groups.items()}
+
+    def _members_of(self, group: str, table: Mapping[str, Any], by_name: Mapping[str, str]) -> Iterable[str]:
+        """Return the members of a group. `by_name` has the names of the hosts, by their names in lower case."""
         key: Key = ("groups", group, "hosts")
         table_name = dotted(key[:2])
         if "hosts" not in table:
@@ -201,8 +223,7 @@ class _Reader:
                 ),
             )
             return ()
-        members: list[str] = []
-        by_name = {host.lower(): host for host in hosts}
+        members: dict[str, None] = {}
         for index, name in enumerate(names):
             if not isinstance(name, str):
                 self._fault(
@@ -214,132 +235,28 @@ class _Reader:
                         kind=kind(name),
                     ),
                 )
-            elif by_name.get(name.lower()) in members:
+            elif name.lower() not in by_name:
+                self._fault((*key, index), _no_such_member(table_name, name, list(by_name.values())))
+            elif by_name[name.lower()] in members:
                 self._fault(
                     (*key, index), message("member-twice", '[{group}] hosts: "{name}" is listed twice', group=table_name, name=name)
                 )
-            elif name.lower() in by_name:
-                members.append(by_name[name.lower()])
             else:
-                self._fault((*key, index), _no_such_member(table_name, name, hosts))
-        return tuple(members)
-
-    def _check_layer(self, key: Key, table: Mapping[str, Any]) -> None:
-        """Check a table whose hosts may run either system: report what is wrong for both."""
-        windows, linux = (faults(table, model, self.context, missing=False) for model in MODELS.values())
-        for location, reason in windows:
-            other = next((found for found in linux if overlap(found[0], location)), None)
-            if other is not None:
-                # Report the more specific location; if they are equal, the one whose system has the key.
-                unknown_here = is_unknown_key(reason) and not is_unknown_key(other[1])
-                self._report(
-                    key,
-                    *(other if len(other[0]) > len(location) or (unknown_here and len(other[0]) == len(location)) else (location, reason)),
-                    table,
-                )
-
-    def _check_own(self, key: Key, table: Mapping[str, Any], system: str) -> None:
-        """Check the table of a host, in which each key must be one of its system."""
-        other = "linux" if system == "windows" else "windows"
-        strange = {location for location, reason in faults(table, MODELS[other], self.context, missing=False) if is_unknown_key(reason)}
-        for location, reason in faults(table, MODELS[system], self.context, missing=False):
-            if is_unknown_key(reason) and not any(location[: len(unknown)] == unknown for unknown in strange):
-                reason = message(
-                    "key-of-other-system",
-                    '{key}: only applies to {other} hosts, but this host has system = "{system}"',
-                    key=dotted(location),
-                    other=NAMES[other],
-                    system=system,
-                )
-            self._report(key, location, reason, table)
-
-    def _report(self, key: Key, location: Key, reason: Described, table: Mapping[str, Any]) -> None:
-        found = _in_table(key, reason)
-        if (
-            len(key) == 2
-            and not any(location[0] in model.model_fields for model in MODELS.values())
-            and isinstance(table[str(location[0])], dict)
-        ):
-            found = message(
-                "dotted-name-without-quotes",
-                '{reason}; put a name with dots in quotes: [{table}."{name}.example"]',
-                reason=found,
-                table=str(key[0]),
-                name=str(key[1]),
-            )
-        self._fault((*key, *location), found)
-        self.reported.add((*key, *location))
-
-    def _merge(
-        self,
-        name: str,
-        defaults: Mapping[str, Any],
-        groups: Mapping[str, Mapping[str, Any]],
-        members: Mapping[str, tuple[str, ...]],
-        hosts: Mapping[str, Mapping[str, Any]],
-    ) -> tuple[dict[str, Any], dict[str, Key]]:
-        """Return the settings of a host and, for every top-level key, the table that its value comes from.
-
-        Keys of a layer that only apply to the other system are left out.
-        """
-        own = [group for group in groups if name in members[group]]
-        layers: list[tuple[Key, Mapping[str, Any]]] = [(("defaults",), defaults)]
-        layers += [(("groups", g), {k: v for k, v in groups[g].items() if k != "hosts"}) for g in own]
-        layers += [(("hosts", name), hosts[name])]
-        settings = merge(*(table for _, table in layers))
-        system = _system(settings)
-        if system:
-            self._check_own(("hosts", name), hosts[name], system)
-            settings = of_model(settings, MODELS[system])
-            for location, reason in faults(settings, MODELS[system], self.context, missing=False):
-                place = layer_of(location, layers)
-                if not any(overlap((*place, *location), reported) for reported in self.reported):
-                    self._fault(
-                        (*place, *location),
-                        message(
-                            "setting-of-host",
-                            "[{table}] {reason} (host {name}, {system})",
-                            table=dotted(place),
-                            reason=reason,
-                            name=name,
-                            system=NAMES[system],
-                        ),
-                    )
-        else:
-            self._check_layer(("hosts", name), hosts[name])
-            system = "windows"
-        settings.setdefault("notebook", {})
-        for _, reason in self._missing(settings, system):
-            self._fault(("hosts", name), _in_table(("hosts", name), reason))
-        return settings, {key: (*place, key) for place, table in layers for key in table}
-
-    def _missing(self, settings: Mapping[str, Any], system: str) -> list[Fault]:
-        reported = faults(settings, MODELS[system], self.context, missing=False)
-        return [fault for fault in faults(settings, MODELS[system], self.context, missing=True) if fault not in reported]
-
-    def _check_contradictions(self, merged: Mapping[str, tuple[dict[str, Any], dict[str, Key]]]) -> None:
-        """Report a contradiction that several hosts get from one table once, with their names."""
-        found: dict[tuple[Key, Message], list[str]] = {}
-        for name, (settings, places) in merged.items():
-            for key, reason in CONTRADICTIONS[_system(settings) or "windows"](settings):
-                fault = message("setting-invalid", "{key}: {reason}", key=key, reason=reason)
-                found.setdefault((places[key], fault), []).append(name)
-        for (place, fault), names in found.items():
-            self._fault(place, _of_hosts(dotted(place[:-1]), fault, names))
+                members[by_name[name.lower()]] = None
+        return members
 
 
-def _in_table(key: Key, reason: Described) -> Message:
-    return message("setting-in-table", "[{table}] {reason}", table=dotted(key), reason=reason)
+def _layers_of(layers: Sequence[Layer], members: Mapping[str, Sequence[str]]) -> dict[str, list[Layer]]:
+    """Return the layers of each host that is in a group, and of "", a host in none: the defaults, and its groups in the order of the file."""
+    found: dict[str, list[Layer]] = {"": [layers[0]]}
+    for key, table in layers[1:]:
+        for name in members[str(key[1])]:
+            found.setdefault(name, [layers[0]]).append((key, table))
+    return found
 
 
-def _of_hosts(table: str, reason: Described, names: Sequence[str]) -> Message:
-    if len(names) == 1:
-        return message("settings-contradict-of-host", "[{table}] {reason} (host {name})", table=table, reason=reason, name=names[0])
-    return message("settings-contradict-of-hosts", "[{table}] {reason} (hosts {names})", table=table, reason=reason, names=", ".join(names))
-
-
-def _no_such_member(group: str, name: str, hosts: Mapping[str, Any]) -> Message:
-    named = ", ".join(host for host in hosts if not name_fault(host)) or None
+def _no_such_member(group: str, name: str, hosts: Sequence[str]) -> Message:
+    named = few([host for host in hosts if not name_fault(host)])
     near = nearest(name, hosts)
     if near:
         return message(
@@ -350,12 +267,6 @@ def _no_such_member(group: str, name: str, hosts: Mapping[str, Any]) -> Message:
             hosts=named,
         )
     return message("no-such-member", "[{group}] hosts: no host has this name; known hosts: {hosts}", group=group, hosts=named)
-
-
-def _system(settings: Mapping[str, Any]) -> str:
-    """Return the system of the host, or an empty string if it is missing or unknown."""
-    system = settings.get("system")
-    return system if isinstance(system, str) and system in MODELS else ""
 
 
 def own_inventory(platform: str) -> Path:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import difflib
 import re
 import types
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -19,6 +20,8 @@ from nbserver.base.message import Described, Lines, Message, message
 from nbserver.settings.toml_lines import Key
 from nbserver.settings.types import Settings
 
+FEW = 10  # names in a message
+MOST = 100  # faults of a file in a message
 Fault = tuple[Key, Message]
 """A location in the table, and the message. Known keys are the only text of the file in it."""
 
@@ -75,12 +78,23 @@ def nearest(word: str, words: Iterable[str]) -> str:
     return next(iter(difflib.get_close_matches(word.lower(), list(words), 1)), "")
 
 
+def few(names: Collection[str]) -> str | Message | None:
+    """Return the names for a message: all of them, or the first ones and the number of the others. None if there are no names."""
+    shown = ", ".join(islice(names, FEW))
+    more = len(names) - FEW
+    return message("names-and-more", "{names}, and {count} more", names=shown, count=more) if more > 0 else shown or None
+
+
 def in_file(name: str, faults: Sequence[tuple[int, Described]]) -> Lines:
-    """Return the faults of a file, sorted by line. The first one has no place: it is the place of the error."""
+    """Return the faults of a file, sorted by line. The first one has no place: it is the place of the error.
+
+    Of many faults, the first ones are returned, and how many others there are.
+    """
     (_, first), *others = faults
-    return Lines(
-        [first, *(message("fault-in-line", "{file}:{line}: {reason}", file=name, line=line, reason=reason) for line, reason in others)]
-    )
+    shown = others[: MOST - 1]
+    found = [first, *(message("fault-in-line", "{file}:{line}: {reason}", file=name, line=line, reason=reason) for line, reason in shown)]
+    more = len(others) - len(shown)
+    return Lines([*found, message("more-faults", "and {count} more errors in {file}", count=more, file=name)] if more else found)
 
 
 def dotted(key: Key) -> str:

@@ -10,7 +10,8 @@ import pytest
 from pydantic import BaseModel
 
 from nbserver.base.errors import InventoryError
-from nbserver.inventory.reader import MODELS, load
+from nbserver.inventory.host_settings import MODELS
+from nbserver.inventory.reader import load
 from tests import tier
 
 VALUES = ["-1", '""', '["x"]', "[{}]", "{}", "{env = []}", "true", "1979-05-27"]

@@ -40,14 +40,14 @@ def test_local_needs_no_inventory(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_its_own_table_counts_and_no_other(tmp_path: Path) -> None:
     text = f'[defaults]\nnotebook.port = 7777\n{OTHER}[hosts.local]\nnotebook.directory = "~/a b"\nnotebook.ip = "*"\n'
-    found = load(tmp_path, text)
+    found = load(tmp_path, text, "local", "lin1")
     local = found.select(["LOCAL"])[0]
     assert (local.notebook.port, local.notebook.directory, local.notebook.ip, local.notebook.password) == (9999, "~/a b", "*", None)
     assert [host.name for host in found.select(["lin1", "local"])] == ["local", "lin1"]
 
 
 def test_no_glob_means_this_machine(tmp_path: Path) -> None:
-    found = load(tmp_path, OTHER + "[hosts.local]\n")
+    found = load(tmp_path, OTHER + "[hosts.local]\n", "*")
     assert [host.name for host in found.select(["*"])] == ["lin1"]
     with pytest.raises(InventoryError, match="no host or group matches"):
         found.select(["loc*"])
