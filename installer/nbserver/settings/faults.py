@@ -94,7 +94,7 @@ def in_file(name: str, faults: Sequence[tuple[int, Described]]) -> Lines:
     shown = others[: MOST - 1]
     found = [first, *(message("fault-in-line", "{file}:{line}: {reason}", file=name, line=line, reason=reason) for line, reason in shown)]
     more = len(others) - len(shown)
-    return Lines([*found, message("more-faults", "and {count} more errors in {file}", count=more, file=name)] if more else found)
+    return Lines([*found, message("more-errors-in-file", "and {count} more errors in {file}", count=more, file=name)] if more else found)
 
 
 def dotted(key: Key) -> str:
