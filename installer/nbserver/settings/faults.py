@@ -79,7 +79,7 @@ def nearest(word: str, words: Iterable[str]) -> str:
 
 
 def few(names: Collection[str]) -> str | Message | None:
-    """Return the names for a message: all of them, or the first ones and the number of the others. None if there are no names."""
+    """Return the names for a message: all of them, or the first ones and the number of the others; None without names."""
     shown = ", ".join(islice(names, FEW))
     more = len(names) - FEW
     return message("names-and-more", "{names}, and {count} more", names=shown, count=more) if more > 0 else shown or None
