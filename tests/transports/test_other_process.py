@@ -68,7 +68,7 @@ def test_the_journal_is_the_same(sshd: Sshd, user: User, state: Path, tmp_path: 
     here, there = found
     assert here == there
     if port:
-        assert result.outcome == "failed" and result.detail["code"] and not here[1]["events.jsonl"]
+        assert result.outcome == "unreachable" and result.detail["code"] and not here[1]["events.jsonl"]
     else:
         assert script.sha256 in here[1]["script.sha256"]
         assert result.outcome == "ok" and len(here[1]["events.jsonl"].splitlines()) == EVENTS
