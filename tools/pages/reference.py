@@ -9,7 +9,8 @@ from pathlib import Path
 from tools.pages import commands, formats, inventory
 from tools.pages.parts import filled, names
 
-STREAM = ("status", "verified", "run_summary", "verified_host", "failed_host")
+STREAM = ("status", "server", "verified", "run_summary", "verified_host", "failed_host")
+ANSWERS = ("approved", "catalog", "hash", "run_audit", "stopped")
 PARTS: dict[str, Callable[[], str]] = {
     **{name: partial(inventory.keys, model) for name, model in inventory.KINDS.items()},
     "secret references": inventory.secret_references,
@@ -38,6 +39,7 @@ PARTS: dict[str, Callable[[], str]] = {
         )
     },
     **{f"fields of stream/{name}": partial(formats.fields, "stream", name) for name in STREAM},
+    **{f"fields of answer/{name}": partial(formats.fields, "answer", name) for name in ANSWERS},
 }
 
 

@@ -18,15 +18,28 @@ class Difference:
     old: Download | None
     new: Download | None
 
+    @property
+    def change(self) -> str:
+        """What happens to the entry: added, removed, or changed."""
+        return "added" if self.old is None else "removed" if self.new is None else "changed"
+
+    @property
+    def program(self) -> str:
+        """The program, version, and architecture of the entry."""
+        return "".join(str(title(entry)) for entry in [self.new or self.old] if entry)
+
     def lines(self) -> list[str]:
         """Return a heading, then the removed (`-`) and added (`+`) values of each field."""
-        what = "added" if self.old is None else "removed" if self.new is None else "changed"
         before, after = _fields(self.old), _fields(self.new)
-        found = [f"{title(entry)}: {what}" for entry in [self.new or self.old] if entry]
+        found = [f"{self.program}: {self.change}"]
         for key in dict.fromkeys([*before, *after]):
             if before.get(key) != after.get(key):
                 found += [f"{sign} {key:<10} {side[key]}" for sign, side in (("-", before), ("+", after)) if key in side]
         return found
+
+    def as_json(self) -> dict[str, object]:
+        """Return the entry before and after, with its fields as text."""
+        return {"program": self.program, "change": self.change, "before": _fields(self.old) or None, "after": _fields(self.new) or None}
 
 
 def title(download: Download) -> Message:

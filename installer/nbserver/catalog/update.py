@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -52,25 +53,43 @@ class Update:
     differences: Sequence[Difference]
     warnings: Sequence[str]
 
+    def lines(self, output: Path, written: bool) -> list[str]:
+        """Return the differences and what became of the file, without the warnings."""
+        if not self.differences:
+            return [f"{output} is up to date"]
+        done = "was written. Review it, then set catalog in the inventory" if written else "was not written (dry run)"
+        return [*(line for difference in self.differences for line in difference.lines()), f"{output} {done}"]
 
-def run(output: Path, wanted: Wanted, *, date: str, ca_file: Path | None, dry_run: bool, allow_downgrade: bool) -> int:
+    def as_json(self, output: Path, written: bool) -> dict[str, object]:
+        """Return the answer for --json."""
+        differences = [difference.as_json() for difference in self.differences]
+        warnings = [str(warning) for warning in self.warnings]
+        return {"event": "catalog", "file": str(output), "written": written, "differences": differences, "warnings": warnings}
+
+
+def run(
+    output: Path, wanted: Wanted, *, date: str, ca_file: Path | None, dry_run: bool, allow_downgrade: bool, as_json: bool = False
+) -> int:
     """Update the file, print what changed, and return the exit code: 4 if a dry run found differences, else 0."""
     with IndexDownload(ca_file) as fetch:
         update = prepare(output, wanted, fetch, date=date, allow_downgrade=allow_downgrade)
-    for difference in update.differences:
-        for line in difference.lines():
+    write = bool(update.differences) and not dry_run
+    if write:
+        _write(output, update.text)
+    if as_json:
+        click.echo(json.dumps(update.as_json(output, write)))
+    else:
+        for line in update.lines(output, write):
             click.echo(line)
-    for warning in update.warnings:
-        warn(warning)
-    if not update.differences:
-        click.echo(f"{output} is up to date")
-        return 0
-    if dry_run:
-        click.echo(f"{output} was not written (dry run)")
-        return 4
+        for warning in update.warnings:
+            warn(warning)
+    return 4 if update.differences and dry_run else 0
+
+
+def _write(output: Path, text: str) -> None:
     try:
         mode = output.stat().st_mode & 0o777 if output.exists() else 0o644
-        atomic_file.write_text(output, update.text, mode=mode)
+        atomic_file.write_text(output, text, mode=mode)
     except OSError as error:
         raise UsageError(
             "catalog-not-written",
@@ -79,8 +98,6 @@ def run(output: Path, wanted: Wanted, *, date: str, ca_file: Path | None, dry_ru
             todo="Choose another file with -o",
             reason=error.strerror,
         ) from None
-    click.echo(f"{output} was written. Review it, then set catalog in the inventory")
-    return 0
 
 
 def prepare(output: Path, wanted: Wanted, fetch: Fetch, *, date: str, allow_downgrade: bool) -> Update:

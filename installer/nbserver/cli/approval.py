@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ from nbserver.base.errors import UsageError
 from nbserver.base.standard_streams import say
 from nbserver.cli.evidence import run_evidence_options
 from nbserver.cli.options import asker, hosts_and_inventory
+from nbserver.cli.output import object_option
 from nbserver.cli.parameters import Names, Period, Reference
 from nbserver.cli.warnings import show_warnings
 
 FILE = click.Path(path_type=Path, dir_okay=False)
+OUT = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 
 
 @click.command()
@@ -83,7 +86,7 @@ catalog_option = click.option(
 @click.argument("folder", type=click.Path(path_type=Path), required=False)
 @catalog_option
 @click.option("--html", type=FILE, metavar="FILE", help="Write a page for the person who approves.")
-@click.option("--json", "json_path", type=FILE, metavar="FILE", help="Write the same as JSON.")
+@click.option("--json", "json_path", type=OUT, metavar="FILE", help="Write the same as JSON; - is standard output.")
 @click.option("--markdown", type=FILE, metavar="FILE", help="Write the same as Markdown.")
 @click.option(
     "--against",
@@ -119,13 +122,13 @@ def audit(
     outputs = {"html": html, "json": json_path, "markdown": markdown}
     if not folder and (against or catalogs):
         raise UsageError("audit-options-without-folder", "--against and --catalog require a rendered folder", todo="Specify the folder")
-    if run is not None and any(outputs.values()):
-        raise UsageError("review-of-run", "--html, --json, and --markdown cannot be combined with --run")
+    if run is not None and (html or markdown):
+        raise UsageError("review-of-run", "--html and --markdown cannot be combined with --run")
     found: Iterable[str]
     if run is not None:
         from nbserver.commands import run_audit
 
-        found = run_audit.audit(run, **evidence)
+        found = run_audit.report(run, json_path, **evidence)
     elif bodies:
         from nbserver.commands import review
 
@@ -188,7 +191,8 @@ def _require_one_subject(folder: Path | None, run: str | None, bodies: tuple[Pat
     help="SHA-256 of the manifest that you reviewed, from the report of audit or the review page; another manifest is not signed.",
 )
 @catalog_option
-def approve(folder: Path, key_file: Path, catalogs: tuple[Path, ...], **given: Any) -> int:
+@object_option
+def approve(folder: Path, key_file: Path, catalogs: tuple[Path, ...], as_json: bool, **given: Any) -> int:
     """Audit rendered scripts and sign an approval
 
     FOLDER is the output of nbserver render. The approval is written to FOLDER/approvals; ssh-keygen -Y verify can check it.
@@ -196,6 +200,7 @@ def approve(folder: Path, key_file: Path, catalogs: tuple[Path, ...], **given: A
     from nbserver.approval.reference import Reference as Known
     from nbserver.commands.approve import approve as sign
 
-    for line in sign(folder, key_file, Known.load(catalogs), ask=asker(), **given):
+    signed = sign(folder, key_file, Known.load(catalogs), ask=asker(), **given)
+    for line in [json.dumps(signed.as_json())] if as_json else signed.lines():
         say(line)
     return 0

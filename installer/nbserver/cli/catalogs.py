@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from nbserver.cli.output import object_option
+
 
 @click.group("catalog")
 def catalog_group() -> None:
@@ -46,7 +48,8 @@ def catalog_group() -> None:
 )
 @click.option("--dry-run", is_flag=True, help="Write nothing; exit with code 4 if the file would change.")
 @click.option("--allow-downgrade", is_flag=True, help="Accept an index with older versions than the file has.")
-def update_catalog(output: Path, ca_file: Path | None, dry_run: bool, allow_downgrade: bool, **wanted: Any) -> int:
+@object_option
+def update_catalog(output: Path, ca_file: Path | None, dry_run: bool, allow_downgrade: bool, as_json: bool, **wanted: Any) -> int:
     """Update a site catalog from the publishers' indexes
 
     Shows every difference from the existing file. No host is contacted.
@@ -57,4 +60,4 @@ def update_catalog(output: Path, ca_file: Path | None, dry_run: bool, allow_down
 
     today = f"{datetime.now(UTC):%Y-%m-%d}"
     wanted_files = update.Wanted(**wanted)
-    return update.run(output, wanted_files, date=today, ca_file=ca_file, dry_run=dry_run, allow_downgrade=allow_downgrade)
+    return update.run(output, wanted_files, date=today, ca_file=ca_file, dry_run=dry_run, allow_downgrade=allow_downgrade, as_json=as_json)

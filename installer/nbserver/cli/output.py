@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON to standard output, one object per line.")
 
+object_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object to standard output.")
+
 
 @dataclass(frozen=True)
 class Output:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -10,13 +11,15 @@ import click
 from nbserver.base.errors import UsageError
 from nbserver.base.standard_streams import require_written
 from nbserver.cli.options import asker, inventory_option, salt_option
+from nbserver.cli.output import object_option
 
 
 @click.command("hash-password")
 @click.argument("host")
 @inventory_option
 @salt_option
-def hash_password(host: str, inventory_path: Path, salt: Path | None) -> int:
+@object_option
+def hash_password(host: str, inventory_path: Path, salt: Path | None, as_json: bool) -> int:
     """Print a password hash for a script that is run by hand
 
     It is the hash that apply would send to HOST. It is created with the salt of the site, which is generated if it does not
@@ -40,6 +43,7 @@ def hash_password(host: str, inventory_path: Path, salt: Path | None) -> int:
     plain = ask(f"Notebook password for {selected[0].name}: ") if ask else sys.stdin.readline().rstrip("\r\n")
     notebook_password.check_password(plain, host=selected[0].name, minimum=selected[0].notebook.password_minimum)
     found = site_salt.of_site(loaded.path.parent, salt, create=True)
-    click.echo(notebook_password.hash_password(plain, found))
+    hashed = notebook_password.hash_password(plain, found)
+    click.echo(json.dumps({"event": "hash", "host": selected[0].name, "hash": hashed}) if as_json else hashed)
     require_written()
     return 0

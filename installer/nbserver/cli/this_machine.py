@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from nbserver.cli.options import approved_option, asker, command_line, known_option, optional_inventory_option
-from nbserver.cli.output import Output, output_options
+from nbserver.cli.output import Output, object_option, output_options
 from nbserver.cli.warnings import show_warnings
 
 
@@ -62,7 +62,7 @@ def set_password(host: str, inventory_path: Path, runs: Path | None, known: Path
 @click.command()
 @click.argument("host", type=click.Choice(["local"]), default="local")
 @optional_inventory_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object to standard output.")
+@object_option
 def status(host: str, inventory_path: Path, as_json: bool) -> int:
     """Show whether the notebook server is running here
 
@@ -77,7 +77,8 @@ def status(host: str, inventory_path: Path, as_json: bool) -> int:
 @click.command()
 @click.argument("host", type=click.Choice(["local"]))
 @optional_inventory_option
-def stop(host: str, inventory_path: Path) -> int:
+@object_option
+def stop(host: str, inventory_path: Path, as_json: bool) -> int:
     """Stop the notebook server on this machine
 
     To start it again, run nbserver apply local.
@@ -85,4 +86,4 @@ def stop(host: str, inventory_path: Path) -> int:
     from nbserver.commands.status import stop
     from nbserver.inventory import reader
 
-    return stop(reader.load_for(inventory_path, [host]).local)
+    return stop(reader.load_for(inventory_path, [host]).local, as_json=as_json)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,33 @@ if TYPE_CHECKING:
     from nbserver.approval.reference import Reference
 
 
+@dataclass(frozen=True)
+class Signed:
+    """A signed approval: its file and what it permits."""
+
+    file: str
+    sha256: str
+    manifest_sha256: str
+    by: str
+    key: str
+    modes: Sequence[str]
+    hosts: Sequence[str]
+    expires: str
+
+    def lines(self) -> list[str]:
+        """Return the lines that describe it."""
+        return [
+            f"{self.file}  sha256 {self.sha256}",
+            f"manifest  sha256 {self.manifest_sha256}",
+            f"approved by {self.by} with the key {self.key}",
+            f"for {', '.join(self.modes)} on {', '.join(self.hosts)}, until {self.expires}",
+        ]
+
+    def as_json(self) -> dict[str, object]:
+        """Return the answer for --json."""
+        return {"event": "approved", **asdict(self)}
+
+
 def approve(
     folder: Path,
     key_file: Path,
@@ -34,8 +62,8 @@ def approve(
     passphrase: SecretReference | None,
     ask: Ask | None,
     reviewed: str | None = None,
-) -> list[str]:
-    """Write a signed approval into the folder, and return the lines that describe it.
+) -> Signed:
+    """Write a signed approval into the folder, and return what it permits.
 
     `reviewed` is the SHA-256 of the manifest that the approver has read about; another one is refused. Raises ApprovalError for
     that and if the folder does not pass the audit, UsageError for a name, mode or host that does not exist, and
@@ -66,12 +94,16 @@ def approve(
     document.parse(text)
     signature = key.armored(text, NAMESPACE)
     written = _write(folder / manifest.APPROVALS, document.file_name(text, issued), text, signature)
-    return [
-        f"{plain_file.shown(written)}  sha256 {hashlib.sha256(text).hexdigest()}",
-        f"manifest  sha256 {digest}",
-        f"approved by {by} with the key {key.public.fingerprint}",
-        f"for {', '.join(sorted(modes))} on {', '.join(chosen)}, until {utc.text(issued + valid)}",
-    ]
+    return Signed(
+        plain_file.shown(written),
+        hashlib.sha256(text).hexdigest(),
+        digest,
+        by,
+        key.public.fingerprint,
+        sorted(modes),
+        chosen,
+        utc.text(issued + valid),
+    )
 
 
 def _require_names(by: str, modes: Sequence[str]) -> None:

@@ -16,16 +16,20 @@ from nbserver.review.statements import Review
 
 LONGEST = 1_000_000  # characters of a line; a script has at most four times as many
 Outputs = Mapping[str, Path | None]  # by "html", "json", "markdown"
+STANDARD_OUTPUT = Path("-")
 
 
 def of_folder(folder: Path, reference: Reference, outputs: Outputs, against: Path | None) -> list[str]:
     """Audit a folder, write the requested files, and return the lines to print. Raises ApprovalError and then writes nothing."""
     for path in filter(None, outputs.values()):
-        _require_outside(path, folder, *([against] if against else []))
+        if path != STANDARD_OUTPUT:
+            _require_outside(path, folder, *([against] if against else []))
     audited = audit.checked(folder, reference)
     found = statements.review(audited, reference) if any(outputs.values()) else None
     compared = comparison.against(folder, audited, against, reference) if against else None
     written = _write(outputs, found, compared)
+    if STANDARD_OUTPUT in outputs.values():
+        return written
     if written:
         return [f"manifest.json: sha256 {audited.sha256}, hosts: {len(audited.hosts)}", *written]
     return lines(compared) if compared else audit.report(audited)
@@ -49,22 +53,28 @@ def lines(compared: Comparison) -> list[str]:
 
 
 def _write(outputs: Outputs, found: Review | None, compared: Comparison | None) -> list[str]:
-    written = []
-    for kind, path in outputs.items():
-        if path is None:
-            continue
-        try:
-            atomic_file.write_bytes(path, _writer(kind)(found, compared).encode("utf-8"))
-        except OSError as error:
-            raise UsageError(
-                "review-not-written",
-                "could not write the file ({reason})",
-                where=plain_file.shown(path),
-                todo="Choose another file",
-                reason=error.strerror,
-            ) from None
-        written.append(f"written: {plain_file.shown(path)}")
-    return written
+    """Write the requested files. Return a line about each, or what goes to standard output."""
+    texts = {path: _writer(kind)(found, compared) for kind, path in outputs.items() if path is not None}
+    for path, text in texts.items():
+        if path != STANDARD_OUTPUT:
+            write_file(path, text)
+    if STANDARD_OUTPUT in texts:
+        return [texts[STANDARD_OUTPUT].rstrip("\n")]
+    return [f"written: {plain_file.shown(path)}" for path in texts]
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a file that the user asked for. Raises UsageError."""
+    try:
+        atomic_file.write_bytes(path, text.encode("utf-8"))
+    except OSError as error:
+        raise UsageError(
+            "review-not-written",
+            "could not write the file ({reason})",
+            where=plain_file.shown(path),
+            todo="Choose another file",
+            reason=error.strerror,
+        ) from None
 
 
 def _writer(kind: str) -> Callable[[Review | None, Comparison | None], str]:

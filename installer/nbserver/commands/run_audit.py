@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,75 @@ from nbserver.base import plain_file
 from nbserver.base.errors import ApprovalError, UsageError
 from nbserver.base.message import message
 from nbserver.base.plain_text import clean
+from nbserver.commands.review import STANDARD_OUTPUT, write_file
 from nbserver.run import chain_check, evidence_log, signed_head
 from nbserver.run.chain_check import Checked
 from nbserver.run.envelope import RUN_ID
+from nbserver.run.evidence_log import Entry
 
+NAMES = ("run", "mode", "operator", "release", "start", "end")
 _FIND = message("find-who-changed-run", "Find out who changed the run directory or the log")
 
 
-def audit(run: str, runs: Path, log: Path | None, heads: Sequence[str], evidence_key: Path | None) -> Iterator[str]:
-    """Yield the lines of the report. `log` is a log of runs, by default the one of this user. `evidence_key` is a public key.
+@dataclass(frozen=True)
+class AuditedRun:
+    """What is known about a run whose files are as its chain says. `notes` are sentences about what is not proven."""
+
+    folder: Path
+    facts: Mapping[str, str]
+    hosts: Mapping[str, tuple[str, str | None]]  # the outcome, and the hash of the script that was sent
+    checked: Checked
+    log: Path
+    entries: Sequence[Entry]
+    notes: Sequence[str]
+
+    def lines(self) -> Iterator[str]:
+        """Yield the lines of the report."""
+        facts = self.facts
+        yield f"{plain_file.shown(self.folder)}: {len(self.checked.links)} lines of the chain, and all files match"
+        yield f"  {facts['mode']} by {facts['operator']} with release {facts['release']}, from {facts['start']} to {facts['end']}"
+        yield f"  approved: {facts['approved'] or 'not required'}"
+        for name, (outcome, script) in self.hosts.items():
+            yield f"  {clean(name)}: {outcome}, script {script or 'not sent'}"
+        yield f"  head of the chain: {self.checked.head.sha256}"
+        if self.checked.signed:
+            yield f"  line {self.checked.signed.n} is signed with the key {self.checked.signed.key.fingerprint}"
+        for entry in self.entries:
+            yield f"  {plain_file.shown(self.log)} has line {entry.head.n}, written at {clean(entry.time)}"
+        for note in self.notes:
+            yield f"  {note}"
+
+    def as_json(self) -> dict[str, object]:
+        """Return the answer for --json."""
+        signed = self.checked.signed
+        return {
+            "event": "run_audit",
+            "folder": plain_file.shown(self.folder),
+            **{name: self.facts[name] for name in NAMES},
+            "approved": self.facts["approved"] or None,
+            "lines": len(self.checked.links),
+            "head": self.checked.head.sha256,
+            "hosts": {clean(name): {"outcome": outcome, "script_sha256": script} for name, (outcome, script) in self.hosts.items()},
+            "signed": {"line": signed.n, "key": signed.key.fingerprint} if signed else None,
+            "logged": [{"line": entry.head.n, "time": clean(entry.time)} for entry in self.entries],
+            "notes": list(self.notes),
+        }
+
+
+def report(run: str, json_file: Path | None = None, **evidence: Any) -> list[str]:
+    """Audit a run directory as `audit` does, and return the lines to print. `json_file` is where the same is written as JSON."""
+    found = audit(run, **evidence)
+    if json_file is None:
+        return list(found.lines())
+    text = json.dumps(found.as_json())
+    if json_file == STANDARD_OUTPUT:
+        return [text]
+    write_file(json_file, text + "\n")
+    return [*found.lines(), f"written: {plain_file.shown(json_file)}"]
+
+
+def audit(run: str, runs: Path, log: Path | None, heads: Sequence[str], evidence_key: Path | None) -> AuditedRun:
+    """Check a run directory. `log` is a log of runs, by default the one of this user. `evidence_key` is a public key.
 
     Raises ApprovalError and UsageError."""
     folder = Path(run) if Path(run).name != run else runs / run
@@ -38,24 +99,31 @@ def audit(run: str, runs: Path, log: Path | None, heads: Sequence[str], evidence
         )
     checked = chain_check.check(folder, [entry.head for entry in entries], heads)
     _require_signed(folder, checked, evidence_key, bool(entries))
-    facts, hosts = _facts(folder), _hosts(folder)
-    yield f"{plain_file.shown(folder)}: {len(checked.links)} lines of the chain, and all files match"
-    yield f"  {facts['mode']} by {facts['operator']} with release {facts['release']}, from {facts['start']} to {facts['end']}"
-    yield f"  approved: {facts['approved'] or 'not required'}"
-    for name, host in hosts.items():
-        sent = [link.sha256 for link in checked.links if link.file.startswith(f"{name}/script.") and link.file != f"{name}/script.sha256"]
-        was_sent = any(link.file == f"{name}/script.sha256" for link in checked.links)
-        yield f"  {clean(name)}: {host}, script {sent[-1] if sent and was_sent else 'not sent'}"
-    yield f"  head of the chain: {checked.head.sha256}"
-    if checked.signed:
-        yield f"  line {checked.signed.n} is signed with the key {checked.signed.key.fingerprint}"
-    for entry in entries:
-        yield f"  {plain_file.shown(log_file)} has line {entry.head.n}, written at {clean(entry.time)}"
+    facts = _facts(folder)
+    hosts = {name: (outcome, _sent(checked, name)) for name, outcome in _hosts(folder).items()}
+    return AuditedRun(folder, facts, hosts, checked, log_file, entries, _notes(checked, bool(entries), heads, evidence_key))
+
+
+def _sent(checked: Checked, host: str) -> str | None:
+    """Return the hash of the script that was sent to a host, or None."""
+    if not any(link.file == f"{host}/script.sha256" for link in checked.links):
+        return None
+    scripts = [link for link in checked.links if link.file.startswith(f"{host}/script.") and link.file != f"{host}/script.sha256"]
+    return scripts[-1].sha256 if scripts else None
+
+
+def _notes(checked: Checked, is_logged: bool, heads: Sequence[str], evidence_key: Path | None) -> list[str]:
+    if is_logged or evidence_key:
+        return []
     proven = max((checked.hashes.index(head) + 1 for head in heads), default=0)
-    if not entries and not evidence_key and 0 < proven < len(checked.links):
-        yield f"  Only the first {proven} lines are proven by --head: whoever can write to the directory can have written the others"
-    if not entries and not heads and not evidence_key:
-        yield "  The log of this user has no line about this run, and --head was not given: whoever can write to the directory can have written all of it"
+    if not heads:
+        return [
+            "The log of this user has no line about this run, and --head was not given: "
+            "whoever can write to the directory can have written all of it"
+        ]
+    if 0 < proven < len(checked.links):
+        return [f"Only the first {proven} lines are proven by --head: whoever can write to the directory can have written the others"]
+    return []
 
 
 def _require_signed(folder: Path, checked: Checked, evidence_key: Path | None, is_logged: bool) -> None:
@@ -81,15 +149,14 @@ def _require_signed(folder: Path, checked: Checked, evidence_key: Path | None, i
 def _facts(folder: Path) -> dict[str, str]:
     """Return the texts of run.json, cleaned. Raises ApprovalError if it is not of this run, or not as nbserver writes it."""
     value = _json(folder / "run.json")
-    names = ("run", "mode", "operator", "release", "start", "end")
     approved = value.get("approved")
     texts = [
-        *(value.get(name) for name in names),
+        *(value.get(name) for name in NAMES),
         "" if approved is None else approved.get("sha256") if isinstance(approved, dict) else None,
     ]
     if not all(isinstance(text, str) for text in texts):
         raise _not_as_written(folder / "run.json")
-    found = {name: clean(str(text), 200) for name, text in zip((*names, "approved"), texts, strict=True)}
+    found = {name: clean(str(text), 200) for name, text in zip((*NAMES, "approved"), texts, strict=True)}
     if found["run"] != folder.name:
         raise ApprovalError(
             "run-of-other-id",

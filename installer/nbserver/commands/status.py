@@ -28,8 +28,12 @@ def status(host: AnyLocal, *, as_json: bool) -> int:
     return 0 if found.ok else 4
 
 
-def stop(host: AnyLocal) -> int:
+def stop(host: AnyLocal, *, as_json: bool = False) -> int:
     """Stop the server if it is running. Raises HostError and UsageError."""
-    words = "stopped; start it again with nbserver apply local" if server.service_of(host).stop() else "the notebook server is not running"
-    say(f"{host.name}  {words}")
+    was_running = server.service_of(host).stop()
+    if as_json:
+        say(json.dumps({"event": "stopped", "host": host.name, "was_running": was_running}))
+    else:
+        words = "stopped; start it again with nbserver apply local" if was_running else "the notebook server is not running"
+        say(f"{host.name}  {words}")
     return 0

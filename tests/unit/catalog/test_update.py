@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import io
+import json
 import os
 import re
 import sys
@@ -286,3 +287,16 @@ def test_a_file_of_somebody_else_is_left_alone(site: Site, tmp_path: Path, text:
     assert words in done.stderr
     assert (tmp_path / "site.toml").read_text() == text
     assert not site.asked, "no index is read for nothing"
+
+
+def test_the_answer_as_json(site: Site, tmp_path: Path) -> None:
+    given = [*mirrored(site), "--python", "3.13", "--openssl", "3.5", "--json"]
+    done = run(tmp_path, *given, "--dry-run")
+    answer = json.loads(done.stdout)
+    validate("answer", answer)
+    assert done.returncode == 4 and not answer["written"] and not (tmp_path / "site.toml").exists()
+    assert [entry["change"] for entry in answer["differences"]] == ["added"] * 2
+    python = answer["differences"][0]
+    assert python["before"] is None and python["after"]["sha256"] == digest("3.13.13-amd64")
+    written, again = (json.loads(run(tmp_path, *given).stdout) for _ in range(2))
+    assert (written["written"], again["written"], again["differences"]) == (True, False, [])

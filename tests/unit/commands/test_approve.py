@@ -257,3 +257,11 @@ def test_what_is_no_period(text: str) -> None:
 
 def test_names() -> None:
     assert Names().convert("a, b", None, None) == ("a", "b")
+
+
+def test_the_answer_as_json(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "--modes", "plan", "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    validate("answer", answer)
+    assert answer["sha256"] == hashlib.sha256((folder / "approvals" / Path(answer["file"]).name).read_bytes()).hexdigest()
+    assert (answer["by"], answer["modes"], "win1" in answer["hosts"]) == (ANNA, ["plan"], True)

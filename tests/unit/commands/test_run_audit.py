@@ -185,3 +185,18 @@ def test_a_log_that_cannot_be_written_is_a_warning(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("nbserver.run.evidence_log._SYSLOG", {"linux": str(tmp_path / "none")})
     (warning,) = evidence_log.write("run-1", "apply", "me", tmp_path, Head(1, "c" * 64))
     assert "Not a directory" in str(warning)
+
+
+def test_the_report_as_json(site: Site, audit: Audit, tmp_path: Path) -> None:
+    found = json.loads(audit("--run", str(site.folder), "--json", "-"))
+    validate("answer", found)
+    assert (found["run"], found["mode"], found["head"]) == ("run-1", "apply", site.anchors[-1].sha256)
+    assert found["hosts"]["lin1"] == {"outcome": "ok", "script_sha256": site.script.sha256}
+    assert found["hosts"]["lin2"] == {"outcome": "failed", "script_sha256": None}
+    assert [entry["line"] for entry in found["logged"]] == [head.n for head in site.anchors] and found["notes"] == []
+    evidence_log.default_path().unlink()
+    shown = audit("--run", str(site.folder), "--json", str(tmp_path / "audit.json"))
+    assert "can have written all of it" in shown and f"written: {tmp_path / 'audit.json'}" in shown
+    kept = json.loads((tmp_path / "audit.json").read_text("ascii"))
+    validate("answer", kept)
+    assert kept["logged"] == [] and "can have written all of it" in kept["notes"][0]

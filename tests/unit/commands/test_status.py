@@ -23,3 +23,8 @@ def test_status_where_nothing_is_set_up(tmp_path: Path, monkeypatch: pytest.Monk
     validate("stream", found)
     assert (found["ok"], found["by"], found["port"], found["url"]) == (False, "none", 9999, "https://localhost:9999")
     assert status.stop(LocalLinuxHost()) == 0
+    capsys.readouterr()
+    assert status.stop(LocalLinuxHost(), as_json=True) == 0
+    answer = json.loads(capsys.readouterr().out)
+    validate("answer", answer)
+    assert answer["was_running"] is False

@@ -147,6 +147,13 @@ def test_the_command_writes_all_three_or_nothing(files: dict[str, bytes], tmp_pa
     assert not any(path.exists() for path in paths.values())
 
 
+def test_a_dash_is_standard_output(files: dict[str, bytes], tmp_path: Path) -> None:
+    folder = put(files, tmp_path / "rendered")
+    done = CliRunner().invoke(cli, ["audit", str(folder), "--json", "-", "--markdown", str(tmp_path / "review.md")])
+    validate("review", json.loads(done.stdout))
+    assert (tmp_path / "review.md").stat().st_size
+
+
 def test_arguments_that_make_no_sense_are_refused(files: dict[str, bytes], tmp_path: Path) -> None:
     folder = put(files, tmp_path / "rendered")
     for arguments, words in (

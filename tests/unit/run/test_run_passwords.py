@@ -25,6 +25,7 @@ from nbserver.run.result import Result, exit_code
 from nbserver.run.view import View
 from nbserver.view.json_lines import JsonLines
 from nbserver.view.plain_lines import PlainLines
+from tests.formats import validate
 
 PASSWORD, OTHER = "correct horse battery", "staple battery horse"
 SALT = b"nbserver-salt-1 AAECAwQFBgcICQoLDA0ODw==\n"
@@ -279,6 +280,8 @@ def test_hash_password_prints_what_apply_sends(site: Site) -> None:
     printed = CliRunner().invoke(program.cli, ["hash-password", "lin1", "-i", file], input=PASSWORD + "\n", standalone_mode=False)
     site.run("apply", "lin1")
     assert printed.output.strip() == secret(site.sent["lin1"]) and site.salt.exists()
+    answer = CliRunner().invoke(program.cli, ["hash-password", "lin1", "--json", "-i", file], input=PASSWORD + "\n", standalone_mode=False)
+    validate("answer", json.loads(answer.stdout))
     short = CliRunner().invoke(program.cli, ["hash-password", "lin1", "-i", file], input="short\n", standalone_mode=False)
     assert isinstance(short.exception, SecretError) and "at least 12" in str(short.exception)
     (site.folder / "other.salt").write_bytes(SALT)
