@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import click
@@ -70,9 +71,10 @@ def completion(shell: str) -> None:
 
 
 def complete_hosts(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return the hosts and groups whose names begin with `incomplete`, in upper or lower case."""
+    """Return the hosts and groups whose names begin with the last name in `incomplete`, in upper or lower case."""
     path = ctx.params.get("inventory_path") or Path("nbserver.toml")
-    return [CompletionItem(name, help=kind) for name, kind in names(path) if name.lower().startswith(incomplete.lower())]
+    before, begun = re.fullmatch(r"(.*[,|&!])?(.*)", incomplete, re.DOTALL).groups(default="")  # type: ignore[union-attr]
+    return [CompletionItem(before + name, help=kind) for name, kind in names(path) if name.lower().startswith(begun.lower())]
 
 
 def names(path: Path) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -66,8 +67,23 @@ def command_line() -> tuple[str, ...]:
 
 
 def hosts_and_inventory(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add HOST... and --inventory, which most commands take."""
-    with_inventory: Callable[..., Any] = inventory_option(command)
+    """Add HOST..., --limit, and --inventory, which most commands take. The limits become part of the patterns of `hosts`."""
+
+    @functools.wraps(command)
+    def with_limits(hosts: tuple[str, ...], limits: tuple[str, ...], **given: Any) -> Any:
+        from nbserver.inventory.selection import limited
+
+        return command(hosts=limited(hosts, limits), **given)
+
+    limit = click.option(
+        "--limit",
+        "limits",
+        multiple=True,
+        metavar="PATTERN",
+        shell_complete=complete_hosts,
+        help="Of the hosts that HOST selects, only those that this selects too; can be repeated.",
+    )
+    with_inventory: Callable[..., Any] = limit(inventory_option(with_limits))
     return click.argument("hosts", metavar="HOST...", nargs=-1, required=True, shell_complete=complete_hosts)(with_inventory)
 
 

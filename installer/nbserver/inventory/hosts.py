@@ -38,11 +38,9 @@ class Inventory:
     names: tuple[str, ...] | None = None
 
     def select(self, patterns: Sequence[str]) -> list[AnyHost]:
-        """Return the hosts that match a host name, a group or a glob pattern, each once, in the order of the file.
+        """Return the hosts that the patterns select, each once, in the order of the file: see `inventory.selection`.
 
-        Matching ignores case. `local` is this machine; it comes first, and no pattern matches it. Raises InventoryError for a
-        pattern that matches no host.
+        `local` is this machine; it comes first. Raises InventoryError for a pattern that matches no host.
         """
         names = Selection(self.path, tuple(self.hosts) if self.names is None else self.names, self.groups).choose(patterns)
-        here: list[AnyHost] = [self.local] if any(pattern.lower() == LOCAL for pattern in patterns) else []
-        return here + [self.hosts[name] for name in names]
+        return [self.local if name == LOCAL else self.hosts[name] for name in names]

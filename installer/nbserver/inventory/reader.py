@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,14 @@ from pydantic import ValidationError
 
 from nbserver.base import user_folders
 from nbserver.base.errors import InventoryError, UsageError
-from nbserver.base.message import Described, Message, message
+from nbserver.base.message import Described, message
+from nbserver.inventory.groups import read_groups, without_members
 from nbserver.inventory.host_settings import MODELS, HostSettings, Layer, in_table
 from nbserver.inventory.hosts import AnyLocal, Inventory, local_model
 from nbserver.inventory.merging import with_references
 from nbserver.inventory.names import LOCAL, name_fault
-from nbserver.inventory.selection import Selection
-from nbserver.settings.faults import dotted, faults, few, in_file, kind, nearest, unknown
+from nbserver.inventory.selection import Selection, includes_local, is_only_local
+from nbserver.settings.faults import dotted, faults, in_file, kind, nearest, unknown
 from nbserver.settings.toml_lines import Key, TomlFile, read
 from nbserver.settings.working_file import WorkingFile
 
@@ -36,9 +37,9 @@ def load_for(path: Path, patterns: Sequence[str]) -> Inventory:
 
     Raises InventoryError, and UsageError for `local` on a system other than Linux and Windows.
     """
-    if any(pattern.lower() == LOCAL for pattern in patterns) and sys.platform not in ("linux", "win32"):
+    if includes_local(patterns) and sys.platform not in ("linux", "win32"):
         raise UsageError("local-system-unsupported", "only Linux and Windows are supported", where=LOCAL, todo="Select other hosts")
-    if path == DEFAULT and not path.exists() and patterns and all(pattern.lower() == LOCAL for pattern in patterns):
+    if path == DEFAULT and not path.exists() and is_only_local(patterns):
         return Inventory(own_inventory(sys.platform), {}, {})
     return load(path, patterns)
 
@@ -81,27 +82,27 @@ class _Reader:
         if not hosts and not self.faults and not named:
             self._fault(("hosts",), message("no-hosts", "the inventory has no hosts; add a [hosts.NAME] table"))
         self._check_names([*(("groups", name) for name in groups), *(("hosts", name) for name in hosts)])
-        members = self._members(groups, hosts)
+        found_groups = read_groups(groups, hosts, self._fault)
         layers: list[Layer] = [(("defaults",), defaults)]
-        layers += [(("groups", name), {key: value for key, value in table.items() if key != "hosts"}) for name, table in groups.items()]
+        layers += [(("groups", name), without_members(groups[name])) for name in found_groups.order]
         for key, table in layers:
             if table:
                 self.settings.check_layer(key, table)
         self._take_faults()
         names = tuple(name for name in hosts if not name_fault(name))
-        chosen = self._choose(names, members, patterns)
-        layers_of = _layers_of([(key, with_references(table, self.context)) for key, table in layers], members)
+        chosen = self._choose(names, found_groups.members, patterns)
+        layers_of = _layers_of([(key, with_references(table, self.context)) for key, table in layers], found_groups.members)
         found = {name: self.settings.host(name, layers_of.get(name, layers_of[""]), hosts[name]) for name in chosen}
         self.settings.contradictions()
         self._take_faults()
         self._raise()
-        return Inventory(self.path, {name: host for name, host in found.items() if host is not None}, members, local, names)
+        return Inventory(self.path, {name: host for name, host in found.items() if host is not None}, found_groups.members, local, names)
 
     def _choose(self, names: Sequence[str], members: Mapping[str, Sequence[str]], patterns: Sequence[str] | None) -> Sequence[str]:
         if patterns is None:
             return names
         try:
-            return Selection(self.path, names, members).choose(patterns)
+            return [name for name in Selection(self.path, names, members).choose(patterns) if name != LOCAL]
         except InventoryError:
             self._raise()  # the errors of the file come first: the pattern may be right
             raise
@@ -197,54 +198,6 @@ class _Reader:
                     ),
                 )
 
-    def _members(self, groups: Mapping[str, Mapping[str, Any]], hosts: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-        by_name = {host.lower(): host for host in hosts}
-        return {name: tuple(self._members_of(name, table, by_name)) for name, table in groups.items()}
-
-    def _members_of(self, group: str, table: Mapping[str, Any], by_name: Mapping[str, str]) -> Iterable[str]:
-        """Return the members of a group. `by_name` has the names of the hosts, by their names in lower case."""
-        key: Key = ("groups", group, "hosts")
-        table_name = dotted(key[:2])
-        if "hosts" not in table:
-            self._fault(
-                key,
-                message("members-required", "[{group}] hosts: this key is required; expected an array of host names", group=table_name),
-            )
-            return ()
-        names = table["hosts"]
-        if not isinstance(names, list):
-            self._fault(
-                key,
-                message(
-                    "members-not-array",
-                    "[{group}] hosts: expected an array of host names, found {kind}",
-                    group=table_name,
-                    kind=kind(names),
-                ),
-            )
-            return ()
-        members: dict[str, None] = {}
-        for index, name in enumerate(names):
-            if not isinstance(name, str):
-                self._fault(
-                    (*key, index),
-                    message(
-                        "member-not-text",
-                        "[{group}] hosts: expected an array of host names, found {kind} in the array",
-                        group=table_name,
-                        kind=kind(name),
-                    ),
-                )
-            elif name.lower() not in by_name:
-                self._fault((*key, index), _no_such_member(table_name, name, list(by_name.values())))
-            elif by_name[name.lower()] in members:
-                self._fault(
-                    (*key, index), message("member-twice", '[{group}] hosts: "{name}" is listed twice', group=table_name, name=name)
-                )
-            else:
-                members[by_name[name.lower()]] = None
-        return members
-
 
 def _layers_of(layers: Sequence[Layer], members: Mapping[str, Sequence[str]]) -> dict[str, list[Layer]]:
     """Return the layers of each host that is in a group, and of "", a host in none: the defaults, and its groups in the order of the file."""
@@ -253,20 +206,6 @@ def _layers_of(layers: Sequence[Layer], members: Mapping[str, Sequence[str]]) ->
         for name in members[str(key[1])]:
             found.setdefault(name, [layers[0]]).append((key, table))
     return found
-
-
-def _no_such_member(group: str, name: str, hosts: Sequence[str]) -> Message:
-    named = few([host for host in hosts if not name_fault(host)])
-    near = nearest(name, hosts)
-    if near:
-        return message(
-            "no-such-member-near",
-            '[{group}] hosts: no host has this name (did you mean "{near}"?); known hosts: {hosts}',
-            group=group,
-            near=near,
-            hosts=named,
-        )
-    return message("no-such-member", "[{group}] hosts: no host has this name; known hosts: {hosts}", group=group, hosts=named)
 
 
 def own_inventory(platform: str) -> Path:

@@ -22,7 +22,13 @@ def json_schema() -> dict[str, Any]:
         "uniqueItems": True,
         "description": "the names of the group's hosts",
     }
-    group["required"] = ["hosts"]
+    group["properties"]["groups"] = {
+        "type": "array",
+        "items": {"type": "string"},
+        "uniqueItems": True,
+        "description": "the names of other groups, whose hosts belong to the group too",
+    }
+    group["anyOf"] = [{"required": ["hosts"]}, {"required": ["groups"]}]
     local, local_definitions = _either(_tables(LocalWindowsHost.model_json_schema()), _tables(LocalLinuxHost.model_json_schema()))
     definitions = {**local_definitions, **definitions}
     definitions.update(host=schema, group=group, local=local)

@@ -1,15 +1,60 @@
-"""Select the names of hosts by name, group, or pattern."""
+"""Select hosts by name, group, or pattern: the language of HOST on the command line, and of --limit.
+
+A comma separates parts, as a space does on the command line. A part is a name, a group, a glob pattern, or several of them with `|`
+between them. As in Ansible's patterns, the order of the parts does not matter: first all parts without a mark are united, then the
+hosts that are not in each part with `&` are left out, then those in the parts with `!`. Without a part without a mark, that begins
+with all hosts.
+"""
 
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from nbserver.base.errors import InventoryError
 from nbserver.inventory.names import LOCAL
 from nbserver.settings.faults import few, nearest
+
+_COMMA, _BAR = (re.compile(re.escape(mark) + r"(?![^\[]*\])") for mark in ",|")  # not between the brackets of a glob pattern
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a pattern: a mark (`&`, `!`, or none) and what it matches, each in lower case and as it was written."""
+
+    mark: str
+    words: tuple[tuple[str, str], ...]
+
+
+def parts(patterns: Iterable[str]) -> Iterator[Part]:
+    for pattern in patterns:
+        for text in _COMMA.split(pattern):
+            text = text.strip()
+            mark = text[:1] if text[:1] in ("&", "!") else ""
+            words = (word.strip() for word in _BAR.split(text.removeprefix(mark)))
+            yield Part(mark, tuple((word.lower(), word) for word in words))
+
+
+def limited(patterns: Sequence[str], limits: Sequence[str]) -> tuple[str, ...]:
+    """Return the patterns that select those hosts of `patterns` that `limits` select too."""
+    found = list(parts(limits))
+    united = [word for part in found if not part.mark for _, word in part.words]
+    marked = [part.mark + "|".join(word for _, word in part.words) for part in found if part.mark]
+    return (*patterns, *(["&" + "|".join(united)] if united else []), *marked)
+
+
+def includes_local(patterns: Iterable[str]) -> bool:
+    """Return whether this machine is named, other than to leave it out."""
+    return any(word == LOCAL for part in parts(patterns) if part.mark != "!" for word, _ in part.words)
+
+
+def is_only_local(patterns: Iterable[str]) -> bool:
+    """Return whether nothing but this machine is named."""
+    found = [(part.mark, word) for part in parts(patterns) for word, _ in part.words]
+    return bool(found) and all(item == ("", LOCAL) for item in found)
 
 
 @dataclass(frozen=True)
@@ -21,27 +66,42 @@ class Selection:
     groups: Mapping[str, Sequence[str]]
 
     def choose(self, patterns: Sequence[str]) -> list[str]:
-        """Return the names that match a host name, a group or a glob pattern, each once, in the order of the inventory.
+        """Return the names that the patterns select, each once: `local`, and others in the order of the inventory.
 
-        Matching ignores case. `local` is no name of an inventory, and ignored. Raises InventoryError for a pattern that matches no host.
+        Matching ignores case. No glob pattern and no group has `local`. Raises InventoryError for a name, group, or glob pattern that
+        matches no host, also after `!`: a host that must be left out could have another name. Raises it as well if no host is left.
         """
         hosts = {name.lower(): name for name in self.names}
         groups = {name.lower(): members for name, members in self.groups.items()}
-        chosen: set[str] = set()
-        for pattern in patterns:
-            wanted = pattern.lower()
-            if wanted == LOCAL:
-                continue
-            if wanted in groups:
-                matches: Sequence[str] = groups[wanted]
-            elif wanted in hosts:
-                matches = [hosts[wanted]]
-            else:
-                matches = [hosts[name] for name in fnmatch.filter(hosts, wanted)]
-            if not matches and wanted not in groups:
-                raise self._no_match(pattern)
-            chosen.update(matches)
-        return [name for name in self.names if name in chosen]
+        found = [
+            (part.mark, {name for word, text in part.words for name in self._matches(word, text, hosts, groups)})
+            for part in parts(patterns)
+        ]
+        chosen = set[str]().union(*(names for mark, names in found if not mark))
+        marked = any(mark for mark, _ in found)
+        if marked and all(mark for mark, _ in found):
+            chosen = set(self.names)
+        for mark, names in found:
+            if mark:
+                chosen = chosen & names if mark == "&" else chosen - names
+        if marked and not chosen:
+            raise InventoryError(
+                "no-host-left",
+                "these patterns and limits leave no host",
+                where=str(self.path),
+                todo="Check the parts with & and !, and --limit",
+            )
+        return [name for name in (LOCAL, *self.names) if name in chosen]
+
+    def _matches(self, word: str, text: str, hosts: Mapping[str, str], groups: Mapping[str, Sequence[str]]) -> Sequence[str]:
+        if word == LOCAL:
+            return [LOCAL]
+        if word in groups:
+            return groups[word]
+        matches = [hosts[word]] if word in hosts else [hosts[name] for name in fnmatch.filter(hosts, word)]
+        if not matches:
+            raise self._no_match(text)
+        return matches
 
     def _no_match(self, pattern: str) -> InventoryError:
         where = str(self.path)

@@ -189,7 +189,7 @@ def test_the_schema_knows_what_the_inventory_knows() -> None:
     schema = json_schema()
     host = schema["$defs"]["host"]["properties"]
     assert {"system", "address", "notebook", "fingerprint", "firewall"} <= set(host) and "name" not in host
-    assert set(schema["$defs"]["group"]["properties"]) == {*host, "hosts"}
+    assert set(schema["$defs"]["group"]["properties"]) == {*host, "hosts", "groups"}
     assert all("description" in setting or "$ref" in setting for setting in host.values())
     assert '"null"' not in json.dumps(schema)
 
