@@ -21,8 +21,9 @@ from nbserver.events import reader
 from nbserver.events.reader import Event
 from nbserver.inventory import reader as inventory
 from nbserver.render.render import render_all
-from nbserver.run import journal, known_certificates
+from nbserver.run import intent, journal, known_certificates
 from nbserver.run.envelope import Envelope
+from nbserver.run.options import Options
 from nbserver.run.result import Result
 from nbserver.view import json_lines
 from tests.checkout import CHECKOUT
@@ -150,6 +151,7 @@ def event(n: int, name: str, step: str = "", **data: Any) -> Event:
 def test_a_run_directory(tmp_path: Path) -> None:
     ((script, _),) = render_all(inventory.load(SAMPLE).select(["win1"]))
     run = journal.Journal(tmp_path, journal.new_run_id(), "apply", "anna@desk")
+    run.intend(intent.of([script], Options(forks=50, known=Path("known"), passwords={"win1": "secret"}), None), [script])
     host = run.host(script)
     host.sent(Envelope("apply", "run-1", secrets={"notebook.password_hash": "x"}).without_secrets())
     host.event(event(1, "changed", "path"))
@@ -157,13 +159,14 @@ def test_a_run_directory(tmp_path: Path) -> None:
     run.finish({"win1": Result("win1", "failed", 1, steps={"path": "changed"}, error="win1: the connection was lost").as_json()})
 
     validate("run", json.loads((run.folder / "run.json").read_text()))
+    validate("intent", json.loads((run.folder / "intent.json").read_text()))
     validate("summary", json.loads((run.folder / "summary.json").read_text()))
     validate("event", json.loads((run.folder / "win1" / "events.jsonl").read_text()))
     found = {path.relative_to(run.folder).as_posix() for path in run.folder.rglob("*") if path.is_file()}
     text = (CHECKOUT / "docs" / "formats.md").read_text(encoding="utf-8")
     for line in (run.folder / "chain.jsonl").read_text().splitlines():
         validate("chain", json.loads(line))
-    assert found == {"run.json", "summary.json", "chain.jsonl"} | set(re.findall(r"^ {6}(win1/\S+)", text, re.MULTILINE))
+    assert found == {"run.json", "intent.json", "summary.json", "chain.jsonl"} | set(re.findall(r"^ {6}(win1/\S+)", text, re.MULTILINE))
 
 
 def test_the_known_file(tmp_path: Path) -> None:

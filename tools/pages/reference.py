@@ -31,6 +31,7 @@ PARTS: dict[str, Callable[[], str]] = {
             "record",
             "review",
             "run",
+            "intent",
             "summary",
             "chain",
             "rotation",

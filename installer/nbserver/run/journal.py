@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +24,8 @@ from nbserver.render.script import Script
 from nbserver.run.chain import Chain, Head, Written
 from nbserver.run.evidence import Evidence, now
 from nbserver.run.growing_file import GrowingFile
+from nbserver.run.intent import FILE as INTENT
+from nbserver.run.intent import Intent
 
 FOLDER = "nbserver-runs"
 FOLDER_MODE, FILE_MODE = 0o700, 0o600  # a run is evidence, and nobody else's business
@@ -47,25 +49,29 @@ class Journal:
         self.run, self._mask = run, mask
         self.folder = runs / run
         self.chain = Chain(self.folder)
-        try:
+        self._scripts: dict[str, Written] = {}
+        with _creating(self.folder):
             if not runs.exists():
                 runs.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
             self.folder.mkdir(FOLDER_MODE)
             head = {"v": 1, "run": run, "mode": mode, "operator": operator, "release": __version__}
             self._head = {**head, "start": now(), "end": None, **evidence.as_json(mask)}
             self.head = self.chain.add(now(), self._write_head(), *self._approval(evidence.approval()))
-        except OSError as error:
-            raise UsageError(
-                "run-folder-not-written",
-                "could not write to the run folder {folder} ({reason})",
-                todo="Choose another folder with --runs",
-                folder=self.folder,
-                reason=error.strerror,
-            ) from None
+
+    def intend(self, intent: Intent, scripts: Collection[Script]) -> None:
+        """Write the scripts of all hosts, byte for byte, and then what is about to be done. No host has been contacted yet.
+
+        Raises UsageError if they cannot be written.
+        """
+        with _creating(self.folder):
+            for script in scripts:
+                (self.folder / script.host).mkdir(FOLDER_MODE)
+                self._scripts[script.host] = _write_script(self.folder / script.host, script)
+            self.head = self.chain.add(now(), *self._scripts.values(), _write(self.folder / INTENT, intent.as_bytes()))
 
     def host(self, script: Script) -> HostJournal:
         """Return the journal of one host."""
-        return HostJournal(self.folder / script.host, script, self._mask, self.chain)
+        return HostJournal(self.folder / script.host, script, self._mask, self.chain, self._scripts.get(script.host))
 
     def _approval(self, files: Mapping[str, bytes]) -> list[Written]:
         folder = self.folder / "approval"
@@ -100,15 +106,17 @@ class HostJournal:
     Only one thread writes. Raises JournalError if a file cannot be written.
     """
 
-    def __init__(self, folder: Path, script: Script, mask: Callable[[str], str], chain: Chain) -> None:
+    def __init__(self, folder: Path, script: Script, mask: Callable[[str], str], chain: Chain, kept: Written | None = None) -> None:
+        """Create the files. `kept` is the script if it was written before, and is in the chain."""
         self.folder, self._host, self._mask, self.chain = folder, script.host, mask, chain
         self._envelopes = 0
         self._sha256 = script.sha256
         self._lock = threading.Lock()
         with self._writing():
-            folder.mkdir(FOLDER_MODE)
-            self._script = _write(folder / f"script{Path(script.file_name).suffix}", script.text.encode("ascii"))
-            self._unsent = [self._script]
+            if kept is None:
+                folder.mkdir(FOLDER_MODE)
+            self._script = kept or _write_script(folder, script)
+            self._unsent = [] if kept else [self._script]
             self._events, self._log = GrowingFile(folder / "events.jsonl"), GrowingFile(folder / "log.txt")
 
     @classmethod
@@ -131,11 +139,11 @@ class HostJournal:
         """
         with self._lock, self._writing():
             self._envelopes += 1
-            self._unsent = []
+            unsent, self._unsent = self._unsent, []
             hashed = _write(self.folder / "script.sha256", f"{self._sha256}  {self._script.path.name}\n".encode("ascii"))
             name = "envelope.txt" if self._envelopes == 1 else f"envelope-{self._envelopes}.txt"
             sent = _write(self.folder / name, "".join(f"{line}\n" for line in envelope).encode("utf-8"))
-            return self.chain.add(now(), self._script, hashed, sent)
+            return self.chain.add(now(), *unsent, hashed, sent)
 
     def event(self, event: Event) -> None:
         """Save an event, and a readable line in the log."""
@@ -172,6 +180,24 @@ class HostJournal:
                 folder=self.folder,
                 reason=error.strerror,
             ) from None
+
+
+@contextmanager
+def _creating(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(
+            "run-folder-not-written",
+            "could not write to the run folder {folder} ({reason})",
+            todo="Choose another folder with --runs",
+            folder=folder,
+            reason=error.strerror,
+        ) from None
+
+
+def _write_script(folder: Path, script: Script) -> Written:
+    return _write(folder / f"script{Path(script.file_name).suffix}", script.text.encode("ascii"))
 
 
 def _write(path: Path, data: bytes) -> Written:

@@ -19,7 +19,7 @@ from nbserver.base.message import message
 from nbserver.base.standard_streams import warn
 from nbserver.render import render
 from nbserver.run import approved as approval
-from nbserver.run import evidence_log, fleet, host_job, known_certificates, notebook_password, signed_head, site_salt
+from nbserver.run import evidence_log, fleet, host_job, intent, known_certificates, notebook_password, run_lock, signed_head, site_salt
 from nbserver.run.envelope import Mode, PasswordHash
 from nbserver.run.evidence import Evidence
 from nbserver.run.host_call import HostCall
@@ -54,13 +54,16 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
         known_certificates.require_writable(known_file)
     with ExitStack() as stack:
         stop = threading.Event()
-        hashes = None
+        hashes, salt = None, None
         if any(job.password is not None for job in jobs.values()):
             salt = site_salt.of_site(inventory.path.parent, options.salt, create=mode in ("apply", "rotate"))
             hashes = stack.enter_context(closing(PasswordHashes(salt, stop)))
         mask = mask_of(inventory, jobs.values())
         facts = Evidence(list(jobs), inventory.path, options.command, approved)
         journal = Journal(options.runs or inventory.path.parent / FOLDER, new_run_id(), mode, operator(), mask.text, facts)
+        wanted = intent.of(scripts.values(), options, site_salt.encoded(salt) if salt else None)
+        journal.intend(wanted, scripts.values())
+        run_lock.hold(journal.folder, stack)
         _log_head(mode, journal)
         try:
             results = _Run(mode, journal, mask, hashes, known_file, view, options, stop).of_all(jobs, options.forks)

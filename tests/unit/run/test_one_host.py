@@ -322,7 +322,7 @@ def test_the_evidence_of_a_run(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) ->
 
     log = evidence_log.read(evidence_log.default_path(), run.name)
     checked = chain_check.check(run, [entry.head for entry in log])
-    assert [entry.head.n for entry in log] == [2, len(checked.links)] and checked.signed and checked.signed.n == len(checked.links)
+    assert [entry.head.n for entry in log] == [5, len(checked.links)] and checked.signed and checked.signed.n == len(checked.links)
     (evidence_line,) = [line for line in hosts.transports[-1].envelopes[0] if line.startswith("evidence ")]
     sent = checked.links[checked.hashes.index(evidence_line.removeprefix("evidence "))]
     assert sent.file == "good/envelope.txt" and "bad/envelope.txt" not in {link.file for link in checked.links}

@@ -1,0 +1,90 @@
+"""intent.json of a run directory: what was about to be done when the first host was contacted, so that a run can be continued.
+
+It is written after the scripts of all hosts, and before any host is contacted. It has no secrets.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nbserver.base import plain_file
+from nbserver.base.errors import ApprovalError
+from nbserver.base.message import message
+from nbserver.run.options import Options
+
+if TYPE_CHECKING:
+    from nbserver.render.script import Script
+
+FILE = "intent.json"
+LARGEST = 64_000_000  # bytes
+# Options that are not kept: secrets, where the run directory is, and what belongs to modes that are not continued.
+NOT_KEPT = frozenset({"runs", "chains", "passwords", "command"})
+_ADVICE = message("intent-advice", "Find out who changed the run directory; nbserver audit --run shows all differences")
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What a run was about to do.
+
+    `hosts` maps each host to the SHA-256 of its script. `options` has the options that differ from their defaults, and `salt` is the
+    salt of password hashes. `given` are the hosts whose password was entered or generated for this run; it is stored nowhere.
+    """
+
+    hosts: dict[str, str]
+    options: dict[str, Any] = field(default_factory=dict)
+    salt: str | None = None
+    given: tuple[str, ...] = ()
+
+    def as_bytes(self) -> bytes:
+        """Return the content of the file."""
+        content = {"v": 1, "options": self.options, "salt": self.salt, "passwords_given": list(self.given), "scripts": self.hosts}
+        return (json.dumps(content, indent=2) + "\n").encode("ascii")
+
+
+def of(scripts: Iterable[Script], options: Options, salt: str | None) -> Intent:
+    """Return the intent of a run that is about to begin."""
+    default = Options()
+    kept = {
+        one.name: _as_json(value)
+        for one in dataclasses.fields(options)
+        if one.name not in NOT_KEPT and (value := getattr(options, one.name)) != getattr(default, one.name)
+    }
+    return Intent({script.host: script.sha256 for script in scripts}, kept, salt, tuple(options.passwords))
+
+
+def _as_json(value: Any) -> Any:
+    return str(value.absolute()) if isinstance(value, Path) else value
+
+
+def read(folder: Path) -> Intent | None:
+    """Return the intent of a run, or None if it ended before any host was contacted. Raises ApprovalError for a file that is not valid."""
+    path = folder / FILE
+    if not path.exists():
+        return None
+    try:
+        value = json.loads(plain_file.read(path, LARGEST, advice=_ADVICE))  # seconds are not whole numbers
+        intent = Intent(value["scripts"], value["options"], value["salt"], tuple(value["passwords_given"]))
+        if value["v"] != 1 or not _all_texts(intent.hosts.values()) or not _all_texts(intent.given) or not isinstance(intent.options, dict):
+            raise ValueError("not written by this release")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise ApprovalError(
+            "intent-invalid", "the file is not as nbserver writes it", where=plain_file.shown(path), todo="{advice}", advice=_ADVICE
+        ) from None
+    return intent
+
+
+def _all_texts(values: Collection[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def options(intent: Intent, **given: Any) -> Options:
+    """Return the options of the run, with those in `given` that are not None in their place."""
+    paths = {one.name for one in dataclasses.fields(Options) if "Path" in str(one.type)}
+    known = {one.name for one in dataclasses.fields(Options)} - NOT_KEPT
+    kept = {name: Path(value) if name in paths else value for name, value in intent.options.items() if name in known}
+    return Options(**{**kept, **{name: value for name, value in given.items() if value is not None}})
