@@ -66,7 +66,7 @@ def keys(model: type[BaseModel]) -> str:
 
 
 def secret_references() -> str:
-    """Return the table of the four places where a secret can be."""
+    """Return the table of the five places where a secret can be."""
     fields = SecretReference.model_fields
     return table(
         ("Key", "Where the secret is", "Value"),

@@ -16,12 +16,13 @@ from nbserver.base.errors import InventoryError, SecretError
 from nbserver.certificate import chain as certificate_chain
 from nbserver.certificate.chain import LONGEST, ChainFault
 from nbserver.certificate.names import subject_alternative_names
-from nbserver.settings.secret import Ask, resolve
+from nbserver.settings.secret_store import Need, SecretStore
 
 if TYPE_CHECKING:
     from cryptography import x509
 
     from nbserver.inventory.windows_host import WindowsHost
+    from nbserver.settings.secret import SecretReference
 
 
 @dataclass(frozen=True)
@@ -32,20 +33,26 @@ class ServerCertificate:
     key: str = field(repr=False)
 
 
-def read(host: WindowsHost, ask: Ask | None, now: datetime | None = None) -> ServerCertificate:
+def references(host: WindowsHost) -> dict[str, SecretReference]:
+    """Return the references that `read` resolves, by their key in the table `certificate`."""
+    found = {"password": host.certificate.password, "key": host.certificate.key if host.certificate.pfx is None else None}
+    return {name: reference for name, reference in found.items() if reference is not None}
+
+
+def read(host: WindowsHost, secrets: SecretStore, now: datetime | None = None) -> ServerCertificate:
     """Return the certificate and key of a host whose certificate.source is "workstation".
 
     Raises InventoryError for an invalid file, SecretError for a key or password that is missing or does not match.
     """
     settings, now = host.certificate, now or datetime.now(UTC)
-    password = resolve(settings.password, what="certificate.password", host=host.name, ask=ask) if settings.password else None
+    password = secrets.get(Need(settings.password, "certificate.password", host.name)) if settings.password else None
     if settings.pfx is not None:
         setting, path = "certificate.pfx", settings.pfx
         key, found = _read_pfx(host, path, password)
     else:
         assert settings.file is not None and settings.key is not None, "checked by contradictions()"
         setting, path = "certificate.file", settings.file
-        key = _read_key(host, resolve(settings.key, what="certificate.key", host=host.name, ask=ask), password)
+        key = _read_key(host, secrets.get(Need(settings.key, "certificate.key", host.name)), password)
         with _naming(host, setting, path):
             found = certificate_chain.read_pem(_bytes(host, setting, path))
     with _naming(host, setting, path):

@@ -42,7 +42,7 @@ def events(
         raise UsageError("run-id-invalid", '"{run}" is not a run ID', todo="A run ID is the name of a folder in nbserver-runs", run=run)
     ((script, _),) = render.render_all([host])
     approved.require("events", [host], {host.name: script}, options or Options())
-    job = host_job.prepare(host, script, "events", Options(), ask)
+    job = host_job.prepare_all([host], {host.name: script}, "events", Options(), ask)[host.name]
     mask = operation.mask_of(inventory, [job])
     kept = (runs or inventory.path.parent / FOLDER) / run / host.name
     result = Result(host.name, outcome="running")

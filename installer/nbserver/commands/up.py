@@ -25,6 +25,7 @@ from nbserver.run.result import exit_code
 from nbserver.run.secret_mask import SecretMask
 from nbserver.settings import secret
 from nbserver.settings.secret import confirmed
+from nbserver.settings.secret_store import SecretStore
 
 if TYPE_CHECKING:
     from nbserver.inventory.hosts import AnyLocal, Inventory
@@ -91,7 +92,7 @@ def up(inventory: Inventory, options: Options, ask: secret.Ask | None, view: Vie
     """
     host = inventory.local
     made = first_password([host])
-    password = made.get(host.name) or (notebook_password.plain(host, confirmed(ask)) if host.notebook.password else None)
+    password = made.get(host.name) or (SecretStore(ask).get(notebook_password.need(host, confirm=True)) if host.notebook.password else None)
     with password_not_lost(made):
         result, code = _apply(inventory, options, password, view)
     if code:

@@ -14,13 +14,14 @@ from nbserver.base.errors import HostError, NbserverError, UsageError
 from nbserver.base.message import detail
 from nbserver.base.writable_folder import require_writable
 from nbserver.run import error_kind, known_certificates
-from nbserver.run.notebook_password import plain
+from nbserver.run.notebook_password import need, plain
 from nbserver.run.secret_mask import SecretMask
-from nbserver.settings.secret import Ask
+from nbserver.settings.secret_store import SecretStore
 from nbserver.verify import checks
 
 if TYPE_CHECKING:
     from nbserver.inventory.hosts import AnyHost, Inventory
+    from nbserver.settings.secret import Ask
     from nbserver.verify.checks import Verification
 
 
@@ -40,7 +41,9 @@ def verify_all(
     if png_directory:
         _require_writable(png_directory)
     known_file = known or inventory.path.parent / known_certificates.FILE_NAME
-    work = [(host, plain(host, ask), known_certificates.expected(known_file, host.name)) for host in hosts]
+    secrets = SecretStore(ask)
+    secrets.fetch(need(host) for host in hosts if host.notebook.password is not None)
+    work = [(host, plain(host, secrets), known_certificates.expected(known_file, host.name)) for host in hosts]
     mask = SecretMask(name for host in hosts for name in (host.name, host.address))
     mask.add(*(password for _, password, _ in work))
     summary: dict[str, dict[str, object]] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from nbserver.certificate import workstation
 from nbserver.inventory.by_kind import ByKind
 from nbserver.run import notebook_password
-from nbserver.settings.secret import Ask, confirmed, resolve
+from nbserver.settings.secret_store import Need, SecretStore
 from nbserver.transports.transport import LogonSecrets
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from nbserver.render.script import Script
     from nbserver.run.envelope import Mode
     from nbserver.run.options import Options
+    from nbserver.settings.secret import Ask, SecretReference
+
+SENDS_SECRETS = ("test", "apply", "rotate")  # the modes whose envelope has a password hash or a certificate
 
 
 @dataclass(frozen=True)
@@ -49,15 +52,37 @@ class HostJob:
         )
 
 
-def prepare(host: AnyHost, script: Script, mode: Mode, options: Options, ask: Ask | None) -> HostJob:
-    """Return the job of one host. Raises SecretError, InventoryError, and UsageError for what can be rejected without the host."""
-    _check_logon(host)
-    logon = _logon(host, ask)
-    certificate = _sent_certificate(host, mode, ask)
-    password = _password(host, mode, ask, options.passwords.get(host.name))
+def prepare_all(
+    hosts: Sequence[AnyHost], scripts: Mapping[str, Script], mode: Mode, options: Options, ask: Ask | None
+) -> dict[str, HostJob]:
+    """Return the job of each host by its name. Raises SecretError, InventoryError, and UsageError for what can be rejected without a host.
+
+    A secret that hosts share is asked for or fetched once. All that are missing are in one SecretError.
+    """
+    for host in hosts:
+        _check_logon(host)
+    secrets = SecretStore(ask)
+    secrets.fetch(need for host in hosts for need in _needs(host, mode, options))
+    return {host.name: _job(host, scripts[host.name], mode, options, secrets) for host in hosts}
+
+
+def _job(host: AnyHost, script: Script, mode: Mode, options: Options, secrets: SecretStore) -> HostJob:
+    logon = _logon(host, secrets)
+    certificate = _sent_certificate(host, mode, secrets)
+    password = _password(host, mode, secrets, options.passwords.get(host.name))
     if host.name in options.chains:
         certificate["certificate.chain"] = options.chains[host.name]
     return HostJob(host, script, logon, certificate, password)
+
+
+def _needs(host: AnyHost, mode: Mode, options: Options) -> Iterator[Need]:
+    """Yield each reference that the job of this host resolves."""
+    for name, reference in _logon_references(host).items():
+        yield Need(reference, name, host.name)
+    for name, reference in _certificate_references(host, mode).items():
+        yield Need(reference, f"certificate.{name}", host.name)
+    if mode in SENDS_SECRETS and host.name not in options.passwords and host.notebook.password is not None:
+        yield notebook_password.need(host, confirm=mode != "test")
 
 
 def _check_kerberos(host: WindowsHost) -> None:
@@ -74,11 +99,14 @@ def _nothing_to_check(host: AnyHost) -> None:
 _check_logon = ByKind(windows=_check_kerberos, linux=_nothing_to_check, local_windows=_nothing_to_check, local_linux=_nothing_to_check)
 
 
-def _logon(host: AnyHost, ask: Ask | None) -> LogonSecrets:
+def _logon_references(host: AnyHost) -> dict[str, SecretReference]:
+    references = {name: getattr(host, name, None) for name in ("password", "key_password", "sudo_password")}
+    return {name: reference for name, reference in references.items() if reference is not None}
+
+
+def _logon(host: AnyHost, secrets: SecretStore) -> LogonSecrets:
     """Return the secrets for the connection. An unusable key file is reported before any host is contacted. Raises SecretError."""
-    names = ("password", "key_password", "sudo_password")
-    references = {name: getattr(host, name, None) for name in names}
-    found = {name: resolve(reference, what=name, host=host.name, ask=ask) for name, reference in references.items() if reference}
+    found = {name: secrets.get(Need(reference, name, host.name)) for name, reference in _logon_references(host).items()}
     key_file: Path | None = getattr(host, "key_file", None)
     if key_file is not None:
         from nbserver.transports.ssh.keys import load_key
@@ -105,25 +133,40 @@ def warnings(hosts: Iterable[AnyHost]) -> list[Message]:
     return list(dict.fromkeys(said for host in hosts for said in _warnings(host)))
 
 
-def _certificate(host: WindowsHost, mode: Mode, ask: Ask | None) -> dict[str, str]:
-    """Return the workstation's certificate for the envelope. Raises SecretError and InventoryError."""
-    if mode not in ("test", "apply", "rotate") or host.certificate.source != "workstation":
+def _references_of_certificate(host: WindowsHost, mode: Mode) -> dict[str, SecretReference]:
+    if mode not in SENDS_SECRETS or host.certificate.source != "workstation":
         return {}
-    certificate = workstation.read(host, ask)
+    return workstation.references(host)
+
+
+def _no_references(host: AnyHost, mode: Mode) -> dict[str, SecretReference]:
+    return {}
+
+
+_certificate_references = ByKind(
+    windows=_references_of_certificate, linux=_no_references, local_windows=_no_references, local_linux=_no_references
+)
+
+
+def _certificate(host: WindowsHost, mode: Mode, secrets: SecretStore) -> dict[str, str]:
+    """Return the workstation's certificate for the envelope. Raises SecretError and InventoryError."""
+    if mode not in SENDS_SECRETS or host.certificate.source != "workstation":
+        return {}
+    certificate = workstation.read(host, secrets)
     return {"certificate.chain": certificate.chain, "certificate.key": certificate.key}
 
 
-def _no_certificate(host: AnyHost, mode: Mode, ask: Ask | None) -> dict[str, str]:
+def _no_certificate(host: AnyHost, mode: Mode, secrets: SecretStore) -> dict[str, str]:
     return {}
 
 
 _sent_certificate = ByKind(windows=_certificate, linux=_no_certificate, local_windows=_no_certificate, local_linux=_no_certificate)
 
 
-def _password(host: AnyHost, mode: Mode, ask: Ask | None, given: str | None) -> str | None:
+def _password(host: AnyHost, mode: Mode, secrets: SecretStore, given: str | None) -> str | None:
     """Return the plain password whose hash the envelope contains, or None to keep the host's password. Raises SecretError."""
-    if mode not in ("test", "apply", "rotate") or (given is None and host.notebook.password is None):
+    if mode not in SENDS_SECRETS or (given is None and host.notebook.password is None):
         return None
-    plain = given if given is not None else notebook_password.plain(host, ask if mode == "test" else confirmed(ask))
+    plain = given if given is not None else notebook_password.plain(host, secrets)
     notebook_password.check_password(plain, host=host.name, minimum=host.notebook.password_minimum)
     return plain

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from nbserver.base.errors import SecretError
-from nbserver.settings.secret import Ask, resolve
+from nbserver.settings.secret_store import Need, SecretStore
 from nbserver.settings.types import PASSWORD_MINIMUM
 
 if TYPE_CHECKING:
@@ -105,18 +105,24 @@ class PasswordHashes:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
-def plain(host: AnyHost, ask: Ask | None) -> str:
+def need(host: AnyHost, *, confirm: bool = False) -> Need:
+    """Return what to resolve for a host whose inventory has notebook.password."""
+    assert host.notebook.password is not None
+    return Need(host.notebook.password, "notebook.password", host.name, confirm)
+
+
+def plain(host: AnyHost, secrets: SecretStore) -> str:
     """Return the host's plain notebook password. Raises SecretError."""
     if host.notebook.password is None:
-        if ask is None:
+        if secrets.ask is None:
             raise SecretError(
                 "password-not-set",
                 "the notebook password is not set, and there is no terminal to ask for it",
                 where=host.name,
                 todo="Set notebook.password in the inventory",
             )
-        return ask(f"Notebook password of {host.name}: ")
-    return resolve(host.notebook.password, what="notebook.password", host=host.name, ask=ask)
+        return secrets.ask(f"Notebook password of {host.name}: ")
+    return secrets.get(need(host))
 
 
 def check_password(password: str, *, host: str, minimum: int = PASSWORD_MINIMUM) -> None:

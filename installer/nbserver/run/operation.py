@@ -45,7 +45,7 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
     scripts = {script.host: script for script, _ in render.render_all(hosts)}
     approved = approval.require(mode, hosts, scripts, options)
     key = signed_head.load_key(options.evidence_key, ask) if options.evidence_key else None
-    jobs = {host.name: host_job.prepare(host, scripts[host.name], mode, options, ask) for host in hosts}
+    jobs = host_job.prepare_all(hosts, scripts, mode, options, ask)
     for warning in host_job.warnings(hosts):
         warn(warning)
     known_file = options.known or inventory.path.parent / known_certificates.FILE_NAME

@@ -9,12 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, model_validator
 
 from nbserver.base.errors import SecretError
 from nbserver.base.text_encoding import utf_16
+from nbserver.settings import program_output
+from nbserver.settings.program_output import ProgramFailure
 from nbserver.settings.refusal import refuse
-from nbserver.settings.types import FilePath, Settings
+from nbserver.settings.types import Array, FilePath, Settings
 
 KEYRING_SERVICE = "nbserver"
 _SET = "Set the variable and run the command again"
@@ -30,8 +32,19 @@ def _variable(text: str) -> str:
     return text
 
 
+def _program(command: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    """A path relative to the inventory becomes absolute; a name is searched for when the command runs."""
+    if not command:
+        raise refuse("command-empty", "the array must not be empty")
+    program = Path(command[0])
+    if program.name == command[0] or program.is_absolute():
+        return command
+    folder = (info.context or {}).get("folder", Path())
+    return (os.path.abspath(folder / program), *command[1:])  # noqa: PTH100 (a link stays a link)
+
+
 class SecretReference(Settings):
-    """Where a secret is stored: exactly one of four places. It does not contain the secret, so its repr is safe to print."""
+    """Where a secret is: exactly one of five places. It does not contain the secret, so its repr is safe to print."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
@@ -47,6 +60,12 @@ class SecretReference(Settings):
         default=None,
         title="In a file that only its owner can read or, on Windows, one that is not open to everybody; a line end at the end of the file is ignored",
         description="the path of a file that contains the secret, relative to the inventory",
+    )
+    command: Annotated[tuple[str, ...], Array, AfterValidator(_program)] | None = Field(
+        default=None,
+        title="What a command prints; a line end at the end of its output is ignored. It runs on the workstation, without a shell, for at most a minute",
+        description="an array with a program and its arguments",
+        json_schema_extra={"minItems": 1},
     )
     prompt: bool = Field(
         default=False,
@@ -64,8 +83,9 @@ class SecretReference(Settings):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> SecretReference:
-        if [self.env is not None, self.keyring is not None, self.file is not None, self.prompt].count(True) != 1:
-            raise refuse("secret-sources", "must have exactly one of env, keyring, file, and prompt")
+        places = (self.env, self.keyring, self.file, self.command, self.prompt or None)
+        if sum(place is not None for place in places) != 1:
+            raise refuse("secret-sources", "must have exactly one of env, keyring, file, command, and prompt")
         return self
 
 
@@ -81,6 +101,8 @@ def resolve(reference: SecretReference, *, what: str, host: str, ask: Ask | None
         return _from_keyring(reference.keyring, what, host)
     if reference.file is not None:
         return _from_file(reference.file, what, host)
+    if reference.command is not None:
+        return _from_command(reference.command, what, host)
     return _from_person(what, host, ask)
 
 
@@ -251,9 +273,7 @@ def _from_file(path: Path, what: str, host: str) -> str:
             limit=LONGEST,
         )
     try:
-        secret = content.decode(utf_16(content) or "utf-8-sig").removeprefix("\ufeff")
-        if "\0" in secret:
-            raise ValueError("NUL")
+        secret = _text(content)
     except ValueError:
         raise SecretError(
             "secret-file-not-utf8",
@@ -263,7 +283,6 @@ def _from_file(path: Path, what: str, host: str) -> str:
             key=what,
             path=path,
         ) from None
-    secret = secret.removesuffix("\n").removesuffix("\r")
     if not secret:
         raise SecretError(
             "secret-file-empty",
@@ -272,6 +291,47 @@ def _from_file(path: Path, what: str, host: str) -> str:
             todo="Write the secret to the file",
             key=what,
             path=path,
+        )
+    return secret
+
+
+def _text(content: bytes) -> str:
+    """Return the text without a line end at its end. Raises ValueError."""
+    text = content.decode(utf_16(content) or "utf-8-sig").removeprefix("\ufeff")
+    if "\0" in text:
+        raise ValueError("NUL")
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def _from_command(command: tuple[str, ...], what: str, host: str) -> str:
+    try:
+        content = program_output.run(command, limit=LONGEST)
+    except ProgramFailure as reason:
+        raise SecretError(
+            "secret-command-failed",
+            "{key}: {reason}",
+            where=host,
+            todo="Run the command yourself, as the same user",
+            key=what,
+            reason=reason,
+        ) from None
+    try:
+        secret = _text(content)
+    except ValueError:
+        raise SecretError(
+            "secret-command-not-utf8",
+            "{key}: the output of the command is not UTF-8 text",
+            where=host,
+            todo="Use a command that prints the secret as UTF-8",
+            key=what,
+        ) from None
+    if not secret:
+        raise SecretError(
+            "secret-command-empty",
+            "{key}: the command printed nothing",
+            where=host,
+            todo="Run the command yourself, as the same user",
+            key=what,
         )
     return secret
 
@@ -311,7 +371,7 @@ def _from_person(what: str, host: str, ask: Ask | None) -> str:
             "no-terminal",
             "{key}: the inventory has prompt = true, but there is no terminal for the prompt",
             where=host,
-            todo="Run the command in a terminal, or use env, keyring, or file in the inventory",
+            todo="Run the command in a terminal, or use env, keyring, file, or command in the inventory",
             key=what,
         )
     try:
@@ -321,7 +381,7 @@ def _from_person(what: str, host: str, ask: Ask | None) -> str:
             "no-answer",
             "{key}: no answer was entered",
             where=host,
-            todo="Run the command in a terminal, or use env, keyring, or file in the inventory",
+            todo="Run the command in a terminal, or use env, keyring, file, or command in the inventory",
             key=what,
         ) from None
     if not secret:

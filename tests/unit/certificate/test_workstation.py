@@ -23,6 +23,7 @@ from nbserver.certificate import workstation
 from nbserver.certificate.chain import ChainFault
 from nbserver.inventory import merging
 from nbserver.inventory.windows_host import WindowsHost
+from nbserver.settings.secret_store import SecretStore
 from tests.authority import (
     DAY,
     NOW,
@@ -49,13 +50,13 @@ def secret(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def read(found: WindowsHost) -> workstation.ServerCertificate:
-    return workstation.read(found, None)
+    return workstation.read(found, SecretStore(None))
 
 
 def refusal(found: WindowsHost, kind: type[NbserverError] = InventoryError, now: datetime.datetime | None = None) -> str:
     """The words of a refusal, which name the host and hold no secret."""
     with pytest.raises(kind) as raised:
-        workstation.read(found, None, now)
+        workstation.read(found, SecretStore(None), now)
     text = str(raised.value)
     assert "win1" in text and raised.value.todo
     assert SECRET not in text and "PRIVATE" not in text
@@ -254,7 +255,7 @@ def test_an_authority_in_the_chain_is_looked_at_too(tmp_path: Path) -> None:
 def test_the_clock_decides(tmp_path: Path) -> None:
     found = pem_host(tmp_path, pem(*CHAIN), key_pem(KEY))
     assert "expired on" in refusal(found, now=LEAF.not_valid_after_utc)
-    assert workstation.read(found, None, LEAF.not_valid_after_utc - datetime.timedelta(seconds=1)).chain == pem(*CHAIN)
+    assert workstation.read(found, SecretStore(None), LEAF.not_valid_after_utc - datetime.timedelta(seconds=1)).chain == pem(*CHAIN)
 
 
 KEYS = {

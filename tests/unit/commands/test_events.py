@@ -36,6 +36,7 @@ class Site:
         self.host, self.says, self.shown = Told(), self.host_says, []
         monkeypatch.setattr("nbserver.transports.connect.connect_to", lambda *given: self.host)
         monkeypatch.setattr("nbserver.run.host_job._password", lambda *given: None)
+        monkeypatch.setattr("nbserver.run.host_job._needs", lambda *given: [])
         monkeypatch.setattr("nbserver.run.host_run.REJOIN_PAUSES", (0.0,))
 
     def host_says(self, *connections: Any) -> None:

@@ -17,6 +17,7 @@ from nbserver.run import operation
 from nbserver.run.host_job import _password
 from nbserver.run.options import Options
 from nbserver.run.result import Result
+from nbserver.settings.secret_store import SecretStore
 from tests.authority import pem
 from tests.unit.commands.test_certificate_request import csr
 from tests.workstation_certificate import CHAIN, KEY
@@ -59,7 +60,7 @@ def test_a_password_of_the_inventory_is_sent_with_the_mode(tmp_path: Path, sent:
     assert rotate(tmp_path, WINDOWS, "win1") == 0 and sent == [("rotate", Options())]
     monkeypatch.setenv("N", "correct horse battery")
     host = reader.load(tmp_path / "nbserver.toml").hosts["win1"]
-    assert [_password(host, mode, None, None) for mode in ("rotate", "undo")] == ["correct horse battery", None]
+    assert [_password(host, mode, SecretStore(None), None) for mode in ("rotate", "undo")] == ["correct horse battery", None]
 
 
 def test_a_requested_certificate_needs_a_new_request(tmp_path: Path, sent: list[Any]) -> None:

@@ -83,7 +83,7 @@ def site(rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sit
     def prepare(*given: Any) -> Any:
         raise Contacted
 
-    monkeypatch.setattr(host_job, "prepare", prepare)
+    monkeypatch.setattr(host_job, "prepare_all", prepare)
     monkeypatch.setattr(policy, "site_file", lambda: tmp_path / "etc" / "site.toml")
     monkeypatch.delenv(policy.VARIABLE, raising=False)
     shutil.copytree(rendered, tmp_path, dirs_exist_ok=True)

@@ -51,6 +51,7 @@ class Hosts:
         monkeypatch.setattr("nbserver.transports.connect.connect_to", self.connect)
         monkeypatch.setattr("nbserver.run.host_run.REJOIN_PAUSES", (0.0,))
         monkeypatch.setattr(host_job, "_password", lambda *given: None)
+        monkeypatch.setattr(host_job, "_needs", lambda *given: [])
 
     def connect(self, host: Any, *given: Any) -> Any:
         said = self

@@ -159,6 +159,7 @@ def test_a_run_warns_once_and_goes_on(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("nbserver.transports.connect.connect_to", connect)
     monkeypatch.setattr(host_job, "_password", lambda *given: None)
+    monkeypatch.setattr(host_job, "_needs", lambda *given: [])
     loaded = reader.load(tmp_path / "nbserver.toml")
     results = operate("test", loaded, loaded.select(["l1", "l2"]), Options(), None, PlainLines(lambda line: None))
     assert {result.outcome for result in results.values()} == {"failed"}
