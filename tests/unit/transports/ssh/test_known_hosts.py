@@ -162,6 +162,6 @@ def test_a_run_warns_once_and_goes_on(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(host_job, "_needs", lambda *given: [])
     loaded = reader.load(tmp_path / "nbserver.toml")
     results = operate("test", loaded, loaded.select(["l1", "l2"]), Options(), None, PlainLines(lambda line: None))
-    assert {result.outcome for result in results.values()} == {"failed"}
+    assert {result.outcome for result in results.values()} == {"unreachable"}
     line = f"nbserver: warning: {tmp_path / 'known'}: lines that are not valid entries were skipped: 1. Correct or remove them\n"
     assert capsys.readouterr().err == line
