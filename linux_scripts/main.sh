@@ -71,6 +71,13 @@ change_step() { # STEP
     write_event changed
 }
 
+# Report a finding for each requirement.
+check_host() {
+    RUN_STEP=preflight
+    if can_read_state; then require rotation assert_rotation_complete; fi
+    test_step preflight
+}
+
 apply() {
     local name
     assert_rotation_complete
@@ -107,11 +114,11 @@ undo() {
     if [[ $RUN_OUTCOME != failed ]]; then end_rotation; fi
 }
 
-# A run that makes changes takes the lock and keeps its events on the host; a test leaves nothing behind.
+# A run that makes changes takes the lock and keeps its events on the host; other runs leave nothing behind.
 start_run() {
     local name
     for name in "${BEFORE_RUN[@]}"; do "$name"; done
-    if [[ $RUN_MODE != test ]]; then
+    if is_change; then
         start_change
     elif [[ -e $STATE_FOLDER ]] && can_read_state; then
         assert_state_folder
@@ -120,7 +127,7 @@ start_run() {
     read -r RUN_SCRIPT _ < <(sha256sum -- "${BASH_SOURCE[0]}")
     write_event started host "$NB_HOST" mode "$RUN_MODE" operator "$RUN_OPERATOR" release "$NB_RELEASE" run "$RUN_ID" \
         script_sha256 "$RUN_SCRIPT"
-    if [[ $RUN_MODE == test ]]; then return; fi
+    if ! is_change; then return; fi
     write_host_log state=started
     keep_script
     end_left_program
@@ -196,7 +203,7 @@ assert_script_is_file() {
         host "$NB_HOST"
 }
 
-main() { # [test|apply|undo|rotate [--thorough] [--repair]] | envelope
+main() { # [test|check|apply|undo|rotate [--thorough] [--repair]] | envelope
     # Events go to the original standard output; what anything else prints cannot be mistaken for one.
     exec 3>&1 1>&2
     read_last_error                                # a file may already contain lines
@@ -206,12 +213,12 @@ main() { # [test|apply|undo|rotate [--thorough] [--repair]] | envelope
     trap : PIPE                                    # nobody reads the events any more: they are in their file
     RUN_MODE='test'
     case ${1:-test} in
-        test | apply | undo | rotate)
+        test | check | apply | undo | rotate)
             RUN_MODE=${1:-test}
             read_options "${@:2}"
             ;;
         envelope) read_envelope ;;
-        *) fail unknown-mode 'this script has no mode "{mode}". Use test, apply, undo, or rotate' mode "$1" ;;
+        *) fail unknown-mode 'this script has no mode "{mode}". Use test, check, apply, undo, or rotate' mode "$1" ;;
     esac
     exec </dev/null
     assert_script_is_file
@@ -223,6 +230,7 @@ main() { # [test|apply|undo|rotate [--thorough] [--repair]] | envelope
             if can_read_state; then assert_rotation_complete; fi
             plan
             ;;
+        check) check_host ;;
         apply) apply ;;
         rotate) rotate ;;
         undo) undo ;;

@@ -51,6 +51,10 @@ write_message() { # EVENT FIELD CODE TEXT [NAME VALUE]... -- [KEY VALUE]...
 
 # Report a warning, which a person should read.
 warn() { # CODE TEXT [NAME VALUE]...
+    if [[ $FINDING ]]; then
+        write_finding warning "$@"
+        return
+    fi
     write_message warning text "$@"
 }
 
@@ -69,8 +73,12 @@ report_start() { # CODE TEXT [NAME VALUE]...
     write_message progress what "$@"
 }
 
-# Stop the run.
+# Stop the run, or what is being checked.
 fail() { # CODE TEXT [NAME VALUE]...
+    if [[ $FINDING ]]; then
+        write_finding failed "$@"
+        exit 3
+    fi
     RUN_OUTCOME=failed
     line_of_step
     write_message failed text "$@" -- at "line $REPLY"

@@ -150,7 +150,7 @@ set_work_aside() {
 assert_rotation_complete() {
     read_rotation
     if [[ ! $ROTATION_RUN ]]; then return; fi
-    if [[ $RUN_MODE == test ]]; then
+    if ! is_change; then
         warn rotation-incomplete 'the rotation of run {run} was interrupted, so the server must not start. Run '\
 'nbserver rotate again' run "$ROTATION_RUN"
     else

@@ -33,6 +33,11 @@ RUN_FORMER_SALT='' RUN_NEW_SALT=''                 # which password hashes may b
 RUN_NOT_KEPT=''                                    # why the events of this run cannot be written to the host
 ERRORS_READ=0                                      # lines of standard error that were read
 
+# Whether this run may change the host. Other runs leave nothing on it.
+is_change() {
+    [[ $RUN_MODE == @(apply|undo|rotate) ]]
+}
+
 # A step NAME has two functions: NAME_test reports what differs and changes nothing, NAME_apply makes the changes.
 step() { # NAME TITLE
     STEPS+=("$1")

@@ -37,13 +37,13 @@ PRELUDE = {
         "server_check host_checks rotation user/rotated_keys"
     ).split(),
     ("linux_scripts", "machine"): (
-        "run machine/places json messages events host_log envelope lock left_program record programs paths locations folders files state_folder data_folders "
+        "run machine/places json messages events findings host_log envelope lock left_program record programs paths locations folders files state_folder data_folders "
         "machine/files_of_service machine/service_access machine/users machine/packages machine/apt machine/zypper units service_unit machine/service "
         "machine/firewall tls machine/certificate_program starter port disks host_checks machine/system_checks foreign_configuration proxy "
         "installed_files environment machine/installer_settings rotation"
     ).split(),
     ("linux_scripts", "user"): (
-        "run user/places json messages events host_log envelope lock left_program record programs paths locations folders files state_folder data_folders "
+        "run user/places json messages events findings host_log envelope lock left_program record programs paths locations folders files state_folder data_folders "
         "user/service_access user/service units service_unit user/processes tls user/certificate_program starter port disks host_checks "
         "foreign_configuration proxy installed_files environment user/installer_settings rotation"
     ).split(),

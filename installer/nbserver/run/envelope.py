@@ -9,7 +9,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-Mode = Literal["test", "apply", "undo", "rotate", "request", "events"]
+Mode = Literal["test", "check", "apply", "undo", "rotate", "request", "events"]
+READING = frozenset({"test", "check"})
+"""The modes of runs that change nothing and leave nothing on the host, not even their events."""
 
 BOOT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 RUN_ID = re.compile(r"[0-9A-Za-z-]{1,64}")

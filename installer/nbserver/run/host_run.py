@@ -15,7 +15,7 @@ from nbserver.base.plain_text import clean
 from nbserver.events.reader import Event
 from nbserver.inventory.hosts import AnyHost
 from nbserver.render.script import Script
-from nbserver.run.envelope import Envelope, Mode, PasswordHash
+from nbserver.run.envelope import READING, Envelope, Mode, PasswordHash
 from nbserver.run.leg import Leg
 from nbserver.run.record import Record
 from nbserver.run.result import Result
@@ -146,7 +146,7 @@ class HostRun:
             try:
                 self._hear(self._run(transport))
                 # No later event would show the loss of the last one.
-                if leg.gap or (self.mode != "test" and not leg.ended and leg.last):
+                if leg.gap or (self.mode not in READING and not leg.ended and leg.last):
                     self._hear_again(transport)
             finally:
                 self._close(transport)
@@ -154,9 +154,9 @@ class HostRun:
             answer = error
             if leg.ended:
                 self._journal.note(str(error))
-            elif self.result.outcome == "running" and self.mode != "test":
+            elif self.result.outcome == "running" and self.mode not in READING:
                 self._rejoin(connect, stop, error)
-            elif leg.sent and not leg.last and not leg.repeated and error.code in PASSING:  # a plan changes nothing
+            elif leg.sent and not leg.last and not leg.repeated and error.code in PASSING:  # this run changes nothing
                 self._journal.note(f"{str(error).rstrip('.')}. Sending the script again")
                 leg.repeated = True
                 return self._run_leg(connect, leg, stop)
@@ -213,7 +213,7 @@ class HostRun:
         try:
             yield from transport.run(self.script.text, replace(envelope, evidence=head.sha256).lines())
         except StopRequested:
-            if self.mode == "test" or self._leg.last == 0:
+            if self.mode in READING or self._leg.last == 0:
                 raise
             yield from self._missed(transport)
 
@@ -282,7 +282,7 @@ class HostRun:
 
     def _fail(self, error: HostError) -> None:
         leg, lost = self._leg, isinstance(error, ConnectError)
-        may_run = self.mode != "test" and leg.sent and not leg.ended
+        may_run = self.mode not in READING and leg.sent and not leg.ended
         if may_run and (lost or leg.hashed):
             self.result.changed = None
         shown = self._may_run(error) if may_run and lost else error

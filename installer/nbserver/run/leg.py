@@ -12,7 +12,7 @@ from nbserver.base.message import Described, cause, message
 from nbserver.events.description import failure
 from nbserver.events.reader import Event, EventError, EventOrder, parse
 from nbserver.render.script import Script
-from nbserver.run.envelope import Envelope
+from nbserver.run.envelope import READING, Envelope
 from nbserver.run.result import Result
 
 HOST_RECORD = ("host-log-not-written", "script-not-kept")  # warnings that say nothing about the run itself
@@ -72,7 +72,7 @@ class Leg:
         try:
             new = not self.gap and self.order.accept(event)
         except EventError as error:
-            if self.envelope.mode == "test":
+            if self.envelope.mode in READING:
                 raise self._broken(cause(error, 4000)) from None
             self.gap, new = True, False
         if not new:

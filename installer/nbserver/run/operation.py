@@ -50,7 +50,7 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
         warn(warning)
     known_file = options.known or inventory.path.parent / known_certificates.FILE_NAME
     known_certificates.read(known_file)  # report an unreadable file before contacting a host
-    if mode != "undo":
+    if mode not in ("undo", "check"):
         known_certificates.require_writable(known_file)
     with ExitStack() as stack:
         stop = threading.Event()

@@ -4,24 +4,25 @@
 step preflight 'This host can run the notebook server'
 
 preflight_test() {
-    assert_architecture
-    assert_root
-    assert_programs_installed flock setsid sha256sum stat setpriv find getent useradd systemctl
-    assert_systemd
-    assert_distribution
-    assert_packages_installable
-    assert_notebook_folder_allowed
-    assert_own_folders_safe
-    assert_notebook_folder_safe
-    assert_account "$SERVICE_USER" "$WORK_FOLDER"
-    assert_clock
-    assert_folders_writable
-    assert_no_folder_in_place "$UNIT_FOLDER/$SERVICE_UNIT" \
+    require architecture assert_architecture
+    require rights assert_root
+    require programs assert_programs_installed flock setsid sha256sum stat setpriv find getent useradd systemctl
+    require systemd assert_systemd
+    read_system
+    require distribution assert_distribution
+    require writable_system assert_packages_installable
+    require notebook_folder assert_notebook_folder_allowed
+    require own_folders assert_own_folders_safe
+    require notebook_access assert_notebook_folder_safe
+    require service_user assert_account "$SERVICE_USER" "$WORK_FOLDER"
+    require clock assert_clock
+    require folders_writable assert_folders_writable
+    require files assert_no_folder_in_place "$UNIT_FOLDER/$SERVICE_UNIT" \
         "$CONFIGURATION_FOLDER"/{certificate.pem,key.pem,certificate.cnf,jupyter_config.json,serve.py,migrated}
-    assert_free_space
-    assert_address_local
-    assert_port_free
-    warn_of_foreign_configuration
+    require disk_space assert_free_space
+    require address assert_address_local
+    require notebook_port assert_port_free
+    require other_configuration warn_of_foreign_configuration
 }
 
 preflight_apply() {

@@ -4,18 +4,18 @@
 step preflight 'This host can run the notebook server'
 
 preflight_test() {
-    assert_architecture
-    assert_programs_installed flock setsid sha256sum stat
-    assert_notebook_folder_allowed
-    assert_own_folders_safe
-    assert_notebook_folder_safe
-    assert_folders_writable
-    assert_no_folder_in_place "$UNIT_FOLDER/$SERVICE_UNIT" \
+    require architecture assert_architecture
+    require programs assert_programs_installed flock setsid sha256sum stat
+    require notebook_folder assert_notebook_folder_allowed
+    require own_folders assert_own_folders_safe
+    require notebook_access assert_notebook_folder_safe
+    require folders_writable assert_folders_writable
+    require files assert_no_folder_in_place "$UNIT_FOLDER/$SERVICE_UNIT" \
         "$CONFIGURATION_FOLDER"/{certificate.pem,key.pem,certificate.cnf,jupyter_config.json,serve.py,migrated}
-    assert_free_space
-    assert_address_local
-    assert_port_free
-    warn_of_foreign_configuration
+    require disk_space assert_free_space
+    require address assert_address_local
+    require notebook_port assert_port_free
+    require other_configuration warn_of_foreign_configuration
 }
 
 preflight_apply() {
