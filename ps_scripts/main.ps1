@@ -115,11 +115,11 @@ function Get-UndoOrder {
     $lines | Where-Object { $started -contains $_.kind }
 }
 
-# A run that makes changes takes the lock and keeps its events on the host; a test leaves nothing behind.
+# A run that makes changes takes the lock and keeps its events on the host; other runs leave nothing behind.
 function Start-Run {
     Invoke-Hook BeforeRun
     if ($Run.Mode -eq 'events' -or $Run.Outcome -eq 'waiting') { return }
-    if ($Run.Mode -ne 'test') { Start-Change }
+    if (Test-Change) { Start-Change }
     elseif (Test-Path -LiteralPath $StateFolder) { Assert-StateFolder }
     $Run.Script = Get-Sha256 ($Utf8.GetBytes($ScriptText))
     Write-Event started @{
@@ -158,6 +158,13 @@ $Modes.test = {
     Invoke-Plan
 }
 
+# Report a finding for each requirement.
+$Modes.check = {
+    $Run.Step = 'preflight'
+    Assert-Requirement rotation { Assert-RotationComplete }
+    Invoke-Test ($Steps | Where-Object { $_.Name -eq 'preflight' })
+}
+
 $Modes.apply = {
     Assert-RotationComplete
     Invoke-Plan
@@ -174,7 +181,7 @@ $Modes.undo = {
 function Invoke-Mode {
     if (-not $Modes.ContainsKey($Run.Mode)) {
         throw (New-Failure unknown-mode ('this script has no mode ' +
-                '"{mode}". Use test, apply, undo, or rotate') @{ mode = $Run.Mode })
+                '"{mode}". Use test, check, apply, undo, or rotate') @{ mode = $Run.Mode })
     }
     & $Modes[$Run.Mode]
 }

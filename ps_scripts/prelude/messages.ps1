@@ -24,6 +24,7 @@ function New-CodedException {
     param([string]$Code, [string]$Text, [hashtable]$Values, [Exception]$Inner)
     $exception = New-Object InvalidOperationException((Format-Message $Text $Values), $Inner)
     $exception.Data['code'] = $Code
+    $exception.Data['text'] = $Text
     $exception.Data['values'] = $Values
     $exception
 }
@@ -65,6 +66,10 @@ function Test-WindowsError([Exception]$Exception, [string[]]$Codes) {
 # Report something that a person should read: a warning, or a note in the log.
 function Write-Notice {
     param([ValidateSet('warning', 'log')][string]$Event, [string]$Code, [string]$Text, [hashtable]$Values = @{})
+    if ($Finding.Name -and $Event -eq 'warning') {
+        Write-Finding warning (New-CodedException $Code $Text $Values)
+        return
+    }
     Write-Event $Event @{ code = $Code; values = $Values; text = Format-Message $Text $Values }
 }
 

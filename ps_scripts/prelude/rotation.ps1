@@ -140,7 +140,7 @@ function Move-WorkAside {
 function Assert-RotationComplete {
     Read-Rotation
     if (-not $Former.Run) { return }
-    if ($Run.Mode -ne 'test') {
+    if (Test-Change) {
         throw (New-Failure rotation-incomplete-apply ('the rotation of run {run} was interrupted, and an apply would ' +
                 'start the server for earlier users. Run nbserver rotate again') @{ run = $Former.Run })
     }

@@ -64,6 +64,9 @@ function Invoke-Hook([string]$Name) {
 
 $Modes = @{}                                             # what each mode of a run does: script blocks, by name
 
+# Whether this run may change the host. Other runs leave nothing on it.
+function Test-Change { 'apply', 'undo', 'rotate', 'request' -contains $Run.Mode }
+
 # Settings contain paths such as %ProgramFiles%\...; the host expands them.
 function Expand-Path([string]$Path) {
     [Environment]::ExpandEnvironmentVariables($Path)

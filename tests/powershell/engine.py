@@ -21,7 +21,7 @@ STEP_FILES = CHECKOUT / "ps_scripts"
 SECONDS = 300
 # File of the prelude -> what it needs: whatever writes a file checks paths first.
 NEEDED = {
-    "run": ["messages", "access", "places"],
+    "run": ["messages", "findings", "access", "places"],
     "record": ["paths", "held_files"],
     "files": ["state_folder"],
     "data_folders": ["data_folder_names", "path_access", "removal"],

@@ -20,7 +20,7 @@ SCOPES = ("machine", "user")
 
 PRELUDE = {
     ("ps_scripts", "machine"): (
-        "run messages hashes events machine/host_log kept_script envelope lock paths held_files access machine/places record registry machine/registry_values machine/path_entries files "
+        "run messages hashes events findings machine/host_log kept_script envelope lock paths held_files access machine/places record registry machine/registry_values machine/path_entries files "
         "state_folder removal machine/path_access machine/data_folder_names machine/data_folders starter server_command programs machine/openssl "
         "machine/downloads machine/reboots windows_version foreign_configuration machine/foreign_places package_environment "
         "machine/package_configuration machine/installer_failures machine/installers machine/msi_packages machine/bundles machine/inno_setup "
@@ -30,7 +30,7 @@ PRELUDE = {
         "machine/unused_programs dropped_settings server_check host_checks rotation machine/rotated_keys"
     ).split(),
     ("ps_scripts", "user"): (
-        "run messages hashes events kept_script envelope lock paths held_files access user/places record registry files state_folder removal "
+        "run messages hashes events findings kept_script envelope lock paths held_files access user/places record registry files state_folder removal "
         "user/data_folders starter server_command programs user/processes installed_files user/running_server windows_version "
         "foreign_configuration user/foreign_places package_environment user/package_configuration port_process certificates own_certificate "
         "user/certificate_program user/password_hash user/unused_programs dropped_settings "

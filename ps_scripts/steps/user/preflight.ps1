@@ -2,16 +2,16 @@
 # Refuse a host on which the notebook server cannot work, before anything is changed.
 
 Add-Step preflight 'This host can run the notebook server' -Test {
-    Assert-SixtyFourBit
-    Assert-Architecture
-    Assert-ExecutionPolicy
-    Assert-WindowsVersion
-    Assert-UniversalRuntime
-    Assert-Clock
-    Assert-FreeSpace
-    Assert-FreePort
-    Write-SmartAppControl
-    Write-ForeignConfiguration
+    Assert-Requirement process { Assert-SixtyFourBit }
+    Assert-Requirement architecture { Assert-Architecture }
+    Assert-Requirement execution_policy { Assert-ExecutionPolicy }
+    Assert-Requirement windows_version { Assert-WindowsVersion }
+    Assert-Requirement universal_runtime { Assert-UniversalRuntime }
+    Assert-Requirement clock { Assert-Clock }
+    Assert-Requirement disk_space { Assert-FreeSpace }
+    Assert-Requirement notebook_port { Assert-FreePort }
+    Assert-Requirement smart_app_control { Write-SmartAppControl }
+    Assert-Requirement other_configuration { Write-ForeignConfiguration }
 } -Apply {
     throw (New-Failure nothing-to-apply ('internal error (a bug in nbserver): the step {step} has nothing to change. ' +
             'Report it with this message') @{ step = 'preflight' })

@@ -28,10 +28,10 @@ def test_every_requirement_is_reported_although_some_are_not_met(host: Sandbox) 
 
 
 def test_a_check_leaves_nothing_on_the_host(host: Sandbox) -> None:
-    marks = "find / -xdev -newer /tmp/lin1.sh -type f ! -path '/proc/*' ! -path '/sys/*' ! -path '/dev/*' ! -path '/tmp/*'"
     done = run(host, "check", STEPS)
     assert (done.code, done.outcome) == (0, "ok"), [event for event in done.of("finding") if event["state"] != "ok"]
-    assert host.run("bash", "-c", marks).stdout == b"" and not host.exists("/var/lib/nbserver")
+    assert not any(map(host.exists, ("/var/lib/nbserver", "/etc/nbserver", "/opt/nbserver", "/srv/people")))
+    assert host.run("ls", "-A", "/tmp").stdout == b"lin1.sh\n"
     assert not done.steps, "a check neither compares nor changes steps"
 
 
@@ -39,5 +39,5 @@ def test_a_check_that_breaks_is_unknown_and_the_others_continue(host: Sandbox) -
     broken = "assert_clock() { date --utc --date=nonsense; }"
     done = run(host, "check", [*STEPS, broken])
     states = {event["name"]: event for event in done.of("finding")}
-    assert states["clock"]["state"] == "unknown" and "invalid date" in states["clock"]["text"], states["clock"]
+    assert states["clock"]["state"] == "unknown" and states["clock"]["code"] == "not-checked", states["clock"]
     assert states["disk_space"]["state"] == "ok" and done.outcome == "ok"
