@@ -5,7 +5,7 @@ MOUNT='' MOUNT_OPTIONS=''                          # of read_mount
 
 assert_folders_writable() {
     local path folder
-    found folders-writable 'the folders of the notebook server are writable'
+    met folders-writable 'the folders of the notebook server are writable'
     for path in "$PROGRAMS" "$CONFIGURATION_FOLDER" "$STATE_FOLDER" "$WORK_FOLDER" "$UNIT_FOLDER" \
         "$NB_NOTEBOOK_DIRECTORY"; do
         folder=$path
@@ -47,7 +47,7 @@ read_mount() { # FOLDER
 # A folder in the place of a file could not be replaced.
 assert_no_folder_in_place() { # PATH...
     local path
-    found no-folder-in-place 'no folder is in the place of a file'
+    met no-folder-in-place 'no folder is in the place of a file'
     for path in "$@"; do
         if [[ -d $path && ! -L $path ]]; then
             fail folder-instead-of-file '{path} is a folder, but the script needs to write a file there. '\

@@ -7,14 +7,13 @@ FINDING_STATE='' FOUND=()                          # what was reported about it;
 # Make sure that a requirement is met: FUNCTION calls fail or warn if it is not. In mode check, each requirement is a
 # finding; in other modes, the first one that is not met stops the run.
 require() { # NAME FUNCTION [ARGUMENT...]
-    local state
     if [[ $RUN_MODE != check ]]; then
         "${@:2}"
         return
     fi
     REPLY=$(report_finding "$@")
-    read -r RUN_EVENTS state <<<"$REPLY"
-    if [[ $state == failed ]]; then RUN_OUTCOME=failed; fi
+    RUN_EVENTS=${REPLY% *}
+    if [[ $REPLY == *' failed' ]]; then RUN_OUTCOME=failed; fi
 }
 
 # Check a requirement in a subshell, which the first failure ends. Its output is the number of events and the state.
@@ -29,7 +28,7 @@ report_finding() { # NAME FUNCTION [ARGUMENT...]
 end_finding() { # EXIT-CODE
     trap - EXIT ERR
     if [[ ! $FINDING_STATE && $1 -eq 0 ]]; then
-        if ((${#FOUND[@]} == 0)); then found requirement-met 'this host meets the requirement'; fi
+        if ((${#FOUND[@]} == 0)); then met requirement-met 'this host meets the requirement'; fi
         write_finding ok "${FOUND[@]}"
     elif [[ ! $FINDING_STATE ]]; then
         read_last_error
@@ -41,7 +40,7 @@ end_finding() { # EXIT-CODE
 }
 
 # What to report about a requirement that is met.
-found() { # CODE TEXT [NAME VALUE]...
+met() { # CODE TEXT [NAME VALUE]...
     FOUND=("$@")
 }
 

@@ -14,7 +14,7 @@ assert_architecture() {
                 is "$HOSTTYPE"
             ;;
     esac
-    found architecture-right 'the processor architecture is {is}' is "$HOSTTYPE"
+    met architecture-right 'the processor architecture is {is}' is "$HOSTTYPE"
     if [[ $NB_ARCHITECTURE != "$found" ]]; then
         fail wrong-architecture 'this host has the processor architecture {is}, but the inventory has architecture = '\
 '"{architecture}". Set architecture = "{found}" in the inventory' \
@@ -24,7 +24,7 @@ assert_architecture() {
 
 assert_programs_installed() { # NAME...
     local program
-    found programs-installed 'the programs that the script needs are installed'
+    met programs-installed 'the programs that the script needs are installed'
     for program in "$@"; do
         if [[ ! $(type -P "$program") ]]; then
             fail program-missing 'the program {program} is not installed. Install the package that provides it, then '\
@@ -42,12 +42,12 @@ assert_free_space() {
     read_installation_folder
     folder=$REPLY
     if [[ ! $folder ]]; then
-        found already-installed 'the packages are already installed'
+        met already-installed 'the packages are already installed'
         return
     fi
     read -r blocks size < <(stat --file-system --format='%a %S' -- "$folder")
     megabytes=$((blocks * size / 1000000))
-    found folder-space 'the disk that contains {folder} has {free} MB of free space' free "$megabytes" folder "$folder"
+    met folder-space 'the disk that contains {folder} has {free} MB of free space' free "$megabytes" folder "$folder"
     if ((megabytes < 2000)); then
         fail folder-space-low 'the disk that contains {folder} has {free} MB of free space, but 2000 MB are required. '\
 'Free some disk space, then try again' \

@@ -29,7 +29,7 @@ is_data_folder() { # PATH
 }
 
 assert_notebook_folder_allowed() {
-    found notebook-folder-allowed 'notebook.directory may be {path}' path "$NB_NOTEBOOK_DIRECTORY"
+    met notebook-folder-allowed 'notebook.directory may be {path}' path "$NB_NOTEBOOK_DIRECTORY"
     if ! is_data_folder "$NB_NOTEBOOK_DIRECTORY"; then
         fail notebook-folder-reserved 'notebook.directory is {path}, which is a system folder, an nbserver folder, or '\
 'a home folder. Set notebook.directory to another folder, such as /srv/notebooks' \
@@ -39,7 +39,7 @@ assert_notebook_folder_allowed() {
 
 assert_own_folders_safe() {
     local path
-    found own-folders-safe 'no other user can replace the folders of nbserver'
+    met own-folders-safe 'no other user can replace the folders of nbserver'
     for path in "$PROGRAMS" "$CONFIGURATION_FOLDER" "$STATE_FOLDER" "$WORK_FOLDER" "$UNIT_FOLDER"; do
         check_location "$path" ||
             fail own-folder-unsafe 'nbserver cannot safely use {path}: {cause}. After fixing '\
@@ -48,7 +48,7 @@ assert_own_folders_safe() {
 }
 
 assert_notebook_folder_safe() {
-    found notebook-folder-safe 'no other user can replace {path}' path "$NB_NOTEBOOK_DIRECTORY"
+    met notebook-folder-safe 'no other user can replace {path}' path "$NB_NOTEBOOK_DIRECTORY"
     check_location "$NB_NOTEBOOK_DIRECTORY" ||
         fail notebook-folder-unsafe 'notebook.directory is not safe to use: {cause}. Fix this problem, or set '\
 'notebook.directory in the inventory to another folder'

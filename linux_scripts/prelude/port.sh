@@ -2,7 +2,7 @@
 # Find out who listens on the port of the notebook server, and check its address.
 
 assert_port_free() {
-    found port-free 'TCP port {port} is free, or used by the notebook server' port "$NB_NOTEBOOK_PORT"
+    met port-free 'TCP port {port} is free, or used by the notebook server' port "$NB_NOTEBOOK_PORT"
     if is_listening "$NB_NOTEBOOK_PORT" && ! is_own_port "$REPLY"; then
         fail port-used 'TCP port {port} is used by another program (find it with ss --listening --tcp --processes). '\
 'Stop it, or choose another notebook.port in the inventory' \
@@ -44,7 +44,7 @@ is_own_port() { # ' INODE...'
 # The server could not listen on another address, unless the kernel allows that (ip(7), ip_nonlocal_bind).
 assert_address_local() {
     local allowed=0
-    found address-right 'the notebook server can listen on {address}' address "$NB_NOTEBOOK_IP"
+    met address-right 'the notebook server can listen on {address}' address "$NB_NOTEBOOK_IP"
     { read -r allowed </proc/sys/net/ipv4/ip_nonlocal_bind; } 2>/dev/null || true
     if [[ $allowed == 0 ]] && is_foreign_address "$NB_NOTEBOOK_IP"; then
         fail address-not-local 'notebook.ip is {address}, but this host does not have this address. Set notebook.ip '\

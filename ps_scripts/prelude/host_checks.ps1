@@ -2,6 +2,7 @@
 # Refuse a host by its processor, policy, version, clock, or free space.
 
 function Assert-SixtyFourBit {
+    Set-Found is-64-bit 'PowerShell is running as a 64-bit program'
     if ([IntPtr]::Size -ne 8) {
         throw (New-Failure powershell-32-bit ('PowerShell is running as a 32-bit program. Use 64-bit PowerShell on ' +
                 '64-bit Windows'))
@@ -15,6 +16,7 @@ function Assert-Architecture {
         throw (New-Failure architecture-unsupported ('this host has the processor architecture {is}, but ' +
                 'nbserver supports only AMD64 (x64) and ARM64 (arm64). Use another host') @{ is = $is })
     }
+    Set-Found architecture-right 'the processor architecture is {is}' @{ is = $is }
     if ($found -ne $Settings.architecture) {
         throw (New-Failure wrong-architecture ('this host has the processor architecture {is}, but the inventory has ' +
                 'architecture = "{architecture}". Set architecture = "{found}" in the inventory') @{
@@ -31,6 +33,7 @@ function Assert-ExecutionPolicy {
         [string]$_.Scope -ne 'Process' -and [string]$_.ExecutionPolicy -ne 'Undefined'
     }
     $policy = @($set)
+    Set-Found scripts-allowed 'the execution policy allows this script'
     if (-not $policy -or [string]$policy[0].ExecutionPolicy -ne 'AllSigned') { return }
     if ($IsFile -and [string](Get-ExecutionPolicy) -eq 'AllSigned') { return }
     $scope = [string]$policy[0].Scope
@@ -46,6 +49,7 @@ function Assert-ExecutionPolicy {
 
 function Assert-WindowsVersion {
     $version = Get-WindowsVersion ([Environment]::OSVersion.Version)
+    Set-Found windows-supported 'this host runs Windows version {is}' @{ is = [string]$version }
     $fault = Get-WindowsFault $version (Get-InstallationType) $Settings.windows
     if ($fault) {
         throw $fault
@@ -54,6 +58,7 @@ function Assert-WindowsVersion {
 
 # Windows 10 has the runtime. wusa.exe, which installs updates, is refused over WinRM.
 function Assert-UniversalRuntime {
+    Set-Found universal-runtime-present 'the Universal C Runtime is installed'
     if (Test-Path -LiteralPath (Join-Path ([Environment]::SystemDirectory) 'ucrtbase.dll')) { return }
     throw (New-Failure universal-runtime-missing ('Python needs the Universal C Runtime, which is not installed. ' +
             'Install it with Windows Update, or install update KB2999226 at this host''s console (Windows does not ' +
@@ -63,6 +68,9 @@ function Assert-UniversalRuntime {
 # A wrong clock dates the certificate, and makes downloads over TLS fail. A difference of a day is not an accident.
 function Assert-Clock {
     $minutes = [Math]::Abs($Run.ClockAhead.TotalMinutes)
+    Set-Found clock-right 'the clocks of this host and of the workstation differ by {seconds} s' @{
+        seconds = [int]($minutes * 60)
+    }
     if ($minutes -le 5) { return }
     $now = [DateTime]::UtcNow
     $times = @{ host_time = $now.ToString('u'); workstation_time = ($now - $Run.ClockAhead).ToString('u') }
@@ -79,11 +87,11 @@ function Assert-Clock {
 # Python, the environment, and their downloads take about 2 GB.
 function Assert-FreeSpace {
     $drive = New-Object IO.DriveInfo ([IO.Path]::GetPathRoot($Programs))
+    $space = @{ free = [string][Math]::Round($drive.AvailableFreeSpace / 1GB, 1); drive = $drive.Name }
+    Set-Found disk-space 'drive {drive} has {free} GB of free space' $space
     if ($drive.AvailableFreeSpace -ge 3GB -or (Test-Path -LiteralPath (Get-EnvironmentFolder))) { return }
     throw (New-Failure disk-space-low ('drive {drive} has {free} GB of free space, but 3 GB are required. Free some ' +
-            'disk space, then try again') @{
-            free = [string][Math]::Round($drive.AvailableFreeSpace / 1GB, 1); drive = $drive.Name
-        })
+            'disk space, then try again') $space)
 }
 
 $CodeIntegrityKey = 'HKLM:\SYSTEM\CurrentControlSet\Control\CI\Policy'
@@ -92,6 +100,7 @@ $SmartAppControl = @{ Reported = $false }   # in this run
 # Smart App Control of Windows 11: 0 is off, 1 on, 2 evaluation, which blocks nothing. If it is on, Windows does not
 # load files that are neither signed nor known to Microsoft, such as the .pyd files of many packages.
 function Write-SmartAppControl {
+    Set-Found smart-app-control-off 'Smart App Control does not block programs'
     $state = Get-RegistryValue $CodeIntegrityKey VerifiedAndReputablePolicyState
     if (-not $state -or [string]$state.value -ne '1' -or $SmartAppControl.Reported) { return }
     $SmartAppControl.Reported = $true

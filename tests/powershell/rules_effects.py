@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from tests.powershell.findings import Scripts, command_name, member_name, named_parameters, static_call, variable_name
 from tests.powershell.syntax import Node
 
-CALLED = ("$Step.Test", "$Step.Apply", "$Restore[$Line.kind]", "$Modes[$Run.Mode]", "$hook")
+CALLED = ("$Step.Test", "$Step.Apply", "$Restore[$Line.kind]", "$Modes[$Run.Mode]", "$hook", "$Assert")
 RUNS_TEXT = frozenset(
     "invoke-expression iex invoke-command new-module import-module start-job register-objectevent set-alias new-alias".split()
 )

@@ -2,14 +2,14 @@
 # Refuse a host with the wrong system, rights, or clock.
 
 assert_root() {
-    found is-root 'the script runs as root'
+    met is-root 'the script runs as root'
     if [[ $EUID -ne 0 ]]; then
         fail not-root 'root privileges are required. Run nbserver, or this script, as root or with sudo'
     fi
 }
 
 assert_systemd() {
-    found runs-systemd 'this host runs systemd'
+    met runs-systemd 'this host runs systemd'
     if [[ -d /run/systemd/system ]]; then return; fi
     if [[ $NB_HOST == local ]]; then
         fail no-systemd-locally 'the notebook server runs as a systemd unit, but this machine does not run systemd. '\
@@ -20,7 +20,7 @@ assert_systemd() {
 }
 
 assert_distribution() {
-    found system-supported 'this host runs {name}' name "$SYSTEM_NAME"
+    met system-supported 'this host runs {name}' name "$SYSTEM_NAME"
     if [[ $PACKAGE_MANAGER ]]; then return; fi
     if [[ $NB_HOST == local ]]; then
         fail unsupported-system-locally 'this machine runs {name}, but machine scope only supports '\
@@ -34,7 +34,7 @@ assert_distribution() {
 
 # openSUSE MicroOS, SLE Micro, and other systems install packages only in a snapshot for the next boot.
 assert_packages_installable() {
-    found packages-installable '/usr is writable, so packages can be installed'
+    met packages-installable '/usr is writable, so packages can be installed'
     read_mount /usr
     if [[ $MOUNT_OPTIONS != *,ro,* && ! -e /run/ostree-booted ]]; then return; fi
     fail system-read-only '{name} is a transactional or read-only system, so packages cannot be installed while it is '\
@@ -51,7 +51,7 @@ assert_clock() {
     printf -v host_time '%(%Y-%m-%dT%H:%M:%SZ)T' "$now"
     seconds=$((now - $(date --utc --date="$RUN_TIME" +%s)))
     seconds=${seconds#-}
-    found clock-right 'the clocks of this host and of the workstation differ by {seconds} s' seconds "$seconds"
+    met clock-right 'the clocks of this host and of the workstation differ by {seconds} s' seconds "$seconds"
     if ((seconds <= 300)); then return; fi
     if ((seconds > 86400)); then
         fail clock-wrong 'the clock on this host shows {host_time}, but the clock on the workstation shows '\

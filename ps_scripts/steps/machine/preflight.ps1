@@ -21,6 +21,7 @@ Add-Step preflight 'This host can run the notebook server' -Test {
 }
 
 function Assert-Administrator {
+    Set-Found is-administrator 'this account has administrator rights'
     $user = New-Object Security.Principal.WindowsPrincipal ([Security.Principal.WindowsIdentity]::GetCurrent())
     if (-not $user.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)) {
         throw (New-Failure not-administrator ('this account has no administrator rights. Connect as an ' +
@@ -40,6 +41,7 @@ function Assert-ShellMemory {
                 quota = $quota
             })
     }
+    Set-Found shell-memory 'remote shells have a memory quota of {quota} MB (0 is unlimited)' @{ quota = $quota }
     $quota = Get-EndpointMemory
     if ($quota -and $quota -lt 1024) {
         throw (New-Failure endpoint-memory-low ('the Microsoft.PowerShell endpoint has a memory quota of {quota} MB, ' +
@@ -62,6 +64,7 @@ function Get-EndpointMemory {
 
 # Changes wait until Windows has restarted. Source of the keys: DSC_PendingReboot in ComputerManagementDsc.
 function Find-PendingReboot {
+    Set-Found no-restart-pending 'Windows does not wait for a restart'
     $keys = 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Component Based Servicing\RebootPending',
     'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\WindowsUpdate\Auto Update\RebootRequired'
     foreach ($key in $keys) {

@@ -20,6 +20,7 @@ Add-Step preflight 'This host can run the notebook server' -Test {
 # Programs of the user are never stopped to free the port.
 function Assert-FreePort {
     $port = $Settings.notebook.port
+    Set-Found port-free 'TCP port {port} is free, or used by the notebook server' @{ port = $port }
     if (-not (Test-PortListening $port)) { return }
     $processes = @(Get-PortProcess $port)
     if (-not $processes.Count) {
