@@ -41,7 +41,7 @@ function Assert-ShellMemory {
                 quota = $quota
             })
     }
-    Set-Found shell-memory 'remote shells have a memory quota of {quota} MB (0 is unlimited)' @{ quota = $quota }
+    if ($quota) { Set-Found shell-memory 'remote shells have a memory quota of {quota} MB' @{ quota = $quota } }
     $quota = Get-EndpointMemory
     if ($quota -and $quota -lt 1024) {
         throw (New-Failure endpoint-memory-low ('the Microsoft.PowerShell endpoint has a memory quota of {quota} MB, ' +
