@@ -2,6 +2,7 @@
 #
 # By hand:
 #   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1                reports differences, changes nothing
+#   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode check    reports whether this host meets the requirements
 #   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode apply    makes the changes
 #   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode undo     restores the previous state
 #   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode rotate   evicts everybody who could log in
@@ -9,97 +10,98 @@
 # Requires Windows PowerShell 3.0 or newer, 64-bit, and administrator rights
 #
 # Contents, by line:
-#   101  parameters             The mode for a run by hand.
-#   106  settings               What differs from host to host: data, no code.
-#   170  lock                   The Python packages, with versions and hashes.
+#   103  parameters             The mode for a run by hand.
+#   108  settings               What differs from host to host: data, no code.
+#   172  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   277  run                    Check the language mode, and set the module path and the state of this run.
-#   345  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   430  hashes                 Compute SHA-256, the only hash that this script uses.
-#   449  events                 Report events: lines of JSON, which are the only output of this script.
-#   539  host_log               Write to the Windows event log which script changes this host.
-#   571  kept_script            Keep the script that changes this host.
-#   589  envelope               Read the envelope: the only input of a run in addition to this script.
-#   665  lock                   Allow only one run at a time to change this host.
-#   724  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#   804  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#   930  access                 Set and check access lists: who may read and change a folder.
-#  1006  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1043  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1107  registry               Read values in the registry.
-#  1118  registry_values        Compare, set, and restore values in the registry.
-#  1152  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1272  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1359  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1392  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1480  path_access            Find other accounts that could replace a folder with another folder.
-#  1508  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1565  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1714  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  1876  server_command         Define the command line of the server, and what it was started with.
-#  1895  programs               Run other programs until they exit, and report their output.
-#  2019  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2038  downloads              Download files into the cache, and check their hashes before they are used.
-#  2211  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2298  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2374  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2429  foreign_places         Define where configuration from other installations may be on this host.
-#  2443  package_environment    Choose the environment variables of pip and uv.
-#  2490  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2495  installer_failures     Explain the exit codes of installers.
-#  2567  installers             Run installers and uninstallers, and wait while another one runs.
-#  2612  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2669  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2731  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2756  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2820  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2859  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2899  installed_files        Compare files with those that were installed.
-#  3048  running_server         Stop the server before its programs are replaced.
-#  3071  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3185  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3244  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3294  port_process           Find the program that listens on a TCP port, and what started it.
-#  3320  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3439  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3485  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3543  certificates           Read certificates from PEM files.
-#  3560  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3632  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3766  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3886  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3995  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4063  password_hash          Get the hash of the password.
-#  4068  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4113  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4135  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4201  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4304  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4456  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#   279  run                    Check the language mode, and set the module path and the state of this run.
+#   350  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   440  hashes                 Compute SHA-256, the only hash that this script uses.
+#   459  events                 Report events: lines of JSON, which are the only output of this script.
+#   549  findings               Report in mode check which requirements this host meets, one finding for each.
+#   595  host_log               Write to the Windows event log which script changes this host.
+#   627  kept_script            Keep the script that changes this host.
+#   645  envelope               Read the envelope: the only input of a run in addition to this script.
+#   721  lock                   Allow only one run at a time to change this host.
+#   780  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#   860  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#   986  access                 Set and check access lists: who may read and change a folder.
+#  1062  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1099  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1163  registry               Read values in the registry.
+#  1174  registry_values        Compare, set, and restore values in the registry.
+#  1208  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1328  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1415  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1448  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1536  path_access            Find other accounts that could replace a folder with another folder.
+#  1564  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1621  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1771  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  1933  server_command         Define the command line of the server, and what it was started with.
+#  1952  programs               Run other programs until they exit, and report their output.
+#  2076  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2095  downloads              Download files into the cache, and check their hashes before they are used.
+#  2268  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2355  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2431  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2487  foreign_places         Define where configuration from other installations may be on this host.
+#  2501  package_environment    Choose the environment variables of pip and uv.
+#  2548  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2553  installer_failures     Explain the exit codes of installers.
+#  2625  installers             Run installers and uninstallers, and wait while another one runs.
+#  2670  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2727  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2789  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2814  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2878  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2917  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2957  installed_files        Compare files with those that were installed.
+#  3106  running_server         Stop the server before its programs are replaced.
+#  3129  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3243  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3302  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3352  port_process           Find the program that listens on a TCP port, and what started it.
+#  3378  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3497  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3543  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3601  certificates           Read certificates from PEM files.
+#  3618  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3690  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3824  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3944  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4053  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4121  password_hash          Get the hash of the password.
+#  4126  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4171  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4193  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4259  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4371  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4523  rotated_keys           Refuse a rotation with a certificate that has the old key.
 # Steps, in the order in which they run:
-#  4494  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4571  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  4590  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  4609  python                 Install Python from the publisher, or use one that is installed.
-#  4743  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  4804  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  4923  packages               Install the packages of the lock in a virtual environment.
-#  5091  path                   Add the programs of the server to the PATH of the machine.
-#  5120  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  5146  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  5266  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  5474  service                Run the server as a scheduled task.
-#  5616  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  5681  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5756  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  5796  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  4561  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4641  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  4660  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  4679  python                 Install Python from the publisher, or use one that is installed.
+#  4813  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  4874  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  4993  packages               Install the packages of the lock in a virtual environment.
+#  5161  path                   Add the programs of the server to the PATH of the machine.
+#  5190  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  5216  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  5336  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  5544  service                Run the server as a scheduled task.
+#  5686  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  5751  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5826  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  5866  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
 #        prelude: certificate_requests  the host signs its certificate itself
 
 param(
-    [ValidateSet('test', 'apply', 'undo', 'rotate', 'request')]
+    [ValidateSet('test', 'check', 'apply', 'undo', 'rotate', 'request')]
     [string]$Mode = 'test'
 )
 
@@ -337,6 +339,9 @@ function Invoke-Hook([string]$Name) {
 
 $Modes = @{}                                             # what each mode of a run does: script blocks, by name
 
+# Whether this run may change the host. Other runs leave nothing on it.
+function Test-Change { 'apply', 'undo', 'rotate', 'request' -contains $Run.Mode }
+
 # Settings contain paths such as %ProgramFiles%\...; the host expands them.
 function Expand-Path([string]$Path) {
     [Environment]::ExpandEnvironmentVariables($Path)
@@ -368,6 +373,7 @@ function New-CodedException {
     param([string]$Code, [string]$Text, [hashtable]$Values, [Exception]$Inner)
     $exception = New-Object InvalidOperationException((Format-Message $Text $Values), $Inner)
     $exception.Data['code'] = $Code
+    $exception.Data['text'] = $Text
     $exception.Data['values'] = $Values
     $exception
 }
@@ -409,6 +415,10 @@ function Test-WindowsError([Exception]$Exception, [string[]]$Codes) {
 # Report something that a person should read: a warning, or a note in the log.
 function Write-Notice {
     param([ValidateSet('warning', 'log')][string]$Event, [string]$Code, [string]$Text, [hashtable]$Values = @{})
+    if ($Finding.Name -and $Event -eq 'warning') {
+        Write-Finding warning (New-CodedException $Code $Text $Values)
+        return
+    }
     Write-Event $Event @{ code = $Code; values = $Values; text = Format-Message $Text $Values }
 }
 
@@ -536,6 +546,52 @@ function Read-LastLine([string]$File, [int]$Count) {
     $lines | Select-Object -Last $Count
 }
 
+# ---- prelude: findings -----------------------------------------------------------------------------
+# Report in mode check which requirements this host meets, one finding for each.
+
+# In mode check: the requirement that is being checked, what was reported about it, and the message if it is met.
+$Finding = @{ Name = ''; State = ''; Found = $null }
+
+# Make sure that a requirement is met: $Assert throws, or writes a warning, if it is not. In mode check, each
+# requirement is a finding; in other modes, the first one that is not met stops the run.
+function Assert-Requirement([string]$Name, [scriptblock]$Assert) {
+    if ($Run.Mode -ne 'check') { & $Assert; return }
+    $Finding.Name = $Name
+    $Finding.State = ''
+    Set-Found requirement-met 'this host meets the requirement'
+    try {
+        & $Assert
+        if (-not $Finding.State) { Write-Finding ok $Finding.Found }
+    }
+    catch {
+        if ($_.Exception.Data.Contains('code')) { Write-Finding failed $_.Exception }
+        else {
+            Write-Finding unknown (New-Failure check-failed 'this could not be checked: {cause}' -Cause $_.Exception)
+        }
+    }
+    finally { $Finding.Name = '' }
+}
+
+# What to report about a requirement that is met.
+function Set-Found {
+    param([string]$Code, [string]$Text, [hashtable]$Values = @{})
+    $Finding.Found = New-CodedException $Code $Text $Values
+}
+
+# The first sentence of a message is what was found; the others are what to do.
+function Write-Finding([string]$State, [Exception]$Message) {
+    $Finding.State = $State
+    $fields = Get-FailureField $Message
+    $sentences = @($Message.Data['text'] -split '\. ', 2)
+    $fields.name = $Finding.Name
+    $fields.state = $State
+    $fields.text = Format-Message $sentences[0] $fields.values
+    $fields.todo = ''
+    if ($sentences.Count -gt 1) { $fields.todo = Format-Message $sentences[1] $fields.values }
+    if ($State -eq 'failed') { $Run.Outcome = 'failed' }
+    Write-Event finding $fields
+}
+
 # ---- prelude: host_log -----------------------------------------------------------------------------
 # Write to the Windows event log which script changes this host.
 
@@ -601,7 +657,7 @@ function Read-Envelope {
     foreach ($line in $EnvelopeLines) {
         $number++
         switch -CaseSensitive -Regex ([string]$line) {
-            '^mode (test|apply|undo|rotate|request|events)\z' { $Run.Mode = $Matches[1]; break }
+            '^mode (test|check|apply|undo|rotate|request|events)\z' { $Run.Mode = $Matches[1]; break }
             '^run ([0-9A-Za-z-]{1,64})\z' { $Run.Id = $Matches[1]; break }
             '^operator ([^ ]*)\z' {
                 $Run.Operator = $Utf8.GetString([Convert]::FromBase64String($Matches[1]))
@@ -1575,6 +1631,7 @@ function Test-ServiceGrant([string]$Path) {
 
 # This is called in preflight, and immediately before each change to the folder.
 function Assert-DataFolder([string]$Path) {
+    Set-Found data-folder-safe 'no other account can replace {path}' @{ path = $Path }
     $folder = $Path.TrimEnd('\')
     $fault = Get-FolderNameFault $folder
     if ($fault) {
@@ -2412,6 +2469,7 @@ function Get-ForeignVariable {
 function Write-ForeignConfiguration {
     if ($Run.ForeignNamed) { return }
     $Run.ForeignNamed = $true
+    Set-Found no-foreign-configuration 'there is no configuration from other installations'
     $found = @(Get-ForeignConfiguration | Sort-Object)
     if (-not $found.Count) { return }
     $names = @($found | Select-Object -First 10) -join ', '
@@ -4202,6 +4260,7 @@ function Test-Refused([string]$Status) { '401', '403' -contains $Status }
 # Refuse a host by its processor, policy, version, clock, or free space.
 
 function Assert-SixtyFourBit {
+    Set-Found is-64-bit 'PowerShell is running as a 64-bit program'
     if ([IntPtr]::Size -ne 8) {
         throw (New-Failure powershell-32-bit ('PowerShell is running as a 32-bit program. Use 64-bit PowerShell on ' +
                 '64-bit Windows'))
@@ -4215,6 +4274,7 @@ function Assert-Architecture {
         throw (New-Failure architecture-unsupported ('this host has the processor architecture {is}, but ' +
                 'nbserver supports only AMD64 (x64) and ARM64 (arm64). Use another host') @{ is = $is })
     }
+    Set-Found architecture-right 'the processor architecture is {is}' @{ is = $is }
     if ($found -ne $Settings.architecture) {
         throw (New-Failure wrong-architecture ('this host has the processor architecture {is}, but the inventory has ' +
                 'architecture = "{architecture}". Set architecture = "{found}" in the inventory') @{
@@ -4231,6 +4291,7 @@ function Assert-ExecutionPolicy {
         [string]$_.Scope -ne 'Process' -and [string]$_.ExecutionPolicy -ne 'Undefined'
     }
     $policy = @($set)
+    Set-Found scripts-allowed 'the execution policy allows this script'
     if (-not $policy -or [string]$policy[0].ExecutionPolicy -ne 'AllSigned') { return }
     if ($IsFile -and [string](Get-ExecutionPolicy) -eq 'AllSigned') { return }
     $scope = [string]$policy[0].Scope
@@ -4246,6 +4307,7 @@ function Assert-ExecutionPolicy {
 
 function Assert-WindowsVersion {
     $version = Get-WindowsVersion ([Environment]::OSVersion.Version)
+    Set-Found windows-supported 'this host runs Windows version {is}' @{ is = [string]$version }
     $fault = Get-WindowsFault $version (Get-InstallationType) $Settings.windows
     if ($fault) {
         throw $fault
@@ -4254,6 +4316,7 @@ function Assert-WindowsVersion {
 
 # Windows 10 has the runtime. wusa.exe, which installs updates, is refused over WinRM.
 function Assert-UniversalRuntime {
+    Set-Found universal-runtime-present 'the Universal C Runtime is installed'
     if (Test-Path -LiteralPath (Join-Path ([Environment]::SystemDirectory) 'ucrtbase.dll')) { return }
     throw (New-Failure universal-runtime-missing ('Python needs the Universal C Runtime, which is not installed. ' +
             'Install it with Windows Update, or install update KB2999226 at this host''s console (Windows does not ' +
@@ -4263,6 +4326,9 @@ function Assert-UniversalRuntime {
 # A wrong clock dates the certificate, and makes downloads over TLS fail. A difference of a day is not an accident.
 function Assert-Clock {
     $minutes = [Math]::Abs($Run.ClockAhead.TotalMinutes)
+    Set-Found clock-right 'the clocks of this host and of the workstation differ by {seconds} s' @{
+        seconds = [int]($minutes * 60)
+    }
     if ($minutes -le 5) { return }
     $now = [DateTime]::UtcNow
     $times = @{ host_time = $now.ToString('u'); workstation_time = ($now - $Run.ClockAhead).ToString('u') }
@@ -4279,11 +4345,11 @@ function Assert-Clock {
 # Python, the environment, and their downloads take about 2 GB.
 function Assert-FreeSpace {
     $drive = New-Object IO.DriveInfo ([IO.Path]::GetPathRoot($Programs))
+    $space = @{ free = [string][Math]::Round($drive.AvailableFreeSpace / 1GB, 1); drive = $drive.Name }
+    Set-Found disk-space 'drive {drive} has {free} GB of free space' $space
     if ($drive.AvailableFreeSpace -ge 3GB -or (Test-Path -LiteralPath (Get-EnvironmentFolder))) { return }
     throw (New-Failure disk-space-low ('drive {drive} has {free} GB of free space, but 3 GB are required. Free some ' +
-            'disk space, then try again') @{
-            free = [string][Math]::Round($drive.AvailableFreeSpace / 1GB, 1); drive = $drive.Name
-        })
+            'disk space, then try again') $space)
 }
 
 $CodeIntegrityKey = 'HKLM:\SYSTEM\CurrentControlSet\Control\CI\Policy'
@@ -4292,6 +4358,7 @@ $SmartAppControl = @{ Reported = $false }   # in this run
 # Smart App Control of Windows 11: 0 is off, 1 on, 2 evaluation, which blocks nothing. If it is on, Windows does not
 # load files that are neither signed nor known to Microsoft, such as the .pyd files of many packages.
 function Write-SmartAppControl {
+    Set-Found smart-app-control-off 'Smart App Control does not block programs'
     $state = Get-RegistryValue $CodeIntegrityKey VerifiedAndReputablePolicyState
     if (-not $state -or [string]$state.value -ne '1' -or $SmartAppControl.Reported) { return }
     $SmartAppControl.Reported = $true
@@ -4443,7 +4510,7 @@ function Move-WorkAside {
 function Assert-RotationComplete {
     Read-Rotation
     if (-not $Former.Run) { return }
-    if ($Run.Mode -ne 'test') {
+    if (Test-Change) {
         throw (New-Failure rotation-incomplete-apply ('the rotation of run {run} was interrupted, and an apply would ' +
                 'start the server for earlier users. Run nbserver rotate again') @{ run = $Former.Run })
     }
@@ -4495,25 +4562,26 @@ function Write-AccountNotice {
 # Refuse a host on which the notebook server cannot work, before anything is changed.
 
 Add-Step preflight 'This host can run the notebook server' -Test {
-    Assert-SixtyFourBit
-    Assert-Architecture
-    Assert-Administrator
-    Assert-ExecutionPolicy
-    Assert-WindowsVersion
-    Assert-UniversalRuntime
-    Assert-DataFolder (Expand-Path $Settings.notebook.directory)
-    Assert-Clock
-    Assert-FreeSpace
-    Assert-ShellMemory
-    Find-PendingReboot
-    Write-SmartAppControl
-    Write-ForeignConfiguration
+    Assert-Requirement process { Assert-SixtyFourBit }
+    Assert-Requirement architecture { Assert-Architecture }
+    Assert-Requirement rights { Assert-Administrator }
+    Assert-Requirement execution_policy { Assert-ExecutionPolicy }
+    Assert-Requirement windows_version { Assert-WindowsVersion }
+    Assert-Requirement universal_runtime { Assert-UniversalRuntime }
+    Assert-Requirement notebook_folder { Assert-DataFolder (Expand-Path $Settings.notebook.directory) }
+    Assert-Requirement clock { Assert-Clock }
+    Assert-Requirement disk_space { Assert-FreeSpace }
+    Assert-Requirement shell_memory { Assert-ShellMemory }
+    Assert-Requirement restart { Find-PendingReboot }
+    Assert-Requirement smart_app_control { Write-SmartAppControl }
+    Assert-Requirement other_configuration { Write-ForeignConfiguration }
 } -Apply {
     throw (New-Failure nothing-to-apply ('internal error (a bug in nbserver): the step {step} has nothing to change. ' +
             'Report it with this message') @{ step = 'preflight' })
 }
 
 function Assert-Administrator {
+    Set-Found is-administrator 'this account has administrator rights'
     $user = New-Object Security.Principal.WindowsPrincipal ([Security.Principal.WindowsIdentity]::GetCurrent())
     if (-not $user.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)) {
         throw (New-Failure not-administrator ('this account has no administrator rights. Connect as an ' +
@@ -4533,6 +4601,7 @@ function Assert-ShellMemory {
                 quota = $quota
             })
     }
+    if ($quota) { Set-Found shell-memory 'remote shells have a memory quota of {quota} MB' @{ quota = $quota } }
     $quota = Get-EndpointMemory
     if ($quota -and $quota -lt 1024) {
         throw (New-Failure endpoint-memory-low ('the Microsoft.PowerShell endpoint has a memory quota of {quota} MB, ' +
@@ -4555,6 +4624,7 @@ function Get-EndpointMemory {
 
 # Changes wait until Windows has restarted. Source of the keys: DSC_PendingReboot in ComputerManagementDsc.
 function Find-PendingReboot {
+    Set-Found no-restart-pending 'Windows does not wait for a restart'
     $keys = 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Component Based Servicing\RebootPending',
     'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\WindowsUpdate\Auto Update\RebootRequired'
     foreach ($key in $keys) {
@@ -5910,11 +5980,11 @@ function Get-UndoOrder {
     $lines | Where-Object { $started -contains $_.kind }
 }
 
-# A run that makes changes takes the lock and keeps its events on the host; a test leaves nothing behind.
+# A run that makes changes takes the lock and keeps its events on the host; other runs leave nothing behind.
 function Start-Run {
     Invoke-Hook BeforeRun
     if ($Run.Mode -eq 'events' -or $Run.Outcome -eq 'waiting') { return }
-    if ($Run.Mode -ne 'test') { Start-Change }
+    if (Test-Change) { Start-Change }
     elseif (Test-Path -LiteralPath $StateFolder) { Assert-StateFolder }
     $Run.Script = Get-Sha256 ($Utf8.GetBytes($ScriptText))
     Write-Event started @{
@@ -5953,6 +6023,13 @@ $Modes.test = {
     Invoke-Plan
 }
 
+# Report a finding for each requirement.
+$Modes.check = {
+    $Run.Step = 'preflight'
+    Assert-Requirement rotation { Assert-RotationComplete }
+    Invoke-Test ($Steps | Where-Object { $_.Name -eq 'preflight' })
+}
+
 $Modes.apply = {
     Assert-RotationComplete
     Invoke-Plan
@@ -5969,7 +6046,7 @@ $Modes.undo = {
 function Invoke-Mode {
     if (-not $Modes.ContainsKey($Run.Mode)) {
         throw (New-Failure unknown-mode ('this script has no mode ' +
-                '"{mode}". Use test, apply, undo, or rotate') @{ mode = $Run.Mode })
+                '"{mode}". Use test, check, apply, undo, or rotate') @{ mode = $Run.Mode })
     }
     & $Modes[$Run.Mode]
 }

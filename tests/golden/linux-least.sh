@@ -2,6 +2,7 @@
 #
 # By hand:
 #   sudo bash linux-least.sh           reports differences, changes nothing
+#   sudo bash linux-least.sh check     reports whether this host meets the requirements
 #   sudo bash linux-least.sh apply     makes the changes
 #   sudo bash linux-least.sh undo      restores the previous state
 #   sudo bash linux-least.sh rotate    evicts everybody who could log in
@@ -10,62 +11,63 @@
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 # Contents, by line:
-#    70  settings               What differs from host to host: data, no code.
-#    94  lock                   The Python packages, with versions and hashes.
+#    72  settings               What differs from host to host: data, no code.
+#    96  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   220  run                    Set the options of the shell, the folders, and the state of this run.
-#   264  places                 Name the places of a server for the whole machine, which root sets up.
-#   337  json                   Read and write JSON strings in bash alone.
-#   433  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   550  events                 Report events: lines of JSON, which are the only output of this script.
-#   634  host_log               Write to the system log which script changes this host, and keep the script.
-#   667  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#   774  lock                   Let only one run at a time change this host.
-#   817  left_program           End the program that a run left behind when it was killed.
-#   872  record                 Record the previous state of everything that is changed, and restore it.
-#  1007  programs               Run other programs: those that change something or take long through run_program.
-#  1141  paths                  Open folders without following links, and check who could replace them.
-#  1247  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1316  folders                Create folders, and set who may use them.
-#  1392  files                  Write text files, and restore the files that were replaced.
-#  1480  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1544  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1589  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1648  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1719  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1878  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2024  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2165  zypper                 Run zypper, without questions.
-#  2291  units                  Install and remove units of systemd.
-#  2380  service_unit           Compare the unit of the notebook server, and install it.
-#  2522  service                Find out what the unit of the notebook server does.
-#  2557  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2670  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2738  certificate_program    Create a certificate with OpenSSL.
-#  2746  starter                Define the Python program that starts the notebook server.
-#  2904  port                   Find out who listens on the port of the notebook server, and check its address.
-#  2993  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3050  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3116  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3178  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3221  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3246  installed_files        Compare the files of the environment with those that were installed.
-#  3392  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3532  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  3545  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#   222  run                    Set the options of the shell, the folders, and the state of this run.
+#   271  places                 Name the places of a server for the whole machine, which root sets up.
+#   344  json                   Read and write JSON strings in bash alone.
+#   440  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   565  events                 Report events: lines of JSON, which are the only output of this script.
+#   649  findings               Report in mode check which requirements this host meets, one finding for each.
+#   714  host_log               Write to the system log which script changes this host, and keep the script.
+#   747  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#   854  lock                   Let only one run at a time change this host.
+#   897  left_program           End the program that a run left behind when it was killed.
+#   952  record                 Record the previous state of everything that is changed, and restore it.
+#  1087  programs               Run other programs: those that change something or take long through run_program.
+#  1221  paths                  Open folders without following links, and check who could replace them.
+#  1327  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1399  folders                Create folders, and set who may use them.
+#  1475  files                  Write text files, and restore the files that were replaced.
+#  1563  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1627  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1672  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1731  service_access         Let the service write in the folder for notebooks, and undo that.
+#  1802  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  1962  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2108  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2249  zypper                 Run zypper, without questions.
+#  2375  units                  Install and remove units of systemd.
+#  2464  service_unit           Compare the unit of the notebook server, and install it.
+#  2606  service                Find out what the unit of the notebook server does.
+#  2641  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2754  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2822  certificate_program    Create a certificate with OpenSSL.
+#  2830  starter                Define the Python program that starts the notebook server.
+#  2988  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3079  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3138  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3210  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3276  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3320  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3345  installed_files        Compare the files of the environment with those that were installed.
+#  3491  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3631  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  3644  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
 # Steps, in the order in which they run:
-#  3706  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  3737  python                 Install Python from the distribution.
-#  3799  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  3874  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  3887  user                   Create the system user that runs the server: without a password, without a login shell.
-#  3901  certificate            Create a certificate for the server; only root and the service can read its key.
-#  3994  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  4150  service                Run the notebook server as a service that starts with the system.
-#  4284  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  4348  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4496  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  4574  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  3805  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3837  python                 Install Python from the distribution.
+#  3899  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  3974  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  3987  user                   Create the system user that runs the server: without a password, without a login shell.
+#  4001  certificate            Create a certificate for the server; only root and the service can read its key.
+#  4094  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  4250  service                Run the notebook server as a service that starts with the system.
+#  4384  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  4448  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4596  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  4674  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -248,6 +250,11 @@ RUN_THOROUGH='' RUN_REPAIR=''                      # whether to read all install
 RUN_FORMER_SALT='' RUN_NEW_SALT=''                 # which password hashes may be replaced: see step notebook
 RUN_NOT_KEPT=''                                    # why the events of this run cannot be written to the host
 ERRORS_READ=0                                      # lines of standard error that were read
+
+# Whether this run may change the host. Other runs leave nothing on it.
+is_change() {
+    [[ $RUN_MODE == @(apply|undo|rotate) ]]
+}
 
 # A step NAME has two functions: NAME_test reports what differs and changes nothing, NAME_apply makes the changes.
 step() { # NAME TITLE
@@ -483,6 +490,10 @@ write_message() { # EVENT FIELD CODE TEXT [NAME VALUE]... -- [KEY VALUE]...
 
 # Report a warning, which a person should read.
 warn() { # CODE TEXT [NAME VALUE]...
+    if [[ $FINDING ]]; then
+        write_finding warning "$@"
+        return
+    fi
     write_message warning text "$@"
 }
 
@@ -501,8 +512,12 @@ report_start() { # CODE TEXT [NAME VALUE]...
     write_message progress what "$@"
 }
 
-# Stop the run.
+# Stop the run, or what is being checked.
 fail() { # CODE TEXT [NAME VALUE]...
+    if [[ $FINDING ]]; then
+        write_finding failed "$@"
+        exit 3
+    fi
     RUN_OUTCOME=failed
     line_of_step
     write_message failed text "$@" -- at "line $REPLY"
@@ -631,6 +646,71 @@ send_line() { # LINE
     fi
 }
 
+# ---- prelude: findings -----------------------------------------------------------------------------
+# Report in mode check which requirements this host meets, one finding for each.
+
+FINDING=''                                         # in mode check: the requirement that is being checked
+FINDING_STATE='' FOUND=()                          # what was reported about it; the message if it is met
+
+# Make sure that a requirement is met: FUNCTION calls fail or warn if it is not. In mode check, each requirement is a
+# finding; in other modes, the first one that is not met stops the run.
+require() { # NAME FUNCTION [ARGUMENT...]
+    if [[ $RUN_MODE != check ]]; then
+        "${@:2}"
+        return
+    fi
+    REPLY=$(report_finding "$@")
+    RUN_EVENTS=${REPLY% *}
+    if [[ $REPLY == *' failed' ]]; then RUN_OUTCOME=failed; fi
+}
+
+# Check a requirement in a subshell, which the first failure ends. Its output is the number of events and the state.
+report_finding() { # NAME FUNCTION [ARGUMENT...]
+    FINDING=$1
+    exec 5>&1 1>&2
+    trap 'end_finding "$?"' EXIT
+    "${@:2}"
+}
+
+# shellcheck disable=SC2317 # a trap calls it
+end_finding() { # EXIT-CODE
+    trap - EXIT ERR
+    if [[ ! $FINDING_STATE && $1 -eq 0 ]]; then
+        if ((${#FOUND[@]} == 0)); then met requirement-met 'this host meets the requirement'; fi
+        write_finding ok "${FOUND[@]}"
+    elif [[ ! $FINDING_STATE ]]; then
+        read_last_error
+        write_finding unknown not-checked 'the check stopped with exit code {exit_code}: {error}' \
+            exit_code "$1" error "${REPLY:-no error output}"
+    fi
+    printf '%d %s\n' "$RUN_EVENTS" "$FINDING_STATE" >&5
+    exit 0
+}
+
+# What to report about a requirement that is met.
+met() { # CODE TEXT [NAME VALUE]...
+    FOUND=("$@")
+}
+
+# The first sentence of a message is what was found; the others are what to do.
+write_finding() { # STATE CODE TEXT [NAME VALUE]...
+    local text todo=''
+    local -a cause=()
+    FINDING_STATE=$1
+    if [[ $3 == *'{cause}'* && $PROBLEM_CODE ]]; then
+        cause=(cause: "{\"code\":\"$PROBLEM_CODE\",\"values\":$PROBLEM_VALUES}")
+    fi
+    if [[ $3 == *'. '* ]]; then
+        format_message "$2" "${3#*. }" "${@:4}"
+        todo=$MESSAGE
+    fi
+    format_message "$2" "${3%%. *}" "${@:4}"
+    text=$MESSAGE
+    format_message "${@:2}"
+    write_event finding "${cause[@]}" code "$2" name "$FINDING" state "$1" text "$text" todo "$todo" \
+        values: "$MESSAGE_VALUES"
+}
+
 # ---- prelude: host_log -----------------------------------------------------------------------------
 # Write to the system log which script changes this host, and keep the script.
 
@@ -667,7 +747,7 @@ keep_script() {
 # ---- prelude: envelope -----------------------------------------------------------------------------
 # Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
 
-# Lines of `name value`: mode test|apply|undo|rotate|events, run ID, operator BASE64, time UTC, after N,
+# Lines of `name value`: mode test|check|apply|undo|rotate|events, run ID, operator BASE64, time UTC, after N,
 # former-salt SALT, new-salt yes, thorough yes, repair yes, evidence SHA256, secret NAME BASE64.
 # Only builtins handle secrets, which stay in SECRETS: other users can see the arguments of programs, and older versions
 # of bash keep a here-document in a file.
@@ -679,7 +759,7 @@ read_envelope() {
     local time='([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)'
     while IFS= read -r line || [[ $line ]]; do
         number=$((number + 1))
-        if [[ $line =~ ^mode\ (test|apply|undo|rotate|events)$ ]]; then
+        if [[ $line =~ ^mode\ (test|check|apply|undo|rotate|events)$ ]]; then
             RUN_MODE=${BASH_REMATCH[1]}
         elif [[ $line =~ ^run\ ([0-9A-Za-z-]{1,64})$ ]]; then
             RUN_ID=${BASH_REMATCH[1]}
@@ -1275,6 +1355,7 @@ is_data_folder() { # PATH
 }
 
 assert_notebook_folder_allowed() {
+    met notebook-folder-allowed 'notebook.directory may be {path}' path "$NB_NOTEBOOK_DIRECTORY"
     if ! is_data_folder "$NB_NOTEBOOK_DIRECTORY"; then
         fail notebook-folder-reserved 'notebook.directory is {path}, which is a system folder, an nbserver folder, or '\
 'a home folder. Set notebook.directory to another folder, such as /srv/notebooks' \
@@ -1284,6 +1365,7 @@ assert_notebook_folder_allowed() {
 
 assert_own_folders_safe() {
     local path
+    met own-folders-safe 'no other user can replace the folders of nbserver'
     for path in "$PROGRAMS" "$CONFIGURATION_FOLDER" "$STATE_FOLDER" "$WORK_FOLDER" "$UNIT_FOLDER"; do
         check_location "$path" ||
             fail own-folder-unsafe 'nbserver cannot safely use {path}: {cause}. After fixing '\
@@ -1292,6 +1374,7 @@ assert_own_folders_safe() {
 }
 
 assert_notebook_folder_safe() {
+    met notebook-folder-safe 'no other user can replace {path}' path "$NB_NOTEBOOK_DIRECTORY"
     check_location "$NB_NOTEBOOK_DIRECTORY" ||
         fail notebook-folder-unsafe 'notebook.directory is not safe to use: {cause}. Fix this problem, or set '\
 'notebook.directory in the inventory to another folder'
@@ -1760,6 +1843,7 @@ restore_user() { # NAME
 
 # Refuse an account that add_user would not have created, or a group with its name.
 assert_account() { # NAME HOME
+    met account-usable 'the user {user} can be created, or is as it should be' user "$1"
     if ! has_user "$1"; then
         assert_no_group "$1"
         return
@@ -2905,6 +2989,7 @@ server.start()
 # Find out who listens on the port of the notebook server, and check its address.
 
 assert_port_free() {
+    met port-free 'TCP port {port} is free, or used by the notebook server' port "$NB_NOTEBOOK_PORT"
     if is_listening "$NB_NOTEBOOK_PORT" && ! is_own_port "$REPLY"; then
         fail port-used 'TCP port {port} is used by another program (find it with ss --listening --tcp --processes). '\
 'Stop it, or choose another notebook.port in the inventory' \
@@ -2946,6 +3031,7 @@ is_own_port() { # ' INODE...'
 # The server could not listen on another address, unless the kernel allows that (ip(7), ip_nonlocal_bind).
 assert_address_local() {
     local allowed=0
+    met address-right 'the notebook server can listen on {address}' address "$NB_NOTEBOOK_IP"
     { read -r allowed </proc/sys/net/ipv4/ip_nonlocal_bind; } 2>/dev/null || true
     if [[ $allowed == 0 ]] && is_foreign_address "$NB_NOTEBOOK_IP"; then
         fail address-not-local 'notebook.ip is {address}, but this host does not have this address. Set notebook.ip '\
@@ -2997,6 +3083,7 @@ MOUNT='' MOUNT_OPTIONS=''                          # of read_mount
 
 assert_folders_writable() {
     local path folder
+    met folders-writable 'the folders of the notebook server are writable'
     for path in "$PROGRAMS" "$CONFIGURATION_FOLDER" "$STATE_FOLDER" "$WORK_FOLDER" "$UNIT_FOLDER" \
         "$NB_NOTEBOOK_DIRECTORY"; do
         folder=$path
@@ -3038,6 +3125,7 @@ read_mount() { # FOLDER
 # A folder in the place of a file could not be replaced.
 assert_no_folder_in_place() { # PATH...
     local path
+    met no-folder-in-place 'no folder is in the place of a file'
     for path in "$@"; do
         if [[ -d $path && ! -L $path ]]; then
             fail folder-instead-of-file '{path} is a folder, but the script needs to write a file there. '\
@@ -3063,6 +3151,7 @@ assert_architecture() {
                 is "$HOSTTYPE"
             ;;
     esac
+    met architecture-right 'the processor architecture is {is}' is "$HOSTTYPE"
     if [[ $NB_ARCHITECTURE != "$found" ]]; then
         fail wrong-architecture 'this host has the processor architecture {is}, but the inventory has architecture = '\
 '"{architecture}". Set architecture = "{found}" in the inventory' \
@@ -3072,6 +3161,7 @@ assert_architecture() {
 
 assert_programs_installed() { # NAME...
     local program
+    met programs-installed 'the programs that the script needs are installed'
     for program in "$@"; do
         if [[ ! $(type -P "$program") ]]; then
             fail program-missing 'the program {program} is not installed. Install the package that provides it, then '\
@@ -3088,9 +3178,13 @@ assert_free_space() {
     local -i megabytes
     read_installation_folder
     folder=$REPLY
-    if [[ ! $folder ]]; then return; fi
+    if [[ ! $folder ]]; then
+        met already-installed 'the packages are already installed'
+        return
+    fi
     read -r blocks size < <(stat --file-system --format='%a %S' -- "$folder")
     megabytes=$((blocks * size / 1000000))
+    met folder-space 'the disk that contains {folder} has {free} MB of free space' free "$megabytes" folder "$folder"
     if ((megabytes < 2000)); then
         fail folder-space-low 'the disk that contains {folder} has {free} MB of free space, but 2000 MB are required. '\
 'Free some disk space, then try again' \
@@ -3117,12 +3211,14 @@ read_installation_folder() {
 # Refuse a host with the wrong system, rights, or clock.
 
 assert_root() {
+    met is-root 'the script runs as root'
     if [[ $EUID -ne 0 ]]; then
         fail not-root 'root privileges are required. Run nbserver, or this script, as root or with sudo'
     fi
 }
 
 assert_systemd() {
+    met runs-systemd 'this host runs systemd'
     if [[ -d /run/systemd/system ]]; then return; fi
     if [[ $NB_HOST == local ]]; then
         fail no-systemd-locally 'the notebook server runs as a systemd unit, but this machine does not run systemd. '\
@@ -3133,7 +3229,7 @@ assert_systemd() {
 }
 
 assert_distribution() {
-    read_system
+    met system-supported 'this host runs {name}' name "$SYSTEM_NAME"
     if [[ $PACKAGE_MANAGER ]]; then return; fi
     if [[ $NB_HOST == local ]]; then
         fail unsupported-system-locally 'this machine runs {name}, but machine scope only supports '\
@@ -3147,6 +3243,7 @@ assert_distribution() {
 
 # openSUSE MicroOS, SLE Micro, and other systems install packages only in a snapshot for the next boot.
 assert_packages_installable() {
+    met packages-installable '/usr is writable, so packages can be installed'
     read_mount /usr
     if [[ $MOUNT_OPTIONS != *,ro,* && ! -e /run/ostree-booted ]]; then return; fi
     fail system-read-only '{name} is a transactional or read-only system, so packages cannot be installed while it is '\
@@ -3163,6 +3260,7 @@ assert_clock() {
     printf -v host_time '%(%Y-%m-%dT%H:%M:%SZ)T' "$now"
     seconds=$((now - $(date --utc --date="$RUN_TIME" +%s)))
     seconds=${seconds#-}
+    met clock-right 'the clocks of this host and of the workstation differ by {seconds} s' seconds "$seconds"
     if ((seconds <= 300)); then return; fi
     if ((seconds > 86400)); then
         fail clock-wrong 'the clock on this host shows {host_time}, but the clock on the workstation shows '\
@@ -3191,6 +3289,7 @@ warn_of_foreign_configuration() {
     if [[ $FOREIGN_IS_REPORTED ]]; then return; fi
     FOREIGN_IS_REPORTED=1
     read_foreign_paths
+    met no-foreign-configuration 'there is no configuration from other installations'
     for path in "${FOREIGN_PATHS[@]}"; do
         if [[ -e $path && $path != */kernels/python3 ]]; then found+=("$path"); fi
     done
@@ -3694,7 +3793,7 @@ set_work_aside() {
 assert_rotation_complete() {
     read_rotation
     if [[ ! $ROTATION_RUN ]]; then return; fi
-    if [[ $RUN_MODE == test ]]; then
+    if ! is_change; then
         warn rotation-incomplete 'the rotation of run {run} was interrupted, so the server must not start. Run '\
 'nbserver rotate again' run "$ROTATION_RUN"
     else
@@ -3709,24 +3808,25 @@ assert_rotation_complete() {
 step preflight 'This host can run the notebook server'
 
 preflight_test() {
-    assert_architecture
-    assert_root
-    assert_programs_installed flock setsid sha256sum stat setpriv find getent useradd systemctl
-    assert_systemd
-    assert_distribution
-    assert_packages_installable
-    assert_notebook_folder_allowed
-    assert_own_folders_safe
-    assert_notebook_folder_safe
-    assert_account "$SERVICE_USER" "$WORK_FOLDER"
-    assert_clock
-    assert_folders_writable
-    assert_no_folder_in_place "$UNIT_FOLDER/$SERVICE_UNIT" \
+    require architecture assert_architecture
+    require rights assert_root
+    require programs assert_programs_installed flock setsid sha256sum stat setpriv find getent useradd systemctl
+    require systemd assert_systemd
+    read_system
+    require distribution assert_distribution
+    require writable_system assert_packages_installable
+    require notebook_folder assert_notebook_folder_allowed
+    require own_folders assert_own_folders_safe
+    require notebook_access assert_notebook_folder_safe
+    require service_user assert_account "$SERVICE_USER" "$WORK_FOLDER"
+    require clock assert_clock
+    require folders_writable assert_folders_writable
+    require files assert_no_folder_in_place "$UNIT_FOLDER/$SERVICE_UNIT" \
         "$CONFIGURATION_FOLDER"/{certificate.pem,key.pem,certificate.cnf,jupyter_config.json,serve.py,migrated}
-    assert_free_space
-    assert_address_local
-    assert_port_free
-    warn_of_foreign_configuration
+    require disk_space assert_free_space
+    require address assert_address_local
+    require notebook_port assert_port_free
+    require other_configuration warn_of_foreign_configuration
 }
 
 preflight_apply() {
@@ -4644,6 +4744,13 @@ change_step() { # STEP
     write_event changed
 }
 
+# Report a finding for each requirement.
+check_host() {
+    RUN_STEP=preflight
+    if can_read_state; then require rotation assert_rotation_complete; fi
+    test_step preflight
+}
+
 apply() {
     local name
     assert_rotation_complete
@@ -4680,11 +4787,11 @@ undo() {
     if [[ $RUN_OUTCOME != failed ]]; then end_rotation; fi
 }
 
-# A run that makes changes takes the lock and keeps its events on the host; a test leaves nothing behind.
+# A run that makes changes takes the lock and keeps its events on the host; other runs leave nothing behind.
 start_run() {
     local name
     for name in "${BEFORE_RUN[@]}"; do "$name"; done
-    if [[ $RUN_MODE != test ]]; then
+    if is_change; then
         start_change
     elif [[ -e $STATE_FOLDER ]] && can_read_state; then
         assert_state_folder
@@ -4693,7 +4800,7 @@ start_run() {
     read -r RUN_SCRIPT _ < <(sha256sum -- "${BASH_SOURCE[0]}")
     write_event started host "$NB_HOST" mode "$RUN_MODE" operator "$RUN_OPERATOR" release "$NB_RELEASE" run "$RUN_ID" \
         script_sha256 "$RUN_SCRIPT"
-    if [[ $RUN_MODE == test ]]; then return; fi
+    if ! is_change; then return; fi
     write_host_log state=started
     keep_script
     end_left_program
@@ -4769,7 +4876,7 @@ assert_script_is_file() {
         host "$NB_HOST"
 }
 
-main() { # [test|apply|undo|rotate [--thorough] [--repair]] | envelope
+main() { # [test|check|apply|undo|rotate [--thorough] [--repair]] | envelope
     # Events go to the original standard output; what anything else prints cannot be mistaken for one.
     exec 3>&1 1>&2
     read_last_error                                # a file may already contain lines
@@ -4779,12 +4886,12 @@ main() { # [test|apply|undo|rotate [--thorough] [--repair]] | envelope
     trap : PIPE                                    # nobody reads the events any more: they are in their file
     RUN_MODE='test'
     case ${1:-test} in
-        test | apply | undo | rotate)
+        test | check | apply | undo | rotate)
             RUN_MODE=${1:-test}
             read_options "${@:2}"
             ;;
         envelope) read_envelope ;;
-        *) fail unknown-mode 'this script has no mode "{mode}". Use test, apply, undo, or rotate' mode "$1" ;;
+        *) fail unknown-mode 'this script has no mode "{mode}". Use test, check, apply, undo, or rotate' mode "$1" ;;
     esac
     exec </dev/null
     assert_script_is_file
@@ -4796,6 +4903,7 @@ main() { # [test|apply|undo|rotate [--thorough] [--repair]] | envelope
             if can_read_state; then assert_rotation_complete; fi
             plan
             ;;
+        check) check_host ;;
         apply) apply ;;
         rotate) rotate ;;
         undo) undo ;;
