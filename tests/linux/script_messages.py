@@ -10,7 +10,18 @@ from itertools import pairwise
 from tests.linux.script_lines import Files, without_quoted
 
 # Function -> how many words are before the code.
-REPORTING = {"fail": 0, "problem": 0, "warn": 0, "note": 0, "met": 0, "write_finding": 1, "report_start": 0, "report_progress": 0, "differs": 0, "write_message": 2}
+REPORTING = {
+    "fail": 0,
+    "problem": 0,
+    "warn": 0,
+    "note": 0,
+    "met": 0,
+    "write_finding": 1,
+    "report_start": 0,
+    "report_progress": 0,
+    "differs": 0,
+    "write_message": 2,
+}
 _CALL = re.compile(rf"(?:^|[;&|({{)]|\b(?:then|do|else)\b)[^\S\n]*({'|'.join(REPORTING)})(?=\s)", re.MULTILINE)
 _FAILURE = re.compile(r"(?<=\s)--failure(?=\s)")
 _LITERAL = re.compile(r"(?:'[^']*'(?:\\\n)?)+")
