@@ -76,7 +76,7 @@ def test_the_events_of_the_examples_are_events() -> None:
 # ---- what the scripts write, read off their source
 
 
-# (event, fields) of the functions in prelude/messages. Only bash reports a warning with a cause.
+# (event, fields) of the functions in prelude/messages and prelude/findings. Only bash reports a warning with a cause.
 MESSAGES = {
     (event, frozenset(fields.split()))
     for event, fields in (
@@ -89,6 +89,8 @@ MESSAGES = {
         ("failed", "code values text at"),
         ("failed", "code values text cause at"),
         ("failed", "code values text cause"),
+        ("finding", "code values name state text todo"),
+        ("finding", "code values name state text todo cause"),
     )
 }
 
