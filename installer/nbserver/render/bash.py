@@ -47,7 +47,7 @@ def header(settings: dict[str, Any]) -> str:
 #
 # By hand:
 #   {bash} {host}.sh           reports differences, changes nothing
-#   {bash} {host}.sh check     reports whether this host meets the requirements
+#   {bash} {host}.sh check     reports what this host lacks
 #   {bash} {host}.sh apply     makes the changes
 #   {bash} {host}.sh undo      restores the previous state
 #   {bash} {host}.sh rotate    evicts everybody who could log in
