@@ -2,7 +2,7 @@
 #
 # By hand:
 #   sudo bash linux-least.sh           reports differences, changes nothing
-#   sudo bash linux-least.sh check     reports whether this host meets the requirements
+#   sudo bash linux-least.sh check     reports what this host lacks
 #   sudo bash linux-least.sh apply     makes the changes
 #   sudo bash linux-least.sh undo      restores the previous state
 #   sudo bash linux-least.sh rotate    evicts everybody who could log in

@@ -2,7 +2,7 @@
 #
 # By hand:
 #   sudo bash linux-most.sh           reports differences, changes nothing
-#   sudo bash linux-most.sh check     reports whether this host meets the requirements
+#   sudo bash linux-most.sh check     reports what this host lacks
 #   sudo bash linux-most.sh apply     makes the changes
 #   sudo bash linux-most.sh undo      restores the previous state
 #   sudo bash linux-most.sh rotate    evicts everybody who could log in

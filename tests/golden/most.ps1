@@ -2,7 +2,7 @@
 #
 # By hand:
 #   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1                reports differences, changes nothing
-#   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode check    reports whether this host meets the requirements
+#   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode check    reports what this host lacks
 #   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode apply    makes the changes
 #   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode undo     restores the previous state
 #   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode rotate   evicts everybody who could log in
