@@ -23,6 +23,7 @@ MARKERS: dict[str, tuple[str, ...]] = {
     "transports/test_ssh.py": ("root",),
     "transports/test_ssh_on_windows.py": ("pwsh", "root"),
     "transports/test_ssh_sudo.py": ("root",),
+    "test_report_page.py": ("browser",),
     "test_review_page.py": ("browser",),
     "transports/test_winrm.py": ("pwsh",),
     "unit/": ("unit",),

@@ -31,7 +31,14 @@ PARTS = (
     *(Part(f"unit tests, Python {version}", ("tests/unit",), version) for version in PYTHONS),
     Part(
         "wheel, processes, verify",
-        ("tests/test_wheel.py", "tests/test_site.py", "tests/test_review_page.py", "tests/processes", "tests/verify"),
+        (
+            "tests/test_wheel.py",
+            "tests/test_site.py",
+            "tests/test_report_page.py",
+            "tests/test_review_page.py",
+            "tests/processes",
+            "tests/verify",
+        ),
     ),
     Part("steps, Linux", ("tests/steps/linux",)),
     Part("steps, Windows", ("tests/steps/windows",)),

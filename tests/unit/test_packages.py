@@ -27,6 +27,7 @@ ORDER = (
     "run",
     "view",
     "verify",
+    "report",
     "local",
     "commands",
     "cli",

@@ -100,6 +100,12 @@ class DownloadError(NbserverError):
     exit_code = 3
 
 
+class OutputError(NbserverError):
+    """The result of a command that only writes a result could not be written."""
+
+    exit_code = 3
+
+
 class HostError(NbserverError):
     """One host failed; the others continue. `host` is its name in the inventory. The message is always a single line."""
 

@@ -10,7 +10,7 @@ import click
 from nbserver import __version__
 from nbserver.base import standard_streams
 from nbserver.base.errors import Abandoned, Interrupted, NbserverError, UsageError
-from nbserver.cli import approval, catalogs, certificates, hosts, passwords, this_machine
+from nbserver.cli import approval, catalogs, certificates, hosts, passwords, reports, this_machine
 from nbserver.cli.completion import VARIABLE, completion
 from nbserver.cli.schema import schema
 from nbserver.cli.variables import blame, name_variables
@@ -20,7 +20,16 @@ HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Get started": (this_machine.up, schema, completion),
-    "Fleet": (hosts.plan, hosts.apply, hosts.verify, hosts.undo, hosts.rotate, hosts.events, certificates.certificate_group),
+    "Fleet": (
+        hosts.plan,
+        hosts.apply,
+        hosts.verify,
+        hosts.undo,
+        hosts.rotate,
+        hosts.events,
+        reports.report,
+        certificates.certificate_group,
+    ),
     "Audit": (approval.render, approval.audit, approval.approve, catalogs.catalog_group, passwords.hash_password),
     "This machine": (this_machine.status, this_machine.stop, this_machine.set_password),
 }

@@ -14,3 +14,9 @@ for (const field of document.querySelectorAll('input[data-filter]')) {
   field.addEventListener('input', apply);
   apply();
 }
+const unfold = () => {
+  const found = document.getElementById(location.hash.slice(1));
+  if (found && found.tagName === 'DETAILS') found.open = true;
+};
+addEventListener('hashchange', unfold);
+unfold();

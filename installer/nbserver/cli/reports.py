@@ -1,0 +1,37 @@
+"""report: the command that shows a run after it. It contacts no host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from nbserver.base.standard_streams import say
+
+
+@click.command()
+@click.argument("run")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="FILE", help="HTML file to write.")
+@click.option(
+    "--runs",
+    type=click.Path(path_type=Path),
+    default=Path("nbserver-runs"),
+    show_default=True,
+    help="Folder where runs are stored.",
+)
+@click.option(
+    "--before",
+    metavar="RUN",
+    help="Run to compare with (default: the newest earlier run of the same command with hosts in common).",
+)
+def report(run: str, output: Path, runs: Path, before: str | None) -> int:
+    """Write a page about a run
+
+    RUN is the ID of a run, or its folder. The page has the hosts and their steps on a timeline, what failed with its log,
+    the scripts with their hashes, and what differs from the run before. It loads nothing from any network.
+    """
+    from nbserver.commands import report as reporting
+
+    for line in reporting.write(run, runs, before, output):
+        say(line)
+    return 0

@@ -1,0 +1,52 @@
+"""`nbserver report`: write what a run did as a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nbserver.base import atomic_file, plain_file
+from nbserver.base.errors import OutputError, UsageError
+from nbserver.report import before, run_files, statements
+from nbserver.report.statements import Report
+
+
+def write(run: str, runs: Path, previous: str | None, output: Path) -> list[str]:
+    """Write the report of a run and return the lines to print. `previous` is the run to compare with, by default the one before.
+
+    Raises UsageError and ApprovalError for what is not a run, and OutputError if the file cannot be written.
+    """
+    from nbserver.report.page import page
+
+    folder = run_files.folder_of(run, runs)
+    _require_outside(output, folder)
+    found = statements.report(folder)
+    earlier = run_files.folder_of(previous, runs) if previous else before.before(folder.resolve(), found)
+    compared = before.compare(found, earlier) if earlier else None
+    try:
+        atomic_file.write_bytes(output, page(found, compared).encode("utf-8"))
+    except OSError as error:
+        raise OutputError(
+            "report-not-written",
+            "could not write the report ({reason})",
+            where=plain_file.shown(output),
+            todo="Choose another file",
+            reason=error.strerror,
+        ) from None
+    return [*_said(found), f"written: {plain_file.shown(output)}"]
+
+
+def _said(found: Report) -> list[str]:
+    counts = ", ".join(f"{count} {name}" for name, count in sorted(found.outcomes.items()))
+    ended = "" if found.ended else ", without an end: nbserver was killed, or the run is still in progress"
+    return [f"{found.head.run}: {len(found.hosts)} hosts, {counts}{ended}"]
+
+
+def _require_outside(path: Path, folder: Path) -> None:
+    """Raise UsageError for a file in the run directory, whose files the chain lists."""
+    if folder.resolve() in path.resolve().parents:
+        raise UsageError(
+            "report-in-run",
+            "a report cannot be written to the run directory, because nbserver audit --run would refuse it",
+            where=plain_file.shown(path),
+            todo="Choose a file in another folder",
+        )

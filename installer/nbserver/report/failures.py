@@ -1,0 +1,46 @@
+"""Group hosts that failed for the same reason: fifty hosts behind one closed port are one message."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Group:
+    """Hosts that failed for the same reason. `text` is the error of the first one."""
+
+    text: str
+    hosts: tuple[str, ...]
+
+
+def group(failed: Iterable[tuple[str, str, Mapping[str, Any]]]) -> tuple[Group, ...]:
+    """Return the groups of (host, error, its code and values), the largest first.
+
+    The reason is the same if the codes are: those of the error and of the reasons in it, and the step. Without a code, it is the
+    same if the texts are, apart from the name of the host.
+    """
+    found: dict[tuple[str, ...], list[str]] = {}
+    texts: dict[tuple[str, ...], str] = {}
+    for host, text, detail in failed:
+        key = tuple(_codes(detail)) or ("", re.sub(rf"(?<![\w.-]){re.escape(host)}(?![\w-])", "{host}", text))
+        found.setdefault(key, []).append(host)
+        texts.setdefault(key, text)
+    groups = (Group(texts[key], tuple(hosts)) for key, hosts in found.items())
+    return tuple(sorted(groups, key=lambda one: -len(one.hosts)))
+
+
+def _codes(detail: Mapping[str, Any], depth: int = 5) -> Iterable[str]:
+    if not isinstance(detail.get("code"), str):
+        return
+    yield detail["code"]
+    values = detail.get("values")
+    if not isinstance(values, Mapping) or not depth:
+        return
+    if isinstance(values.get("step"), str):
+        yield f"step {values['step']}"
+    for value in values.values():
+        if isinstance(value, Mapping):
+            yield from _codes(value, depth - 1)
