@@ -96,7 +96,7 @@ def test_a_consumer_that_does_not_read_on(folder: Path) -> None:
         assert wait_until(lambda: list(folder.glob("nbserver-runs/*/summary.json")) or process.poll() is not None, 30)
         check_the_journal(folder, 803)
         lines = process.communicate(timeout=60)[0].splitlines()
-    assert process.returncode == 0 and len(lines) == 2 * 803 + 1 and json.loads(lines[-1])["event"] == "summary"
+    assert process.returncode == 0 and len(lines) == 2 * (803 + 1) + 1 and json.loads(lines[-1])["event"] == "summary"
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "cp437", "utf-16", "ascii:strict"])

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbserver.approval import manifest
+from nbserver.base.errors import ConnectError
 from nbserver.commands import render, verify
 from nbserver.events import reader
 from nbserver.events.reader import Event
@@ -179,10 +180,15 @@ def test_the_known_file(tmp_path: Path) -> None:
 def test_the_stream(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     lines = json_lines.JsonLines()
     lines.event("win1", event(1, "difference", "path", what="PATH", **{"is": None, "should": "C:\\x"}))
+    lost = Result("win2", seconds=1.5)
+    lost.fail(ConnectError("winrm-no-answer", "{place} did not answer", host="win2", place="win2:5986"))
+    for result in (Result("win1", "differs", seconds=0.1), lost, Result("win3", "stopped")):
+        lines.host_ended(result)
     lines.summary("test", {"win1": Result("win1", "differs", steps={"path": "differs"})}, tmp_path)
-    first, last = map(json.loads, capsys.readouterr().out.splitlines())
-    for line in (first, last):
+    first, *ended, last = map(json.loads, capsys.readouterr().out.splitlines())
+    for line in (first, *ended, last):
         validate("stream", line)
+    assert [line["error_kind"] for line in ended] == [None, "timeout", "stopped"]
     assert first["host"] == "win1"
     assert last["event"] == "summary"
 

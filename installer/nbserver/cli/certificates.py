@@ -45,7 +45,7 @@ def request_certificate(
     hosts: tuple[str, ...],
     inventory_path: Path,
     folder: Path,
-    forks: int,
+    forks: int | None,
     runs: Path | None,
     known: Path | None,
     output: Output,

@@ -86,7 +86,7 @@ def undo(**given: Any) -> int:
 def rotate(
     hosts: tuple[str, ...],
     inventory_path: Path,
-    forks: int,
+    forks: int | None,
     runs: Path | None,
     known: Path | None,
     output: Output,
@@ -114,7 +114,7 @@ def _operate(
     mode: Mode,
     hosts: tuple[str, ...],
     inventory_path: Path,
-    forks: int,
+    forks: int | None,
     runs: Path | None,
     known: Path | None,
     output: Output,

@@ -13,6 +13,7 @@ import click
 from nbserver.cli.completion import complete_hosts
 from nbserver.cli.evidence import evidence_key_option
 from nbserver.cli.output import output_options
+from nbserver.cli.policy import policy_options
 from nbserver.cli.variables import used
 
 
@@ -106,9 +107,11 @@ def approved_option(command: Callable[..., Any]) -> Callable[..., Any]:
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that plan, apply and undo share."""
     forks = click.option(
-        "--forks", type=click.IntRange(1, 500), default=10, show_default=True, help="Number of hosts to process in parallel."
+        "--forks",
+        type=click.IntRange(1, 500),
+        help="Number of hosts to process in parallel (default: 50 over SSH; with Windows hosts, 10 per processor, at most 50).",
     )
-    for option in (forks, evidence_key_option, known_option, runs_option, output_options):
+    for option in (policy_options, forks, evidence_key_option, known_option, runs_option, output_options):
         command = option(command)
     return hosts_and_inventory(command)
 

@@ -1,4 +1,4 @@
-"""Options that say how a run is shown: --json, --quiet, --verbose, and --log."""
+"""Options that say how a run is shown: --json, --quiet, --verbose, --log, and --junit."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class Output:
     quiet: bool
     verbose: bool
     log: Path | None
+    junit: Path | None = None
 
     @property
     def for_a_person(self) -> bool:
@@ -33,21 +34,27 @@ class Output:
         return not self.as_json and not self.quiet
 
     def view(self) -> View:
-        """Return the view. Raises UsageError for options that exclude each other, and if the log file cannot be opened."""
+        """Return the view. Raises UsageError for options that exclude each other, and if a file cannot be written."""
         from nbserver.view import choice
 
-        return choice.choose(self.as_json, self.quiet, self.verbose, self.log)
+        return choice.choose(self.as_json, self.quiet, self.verbose, self.log, self.junit)
 
 
 def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options, which the command receives as one argument, `output`."""
 
     @functools.wraps(command)
-    def with_output(*arguments: Any, as_json: bool, quiet: bool, verbose: bool, log: Path | None, **given: Any) -> Any:
-        return command(*arguments, output=Output(as_json, quiet, verbose, log), **given)
+    def with_output(*arguments: Any, as_json: bool, quiet: bool, verbose: bool, log: Path | None, junit: Path | None, **given: Any) -> Any:
+        return command(*arguments, output=Output(as_json, quiet, verbose, log, junit), **given)
 
     found: Callable[..., Any] = with_output
     options = (
+        click.option(
+            "--junit",
+            type=click.Path(path_type=Path, dir_okay=False),
+            metavar="FILE",
+            help="File to which the result is written as JUnit XML, in addition to the output.",
+        ),
         click.option(
             "--log",
             type=click.Path(path_type=Path, dir_okay=False),

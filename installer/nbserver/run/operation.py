@@ -19,7 +19,19 @@ from nbserver.base.message import message
 from nbserver.base.standard_streams import warn
 from nbserver.render import render
 from nbserver.run import approved as approval
-from nbserver.run import evidence_log, fleet, host_job, intent, known_certificates, notebook_password, run_lock, signed_head, site_salt
+from nbserver.run import (
+    batches,
+    evidence_log,
+    fleet,
+    host_job,
+    intent,
+    known_certificates,
+    notebook_password,
+    run_lock,
+    signed_head,
+    site_salt,
+)
+from nbserver.run.batches import Course, Gate
 from nbserver.run.envelope import Mode, PasswordHash
 from nbserver.run.evidence import Evidence
 from nbserver.run.host_call import HostCall
@@ -42,6 +54,7 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
 
     Raises NbserverError for a rejection, and Abandoned after a second Ctrl-C; the outcome on each host is in its Result.
     """
+    course, order = _course([host.name for host in hosts], inventory, options)
     scripts = {script.host: script for script, _ in render.render_all(hosts)}
     approved = approval.require(mode, hosts, scripts, options)
     key = signed_head.load_key(options.evidence_key, ask) if options.evidence_key else None
@@ -66,7 +79,12 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
         run_lock.hold(journal.folder, stack)
         _log_head(mode, journal)
         try:
-            results = _Run(mode, journal, mask, hashes, known_file, view, options, stop).of_all(jobs, options.forks)
+            forks = options.forks or batches.default_forks(host.transport in ("ssh", "local") for host in hosts)
+            gate = batches.Gate(course, stop)
+            results = _Run(mode, journal, mask, hashes, known_file, view, options, stop, gate).of_all(
+                {name: jobs[name] for name in order}, forks
+            )
+            results = {name: results[name] for name in jobs}
             _report(mode, journal, results, view, key)
         except KeyboardInterrupt:
             raise Abandoned(
@@ -76,6 +94,14 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
                 run=journal.run,
             ) from None
     return results
+
+
+def _course(names: Sequence[str], inventory: Inventory, options: Options) -> tuple[Course, list[str]]:
+    """Return what decides when each host begins, and the hosts in that order. Raises UsageError and InventoryError."""
+    policy = options.policy
+    stages = batches.stages(names, policy, lambda patterns: [host.name for host in inventory.select(patterns)])
+    most = policy.max_failures.of(len(names)) if policy.max_failures else None
+    return Course(stages, most), [name for stage in stages for name in stage]
 
 
 def _report(mode: Mode, journal: Journal, results: Mapping[str, Result], view: View, key: SigningKey | None) -> None:
@@ -112,6 +138,7 @@ class _Run:
     view: View
     options: Options
     stop: threading.Event
+    gate: Gate
     writing: threading.Lock = field(default_factory=threading.Lock)
 
     def of_all(self, jobs: dict[str, HostJob], forks: int) -> dict[str, Result]:
@@ -133,8 +160,11 @@ class _Run:
     def of(self, job: HostJob) -> Result:
         """Run one host. Never raises: every failure of the host is in its result, and the others continue."""
         name = job.host.name
-        if self.stop.is_set():
-            return Result(name, outcome="stopped")
+        refusal = self.gate.enter(name)
+        if refusal is not None or self.stop.is_set():
+            result = Result(name, outcome="stopped")
+            result.because(refusal)
+            return self._shown(result)
         result, begun = Result(name), time.monotonic()
         try:
             with closing(self.journal.host(job.script)) as part:
@@ -147,6 +177,10 @@ class _Run:
             self.mask.result(result)
         result.folder = self.journal.folder / name
         result.seconds = round(time.monotonic() - begun, 1)
+        self.gate.leave(name, succeeded=result.outcome in ("ok", "differs"))
+        return self._shown(result)
+
+    def _shown(self, result: Result) -> Result:
         with suppress(Exception):  # a closed terminal must not change the result
             self.view.host_ended(result)
         return result

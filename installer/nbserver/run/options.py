@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nbserver.run.batches import Policy
+
 
 @dataclass(frozen=True)
 class Options:
@@ -16,6 +18,7 @@ class Options:
     request that was created on it. `passwords` maps a host to a notebook password that is not from the inventory. `salt` is the
     file with the site's salt, by default the one next to the inventory. With `new_salt`, hosts may replace a password hash that
     has another salt. With `thorough`, hosts compare the hashes of all installed files; with `repair`, they install the packages again.
+    `forks` is how many hosts run at a time, by default as many as this workstation can serve; `policy` in which order.
     `evidence_key` signs the chain of the run directory.
     `known` is the file with the known certificates, by default the one next to the inventory. `command` are the arguments of nbserver,
     for run.json.
@@ -26,7 +29,8 @@ class Options:
     signers: Path | None = None
     approvals: int | None = None
     site: Path | None = None
-    forks: int = 10
+    forks: int | None = None
+    policy: Policy = field(default_factory=Policy)
     chains: Mapping[str, str] = field(default_factory=dict)
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
     salt: Path | None = None

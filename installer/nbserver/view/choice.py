@@ -11,6 +11,7 @@ import click
 from nbserver.base.errors import UsageError
 from nbserver.base.standard_streams import say
 from nbserver.view.json_lines import JsonLines
+from nbserver.view.junit import JunitFile
 from nbserver.view.log_file import LogFile
 from nbserver.view.own_thread import OwnThread
 from nbserver.view.plain_lines import PlainLines
@@ -21,16 +22,17 @@ if TYPE_CHECKING:
     from nbserver.run.view import View
 
 
-def choose(as_json: bool, quiet: bool = False, verbose: bool = False, log: Path | None = None) -> View:
+def choose(as_json: bool, quiet: bool = False, verbose: bool = False, log: Path | None = None, junit: Path | None = None) -> View:
     """Return JSON lines if requested, the live view on a terminal, and plain lines otherwise; what failed if `quiet`.
 
-    With `verbose`, plain lines of all events. `log` gets all events, too. Raises UsageError for options that exclude each other,
-    and if the log file cannot be opened.
+    With `verbose`, plain lines of all events. `log` gets all events, too, and `junit` the result. Raises UsageError for options that
+    exclude each other, and if a file cannot be written.
     """
     if [as_json, quiet, verbose].count(True) > 1:
         raise UsageError("one-kind-of-output", "--json, --quiet, and --verbose cannot be combined; use one of them")
     shown = JsonLines() if as_json else Quiet(say) if quiet else _for_a_person(verbose)
-    return OwnThread(Several(shown, LogFile(log)) if log else shown)
+    files: list[View] = [*([LogFile(log)] if log else []), *([JunitFile(junit)] if junit else [])]
+    return OwnThread(Several(shown, *files) if files else shown)
 
 
 def _for_a_person(verbose: bool) -> View:

@@ -13,6 +13,7 @@ import click
 
 from nbserver.base.standard_streams import failure
 from nbserver.events.reader import Event
+from nbserver.run.journal import SUMMARY_VERSION
 from nbserver.view.summary import STOPPING
 
 if TYPE_CHECKING:
@@ -32,7 +33,17 @@ class JsonLines:
         self._write({"host": host} | event.as_json() | {"host": host})  # host is the first key, and an event cannot override it
 
     def host_ended(self, result: Result) -> None:
-        pass
+        self._write(
+            {
+                "host": result.host,
+                "event": "ended",
+                "outcome": result.outcome,
+                "error_kind": result.error_kind,
+                "code": result.detail.get("code"),
+                "changed": result.changed,
+                "seconds": result.seconds,
+            }
+        )
 
     def interrupted(self) -> None:
         click.echo(STOPPING, err=True)
@@ -42,7 +53,7 @@ class JsonLines:
 
     def summary(self, mode: str, results: Mapping[str, Result], folder: Path) -> None:
         hosts = {name: result.as_json() for name, result in results.items()}
-        self._write({"event": "summary", "runs": str(folder), "hosts": hosts})
+        self._write({"event": "summary", "v": SUMMARY_VERSION, "runs": str(folder), "hosts": hosts})
         if failure(sys.stdout):
             click.echo(f"nbserver: the end of the output could not be written. The summary is in {folder / 'summary.json'}", err=True)
 

@@ -11,6 +11,7 @@ import pytest
 from nbserver.cli import program
 from nbserver.cli.variables import ELSEWHERE
 from nbserver.run import operation
+from nbserver.run.batches import Amount, Policy
 from nbserver.run.options import Options
 
 INVENTORY = """
@@ -97,3 +98,22 @@ def test_a_bad_value_is_refused_and_the_variable_named(
         program.main()
     assert exit.value.code == 2 and given == []
     assert f"Invalid value for {name}: " in capsys.readouterr().err
+
+
+def test_the_order_of_hosts_is_one_option_of_a_run(given: list[Options], monkeypatch: pytest.MonkeyPatch) -> None:
+    run("plan", "lin1", "--canary", "lin1", "--canary", "w*", "--serial", "10%", "--max-failures", "0")
+    monkeypatch.setenv("NBSERVER_CANARY", "lin1 lin2")
+    run("undo", "lin1", "--serial", "3")
+    assert [options.policy for options in given] == [
+        Policy(("lin1", "w*"), Amount(10, is_percentage=True), Amount(0)),
+        Policy(("lin1", "lin2"), Amount(3)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--serial", "0"), ("--serial", "many"), ("--max-failures", "-1"), ("--max-failures", "101%")]
+)
+def test_an_amount_that_is_none(given: list[Options], option: str, value: str) -> None:
+    with pytest.raises(click.BadParameter, match=r"must be a number of hosts from [01], or a percentage such as 25%"):
+        run("plan", "lin1", f"{option}={value}")
+    assert not given

@@ -14,11 +14,12 @@ from typing import Any
 import click
 import pytest
 
-from nbserver.base.errors import ConnectError, SecretError, UsageError
+from nbserver.base.errors import ConnectError, InventoryError, SecretError, UsageError
 from nbserver.commands import render as rendering
 from nbserver.commands import verify as verification
 from nbserver.inventory import reader
 from nbserver.run import chain_check, evidence, evidence_log, host_job, journal, kept_picture, known_certificates
+from nbserver.run.batches import Amount, Policy
 from nbserver.run.fleet import for_each
 from nbserver.run.operation import operate
 from nbserver.run.options import Options
@@ -79,9 +80,9 @@ class Hosts:
         self.transports.append(Answering())
         return self.transports[-1]
 
-    def apply(self, mode: Any = "apply") -> dict[str, Any]:
+    def apply(self, mode: Any = "apply", options: Options | None = None) -> dict[str, Any]:
         loaded = reader.load(self.folder / "nbserver.toml")
-        return operate(mode, loaded, loaded.select(["bad", "good"]), Options(), None, PlainLines(self.shown.append))
+        return operate(mode, loaded, loaded.select(["bad", "good"]), options or Options(), None, PlainLines(self.shown.append))
 
     def check_the_others(self, results: dict[str, Any], error: str, code: int) -> None:
         assert (results["good"].outcome, results["good"].changed, results["good"].fingerprint) == ("ok", 1, PRINT)
@@ -354,3 +355,32 @@ def test_kerberos_that_this_workstation_lacks_is_refused_before_any_host_is_cont
         hosts.apply("test")
     assert str(caught.value).startswith('bad: auth = "kerberos" requires') and "pip install 'nbserver[kerberos]'" in str(caught.value)
     assert not hosts.transports and not (hosts.folder / "nbserver-runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("policy", "code"),
+    [
+        (Policy(canary=("b*",)), "not-begun-after-canary"),
+        (Policy(canary=("1",)), "not-begun-after-canary"),
+        (Policy(serial=Amount(1), max_failures=Amount(0)), "not-begun-after-failures"),
+        (Policy(serial=Amount(50, True), max_failures=Amount(49, True)), "not-begun-after-failures"),
+        (Policy(serial=Amount(1), max_failures=Amount(50, True)), None),
+        (Policy(canary=("good",)), None),
+    ],
+)
+def test_a_policy_decides_which_hosts_begin(hosts: Hosts, policy: Policy, code: str | None) -> None:
+    hosts.bad = lambda started: [started, event(2, "failed", "path", text="no"), ended(3, "failed")]
+    results = hosts.apply(options=Options(policy=policy))
+    assert list(results) == ["bad", "good"] and results["bad"].error_kind == "step" and exit_code(results) == 3
+    assert results["good"].outcome == ("stopped" if code else "ok") and results["good"].detail.get("code") == code
+    assert len(hosts.transports) == (1 if code else 2)
+    (summary,) = hosts.folder.glob("nbserver-runs/*/summary.json")
+    entry = json.loads(summary.read_text())["hosts"]["good"]
+    validate("summary", json.loads(summary.read_text()))
+    assert (entry.get("error_kind"), "seconds" in entry) == (("stopped", False) if code else (None, True))
+
+
+def test_a_canary_that_is_not_selected_is_refused_before_any_host(hosts: Hosts) -> None:
+    with pytest.raises(InventoryError, match='no host or group matches "other"'):
+        hosts.apply(options=Options(policy=Policy(canary=("other",))))
+    assert not hosts.transports and not list(hosts.folder.glob("nbserver-runs/*"))

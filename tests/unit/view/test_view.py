@@ -94,7 +94,10 @@ def test_a_failure_that_was_shown_is_not_repeated_for_a_single_host(
 def test_json_lines_are_the_events_with_their_host_and_the_summary_last(capsys: pytest.CaptureFixture[str]) -> None:
     show(JsonLines())
     said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [item["n"] for item in said[:-1]] == list(range(1, 9)) and {item["host"] for item in said[:-1]} == {"win1"}
+    assert [item["n"] for item in said[:-3]] == list(range(1, 9)) and {item["host"] for item in said[:-3]} == {"win1"}
+    ended = {"event": "ended", "outcome": "ok", "error_kind": None, "code": None, "changed": 1, "seconds": None}
+    assert said[-3] == {"host": "win1", **ended}
+    assert said[-2] == {"host": "win2", **ended, "outcome": "failed", "error_kind": "internal", "changed": 0}
     assert said[-1]["event"] == "summary"
     assert said[-1]["hosts"]["win1"] == {"outcome": "ok", "changed": 1, "reboot": False, "steps": {"path": "changed"}}
     assert said[-1]["hosts"]["win2"]["error"] == FAILED.error

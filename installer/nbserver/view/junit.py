@@ -1,0 +1,90 @@
+"""Write the result of a run as JUnit XML, which pipelines show: one test case per host."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nbserver.base import atomic_file, utc
+from nbserver.base.errors import UsageError
+from nbserver.base.message import message
+from nbserver.base.standard_streams import warn
+from nbserver.base.writable_folder import require_writable
+
+if TYPE_CHECKING:
+    from nbserver.events.reader import Event
+    from nbserver.run.result import Result
+
+NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # characters that XML 1.0 does not have
+COMMANDS = {"test": "plan", "request": "certificate request"}
+
+
+class JunitFile:
+    """Writes `path` at the end of a run, in one step. A failure to write it is a warning, because the run has ended by then.
+
+    Raises UsageError if its folder cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            require_writable(path.absolute().parent)
+        except OSError as error:
+            raise UsageError(
+                "junit-folder-not-writable",
+                "could not write to the folder of {file} ({reason})",
+                todo="Choose another file with --junit",
+                file=path,
+                reason=error.strerror or type(error).__name__,
+            ) from None
+        self._start = utc.now()
+
+    def begin(self, mode: str, steps: Mapping[str, tuple[str, ...]]) -> None:
+        self._start = utc.now()
+
+    def event(self, host: str, event: Event) -> None:
+        pass
+
+    def host_ended(self, result: Result) -> None:
+        pass
+
+    def interrupted(self) -> None:
+        pass
+
+    def end(self) -> None:
+        pass
+
+    def summary(self, mode: str, results: Mapping[str, Result], folder: Path) -> None:
+        try:
+            atomic_file.write_bytes(self._path, document(mode, results, folder, f"{self._start:%Y-%m-%dT%H:%M:%S}"))
+        except OSError as error:
+            warn(message("junit-not-written", "could not write {file} ({reason})", file=self._path, reason=str(error.strerror)))
+
+
+def document(mode: str, results: Mapping[str, Result], folder: Path, start: str) -> bytes:
+    """Return the XML. `start` is a time in UTC, without a time zone, as the format has it."""
+    from xml.etree import ElementTree
+
+    name = f"nbserver {COMMANDS.get(mode, mode)}"
+    failed = sum(result.error_kind is not None for result in results.values())
+    seconds = f"{sum(result.seconds or 0 for result in results.values()):.1f}"
+    counts = {"tests": str(len(results)), "failures": str(failed), "errors": "0", "time": seconds}
+    suites = ElementTree.Element("testsuites", {"name": "nbserver", **counts})
+    suite = ElementTree.SubElement(suites, "testsuite", {"name": name, "timestamp": start, "skipped": "0", **counts})
+    properties = ElementTree.SubElement(suite, "properties")
+    ElementTree.SubElement(properties, "property", {"name": "run", "value": _text(str(folder))})
+    for host, result in results.items():
+        case = ElementTree.SubElement(suite, "testcase", {"classname": name, "name": host, "time": f"{result.seconds or 0:.1f}"})
+        if kind := result.error_kind:
+            said = _text(result.error or result.outcome)
+            ElementTree.SubElement(case, "failure", {"type": kind, "message": said}).text = said
+        lines = [f"outcome: {result.outcome}", *(f"{step}: {ended}" for step, ended in result.steps.items())]
+        ElementTree.SubElement(case, "system-out").text = _text("\n".join(lines))
+    ElementTree.indent(suites)
+    return bytes(ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True)) + b"\n"
+
+
+def _text(text: str) -> str:
+    return NOT_XML.sub("\ufffd", text)
