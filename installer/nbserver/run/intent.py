@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 FILE = "intent.json"
 LARGEST = 64_000_000  # bytes
-# Options that are not kept: secrets, where the run directory is, and what belongs to modes that are not continued.
-NOT_KEPT = frozenset({"runs", "chains", "passwords", "command"})
+# Options that are not kept: secrets, where the run directory is, the order of the hosts, of which fewer are left, and what belongs to
+# modes that are not continued.
+NOT_KEPT = frozenset({"runs", "chains", "passwords", "command", "policy"})
 _ADVICE = message("intent-advice", "Find out who changed the run directory; nbserver audit --run shows all differences")
 
 
