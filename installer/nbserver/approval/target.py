@@ -22,15 +22,18 @@ from nbserver.settings.faults import faults
 from nbserver.settings.types import ConfigurationName, Fingerprint, HostName, ProxyUrl, Settings
 
 LOCAL = frozenset({"address", "transport"})
-SSH = LOCAL | {"port", "user", "host_key", "sudo"}
-WINRM = LOCAL | {"port", "tls", "auth", "user", "fingerprint", "ca_sha256", "proxy"}
+SSH = LOCAL | {"port", "user", "host_key", "sudo", "jump"}
+WINRM = LOCAL | {"port", "tls", "auth", "user", "fingerprint", "ca_sha256", "proxy", "jump"}
 KEYS: dict[str, frozenset[str]] = {"local": LOCAL, "ssh": SSH, "winrm": WINRM, "psrp": WINRM | {"configuration_name"}}
 """The keys that apply to each transport. All others are null."""
 ALWAYS = frozenset({"port", "tls", "auth", "sudo", "configuration_name"})  # never null where they apply
 
 
 class Target(Settings):
-    """The target of a host in the manifest. Every key is there; one that does not apply to the transport is null."""
+    """The target of a host in the manifest. Every key is there; one that does not apply to the transport is null.
+
+    Only `jump` is missing if it does not apply: releases before 0.6.0 did not have it.
+    """
 
     address: HostName = Field(description="a DNS name or an IP address")
     auth: Literal["negotiate", "kerberos", "ntlm", "basic"] | None = Field(description="negotiate, kerberos, ntlm, basic, or null")
@@ -38,6 +41,7 @@ class Target(Settings):
     configuration_name: ConfigurationName | None = Field(description="the name of a PowerShell session configuration, or null")
     fingerprint: Fingerprint | None = Field(description="SHA256: and 64 lower-case hex digits, or null")
     host_key: Annotated[str, AfterValidator(public_host_key)] | None = Field(description="a fingerprint, a public key, or null")
+    jump: str = Field(default="", min_length=1, description="the jump hosts, separated by commas")
     port: int | None = Field(ge=1, le=65535, description="a whole number from 1 to 65535, or null")
     proxy: ProxyUrl | None = Field(description="a URL such as http://proxy.example.com:3128, without credentials, or null")
     sudo: bool | None = Field(description="true, false, or null")
@@ -59,7 +63,9 @@ def _local(host: LocalLinuxHost | LocalWindowsHost) -> dict[str, Any]:
 
 
 def _of(host: Any, keys: Iterable[str]) -> dict[str, Any]:
-    return {key: getattr(host, key) for key in keys if key != "ca_sha256"}
+    found = {key: getattr(host, key) for key in keys if key not in ("ca_sha256", "jump")}
+    hops = host.hops if "jump" in keys else ()
+    return {**found, "jump": ", ".join(hop.text for hop in hops)} if hops else found
 
 
 _by_kind = ByKind(windows=_windows, linux=_linux, local_windows=_local, local_linux=_local)
@@ -70,7 +76,7 @@ def of(host: WindowsHost | LinuxHost | LocalLinuxHost | LocalWindowsHost) -> dic
 
     Raises InventoryError if `ca_file` cannot be read: the hash of its contents is part of the target.
     """
-    return dict.fromkeys(Target.model_fields) | _by_kind(host)
+    return dict.fromkeys(key for key in Target.model_fields if key != "jump") | _by_kind(host)
 
 
 def _sha256(path: Path, name: str) -> str:
@@ -89,7 +95,7 @@ def first_fault(value: Any) -> Message | None:
     found = faults(value, Target, {}, missing=True)
     if found:
         return found[0][1]
-    plain = Target.model_validate(value).model_dump(mode="json")
+    plain = Target.model_validate(value).model_dump(mode="json", exclude_unset=True)
     different = difference(value, plain)
     if different:
         return message("target-not-canonical", "{key}: must be in the form that nbserver render writes", key=different)

@@ -17,7 +17,8 @@ from pydantic.json_schema import WithJsonSchema
 
 from nbserver.base.message import Message, message
 from nbserver.inventory.service_limits import ServiceSettings
-from nbserver.inventory.windows_tables import DownloadsSettings, HostCertificateSettings, NotebookSettings
+from nbserver.inventory.ssh_server import SshServer, user_name
+from nbserver.inventory.windows_tables import JUMP, JUMP_TITLE, DownloadsSettings, HostCertificateSettings, Jump, NotebookSettings
 from nbserver.settings.refusal import contradiction, refuse
 from nbserver.settings.secret import SecretReference
 from nbserver.settings.types import (
@@ -69,16 +70,6 @@ def absolute_folder(text: str) -> str:
         raise refuse("path-below-root", "must not be directly below the root folder")
     if any(len(part.encode("utf-8", "replace")) > 255 for part in text.split("/")):
         raise refuse("path-component-too-long", "must not have a component of more than 255 bytes")
-    return text
-
-
-def user_name(text: str) -> str:
-    """Return a name that can log in over SSH, also one of a directory: `svc$`, `john smith`, `CORP+anna`.
-
-    What OpenSSH refuses is refused (`valid_ruser` in ssh.c), and a colon, which ends the name in /etc/passwd.
-    """
-    if len(text) > 100 or text.startswith("-") or text.endswith("\\") or re.search(r"[\"'`;:&<>|(){}]|\s-", text):
-        raise refuse("user-name-invalid", "contains a character that is not allowed in a user name")
     return text
 
 
@@ -199,6 +190,7 @@ class LinuxHostSettings(Settings):
         title="Where the keys of hosts are looked up",
         description="the path of a known_hosts file (default: ~/.ssh/known_hosts)",
     )
+    jump: Jump | None = Field(default=None, title=JUMP_TITLE, description=JUMP)
     connect_timeout: int = Field(
         default=20,
         ge=1,
@@ -235,6 +227,7 @@ class LinuxHost(LinuxHostSettings):
     """One host with all settings, validated. Paths are absolute."""
 
     name: str = Field(description="the name of the host in the inventory")
+    hops: tuple[SshServer, ...] = Field(default=(), description="the jump hosts, the nearest to the workstation first")
 
     @property
     def reboot(self) -> Literal["never"]:

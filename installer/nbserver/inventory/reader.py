@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from nbserver.base.message import Described, message
 from nbserver.inventory.groups import read_groups, without_members
 from nbserver.inventory.host_settings import MODELS, HostSettings, Layer, in_table
 from nbserver.inventory.hosts import AnyLocal, Inventory, local_model
+from nbserver.inventory.jumps import Jumps
 from nbserver.inventory.merging import with_references
 from nbserver.inventory.names import LOCAL, name_fault
 from nbserver.inventory.selection import Selection, includes_local, is_only_local
@@ -92,11 +94,19 @@ class _Reader:
         names = tuple(name for name in hosts if not name_fault(name))
         chosen = self._choose(names, found_groups.members, patterns)
         layers_of = _layers_of([(key, with_references(table, self.context)) for key, table in layers], found_groups.members)
-        found = {name: self.settings.host(name, layers_of.get(name, layers_of[""]), hosts[name]) for name in chosen}
+
+        def layers_with_own(name: str) -> list[Layer]:
+            return [*layers_of.get(name, layers_of[""]), (("hosts", name), hosts[name])]
+
+        host = cache(lambda name: self.settings.host(name, layers_with_own(name)[:-1], hosts[name]))
+        jumps = Jumps(names, host, lambda name: next(key for key, table in reversed(layers_with_own(name)) if "jump" in table))
+        found = {name: jumps.with_hops(one) for name in chosen if (one := host(name)) is not None}
         self.settings.contradictions()
         self._take_faults()
+        for key, reason in jumps.found:
+            self._fault(key, in_table(key[:-1], reason))
         self._raise()
-        return Inventory(self.path, {name: host for name, host in found.items() if host is not None}, found_groups.members, local, names)
+        return Inventory(self.path, found, found_groups.members, local, names)
 
     def _choose(self, names: Sequence[str], members: Mapping[str, Sequence[str]], patterns: Sequence[str] | None) -> Sequence[str]:
         if patterns is None:

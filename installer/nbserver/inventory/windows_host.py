@@ -13,13 +13,17 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic.json_schema import WithJsonSchema
 
 from nbserver.base.message import Message, message
+from nbserver.inventory.ssh_server import SshServer
 from nbserver.inventory.windows_tables import (
+    JUMP,
+    JUMP_TITLE,
     PORT,
     PROXY,
     REFERENCE,
     CertificateSettings,
     DownloadsSettings,
     FirewallSettings,
+    Jump,
     NotebookSettings,
     OpensslSettings,
     PackagesSettings,
@@ -108,6 +112,7 @@ class WindowsHostSettings(Settings):
         title="The proxy between the workstation and the host; the one in the environment is not used",
         description=f"{PROXY}, without credentials",
     )
+    jump: Jump | None = Field(default=None, title=JUMP_TITLE, description=JUMP)
     user: Annotated[str, AfterValidator(user_name)] | None = Field(
         default=None,
         title="Who logs on; requires password",
@@ -155,6 +160,7 @@ class WindowsHost(WindowsHostSettings):
     """One host with all settings, validated. Paths are absolute; the port is set."""
 
     name: str = Field(description="the name of the host in the inventory")
+    hops: tuple[SshServer, ...] = Field(default=(), description="the jump hosts, the nearest to the workstation first")
 
     @model_validator(mode="after")
     def _fit_together(self) -> WindowsHost:
@@ -202,6 +208,11 @@ def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, Message]]:
             "fingerprint",
             has >= {"fingerprint", "ca_file"},
             message("fingerprint-with-ca-file", "cannot be combined with ca_file; use one or the other"),
+        ),
+        (
+            "proxy",
+            settings.get("proxy") is not None and settings.get("jump") is not None,
+            message("proxy-with-jump", "cannot be combined with jump; use one or the other"),
         ),
         ("fingerprint", "fingerprint" in has and not tls, only_with_tls),
         ("ca_file", "ca_file" in has and not tls, only_with_tls),

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from nbserver.inventory.ssh_server import is_server, of_text
 from nbserver.settings.secret import SecretReference
 from nbserver.settings.types import (
     PASSWORD_MINIMUM,
@@ -29,6 +30,17 @@ from nbserver.settings.types import (
 REFERENCE = 'a reference to a secret ({ env = "NAME" }, { keyring = "NAME" }, { file = "PATH" }, or { prompt = true })'
 PORT = "a whole number from 1 to 65535"
 PROXY = "a URL such as http://proxy.example.com:3128"
+JUMP = "the name of a Linux host in the inventory, or user@address:port"
+JUMP_TITLE = "The SSH server through which nbserver reaches the host"
+
+
+def _jump(text: str) -> str:
+    if is_server(text):
+        of_text(text)
+    return text
+
+
+Jump = Annotated[str, AfterValidator(_jump)]
 
 
 class PythonSettings(Settings):

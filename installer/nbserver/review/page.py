@@ -38,9 +38,10 @@ def target(host: Host) -> str:
     port = f":{values['port']}" if values["port"] else ""
     tls = ", without TLS" if values["tls"] is False else ""
     proxy = f", through {values['proxy']}" if values["proxy"] else ""
+    jump = f", through {values['jump']}" if values.get("jump") else ""
     sudo = ", then sudo (root)" if values["sudo"] else ""
     endpoint = f", session configuration {values['configuration_name']}" if values["configuration_name"] else ""
-    return ascii_text(f"{values['transport']} {user}{values['address']}{port}{tls}{proxy}{sudo}{endpoint}")
+    return ascii_text(f"{values['transport']} {user}{values['address']}{port}{tls}{proxy}{jump}{sudo}{endpoint}")
 
 
 def identity(host: Host) -> str:

@@ -16,6 +16,9 @@ _CODES: dict[Kind, tuple[str, ...]] = {
     "dns": ("name-not-resolved", "notebook-name-not-resolved"),
     "refused": (
         "envelope-size-too-small",
+        "jump-forwarding-refused",
+        "jump-not-reached",
+        "jump-target-refused",
         "not-ssh",
         "not-winrm",
         "notebook-connection-failed",
@@ -64,6 +67,7 @@ _CODES: dict[Kind, tuple[str, ...]] = {
         "host-key-not-pinned",
         "host-key-revoked",
         "host-key-unknown",
+        "jump-host-key",
         "known-hosts-unreadable",
     ),
     "certificate": (
@@ -76,6 +80,7 @@ _CODES: dict[Kind, tuple[str, ...]] = {
     ),
     "auth": (
         "account-refused",
+        "jump-logon-failed",
         "kerberos-not-installed",
         "key-file-encrypted",
         "key-file-encryption-unsupported",
@@ -187,7 +192,8 @@ _SCRIPT_CODES: dict[Kind, tuple[str, ...]] = {
 BY_SCRIPT_CODE: Mapping[str, Kind] = {code: kind for kind, codes in _SCRIPT_CODES.items() for code in codes}
 
 REPORTED = frozenset({"step-failed", "script-failed"})  # what a script reported is their value `reason`
-AROUND = frozenset({"bracket-may-be-open", "run-in-progress-follow"})  # messages around another error, their value `reason`
+# Messages around another error, their value `reason`.
+AROUND = frozenset({"bracket-may-be-open", "jump-host-key", "jump-logon-failed", "jump-not-reached", "run-in-progress-follow"})
 BY_OUTCOME: Mapping[str, Kind] = {"reboot": "reboot", "stopped": "stopped"}
 
 
@@ -209,5 +215,5 @@ def of_error(detail: Mapping[str, Any]) -> Kind:
     if code in REPORTED:
         return BY_SCRIPT_CODE.get(str(reason.get("code")), "step") if isinstance(reason, Mapping) else "step"
     if code in AROUND:
-        return of_error(reason) if isinstance(reason, Mapping) else "step"
+        return of_error(reason) if isinstance(reason, Mapping) else BY_CODE.get(str(code), "step")
     return BY_CODE.get(str(code), "internal")

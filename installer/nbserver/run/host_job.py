@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nbserver.base.message import Message
     from nbserver.inventory.hosts import AnyHost
     from nbserver.inventory.linux_host import LinuxHost
+    from nbserver.inventory.ssh_server import SshServer
     from nbserver.inventory.windows_host import WindowsHost
     from nbserver.render.script import Script
     from nbserver.run.envelope import Mode
@@ -44,9 +45,7 @@ class HostJob:
     def secrets(self) -> tuple[str | None, ...]:
         """All values that must not be shown."""
         return (
-            self.logon.password,
-            self.logon.key_password,
-            self.logon.sudo_password,
+            *self.logon.values,
             self.certificate.get("certificate.key"),
             self.password,
         )
@@ -77,8 +76,7 @@ def _job(host: AnyHost, script: Script, mode: Mode, options: Options, secrets: S
 
 def _needs(host: AnyHost, mode: Mode, options: Options) -> Iterator[Need]:
     """Yield each reference that the job of this host resolves."""
-    for name, reference in _logon_references(host).items():
-        yield Need(reference, name, host.name)
+    yield from logon_needs([host, *hops_of(host)])
     for name, reference in _certificate_references(host, mode).items():
         yield Need(reference, f"certificate.{name}", host.name)
     if mode in SENDS_SECRETS and host.name not in options.passwords and host.notebook.password is not None:
@@ -99,33 +97,64 @@ def _nothing_to_check(host: AnyHost) -> None:
 _check_logon = ByKind(windows=_check_kerberos, linux=_nothing_to_check, local_windows=_nothing_to_check, local_linux=_nothing_to_check)
 
 
-def _logon_references(host: AnyHost) -> dict[str, SecretReference]:
+def hops_of(host: AnyHost) -> Sequence[SshServer]:
+    """Return the jump hosts on the way to a host."""
+    return getattr(host, "hops", ())
+
+
+def logon_needs(servers: Iterable[AnyHost | SshServer]) -> Iterator[Need]:
+    """Yield each reference that logging on to these hosts and jump hosts resolves."""
+    for server in servers:
+        for name, reference in _logon_references(server).items():
+            yield Need(reference, name, server.name)
+
+
+def _logon_references(host: AnyHost | SshServer) -> dict[str, SecretReference]:
     references = {name: getattr(host, name, None) for name in ("password", "key_password", "sudo_password")}
     return {name: reference for name, reference in references.items() if reference is not None}
 
 
 def _logon(host: AnyHost, secrets: SecretStore) -> LogonSecrets:
     """Return the secrets for the connection. An unusable key file is reported before any host is contacted. Raises SecretError."""
+    return replace(_own_logon(host, secrets), hops=logons(hops_of(host), secrets))
+
+
+def logons(hops: Iterable[SshServer], secrets: SecretStore) -> tuple[LogonSecrets, ...]:
+    """Return the secrets of jump hosts, in their order. Raises SecretError."""
+    return tuple(_own_logon(hop, secrets) for hop in hops)
+
+
+def _own_logon(host: AnyHost | SshServer, secrets: SecretStore) -> LogonSecrets:
     found = {name: secrets.get(Need(reference, name, host.name)) for name, reference in _logon_references(host).items()}
     key_file: Path | None = getattr(host, "key_file", None)
     if key_file is not None:
         from nbserver.transports.ssh.keys import load_key
 
         load_key(key_file, found.get("key_password"), host=host.name)
-    return LogonSecrets(**found)
+    return LogonSecrets(found.get("password"), found.get("key_password"), found.get("sudo_password"))
 
 
-def _known_hosts(host: LinuxHost) -> list[Message]:
+def _windows_way(host: WindowsHost) -> list[Message]:
+    return _known_hosts(host.hops)
+
+
+def _linux_way(host: LinuxHost) -> list[Message]:
+    return _known_hosts((*host.hops, host))
+
+
+def _known_hosts(servers: Sequence[LinuxHost | SshServer]) -> list[Message]:
+    if not servers:
+        return []
     from nbserver.transports.ssh import known_hosts
 
-    return known_hosts.warnings(host)
+    return [said for server in servers for said in known_hosts.warnings(server)]
 
 
 def _no_warning(host: AnyHost) -> list[Message]:
     return []
 
 
-_warnings = ByKind(windows=_no_warning, linux=_known_hosts, local_windows=_no_warning, local_linux=_no_warning)
+_warnings = ByKind(windows=_windows_way, linux=_linux_way, local_windows=_no_warning, local_linux=_no_warning)
 
 
 def warnings(hosts: Iterable[AnyHost]) -> list[Message]:

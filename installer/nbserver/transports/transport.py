@@ -31,11 +31,20 @@ class Transport(Protocol):
 
 @dataclass(frozen=True)
 class LogonSecrets:
-    """The secrets that a transport needs to log on, named like the host's settings. The repr does not show them."""
+    """The secrets that a transport needs to log on, named like the host's settings. The repr does not show them.
+
+    `hops` are those of the jump hosts, in their order.
+    """
 
     password: str | None = field(default=None, repr=False)
     key_password: str | None = field(default=None, repr=False)
     sudo_password: str | None = field(default=None, repr=False)
+    hops: tuple[LogonSecrets, ...] = ()
+
+    @property
+    def values(self) -> tuple[str | None, ...]:
+        """All of them, also those of the jump hosts, to mask them."""
+        return (self.password, self.key_password, self.sudo_password, *(value for hop in self.hops for value in hop.values))
 
 
 class StopRequested(Exception):

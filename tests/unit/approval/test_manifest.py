@@ -205,6 +205,8 @@ def host(folder: Path, lines: str) -> AnyHost:
         (WINDOWS, "user", 'transport = "winrm"\nuser', "configuration_name"),
         (WINDOWS, "user", 'configuration_name = "Other"\nuser', "configuration_name"),
         (WINDOWS, "user", 'auth = "basic"\nuser', "auth"),
+        (WINDOWS, "user", 'jump = "b@gw.example.com"\nuser', "jump"),
+        (LINUX, "user", 'jump = "b@gw.example.com"\nuser', "jump"),
         (LINUX, "user", "port = 2222\nuser", "port"),
         (LINUX, f'host_key = "SHA256:{"A" * 43}"\n', "", "host_key"),
         (LINUX, 'user = "anna"', 'user = "root"\nsudo = false', "sudo"),

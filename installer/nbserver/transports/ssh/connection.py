@@ -8,13 +8,17 @@ import socket
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncssh
 
-from nbserver.base.errors import AuthenticationError, SecretError
-from nbserver.transports.ssh.errors import explain
+from nbserver.base.errors import AuthenticationError, HostError, SecretError
+from nbserver.inventory.ssh_server import SshServer
+from nbserver.transports.ssh.errors import CLOSED, explain
 from nbserver.transports.ssh.host_keys import HostKeys
+from nbserver.transports.ssh.jump_errors import of_hop, of_target
 from nbserver.transports.ssh.keys import load_key
 from nbserver.transports.ssh.logon import Logon
 from nbserver.transports.transport import LogonSecrets, StopRequested
@@ -34,62 +38,82 @@ logging.getLogger("asyncssh").addHandler(logging.NullHandler())
 
 
 class Connection:
-    """A connection and its event loop, which runs only while a caller waits. Raises HostError and StopRequested."""
+    """A connection and its event loop, which runs only while a caller waits. Raises HostError and StopRequested.
 
-    def __init__(self, host: LinuxHost, secrets: LogonSecrets, stop: threading.Event) -> None:
-        self._host = host
-        keys = _keys(host, secrets)
-        host_keys = HostKeys(host)
-        self._loop = asyncio.new_event_loop()
+    `way` are the servers on the way to the host called `name`: its jump hosts and, if the connection does not end at the last of
+    them, the host. Each has its secrets.
+    """
+
+    def __init__(self, name: str, way: Sequence[tuple[LinuxHost | SshServer, LogonSecrets]], stop: threading.Event) -> None:
+        self._name = name
+        trusted = [self._of_hop(server, partial(_Trusted.of, server, secrets)) for server, secrets in way]
+        self.loop = asyncio.new_event_loop()
         # The task that waits for a background task reports its failure.
-        self._loop.set_exception_handler(lambda loop, context: None)
-        self._connection: asyncssh.SSHClientConnection | None = None
+        self.loop.set_exception_handler(lambda loop, context: None)
+        self._connections: list[asyncssh.SSHClientConnection] = []
+        self._last = ""  # the name of the server before
         try:
-            self._connection = self._open(keys, secrets, host_keys, stop)
+            for known in trusted:
+                self._connections.append(self._of_hop(known.server, partial(self._open, known, stop)))
+                self._last = known.server.name
         except BaseException:
             self.close()
             raise
 
-    def _open(
-        self, keys: Sequence[asyncssh.SSHKeyPair], secrets: LogonSecrets, host_keys: HostKeys, stop: threading.Event
-    ) -> asyncssh.SSHClientConnection:
-        *others, last = host_keys.choices()
+    def _of_hop(self, server: LinuxHost | SshServer, get: Callable[[], T]) -> T:
+        try:
+            return get()
+        except HostError as error:
+            if isinstance(server, SshServer):
+                raise of_hop(error, self._name, server) from error
+            raise
+
+    def _open(self, known: _Trusted, stop: threading.Event) -> asyncssh.SSHClientConnection:
+        server = known.server
+        *others, last = known.host_keys.choices()
         for choice in (*others, last):
-            logon = Logon(keys, self._host.agent, secrets.password, host_keys)
+            logon = Logon(known.keys, server.agent, known.secrets.password, known.host_keys)
             try:
-                return self._wait_unless(stop, self._connect(logon, choice))
+                return self._wait_unless(stop, self._connect(server, logon, choice))
             except StopRequested:
                 raise
             except Exception as error:  # a library can raise anything for invalid data from the host
-                if choice is last or logon.tried or not host_keys.another_kind_may_do(error):
-                    raise explain(error, self._host, logon) from error
+                if isinstance(error, asyncssh.ChannelOpenError) and self._last and error.reason != CLOSED:
+                    raise of_target(error, self._name, self._last, f"{server.address}:{server.port}") from error
+                if choice is last or logon.tried or not known.host_keys.another_kind_may_do(error):
+                    raise explain(error, server, logon) from error
         raise AssertionError("the last attempt returns or raises")
 
-    async def _connect(self, logon: Logon, host_key_options: dict[str, Any]) -> asyncssh.SSHClientConnection:
-        """Connect to the first address of the host that answers. Once a key or password was offered, no other address is tried."""
-        host = self._host
+    async def _connect(self, server: LinuxHost | SshServer, logon: Logon, host_key_options: dict[str, Any]) -> asyncssh.SSHClientConnection:
+        """Connect to the first address of the host that answers. Once a key or password was offered, no other address is tried.
+
+        Behind a jump host, it is the jump host that resolves the name.
+        """
+        if self._connections:
+            return await self._connect_to(server, server.address, logon, host_key_options)
         failures: list[OSError] = []
-        for address in await _addresses(host.address, host.port, host.connect_timeout):
+        for address in await _addresses(server.address, server.port, server.connect_timeout):
             try:
-                return await self._connect_to(address, logon, host_key_options)
+                return await self._connect_to(server, address, logon, host_key_options)
             except OSError as error:  # also TimeoutError
                 if logon.tried:
                     raise
                 failures.append(error)
         raise max(failures, key=_weight)
 
-    async def _connect_to(self, address: str, logon: Logon, host_key_options: dict[str, Any]) -> asyncssh.SSHClientConnection:
+    async def _connect_to(
+        self, server: LinuxHost | SshServer, address: str, logon: Logon, host_key_options: dict[str, Any]
+    ) -> asyncssh.SSHClientConnection:
         """Connect. Every option that could come from the user's files (config, default keys, CA certificates) is set explicitly."""
-        host = self._host
         return await asyncio.wait_for(
             asyncssh.connect(
                 address,
-                port=host.port,
-                host_key_alias=host.address.lower(),  # what the principals of a host certificate are compared with
-                username=host.user,
+                port=server.port,
+                host_key_alias=server.address.lower(),  # what the principals of a host certificate are compared with
+                username=server.user,
                 client_factory=lambda: logon,
                 config=None,
-                tunnel=None,
+                tunnel=self._connections[-1] if self._connections else None,
                 proxy_command=None,
                 client_keys=None,
                 agent_path=None,
@@ -102,35 +126,35 @@ class Connection:
                 gss_auth=False,
                 preferred_auth="publickey,password,keyboard-interactive",
                 compression_algs=["none"],  # decompressed data has no size limit
-                keepalive_interval=host.keepalive,
+                keepalive_interval=server.keepalive,
                 keepalive_count_max=KEEPALIVES,
                 **host_key_options,
             ),
-            host.connect_timeout,
+            server.connect_timeout,
         )
 
     def _wait_unless(self, stop: threading.Event, work: Coroutine[Any, Any, T]) -> T:
-        task = self._loop.create_task(work)
+        task = self.loop.create_task(work)
         while not task.done():
             self.turn({task})
             if stop.is_set() and not task.done():
                 task.cancel()
                 with suppress(asyncio.CancelledError, Exception):
-                    self._loop.run_until_complete(task)
+                    self.loop.run_until_complete(task)
                 raise StopRequested
         return self._result(task.result)
 
     def turn(self, tasks: set[asyncio.Task[Any]], seconds: float = POLL) -> None:
         """Run the event loop until one of the tasks is done, for at most `seconds`."""
-        self._loop.run_until_complete(asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED))
+        self.loop.run_until_complete(asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED))
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Return a task that runs during `turn`."""
-        return self._loop.create_task(work)
+        return self.loop.create_task(work)
 
     def wait(self, work: Coroutine[Any, Any, T], seconds: float) -> T:
         """Return the result of a coroutine. Raises its exceptions, and TimeoutError."""
-        return self._result(lambda: self._loop.run_until_complete(asyncio.wait_for(work, seconds)))
+        return self._result(lambda: self.loop.run_until_complete(asyncio.wait_for(work, seconds)))
 
     @staticmethod
     def _result(get: Callable[[], T]) -> T:
@@ -142,27 +166,41 @@ class Connection:
 
     @property
     def connection(self) -> asyncssh.SSHClientConnection:
-        assert self._connection is not None
-        return self._connection
+        """The connection to the host, or to the last jump host."""
+        return self._connections[-1]
 
     def close(self) -> None:
-        """Close the connection and cancel its tasks. Never raises."""
+        """Close the connections, the one to the host first, and cancel their tasks. Never raises."""
+        for connection in reversed(self._connections):
+            with suppress(Exception):
+                connection.close()
+                self.wait(connection.wait_closed(), CLOSING)
         with suppress(Exception):
-            if self._connection is not None:
-                self._connection.close()
-                self.wait(self._connection.wait_closed(), CLOSING)
-        with suppress(Exception):
-            if self._connection is not None:
-                self._connection.abort()
-            left = asyncio.all_tasks(self._loop)
+            for connection in reversed(self._connections):
+                connection.abort()
+            left = asyncio.all_tasks(self.loop)
             for task in left:
                 task.cancel()
-            self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            self.loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         with suppress(Exception):
-            self._loop.close()
+            self.loop.close()
 
 
-def _keys(host: LinuxHost, secrets: LogonSecrets) -> Sequence[asyncssh.SSHKeyPair]:
+@dataclass(frozen=True)
+class _Trusted:
+    """What is read on the workstation before a server is contacted."""
+
+    server: LinuxHost | SshServer
+    secrets: LogonSecrets
+    keys: Sequence[asyncssh.SSHKeyPair]
+    host_keys: HostKeys
+
+    @classmethod
+    def of(cls, server: LinuxHost | SshServer, secrets: LogonSecrets) -> _Trusted:
+        return cls(server, secrets, _keys(server, secrets), HostKeys(server))
+
+
+def _keys(host: LinuxHost | SshServer, secrets: LogonSecrets) -> Sequence[asyncssh.SSHKeyPair]:
     if host.key_file is None:
         return []
     try:

@@ -15,13 +15,14 @@ from nbserver.transports.ssh.logon import AGENT, PASSWORD
 
 if TYPE_CHECKING:
     from nbserver.inventory.linux_host import LinuxHost
+    from nbserver.inventory.ssh_server import SshServer
     from nbserver.transports.ssh.logon import Logon
 
 
-_CLOSED = "SSH connection closed"  # what asyncssh says when the connection was lost, and not when the host refuses a session
+CLOSED = "SSH connection closed"  # what asyncssh says when the connection was lost, and not when the host refuses a session
 
 
-def explain(error: BaseException, host: LinuxHost, logon: Logon | None = None) -> HostError:
+def explain(error: BaseException, host: LinuxHost | SshServer, logon: Logon | None = None) -> HostError:
     """Return the error to show for an exception of asyncssh or a socket. `logon` is given while connecting."""
     name, place = host.name, f"{host.address}:{host.port}"
     if isinstance(error, HostError):
@@ -64,7 +65,7 @@ def explain(error: BaseException, host: LinuxHost, logon: Logon | None = None) -
             todo="Check that the SSH server is running, that no firewall rejects the connection, and that port is correct in the inventory",
             place=place,
         )
-    if isinstance(error, asyncssh.ChannelOpenError) and error.reason != _CLOSED:
+    if isinstance(error, asyncssh.ChannelOpenError) and error.reason != CLOSED:
         return ConnectError(
             "ssh-no-session",
             "{user} can log in to {place}, but the host refuses to open a session: {reason}",
@@ -104,7 +105,9 @@ def _cut(error: BaseException, logon: Logon) -> bool:
     return isinstance(error, ConnectionError) and bool(logon.tried) and not logon.notice
 
 
-def _not_connected(error: asyncssh.Error | OSError, host: LinuxHost, place: str, logon: Logon) -> ConnectError | AuthenticationError:
+def _not_connected(
+    error: asyncssh.Error | OSError, host: LinuxHost | SshServer, place: str, logon: Logon
+) -> ConnectError | AuthenticationError:
     """Return the error for a connection that ended before the user was logged on."""
     if logon.tried:
         return AuthenticationError(
@@ -134,7 +137,7 @@ def _not_connected(error: asyncssh.Error | OSError, host: LinuxHost, place: str,
     )
 
 
-def _refused(host: LinuxHost, place: str, logon: Logon | None) -> AuthenticationError:
+def _refused(host: LinuxHost | SshServer, place: str, logon: Logon | None) -> AuthenticationError:
     if logon is not None and clean(logon.notice):
         return AuthenticationError(
             "ssh-logon-refused",

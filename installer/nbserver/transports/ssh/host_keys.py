@@ -15,6 +15,7 @@ from nbserver.transports.ssh import known_hosts
 
 if TYPE_CHECKING:
     from nbserver.inventory.linux_host import LinuxHost
+    from nbserver.inventory.ssh_server import SshServer
 
 _ATTACK = "This may be an attack, or the host was reinstalled: ask the host's owner before you continue. Only then {action}"
 # The order in which OpenSSH prefers plain keys.
@@ -32,7 +33,7 @@ class HostKeys:
     `shown` is the untrusted key that the host presented, if any.
     """
 
-    def __init__(self, host: LinuxHost) -> None:
+    def __init__(self, host: LinuxHost | SshServer) -> None:
         self._host = host
         self.shown: asyncssh.SSHKey | None = None
         self._pin = host.host_key

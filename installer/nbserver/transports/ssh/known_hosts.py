@@ -24,6 +24,7 @@ from nbserver.base.message import Message, message
 
 if TYPE_CHECKING:
     from nbserver.inventory.linux_host import LinuxHost
+    from nbserver.inventory.ssh_server import SshServer
 
 Keys = Sequence[asyncssh.SSHKey]
 
@@ -82,12 +83,12 @@ def _marked(marker: str, entries: Iterable[Entry]) -> Keys:
     return [entry.key for entry in entries if entry.marker == marker]
 
 
-def file_of(host: LinuxHost) -> Path:
+def file_of(host: LinuxHost | SshServer) -> Path:
     """Return the file that decides which key the host may show, if the inventory pins none."""
     return host.known_hosts or Path(DEFAULT_FILE).expanduser()
 
 
-def read(host: LinuxHost) -> KnownHosts:
+def read(host: LinuxHost | SshServer) -> KnownHosts:
     """Return what is in the host's file, which may be missing. Raises HostKeyError if it cannot be read at all."""
     file = file_of(host)
     try:
@@ -105,7 +106,7 @@ def read(host: LinuxHost) -> KnownHosts:
         ) from None
 
 
-def warnings(host: LinuxHost) -> list[Message]:
+def warnings(host: LinuxHost | SshServer) -> list[Message]:
     """Return what to say about the host's file. A file that cannot be read fails the host when it is contacted."""
     said: list[Message] = []
     if host.host_key is not None:

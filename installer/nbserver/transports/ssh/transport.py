@@ -42,7 +42,7 @@ class SshTransport:
         self.deadline = math.inf
         self._sudo = host.sudo and host.user != "root"
         self._sudo_password = secrets.sudo_password
-        self._connection = Connection(host, secrets, stop)
+        self._connection = Connection(host.name, [*zip(host.hops, secrets.hops, strict=True), (host, secrets)], stop)
 
     def run(self, script: str, envelope: Sequence[str]) -> Iterator[str]:
         """See Transport.run."""
