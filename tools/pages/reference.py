@@ -37,6 +37,7 @@ PARTS: dict[str, Callable[[], str]] = {
             "rotation",
             "known",
             "evidence_log",
+            "host",
         )
     },
     **{f"fields of stream/{name}": partial(formats.fields, "stream", name) for name in STREAM},

@@ -36,15 +36,24 @@ def without_members(table: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in table.items() if key not in MEMBERS}
 
 
-def read_groups(groups: Mapping[str, Mapping[str, Any]], hosts: Mapping[str, Any], report: Report) -> Groups:
-    """Return the groups. Faults are reported, and what they concern is left out."""
+def read_groups(
+    groups: Mapping[str, Mapping[str, Any]], hosts: Mapping[str, Any], listed: Mapping[str, Sequence[str]] | None, report: Report
+) -> Groups:
+    """Return the groups. Faults are reported, and what they concern is left out.
+
+    `listed` maps groups to their hosts that are not in the inventory itself; None if all hosts are in it.
+    """
     by_name = {host.lower(): host for host in hosts}
-    group_names = {group.lower(): group for group in groups}
+    group_names = {group.lower(): group for group in [*(listed or ()), *groups]}
     own: dict[str, list[str]] = {}
     inner: dict[str, list[str]] = {}
     for name, table in groups.items():
-        own[name] = _Array(name, "hosts", report).names(table, by_name, required="groups" not in table)
+        own[name] = _Array(name, "hosts", report).names(table, by_name, required=listed is None and "groups" not in table)
         inner[name] = _Array(name, "groups", report).names(table, group_names, required=False)
+    for name, names in (listed or {}).items():
+        group = group_names[name.lower()]
+        own[group] = list(dict.fromkeys([*own.get(group, ()), *names]))
+        inner.setdefault(group, [])
     chain = _cycle(inner)
     if chain:
         report(
@@ -56,18 +65,18 @@ def read_groups(groups: Mapping[str, Mapping[str, Any]], hosts: Mapping[str, Any
                 chain=" > ".join([*chain, chain[0]]),
             ),
         )
-        return Groups({group: tuple(own[group]) for group in groups}, tuple(groups))
+        return Groups({group: tuple(own[group]) for group in own}, tuple(own))
     members: dict[str, dict[str, None]] = {}
-    order = _inner_first(groups, inner)
+    order = _inner_first(own, inner)
     for name in order:
         members[name] = dict.fromkeys(own[name])
         for group in inner[name]:
             members[name].update(members[group])
-    containing: dict[str, list[str]] = {name: [] for name in groups}
-    for name in groups:
+    containing: dict[str, list[str]] = {name: [] for name in own}
+    for name in own:
         for group in inner[name]:
             containing[group].append(name)
-    return Groups({name: tuple(members[name]) for name in groups}, tuple(_inner_first(groups, containing)))
+    return Groups({name: tuple(members[name]) for name in own}, tuple(_inner_first(own, containing)))
 
 
 def _inner_first(names: Iterable[str], below: Mapping[str, Sequence[str]]) -> list[str]:

@@ -19,23 +19,26 @@ from nbserver.base import user_folders
 from nbserver.base.errors import InventoryError, UsageError
 from nbserver.base.message import Described, message
 from nbserver.inventory.groups import read_groups, without_members
+from nbserver.inventory.host_list import HostList, Place, shown
 from nbserver.inventory.host_settings import MODELS, HostSettings, Layer, in_table
 from nbserver.inventory.hosts import AnyLocal, Inventory, local_model
 from nbserver.inventory.jumps import Jumps
 from nbserver.inventory.merging import with_references
 from nbserver.inventory.names import LOCAL, name_fault
 from nbserver.inventory.selection import Selection, includes_local, is_only_local
-from nbserver.settings.faults import dotted, faults, in_file, kind, nearest, unknown
+from nbserver.settings.faults import dotted, faults, in_files, kind, nearest, unknown
 from nbserver.settings.toml_lines import Key, TomlFile, read
 from nbserver.settings.working_file import WorkingFile
 
 DEFAULT = Path("nbserver.toml")
 TABLES = ("defaults", "groups", "hosts")
+KEYS = (*TABLES, "hosts_from")
 
 
 def load_for(path: Path, patterns: Sequence[str]) -> Inventory:
-    """Read an inventory and validate the hosts that `patterns` select, like `load`. If only `local` is selected, the file is optional: runs are then stored in the
-    home folder of the user.
+    """Read an inventory and validate the hosts that `patterns` select, like `load`.
+
+    If only `local` is selected, the file is optional: runs are then stored in the home folder of the user.
 
     Raises InventoryError, and UsageError for `local` on a system other than Linux and Windows.
     """
@@ -66,11 +69,12 @@ def load(path: Path, patterns: Sequence[str] | None = None) -> Inventory:
 
 
 class _Reader:
-    """One pass over one file; `faults` has (line, message) of every error."""
+    """One pass over one file, and over the list of hosts that it names; `faults` has the place and the message of every error."""
 
     def __init__(self, file: TomlFile, path: Path) -> None:
         self.file, self.path = file, path
-        self.faults: dict[tuple[int, Described], None] = {}  # in order
+        self.faults: dict[tuple[bool, Place, Described], None] = {}  # in order; whether it is in the list of hosts
+        self.listed: HostList | None = None
         self.context = {"folder": path.parent}
         self.settings = HostSettings(self.context)
 
@@ -81,12 +85,16 @@ class _Reader:
         hosts = self._tables("hosts")
         named = LOCAL in hosts
         local = self._local(hosts.pop(LOCAL)) if named else local_model(sys.platform)()
-        if not hosts and not self.faults and not named:
+        self.listed = self._list()
+        if not hosts and not self.faults and not named and not self.listed:
             self._fault(("hosts",), message("no-hosts", "the inventory has no hosts; add a [hosts.NAME] table"))
         self._check_names([*(("groups", name) for name in groups), *(("hosts", name) for name in hosts)])
-        found_groups = read_groups(groups, hosts, self._fault)
+        if self.listed:
+            self._check_listed(self.listed, groups, hosts)
+            hosts |= {name: table for name, table in self.listed.tables.items() if name not in hosts}
+        found_groups = read_groups(groups, hosts, self.listed.groups if self.listed else None, self._fault)
         layers: list[Layer] = [(("defaults",), defaults)]
-        layers += [(("groups", name), without_members(groups[name])) for name in found_groups.order]
+        layers += [(("groups", name), without_members(groups.get(name, {}))) for name in found_groups.order]
         for key, table in layers:
             if table:
                 self.settings.check_layer(key, table)
@@ -119,8 +127,8 @@ class _Reader:
 
     def _check_tables(self) -> None:
         for key in self.file.values:
-            if key not in TABLES:
-                near = nearest(key, TABLES)
+            if key not in KEYS:
+                near = nearest(key, KEYS)
                 if not near and any(key in model.model_fields for model in MODELS.values()):  # a known key; any other could be a secret
                     self._fault(
                         (key,),
@@ -128,11 +136,11 @@ class _Reader:
                             "key-of-defaults",
                             "{key}: unknown key (to set it for all hosts, move it to [defaults]); valid keys: {keys}",
                             key=dotted((key,)),
-                            keys=", ".join(TABLES),
+                            keys=", ".join(KEYS),
                         ),
                     )
                 else:
-                    self._fault((key,), unknown(near, TABLES))
+                    self._fault((key,), unknown(near, KEYS))
 
     def _local(self, table: Mapping[str, Any]) -> AnyLocal:
         """Return the settings of this machine. [defaults] and groups do not apply to it."""
@@ -145,8 +153,52 @@ class _Reader:
                 self._fault(("hosts", LOCAL, *location), in_table(("hosts", LOCAL), reason))
             return model()
 
+    def _list(self) -> HostList | None:
+        """Return the hosts that are not in the inventory itself, or None if there are none."""
+        name = self.file.values.get("hosts_from")
+        if name is None:
+            return None
+        if not isinstance(name, str) or not name:
+            self._fault(("hosts_from",), message("hosts-from-invalid", "hosts_from: expected the path of a CSV or JSON file"))
+            return HostList()
+        from nbserver.inventory import hosts_from
+
+        found = hosts_from.read(Path(os.path.abspath(self.path.parent / os.path.expanduser(name))))  # noqa: PTH100, PTH111
+        for place, reason in found.faults:
+            self.faults[True, place, reason] = None
+        return found
+
+    def _check_listed(self, listed: HostList, groups: Mapping[str, Any], hosts: Mapping[str, Any]) -> None:
+        """Report the hosts and groups of the list whose names something else in the inventory has."""
+        used: dict[str, Key] = {name.lower(): ("hosts", name) for name in hosts}
+        for name in listed.groups:
+            if name.lower() in used:
+                first = used[name.lower()]
+                self._fault(
+                    first,
+                    message("name-of-listed-group", "{key}: {list} has a group of the same name", key=dotted(first), list=listed.name),
+                )
+        used |= {name.lower(): ("groups", name) for name in [*groups, *listed.groups]}
+        for name in listed.tables:
+            if name.lower() in used:
+                first = used[name.lower()]
+                self.faults[
+                    True,
+                    listed.places[name],
+                    message(
+                        "name-of-inventory",
+                        '"{name}" is the name of {other} in {inventory} too; names are not case-sensitive',
+                        name=name,
+                        other=dotted(first),
+                        inventory=self.file.name,
+                    ),
+                ] = None
+
     def _fault(self, key: Key, reason: Described) -> None:
-        self.faults[self.file.line(key), reason] = None
+        if self.listed and key[:1] == ("hosts",) and len(key) > 1 and key[1] in self.listed.places:
+            self.faults[True, self.listed.places[str(key[1])], reason] = None
+        else:
+            self.faults[False, (self.file.name, self.file.line(key)), reason] = None
 
     def _take_faults(self) -> None:
         """Take the faults in the settings of hosts, with their lines."""
@@ -156,9 +208,9 @@ class _Reader:
 
     def _raise(self) -> None:
         if self.faults:
-            found = sorted(self.faults, key=lambda fault: fault[0])
+            found = [(*place, reason) for _, place, reason in sorted(self.faults, key=lambda fault: fault[:2])]
             raise InventoryError(
-                "inventory-invalid", "{faults}", where=f"{self.file.name}:{found[0][0]}", faults=in_file(self.file.name, found)
+                "inventory-invalid", "{faults}", where=shown((found[0][0], found[0][1])), faults=in_files(self.file.name, found)
             )
 
     def _table(self, key: Key) -> dict[str, Any]:

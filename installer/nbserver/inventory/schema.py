@@ -38,8 +38,13 @@ def json_schema() -> dict[str, Any]:
         "title": "nbserver inventory",
         "type": "object",
         "additionalProperties": False,
-        "required": ["hosts"],
+        "anyOf": [{"required": ["hosts"]}, {"required": ["hosts_from"]}],
         "properties": {
+            "hosts_from": {
+                "type": "string",
+                "minLength": 1,
+                "description": "the path of a CSV or JSON file with further hosts, relative to the inventory",
+            },
             "defaults": {"$ref": "#/$defs/host"},
             "groups": {**names, "additionalProperties": {"$ref": "#/$defs/group"}},
             "hosts": {

@@ -86,15 +86,26 @@ def few(names: Collection[str]) -> str | Message | None:
 
 
 def in_file(name: str, faults: Sequence[tuple[int, Described]]) -> Lines:
-    """Return the faults of a file, sorted by line. The first one has no place: it is the place of the error.
+    """Return the faults of a file, sorted by line. The first one has no place: it is the place of the error."""
+    return in_files(name, [(name, line, reason) for line, reason in faults])
+
+
+def in_files(name: str, faults: Sequence[tuple[str, int, Described]]) -> Lines:
+    """Return the faults of several files, of which the first one has this name. Line 0 is an unknown line.
 
     Of many faults, the first ones are returned, and how many others there are.
     """
-    (_, first), *others = faults
-    shown = others[: MOST - 1]
-    found = [first, *(message("fault-in-line", "{file}:{line}: {reason}", file=name, line=line, reason=reason) for line, reason in shown)]
+    (_, _, first), *others = faults
+    shown = [
+        message("fault-in-line", "{file}:{line}: {reason}", file=file, line=line, reason=reason)
+        if line
+        else message("fault-in-file", "{file}: {reason}", file=file, reason=reason)
+        for file, line, reason in others[: MOST - 1]
+    ]
     more = len(others) - len(shown)
-    return Lines([*found, message("more-errors-in-file", "and {count} more errors in {file}", count=more, file=name)] if more else found)
+    return Lines(
+        [first, *shown, *([message("more-errors-in-file", "and {count} more errors in {file}", count=more, file=name)] if more else [])]
+    )
 
 
 def dotted(key: Key) -> str:
