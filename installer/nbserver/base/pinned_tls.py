@@ -185,11 +185,14 @@ def connect(
     return tls
 
 
-def certificate_at(host: str, port: int, *, timeout: float, proxy: str | None = None) -> bytes:
-    """Return the certificate (DER) that a server shows, without checking it. Nothing but the handshake is sent."""
+def certificate_at(host: str, port: int, *, timeout: float, proxy: str | None = None, server_name: str | None = None) -> bytes:
+    """Return the certificate (DER) that a server shows, without checking it. Nothing but the handshake is sent.
+
+    `server_name` is the name for SNI (default: the host).
+    """
     with (
         _open(host, port, timeout, proxy) as raw,
-        tls_context("unchecked").wrap_socket(raw, server_hostname=host) as tls,
+        tls_context("unchecked").wrap_socket(raw, server_hostname=server_name or host) as tls,
     ):
         return tls.getpeercert(binary_form=True) or b""
 

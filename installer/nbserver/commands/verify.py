@@ -14,10 +14,12 @@ from nbserver.base.errors import HostError, NbserverError, UsageError
 from nbserver.base.message import detail
 from nbserver.base.writable_folder import require_writable
 from nbserver.run import error_kind, known_certificates
+from nbserver.run.host_job import logon_needs, logons
 from nbserver.run.notebook_password import need, plain
 from nbserver.run.secret_mask import SecretMask
 from nbserver.settings.secret_store import SecretStore
 from nbserver.verify import checks
+from nbserver.verify.way import hops_to_notebook, way_to_notebook
 
 if TYPE_CHECKING:
     from nbserver.inventory.hosts import AnyHost, Inventory
@@ -42,16 +44,23 @@ def verify_all(
         _require_writable(png_directory)
     known_file = known or inventory.path.parent / known_certificates.FILE_NAME
     secrets = SecretStore(ask)
-    secrets.fetch(need(host) for host in hosts if host.notebook.password is not None)
-    work = [(host, plain(host, secrets), known_certificates.expected(known_file, host.name)) for host in hosts]
+    needs = [need(host) for host in hosts if host.notebook.password is not None]
+    secrets.fetch([*needs, *logon_needs(hop for host in hosts for hop in hops_to_notebook(host))])
+    work = [
+        (host, plain(host, secrets), known_certificates.expected(known_file, host.name), logons(hops_to_notebook(host), secrets))
+        for host in hosts
+    ]
     mask = SecretMask(name for host in hosts for name in (host.name, host.address))
-    mask.add(*(password for _, password, _ in work))
+    mask.add(*(secret for _, password, _, ways in work for secret in (password, *(one for way in ways for one in way.values))))
     summary: dict[str, dict[str, object]] = {}
     defects = False
-    for host, password, fingerprint in work:
+    for host, password, fingerprint, logon in work:
         say = _masked(json_step(host.name) if as_json else plain_step(host.name), mask)
         try:
-            found = checks.verify(host, password=password, fingerprint=fingerprint, png_directory=png_directory, on_step=say, wait=wait)
+            with way_to_notebook(host, logon) as place:
+                found = checks.verify(
+                    host, password=password, fingerprint=fingerprint, png_directory=png_directory, place=place, on_step=say, wait=wait
+                )
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as reason:  # a panic in a library is not an Exception

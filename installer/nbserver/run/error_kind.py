@@ -47,6 +47,7 @@ _CODES: dict[Kind, tuple[str, ...]] = {
         "connection-lost",
         "connection-lost-in-run",
         "fetched-events-lost",
+        "jump-lost",
         "notebook-no-answer",
         "response-end-lost",
         "response-incomplete",

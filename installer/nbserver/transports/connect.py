@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 from nbserver.inventory.by_kind import ByKind
@@ -13,17 +14,31 @@ if TYPE_CHECKING:
     from nbserver.inventory.local_linux_host import LocalLinuxHost
     from nbserver.inventory.local_windows_host import LocalWindowsHost
     from nbserver.inventory.windows_host import WindowsHost
+    from nbserver.transports.ssh.forward import Forward
     from nbserver.transports.transport import LogonSecrets, Transport
 
 
 def _windows(host: WindowsHost, secrets: LogonSecrets, stop: threading.Event) -> Transport:
+    if not host.hops:
+        return unless_stopped(partial(_windows_at, host, secrets, stop), stop)
+    from nbserver.transports.ssh.forward import Forward
+
+    way = Forward(host.name, host.hops, secrets.hops, host.address, host.port, stop)
+    try:
+        return unless_stopped(partial(_windows_at, host, secrets, stop, way), stop)
+    except BaseException:
+        way.close()
+        raise
+
+
+def _windows_at(host: WindowsHost, secrets: LogonSecrets, stop: threading.Event, way: Forward | None = None) -> Transport:
     if host.transport == "winrm":
         from nbserver.transports.winrm.transport import WinrmTransport
 
-        return unless_stopped(lambda: WinrmTransport(host, secrets.password, stop), stop)
+        return WinrmTransport(host, secrets.password, stop, way)
     from nbserver.transports.psrp.transport import PsrpTransport
 
-    return unless_stopped(lambda: PsrpTransport(host, secrets.password, stop), stop)
+    return PsrpTransport(host, secrets.password, stop, way)
 
 
 def _linux(host: LinuxHost, secrets: LogonSecrets, stop: threading.Event) -> Transport:

@@ -10,7 +10,7 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ from nbserver.verify.shown_certificate import check_certificate, connect
 from nbserver.verify.walk import Walk
 
 if TYPE_CHECKING:
+    from nbserver.base.dialing import Place
     from nbserver.inventory.hosts import AnyHost
 
 KERNEL_SECONDS = 180.0
@@ -70,6 +71,7 @@ def verify(
     fingerprint: str | None,
     png_directory: Path | None,
     url: str | None = None,
+    place: Place | None = None,
     on_step: Callable[[str, str], None] = lambda name, text: None,
     kernel_seconds: float = KERNEL_SECONDS,
     total_seconds: float = TOTAL_SECONDS,
@@ -78,13 +80,13 @@ def verify(
     """Log in like a browser, compute with NumPy, draw with Matplotlib, and save the picture.
 
     `fingerprint` is that of the expected certificate. None uses this workstation's trust store and checks name and validity.
-    `url` replaces the address from the settings. The picture is saved as HOST.png in `png_directory`, which is created if it is
-    missing. `on_step` is called after each step with its name (in STEPS) and its result. A response may take 30 s, the start of
-    the kernel and each cell `kernel_seconds`, and everything `total_seconds`. Before that, a server that does not answer yet is
-    retried for `wait` seconds.
+    `url` replaces the address from the settings. `place` is a port that is forwarded to the address. The picture is saved as
+    HOST.png in `png_directory`, which is created if it is missing. `on_step` is called after each step with its name (in STEPS) and
+    its result. A response may take 30 s, the start of the kernel and each cell `kernel_seconds`, and everything `total_seconds`.
+    Before that, a server that does not answer yet is retried for `wait` seconds.
     Raises ConnectError, CertificateError, and VerifyError, each with host and step, and UsageError for an invalid URL.
     """
-    address = Address.parse(url) if url else address_of(host)
+    address = replace(Address.parse(url) if url else address_of(host), place=place)
     allowance = Allowance(wait + total_seconds)
     walk = Walk(host.name, address, on_step, allowance)
     stop = stop_advice(host)

@@ -19,6 +19,7 @@ from urllib.parse import quote, urlsplit
 
 import requests
 
+from nbserver.base.dialing import dial
 from nbserver.base.errors import UsageError, VerifyError
 from nbserver.base.message import Described, Message, message
 from nbserver.base.pinned_tls import PinnedAdapter, SystemTrustAdapter, proxy_for
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from nbserver.base.allowance import Allowance
+    from nbserver.base.dialing import Place
 
 REQUEST_SECONDS = 30.0
 _START_ATTEMPTS = 2
@@ -45,17 +47,31 @@ STOP = message(
 
 @dataclass(frozen=True)
 class Address:
-    """The address of the notebook server. `path` is "", or begins with a slash and does not end with one."""
+    """The address of the notebook server. `path` is "", or begins with a slash and does not end with one.
+
+    `place` is a port that is forwarded to the server, if that is how it is reached.
+    """
 
     host: str
     port: int
     path: str = ""
+    place: Place | None = None
 
     @property
     def netloc(self) -> str:
         """Host and port as in a Host header: IPv6 in brackets, without port 443."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == 443 else f"{host}:{self.port}"
+
+    @property
+    def dialed(self) -> Place:
+        """Where the connection is opened."""
+        return self.place or (self.host, self.port)
+
+    @property
+    def proxy(self) -> str | None:
+        """The proxy in the environment. A forwarded port needs none."""
+        return None if self.place else proxy_for(self.url)
 
     @property
     def origin(self) -> str:
@@ -108,7 +124,7 @@ class NotebookClient:
     def __init__(self, address: Address, *, host: str, fingerprint: str | None, allowance: Allowance, stop: Described = STOP) -> None:
         self.address = address
         self.host = host
-        self.proxy = proxy_for(address.url)
+        self.proxy = address.proxy
         self._allowance = allowance
         self._stop = stop
         self._session = _Session()
@@ -118,6 +134,7 @@ class NotebookClient:
         self._session.adapters.clear()  # no http:// at all
         adapter = SystemTrustAdapter(allowance=allowance) if fingerprint is None else PinnedAdapter(fingerprint, allowance=allowance)
         self._session.mount("https://", adapter)
+        dial(self._session, address.place)
 
     def __enter__(self) -> Self:
         return self

@@ -22,14 +22,15 @@ def check_certificate(walk: Walk, fingerprint: str | None) -> tuple[str, datetim
     from cryptography import x509
 
     address = walk.address
-    proxy = pinned_tls.proxy_for(address.url)
+    proxy = address.proxy
     seconds = notebook_client.REQUEST_SECONDS
     walk.allowance.exchange(seconds)
     try:
         with connect(address, fingerprint, proxy, walk.allowance) as tls:
             der = tls.getpeercert(binary_form=True) or b""
     except ssl.SSLCertVerificationError as error:
-        shown = pinned_tls.certificate_at(address.host, address.port, timeout=min(seconds, walk.allowance.left()), proxy=proxy)
+        seconds = min(seconds, walk.allowance.left())
+        shown = pinned_tls.certificate_at(*address.dialed, timeout=seconds, proxy=proxy, server_name=address.host)
         raise CertificateError(
             "notebook-certificate-untrusted",
             "this workstation does not trust the certificate {fingerprint}: {reason}",
@@ -63,4 +64,6 @@ def check_certificate(walk: Walk, fingerprint: str | None) -> tuple[str, datetim
 
 def connect(address: Address, fingerprint: str | None, proxy: str | None, allowance: Allowance) -> ssl.SSLSocket:
     timeout = min(notebook_client.REQUEST_SECONDS, allowance.left())
-    return pinned_tls.connect(address.host, address.port, fingerprint=fingerprint, timeout=timeout, proxy=proxy, allowance=allowance)
+    return pinned_tls.connect(
+        *address.dialed, fingerprint=fingerprint, timeout=timeout, server_name=address.host, proxy=proxy, allowance=allowance
+    )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pypsrp.powershell import PowerShell
 
     from nbserver.inventory.windows_host import WindowsHost
+    from nbserver.transports.ssh.forward import Forward
 
 # All in seconds. The operation timeout is long because opening a runspace pool fails after it; polls are short so that a stop
 # request is noticed soon.
@@ -40,15 +41,16 @@ class PsrpTransport:
     """A connection to a Windows host.
 
     `stop` is checked between polls, because HTTP with NTLM allows one request at a time. It stops one pipeline. A later
-    pipeline, which fetches the stopped script's last events, still runs.
+    pipeline, which fetches the stopped script's last events, still runs. `way` leads through the host's jump hosts.
     """
 
-    def __init__(self, host: WindowsHost, password: str | None, stop: threading.Event) -> None:
+    def __init__(self, host: WindowsHost, password: str | None, stop: threading.Event, way: Forward | None = None) -> None:
         from pypsrp.powershell import RunspacePool
         from pypsrp.wsman import WSMan
 
         self._host = host
         self._stop = stop
+        self._way = way
         self._stopped = False
         self._lost = self._no_more = False
         self.deadline = time.monotonic() + OPENING_TIMEOUT
@@ -74,10 +76,10 @@ class PsrpTransport:
             private_names.watch_answers(self._pool, self._seen)
             self.deadline = math.inf
         except Exception as error:
-            raise explain_opening(error, host) from error
+            raise explain_opening(error, host, way) from error
 
     def _prepare(self, session: requests.Session) -> None:
-        trust(session, self._host)
+        trust(session, self._host, self._way.place if self._way else None)
         limit_answers(session, self._host.name, lambda: self.deadline)
 
     def _seen(self, last: bool) -> None:
@@ -154,6 +156,8 @@ class PsrpTransport:
                 close()
             except Exception:  # the connection may already be closed, and nothing depends on it anymore
                 continue
+        if self._way:
+            self._way.close()
 
 
 def _taken(pipeline: PowerShell, allowance: StreamAllowance) -> Iterator[str]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
+from nbserver.base.dialing import Place, dial
 from nbserver.base.errors import AuthenticationError, UsageError
 from nbserver.transports.wsman.answers import limit_answers
 from nbserver.transports.wsman.kerberos import require_kerberos
@@ -25,8 +26,13 @@ CONNECTION_TIMEOUT = 30
 Method = Literal["basic", "kerberos", "ntlm"]
 
 
-def open_protocol(host: WindowsHost, password: str | None, deadline: Callable[[], float] = lambda: math.inf) -> Protocol:
-    """Return a pywinrm Protocol for the host, which sends nothing after the deadline. Sends nothing itself. Raises AuthenticationError."""
+def open_protocol(
+    host: WindowsHost, password: str | None, deadline: Callable[[], float] = lambda: math.inf, place: Place | None = None
+) -> Protocol:
+    """Return a pywinrm Protocol for the host, which sends nothing after the deadline. Sends nothing itself. Raises AuthenticationError.
+
+    It connects at `place`, if that is given: a port that is forwarded to the host.
+    """
     from winrm.protocol import Protocol
 
     protocol = Protocol(
@@ -41,7 +47,7 @@ def open_protocol(host: WindowsHost, password: str | None, deadline: Callable[[]
         read_timeout_sec=READ_TIMEOUT,
     )
     protocol.transport.read_timeout_sec = (CONNECTION_TIMEOUT, READ_TIMEOUT)  # type: ignore[assignment]  # requests takes the pair
-    _prepare_session(protocol, host, deadline)
+    _prepare_session(protocol, host, deadline, place)
     return protocol
 
 
@@ -51,8 +57,13 @@ def forget(protocol: Protocol) -> None:
     protocol.transport.encryption = None
 
 
-def _prepare_session(protocol: Protocol, host: WindowsHost, deadline: Callable[[], float]) -> None:
-    build = protocol.transport.build_session
+def _prepare_session(protocol: Protocol, host: WindowsHost, deadline: Callable[[], float], place: Place | None) -> None:
+    build, set_up = protocol.transport.build_session, protocol.transport.setup_encryption
+
+    def setup_encryption(session: requests.Session) -> None:
+        """Set up encryption inside HTTP, which sends the first request before the session is built."""
+        dial(session, place)
+        set_up(session)
 
     def build_session() -> requests.Session:
         if protocol.transport.session:
@@ -63,11 +74,12 @@ def _prepare_session(protocol: Protocol, host: WindowsHost, deadline: Callable[[
             # pywinrm would keep a session that failed to negotiate encryption, and send its next message unencrypted.
             forget(protocol)
             raise
-        trust(session, host)
+        trust(session, host, place if host.tls else None)
         limit_answers(session, host.name, deadline)
         return session
 
     protocol.transport.build_session = build_session  # type: ignore[method-assign]
+    protocol.transport.setup_encryption = setup_encryption  # type: ignore[method-assign]
 
 
 def _method(host: WindowsHost) -> Method:

@@ -23,6 +23,7 @@ from nbserver.transports.wsman.wrong_tls import explain_opening
 
 if TYPE_CHECKING:
     from nbserver.inventory.windows_host import WindowsHost
+    from nbserver.transports.ssh.forward import Forward
 
 # Seconds: between attempts to reconnect; for a stopped script to undo its temporary changes.
 RECONNECT_PAUSES = (0.5, 2.0, 5.0)
@@ -36,19 +37,21 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 class WinrmTransport:
     """A connection to a Windows host that offers a command shell but no PowerShell remoting.
 
-    As with PSRP, `stop` is checked between polls and stops one script. A later script still runs.
+    As with PSRP, `stop` is checked between polls and stops one script. A later script still runs. `way` leads through the host's
+    jump hosts.
     """
 
-    def __init__(self, host: WindowsHost, password: str | None, stop: threading.Event) -> None:
+    def __init__(self, host: WindowsHost, password: str | None, stop: threading.Event, way: Forward | None = None) -> None:
+        self._way = way
         self._host, self._stop = host, stop
         self._stopped = False
         self._lost = False
         self.deadline = math.inf
         try:
-            self._protocol = open_protocol(host, password, lambda: self.deadline)
+            self._protocol = open_protocol(host, password, lambda: self.deadline, way.place if way else None)
             self._shell = self._protocol.open_shell()
         except Exception as error:
-            raise explain_opening(error, host) from error
+            raise explain_opening(error, host, way) from error
 
     def run(self, script: str, envelope: Sequence[str]) -> Iterator[str]:
         """See Transport.run."""
@@ -112,3 +115,5 @@ class WinrmTransport:
                 self._protocol.close_shell(self._shell)
         with suppress(Exception):
             forget(self._protocol)
+        if self._way:
+            self._way.close()

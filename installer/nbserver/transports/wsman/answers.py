@@ -40,6 +40,7 @@ class _Limited(BaseAdapter):
         super().__init__()
         self._adapter, self._host, self._deadline = adapter, host, deadline
         self._connections: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._pools: weakref.WeakSet[Any] = weakref.WeakSet()
         self._timer: threading.Timer | None = None
         self._cut_off = False
         self._know_connections()
@@ -50,7 +51,8 @@ class _Limited(BaseAdapter):
 
         def found(*arguments: Any, **options: Any) -> Any:
             pool = find(*arguments, **options)
-            if "ConnectionCls" not in vars(pool):
+            if pool not in self._pools:
+                self._pools.add(pool)
                 kind = pool.ConnectionCls
 
                 def connection(*given: Any, **more: Any) -> Any:

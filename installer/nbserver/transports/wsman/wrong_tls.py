@@ -11,19 +11,26 @@ from nbserver.transports.wsman.errors import explain
 
 if TYPE_CHECKING:
     from nbserver.inventory.windows_host import WindowsHost
+    from nbserver.transports.ssh.forward import Forward
 
 TIMEOUT = 5.0  # seconds
 # What a connection without an answer, or with one that makes no sense, is called.
 UNCLEAR = frozenset({"connection-lost", "response-part-lost", "winrm-no-tls", "winrm-http-status", "protocol-error"})
 
 
-def explain_opening(error: Exception, host: WindowsHost) -> HostError:
-    """Return the error to show for an exception before the first answer. If it is unclear, the port is asked once more."""
+def explain_opening(error: Exception, host: WindowsHost, way: Forward | None = None) -> HostError:
+    """Return the error to show for an exception before the first answer. If it is unclear, the port is asked once more.
+
+    `way` leads through the host's jump hosts, the last of which may know the reason.
+    """
     found = explain(error, host)
     if found.code not in UNCLEAR or host.proxy:
         return found
+    if way is not None and (reason := way.reason()) is not None:
+        return reason
+    asked = way.place if way is not None else (host.address, host.port)
     place = f"{host.address}:{host.port}"
-    if not host.tls and _speaks_tls(host.address, host.port):
+    if not host.tls and _speaks_tls(*asked):
         return ConnectError(
             "tls-needed",
             "{place} uses TLS, but the inventory says tls = false",
@@ -31,7 +38,7 @@ def explain_opening(error: Exception, host: WindowsHost) -> HostError:
             todo="Set tls = true in the inventory, or correct port",
             place=place,
         )
-    if host.tls and found.code != "winrm-http-status" and _speaks_http(host.address, host.port):
+    if host.tls and found.code != "winrm-http-status" and _speaks_http(*asked):
         return ConnectError(
             "tls-not-offered",
             "{place} answers without TLS, but the inventory says tls = true",

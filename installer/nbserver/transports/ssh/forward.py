@@ -1,0 +1,84 @@
+"""A port on 127.0.0.1 that leads through the jump hosts of a host to one of its ports."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self
+
+import asyncssh
+
+from nbserver.base.errors import ConnectError, HostError
+from nbserver.transports.ssh.connection import CLOSING, Connection
+from nbserver.transports.ssh.errors import CLOSED
+from nbserver.transports.ssh.jump_errors import of_target
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from nbserver.inventory.ssh_server import SshServer
+    from nbserver.transports.transport import LogonSecrets
+
+PROBE = 20.0  # seconds for the jump host to say why it cannot connect
+
+
+class Forward:
+    """A listener on 127.0.0.1, on a port that the system chooses, until `close`. `place` is where it listens.
+
+    `name` is the name of the host, `address` and `port` are where the last of the `hops` connects. A thread of its own passes the
+    data on. Raises HostError and StopRequested.
+    """
+
+    def __init__(
+        self, name: str, hops: Sequence[SshServer], secrets: Sequence[LogonSecrets], address: str, port: int, stop: threading.Event
+    ) -> None:
+        self._name, self._hop = name, hops[-1].name
+        self._address, self._port = address, port
+        self._way = Connection(name, [*zip(hops, secrets, strict=True)], stop)
+        try:
+            self._listener = self._way.wait(self._listen(), CLOSING)
+        except BaseException:
+            self._way.close()
+            raise
+        self.place = ("127.0.0.1", self._listener.get_port())
+        self._thread = threading.Thread(target=self._way.loop.run_forever, name=f"way to {name}", daemon=True)
+        self._thread.start()
+
+    async def _listen(self) -> asyncssh.SSHListener:
+        return await self._way.connection.forward_local_port("127.0.0.1", 0, self._address, self._port)
+
+    def reason(self) -> HostError | None:
+        """Return why the jump host does not connect to the host, or None if it does. It tries once more to find out."""
+        try:
+            asyncio.run_coroutine_threadsafe(self._probe(), self._way.loop).result(PROBE)
+        except asyncssh.ChannelOpenError as error:
+            if error.reason != CLOSED:
+                return of_target(error, self._name, self._hop, f"{self._address}:{self._port}")
+            return ConnectError(
+                "jump-lost", "the connection to the jump host {hop} was lost", host=self._name, todo="Try again", hop=self._hop
+            )
+        except (OSError, TimeoutError, asyncssh.Error):
+            pass
+        return None
+
+    async def _probe(self) -> None:
+        _, writer = await self._way.connection.open_connection(self._address, self._port)
+        writer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the listener and the connections. Never raises."""
+        if not self._thread.is_alive():
+            return
+        with suppress(Exception):
+            self._way.loop.call_soon_threadsafe(self._listener.close)
+            self._way.loop.call_soon_threadsafe(self._way.loop.stop)
+            self._thread.join()
+        self._way.close()
