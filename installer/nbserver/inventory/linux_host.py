@@ -23,7 +23,6 @@ from nbserver.settings.refusal import contradiction, refuse
 from nbserver.settings.secret import SecretReference
 from nbserver.settings.types import (
     Array,
-    ExistingFile,
     FilePath,
     HostName,
     RemoteAddress,
@@ -165,7 +164,7 @@ class LinuxHostSettings(Settings):
     user: Annotated[str, AfterValidator(user_name)] = Field(
         title="Who logs in over SSH", description="the name of a user who can log in over SSH"
     )
-    key_file: ExistingFile | None = Field(
+    key_file: FilePath | None = Field(
         default=None, title="The private key for the login", description="the path of a private key file, relative to the inventory"
     )
     key_password: SecretReference | None = Field(default=None, title="The password that opens key_file", description=_REFERENCE)

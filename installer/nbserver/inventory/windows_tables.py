@@ -11,7 +11,7 @@ from nbserver.settings.secret import SecretReference
 from nbserver.settings.types import (
     PASSWORD_MINIMUM,
     Array,
-    ExistingFile,
+    FilePath,
     HostName,
     ListenAddress,
     ProxyUrl,
@@ -118,7 +118,7 @@ class CertificateSettings(HostCertificateSettings):
 
     pasted_with_mark = frozenset({"thumbprint"})
 
-    file: ExistingFile | None = Field(
+    file: FilePath | None = Field(
         default=None,
         title="The certificate of the notebook server; requires key",
         description="the path of a PEM or .p7b file with the certificate and its chain, relative to the inventory",
@@ -126,7 +126,7 @@ class CertificateSettings(HostCertificateSettings):
     key: SecretReference | None = Field(
         default=None, title="The private key of file, in PEM (PKCS#8, PKCS#1, or SEC1)", description=REFERENCE
     )
-    pfx: ExistingFile | None = Field(
+    pfx: FilePath | None = Field(
         default=None,
         title="The certificate of the notebook server and its key; without password, the file has an empty one or none",
         description="the path of a PFX file with the certificate and its key, relative to the inventory",

@@ -336,3 +336,13 @@ def test_set_password_asks_twice_and_needs_no_new_salt(
 def test_a_password_that_is_made_is_long_enough(minimum: int) -> None:
     made = up.make_password(minimum)
     assert len(made) >= max(19, minimum) and set(made) <= {*up.LETTERS, "-"} and not made.endswith("-")
+
+
+def test_a_missing_key_is_refused_before_a_host_is_contacted_and_needed_only_then(site: Site) -> None:
+    path = site.folder / "nbserver.toml"
+    path.write_text(path.read_text().replace("[hosts.lin1]", '[hosts.lin1]\nkey_file = "none.key"'))
+    out = site.folder / "out"
+    assert program.cli.main(["render", "lin1", "-i", str(path), "-o", str(out)], standalone_mode=False) == 0
+    assert program.cli.main(["audit", str(out)], standalone_mode=False) == 0
+    error = site.refused("test", "*")
+    assert error.exit_code == 2 and f"lin1: key_file: could not read {site.folder / 'none.key'}: No such file" in str(error)
