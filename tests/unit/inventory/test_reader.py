@@ -285,10 +285,7 @@ MISPLACED = [
             "packages.installer",
         )
     ),
-    *(
-        f'{key} = "{SECRET}"'
-        for key in ("certificate.file", "certificate.pfx", "certificate.key", "firewall.remote_addresses", "skip", "path.entries")
-    ),
+    *(f'{key} = "{SECRET}"' for key in ("certificate.key", "firewall.remote_addresses", "skip", "path.entries")),
     f'skip = ["{SECRET}"]',
     f'firewall.remote_addresses = ["{SECRET}"]',
     f"certificate.key = {{ {SECRET} = true }}",
