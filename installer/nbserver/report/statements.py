@@ -9,11 +9,11 @@ from pathlib import Path
 
 from nbserver.base.plain_text import clean
 from nbserver.report import host_events, run_files
-from nbserver.report.failures import Group, group
 from nbserver.report.host_events import Step, Story
 from nbserver.report.moments import TICKS
 from nbserver.report.run_files import Ended, Head, RunFiles, attempt
 from nbserver.run import error_kind
+from nbserver.run.failures import Group, grouped
 
 LARGEST_SCRIPT, LARGEST_LOG, LARGEST_PICTURE = 16_000_000, 256_000_000, 4_000_000  # bytes
 ALL_LOGS, ALL_PICTURES = 2_000_000, 24_000_000  # characters and bytes in one report
@@ -109,7 +109,7 @@ def report(folder: Path) -> Report:
     files = run_files.read(folder)
     hosts = tuple(_hosts(files))
     failed = [host for host in hosts if host.failed]
-    failures = group((host.name, host.error, host.code_and_values) for host in failed)
+    failures = grouped((host.name, host.error, host.code_and_values) for host in failed)
     end = (files.head.end - files.head.start) / TICKS if files.head.end and files.head.start else 0.0
     timed = [(host.name, step) for host in hosts for step in host.steps]
     outcomes: dict[str, int] = {}

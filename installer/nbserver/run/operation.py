@@ -31,6 +31,7 @@ from nbserver.run import (
     signed_head,
     site_salt,
 )
+from nbserver.run import view as view_of
 from nbserver.run.batches import Course, Gate
 from nbserver.run.envelope import Mode, PasswordHash
 from nbserver.run.evidence import Evidence
@@ -167,6 +168,7 @@ class _Run:
             return self._shown(result)
         result, begun = Result(name), time.monotonic()
         try:
+            view_of.began(self.view, name)
             with closing(self.journal.host(job.script)) as part:
                 result = self.call(job).execute(part, self.stop, self.view.event)
             with self.writing:

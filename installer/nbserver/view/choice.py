@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,8 +37,15 @@ def choose(as_json: bool, quiet: bool = False, verbose: bool = False, log: Path 
 
 
 def _for_a_person(verbose: bool) -> View:
-    if not verbose and all(stream is not None and stream.isatty() for stream in (sys.stderr, sys.stdout)):
+    if not verbose and _can_be_drawn_on():
         from nbserver.view.live import LiveView
 
         return LiveView()
     return PlainLines(click.echo, say, verbose)
+
+
+def _can_be_drawn_on() -> bool:
+    """Return whether both streams are terminals that can move the cursor."""
+    return os.environ.get("TERM") not in ("dumb", "unknown") and all(
+        stream is not None and stream.isatty() for stream in (sys.stderr, sys.stdout)
+    )

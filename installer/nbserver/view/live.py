@@ -1,98 +1,113 @@
-"""The live view on a terminal: a progress bar for each host with its current activity, and above the bars what should stay visible."""
+"""The live view on a terminal: a line for each host that is active, the counters, and above them what should stay visible."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
 from rich.text import Text
 
-from nbserver.base.plain_text import clean
 from nbserver.base.standard_streams import say
 from nbserver.events.description import describe, failure
-from nbserver.events.reader import Event
-from nbserver.view.summary import COLORS, STOPPING, summary_lines
+from nbserver.run import failures
+from nbserver.view.summary import COLORS, FAILED, STOPPING, summary_lines
+from nbserver.view.watched import Watched
 
 if TYPE_CHECKING:
+    from nbserver.events.reader import Event
     from nbserver.run.result import Result
 
-TOLD = frozenset({"difference", "warning", "failed"})
-ENDED = frozenset({"changed", "unchanged"})
+PER_SECOND = 4  # how often the lines are drawn again
+MOST_LINES = 40  # of hosts and counters, also on a higher terminal
+ALIKE = 3  # errors for the same reason that are shown in full while hosts run
+FEW = 10  # hosts, up to which the differences of a plan are shown as they are found
+CHARACTERS = "\u2501\u2500\u2026"  # what the lines have besides ASCII
 
 
 class LiveView:
     """Draws on standard error, so that standard output contains only the summary."""
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console or Console(stderr=True, highlight=False)
-        self._progress = Progress(
-            TextColumn("{task.fields[host]}", markup=False),
-            BarColumn(bar_width=24),
-            TextColumn("{task.completed:>2.0f}/{task.total:.0f}"),
-            TimeElapsedColumn(),
-            TextColumn("{task.description}"),
-            console=self._console,
-        )
-        self._bars: dict[str, TaskID] = {}
-        self._done: dict[str, set[str]] = {}
-        self._told = TOLD
-        self._ended = ENDED
-        self._planning = False
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._watched = Watched("", {}, clock())
+        self._live = Live(self, console=self._console, refresh_per_second=PER_SECOND, transient=True, vertical_overflow="crop")
+        self._told = {"warning", "failed"}
         self._failed: set[str] = set()
+        self._reasons: dict[tuple[str, ...], list[str]] = {}
+        self._width = 0
 
     def begin(self, mode: str, steps: Mapping[str, tuple[str, ...]]) -> None:
-        self._planning = mode == "test"
-        self._told = TOLD if self._planning else TOLD - {"difference"}
-        self._ended = ENDED | {"difference"} if self._planning else ENDED
-        width = max(map(len, steps), default=0)
-        for host, names in steps.items():
-            self._bars[host] = self._progress.add_task("Connecting", total=None if mode == "undo" else len(names), host=f"{host:<{width}}")
-            self._done[host] = set()
-        self._progress.start()
+        if mode == "test" and len(steps) <= FEW:
+            self._told.add("difference")
+        self._width = min(max(map(len, steps), default=0), 24)
+        with self._lock:
+            self._watched = Watched(mode, steps, self._clock(), not _has_characters(self._console))
+        self._live.start(refresh=True)
+
+    def host_began(self, host: str) -> None:
+        with self._lock:
+            self._watched.host_began(host, self._clock())
 
     def event(self, host: str, event: Event) -> None:
-        bar = self._bars[host]
         if event.event == "failed":
             self._failed.add(str(failure(host, event)))
         if event.event in self._told:
-            line = Text(f"{host}  {event.step:<11} ").append(event.event, COLORS.get(event.event, "default")).append(f" {describe(event)}")
-            self._console.print(line)  # a Text, so that nothing in it is taken for markup
-        if event.event in self._ended and event.step:
-            self._done[host].add(event.step)
-        activity = self._activity(event)
-        self._progress.update(bar, completed=len(self._done[host]), description=escape(activity[:90]) or None)
-
-    def _activity(self, event: Event) -> str:
-        """Return what the host does after this event, or "" if it does what it did before."""
-        if event.event == "started":
-            return f"Checking: {describe(event)}" if event.step else "Starting"
-        if event.event == "difference":
-            return "" if self._planning else f"Changing: {clean(str(event.data['what']))}"
-        if event.event == "restored":
-            return f"Restored: {describe(event)}"
-        if event.event == "request":
-            return "Sending the certificate request"
-        if event.event == "finished":
-            return "Waiting for Windows to restart" if event.data.get("restarting") else "Finishing"
-        return describe(event) if event.event in ("progress", "log") else ""
+            self._tell(host, event.step, event.event, describe(event))
+        with self._lock:
+            self._watched.event(host, event, self._clock())
 
     def host_ended(self, result: Result) -> None:
-        bar = self._bars[result.host]
-        total = self._progress.tasks[bar].total or 1
-        done = total if result.outcome in ("ok", "differs") else len(self._done[result.host])
-        self._progress.update(bar, total=total, completed=done, description=f"[{COLORS.get(result.outcome, 'default')}]{result.outcome}[/]")
-        self._progress.stop_task(bar)
+        if result.outcome in FAILED and result.error not in self._failed:
+            alike = self._reasons.setdefault(failures.reason(result.host, result.error, result.detail), [])
+            said = result.error.removeprefix(f"{result.host}: ") if len(alike) < ALIKE else f"like {alike[0]}"
+            alike.append(result.host)
+            self._tell(result.host, result.error_kind or "", result.outcome, said)
+        with self._lock:
+            self._watched.host_ended(result.host, result.outcome)
 
     def interrupted(self) -> None:
         self._console.print(STOPPING)
 
     def end(self) -> None:
-        self._progress.stop()
+        self._live.stop()
 
     def summary(self, mode: str, results: Mapping[str, Result], folder: Path) -> None:
-        for line in summary_lines(mode, results, folder, self._failed):
+        for line in summary_lines(mode, results, folder, self._failed, brief=True):
             say(line)
+
+    def _tell(self, host: str, step: str, what: str, text: str) -> None:
+        """Print a line above the others. It is a Text, so that nothing in it is taken for markup."""
+        line = Text(f"{host:<{self._width}}  {step:<11} ").append(what, COLORS.get(what, "default")).append(f" {text}")
+        self._console.print(line, soft_wrap=not self._console.is_terminal)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        with self._lock:
+            lines = self._watched.lines(options.max_width, min(options.size.height - 1, MOST_LINES), self._clock())
+        yield from _texts(lines, options.max_width)
+
+
+def _texts(lines: list[list[tuple[str, str]]], width: int) -> Iterator[Text]:
+    for line in lines:
+        text = Text(no_wrap=True, end="\n")
+        for words, style in line:
+            text.append(words, style or None)
+        text.truncate(width)  # by columns: some characters of a host are two wide
+        yield text
+
+
+def _has_characters(console: Console) -> bool:
+    """Return whether the terminal can show the bars. The fonts of the console of older Windows releases lack them."""
+    if console.legacy_windows:
+        return False
+    try:
+        CHARACTERS.encode(console.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

@@ -10,6 +10,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from nbserver.run.view import began
+
 if TYPE_CHECKING:
     from nbserver.events.reader import Event
     from nbserver.run.result import Result
@@ -29,6 +31,9 @@ class OwnThread:
 
     def begin(self, mode: str, steps: Mapping[str, tuple[str, ...]]) -> None:
         self._calls.put(partial(self._view.begin, mode, steps))
+
+    def host_began(self, host: str) -> None:
+        self._calls.put(partial(began, self._view, host))
 
     def event(self, host: str, event: Event) -> None:
         self._calls.put(partial(self._view.event, host, event))

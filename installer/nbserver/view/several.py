@@ -7,6 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nbserver.run.view import began
+
 if TYPE_CHECKING:
     from nbserver.events.reader import Event
     from nbserver.run.result import Result
@@ -23,6 +25,10 @@ class Several:
         for view in self._views:
             with suppress(Exception):
                 view.begin(mode, steps)
+
+    def host_began(self, host: str) -> None:
+        for view in self._views:
+            began(view, host)
 
     def event(self, host: str, event: Event) -> None:
         for view in self._views:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from nbserver.run import failures
 
 if TYPE_CHECKING:
     from nbserver.run.result import Result
@@ -30,37 +33,77 @@ WORDS = {
     "reboot": "Windows must restart first",
     "stopped": "run the command again to continue",
 }
+ORDER = ("ok", "differs", "reboot", "stopped", "unreachable", "failed")
 FAILED = ("failed", "unreachable")
 STOPPING = "Stopping: hosts are undoing temporary changes. Press Ctrl-C again to quit now."
 
 
-def summary_lines(mode: str, results: Mapping[str, Result], folder: Path, shown: Collection[str] = ()) -> list[str]:
-    """Return one line per host, its error below it, and the folder with the run's files.
+MANY = 3  # hosts with the same error, from which on it is shown once
+FOLDED = 20  # hosts without news, or with the same error, from which on a brief summary has no lines for them
+
+
+def summary_lines(mode: str, results: Mapping[str, Result], folder: Path, shown: Collection[str] = (), brief: bool = False) -> list[str]:
+    """Return one line per host, its error below it, and the folder with the run's files. An error of many hosts is shown once.
 
     `shown` are the errors that were shown as events. With a single host, that line is close, and the error is not repeated.
+    A `brief` summary has no line for hosts that are many: those without news, and those with the same error.
     """
-    width = max(map(len, results), default=0)
+    groups = [group for group in failures.group(results.values()) if len(group.hosts) >= MANY]
+    together = {host for group in groups for host in group.hosts}
+    fine = [name for name, result in results.items() if result.outcome == "ok" and not result.changed and not result.reboot]
+    folded = set(fine) if brief and len(fine) >= FOLDED else set()
+    folded |= {host for group in groups for host in group.hosts if brief and len(group.hosts) >= FOLDED}
+    width = max((len(name) for name in results if name not in folded), default=0)
     lines = []
     for name, result in results.items():
-        said = click.style(result.outcome, fg=COLORS.get(result.outcome))
-        changed = ", number of changes unknown" if result.changed is None else f", {result.changed} changed" if result.changed else ""
-        reboot = ", reboot pending" if result.reboot and result.outcome != "reboot" else ""
-        words = f" ({result.error_kind})" if result.outcome in FAILED else f"  {WORDS.get(result.outcome, '')}"
-        if mode == "undo" and result.outcome == "ok":
-            words = "  previous state restored"
-        if mode == "rotate" and result.outcome == "ok":
-            words = "  earlier users evicted"
-        if mode == "events":
-            words = "  the run has finished" if result.outcome == "ok" else ""
-        if mode == "request" and result.outcome == "ok":
-            words = "  certificate request ready to be signed"
-        took = f", {_duration(result.seconds)}" if result.seconds is not None else ""
-        lines.append(f"{name:<{width}}  {said}{words}{changed}{reboot}{took}")
-        if result.error and not (len(results) == 1 and result.error in shown):
+        if name in folded:
+            continue
+        lines.append(_line(mode, name, result, width))
+        if result.error and name not in together and not (len(results) == 1 and result.error in shown):
             lines.append(f"    {result.error}")
+    for group in groups:
+        lines += ["", click.style(f"{len(group.hosts)} hosts for the same reason: {_names(group.hosts)}", bold=True), f"    {group.text}"]
+    if groups:
+        lines.append("")
+    if folded.issuperset(fine) and fine:
+        lines.append(f"{len(fine)} hosts  {click.style('ok', fg=COLORS['ok'])}{_words(mode, results[fine[0]])}")
+    if len(results) > 1:
+        lines.append(_counts(results))
     return [*lines, f"Scripts, events, and logs are in {folder}"]
 
 
-def _duration(seconds: float) -> str:
+def _line(mode: str, name: str, result: Result, width: int) -> str:
+    said = click.style(result.outcome, fg=COLORS.get(result.outcome))
+    changed = ", number of changes unknown" if result.changed is None else f", {result.changed} changed" if result.changed else ""
+    reboot = ", reboot pending" if result.reboot and result.outcome != "reboot" else ""
+    took = f", {duration(result.seconds)}" if result.seconds is not None else ""
+    return f"{name:<{width}}  {said}{_words(mode, result)}{changed}{reboot}{took}"
+
+
+def _words(mode: str, result: Result) -> str:
+    words = f" ({result.error_kind})" if result.outcome in FAILED else f"  {WORDS.get(result.outcome, '')}"
+    if mode == "undo" and result.outcome == "ok":
+        words = "  previous state restored"
+    if mode == "rotate" and result.outcome == "ok":
+        words = "  earlier users evicted"
+    if mode == "events":
+        words = "  the run has finished" if result.outcome == "ok" else ""
+    if mode == "request" and result.outcome == "ok":
+        words = "  certificate request ready to be signed"
+    return words
+
+
+def _names(hosts: Collection[str], most: int = 100) -> str:
+    shown = ", ".join(list(hosts)[:most])
+    return f"{shown}, and {len(hosts) - most} more" if len(hosts) > most else shown
+
+
+def _counts(results: Mapping[str, Result]) -> str:
+    counts = Counter(result.outcome for result in results.values())
+    return f"{len(results)} hosts: " + ", ".join(f"{counts[outcome]} {outcome}" for outcome in ORDER if counts[outcome])
+
+
+def duration(seconds: float) -> str:
+    """Return a duration for a person: 3.2 s, 45 s, 2 min 5 s."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s" if seconds < 10 else f"{rest} s"

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nbserver.run.result import Result
 
 
 @dataclass(frozen=True)
@@ -16,20 +19,30 @@ class Group:
     hosts: tuple[str, ...]
 
 
-def group(failed: Iterable[tuple[str, str, Mapping[str, Any]]]) -> tuple[Group, ...]:
-    """Return the groups of (host, error, its code and values), the largest first.
+def group(results: Iterable[Result]) -> tuple[Group, ...]:
+    """Return the groups of the results that have an error, the largest first."""
+    return grouped((result.host, result.error, result.detail) for result in results if result.error)
 
-    The reason is the same if the codes are: those of the error and of the reasons in it, and the step. Without a code, it is the
-    same if the texts are, apart from the name of the host.
-    """
+
+def grouped(failed: Iterable[tuple[str, str, Mapping[str, Any]]]) -> tuple[Group, ...]:
+    """Return the groups of (host, error, its code and values), the largest first."""
     found: dict[tuple[str, ...], list[str]] = {}
     texts: dict[tuple[str, ...], str] = {}
     for host, text, detail in failed:
-        key = tuple(_codes(detail)) or ("", re.sub(rf"(?<![\w.-]){re.escape(host)}(?![\w-])", "{host}", text))
+        key = reason(host, text, detail)
         found.setdefault(key, []).append(host)
         texts.setdefault(key, text)
     groups = (Group(texts[key], tuple(hosts)) for key, hosts in found.items())
     return tuple(sorted(groups, key=lambda one: -len(one.hosts)))
+
+
+def reason(host: str, text: str, detail: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return why a host failed, as a key.
+
+    The reason is the same if the codes are: those of the error and of the reasons in it, and the step. Without a code, it is the
+    same if the texts are, apart from the name of the host.
+    """
+    return tuple(_codes(detail)) or ("", re.sub(rf"(?<![\w.-]){re.escape(host)}(?![\w-])", "{host}", text))
 
 
 def _codes(detail: Mapping[str, Any], depth: int = 5) -> Iterable[str]:
