@@ -161,6 +161,8 @@ $Modes.test = {
 # Report a finding for each requirement.
 $Modes.check = {
     $Run.Step = 'preflight'
+    Assert-Requirement language_mode { Set-Found full-language 'PowerShell runs in FullLanguage mode' }
+    Assert-Requirement powershell { Assert-DotNet }
     Assert-Requirement rotation { Assert-RotationComplete }
     Invoke-Test ($Steps | Where-Object { $_.Name -eq 'preflight' })
 }

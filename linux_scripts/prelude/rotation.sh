@@ -149,6 +149,7 @@ set_work_aside() {
 # An apply would start the server of a rotation that was interrupted.
 assert_rotation_complete() {
     read_rotation
+    met no-rotation-open 'no rotation was interrupted'
     if [[ ! $ROTATION_RUN ]]; then return; fi
     if ! is_change; then
         warn rotation-incomplete 'the rotation of run {run} was interrupted, so the server must not start. Run '\

@@ -139,6 +139,7 @@ function Move-WorkAside {
 # An apply would start the server of a rotation that was interrupted.
 function Assert-RotationComplete {
     Read-Rotation
+    Set-Found no-rotation-open 'no rotation was interrupted'
     if (-not $Former.Run) { return }
     if (Test-Change) {
         throw (New-Failure rotation-incomplete-apply ('the rotation of run {run} was interrupted, and an apply would ' +

@@ -1,4 +1,4 @@
-"""plan, apply, undo, rotate and verify: commands that contact the hosts of an inventory."""
+"""check, plan, apply, undo, rotate and verify: commands that contact the hosts of an inventory."""
 
 from __future__ import annotations
 
@@ -25,6 +25,18 @@ from nbserver.cli.warnings import show_moved, show_warnings
 
 if TYPE_CHECKING:
     from nbserver.run.envelope import Mode
+
+
+@click.command()
+@run_options
+@approved_option
+def check(**given: Any) -> int:
+    """Check whether hosts are ready for apply
+
+    Connects as plan does, and checks what apply needs: name, port, certificate or host key, logon, rights, free space,
+    clock, downloads, and more. Each finding says what to do. Nothing is changed. Exits with code 3 if a finding failed.
+    """
+    return _operate("check", **given)
 
 
 @click.command()
@@ -147,7 +159,7 @@ def _operate(
         command=command_line(),
         **trust,
     )
-    view = output.view()
+    view = output.view(check=mode == "check")
     with up.password_not_lost(made):
         results = operation.operate(mode, loaded, selected, options, asker(), view)
     if mode == "test":

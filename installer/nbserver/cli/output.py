@@ -33,11 +33,14 @@ class Output:
         """Whether what is good to know is printed in addition to the run."""
         return not self.as_json and not self.quiet
 
-    def view(self) -> View:
-        """Return the view. Raises UsageError for options that exclude each other, and if a file cannot be written."""
+    def view(self, check: bool = False) -> View:
+        """Return the view, which shows the findings of a check if it is one.
+
+        Raises UsageError for options that exclude each other, and if a file cannot be written.
+        """
         from nbserver.view import choice
 
-        return choice.choose(self.as_json, self.quiet, self.verbose, self.log, self.junit)
+        return choice.choose(self.as_json, self.quiet, self.verbose, self.log, self.junit, check)
 
 
 def output_options(command: Callable[..., Any]) -> Callable[..., Any]:

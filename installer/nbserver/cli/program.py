@@ -21,6 +21,7 @@ HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Get started": (this_machine.up, schema, completion),
     "Fleet": (
+        hosts.check,
         hosts.plan,
         hosts.apply,
         hosts.verify,

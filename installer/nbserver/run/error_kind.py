@@ -152,6 +152,7 @@ _CODES: dict[Kind, tuple[str, ...]] = {
         "process-not-stopped-windows",
         "protocol-error",
         "request-does-not-match",
+        "requirements-not-met",
         "response-encoded",
         "response-unexpected",
         "run-not-on-host",

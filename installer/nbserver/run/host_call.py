@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from nbserver.base.message import message
 from nbserver.events.reader import Event
+from nbserver.run import connection_findings
 from nbserver.run.chain import BEGINNING
 from nbserver.run.envelope import Mode, PasswordHash
 from nbserver.run.host_job import HostJob
@@ -57,6 +58,8 @@ class HostCall:
 
         run = HostRun(job.host, job.script, self.mode, self.run, record, heard, self.thorough, self.repair)
         result = run.execute(connected, self.operator, job.certificate, stop, self.password)
+        if self.mode == "check":
+            result.findings = [*connection_findings.findings(job.host, result), *result.findings]
         self.mask.result(result)
         if leaks:
             _fail_for_leak(result, record)

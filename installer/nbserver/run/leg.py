@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nbserver.base.errors import StreamError
-from nbserver.base.message import Described, cause, message
+from nbserver.base.message import Described, Message, cause, message
 from nbserver.events.description import failure
 from nbserver.events.reader import Event, EventError, EventOrder, parse
 from nbserver.render.script import Script
 from nbserver.run.envelope import READING, Envelope
+from nbserver.run.finding import of_event
 from nbserver.run.result import Result
 
 HOST_RECORD = ("host-log-not-written", "script-not-kept")  # warnings that say nothing about the run itself
@@ -106,6 +107,8 @@ class Leg:
             self._fails(event)
         if event.event == "warning" and not event.step and data.get("code") not in HOST_RECORD:
             self.words = data["text"]  # the last warning says why Windows is not restarted
+        if event.event == "finding":
+            result.findings.append(of_event(event))
         if event.event == "request" and self.envelope.mode == "request":
             result.csr = data["csr"]
         if event.event == "finished":
@@ -170,4 +173,12 @@ class Leg:
         result.changed = self.changed_before + data["changed"]
         result.reboot = data["reboot"]
         self.restarting = data.get("restarting", False)
+        if outcome == "failed" and not self.failed and result.findings:
+            result.because(self._requirements_not_met())
         result.fingerprint = data["fingerprint"]
+
+    def _requirements_not_met(self) -> Message:
+        names = [finding.name for finding in self.result.findings if finding.state == "failed"]
+        return message(
+            "requirements-not-met", "{name}: not ready for nbserver apply: {requirements}", name=self.host, requirements=", ".join(names)
+        )

@@ -11,6 +11,7 @@ from nbserver.base.errors import HostError, NbserverError
 from nbserver.base.message import Described, detail
 from nbserver.base.plain_text import clean
 from nbserver.run import error_kind
+from nbserver.run.finding import Finding
 
 LONGEST_ERROR = 12_000  # characters
 
@@ -23,7 +24,7 @@ class Result:
     restart before the run can continue). `steps` maps a step to its last event, across all restarts. `detail` has the code and the values of the text in `error`, if it has any.
     `code` is the exit code of a failure. `changed` is None if the run
     may have changed more than it reported. `seconds` is how long the run took on the host, or None if it did not begin.
-    `folder` is the host's folder in the run directory.
+    `findings` are those of a check. `folder` is the host's folder in the run directory.
     """
 
     host: str
@@ -35,6 +36,7 @@ class Result:
     error: str = ""
     detail: dict[str, Any] = field(default_factory=dict)
     csr: str = ""
+    findings: list[Finding] = field(default_factory=list)
     code: int = HostError.exit_code
     seconds: float | None = None
     folder: Path | None = None
@@ -70,6 +72,7 @@ class Result:
             "changed": self.changed,
             "reboot": self.reboot,
             "steps": self.steps,
+            **({"findings": [finding.as_json() for finding in self.findings]} if self.findings else {}),
             **({"seconds": self.seconds} if self.seconds is not None else {}),
             **({"error_kind": kind} if (kind := self.error_kind) else {}),
             **({"error": self.error, **self.detail} if self.error else {}),

@@ -11,6 +11,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 from xml.sax.saxutils import escape
@@ -120,6 +121,9 @@ class SecretMask:
     def result(self, result: Result) -> None:
         """Mask the secrets in the error of a host's result."""
         result.error, result.detail = self.text(result.error), self.value(result.detail)
+        result.findings = [
+            replace(one, text=self.text(one.text), todo=self.text(one.todo), detail=self.value(one.detail)) for one in result.findings
+        ]
 
     def value(self, value: Any) -> Any:
         """Return a JSON value with every secret in its texts masked."""

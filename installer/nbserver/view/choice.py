@@ -23,17 +23,25 @@ if TYPE_CHECKING:
     from nbserver.run.view import View
 
 
-def choose(as_json: bool, quiet: bool = False, verbose: bool = False, log: Path | None = None, junit: Path | None = None) -> View:
+def choose(
+    as_json: bool, quiet: bool = False, verbose: bool = False, log: Path | None = None, junit: Path | None = None, check: bool = False
+) -> View:
     """Return JSON lines if requested, the live view on a terminal, and plain lines otherwise; what failed if `quiet`.
 
-    With `verbose`, plain lines of all events. `log` gets all events, too, and `junit` the result. Raises UsageError for options that
-    exclude each other, and if a file cannot be written.
+    With `verbose`, plain lines of all events. Of a `check`, the findings are shown. `log` gets all events, too, and `junit` the
+    result. Raises UsageError for options that exclude each other, and if a file cannot be written.
     """
     if [as_json, quiet, verbose].count(True) > 1:
         raise UsageError("one-kind-of-output", "--json, --quiet, and --verbose cannot be combined; use one of them")
-    shown = JsonLines() if as_json else Quiet(say) if quiet else _for_a_person(verbose)
+    shown = JsonLines() if as_json else _findings(verbose, quiet) if check else Quiet(say) if quiet else _for_a_person(verbose)
     files: list[View] = [*([LogFile(log)] if log else []), *([JunitFile(junit)] if junit else [])]
     return OwnThread(Several(shown, *files) if files else shown)
+
+
+def _findings(verbose: bool, quiet: bool) -> View:
+    from nbserver.view.findings import Findings
+
+    return Findings(say, verbose, quiet)
 
 
 def _for_a_person(verbose: bool) -> View:

@@ -1,0 +1,108 @@
+"""Show what a check finds: one block per host as it ends, a line for each requirement, and below it what to do."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nbserver.view.summary import COLORS, STOPPING
+
+if TYPE_CHECKING:
+    from nbserver.events.reader import Event
+    from nbserver.run.finding import Finding, State
+    from nbserver.run.result import Result
+
+STATES: tuple[State, ...] = ("failed", "unknown", "warning", "ok")
+STATE_COLORS = {**COLORS, "unknown": "yellow"}
+LEAST, MOST = 40, 120  # columns
+STATE_WIDTH = max(map(len, STATES))
+
+
+class Findings:
+    """Writes all findings of a single host; of several hosts, those that are not ok, unless `verbose`.
+
+    With `quiet`, writes only what failed.
+    """
+
+    def __init__(self, write: Callable[[str], object], verbose: bool = False, quiet: bool = False, columns: int | None = None) -> None:
+        self._write, self._verbose, self._quiet = write, verbose, quiet
+        self._columns = columns
+        self._single = True
+
+    def begin(self, mode: str, steps: Mapping[str, tuple[str, ...]]) -> None:
+        self._single = len(steps) == 1
+
+    def event(self, host: str, event: Event) -> None:
+        pass
+
+    def host_ended(self, result: Result) -> None:
+        columns = max(LEAST, min(MOST, self._columns or shutil.get_terminal_size((100, 24)).columns))
+        for line in host_lines(result, self._shown(result.findings), columns, self._quiet):
+            self._write(line)
+
+    def _shown(self, found: Sequence[Finding]) -> list[Finding]:
+        if self._quiet:
+            return [finding for finding in found if finding.state == "failed"]
+        return [finding for finding in found if finding.state != "ok" or self._single or self._verbose]
+
+    def interrupted(self) -> None:
+        click.echo(STOPPING, err=True)
+
+    def end(self) -> None:
+        pass
+
+    def summary(self, mode: str, results: Mapping[str, Result], folder: Path) -> None:
+        if self._quiet:
+            return
+        for line in closing_lines(results, folder):
+            self._write(line)
+
+
+def host_lines(result: Result, shown: Sequence[Finding], columns: int, quiet: bool = False) -> Iterator[str]:
+    """Yield the block of one host: its name and how many findings of each state there are, and the findings to show."""
+    counts = Counter(finding.state for finding in result.findings)
+    words = [click.style(f"{counts[state]} {state}", fg=STATE_COLORS[state]) for state in STATES if counts[state]]
+    if result.findings and not (quiet and not shown):
+        yield f"{result.host}: {', '.join(words)}"
+    elif result.error:
+        yield f"{result.host}: {click.style(result.outcome, fg=STATE_COLORS.get(result.outcome))}"
+        yield from _wrapped(result.error, "  ", columns)
+    width = max((len(finding.name) for finding in shown), default=0)
+    for finding in shown:
+        yield from _finding_lines(finding, width, columns)
+
+
+def _finding_lines(finding: Finding, width: int, columns: int) -> Iterator[str]:
+    head = f"  {finding.state:<{STATE_WIDTH}}  {finding.name:<{width}}  "
+    indent = " " * len(head) if len(head) <= columns // 2 else " " * 4
+    first, *rest = _wrapped(finding.text, indent, columns)
+    state = click.style(f"{finding.state:<{STATE_WIDTH}}", fg=STATE_COLORS[finding.state])
+    if len(indent) == len(head):
+        yield f"  {state}  {finding.name:<{width}}  {first.strip()}"
+    else:
+        yield f"  {state}  {finding.name}"
+        yield first
+    yield from rest
+    if finding.todo:
+        yield from _wrapped(finding.todo, indent, columns)
+
+
+def _wrapped(text: str, indent: str, columns: int) -> list[str]:
+    return textwrap.wrap(text, columns, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False) or [indent]
+
+
+def closing_lines(results: Mapping[str, Result], folder: Path) -> Iterator[str]:
+    """Yield how many hosts are ready, and where the run's files are."""
+    ready = sum(result.outcome == "ok" for result in results.values())
+    yield ""
+    if len(results) == 1:
+        yield "The host is ready for nbserver apply" if ready else "The host is not ready for nbserver apply"
+    else:
+        yield f"{ready} of {len(results)} hosts are ready for nbserver apply"
+    yield f"Scripts, events, and logs are in {folder}"

@@ -1,0 +1,68 @@
+"""What a person sees of a check, at several widths."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import pytest
+
+from nbserver.run.finding import Finding
+from nbserver.run.result import Result
+from nbserver.view.findings import Findings
+
+OK = Finding("port", "ok", "TCP port 22 answers")
+LOW = Finding(
+    "disk_space", "failed", "the disk that contains /opt has 812 MB of free space, but 2000 MB are required", "Free some disk space"
+)
+CLOCK = Finding("clock", "warning", "the clocks differ", "Correct the wrong clock")
+
+
+def shown(*results: Result, columns: int = 80, verbose: bool = False, quiet: bool = False) -> str:
+    lines: list[str] = []
+    view = Findings(lines.append, verbose, quiet, columns)
+    view.begin("check", {result.host: () for result in results})
+    for result in results:
+        view.host_ended(result)
+    view.end()
+    view.summary("check", {result.host: result for result in results}, Path("runs"))
+    return click.unstyle("\n".join(lines))
+
+
+ONE = Result("lin1", outcome="failed", findings=[OK, LOW, CLOCK])
+TWO = Result("lin2", outcome="ok", findings=[OK])
+THREE = Result("lin3", outcome="stopped", error="lin3: stopped before it began")
+
+
+def test_one_host_has_a_line_for_each_requirement() -> None:
+    assert (
+        shown(ONE)
+        == """\
+lin1: 1 failed, 1 warning, 1 ok
+  ok       port        TCP port 22 answers
+  failed   disk_space  the disk that contains /opt has 812 MB of free space, but
+                       2000 MB are required
+                       Free some disk space
+  warning  clock       the clocks differ
+                       Correct the wrong clock
+
+The host is not ready for nbserver apply
+Scripts, events, and logs are in runs"""
+    )
+
+
+def test_of_several_hosts_only_what_is_not_ok_is_shown() -> None:
+    text = shown(ONE, TWO, THREE)
+    assert "TCP port 22" not in text and "disk_space" in text and "\nlin2: 1 ok\n" in text
+    assert "lin3: stopped\n  lin3: stopped before it began" in text and "1 of 3 hosts are ready" in text
+    assert "TCP port 22" in shown(ONE, TWO, verbose=True)
+
+
+def test_quiet_is_what_failed() -> None:
+    text = shown(ONE, TWO, quiet=True)
+    assert "disk_space" in text and "clock" not in text and "lin2" not in text and "ready" not in text
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_no_line_is_wider_than_the_terminal(columns: int) -> None:
+    assert max(map(len, shown(ONE, columns=columns).splitlines())) <= columns
