@@ -11,16 +11,16 @@ function Assert-SixtyFourBit {
 
 $DotNetKey = 'HKLM:\SOFTWARE\Microsoft\NET Framework Setup\NDP\v4\Full'
 
-# Windows PowerShell uses .NET Framework. Release 378389 is version 4.5, which can unpack files and speak TLS 1.2. Source:
-# "How to determine which .NET Framework versions are installed" on learn.microsoft.com.
+# Windows PowerShell uses .NET Framework. Release 378389 is version 4.5, which can unpack files and speak TLS 1.2.
+# Source: "How to determine which .NET Framework versions are installed" on learn.microsoft.com.
 function Assert-DotNet {
     $version = $PSVersionTable.PSVersion
     Set-Found powershell-version 'this host runs PowerShell {version}' @{ version = [string]$version }
     if ($version.Major -ge 6) { return }
     $release = Get-RegistryValue $DotNetKey Release
     if (-not $release -or [int]$release.value -lt 378389) {
-        throw (New-Failure dotnet-too-old ('Windows PowerShell {version} needs .NET Framework 4.5 or newer. Install it, ' +
-                'then try again') @{ version = [string]$version })
+        throw (New-Failure dotnet-too-old ('Windows PowerShell {version} needs .NET Framework 4.5 or newer. Install ' +
+                'it, then try again') @{ version = [string]$version })
     }
     Set-Found dotnet-version 'this host runs Windows PowerShell {version} with .NET Framework 4, release {release}' @{
         version = [string]$version; release = [string]$release.value
