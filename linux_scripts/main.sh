@@ -76,6 +76,7 @@ check_host() {
     RUN_STEP=preflight
     if can_read_state; then require rotation assert_rotation_complete; fi
     test_step preflight
+    check_downloads
 }
 
 apply() {

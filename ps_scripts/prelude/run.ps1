@@ -53,8 +53,8 @@ function Add-Step {
 }
 
 # What parts of the prelude do before a run, when a run that makes changes has started, before it finishes, before an
-# undo, and when Windows must restart: script blocks, by name.
-$Hooks = @{ BeforeRun = @(); Started = @(); Finished = @(); BeforeUndo = @(); AtRestart = @() }
+# undo, when Windows must restart, and after the other findings of a check: script blocks, by name.
+$Hooks = @{ BeforeRun = @(); Started = @(); Finished = @(); BeforeUndo = @(); AtRestart = @(); Check = @() }
 
 function Add-Hook([string]$Name, [scriptblock]$Block) { $Hooks[$Name] += $Block }
 

@@ -24,11 +24,12 @@ def checked(server: Sshd, account: User, **settings: Any) -> Result:
 
 
 def test_a_check_reports_the_connection_and_then_the_host(sshd: Sshd, user: User) -> None:
-    result = checked(sshd, user)
+    closed = f"http://127.0.0.1:{free_port()}/simple"
+    result = checked(sshd, user, packages=host_of(sshd, user).packages.model_copy(update={"index_url": closed}))
     states = {finding.name: finding.state for finding in result.findings}
     assert list(states)[:3] == ["port", "host_key", "logon"] and "sudo" not in states
     assert result.outcome == "failed" and states["rights"] == "failed", "the account is not root"
-    assert states["architecture"] == states["clock"] == "ok"
+    assert states["architecture"] == states["clock"] == "ok" and states["package_index"] == "failed"
     assert result.detail["code"] == "requirements-not-met" and "rights" in result.error
     assert result.as_json()["findings"][0]["code"] == "check-port"
 

@@ -1,0 +1,95 @@
+# ---- prelude: download_checks ----------------------------------------------------------------------
+# Check in mode check whether this host can reach what the script would download.
+
+# The certificates of these hosts come from one of these authorities, unless something inspects TLS on the way.
+$PublicHosts = 'pypi.org', 'files.pythonhosted.org', 'www.python.org', 'github.com', 'aka.ms', 'slproweb.com'
+$PublicAuthorities = 'Let''s Encrypt', 'GlobalSign', 'DigiCert', 'Google Trust Services', 'Amazon', 'Sectigo',
+'Certainly', 'ISRG', 'SSL.com', 'Microsoft'
+
+Add-Hook Check { Write-DownloadFinding }
+
+# Only what is neither installed nor in the cache is downloaded.
+function Write-DownloadFinding {
+    foreach ($step in @($Steps | Where-Object { $_.Name -eq 'tls' })) {
+        Assert-Requirement download_tls { Invoke-Test $step }
+    }
+    foreach ($name in 'python', 'openssl', 'vc_redist') {
+        $download = Get-Setting $name
+        if (-not $download -or (Test-DownloadDone $name $download)) { continue }
+        Assert-Requirement "download_$name" { Assert-UrlAnswer $download.url }
+    }
+    if (Test-Path -LiteralPath (Get-EnvironmentFolder)) { return }
+    $index = $Settings.packages.index_url
+    if (-not $index) {
+        $index = 'https://pypi.org/simple'
+        Assert-Requirement package_files { Assert-UrlAnswer 'https://files.pythonhosted.org/' }
+    }
+    $package = ([string]@($Lock)[0]) -creplace '[=\[ ].*\z', ''
+    Assert-Requirement package_index { Assert-UrlAnswer "$($index.TrimEnd('/'))/$package/" }
+}
+
+function Get-Setting([string]$Name) {
+    $setting = $Settings.PSObject.Properties[$Name]
+    if ($setting) { $setting.Value }
+}
+
+function Test-DownloadDone([string]$Name, $Download) {
+    $program = $null
+    switch ($Name) {
+        'python' { $program = Get-Python }
+        'openssl' { $program = Get-OpenSsl }
+    }
+    (Test-Path -LiteralPath (Get-CachedFile $Download)) -or ($program -and (Test-Path -LiteralPath $program))
+}
+
+function Assert-UrlAnswer([string]$Url) {
+    $begin = [DateTime]::UtcNow
+    try { $answer = Get-UrlAnswer $Url }
+    catch {
+        throw (New-Failure url-refuses-or-silent ('{url} cannot be downloaded: {cause}. Check this host''s network ' +
+                'connection and downloads.proxy in the inventory, or add a mirror URL to a site catalog') @{
+                url = $Url
+            } -Cause (Get-WebFailure $_.Exception))
+    }
+    $seconds = [string][Math]::Round(([DateTime]::UtcNow - $begin).TotalSeconds, 1)
+    Set-Found url-answers '{url} answers with status {status} after {seconds} s' @{
+        url = $Url; status = [string]$answer.Status; seconds = $seconds
+    }
+    Write-Inspection ([Uri]$Url).Host $answer.Issuer
+}
+
+# Ask for the headers only. Some servers refuse that: they are asked for one byte. What is at the root of a server of
+# files does not matter.
+function Get-UrlAnswer([string]$Url) {
+    try { Send-UrlRequest $Url 'HEAD' }
+    catch {
+        $status = Get-HttpStatus $_.Exception
+        if ($status -eq 404 -and ([Uri]$Url).AbsolutePath -eq '/') { return @{ Status = $status; Issuer = '' } }
+        if (403, 405, 501 -notcontains $status) { throw }
+        Send-UrlRequest $Url 'GET'
+    }
+}
+
+# Only .NET Framework keeps the certificate of the connection.
+function Send-UrlRequest([string]$Url, [string]$Method) {
+    $request = New-WebRequest $Url 0
+    $request.Timeout = 20000
+    $request.Method = $Method
+    if ($Method -eq 'GET') { $request.AddRange(0, 0) }
+    $response = $request.GetResponse()
+    $status = [int]$response.StatusCode
+    $response.Close()
+    $issuer = ''
+    if ($request.ServicePoint.Certificate) { $issuer = $request.ServicePoint.Certificate.Issuer }
+    @{ Status = $status; Issuer = $issuer }
+}
+
+function Write-Inspection([string]$Server, [string]$Issuer) {
+    if (-not $Issuer -or $PublicHosts -notcontains $Server) { return }
+    foreach ($authority in $PublicAuthorities) {
+        if ($Issuer.IndexOf($authority, [StringComparison]::Ordinal) -ge 0) { return }
+    }
+    Write-Notice warning tls-inspected ('the certificate of {host} is from {issuer}, which is not one of its public ' +
+        'authorities. Something between this host and {host} may inspect TLS. The hashes of the lock still decide ' +
+        'what is installed') @{ host = $Server; issuer = $Issuer }
+}

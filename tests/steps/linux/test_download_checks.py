@@ -1,0 +1,92 @@
+"""Mode check: whether the host reaches what it would download, over real TLS, through a proxy, and without TLS."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import authority
+from tests.linux import parts
+from tests.ports import free_port
+from tests.served import served
+from tests.tls_server import server
+
+
+@dataclass(frozen=True)
+class Pem:
+    certificate: Path
+    key: Path
+
+
+def check(url: str, before: str = "") -> dict[str, Any]:
+    code = f'RUN_MODE=check RUN_STEP=preflight\n{before}\nrequire package_index assert_url_answers "$1"'
+    done = parts.run(code, url)
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.decode("ascii").splitlines()
+    finding: dict[str, Any] = json.loads(line)
+    return finding
+
+
+@contextmanager
+def https(folder: Path, status: str) -> Iterator[tuple[str, list[str], str]]:
+    """A server whose certificate an authority has signed: its port, the heads of requests, and what makes the script trust it."""
+    root = authority.root("An Inspecting Proxy")
+    key = authority.ec_key()
+    certificate = root.sign(key.public_key(), ["localhost"])
+    files = Pem(folder / "server.pem", folder / "key.pem")
+    files.certificate.write_text(authority.pem(certificate))
+    files.key.write_text(authority.key_pem(key))
+    (folder / "ca.pem").write_text(authority.pem(root.certificate))
+    with server(files, lambda head: f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode()) as (port, heads):
+        yield f"https://localhost:{port}/simple/pip/", heads, f"AUTHORITIES=({folder}/ca.pem)"
+
+
+def test_a_download_that_answers(tmp_path: Path) -> None:
+    with https(tmp_path, "200 OK") as (url, heads, trust):
+        finding = check(url, trust)
+    assert (finding["state"], finding["code"], finding["values"]["status"]) == ("ok", "url-answers", "200")
+    assert heads[-1].startswith("HEAD /simple/pip/ HTTP/1.1\r\nHost: localhost:")
+
+
+def test_a_download_that_is_refused(tmp_path: Path) -> None:
+    with https(tmp_path, "403 Forbidden") as (url, _, trust):
+        finding = check(url, trust)
+    assert (finding["state"], finding["values"]["status"]) == ("failed", "403") and "packages.index_url" in finding["todo"]
+
+
+def test_a_certificate_that_the_host_does_not_trust(tmp_path: Path) -> None:
+    with https(tmp_path, "200 OK") as (url, heads, _):
+        finding = check(url, "AUTHORITIES=(/etc/ssl/certs/ca-certificates.crt)")
+        assert not any(heads), "nothing is asked of a server that is not trusted"
+    assert (finding["state"], finding["code"]) == ("failed", "url-does-not-answer") and "certificate" in finding["text"]
+
+
+def test_an_authority_that_is_not_public_is_named_for_public_hosts(tmp_path: Path) -> None:
+    with https(tmp_path, "200 OK") as (url, _, trust):
+        finding = check(url, f"{trust}; PUBLIC_HOSTS=(localhost:{url.split(':')[2].split('/')[0]})")
+    assert (finding["state"], finding["code"]) == ("warning", "tls-inspected") and "An Inspecting Proxy" in finding["values"]["issuer"]
+
+
+def test_without_tls_and_through_a_proxy(tmp_path: Path) -> None:
+    (tmp_path / "simple").mkdir()
+    with served(tmp_path) as url:
+        assert check(f"{url}simple/")["values"]["status"] == "200"
+        through = check("http://index.invalid/simple/", f"NB_DOWNLOADS_PROXY={url}")
+        assert through["values"].get("status") == "404", "the proxy was asked"
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_nobody_answers(scheme: str) -> None:
+    finding = check(f"{scheme}://127.0.0.1:{free_port()}/simple/")
+    assert (finding["state"], finding["code"]) == ("failed", "url-does-not-answer") and "downloads.proxy" in finding["todo"]
+
+
+def test_a_password_is_not_sent_and_not_shown() -> None:
+    finding = check("https://anna:geheim@index.example.com/simple/")
+    assert finding["state"] == "unknown" and "geheim" not in json.dumps(finding)

@@ -1,0 +1,126 @@
+"""Mode check: what an assertion throws or warns of becomes a finding, and the next one is checked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nbserver.render import render
+from nbserver.run.host_call import HostCall, execute
+from nbserver.run.host_job import HostJob
+from nbserver.run.secret_mask import SecretMask
+from nbserver.transports.transport import LogonSecrets
+from tests.boxes.windows import WindowsBox
+from tests.boxes.winrm.endpoint import Endpoint
+from tests.ports import free_port
+from tests.powershell.engine import Session, prelude, require_engine
+from tests.served import served
+from tests.step_host import PASSWORD, STATE, StepHost
+
+
+@pytest.fixture(scope="module")
+def endpoint(windows_host: WindowsBox) -> Iterator[Endpoint]:
+    with windows_host.endpoint(auth=["basic"], https=True, password=PASSWORD, prewarm=1) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[Session]:
+    require_engine()
+    with Session() as session:
+        session.keep(prelude("run", "events", scope="user") + "$Run.Step = 'preflight'")
+        yield session
+
+
+def findings(session: Session, assertion: str, mode: str = "check") -> list[dict[str, Any]]:
+    script = f"$Run.Mode = '{mode}'; $Run.Outcome = 'ok'; Assert-Requirement disk_space {{ {assertion} }}; Get-Said; $Run.Outcome"
+    *lines, outcome = session.run(script)
+    return [*(json.loads(line) for line in lines), {"outcome": outcome}]
+
+
+def test_a_requirement_that_is_met(session: Session) -> None:
+    finding, end = findings(session, "Set-Found disk-space 'drive {drive} has {free} GB' @{ drive = 'C:'; free = '5' }")
+    assert (finding["event"], finding["name"], finding["state"], finding["todo"]) == ("finding", "disk_space", "ok", "")
+    assert (finding["text"], finding["code"], finding["values"]) == ("drive C: has 5 GB", "disk-space", {"drive": "C:", "free": "5"})
+    assert end == {"outcome": "ok"}
+
+
+def test_a_failure_and_a_warning_have_what_to_do(session: Session) -> None:
+    thrown = (
+        "throw (New-Failure low 'only {free} GB: {cause}. Free some. Then try again' @{ free = 1.5 } -Cause (New-Failure why 'the reason'))"
+    )
+    finding, end = findings(session, thrown)
+    assert (finding["state"], finding["text"], finding["todo"]) == ("failed", "only 1.5 GB: the reason", "Free some. Then try again")
+    assert finding["cause"]["code"] == "why" and end == {"outcome": "failed"}
+    finding, end = findings(session, "Write-Notice warning soon 'something differs. Correct it'")
+    assert (finding["state"], finding["code"], finding["todo"]) == ("warning", "soon", "Correct it") and end == {"outcome": "ok"}
+
+
+def test_what_breaks_is_unknown(session: Session) -> None:
+    finding, end = findings(session, "[void]([int]'x')")
+    assert (finding["state"], finding["code"]) == ("unknown", "check-failed") and end == {"outcome": "ok"}
+
+
+def test_other_modes_stop_at_the_first(session: Session) -> None:
+    script = "$Run.Mode = 'test'; try { Assert-Requirement a { throw (New-Failure low 'too little') } } catch { $_.Exception.Data['code'] }"
+    assert session.run(script) == ["low"]
+
+
+def test_a_check_of_a_host(windows_host: WindowsBox, endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over PSRP, with the whole script: all requirements are reported, and nothing is on the host afterwards."""
+    monkeypatch.setenv("STEPS_PASSWORD", PASSWORD)
+    host = StepHost(windows_host, endpoint, tmp_path, ()).host
+    proxy = host.downloads.model_copy(update={"proxy": f"http://127.0.0.1:{free_port()}"})
+    ((script, _),) = render.render_all([host := host.model_copy(update={"downloads": proxy})])
+    result = execute(HostCall(HostJob(host, script, LogonSecrets(PASSWORD)), "check", "run-1", "me", SecretMask())).result
+    states = {finding.name: finding.state for finding in result.findings}
+    assert list(states)[:6] == ["port", "tls", "logon", "language_mode", "powershell", "rotation"], result.error
+    assert states["architecture"] == states["rights"] == states["clock"] == states["download_tls"] == "ok"
+    failed = [name for name, state in states.items() if state == "failed"]
+    assert failed == ["download_python", "download_openssl", "download_vc_redist", "package_files", "package_index"]
+    assert (result.outcome, result.detail["code"]) == ("failed", "requirements-not-met")
+    assert not windows_host.path(STATE).exists()
+
+
+@pytest.fixture(scope="module")
+def downloads() -> Iterator[Session]:
+    require_engine()
+    with Session() as session:
+        settings = """$Settings = ConvertFrom-Json '{"downloads": {"proxy": null}}'; $Run.Step = 'preflight'; $Run.Mode = 'check'"""
+        session.keep(prelude("run", "events", "registry", "downloads", "download_checks") + settings)
+        yield session
+
+
+def answer(session: Session, url: str) -> dict[str, Any]:
+    (line,) = session.run(f"Assert-Requirement download_python {{ Assert-UrlAnswer '{url}' }}; Get-Said")
+    finding: dict[str, Any] = json.loads(line)
+    return finding
+
+
+def test_a_download_answers_or_does_not(downloads: Session, tmp_path: Path) -> None:
+    (tmp_path / "python.zip").write_bytes(b"x")
+    with served(tmp_path) as url:
+        found = answer(downloads, f"{url}python.zip")
+        assert (found["state"], found["code"], found["values"]["status"]) == ("ok", "url-answers", "200")
+        found = answer(downloads, f"{url}gone.zip")
+        assert found["state"] == "failed" and "HTTP status 404" in found["text"] and "downloads.proxy" in found["todo"]
+    found = answer(downloads, f"http://127.0.0.1:{free_port()}/python.zip")
+    assert found["state"] == "failed" and found["cause"]["code"] == "no-answer"
+
+
+@pytest.mark.parametrize(
+    ("server", "issuer", "codes"),
+    [
+        ("pypi.org", "CN=GlobalSign Atlas R3 DV TLS CA, O=GlobalSign nv-sa, C=BE", []),
+        ("pypi.org", "CN=Inspection, O=Example GmbH, C=DE", ["tls-inspected"]),
+        ("mirror.example.com", "CN=Inspection, O=Example GmbH, C=DE", []),
+        ("pypi.org", "", []),
+    ],
+)
+def test_an_authority_that_is_not_public_is_named_for_public_hosts(downloads: Session, server: str, issuer: str, codes: list[str]) -> None:
+    said = downloads.run(f"Write-Inspection '{server}' '{issuer}'; Get-Said")
+    assert [json.loads(line)["code"] for line in said] == codes
