@@ -11,63 +11,64 @@
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 # Contents, by line:
-#    72  settings               What differs from host to host: data, no code.
-#    96  lock                   The Python packages, with versions and hashes.
+#    73  settings               What differs from host to host: data, no code.
+#    97  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   222  run                    Set the options of the shell, the folders, and the state of this run.
-#   271  places                 Name the places of a server for the whole machine, which root sets up.
-#   344  json                   Read and write JSON strings in bash alone.
-#   440  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   565  events                 Report events: lines of JSON, which are the only output of this script.
-#   649  findings               Report in mode check which requirements this host meets, one finding for each.
-#   714  host_log               Write to the system log which script changes this host, and keep the script.
-#   747  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#   854  lock                   Let only one run at a time change this host.
-#   897  left_program           End the program that a run left behind when it was killed.
-#   952  record                 Record the previous state of everything that is changed, and restore it.
-#  1087  programs               Run other programs: those that change something or take long through run_program.
-#  1221  paths                  Open folders without following links, and check who could replace them.
-#  1327  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1399  folders                Create folders, and set who may use them.
-#  1475  files                  Write text files, and restore the files that were replaced.
-#  1563  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1627  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1672  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1731  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1802  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1962  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2108  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2249  zypper                 Run zypper, without questions.
-#  2375  units                  Install and remove units of systemd.
-#  2464  service_unit           Compare the unit of the notebook server, and install it.
-#  2606  service                Find out what the unit of the notebook server does.
-#  2641  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2754  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2822  certificate_program    Create a certificate with OpenSSL.
-#  2830  starter                Define the Python program that starts the notebook server.
-#  2988  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3079  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3138  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3210  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3276  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3320  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3345  installed_files        Compare the files of the environment with those that were installed.
-#  3491  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3631  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  3644  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#   223  run                    Set the options of the shell, the folders, and the state of this run.
+#   272  places                 Name the places of a server for the whole machine, which root sets up.
+#   345  json                   Read and write JSON strings in bash alone.
+#   441  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   566  events                 Report events: lines of JSON, which are the only output of this script.
+#   650  findings               Report in mode check which requirements this host meets, one finding for each.
+#   715  host_log               Write to the system log which script changes this host, and keep the script.
+#   748  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#   855  lock                   Let only one run at a time change this host.
+#   898  left_program           End the program that a run left behind when it was killed.
+#   953  record                 Record the previous state of everything that is changed, and restore it.
+#  1088  programs               Run other programs: those that change something or take long through run_program.
+#  1222  paths                  Open folders without following links, and check who could replace them.
+#  1328  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1400  folders                Create folders, and set who may use them.
+#  1476  files                  Write text files, and restore the files that were replaced.
+#  1564  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1628  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1673  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1732  service_access         Let the service write in the folder for notebooks, and undo that.
+#  1803  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  1963  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2109  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2250  zypper                 Run zypper, without questions.
+#  2376  units                  Install and remove units of systemd.
+#  2465  service_unit           Compare the unit of the notebook server, and install it.
+#  2607  service                Find out what the unit of the notebook server does.
+#  2642  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2755  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2823  certificate_program    Create a certificate with OpenSSL.
+#  2831  starter                Define the Python program that starts the notebook server.
+#  2989  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3080  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3139  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3211  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3277  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3321  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3346  installed_files        Compare the files of the environment with those that were installed.
+#  3492  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3632  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  3645  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  3744  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
 # Steps, in the order in which they run:
-#  3805  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  3837  python                 Install Python from the distribution.
-#  3899  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  3974  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  3987  user                   Create the system user that runs the server: without a password, without a login shell.
-#  4001  certificate            Create a certificate for the server; only root and the service can read its key.
-#  4094  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  4250  service                Run the notebook server as a service that starts with the system.
-#  4384  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  4448  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4596  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  4674  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  3906  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3938  python                 Install Python from the distribution.
+#  4000  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  4075  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  4088  user                   Create the system user that runs the server: without a password, without a login shell.
+#  4102  certificate            Create a certificate for the server; only root and the service can read its key.
+#  4195  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  4351  service                Run the notebook server as a service that starts with the system.
+#  4485  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  4549  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4697  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  4775  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -3641,6 +3642,105 @@ read_package_environment() {
     trust_authorities "${AUTHORITIES[@]}"
 }
 
+# ---- prelude: download_checks ----------------------------------------------------------------------
+# Check in mode check whether this host can reach what pip and uv would download.
+
+# The certificates of these hosts come from one of these authorities, unless something inspects TLS on the way.
+PUBLIC_HOSTS=(pypi.org files.pythonhosted.org)
+PUBLIC_AUTHORITIES=("Let's Encrypt" GlobalSign DigiCert 'Google Trust Services' Amazon Sectigo Certainly ISRG SSL.com)
+DOWNLOAD_SECONDS=20                                # to wait for an answer
+ANSWER=()                                          # of ask_for_headers: what openssl and the server wrote
+
+# Only what is not installed yet is downloaded. The first package of the lock is in every index that has the others.
+check_downloads() {
+    local index=${NB_PACKAGES_INDEX_URL:-https://pypi.org/simple} package=${LOCK[0]:-pip}
+    if [[ $NB_PACKAGES_SOURCE == distribution || -e $LOCK_MARK ]]; then return; fi
+    require package_index assert_url_answers "${index%/}/${package%%[=\[ ]*}/"
+    if [[ $index == https://pypi.org/* ]]; then
+        require package_files assert_url_answers https://files.pythonhosted.org/
+    fi
+}
+
+# Ask for the headers of a URL, with the proxy and the authorities that pip would use.
+assert_url_answers() { # URL
+    local line status='' fault='' issuer=''
+    local -i begin=$SECONDS
+    if ! [[ $1 =~ ^(https?)://([^/@:]+)(:([0-9]{1,5}))?(/[^[:space:]]*)?$ && $NB_DOWNLOADS_PROXY != *@* ]]; then
+        write_finding unknown url-not-checked 'the URL or the proxy contains a password or has another form, so the '\
+'download was not checked'
+        return
+    fi
+    ask_for_headers "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" "${BASH_REMATCH[4]}" "${BASH_REMATCH[5]:-/}"
+    for line in "${ANSWER[@]}"; do
+        line=${line%$'\r'}
+        case $line in
+            issuer=*) issuer=${issuer:-${line#issuer=}} ;;
+            'verify error:'*) fault=${line#verify error:num=} ;;
+        esac
+        if [[ $line =~ ^HTTP/[0-9.]+\ ([0-9]{3}) ]]; then status=${BASH_REMATCH[1]}; fi
+    done
+    report_answer "$1" "$status" "$((SECONDS - begin))" "$issuer" "${fault:-${ANSWER[0]:-no answer}}"
+}
+
+report_answer() { # URL STATUS SECONDS ISSUER FAULT
+    local host=${1#*://} authority
+    host=${host%%/*}
+    if [[ ! $2 ]]; then
+        fail url-does-not-answer '{url} does not answer: {error}. Check the network connection of this host and its '\
+'trusted authorities, and downloads.proxy in the inventory, or set packages.index_url to a mirror' \
+            url "$1" error "$5"
+    fi
+    met url-answers '{url} answers with status {status} after {seconds} s' url "$1" status "$2" seconds "$3"
+    if [[ $2 == 407 || $2 == 5* || $2 == 40[134] && $host != files.pythonhosted.org ]]; then
+        fail url-refuses '{url} answers with status {status}. Check packages.index_url and downloads.proxy in the '\
+'inventory' \
+            url "$1" status "$2"
+    fi
+    if [[ " ${PUBLIC_HOSTS[*]} " != *" $host "* || ! $4 ]]; then return; fi
+    for authority in "${PUBLIC_AUTHORITIES[@]}"; do
+        if [[ $4 == *"$authority"* ]]; then return; fi
+    done
+    warn tls-inspected 'the certificate of {host} is from {issuer}, which is not one of its public authorities. '\
+'Something between this host and {host} may inspect TLS. The hashes of the lock still decide what is installed' \
+        host "$host" issuer "$4"
+}
+
+# ANSWER: what openssl wrote about the connection, and the headers; without TLS, the status line.
+ask_for_headers() { # SCHEME HOST PORT PATH
+    local proxy=${NB_DOWNLOADS_PROXY#*://}
+    local -a options=(-connect "$2:${3:-443}" -servername "$2" -verify_hostname "$2" -verify_return_error -ign_eof)
+    ANSWER=()
+    proxy=${proxy%/}
+    if [[ $1 == http ]]; then
+        ask_without_tls "${proxy:-$2:${3:-80}}" "$2${3:+:$3}" "${proxy:+http://$2${3:+:$3}}$4"
+        return
+    fi
+    if [[ ! $(type -P openssl) ]]; then
+        ANSWER=('openssl is not installed')
+        return
+    fi
+    trust_authorities "${AUTHORITIES[@]}"
+    if [[ $REPLY ]]; then options+=(-CAfile "$REPLY"); fi
+    if [[ $proxy ]]; then options+=(-proxy "$proxy"); fi
+    mapfile -t ANSWER < <(write_request "$2${3:+:$3}" "$4" |
+        timeout "$DOWNLOAD_SECONDS" openssl s_client "${options[@]}" 2>&1 | tr -d '\0')
+}
+
+# The kernel may wait for minutes for a connection, so another process connects.
+ask_without_tls() { # HOST:PORT HOST-HEADER PATH
+    local line
+    if IFS= read -r -t "$DOWNLOAD_SECONDS" line < <(
+        exec 7<>"/dev/tcp/${1%:*}/${1##*:}"
+        write_request "$2" "$3" >&7
+        IFS= read -r line <&7
+        printf '%s\n' "$line"
+    ); then ANSWER=("$line"); fi
+}
+
+write_request() { # HOST-HEADER PATH
+    printf 'HEAD %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: nbserver\r\nConnection: close\r\n\r\n' "$2" "$1"
+}
+
 # ---- prelude: rotation -----------------------------------------------------------------------------
 # Evict everybody who could log in: replace the key, the password, and what kernels wrote.
 
@@ -3792,6 +3892,7 @@ set_work_aside() {
 # An apply would start the server of a rotation that was interrupted.
 assert_rotation_complete() {
     read_rotation
+    met no-rotation-open 'no rotation was interrupted'
     if [[ ! $ROTATION_RUN ]]; then return; fi
     if ! is_change; then
         warn rotation-incomplete 'the rotation of run {run} was interrupted, so the server must not start. Run '\
@@ -4749,6 +4850,7 @@ check_host() {
     RUN_STEP=preflight
     if can_read_state; then require rotation assert_rotation_complete; fi
     test_step preflight
+    check_downloads
 }
 
 apply() {

@@ -11,63 +11,64 @@
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 # Contents, by line:
-#    74  settings               What differs from host to host: data, no code.
-#    98  lock                   The Python packages, with versions and hashes.
+#    75  settings               What differs from host to host: data, no code.
+#    99  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   224  run                    Set the options of the shell, the folders, and the state of this run.
-#   273  places                 Name the places of a server for the whole machine, which root sets up.
-#   346  json                   Read and write JSON strings in bash alone.
-#   442  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   567  events                 Report events: lines of JSON, which are the only output of this script.
-#   651  findings               Report in mode check which requirements this host meets, one finding for each.
-#   716  host_log               Write to the system log which script changes this host, and keep the script.
-#   749  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#   856  lock                   Let only one run at a time change this host.
-#   899  left_program           End the program that a run left behind when it was killed.
-#   954  record                 Record the previous state of everything that is changed, and restore it.
-#  1089  programs               Run other programs: those that change something or take long through run_program.
-#  1223  paths                  Open folders without following links, and check who could replace them.
-#  1329  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1401  folders                Create folders, and set who may use them.
-#  1477  files                  Write text files, and restore the files that were replaced.
-#  1565  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1629  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1674  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1733  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1804  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1964  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2110  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2251  zypper                 Run zypper, without questions.
-#  2377  units                  Install and remove units of systemd.
-#  2466  service_unit           Compare the unit of the notebook server, and install it.
-#  2608  service                Find out what the unit of the notebook server does.
-#  2643  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2756  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2824  certificate_program    Create a certificate with OpenSSL.
-#  2832  starter                Define the Python program that starts the notebook server.
-#  2990  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3081  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3140  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3212  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3278  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3322  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3347  installed_files        Compare the files of the environment with those that were installed.
-#  3493  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3633  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  3646  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#   225  run                    Set the options of the shell, the folders, and the state of this run.
+#   274  places                 Name the places of a server for the whole machine, which root sets up.
+#   347  json                   Read and write JSON strings in bash alone.
+#   443  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   568  events                 Report events: lines of JSON, which are the only output of this script.
+#   652  findings               Report in mode check which requirements this host meets, one finding for each.
+#   717  host_log               Write to the system log which script changes this host, and keep the script.
+#   750  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#   857  lock                   Let only one run at a time change this host.
+#   900  left_program           End the program that a run left behind when it was killed.
+#   955  record                 Record the previous state of everything that is changed, and restore it.
+#  1090  programs               Run other programs: those that change something or take long through run_program.
+#  1224  paths                  Open folders without following links, and check who could replace them.
+#  1330  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1402  folders                Create folders, and set who may use them.
+#  1478  files                  Write text files, and restore the files that were replaced.
+#  1566  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1630  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1675  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1734  service_access         Let the service write in the folder for notebooks, and undo that.
+#  1805  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  1965  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2111  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2252  zypper                 Run zypper, without questions.
+#  2378  units                  Install and remove units of systemd.
+#  2467  service_unit           Compare the unit of the notebook server, and install it.
+#  2609  service                Find out what the unit of the notebook server does.
+#  2644  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2757  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2825  certificate_program    Create a certificate with OpenSSL.
+#  2833  starter                Define the Python program that starts the notebook server.
+#  2991  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3082  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3141  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3213  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3279  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3323  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3348  installed_files        Compare the files of the environment with those that were installed.
+#  3494  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3634  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  3647  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  3746  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
 # Steps, in the order in which they run:
-#  3807  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  3839  python                 Install Python from the distribution.
-#  3901  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  3976  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  3989  user                   Create the system user that runs the server: without a password, without a login shell.
-#  4003  certificate            Create a certificate for the server; only root and the service can read its key.
-#  4096  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  4252  service                Run the notebook server as a service that starts with the system.
-#  4386  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  4450  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4598  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  4676  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  3908  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3940  python                 Install Python from the distribution.
+#  4002  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  4077  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  4090  user                   Create the system user that runs the server: without a password, without a login shell.
+#  4104  certificate            Create a certificate for the server; only root and the service can read its key.
+#  4197  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  4353  service                Run the notebook server as a service that starts with the system.
+#  4487  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  4551  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4699  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  4777  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -3643,6 +3644,105 @@ read_package_environment() {
     trust_authorities "${AUTHORITIES[@]}"
 }
 
+# ---- prelude: download_checks ----------------------------------------------------------------------
+# Check in mode check whether this host can reach what pip and uv would download.
+
+# The certificates of these hosts come from one of these authorities, unless something inspects TLS on the way.
+PUBLIC_HOSTS=(pypi.org files.pythonhosted.org)
+PUBLIC_AUTHORITIES=("Let's Encrypt" GlobalSign DigiCert 'Google Trust Services' Amazon Sectigo Certainly ISRG SSL.com)
+DOWNLOAD_SECONDS=20                                # to wait for an answer
+ANSWER=()                                          # of ask_for_headers: what openssl and the server wrote
+
+# Only what is not installed yet is downloaded. The first package of the lock is in every index that has the others.
+check_downloads() {
+    local index=${NB_PACKAGES_INDEX_URL:-https://pypi.org/simple} package=${LOCK[0]:-pip}
+    if [[ $NB_PACKAGES_SOURCE == distribution || -e $LOCK_MARK ]]; then return; fi
+    require package_index assert_url_answers "${index%/}/${package%%[=\[ ]*}/"
+    if [[ $index == https://pypi.org/* ]]; then
+        require package_files assert_url_answers https://files.pythonhosted.org/
+    fi
+}
+
+# Ask for the headers of a URL, with the proxy and the authorities that pip would use.
+assert_url_answers() { # URL
+    local line status='' fault='' issuer=''
+    local -i begin=$SECONDS
+    if ! [[ $1 =~ ^(https?)://([^/@:]+)(:([0-9]{1,5}))?(/[^[:space:]]*)?$ && $NB_DOWNLOADS_PROXY != *@* ]]; then
+        write_finding unknown url-not-checked 'the URL or the proxy contains a password or has another form, so the '\
+'download was not checked'
+        return
+    fi
+    ask_for_headers "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" "${BASH_REMATCH[4]}" "${BASH_REMATCH[5]:-/}"
+    for line in "${ANSWER[@]}"; do
+        line=${line%$'\r'}
+        case $line in
+            issuer=*) issuer=${issuer:-${line#issuer=}} ;;
+            'verify error:'*) fault=${line#verify error:num=} ;;
+        esac
+        if [[ $line =~ ^HTTP/[0-9.]+\ ([0-9]{3}) ]]; then status=${BASH_REMATCH[1]}; fi
+    done
+    report_answer "$1" "$status" "$((SECONDS - begin))" "$issuer" "${fault:-${ANSWER[0]:-no answer}}"
+}
+
+report_answer() { # URL STATUS SECONDS ISSUER FAULT
+    local host=${1#*://} authority
+    host=${host%%/*}
+    if [[ ! $2 ]]; then
+        fail url-does-not-answer '{url} does not answer: {error}. Check the network connection of this host and its '\
+'trusted authorities, and downloads.proxy in the inventory, or set packages.index_url to a mirror' \
+            url "$1" error "$5"
+    fi
+    met url-answers '{url} answers with status {status} after {seconds} s' url "$1" status "$2" seconds "$3"
+    if [[ $2 == 407 || $2 == 5* || $2 == 40[134] && $host != files.pythonhosted.org ]]; then
+        fail url-refuses '{url} answers with status {status}. Check packages.index_url and downloads.proxy in the '\
+'inventory' \
+            url "$1" status "$2"
+    fi
+    if [[ " ${PUBLIC_HOSTS[*]} " != *" $host "* || ! $4 ]]; then return; fi
+    for authority in "${PUBLIC_AUTHORITIES[@]}"; do
+        if [[ $4 == *"$authority"* ]]; then return; fi
+    done
+    warn tls-inspected 'the certificate of {host} is from {issuer}, which is not one of its public authorities. '\
+'Something between this host and {host} may inspect TLS. The hashes of the lock still decide what is installed' \
+        host "$host" issuer "$4"
+}
+
+# ANSWER: what openssl wrote about the connection, and the headers; without TLS, the status line.
+ask_for_headers() { # SCHEME HOST PORT PATH
+    local proxy=${NB_DOWNLOADS_PROXY#*://}
+    local -a options=(-connect "$2:${3:-443}" -servername "$2" -verify_hostname "$2" -verify_return_error -ign_eof)
+    ANSWER=()
+    proxy=${proxy%/}
+    if [[ $1 == http ]]; then
+        ask_without_tls "${proxy:-$2:${3:-80}}" "$2${3:+:$3}" "${proxy:+http://$2${3:+:$3}}$4"
+        return
+    fi
+    if [[ ! $(type -P openssl) ]]; then
+        ANSWER=('openssl is not installed')
+        return
+    fi
+    trust_authorities "${AUTHORITIES[@]}"
+    if [[ $REPLY ]]; then options+=(-CAfile "$REPLY"); fi
+    if [[ $proxy ]]; then options+=(-proxy "$proxy"); fi
+    mapfile -t ANSWER < <(write_request "$2${3:+:$3}" "$4" |
+        timeout "$DOWNLOAD_SECONDS" openssl s_client "${options[@]}" 2>&1 | tr -d '\0')
+}
+
+# The kernel may wait for minutes for a connection, so another process connects.
+ask_without_tls() { # HOST:PORT HOST-HEADER PATH
+    local line
+    if IFS= read -r -t "$DOWNLOAD_SECONDS" line < <(
+        exec 7<>"/dev/tcp/${1%:*}/${1##*:}"
+        write_request "$2" "$3" >&7
+        IFS= read -r line <&7
+        printf '%s\n' "$line"
+    ); then ANSWER=("$line"); fi
+}
+
+write_request() { # HOST-HEADER PATH
+    printf 'HEAD %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: nbserver\r\nConnection: close\r\n\r\n' "$2" "$1"
+}
+
 # ---- prelude: rotation -----------------------------------------------------------------------------
 # Evict everybody who could log in: replace the key, the password, and what kernels wrote.
 
@@ -3794,6 +3894,7 @@ set_work_aside() {
 # An apply would start the server of a rotation that was interrupted.
 assert_rotation_complete() {
     read_rotation
+    met no-rotation-open 'no rotation was interrupted'
     if [[ ! $ROTATION_RUN ]]; then return; fi
     if ! is_change; then
         warn rotation-incomplete 'the rotation of run {run} was interrupted, so the server must not start. Run '\
@@ -4751,6 +4852,7 @@ check_host() {
     RUN_STEP=preflight
     if can_read_state; then require rotation assert_rotation_complete; fi
     test_step preflight
+    check_downloads
 }
 
 apply() {

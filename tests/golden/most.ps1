@@ -10,91 +10,92 @@
 # Requires Windows PowerShell 3.0 or newer, 64-bit, and administrator rights
 #
 # Contents, by line:
-#   107  parameters             The mode for a run by hand.
-#   112  settings               What differs from host to host: data, no code.
-#   169  lock                   The Python packages, with versions and hashes.
+#   108  parameters             The mode for a run by hand.
+#   113  settings               What differs from host to host: data, no code.
+#   170  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   177  run                    Check the language mode, and set the module path and the state of this run.
-#   248  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   338  hashes                 Compute SHA-256, the only hash that this script uses.
-#   357  events                 Report events: lines of JSON, which are the only output of this script.
-#   447  findings               Report in mode check which requirements this host meets, one finding for each.
-#   493  host_log               Write to the Windows event log which script changes this host.
-#   525  kept_script            Keep the script that changes this host.
-#   543  envelope               Read the envelope: the only input of a run in addition to this script.
-#   619  lock                   Allow only one run at a time to change this host.
-#   678  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#   758  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#   884  access                 Set and check access lists: who may read and change a folder.
-#   960  places                 Set the folders of nbserver on this host, and who has access to them.
-#   997  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1061  registry               Read values in the registry.
-#  1072  registry_values        Compare, set, and restore values in the registry.
-#  1106  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1226  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1313  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1346  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1434  path_access            Find other accounts that could replace a folder with another folder.
-#  1462  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1519  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1669  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  1831  server_command         Define the command line of the server, and what it was started with.
-#  1850  programs               Run other programs until they exit, and report their output.
-#  1974  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  1993  downloads              Download files into the cache, and check their hashes before they are used.
-#  2166  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2253  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2329  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2385  foreign_places         Define where configuration from other installations may be on this host.
-#  2399  package_environment    Choose the environment variables of pip and uv.
-#  2446  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2451  installer_failures     Explain the exit codes of installers.
-#  2523  installers             Run installers and uninstallers, and wait while another one runs.
-#  2568  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2625  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2687  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2712  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2776  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2815  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2855  installed_files        Compare files with those that were installed.
-#  3004  running_server         Stop the server before its programs are replaced.
-#  3027  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3141  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3200  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3250  port_process           Find the program that listens on a TCP port, and what started it.
-#  3276  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3395  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3441  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3499  certificates           Read certificates from PEM files.
-#  3516  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3588  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3722  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3842  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3951  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4019  password_hash          Get the hash of the password.
-#  4024  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4069  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4091  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4157  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4269  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4421  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#   178  run                    Check the language mode, and set the module path and the state of this run.
+#   249  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   339  hashes                 Compute SHA-256, the only hash that this script uses.
+#   358  events                 Report events: lines of JSON, which are the only output of this script.
+#   448  findings               Report in mode check which requirements this host meets, one finding for each.
+#   494  host_log               Write to the Windows event log which script changes this host.
+#   526  kept_script            Keep the script that changes this host.
+#   544  envelope               Read the envelope: the only input of a run in addition to this script.
+#   620  lock                   Allow only one run at a time to change this host.
+#   679  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#   759  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#   885  access                 Set and check access lists: who may read and change a folder.
+#   961  places                 Set the folders of nbserver on this host, and who has access to them.
+#   998  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1062  registry               Read values in the registry.
+#  1073  registry_values        Compare, set, and restore values in the registry.
+#  1107  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1227  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1314  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1347  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1435  path_access            Find other accounts that could replace a folder with another folder.
+#  1463  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1520  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1670  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  1832  server_command         Define the command line of the server, and what it was started with.
+#  1851  programs               Run other programs until they exit, and report their output.
+#  1975  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  1994  downloads              Download files into the cache, and check their hashes before they are used.
+#  2167  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2254  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2330  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2386  foreign_places         Define where configuration from other installations may be on this host.
+#  2400  package_environment    Choose the environment variables of pip and uv.
+#  2447  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2452  installer_failures     Explain the exit codes of installers.
+#  2524  installers             Run installers and uninstallers, and wait while another one runs.
+#  2569  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2626  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2688  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2713  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2777  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2816  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2856  installed_files        Compare files with those that were installed.
+#  3005  running_server         Stop the server before its programs are replaced.
+#  3028  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3142  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3201  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3251  port_process           Find the program that listens on a TCP port, and what started it.
+#  3277  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3396  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3442  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3500  certificates           Read certificates from PEM files.
+#  3517  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3589  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3723  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3843  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3952  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4020  password_hash          Get the hash of the password.
+#  4025  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4070  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4092  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4158  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4288  download_checks        Check in mode check whether this host can reach what the script would download.
+#  4384  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4537  rotated_keys           Refuse a rotation with a certificate that has the old key.
 # Steps, in the order in which they run:
-#  4459  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4539  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  4558  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  4577  python                 Install Python from the publisher, or use one that is installed.
-#  4711  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  4772  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  4891  packages               Install the packages of the lock in a virtual environment.
-#  5059  path                   Add the programs of the server to the PATH of the machine.
-#  5088  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  5114  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  5234  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  5442  service                Run the server as a scheduled task.
-#  5584  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  5649  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5724  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  5764  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  4575  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4655  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  4674  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  4693  python                 Install Python from the publisher, or use one that is installed.
+#  4827  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  4888  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  5007  packages               Install the packages of the lock in a virtual environment.
+#  5175  path                   Add the programs of the server to the PATH of the machine.
+#  5204  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  5230  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  5350  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  5558  service                Run the server as a scheduled task.
+#  5700  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  5765  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5840  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  5880  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -226,8 +227,8 @@ function Add-Step {
 }
 
 # What parts of the prelude do before a run, when a run that makes changes has started, before it finishes, before an
-# undo, and when Windows must restart: script blocks, by name.
-$Hooks = @{ BeforeRun = @(); Started = @(); Finished = @(); BeforeUndo = @(); AtRestart = @() }
+# undo, when Windows must restart, and after the other findings of a check: script blocks, by name.
+$Hooks = @{ BeforeRun = @(); Started = @(); Finished = @(); BeforeUndo = @(); AtRestart = @(); Check = @() }
 
 function Add-Hook([string]$Name, [scriptblock]$Block) { $Hooks[$Name] += $Block }
 
@@ -4165,6 +4166,24 @@ function Assert-SixtyFourBit {
     }
 }
 
+$DotNetKey = 'HKLM:\SOFTWARE\Microsoft\NET Framework Setup\NDP\v4\Full'
+
+# Windows PowerShell uses .NET Framework. Release 378389 is version 4.5, which can unpack files and speak TLS 1.2.
+# Source: "How to determine which .NET Framework versions are installed" on learn.microsoft.com.
+function Assert-DotNet {
+    $version = $PSVersionTable.PSVersion
+    Set-Found powershell-version 'this host runs PowerShell {version}' @{ version = [string]$version }
+    if ($version.Major -ge 6) { return }
+    $release = Get-RegistryValue $DotNetKey Release
+    if (-not $release -or [int]$release.value -lt 378389) {
+        throw (New-Failure dotnet-too-old ('Windows PowerShell {version} needs .NET Framework 4.5 or newer. Install ' +
+                'it, then try again') @{ version = [string]$version })
+    }
+    Set-Found dotnet-version 'this host runs Windows PowerShell {version} with .NET Framework 4, release {release}' @{
+        version = [string]$version; release = [string]$release.value
+    }
+}
+
 function Assert-Architecture {
     $is = [Environment]::GetEnvironmentVariable('PROCESSOR_ARCHITECTURE')
     $found = @{ AMD64 = 'x64'; ARM64 = 'arm64' }[[string]$is]
@@ -4264,6 +4283,102 @@ function Write-SmartAppControl {
         'known to Microsoft, such as the .pyd files of Python packages, so the notebook server may not start. Turn ' +
         'it off in Windows Security (App & browser control), or use another host. Windows cannot turn it on again ' +
         'without a reset')
+}
+
+# ---- prelude: download_checks ----------------------------------------------------------------------
+# Check in mode check whether this host can reach what the script would download.
+
+# The certificates of these hosts come from one of these authorities, unless something inspects TLS on the way.
+$PublicHosts = 'pypi.org', 'files.pythonhosted.org', 'www.python.org', 'github.com', 'aka.ms', 'slproweb.com'
+$PublicAuthorities = 'Let''s Encrypt', 'GlobalSign', 'DigiCert', 'Google Trust Services', 'Amazon', 'Sectigo',
+'Certainly', 'ISRG', 'SSL.com', 'Microsoft'
+
+Add-Hook Check { Write-DownloadFinding }
+
+# Only what is neither installed nor in the cache is downloaded.
+function Write-DownloadFinding {
+    foreach ($step in @($Steps | Where-Object { $_.Name -eq 'tls' })) {
+        Assert-Requirement download_tls { Invoke-Test $step }
+    }
+    foreach ($name in 'python', 'openssl', 'vc_redist') {
+        $download = Get-Setting $name
+        if (-not $download -or (Test-DownloadDone $name $download)) { continue }
+        Assert-Requirement "download_$name" { Assert-UrlAnswer $download.url }
+    }
+    if (Test-Path -LiteralPath (Get-EnvironmentFolder)) { return }
+    $index = $Settings.packages.index_url
+    if (-not $index) {
+        $index = 'https://pypi.org/simple'
+        Assert-Requirement package_files { Assert-UrlAnswer 'https://files.pythonhosted.org/' }
+    }
+    $package = ([string]@($Lock)[0]) -creplace '[=\[ ].*\z', ''
+    Assert-Requirement package_index { Assert-UrlAnswer "$($index.TrimEnd('/'))/$package/" }
+}
+
+function Get-Setting([string]$Name) {
+    $setting = $Settings.PSObject.Properties[$Name]
+    if ($setting) { $setting.Value }
+}
+
+function Test-DownloadDone([string]$Name, $Download) {
+    $program = $null
+    switch ($Name) {
+        'python' { $program = Get-Python }
+        'openssl' { $program = Get-OpenSsl }
+    }
+    (Test-Path -LiteralPath (Get-CachedFile $Download)) -or ($program -and (Test-Path -LiteralPath $program))
+}
+
+function Assert-UrlAnswer([string]$Url) {
+    $begin = [DateTime]::UtcNow
+    try { $answer = Get-UrlAnswer $Url }
+    catch {
+        throw (New-Failure url-refuses-or-silent ('{url} cannot be downloaded: {cause}. Check this host''s network ' +
+                'connection and downloads.proxy in the inventory, or add a mirror URL to a site catalog') @{
+                url = $Url
+            } -Cause (Get-WebFailure $_.Exception))
+    }
+    $seconds = [string][Math]::Round(([DateTime]::UtcNow - $begin).TotalSeconds, 1)
+    Set-Found url-answers '{url} answers with status {status} after {seconds} s' @{
+        url = $Url; status = [string]$answer.Status; seconds = $seconds
+    }
+    Write-Inspection ([Uri]$Url).Host $answer.Issuer
+}
+
+# Ask for the headers only. Some servers refuse that: they are asked for one byte. What is at the root of a server of
+# files does not matter.
+function Get-UrlAnswer([string]$Url) {
+    try { Send-UrlRequest $Url 'HEAD' }
+    catch {
+        $status = Get-HttpStatus $_.Exception
+        if ($status -eq 404 -and ([Uri]$Url).AbsolutePath -eq '/') { return @{ Status = $status; Issuer = '' } }
+        if (403, 405, 501 -notcontains $status) { throw }
+        Send-UrlRequest $Url 'GET'
+    }
+}
+
+# Only .NET Framework keeps the certificate of the connection.
+function Send-UrlRequest([string]$Url, [string]$Method) {
+    $request = New-WebRequest $Url 0
+    $request.Timeout = 20000
+    $request.Method = $Method
+    if ($Method -eq 'GET') { $request.AddRange(0, 0) }
+    $response = $request.GetResponse()
+    $status = [int]$response.StatusCode
+    $response.Close()
+    $issuer = ''
+    if ($request.ServicePoint.Certificate) { $issuer = $request.ServicePoint.Certificate.Issuer }
+    @{ Status = $status; Issuer = $issuer }
+}
+
+function Write-Inspection([string]$Server, [string]$Issuer) {
+    if (-not $Issuer -or $PublicHosts -notcontains $Server) { return }
+    foreach ($authority in $PublicAuthorities) {
+        if ($Issuer.IndexOf($authority, [StringComparison]::Ordinal) -ge 0) { return }
+    }
+    Write-Notice warning tls-inspected ('the certificate of {host} is from {issuer}, which is not one of its public ' +
+        'authorities. Something between this host and {host} may inspect TLS. The hashes of the lock still decide ' +
+        'what is installed') @{ host = $Server; issuer = $Issuer }
 }
 
 # ---- prelude: rotation -----------------------------------------------------------------------------
@@ -4407,6 +4522,7 @@ function Move-WorkAside {
 # An apply would start the server of a rotation that was interrupted.
 function Assert-RotationComplete {
     Read-Rotation
+    Set-Found no-rotation-open 'no rotation was interrupted'
     if (-not $Former.Run) { return }
     if (Test-Change) {
         throw (New-Failure rotation-incomplete-apply ('the rotation of run {run} was interrupted, and an apply would ' +
@@ -5924,8 +6040,11 @@ $Modes.test = {
 # Report a finding for each requirement.
 $Modes.check = {
     $Run.Step = 'preflight'
+    Assert-Requirement language_mode { Set-Found full-language 'PowerShell runs in FullLanguage mode' }
+    Assert-Requirement powershell { Assert-DotNet }
     Assert-Requirement rotation { Assert-RotationComplete }
     Invoke-Test ($Steps | Where-Object { $_.Name -eq 'preflight' })
+    Invoke-Hook Check
 }
 
 $Modes.apply = {
