@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from nbserver.commands import render
+from nbserver.approval import manifest, signature
+from nbserver.commands import render, signing
 from nbserver.inventory import reader
 from nbserver.inventory.local_linux_host import LocalLinuxHost
 from nbserver.inventory.local_windows_host import LocalWindowsHost
@@ -61,6 +62,20 @@ def put(files: dict[str, bytes], folder: Path) -> Path:
     for name, data in files.items():
         (folder / name).write_bytes(data)
     return folder
+
+
+def sign_all(files: dict[str, bytes], signer: signing.Signer) -> dict[str, bytes]:
+    """The files as `render --sign` writes them."""
+    return with_hashes({name: signing.sign(name, data, signer) if name.endswith(".ps1") else data for name, data in files.items()})
+
+
+def with_hashes(files: dict[str, bytes]) -> dict[str, bytes]:
+    """The files with the hash of each signed script in the manifest."""
+    content = json.loads(files[MANIFEST])
+    for entry in content["hosts"].values():
+        data = files[entry["script"]]
+        entry["signed_sha256"] = hashlib.sha256(data).hexdigest() if signature.is_signed(data) else None
+    return {**files, MANIFEST: manifest.to_text(content).encode("ascii")}
 
 
 def forged(

@@ -75,4 +75,4 @@ def small_script(host: str, place: Path) -> Script:
     steps = (_GATES + _STEPS).replace("PLACE", str(place)).replace("LONG", str(LONG))
     text = "\n".join([settings_block({**SETTINGS, "host": host}), places, steps, (FILES / "main.sh").read_text("ascii")])
     digest = hashlib.sha256(text.encode("ascii")).hexdigest()
-    return Script(host=host, text=text, settings={}, steps=STEPS, sha256=digest, body_sha256=digest, extension="sh")
+    return Script(host=host, parts=(text,), settings={}, steps=STEPS, sha256=digest, body_sha256=digest, extension="sh")

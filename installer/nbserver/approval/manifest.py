@@ -18,7 +18,7 @@ from nbserver.render.script import Script
 FILE_NAME = "manifest.json"
 APPROVALS = "approvals"  # the folder of the signed approvals, next to the manifest; what is rendered does not include it
 VERSION = 3
-LIMIT = 16_000_000  # maximum size in bytes, enough for about 4000 hosts
+LIMIT = 64_000_000  # maximum size in bytes, enough for about 16,000 hosts
 REVIEW = "Run nbserver render, review the changes, and have the script approved again"
 HASHES = ("sha256", "head_sha256", "body_sha256")
 
@@ -52,6 +52,17 @@ def entry(script: Script, catalog_digest: str, target: Mapping[str, Any], signed
 def to_text(manifest: Mapping[str, Any]) -> str:
     """Return the text of the manifest file, which is the same on every workstation."""
     return json_lines.dumps(dict(manifest)) + "\n"
+
+
+def entry_text(entry: Mapping[str, Any]) -> str:
+    """Return the text of one entry, for `joined`."""
+    return json_lines.dumps(dict(entry), level=2)
+
+
+def joined(entries: Mapping[str, str]) -> str:
+    """Return the text of the manifest of this release that has these entries: `to_text` of it, with less memory for many hosts."""
+    hosts = ",\n    ".join(f"{json.dumps(name)}: {entries[name]}" for name in sorted(entries))
+    return json_lines.dumps({"v": VERSION, "release": __version__, "hosts": {}}).replace("{}", "{\n    " + hosts + "\n  }", 1) + "\n"
 
 
 def read(path: Path) -> dict[str, Any]:

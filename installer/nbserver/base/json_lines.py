@@ -7,6 +7,7 @@ end the PowerShell literal that contains them.
 from __future__ import annotations
 
 import json
+from json.encoder import encode_basestring_ascii
 from typing import Any
 
 
@@ -24,4 +25,5 @@ def dumps(value: Any, indent: int = 2, level: int = 0) -> str:
 
 
 def _plain(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=True).replace("'", "\\u0027").replace("\x7f", "\\u007f")
+    text = encode_basestring_ascii(value) if isinstance(value, str) else json.dumps(value)
+    return text.replace("'", "\\u0027").replace("\x7f", "\\u007f")

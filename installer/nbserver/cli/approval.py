@@ -55,20 +55,22 @@ def render(
         raise UsageError("sign-and-check", "--sign cannot be combined with --check; use one or the other")
     selected = reader.load_for(inventory_path, hosts).select(hosts)
     show_warnings(selected)
-    files = rendering.files(selected)
     if check:
-        rendering.compare(files, output)
-        say(f"{plain_file.shown(output)} matches what this release renders")
-    else:
-        if certificate:
-            from nbserver.commands import signing
-            from nbserver.settings import secret
+        from nbserver.commands import signing
 
-            said = secret.of_option(password, "--sign-password", ask=asker()) if password else ""
-            files = signing.sign_all(files, signing.Signer(certificate, key, said))
-        rendering.write(files, output)
-        for line in rendering.overview(selected, output):
-            say(line)
+        rendering.compare(rendering.RenderedFolder(selected, signing.kept_in(output)), output)
+        say(f"{plain_file.shown(output)} matches what this release renders")
+        return 0
+    found = rendering.RenderedFolder(selected)
+    if certificate:
+        from nbserver.commands import signing
+        from nbserver.settings import secret
+
+        said = secret.of_option(password, "--sign-password", ask=asker()) if password else ""
+        found = rendering.RenderedFolder(selected, signing.signing(selected, signing.Signer(certificate, key, said)))
+    rendering.write(found, output)
+    for line in found.overview(output):
+        say(line)
     return 0
 
 

@@ -5,21 +5,23 @@ The password goes through standard input, so it is in no argument list, variable
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from nbserver.approval import manifest, signature
+from nbserver.approval import signature
 from nbserver.base import plain_file
 from nbserver.base.errors import ApprovalError, UsageError
 from nbserver.base.message import cause
 from nbserver.base.plain_text import clean
-from nbserver.base.strict_json import parse
+
+if TYPE_CHECKING:
+    from nbserver.inventory.hosts import AnyHost
 
 SECONDS = 120
 OSSLSIGNCODE = "osslsigncode"
@@ -43,38 +45,30 @@ class Signer:
     password: str = field(default="", repr=False)
 
 
-def sign_all(found: Mapping[str, bytes], signer: Signer) -> dict[str, bytes]:
-    """Return the files of a rendered folder with every PowerShell script signed, and the manifest with the hashes of what is signed.
-
-    Raises UsageError if there is nothing to sign or a script could not be signed.
-    """
-    scripts = [name for name in sorted(found) if name.endswith(".ps1")]
-    if not scripts:
+def signing(hosts: Iterable[AnyHost], signer: Signer) -> Callable[[str, bytes], bytes]:
+    """Return a function that signs a PowerShell script and returns any other as it is. Raises UsageError if there is nothing to sign."""
+    if all(host.system != "windows" for host in hosts):
         raise UsageError("nothing-to-sign", "none of these hosts has a PowerShell script to sign", todo="Leave out --sign")
-    return with_hashes({**found, **{name: sign(name, found[name], signer) for name in scripts}})
+    return lambda name, data: sign(name, data, signer) if name.endswith(".ps1") else data
 
 
-def with_hashes(found: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Return the files with a manifest that names the hash of each signed script."""
-    content = parse(found[manifest.FILE_NAME])
-    for entry in content["hosts"].values():
-        data = found[entry["script"]]
-        entry["signed_sha256"] = hashlib.sha256(data).hexdigest() if signature.is_signed(data) else None
-    return {**found, manifest.FILE_NAME: manifest.to_text(content).encode("ascii")}
+def kept_in(folder: Path) -> Callable[[str, bytes], bytes]:
+    """Return a function that returns the signed script of `folder` if it is exactly the rendered one with a signature block."""
+    names = plain_file.names(folder)
 
+    def kept(name: str, rendered: bytes) -> bytes:
+        if name not in names or not name.endswith(".ps1"):
+            return rendered
+        data = plain_file.read(folder / name, len(rendered) * 2 + 1_000_000, advice=signature.RENDER)
+        if not signature.is_signed(data):
+            return rendered
+        try:
+            text, _ = signature.split(data)
+        except ValueError as error:
+            raise ApprovalError("signed-script-invalid", "{reason}", where=name, todo="Sign it again", reason=cause(error)) from None
+        return data if text == rendered else rendered
 
-def keep_signatures(found: Mapping[str, bytes], folder: Path, names: set[str]) -> dict[str, bytes]:
-    """Return the files with the signed scripts of `folder` that are exactly the rendered ones with a signature block."""
-    kept = dict(found)
-    for name in names & found.keys():
-        data = plain_file.read(folder / name, len(found[name]) * 2 + 1_000_000, advice=signature.RENDER) if name.endswith(".ps1") else b""
-        if signature.is_signed(data):
-            try:
-                text, _ = signature.split(data)
-            except ValueError as error:
-                raise ApprovalError("signed-script-invalid", "{reason}", where=name, todo="Sign it again", reason=cause(error)) from None
-            kept[name] = data if text == found[name] else found[name]
-    return with_hashes(kept)
+    return kept
 
 
 def sign(name: str, text: bytes, signer: Signer) -> bytes:

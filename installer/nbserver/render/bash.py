@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from nbserver import __version__
@@ -115,6 +116,7 @@ def literal(value: str | int | bool | None, name: str) -> str:
     return "$'" + "".join(chr(byte) if 32 <= byte < 127 and byte not in (39, 92) else f"\\{byte:03o}" for byte in data) + "'"
 
 
+@lru_cache(maxsize=16)  # hosts share their locks
 def lock_block(lock: tuple[str, ...]) -> str:
     """Return `LOCK=( ... )` with each line of the lock as a literal."""
     for line in lock:

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 _PART = re.compile(r"# ---- (?:(prelude|step): )?(\w+) -+")
 
@@ -37,7 +38,7 @@ class Body:
         text = "\n".join(files)
         return cls(text, tuple(steps), tuple(_parts(text)))
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         return body_sha256(self.text)
 

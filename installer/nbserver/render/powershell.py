@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from nbserver import __version__
@@ -112,6 +113,7 @@ def texts(value: Any, path: str = "") -> list[tuple[str, str]]:
 LOCK_START = "$Lock = @(\n"
 
 
+@lru_cache(maxsize=16)  # hosts share their locks
 def lock_block(lock: tuple[str, ...]) -> str:
     """Return `$Lock = @(...)` with each line of the lock as a literal."""
     for line in lock:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from functools import cache
 
 from nbserver.catalog import linux_lock, reader
@@ -23,10 +23,16 @@ class Sources:
         self.catalog, self.lock = cache(reader.load), cache(linux_lock.load)
 
 
-def render_all(hosts: Sequence[AnyHost]) -> list[tuple[Script, str]]:
-    """Return the script of each host with the digest of its catalog. Raises CatalogError or UsageError."""
+def render_each(hosts: Iterable[AnyHost]) -> Iterator[tuple[Script, str]]:
+    """Yield the script of each host with the digest of its catalog. Raises CatalogError or UsageError."""
     sources = Sources()
-    return [_render(host, sources) for host in hosts]
+    for host in hosts:
+        yield _render(host, sources)
+
+
+def render_all(hosts: Iterable[AnyHost]) -> list[tuple[Script, str]]:
+    """Return what `render_each` yields."""
+    return list(render_each(hosts))
 
 
 def _windows(host: WindowsHost | LocalWindowsHost, sources: Sources) -> tuple[Script, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from nbserver.base.errors import NbserverError
@@ -21,17 +22,27 @@ _BRACKET = re.compile(r"^Add-Step (\w+) '[^']+' -Bracket ", re.MULTILINE)
 class Script:
     """The script for one host. `text` is ASCII with LF line endings. The hashes are SHA-256, with 64 lower-case hex digits.
 
+    It is kept as `parts`, because hosts of a kind share the lock and the body.
     `head_sha256` covers everything before the first line of the body, and `body_sha256` the rest.
     """
 
     host: str
-    text: str
+    parts: tuple[str, ...]
     settings: dict[str, Any]
     steps: tuple[str, ...]
     sha256: str
     body_sha256: str
     extension: str = "ps1"
     head_sha256: str = ""
+
+    @property
+    def text(self) -> str:
+        return "".join(self.parts)
+
+    @property
+    def code(self) -> bytes:
+        """The bytes of the script."""
+        return b"".join(part.encode("ascii") for part in self.parts)
 
     @property
     def file_name(self) -> str:
@@ -45,9 +56,9 @@ class Script:
     @classmethod
     def joined(cls, settings: dict[str, Any], head: str, body: Body, extension: str = "ps1") -> Script:
         """Return the script that consists of `head` and `body`. Raises NbserverError if it is not ASCII."""
-        text = head + body.text
         try:
-            code = text.encode("ascii")
+            whole = hashlib.sha256(code := head.encode("ascii"))
+            whole.update(body.text.encode("ascii"))
         except UnicodeEncodeError as error:
             raise NbserverError(
                 "script-not-ascii",
@@ -55,8 +66,16 @@ class Script:
                 name=settings["host"],
                 offset=error.start,
             ) from error
-        sha256, head_sha256 = (hashlib.sha256(part).hexdigest() for part in (code, code[: len(head)]))
-        return cls(settings["host"], text, settings, body.steps, sha256, body.sha256, extension, head_sha256)
+        head_sha256 = hashlib.sha256(code).hexdigest()
+        own, begin, lock = head.rpartition("(\n")
+        parts = (own + begin, _shared(lock), body.text)
+        return cls(settings["host"], parts, settings, body.steps, whole.hexdigest(), body.sha256, extension, head_sha256)
+
+
+@lru_cache(maxsize=16)
+def _shared(text: str) -> str:
+    """Return the same object for equal texts."""
+    return text
 
 
 def host_of(settings: dict[str, Any]) -> str:

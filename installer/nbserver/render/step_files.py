@@ -6,6 +6,7 @@ There is one body per system and scope. Files in a folder `machine` or `user` be
 from __future__ import annotations
 
 import re
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,8 +65,9 @@ STEPS = {
 _TITLE = re.compile(r"^(?:Add-Step|step) (\w+) '([^']+)'", re.MULTILINE)
 
 
+@cache
 def read_body(kind: str, scope: str) -> Body:
-    """Return the body for the folder `kind` and the scope: prelude, steps, and main, unchanged."""
+    """Return the body for the folder `kind` and the scope: prelude, steps, and main, unchanged. The files are read once."""
     steps = STEPS[kind, scope]
     names = [*(f"prelude/{name}" for name in PRELUDE[kind, scope]), *(f"steps/{name}" for name in steps), "main"]
     return Body.joined([read_part(kind, name) for name in names], [name.rpartition("/")[2] for name in steps])

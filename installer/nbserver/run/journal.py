@@ -197,7 +197,7 @@ def _creating(folder: Path) -> Iterator[None]:
 
 
 def _write_script(folder: Path, script: Script) -> Written:
-    return _write(folder / f"script{Path(script.file_name).suffix}", script.text.encode("ascii"))
+    return _write(folder / f"script{Path(script.file_name).suffix}", script.code)
 
 
 def _write(path: Path, data: bytes) -> Written:

@@ -67,4 +67,4 @@ def small_script(host: str, state: Path) -> Script:
     """The script, with its files in `state`: RUN.jsonl, RUN.pid, `applied` (a line a run), `hold` (wait after that event), `held` (it waited)."""
     text = _TEXT.replace("STATE", str(state)).replace("HOST", host).replace("EVENTS", str(EVENTS)).replace("LONG", str(LONG))
     digest = hashlib.sha256(text.encode("ascii")).hexdigest()
-    return Script(host=host, text=text, settings={}, steps=("one",), sha256=digest, body_sha256=digest)
+    return Script(host=host, parts=(text,), settings={}, steps=("one",), sha256=digest, body_sha256=digest)

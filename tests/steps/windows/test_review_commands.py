@@ -13,7 +13,7 @@ from tests import rendered_folders
 from tests.boxes.wine import windows_path
 from tests.code_signing import signer
 from tests.powershell.engine import Session, require_engine
-from tests.rendered_folders import put
+from tests.rendered_folders import put, sign_all
 
 __all__ = ["signer"]
 
@@ -24,7 +24,7 @@ def test_they_recompute_the_hashes(signer: signing.Signer, tmp_path: Path) -> No
     files = rendered_folders.machines(tmp_path / "inventory")
     reference = Reference.load()
     with Session() as session:
-        for name, found in {"unsigned": files, "signed": signing.sign_all(files, signer)}.items():
+        for name, found in {"unsigned": files, "signed": sign_all(files, signer)}.items():
             folder = put(found, tmp_path / name)
             reviewed = review(audit.checked(folder, reference), reference)
             host = next(host for host in reviewed.hosts if host.script.endswith(".ps1"))

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from nbserver.commands import signing
 from tests.checkout import CHECKOUT
 from tests.code_signing import signer
-from tests.rendered_folders import MANIFEST, put
+from tests.rendered_folders import MANIFEST, put, sign_all
 from tests.unit.approval.audited import files
 
 __all__ = ["files", "signer"]
@@ -46,7 +45,7 @@ def test_each_step_has_commands_for_both() -> None:
 
 @pytest.mark.parametrize("kind", ["unsigned", "signed"])
 def test_what_was_rendered_is_accepted(files: dict[str, bytes], kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    found = files if kind == "unsigned" else signing.sign_all(files, request.getfixturevalue("signer"))
+    found = files if kind == "unsigned" else sign_all(files, request.getfixturevalue("signer"))
     done = run(found, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines().count("ok") == 10
@@ -80,7 +79,7 @@ def test_what_was_changed_is_found(files: dict[str, bytes], change: Callable[[by
 def test_code_in_or_below_a_signature_block_is_found(
     files: dict[str, bytes], more: bytes, at: bytes, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    found = signing.sign_all(files, request.getfixturevalue("signer"))
+    found = sign_all(files, request.getfixturevalue("signer"))
     before, mark, after = found["win1.ps1"].partition(at) if at else (found["win1.ps1"], b"", b"")
     assert run({**found, "win1.ps1": before + more + mark + after}, tmp_path).returncode == 9
 

@@ -20,9 +20,10 @@ from nbserver.base.errors import UsageError
 from nbserver.cli import program
 from nbserver.commands import signing
 from nbserver.commands.signing import Signer
+from nbserver.inventory.local_linux_host import LocalLinuxHost
 from tests.checkout import CHECKOUT
 from tests.code_signing import PASSWORD, signer
-from tests.rendered_folders import MANIFEST, put
+from tests.rendered_folders import MANIFEST, put, sign_all, with_hashes
 from tests.unit.approval.audited import files, refused
 
 __all__ = ["files", "signer"]
@@ -32,7 +33,7 @@ SAMPLE = str(CHECKOUT / "nbserver.sample.toml")
 
 @pytest.fixture(scope="module")
 def signed(files: dict[str, bytes], signer: Signer) -> dict[str, bytes]:
-    return signing.sign_all(files, signer)
+    return sign_all(files, signer)
 
 
 def test_a_signed_script_is_the_script_and_a_block(files: dict[str, bytes], signed: dict[str, bytes], signer: Signer) -> None:
@@ -66,9 +67,9 @@ def test_it_is_audited(signed: dict[str, bytes], files: dict[str, bytes], tmp_pa
     )
     assert "expected " in refused({**signed, "win1.ps1": files["win1.ps1"]}, tmp_path)
     assert "expected " in refused({**files, "win1.ps1": signed["win1.ps1"]}, tmp_path)
-    foreign = signing.with_hashes({**signed, "win1.ps1": signed["win1.ps1"] + b"Remove-Item C:\\\r\n"})
+    foreign = with_hashes({**signed, "win1.ps1": signed["win1.ps1"] + b"Remove-Item C:\\\r\n"})
     assert "what follows the last line of the body is not a signature block" in refused(foreign, tmp_path)
-    changed = signing.with_hashes({**signed, "win1.ps1": signed["win1.ps1"].replace(b"9999", b"9998", 1)})
+    changed = with_hashes({**signed, "win1.ps1": signed["win1.ps1"].replace(b"9999", b"9998", 1)})
     assert "the signature block is not for this script" in refused(changed, tmp_path)
 
 
@@ -183,9 +184,9 @@ def test_render_refuses(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_linux_host_has_nothing_to_sign(files: dict[str, bytes], signer: Signer) -> None:
+def test_a_linux_host_has_nothing_to_sign(signer: Signer) -> None:
     with pytest.raises(UsageError, match="none of these hosts has a PowerShell script"):
-        signing.sign_all({name: data for name, data in files.items() if name != "win1.ps1"}, signer)
+        signing.signing([LocalLinuxHost.model_validate({"scope": "user"})], signer)
 
 
 def test_without_the_program_it_is_named(files: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

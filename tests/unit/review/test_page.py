@@ -27,7 +27,7 @@ from nbserver.review.statements import Review, review
 from tests import golden, rendered_folders
 from tests.code_signing import signer
 from tests.formats import validate
-from tests.rendered_folders import MANIFEST, put
+from tests.rendered_folders import MANIFEST, put, sign_all
 from tests.unit.approval.test_audit_mutations import chosen, made, other_values, sampled_bytes, structural
 
 __all__ = ["signer"]
@@ -211,7 +211,7 @@ def test_the_commands_recompute_the_hashes_without_nbserver(found: Review, files
 def test_a_signed_script_has_commands_for_both_of_its_hashes(
     files: dict[str, bytes], reference: Reference, signer: signing.Signer, tmp_path: Path
 ) -> None:
-    folder = put(signing.sign_all(files, signer), tmp_path / "rendered")
+    folder = put(sign_all(files, signer), tmp_path / "rendered")
     found = review(audit.checked(folder, reference), reference)
     host = next(host for host in found.hosts if host.script.endswith(".ps1"))
     commands = commands_text.of_host(host)

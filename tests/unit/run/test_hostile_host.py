@@ -232,7 +232,7 @@ def lines(draw: Any, sha256: str) -> Any:
 
 @functools.cache
 def small() -> Script:
-    return replace(render(HOST, reader.load()), text="# nothing that runs\n")
+    return replace(render(HOST, reader.load()), parts=("# nothing that runs\n",))
 
 
 @examples(60)

@@ -1,0 +1,97 @@
+"""`nbserver render` of many hosts: one script at a time, step files once, and nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nbserver.approval import manifest
+from nbserver.base.errors import CatalogError
+from nbserver.commands import render
+from nbserver.inventory import reader
+from tests.checkout import SOURCE
+
+DEFAULTS = '[defaults]\nsystem = "linux"\nuser = "root"\nnotebook.password = { env = "N" }\n'
+
+
+def inventory(folder: Path, hosts: int) -> Path:
+    file = folder / "nbserver.toml"
+    file.write_text(DEFAULTS + "".join(f'[hosts.lin{n}]\naddress = "10.0.{n // 256}.{n % 256}"\n' for n in range(hosts)))
+    return file
+
+
+def test_what_is_streamed_is_what_a_manifest_of_all_entries_says(tmp_path: Path) -> None:
+    hosts = list(reader.load(inventory(tmp_path, 12)).hosts.values())
+    found = render.files(hosts)
+    text = found[manifest.FILE_NAME].decode("ascii")
+    content = json.loads(text)
+    assert text == manifest.to_text(content) and list(content["hosts"]) == sorted(host.name for host in hosts)
+
+
+def test_step_files_are_read_once(tmp_path: Path) -> None:
+    """Counted by an audit hook in a process of its own, because a hook cannot be removed and the files may be read already."""
+    code = """
+import sys
+opened = []
+sys.addaudithook(lambda event, given: opened.append(str(given[0])) if event == "open" else None)
+from nbserver.cli import program
+program.cli(sys.argv[1:], standalone_mode=False)
+scripts = [name for name in opened if "/linux_scripts/" in name]
+locks = [name for name in opened if name.endswith("linux.txt")]
+assert len(scripts) == len(set(scripts)) > 40 and len(locks) == 1, (len(scripts), len(set(scripts)), locks)
+"""
+    command = [sys.executable, "-c", code, "render", "lin*", "-i", str(inventory(tmp_path, 20)), "-o", str(tmp_path / "out")]
+    subprocess.run(command, check=True, capture_output=True, env={**os.environ, "PYTHONPATH": str(SOURCE)}, cwd=tmp_path)
+    assert len(list((tmp_path / "out").iterdir())) == 21
+
+
+def test_a_script_that_cannot_be_rendered_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
+    hosts = list(reader.load(inventory(tmp_path, 3)).hosts.values())
+    render.write(render.RenderedFolder(hosts), tmp_path / "out")
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+
+    class Failing:
+        def items(self) -> Iterator[tuple[str, bytes]]:
+            yield "lin0.sh", b"other"
+            raise CatalogError("test", "no entry")
+
+    with pytest.raises(CatalogError):
+        render.write(Failing(), tmp_path / "out")
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == before
+
+
+def test_only_the_manifest_is_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[int] = []
+    monkeypatch.setattr(os, "fsync", flushed.append)
+    render.write(render.RenderedFolder(list(reader.load(inventory(tmp_path, 5)).hosts.values())), tmp_path / "out")
+    assert len(flushed) == 1
+
+
+def test_hosts_share_the_lock_and_the_body(tmp_path: Path) -> None:
+    from nbserver.render.render import render_all
+
+    (one, _), (other, _) = render_all(list(reader.load(inventory(tmp_path, 2)).hosts.values()))
+    assert [part is same for part, same in zip(one.parts, other.parts, strict=True)] == [False, True, True]
+    assert len(one.parts[0]) < 10_000 < len(one.parts[1]) < len(one.parts[2]) and one.text.encode("ascii") == one.code
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss is that of Linux")
+def test_memory_does_not_grow_with_the_scripts(tmp_path: Path) -> None:
+    """300 scripts have 66 MB."""
+    code = """
+import resource, sys
+from nbserver.cli import program
+program.cli(["render", "lin0", *sys.argv[1:]], standalone_mode=False)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+program.cli(["render", "lin*", *sys.argv[1:]], standalone_mode=False)
+grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+assert grown < 15, grown
+"""
+    command = [sys.executable, "-c", code, "-i", str(inventory(tmp_path, 300)), "-o", str(tmp_path / "out")]
+    subprocess.run(command, check=True, capture_output=True, env={**os.environ, "PYTHONPATH": str(SOURCE)}, cwd=tmp_path)
