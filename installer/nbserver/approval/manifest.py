@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nbserver import __version__
-from nbserver.approval import manifest_check, target
+from nbserver.approval import target
 from nbserver.base import json_lines, plain_file, strict_json
 from nbserver.base.errors import ApprovalError
 from nbserver.base.message import cause, message
@@ -79,6 +79,8 @@ def parse(data: bytes, path: Path) -> dict[str, Any]:
     """Parse the contents of a manifest file. Messages name `path`. Raises ApprovalError."""
     try:
         value = strict_json.parse(data)
+        from nbserver.approval import manifest_check  # its rules are not needed to write a manifest
+
         manifest_check.require_manifest(value)
     except ValueError as error:
         raise ApprovalError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -13,13 +13,15 @@ from nbserver.base import strict_json
 from nbserver.base.errors import InventoryError
 from nbserver.base.message import Message, message
 from nbserver.inventory.by_kind import ByKind
-from nbserver.inventory.linux_host import LinuxHost, public_host_key
-from nbserver.inventory.local_linux_host import LocalLinuxHost
-from nbserver.inventory.local_windows_host import LocalWindowsHost
-from nbserver.inventory.windows_host import WindowsHost
 from nbserver.render.settings import Sha256
 from nbserver.settings.faults import faults
 from nbserver.settings.types import ConfigurationName, Fingerprint, HostName, ProxyUrl, Settings
+
+if TYPE_CHECKING:
+    from nbserver.inventory.linux_host import LinuxHost
+    from nbserver.inventory.local_linux_host import LocalLinuxHost
+    from nbserver.inventory.local_windows_host import LocalWindowsHost
+    from nbserver.inventory.windows_host import WindowsHost
 
 LOCAL = frozenset({"address", "transport"})
 SSH = LOCAL | {"port", "user", "host_key", "sudo", "jump"}
@@ -27,6 +29,12 @@ WINRM = LOCAL | {"port", "tls", "auth", "user", "fingerprint", "ca_sha256", "pro
 KEYS: dict[str, frozenset[str]] = {"local": LOCAL, "ssh": SSH, "winrm": WINRM, "psrp": WINRM | {"configuration_name"}}
 """The keys that apply to each transport. All others are null."""
 ALWAYS = frozenset({"port", "tls", "auth", "sudo", "configuration_name"})  # never null where they apply
+
+
+def _host_key(text: str) -> str:
+    from nbserver.inventory.linux_host import public_host_key
+
+    return public_host_key(text)
 
 
 class Target(Settings):
@@ -40,7 +48,7 @@ class Target(Settings):
     ca_sha256: Sha256 | None = Field(description="64 lower-case hex digits, or null")
     configuration_name: ConfigurationName | None = Field(description="the name of a PowerShell session configuration, or null")
     fingerprint: Fingerprint | None = Field(description="SHA256: and 64 lower-case hex digits, or null")
-    host_key: Annotated[str, AfterValidator(public_host_key)] | None = Field(description="a fingerprint, a public key, or null")
+    host_key: Annotated[str, AfterValidator(_host_key)] | None = Field(description="a fingerprint, a public key, or null")
     jump: str = Field(default="", min_length=1, description="the jump hosts, separated by commas")
     port: int | None = Field(ge=1, le=65535, description="a whole number from 1 to 65535, or null")
     proxy: ProxyUrl | None = Field(description="a URL such as http://proxy.example.com:3128, without credentials, or null")

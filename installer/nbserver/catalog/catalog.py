@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from nbserver.base.errors import CatalogError
 from nbserver.catalog.choice import Requirement, begins, choose, choose_default, suits
 from nbserver.catalog.entries import Download, Lock
-from nbserver.inventory.local_windows_host import LocalWindowsHost
-from nbserver.inventory.windows_host import WindowsHost
+
+if TYPE_CHECKING:
+    from nbserver.inventory.local_windows_host import LocalWindowsHost
+    from nbserver.inventory.windows_host import WindowsHost
 
 
 @dataclass(frozen=True)

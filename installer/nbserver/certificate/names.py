@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from nbserver.inventory.hosts import AnyHost
+if TYPE_CHECKING:
+    from nbserver.inventory.hosts import AnyHost
 
 
 def subject_alternative_names(host: AnyHost) -> list[str]:

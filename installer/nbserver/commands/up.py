@@ -14,12 +14,10 @@ import click
 
 from nbserver.base.errors import NbserverError, UsageError
 from nbserver.base.standard_streams import say, warn
-from nbserver.commands.verify import json_step, plain_step
 from nbserver.inventory.by_kind import LocalByKind
-from nbserver.inventory.hosts import AnyHost
 from nbserver.inventory.names import LOCAL
 from nbserver.local.places import is_set_up, url
-from nbserver.run import kept_picture, notebook_password, operation
+from nbserver.run import notebook_password, operation
 from nbserver.run.options import Options
 from nbserver.run.result import exit_code
 from nbserver.run.secret_mask import SecretMask
@@ -28,7 +26,7 @@ from nbserver.settings.secret import confirmed
 from nbserver.settings.secret_store import SecretStore
 
 if TYPE_CHECKING:
-    from nbserver.inventory.hosts import AnyLocal, Inventory
+    from nbserver.inventory.hosts import AnyHost, AnyLocal, Inventory
     from nbserver.run.result import Result
     from nbserver.run.view import View
 
@@ -103,12 +101,16 @@ def up(inventory: Inventory, options: Options, ask: secret.Ask | None, view: Vie
         if not (as_json or quiet):
             click.echo("")
         try:
+            from nbserver.commands.verify import json_step, plain_step  # its libraries are not needed by apply
+
             show = _nothing if quiet else json_step(host.name) if as_json else plain_step(host.name)
             picture = _verify(inventory, options.runs, password, result.fingerprint, show)
         except BaseException:  # also Ctrl-C while waiting for the server: the password is stored nowhere else
             show_password(made, {host.name: result})
             raise
     if picture and result.folder:
+        from nbserver.run import kept_picture
+
         for warning in kept_picture.keep(result.folder, picture, operation.operator()):
             warn(warning)
     if as_json or quiet:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from nbserver.base.message import Message, message
-from nbserver.inventory.hosts import AnyHost
+
+if TYPE_CHECKING:
+    from nbserver.inventory.hosts import AnyHost
 
 # "Bad port" in the Fetch standard: https://fetch.spec.whatwg.org/#port-blocking
 BLOCKED = frozenset(

@@ -1,4 +1,7 @@
-"""Dispatch by the kind of a host: one function for each kind. No other module checks the kind of a host."""
+"""Dispatch by the kind of a host: one function for each kind. No other module checks the kind of a host.
+
+The models are not imported: a command needs only those of the hosts that it selects.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Concatenate, Generic, ParamSpec, TypeVar
 
-from nbserver.inventory.linux_host import LinuxHost
-from nbserver.inventory.local_windows_host import LocalWindowsHost
-from nbserver.inventory.windows_host import WindowsHost
-
 if TYPE_CHECKING:
     from nbserver.inventory.hosts import AnyHost, AnyLocal
+    from nbserver.inventory.linux_host import LinuxHost
     from nbserver.inventory.local_linux_host import LocalLinuxHost
+    from nbserver.inventory.local_windows_host import LocalWindowsHost
+    from nbserver.inventory.windows_host import WindowsHost
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -26,7 +28,8 @@ class LocalByKind(Generic[P, T]):
     linux: Callable[Concatenate[LocalLinuxHost, P], T]
 
     def __call__(self, host: AnyLocal, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self.windows(host, *args, **kwargs) if isinstance(host, LocalWindowsHost) else self.linux(host, *args, **kwargs)
+        function: Callable[..., T] = self.windows if host.kind == "local_windows" else self.linux
+        return function(host, *args, **kwargs)
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,5 @@ class ByKind(Generic[P, T]):
     local_linux: Callable[Concatenate[LocalLinuxHost, P], T]
 
     def __call__(self, host: AnyHost, *args: P.args, **kwargs: P.kwargs) -> T:
-        if isinstance(host, WindowsHost):
-            return self.windows(host, *args, **kwargs)
-        if isinstance(host, LinuxHost):
-            return self.linux(host, *args, **kwargs)
-        return LocalByKind(self.local_windows, self.local_linux)(host, *args, **kwargs)
+        function: Callable[..., T] = getattr(self, host.kind)
+        return function(host, *args, **kwargs)

@@ -2,27 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from nbserver.base.message import Described, Message, message
-from nbserver.inventory import linux_host, windows_host
-from nbserver.inventory.hosts import AnyHost
-from nbserver.inventory.linux_host import LinuxHost, LinuxHostSettings
 from nbserver.inventory.merging import layer_of, merge, of_model, overlap
-from nbserver.inventory.windows_host import WindowsHost, WindowsHostSettings
 from nbserver.settings.faults import Fault, dotted, faults, few, is_unknown_key
 from nbserver.settings.toml_lines import Key
 
-MODELS: dict[str, type[WindowsHostSettings] | type[LinuxHostSettings]] = {"windows": WindowsHostSettings, "linux": LinuxHostSettings}
-HOSTS: dict[str, type[WindowsHost] | type[LinuxHost]] = {"windows": WindowsHost, "linux": LinuxHost}
-CONTRADICTIONS = {"windows": windows_host.contradictions, "linux": linux_host.contradictions}
+if TYPE_CHECKING:
+    from nbserver.inventory.hosts import AnyHost
+    from nbserver.inventory.linux_host import LinuxHost, LinuxHostSettings
+    from nbserver.inventory.windows_host import WindowsHost, WindowsHostSettings
+
 NAMES = {"windows": "Windows", "linux": "Linux"}
 
 Layer = tuple[Key, Mapping[str, Any]]
 """The table of an inventory, without the members of a group, and where it is."""
+
+
+def model_of(system: str) -> type[WindowsHostSettings] | type[LinuxHostSettings]:
+    """Return the model of the keys of a host. It is imported when it is needed: few inventories have hosts of both systems."""
+    if system == "linux":
+        from nbserver.inventory.linux_host import LinuxHostSettings
+
+        return LinuxHostSettings
+    from nbserver.inventory.windows_host import WindowsHostSettings
+
+    return WindowsHostSettings
+
+
+def _host_model(system: str) -> type[WindowsHost] | type[LinuxHost]:
+    if system == "linux":
+        from nbserver.inventory.linux_host import LinuxHost
+
+        return LinuxHost
+    from nbserver.inventory.windows_host import WindowsHost
+
+    return WindowsHost
+
+
+def _contradictions(system: str, settings: Mapping[str, Any]) -> Iterable[tuple[str, Described]]:
+    from nbserver.inventory import linux_host, windows_host
+
+    return linux_host.contradictions(settings) if system == "linux" else windows_host.contradictions(settings)
+
+
+def is_key_of_any(key: object) -> bool:
+    """Return whether hosts of a system have this key."""
+    return any(key in model_of(system).model_fields for system in NAMES)
 
 
 class HostSettings:
@@ -46,10 +76,10 @@ class HostSettings:
         layers = [*shared, (("hosts", name), own)]
         settings = merge(*(table for _, table in layers))
         system = system_of(settings)
-        if system and of_model(own, MODELS[system]) == own:
-            settings = of_model(settings, MODELS[system])
+        if system and of_model(own, model_of(system)) == own:
+            settings = of_model(settings, model_of(system))
             try:
-                return HOSTS[system].model_validate({**settings, "name": name}, context=self.context)
+                return _host_model(system).model_validate({**settings, "name": name}, context=self.context)
             except ValidationError:
                 pass
         self._broken[name] = self._explain(name, layers, settings), {key: (*place, key) for place, table in layers for key in table}
@@ -60,8 +90,8 @@ class HostSettings:
         system, own = system_of(settings), layers[-1][1]
         if system:
             self._check_own(("hosts", name), own, system)
-            settings = of_model(settings, MODELS[system])
-            for location, reason in faults(settings, MODELS[system], self.context, missing=False):
+            settings = of_model(settings, model_of(system))
+            for location, reason in faults(settings, model_of(system), self.context, missing=False):
                 place = layer_of(location, layers)
                 if not self._is_reported((*place, *location)):
                     self._fault(
@@ -88,9 +118,12 @@ class HostSettings:
 
     def check_layer(self, key: Key, table: Mapping[str, Any]) -> None:
         """Check a table whose hosts may run either system: report what is wrong for both."""
-        windows, linux = (faults(table, model, self.context, missing=False) for model in MODELS.values())
-        for location, reason in windows:
-            other = next((found for found in linux if overlap(found[0], location)), None)
+        first = system_of(table) or "linux"
+        if not faults(table, model_of(first), self.context, missing=False):
+            return
+        found_by = {system: faults(table, model_of(system), self.context, missing=False) for system in NAMES}
+        for location, reason in found_by["windows"]:
+            other = next((found for found in found_by["linux"] if overlap(found[0], location)), None)
             if other is not None:
                 # Report the more specific location; if they are equal, the one whose system has the key.
                 unknown_here = is_unknown_key(reason) and not is_unknown_key(other[1])
@@ -103,8 +136,8 @@ class HostSettings:
     def _check_own(self, key: Key, table: Mapping[str, Any], system: str) -> None:
         """Check the table of a host, in which each key must be one of its system."""
         other = "linux" if system == "windows" else "windows"
-        strange = {location for location, reason in faults(table, MODELS[other], self.context, missing=False) if is_unknown_key(reason)}
-        for location, reason in faults(table, MODELS[system], self.context, missing=False):
+        strange = {location for location, reason in faults(table, model_of(other), self.context, missing=False) if is_unknown_key(reason)}
+        for location, reason in faults(table, model_of(system), self.context, missing=False):
             if is_unknown_key(reason) and not any(location[: len(unknown)] == unknown for unknown in strange):
                 reason = message(
                     "key-of-other-system",
@@ -117,11 +150,7 @@ class HostSettings:
 
     def _report(self, key: Key, location: Key, reason: Described, table: Mapping[str, Any]) -> None:
         found = in_table(key, reason)
-        if (
-            len(key) == 2
-            and not any(location[0] in model.model_fields for model in MODELS.values())
-            and isinstance(table[str(location[0])], dict)
-        ):
+        if len(key) == 2 and not is_key_of_any(location[0]) and isinstance(table[str(location[0])], dict):
             found = message(
                 "dotted-name-without-quotes",
                 '{reason}; put a name with dots in quotes: [{table}."{name}.example"]',
@@ -139,14 +168,14 @@ class HostSettings:
         return key in self._above_reported or any(key[:length] in self._reported for length in range(1, len(key) + 1))
 
     def _missing(self, settings: Mapping[str, Any], system: str) -> list[Fault]:
-        reported = faults(settings, MODELS[system], self.context, missing=False)
-        return [fault for fault in faults(settings, MODELS[system], self.context, missing=True) if fault not in reported]
+        reported = faults(settings, model_of(system), self.context, missing=False)
+        return [fault for fault in faults(settings, model_of(system), self.context, missing=True) if fault not in reported]
 
     def contradictions(self) -> None:
         """Report a contradiction that several hosts get from one table once, with their names."""
         found: dict[tuple[Key, Message], list[str]] = {}
         for name, (settings, places) in self._broken.items():
-            for key, reason in CONTRADICTIONS[system_of(settings) or "windows"](settings):
+            for key, reason in _contradictions(system_of(settings), settings):
                 fault = message("setting-invalid", "{key}: {reason}", key=key, reason=reason)
                 found.setdefault((places[key], fault), []).append(name)
         for (place, fault), names in found.items():
@@ -166,4 +195,4 @@ def _of_hosts(table: str, reason: Described, names: Sequence[str]) -> Message:
 def system_of(settings: Mapping[str, Any]) -> str:
     """Return the system of the host, or an empty string if it is missing or unknown."""
     system = settings.get("system")
-    return system if isinstance(system, str) and system in MODELS else ""
+    return system if isinstance(system, str) and system in NAMES else ""

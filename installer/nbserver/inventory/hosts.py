@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
-from nbserver.inventory.linux_host import LinuxHost
-from nbserver.inventory.local_linux_host import LocalLinuxHost
-from nbserver.inventory.local_windows_host import LocalWindowsHost
 from nbserver.inventory.names import LOCAL
 from nbserver.inventory.selection import Selection
-from nbserver.inventory.windows_host import WindowsHost
 
-AnyLocal = LocalLinuxHost | LocalWindowsHost
-AnyHost = WindowsHost | LinuxHost | AnyLocal
+if TYPE_CHECKING:
+    from nbserver.inventory.linux_host import LinuxHost
+    from nbserver.inventory.local_linux_host import LocalLinuxHost
+    from nbserver.inventory.local_windows_host import LocalWindowsHost
+    from nbserver.inventory.windows_host import WindowsHost
+
+AnyLocal: TypeAlias = "LocalLinuxHost | LocalWindowsHost"
+AnyHost: TypeAlias = "WindowsHost | LinuxHost | LocalLinuxHost | LocalWindowsHost"
 
 
 def local_model(platform: str) -> type[LocalLinuxHost] | type[LocalWindowsHost]:
     """Return the model that validates the settings of this machine. `platform` is sys.platform."""
-    return LocalWindowsHost if platform == "win32" else LocalLinuxHost
+    if platform == "win32":
+        from nbserver.inventory.local_windows_host import LocalWindowsHost
+
+        return LocalWindowsHost
+    from nbserver.inventory.local_linux_host import LocalLinuxHost
+
+    return LocalLinuxHost
 
 
 @dataclass(frozen=True)
@@ -28,14 +38,19 @@ class Inventory:
     """The hosts in the order of the file; `groups` maps each group to the names of its hosts. `path` is absolute.
 
     `hosts` are those that were validated: all of them, or only those that were selected when the file was read. `names` are the names
-    of all hosts; None is those in `hosts`.
+    of all hosts; None is those in `hosts`. `own` are the settings of [hosts.local], or None for the defaults.
     """
 
     path: Path
     hosts: dict[str, AnyHost]
     groups: dict[str, tuple[str, ...]]
-    local: AnyLocal = field(default_factory=lambda: local_model(sys.platform)())
+    own: AnyLocal | None = None
     names: tuple[str, ...] | None = None
+
+    @cached_property
+    def local(self) -> AnyLocal:
+        """This machine."""
+        return self.own or local_model(sys.platform)()
 
     def select(self, patterns: Sequence[str]) -> list[AnyHost]:
         """Return the hosts that the patterns select, each once, in the order of the file: see `inventory.selection`.

@@ -10,7 +10,7 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic.json_schema import WithJsonSchema
@@ -70,6 +70,11 @@ def absolute_folder(text: str) -> str:
     if any(len(part.encode("utf-8", "replace")) > 255 for part in text.split("/")):
         raise refuse("path-component-too-long", "must not have a component of more than 255 bytes")
     return text
+
+
+def own_folder(text: str) -> str:
+    """Return the absolute path of a folder, or a path that begins with ~/ (the home folder of the user)."""
+    return text[:1] + absolute_folder("/home" + text[1:])[5:] if text.startswith("~/") else absolute_folder(text)
 
 
 _KEY_TYPE = re.compile(r"(ssh|ecdsa|sk)-[a-z0-9@.-]+")
@@ -224,6 +229,8 @@ class LinuxHostSettings(Settings):
 
 class LinuxHost(LinuxHostSettings):
     """One host with all settings, validated. Paths are absolute."""
+
+    kind: ClassVar = "linux"
 
     name: str = Field(description="the name of the host in the inventory")
     hops: tuple[SshServer, ...] = Field(default=(), description="the jump hosts, the nearest to the workstation first")

@@ -7,7 +7,7 @@ import platform
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -17,18 +17,13 @@ from nbserver.inventory.linux_host import (
     LinuxNotebookSettings,
     LinuxPackagesSettings,
     LinuxPythonSettings,
-    absolute_folder,
+    own_folder,
 )
 from nbserver.inventory.local_host import LocalCertificateSettings, LocalNotebookSettings
 from nbserver.inventory.service_limits import ServiceSettings
 from nbserver.inventory.windows_tables import DownloadsSettings
 from nbserver.settings.refusal import contradiction
 from nbserver.settings.types import Array, HostName, Settings, unlike
-
-
-def own_folder(text: str) -> str:
-    """Return the absolute path of a folder, or a path that begins with ~/ (the home folder of the user)."""
-    return text[:1] + absolute_folder("/home" + text[1:])[5:] if text.startswith("~/") else absolute_folder(text)
 
 
 class LocalLinuxNotebookSettings(LocalNotebookSettings):
@@ -51,6 +46,8 @@ def own_scope() -> Literal["user", "machine"]:
 
 class LocalLinuxHost(Settings):
     """The host `local`: this machine, running Linux. These are the keys of [hosts.local]; all have defaults."""
+
+    kind: ClassVar = "local_linux"
 
     name: Literal["local"] = "local"
     system: Literal["linux"] = Field(default="linux", title="The operating system of this machine", description='"linux"')

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sysconfig
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -64,6 +64,8 @@ class LocalWindowsNotebookSettings(LocalNotebookSettings):
 
 class LocalWindowsHost(Settings):
     """The host `local`: this machine, running Windows. These are the keys of [hosts.local]; all have defaults."""
+
+    kind: ClassVar = "local_windows"
 
     name: Literal["local"] = "local"
     system: Literal["windows"] = Field(default="windows", title="The operating system of this machine", description='"windows"')

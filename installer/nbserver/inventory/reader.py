@@ -20,7 +20,7 @@ from nbserver.base.errors import InventoryError, UsageError
 from nbserver.base.message import Described, message
 from nbserver.inventory.groups import read_groups, without_members
 from nbserver.inventory.host_list import HostList, Place, shown
-from nbserver.inventory.host_settings import MODELS, HostSettings, Layer, in_table
+from nbserver.inventory.host_settings import HostSettings, Layer, in_table, is_key_of_any
 from nbserver.inventory.hosts import AnyLocal, Inventory, local_model
 from nbserver.inventory.jumps import Jumps
 from nbserver.inventory.merging import with_references
@@ -84,7 +84,7 @@ class _Reader:
         groups = self._tables("groups")
         hosts = self._tables("hosts")
         named = LOCAL in hosts
-        local = self._local(hosts.pop(LOCAL)) if named else local_model(sys.platform)()
+        local = self._local(hosts.pop(LOCAL)) if named else None
         self.listed = self._list()
         if not hosts and not self.faults and not named and not self.listed:
             self._fault(("hosts",), message("no-hosts", "the inventory has no hosts; add a [hosts.NAME] table"))
@@ -129,7 +129,7 @@ class _Reader:
         for key in self.file.values:
             if key not in KEYS:
                 near = nearest(key, KEYS)
-                if not near and any(key in model.model_fields for model in MODELS.values()):  # a known key; any other could be a secret
+                if not near and is_key_of_any(key):  # a known key; any other could be a secret
                     self._fault(
                         (key,),
                         message(

@@ -7,7 +7,7 @@ messages, and is also in both.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic.json_schema import WithJsonSchema
@@ -158,6 +158,8 @@ class WindowsHostSettings(Settings):
 
 class WindowsHost(WindowsHostSettings):
     """One host with all settings, validated. Paths are absolute; the port is set."""
+
+    kind: ClassVar = "windows"
 
     name: str = Field(description="the name of the host in the inventory")
     hops: tuple[SshServer, ...] = Field(default=(), description="the jump hosts, the nearest to the workstation first")

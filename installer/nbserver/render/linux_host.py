@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from nbserver import __version__
 from nbserver.catalog.linux_lock import LinuxLock
 from nbserver.certificate.names import subject_alternative_names
-from nbserver.inventory.linux_host import LinuxHost
-from nbserver.inventory.local_linux_host import LocalLinuxHost
 from nbserver.render.bash import render_linux
 from nbserver.render.linux_settings import LinuxNotebook, LinuxPackages, LinuxPython, LinuxScriptSettings, ServiceLimits
 from nbserver.render.own_python import own_program
 from nbserver.render.script import Script
 from nbserver.render.settings import Certificate, Downloads
+
+if TYPE_CHECKING:
+    from nbserver.inventory.linux_host import LinuxHost
+    from nbserver.inventory.local_linux_host import LocalLinuxHost
 
 
 def render(host: LinuxHost | LocalLinuxHost, lock: LinuxLock) -> Script:

@@ -8,8 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from nbserver.inventory.linux_host import LinuxFirewallSettings
-from nbserver.inventory.local_linux_host import own_folder
+from nbserver.inventory.linux_host import LinuxFirewallSettings, own_folder
 from nbserver.inventory.service_limits import TaskLimit, memory_limit, processor_quota
 from nbserver.render.settings import Certificate, Notebook, Packages, ScriptSettings, Table
 from nbserver.settings.refusal import refuse

@@ -10,7 +10,6 @@ from pathlib import Path
 from nbserver.base.errors import UsageError
 from nbserver.catalog.catalog import Catalog
 from nbserver.catalog.entries import Lock
-from nbserver.inventory.local_windows_host import own_architecture
 
 PLATFORMS = ("win-amd64", "win-arm64")
 STORE = "\\windowsapps\\"
@@ -59,6 +58,8 @@ def this_python(catalog: Catalog) -> LocalPython:
             where=folder,
             todo=OTHER_PYTHON,
         )
+    from nbserver.inventory.local_windows_host import own_architecture
+
     architecture = own_architecture()
     locks = {
         lock.python: lock

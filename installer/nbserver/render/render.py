@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import cache
+from typing import TYPE_CHECKING
 
 from nbserver.catalog import linux_lock, reader
 from nbserver.inventory.by_kind import ByKind
-from nbserver.inventory.hosts import AnyHost
-from nbserver.inventory.linux_host import LinuxHost
-from nbserver.inventory.local_linux_host import LocalLinuxHost
-from nbserver.inventory.local_windows_host import LocalWindowsHost
-from nbserver.inventory.windows_host import WindowsHost
-from nbserver.render import linux_host, local_windows_host, windows_host
 from nbserver.render.script import Script
+
+if TYPE_CHECKING:
+    from nbserver.inventory.hosts import AnyHost
+    from nbserver.inventory.linux_host import LinuxHost
+    from nbserver.inventory.local_linux_host import LocalLinuxHost
+    from nbserver.inventory.local_windows_host import LocalWindowsHost
+    from nbserver.inventory.windows_host import WindowsHost
 
 
 class Sources:
@@ -36,6 +38,8 @@ def render_all(hosts: Iterable[AnyHost]) -> list[tuple[Script, str]]:
 
 
 def _windows(host: WindowsHost | LocalWindowsHost, sources: Sources) -> tuple[Script, str]:
+    from nbserver.render import windows_host
+
     catalog = sources.catalog(host.catalog)
     return windows_host.render(host, catalog), catalog.digest
 
@@ -43,11 +47,15 @@ def _windows(host: WindowsHost | LocalWindowsHost, sources: Sources) -> tuple[Sc
 def _local_windows(host: LocalWindowsHost, sources: Sources) -> tuple[Script, str]:
     if host.scope == "machine":
         return _windows(host, sources)
+    from nbserver.render import local_windows_host
+
     catalog = sources.catalog(host.catalog)
     return local_windows_host.render(host, catalog), catalog.digest
 
 
 def _linux(host: LinuxHost | LocalLinuxHost, sources: Sources) -> tuple[Script, str]:
+    from nbserver.render import linux_host
+
     lock = sources.lock()
     return linux_host.render(host, lock), lock.file_sha256
 

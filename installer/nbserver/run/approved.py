@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from nbserver.approval import approved_folder, manifest, policy, target
-from nbserver.approval.approved_folder import Signed, Wanted
+from nbserver.approval import policy
 from nbserver.base import utc
 from nbserver.base.errors import ApprovalError, UsageError
 from nbserver.run.envelope import Mode
 
 if TYPE_CHECKING:
+    from nbserver.approval.approved_folder import Signed
     from nbserver.inventory.hosts import AnyHost
     from nbserver.render.script import Script
     from nbserver.run.options import Options
@@ -48,6 +48,8 @@ def require(mode: Mode, hosts: Sequence[AnyHost], scripts: Mapping[str, Script],
     if options.approved is None:
         _require_nothing_demanded(rules, options)
         return None
+    from nbserver.approval import approved_folder, manifest, target
+
     is_folder = os.path.isdir(options.approved)  # noqa: PTH112 (Path.is_dir raises PermissionError)
     folder = options.approved if is_folder else options.approved.parent
     path = folder / manifest.FILE_NAME if is_folder else options.approved
@@ -59,7 +61,7 @@ def require(mode: Mode, hosts: Sequence[AnyHost], scripts: Mapping[str, Script],
         rules = rules.stricter(policy.Policy(signers=signers, approvals=options.approvals or 1))
         manifest.require_targets(content, path)
         names = [host.name for host in hosts]
-        wanted = Wanted(content, digest, names, name_of(mode), rules.allowed(), rules.approvals, utc.now())
+        wanted = approved_folder.Wanted(content, digest, names, name_of(mode), rules.allowed(), rules.approvals, utc.now())
         signed = approved_folder.require(folder, wanted)
     for host in hosts:
         manifest.require_approved(content, path, scripts[host.name], target.of(host))

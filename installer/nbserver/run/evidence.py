@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nbserver.approval import approved_folder, manifest
 from nbserver.run import release
 from nbserver.run.approved import Approved
 
@@ -32,6 +31,8 @@ class Evidence:
         """Return the files of the approval by name: the manifest, and the documents that counted with their signatures."""
         if self.approved is None:
             return {}
+        from nbserver.approval import approved_folder, manifest
+
         found = {manifest.FILE_NAME: self.approved.manifest_data}
         for one in self.approved.signed:
             found |= {one.path.name: one.document, one.path.name + approved_folder.SIGNATURE: one.signature}

@@ -8,18 +8,21 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from nbserver.base.errors import AuthenticationError, CertificateError, ConnectError, HostError, HostKeyError, ScriptError, StreamError
 from nbserver.base.message import Message, message
 from nbserver.base.plain_text import clean
 from nbserver.events.reader import Event
-from nbserver.inventory.hosts import AnyHost
 from nbserver.render.script import Script
 from nbserver.run.envelope import READING, Envelope, Mode, PasswordHash
 from nbserver.run.leg import Leg
 from nbserver.run.record import Record
 from nbserver.run.result import Result
 from nbserver.transports.transport import StopRequested, Transport
+
+if TYPE_CHECKING:
+    from nbserver.inventory.hosts import AnyHost
 
 Connect = Callable[[], Transport]
 Listener = Callable[[str, Event], None]

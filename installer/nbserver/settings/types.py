@@ -58,7 +58,7 @@ def plain_text(value: Any) -> Any:
 class Settings(BaseModel):
     """A table of the inventory or the catalog: without unknown keys, without type conversion, immutable."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
     pasted_with_mark: ClassVar[frozenset[str]] = frozenset()
     """The keys of texts that Windows shows behind an invisible mark (U+200E)."""
 

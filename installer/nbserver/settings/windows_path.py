@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-
-from pydantic_core import PydanticCustomError
+from typing import TYPE_CHECKING
 
 from nbserver.settings.refusal import refuse
+
+if TYPE_CHECKING:
+    from pydantic_core import PydanticCustomError
 
 # Names of devices in any folder: "Naming Files, Paths, and Namespaces" on learn.microsoft.com. The superscript digits count as well.
 RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3])(\..*)?", re.IGNORECASE)

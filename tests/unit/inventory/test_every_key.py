@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from nbserver.base.errors import InventoryError
-from nbserver.inventory.host_settings import MODELS
+from nbserver.inventory.host_settings import NAMES, model_of
 from nbserver.inventory.reader import load
 from tests import tier
 
@@ -28,10 +28,10 @@ def keys(model: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[tuple[
 
 
 @pytest.mark.parametrize("table", ["hosts.a", "defaults", "groups.g"])
-@pytest.mark.parametrize("system", MODELS)
+@pytest.mark.parametrize("system", NAMES)
 def test_no_value_is_a_traceback(tmp_path: Path, system: str, table: str) -> None:
     path, refused = tmp_path / "nbserver.toml", 0
-    for key in keys(MODELS[system]):
+    for key in keys(model_of(system)):
         host = "".join(f"{name} = {value}\n" for name, value in (HOST | {"system": f'"{system}"'}).items() if name != key[0])
         members = 'hosts = ["a"]\n' if table == "groups.g" else ""
         for value in VALUES + MORE * tier.FULL:
