@@ -89,10 +89,10 @@ def imported(folder: Path, *command: str) -> set[str]:
 @pytest.mark.parametrize(
     ("command", "without"),
     [
-        (["--version"], (*LIBRARIES, *WINDOWS, *LINUX, *LOCAL, "nbserver.run", "nbserver.render", "nbserver.approval")),
-        (["--help"], (*LIBRARIES, *WINDOWS, *LINUX, *LOCAL, "nbserver.run", "nbserver.render", "nbserver.approval")),
-        (["render", "lin", "-o", "out"], (*LIBRARIES[2:], *WINDOWS, *LOCAL, "nbserver.transports", "nbserver.run")),
-        (["render", "win", "-o", "out"], (*LIBRARIES[2:], *LINUX, "nbserver.transports", "nbserver.run")),
+        (["--version"], (*LIBRARIES, *WINDOWS, *LINUX, *LOCAL, "nbserver.run.operation", "nbserver.render", "nbserver.approval")),
+        (["--help"], (*LIBRARIES, *WINDOWS, *LINUX, *LOCAL, "nbserver.run.operation", "nbserver.render", "nbserver.approval")),
+        (["render", "lin", "-o", "out"], (*LIBRARIES[2:], *WINDOWS, *LOCAL, "nbserver.transports", "nbserver.run.operation")),
+        (["render", "win", "-o", "out"], (*LIBRARIES[2:], *LINUX, "nbserver.transports", "nbserver.run.operation")),
         (["plan", "lin"], ("rich", "requests", "urllib3", "spnego", "psrp", "websocket", *WINDOWS, *LOCAL, "nbserver.verify")),
         (["apply", "win"], ("rich", "asyncssh", "websocket", *LINUX, "nbserver.verify")),
     ],

@@ -42,6 +42,7 @@ from nbserver.run.notebook_password import PasswordHashes
 from nbserver.run.options import Options
 from nbserver.run.result import Result
 from nbserver.run.secret_mask import SecretMask
+from nbserver.transports import connect
 
 if TYPE_CHECKING:
     from nbserver.approval.signing_key import SigningKey
@@ -56,6 +57,7 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
     Raises NbserverError for a rejection, and Abandoned after a second Ctrl-C; the outcome on each host is in its Result.
     """
     course, order = _course([host.name for host in hosts], inventory, options)
+    connect.import_ahead(hosts)
     scripts = {script.host: script for script, _ in render.render_all(hosts)}
     approved = approval.require(mode, hosts, scripts, options)
     key = signed_head.load_key(options.evidence_key, ask) if options.evidence_key else None

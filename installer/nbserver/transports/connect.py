@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
+from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,12 +12,19 @@ from nbserver.inventory.by_kind import ByKind
 from nbserver.transports.unless_stopped import unless_stopped
 
 if TYPE_CHECKING:
+    from nbserver.inventory.hosts import AnyHost
     from nbserver.inventory.linux_host import LinuxHost
     from nbserver.inventory.local_linux_host import LocalLinuxHost
     from nbserver.inventory.local_windows_host import LocalWindowsHost
     from nbserver.inventory.windows_host import WindowsHost
     from nbserver.transports.ssh.forward import Forward
     from nbserver.transports.transport import LogonSecrets, Transport
+
+
+def import_ahead(hosts: Iterable[AnyHost]) -> None:
+    """Import what SSH hosts need in a thread, while the run is prepared: no other import takes as long."""
+    if any(host.transport == "ssh" for host in hosts):
+        threading.Thread(target=importlib.import_module, args=("nbserver.transports.ssh.transport",), name="import-ssh").start()
 
 
 def _windows(host: WindowsHost, secrets: LogonSecrets, stop: threading.Event) -> Transport:
