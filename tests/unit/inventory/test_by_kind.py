@@ -39,7 +39,9 @@ def test_so_has_each_kind_of_this_machine() -> None:
 
 
 def asks_for_the_kind(node: ast.AST) -> bool:
-    """isinstance(..., a kind of host), or a comparison of .system."""
+    """isinstance(..., a kind of host), host.kind, or a comparison of .system."""
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and (node.value.id, node.attr) == ("host", "kind"):
+        return True
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance":
         return bool(KINDS & {name.id for name in ast.walk(node.args[1]) if isinstance(name, ast.Name)})
     if isinstance(node, ast.Compare):
