@@ -19,6 +19,7 @@ from nbserver.base import plain_file
 from nbserver.base.errors import ApprovalError, UsageError
 from nbserver.base.message import cause
 from nbserver.base.plain_text import clean
+from nbserver.inventory.by_kind import ByKind
 
 if TYPE_CHECKING:
     from nbserver.inventory.hosts import AnyHost
@@ -45,9 +46,14 @@ class Signer:
     password: str = field(default="", repr=False)
 
 
+_can_be_signed = ByKind(
+    windows=lambda host: True, linux=lambda host: False, local_windows=lambda host: True, local_linux=lambda host: False
+)
+
+
 def signing(hosts: Iterable[AnyHost], signer: Signer) -> Callable[[str, bytes], bytes]:
     """Return a function that signs a PowerShell script and returns any other as it is. Raises UsageError if there is nothing to sign."""
-    if all(host.system != "windows" for host in hosts):
+    if not any(_can_be_signed(host) for host in hosts):
         raise UsageError("nothing-to-sign", "none of these hosts has a PowerShell script to sign", todo="Leave out --sign")
     return lambda name, data: sign(name, data, signer) if name.endswith(".ps1") else data
 

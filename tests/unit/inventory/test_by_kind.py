@@ -16,6 +16,7 @@ from nbserver.inventory.windows_host import WindowsHost
 from tests.checkout import SOURCE
 
 KINDS = {"WindowsHost", "LinuxHost", "LocalWindowsHost", "LocalLinuxHost"}
+NAMES = ("local_windows", "local_linux")
 WINDOWS = WindowsHost.model_validate(
     {"name": "w", "system": "windows", "address": "w", "user": "u", "password": {"env": "W"}, "notebook": {"password": {"env": "N"}}}
 )
@@ -39,13 +40,14 @@ def test_so_has_each_kind_of_this_machine() -> None:
 
 
 def asks_for_the_kind(node: ast.AST) -> bool:
-    """isinstance(..., a kind of host), host.kind, or a comparison of .system."""
-    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and (node.value.id, node.attr) == ("host", "kind"):
-        return True
+    """isinstance(..., a kind of host), a comparison of .system, or one with the name of a kind."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance":
         return bool(KINDS & {name.id for name in ast.walk(node.args[1]) if isinstance(name, ast.Name)})
     if isinstance(node, ast.Compare):
-        return any(isinstance(side, ast.Attribute) and side.attr == "system" for side in (node.left, *node.comparators))
+        sides = (node.left, *node.comparators)
+        return any(isinstance(side, ast.Attribute) and side.attr == "system" for side in sides) or any(
+            isinstance(side, ast.Constant) and side.value in NAMES for side in sides
+        )
     return False
 
 
