@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from nbserver.base.message import Message, message
 from nbserver.inventory.host_list import HostList
-from nbserver.inventory.host_settings import MODELS
+from nbserver.inventory.host_settings import NAMES, model_of
 from nbserver.settings.faults import nearest
 
 DELIMITERS = (",", ";", "\t")
@@ -94,7 +94,7 @@ def _fault(column: str, kinds: frozenset[type]) -> Message | None:
 
 def _columns() -> list[str]:
     found = ["name", "groups"]
-    for model in MODELS.values():
+    for model in map(model_of, NAMES):
         for name, setting in model.model_fields.items():
             below = _models(setting.annotation)
             found += [f"{name}.{inner}" for table in below for inner in table.model_fields] if below else [name]
@@ -107,7 +107,7 @@ def _kinds(column: str) -> frozenset[type]:
         return frozenset({str})
     parts = column.split(".")
     found: set[type] = set()
-    for model in MODELS.values():
+    for model in map(model_of, NAMES):
         tables: Sequence[type[BaseModel]] = [model]
         for number, part in enumerate(parts, 1):
             annotations = [table.model_fields[part].annotation for table in tables if part in table.model_fields]
