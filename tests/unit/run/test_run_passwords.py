@@ -34,7 +34,7 @@ SALT = b"nbserver-salt-1 AAECAwQFBgcICQoLDA0ODw==\n"
 class Site:
     """An inventory of Linux hosts; `down` do not answer. `sent` has each one's envelope, `hashed` what was hashed, and on which thread."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, settings: str = "") -> None:
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, settings: str = "", count: int = 5) -> None:
         self.folder, self.down = folder, {"lin2"}
         self.sent: dict[str, list[str]] = {}
         self.hashed: list[tuple[str, str]] = []
@@ -42,7 +42,7 @@ class Site:
         self.there_when_contacted: set[bool] = set()
         self.says: Callable[[str, list[str]], str | Exception] = lambda name, envelope: "nothing"
         self.shown: list[str] = []
-        hosts = "".join(f'[hosts.lin{n}]\naddress = "192.0.2.{n}"\n' for n in range(1, 6))
+        hosts = "".join(f'[hosts.lin{n}]\naddress = "192.0.2.{n}"\n' for n in range(1, count + 1))
         own = '[hosts.own]\naddress = "192.0.2.9"\nnotebook.password = { env = "OWN" }\n'
         defaults = f'[defaults]\nsystem = "linux"\nuser = "root"\nnotebook.password = {{ env = "SITE" }}\n{settings}\n'
         (folder / "nbserver.toml").write_text(defaults + hosts + own)
@@ -141,6 +141,16 @@ def test_each_password_costs_one_hash_for_all_hosts_that_answer(site: Site) -> N
     assert {value.split("$")[4] for value in hashes.values()} == {site_salt.encoded(site_salt.read(site.salt))}
     former = hashlib.sha256(b"nbserver:lin1:9999").digest()[:16]
     assert f"former-salt {site_salt.encoded(former)}" in site.sent["lin1"] and "new-salt yes" not in site.sent["lin1"]
+
+
+def test_fifty_hosts_with_one_password_cost_one_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hash takes a tenth of a second and 64 MiB, which each thread would keep: fifty of them took 8 s and 160 MB."""
+    site = Site(tmp_path, monkeypatch, count=50)
+    site.down = {f"lin{n}" for n in range(1, 51, 7)}
+    results = site.run("apply", "lin*")
+    assert {name for name, result in results.items() if result.outcome == "unreachable"} == site.down
+    assert len({secret(envelope) for envelope in site.sent.values()}) == 1 and len(site.sent) == 50 - len(site.down)
+    assert [password for password, _ in site.hashed] == [PASSWORD] and site.hashed[0][1].startswith("password-hash")
 
 
 def test_a_host_that_does_not_answer_costs_no_hash(site: Site) -> None:
