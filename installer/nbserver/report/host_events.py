@@ -17,6 +17,7 @@ LONGEST = 500  # characters of a difference or a warning
 MOST_DIFFERENCES, MOST_WARNINGS, MOST_FAILURES = 100, 50, 50  # of a step, of a host
 CHECK_FIRST = ("apply", "rotate", "request")  # the modes in which a script checks all steps before it changes anything
 CHECKING, RESTART, REST = "checking all steps", "restart", ""
+_STATES = ("ok", "unknown", "warning", "failed")  # of a finding, the worst last
 _RESULTS = {"difference": "differs", "changed": "changed", "unchanged": "unchanged", "failed": "failed", "restored": "restored"}
 
 
@@ -161,9 +162,22 @@ def _take_step(step: Step, event: Event) -> None:
         step.found += 1
         if len(step.differences) < MOST_DIFFERENCES:
             step.differences.append(clean(describe(event), LONGEST))
+    if event.event == "finding":
+        _take_finding(step, event)
     result = _RESULTS.get(event.event)
     if result and not (result == "unchanged" and step.result == "changed"):  # unchanged after a restart
         step.result = result
+
+
+def _take_finding(step: Step, event: Event) -> None:
+    """Show a finding that needs attention like a difference. The result of the step is its worst finding."""
+    data = event.data
+    if data["state"] != "ok":
+        step.found += 1
+        if len(step.differences) < MOST_DIFFERENCES:
+            step.differences.append(clean(f"{data['state']}: {data['text']}{'. ' if data['todo'] else ''}{data['todo']}", LONGEST))
+    if step.result not in _STATES or _STATES.index(data["state"]) > _STATES.index(step.result):
+        step.result = data["state"]
 
 
 def _step(story: Story, name: str) -> Step:

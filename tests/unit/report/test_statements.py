@@ -130,6 +130,23 @@ def test_a_run_that_was_killed_has_a_report_that_says_so(tmp_path: Path) -> None
     assert "Collecting numpy" in next(host for host in found.hosts if host.name == "web02").last_event
 
 
+def test_the_findings_of_a_check_are_shown_with_what_to_do(tmp_path: Path) -> None:
+    made = run_folders.scripts(tmp_path, ("web01",))
+    run = run_folders.Fleet(tmp_path / "runs", "20261122T180000Z-c4ec00", made, "check")
+    with run.host("web01") as host:
+        host.start()
+        for name, state in (("disk", "ok"), ("clock", "warning"), ("reboot", "failed"), ("urls", "unknown")):
+            host.say("finding", "preflight", name=name, state=state, text=f"the {name}", todo="" if state == "ok" else f"Fix the {name}")
+        host.finish("failed")
+    (found,) = statements.report(run.end()).hosts
+    assert [(step.result, step.found) for step in found.steps] == [("failed", 3)]
+    assert found.steps[0].differences == [
+        "warning: the clock. Fix the clock",
+        "failed: the reboot. Fix the reboot",
+        "unknown: the urls. Fix the urls",
+    ]
+
+
 @pytest.mark.parametrize("name", ["summary.json", "chain.jsonl", "web01/events.jsonl", "web01/script.sh", "web02/log.txt"])
 @pytest.mark.parametrize(
     "data", [b"", b"[]", b"{", b'{"hosts": 3}', b"\xff\x00\n" * 9, b'{"hosts": {"web01": {"outcome": []}, "../x": {}}}', None]
