@@ -15,7 +15,7 @@ from rich.text import Text
 from nbserver.base.standard_streams import say
 from nbserver.events.description import describe, failure
 from nbserver.run import failures
-from nbserver.view.summary import COLORS, FAILED, STOPPING, summary_lines
+from nbserver.view.summary import COLORS, FAILED, FEW, STOPPING, summary_lines
 from nbserver.view.watched import Watched
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 PER_SECOND = 4  # how often the lines are drawn again
 MOST_LINES = 40  # of hosts and counters, also on a higher terminal
 ALIKE = 3  # errors for the same reason that are shown in full while hosts run
-FEW = 10  # hosts, up to which the differences of a plan are shown as they are found
 CHARACTERS = "\u2501\u2500\u2026"  # what the lines have besides ASCII
 
 

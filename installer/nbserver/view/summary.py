@@ -39,6 +39,7 @@ STOPPING = "Stopping: hosts are undoing temporary changes. Press Ctrl-C again to
 
 
 MANY = 3  # hosts with the same error, from which on it is shown once
+FEW = 10  # hosts, up to which a brief summary comes after the differences of a plan
 FOLDED = 20  # hosts without news, or with the same error, from which on a brief summary has no lines for them
 
 
@@ -58,7 +59,7 @@ def summary_lines(mode: str, results: Mapping[str, Result], folder: Path, shown:
     for name, result in results.items():
         if name in folded:
             continue
-        lines.append(_line(mode, name, result, width))
+        lines.append(_line(mode, name, result, width, brief and len(results) > FEW))
         if result.error and name not in together and not (len(results) == 1 and result.error in shown):
             lines.append(f"    {result.error}")
     for group in groups:
@@ -72,12 +73,15 @@ def summary_lines(mode: str, results: Mapping[str, Result], folder: Path, shown:
     return [*lines, f"Scripts, events, and logs are in {folder}"]
 
 
-def _line(mode: str, name: str, result: Result, width: int) -> str:
+def _line(mode: str, name: str, result: Result, width: int, steps: bool = False) -> str:
+    """Return the line of a host. With `steps`, it says which differ, because their differences were not shown."""
+    differing = [step for step, last in result.steps.items() if last == "differs"] if result.outcome == "differs" else []
     said = click.style(result.outcome, fg=COLORS.get(result.outcome))
     changed = ", number of changes unknown" if result.changed is None else f", {result.changed} changed" if result.changed else ""
     reboot = ", reboot pending" if result.reboot and result.outcome != "reboot" else ""
     took = f", {duration(result.seconds)}" if result.seconds is not None else ""
-    return f"{name:<{width}}  {said}{_words(mode, result)}{changed}{reboot}{took}"
+    words = f"  {', '.join(differing)}" if steps and differing else _words(mode, result)
+    return f"{name:<{width}}  {said}{words}{changed}{reboot}{took}"
 
 
 def _words(mode: str, result: Result) -> str:

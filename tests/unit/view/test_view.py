@@ -20,6 +20,7 @@ from nbserver.run.view import View
 from nbserver.view.json_lines import JsonLines
 from nbserver.view.live import LiveView
 from nbserver.view.plain_lines import PlainLines
+from nbserver.view.summary import summary_lines
 
 RESULT = Result("win1", outcome="ok", changed=1, steps={"path": "changed"})
 FAILED = Result("win2", outcome="failed", error="win2: 192.0.2.8:5986 refused the connection. Correct the port.")
@@ -175,3 +176,22 @@ def test_a_terminal_that_lacks_a_character_ends_no_run(monkeypatch: pytest.Monke
         program.main()
     out.flush()
     assert b"\\ufffd" in out.buffer.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_brief_summary_of_many_hosts_has_lines_only_for_news() -> None:
+    differs = {
+        f"d{number}": Result(f"d{number}", outcome="differs", steps={"python": "unchanged", "path": "differs"}) for number in range(3)
+    }
+    fine = {f"h{number}": Result(f"h{number}", outcome="ok") for number in range(20)}
+    refused = {}
+    for number in range(20):
+        refused[f"r{number}"] = Result(f"r{number}")
+        refused[f"r{number}"].fail(ScriptError("bash-missing", "there is no bash", host=f"r{number}"))
+    results = differs | fine | refused
+    lines = [click.unstyle(line) for line in summary_lines("test", results, Path("runs"), brief=True)]
+    assert lines[:3] == [f"d{number}  differs  path" for number in range(3)]
+    assert lines[4] == f"20 hosts for the same reason: {', '.join(refused)}" and lines[5] == "    r0: there is no bash"
+    assert lines[7:] == ["20 hosts  ok  up to date", "43 hosts: 20 ok, 3 differs, 20 failed", "Scripts, events, and logs are in runs"]
+    whole = [click.unstyle(line) for line in summary_lines("test", results, Path("runs"))]
+    assert len(whole) == 43 + 4 + 2 and whole.count("    r0: there is no bash") == 1
+    assert "d0   differs  run nbserver apply to make the changes" in whole
