@@ -17,6 +17,7 @@ from nbserver.transports.connect import connect_to
 from nbserver.transports.transport import LogonSecrets
 from tests.boxes.ssh.fixtures import host_of, sshd, user  # noqa: F401
 from tests.boxes.ssh.sshd import Sshd, User
+from tests.boxes.ssh.wire import Wire
 from tests.boxes.windows import WindowsBox
 from tests.boxes.winrm.certificate import make_certificate
 from tests.boxes.winrm.endpoint import Endpoint
@@ -114,3 +115,19 @@ def test_a_wrong_way(way: Way, endpoint: Endpoint, plain: Endpoint) -> None:
     assert f"jump-target-refused win1: the jump host bastion could not connect to localhost:{port}: " in words
     assert way.refused(way.host(plain), ConnectError).startswith("tls-not-offered win1: ")
     assert way.refused(way.host(endpoint, tls=False), ConnectError).startswith("tls-needed win1: ")
+
+
+@pytest.mark.parametrize("transport", ["psrp", "winrm"])
+def test_a_lost_jump_host(way: Way, endpoint: Endpoint, sshd: Sshd, transport: str) -> None:
+    """It is named, at once."""
+    assert endpoint.certificate
+    held = "'1'\nwhile (-not (Test-Path -LiteralPath $env:TEMP\\nbserver-go)) { Start-Sleep -Milliseconds 50 }\n"
+    with closing(Wire(sshd.port)) as wire:
+        host = way.host(endpoint, hop={"port": wire.port}, transport=transport, fingerprint=endpoint.certificate.fingerprint)
+        with closing(connect_to(host, LogonSecrets(PASSWORD, hops=(LogonSecrets(),)), threading.Event())) as lost:
+            lines = lost.run(held, ["mode test"])
+            assert next(lines) == "1"
+            wire.reset()
+            with pytest.raises(ConnectError) as caught:
+                list(lines)
+        assert (caught.value.code, "jump host bastion" in str(caught.value)) == ("jump-lost", True)

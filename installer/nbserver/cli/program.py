@@ -12,6 +12,7 @@ from nbserver.base import standard_streams
 from nbserver.base.errors import Abandoned, Interrupted, NbserverError, UsageError
 from nbserver.cli import approval, catalogs, certificates, hosts, passwords, reports, this_machine
 from nbserver.cli.completion import VARIABLE, completion
+from nbserver.cli.init import init
 from nbserver.cli.schema import schema
 from nbserver.cli.variables import blame, name_variables
 
@@ -19,7 +20,7 @@ HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
-    "Get started": (this_machine.up, schema, completion),
+    "Get started": (this_machine.up, init, schema, completion),
     "Fleet": (
         hosts.check,
         hosts.plan,

@@ -16,6 +16,7 @@ _CODES: dict[Kind, tuple[str, ...]] = {
     "dns": ("name-not-resolved", "notebook-name-not-resolved"),
     "refused": (
         "envelope-size-too-small",
+        "init-no-certificate",
         "jump-forwarding-refused",
         "jump-not-reached",
         "jump-target-refused",
@@ -73,6 +74,7 @@ _CODES: dict[Kind, tuple[str, ...]] = {
     ),
     "certificate": (
         "ca-file-not-pem",
+        "init-other-certificate",
         "notebook-certificate-dates",
         "notebook-certificate-invalid",
         "notebook-certificate-untrusted",

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from nbserver.base.errors import AuthenticationError, CertificateError, ConnectError, HostError, HostKeyError, ScriptError, StreamError
-from nbserver.base.message import Message, message
+from nbserver.base.message import Described, Message, message
 from nbserver.base.plain_text import clean
 from nbserver.events.reader import Event
 from nbserver.render.script import Script
@@ -33,7 +33,7 @@ REJOIN_PAUSES = (2.0, 5.0, 15.0)
 
 # Seconds before each further attempt to connect after an error that can pass, and the codes of these errors. Nothing has run yet.
 CONNECT_PAUSES = (1.0, 3.0, 10.0)
-PASSING = frozenset({"connection-lost", "response-part-lost", "winrm-unavailable", "winrm-shell-gone"})
+PASSING = frozenset({"connection-lost", "jump-lost", "response-part-lost", "winrm-unavailable", "winrm-shell-gone"})
 
 # Errors before a script was sent that mean that nothing ran on the host.
 NO_LOGON = (ConnectError, AuthenticationError, CertificateError, HostKeyError)
@@ -46,6 +46,12 @@ RESTART_TIMEOUT = 1800.0
 # Seconds for one run of the script, and for what it does after its last event.
 RUN_TIMEOUT = 6 * 3600.0
 END_TIMEOUT = 120.0
+
+
+def _passes(error: ConnectError) -> bool:
+    """Return whether an error can pass, also one on the way to a jump host."""
+    reason = error.values.get("reason") if error.code == "jump-not-reached" else None
+    return error.code in PASSING or (isinstance(reason, Described) and reason.code in PASSING)
 
 
 def _deadline() -> float:
@@ -159,7 +165,7 @@ class HostRun:
                 self._journal.note(str(error))
             elif self.result.outcome == "running" and self.mode not in READING:
                 self._rejoin(connect, stop, error)
-            elif leg.sent and not leg.last and not leg.repeated and error.code in PASSING:  # this run changes nothing
+            elif leg.sent and not leg.last and not leg.repeated and _passes(error):  # this run changes nothing
                 self._journal.note(f"{str(error).rstrip('.')}. Sending the script again")
                 leg.repeated = True
                 return self._run_leg(connect, leg, stop)
@@ -190,7 +196,7 @@ class HostRun:
             try:
                 return self._timed(connect)
             except ConnectError as error:
-                if error.code not in PASSING:
+                if not _passes(error):
                     raise
                 self._journal.note(f"{str(error).rstrip('.')}. Connecting again in {pause:.0f} s.")
             if stop.wait(pause):

@@ -37,6 +37,7 @@ from tests.powershell.syntax import ParsedScript, parse
 from tests.powershell.violations import EXAMPLES, NAME
 
 BOOTSTRAP = STEP_FILES / "bootstrap.ps1"  # no part of a script; steps/windows/test_bootstrap.py reads it
+REMOTING = STEP_FILES / "enable-remoting.ps1"  # nor this, which runs before nbserver can reach a host
 COMMANDS_VARIABLE = "NBSERVER_TEST_POWERSHELL_COMMANDS"
 VERSIONS = ("3.0", "4.0", "5.1")
 RULES: dict[str, Rule] = {
@@ -64,6 +65,7 @@ class Parsed:
     bodies: dict[str, Scripts]  # by scope: the files in a body, in their order
     heads: dict[str, Scripts]  # by scope: what is before a body
     rendered: Scripts
+    remoting: Scripts
     keeps: dict[str, ParsedScript]
     breaks: dict[tuple[str, str], ParsedScript]
 
@@ -84,7 +86,8 @@ def parsed(scripts: list[Script]) -> Parsed:
     rendered = [*((script.file_name, script.text) for script in scripts), ("user.ps1", head_of("user") + user)]
     keeps = [(rule, example) for rule, (example, _) in EXAMPLES.items()]
     breaks = [(rule, example) for rule, (_, examples) in EXAMPLES.items() for example in examples]
-    trees, aliases = parse([*files, *heads, *rendered, *((NAME, text + "\n") for _, text in keeps + breaks)])
+    remoting = [(REMOTING.name, REMOTING.read_text("ascii"))]
+    trees, aliases = parse([*files, *heads, *rendered, *remoting, *((NAME, text + "\n") for _, text in keeps + breaks)])
     tree = iter(trees)
     profiles = _profiles()
     parsed_files = {name: next(tree) for name, _ in files}
@@ -92,6 +95,7 @@ def parsed(scripts: list[Script]) -> Parsed:
         bodies={scope: Scripts([parsed_files[name] for name in body_files(scope)], aliases, profiles) for scope in SCOPES},
         heads={scope: Scripts([next(tree)], aliases, profiles) for scope in SCOPES},
         rendered=Scripts([next(tree) for _ in rendered], aliases, profiles),
+        remoting=Scripts([next(tree)], aliases, profiles),
         keeps={rule: next(tree) for rule, _ in keeps},
         breaks={key: next(tree) for key in breaks},
     )
@@ -155,6 +159,13 @@ def test_rendered_scripts_keep_the_rule(parsed: Parsed, rule: str) -> None:
         _assert_none(RULES[rule](Scripts([script], parsed.rendered.aliases, parsed.rendered.profiles)))
 
 
+@pytest.mark.parametrize("rule", sorted(RULES.keys() - {"a_file_says_first_what_it_does"}))  # its head is for the person who runs it
+def test_the_script_that_enables_remoting_keeps_the_rule(parsed: Parsed, rule: str) -> None:
+    _require_profiles(rule, parsed.remoting)
+    assert not parsed.remoting.files[0].errors
+    _assert_none(RULES[rule](parsed.remoting))
+
+
 @pytest.mark.parametrize(("rule", "text"), [(rule, text) for rule, (_, texts) in EXAMPLES.items() for text in texts])
 def test_the_rule_catches(parsed: Parsed, rule: str, text: str) -> None:
     _require_profiles(rule, parsed.bodies["machine"])
@@ -192,7 +203,9 @@ def test_every_file_stands_in_a_script() -> None:
     for folder, names in (("machine", machine - user), ("user", user - machine)):
         assert {name for name in names if name.split("/")[1] != folder} == set(), f"a part of one scope is in its folder, {folder}"
     listed = machine | user
-    assert {path.relative_to(STEP_FILES).as_posix() for path in STEP_FILES.rglob("*") if path.is_file() and path != BOOTSTRAP} == listed
+    assert {
+        path.relative_to(STEP_FILES).as_posix() for path in STEP_FILES.rglob("*") if path.is_file() and path not in (BOOTSTRAP, REMOTING)
+    } == listed
 
 
 def test_the_files_stand_in_a_script_word_for_word(scripts: list[Script]) -> None:

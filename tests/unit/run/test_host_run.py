@@ -14,15 +14,17 @@ from typing import Any
 
 import pytest
 
-from nbserver.base.errors import ConnectError
+from nbserver.base.errors import ConnectError, HostError
 from nbserver.catalog import reader as catalog
 from nbserver.events.reader import Event, parse
 from nbserver.inventory import reader
+from nbserver.inventory.ssh_server import SshServer
 from nbserver.render.script import Script
 from nbserver.render.windows_host import render
 from nbserver.run import host_run
 from nbserver.run.journal import Journal
 from nbserver.run.result import Result
+from nbserver.transports.ssh.jump_errors import of_hop
 from nbserver.transports.transport import StopRequested
 from tests.checkout import CHECKOUT
 
@@ -239,17 +241,22 @@ def test_connecting_is_tried_again_only_for_what_can_pass(
     monkeypatch.setattr(host_run, "CONNECT_PAUSES", (0.0, 0.0))
     busy = ConnectError("winrm-unavailable", "it is busy", host="win1")
     refused = ConnectError("winrm-nothing-listening", "nothing is listening", host="win1")
+    bastion = SshServer("bastion", "192.0.2.1", "anna")
+    cut_there = of_hop(ConnectError("connection-lost", "the connection was lost", host="bastion"), "win1", bastion)
+    refused_there = of_hop(ConnectError("ssh-nothing-listening", "nothing is listening", host="bastion"), "win1", bastion)
     for number, (errors, outcome, left) in enumerate(
         [
             ([busy, LOST], "ok", 0),
             ([busy, busy, LOST], "unreachable", 0),
+            ([cut_there, LOST], "ok", 0),
+            ([refused_there, busy], "unreachable", 1),
             ([refused, busy], "unreachable", 1),
             ([busy, refused], "unreachable", 0),
         ]
     ):
         transport = Told([started, event(2, "changed", "path"), FINISHED])
 
-        def connect(errors: list[ConnectError] = errors, transport: Told = transport) -> Told:
+        def connect(errors: list[HostError] = errors, transport: Told = transport) -> Told:
             if errors:
                 raise errors.pop(0)
             return transport

@@ -113,7 +113,7 @@ class PsrpTransport:
         except GeneratorExit:
             raise
         except Exception as error:
-            told = explain(error, self._host)
+            told = explain(error, self._host) if self._way is None else self._way.explained(explain(error, self._host))
             self._lost = isinstance(told, ConnectError)
             raise told from error
         yield from _taken(pipeline, allowance)
@@ -136,7 +136,7 @@ class PsrpTransport:
                 pipeline.poll_invoke(timeout=POLL)
                 return self._look_at_unfinished()
             except (ConnectionError, ChunkedEncodingError):  # ChunkedEncodingError: lost in the middle of a response
-                if pause is None or self._stop.wait(pause):
+                if pause is None or (self._way and self._way.is_lost) or self._stop.wait(pause):
                     raise
                 private_names.forget_connection(self._wsman)
 

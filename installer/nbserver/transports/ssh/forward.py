@@ -43,11 +43,18 @@ class Forward:
             self._way.close()
             raise
         self.place = ("127.0.0.1", self._listener.get_port())
+        self._lost = threading.Event()
+        self._watching = self._way.start(self._watch())
         self._thread = threading.Thread(target=self._way.loop.run_forever, name=f"way to {name}", daemon=True)
         self._thread.start()
 
     async def _listen(self) -> asyncssh.SSHListener:
         return await self._way.connection.forward_local_port("127.0.0.1", 0, self._address, self._port)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the connection to the jump host was lost."""
+        return self._lost.is_set()
 
     def reason(self) -> HostError | None:
         """Return why the jump host does not connect to the host, or None if it does. It tries once more to find out."""
@@ -62,6 +69,14 @@ class Forward:
         except (OSError, TimeoutError, asyncssh.Error):
             pass
         return None
+
+    def explained(self, error: HostError) -> HostError:
+        """Return the error to show for one that occurred on this way: if there is no connection, the jump host may know why."""
+        return (self.reason() or error) if isinstance(error, ConnectError) else error
+
+    async def _watch(self) -> None:
+        await self._way.connection.wait_closed()
+        self._lost.set()
 
     async def _probe(self) -> None:
         _, writer = await self._way.connection.open_connection(self._address, self._port)

@@ -75,7 +75,7 @@ class WinrmTransport:
                 if not said and not command.done:
                     time.sleep(IDLE_PAUSE)
         except Exception as error:
-            told = explain(error, self._host)
+            told = explain(error, self._host) if self._way is None else self._way.explained(explain(error, self._host))
             self._lost = begun and isinstance(told, ConnectError)
             raise told from error
         with suppress(Exception):  # this only frees resources on the host
@@ -98,7 +98,7 @@ class WinrmTransport:
                 return command.receive()
             except (ConnectionError, ChunkedEncodingError):  # ChunkedEncodingError: lost in the middle of a response
                 lines.torn()
-                if pause is None or self._stop.wait(pause):
+                if pause is None or (self._way and self._way.is_lost) or self._stop.wait(pause):
                     raise
                 forget(self._protocol)
         raise AssertionError("the last attempt returns or raises")

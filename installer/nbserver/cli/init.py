@@ -1,0 +1,165 @@
+"""init: a first inventory, and the script that enables PowerShell remoting on Windows hosts."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nbserver.base.errors import UsageError
+from nbserver.cli.output import object_option
+
+if TYPE_CHECKING:
+    from nbserver.commands.init_questions import Dialog
+    from nbserver.inventory.new_inventory import NewHost, SecretPlace
+
+_PAIR = "NAME=ADDRESS"
+
+
+@click.command()
+@click.option("--windows", multiple=True, metavar=_PAIR, help="Windows host; can be repeated.")
+@click.option("--linux", multiple=True, metavar=_PAIR, help="Linux host; can be repeated.")
+@click.option("--local", is_flag=True, help="This machine.")
+@click.option("--user", metavar="USER", help="Who logs on to the hosts (default: your Windows logon; required for Linux hosts).")
+@click.option(
+    "--secrets",
+    type=click.Choice(["prompt", "env", "keyring"]),
+    default="prompt",
+    show_default=True,
+    help="Where passwords are: nbserver asks, environment variables, or the keyring.",
+)
+@click.option(
+    "--pin",
+    "pins",
+    multiple=True,
+    metavar="NAME[=FINGERPRINT]",
+    help="Windows host whose certificate to pin: the one with this fingerprint, or one that you confirm; can be repeated.",
+)
+@click.option(
+    "--enable-remoting",
+    "remoting_script",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Also write the script that enables PowerShell remoting over HTTPS on a Windows host.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("nbserver.toml"),
+    show_default=True,
+    help="Inventory to write.",
+)
+@click.option("--force", is_flag=True, help="Replace existing files.")
+@object_option
+def init(
+    windows: tuple[str, ...],
+    linux: tuple[str, ...],
+    local: bool,
+    user: str | None,
+    secrets: SecretPlace,
+    pins: tuple[str, ...],
+    remoting_script: Path | None,
+    output: Path,
+    force: bool,
+    as_json: bool,
+) -> int:
+    """Write a first inventory
+
+    Asks for the hosts on a terminal, or takes them from the options. The inventory contains no secrets, only where they are.
+    With --enable-remoting and no host, writes only that script.
+    """
+    from nbserver.commands.init import Wanted
+    from nbserver.commands.init import init as write
+    from nbserver.commands.init_questions import ask_for_hosts
+
+    dialog = _dialog()
+    hosts = _hosts(windows, linux, local, user)
+    asked = not hosts and remoting_script is None
+    if asked:
+        if dialog is None:
+            raise UsageError(
+                "init-without-hosts", "there is no terminal for questions", todo="Name the hosts with --windows, --linux, or --local"
+            )
+        hosts = ask_for_hosts(dialog)
+    found = _pins(pins, hosts, dialog)
+    if asked and dialog is not None:
+        for host in hosts:
+            if host.system == "windows" and dialog.ask(
+                f"Connect to {host.name}, to pin the certificate of its WinRM listener? yes or no (default: no):", "no"
+            ).lower() in ("y", "yes"):
+                found[host.name] = None
+    return write(Wanted(output, hosts, secrets, found, remoting_script, force), dialog, as_json=as_json)
+
+
+class _Terminal:
+    """Questions on standard error, answers from standard input."""
+
+    def ask(self, question: str, default: str) -> str:
+        answer: str = click.prompt(question, default=default, show_default=False, prompt_suffix=" ", err=True)
+        return answer
+
+    def tell(self, text: str) -> None:
+        click.echo(text, err=True)
+
+    def is_same(self, host: str, fingerprint: str) -> bool:
+        self.tell(f"{host} shows the certificate {fingerprint}")
+        question = "Did enable-remoting.ps1 print the same fingerprint on the host? yes or no (default: no):"
+        return self.ask(question, "no").lower() in ("y", "yes")
+
+
+def _dialog() -> Dialog | None:
+    return _Terminal() if sys.stdin and sys.stdin.isatty() else None
+
+
+def _hosts(windows: tuple[str, ...], linux: tuple[str, ...], local: bool, user: str | None) -> list[NewHost]:
+    from nbserver.commands.init_questions import check_name
+    from nbserver.inventory.new_inventory import NewHost
+
+    hosts: list[NewHost] = []
+    for option, pairs in (("windows", windows), ("linux", linux)):
+        for pair in pairs:
+            name, _, address = pair.partition("=")
+            try:
+                check_name(name, {host.name.lower() for host in hosts})
+            except ValueError as error:
+                raise UsageError(
+                    "init-host-invalid",
+                    '--{option} "{pair}": {reason}',
+                    todo="Use NAME=ADDRESS",
+                    option=option,
+                    pair=pair,
+                    reason=str(error),
+                ) from None
+            hosts.append(NewHost("windows" if option == "windows" else "linux", name, address or name, user))
+    if linux and user is None:
+        raise UsageError("init-without-user", "a Linux host requires a user", todo="Add --user USER")
+    return [*hosts, NewHost("local", "local")] if local else hosts
+
+
+def _pins(pins: tuple[str, ...], hosts: list[NewHost], dialog: Dialog | None) -> dict[str, str | None]:
+    """Return the fingerprint that each host must show, or None if a person compares it."""
+    from nbserver.base.pinned_tls import normalize
+
+    windows = {host.name.lower(): host.name for host in hosts if host.system == "windows"}
+    found: dict[str, str | None] = {}
+    for pin in pins:
+        name, _, fingerprint = pin.partition("=")
+        if name.lower() not in windows:
+            raise UsageError("init-pin-unknown", '--pin: "{name}" is not a Windows host of this inventory', name=name, todo="Use --windows")
+        if not fingerprint and dialog is None:
+            raise UsageError(
+                "init-pin-without-fingerprint",
+                "--pin {name}: there is no terminal to confirm the certificate",
+                todo="Add the fingerprint that enable-remoting.ps1 printed on the host: --pin {name}=SHA256:...",
+                name=name,
+            )
+        try:
+            found[windows[name.lower()]] = normalize(fingerprint) if fingerprint else None
+        except ValueError as error:
+            raise UsageError(
+                "init-pin-malformed", "--pin {name}: {reason}", todo="Copy the whole fingerprint", name=name, reason=str(error)
+            ) from None
+    return found

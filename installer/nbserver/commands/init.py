@@ -1,0 +1,154 @@
+"""`nbserver init`: write a first inventory, and the script that enables PowerShell remoting on a fresh Windows host."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from nbserver.base import atomic_file, pinned_tls
+from nbserver.base.errors import CertificateError, ConnectError, InventoryError, UsageError
+from nbserver.base.message import message
+from nbserver.base.standard_streams import say
+from nbserver.commands.init_questions import Dialog
+from nbserver.inventory import reader
+from nbserver.inventory.new_inventory import NewHost, SecretPlace, text_of
+from nbserver.render.step_files import read_part
+
+WINRM_PORT = 5986
+TIMEOUT = 15.0  # seconds for a host to show its certificate
+_OTHER = message(
+    "compare-fingerprints",
+    "Run enable-remoting.ps1 on the host, at its console or over RDP, and compare what it prints; this may be an attack",
+)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to write. `pins` maps a Windows host to the fingerprint that its listener must show; None asks the person."""
+
+    output: Path
+    hosts: Sequence[NewHost]
+    secrets: SecretPlace
+    pins: dict[str, str | None]
+    remoting_script: Path | None = None
+    force: bool = False
+
+
+def init(wanted: Wanted, dialog: Dialog | None, *, as_json: bool) -> int:
+    """Write the files, and say what to do next. `dialog` is None without a terminal. Raises NbserverError before anything is written."""
+    for path in (wanted.output if wanted.hosts else None, wanted.remoting_script):
+        if path is not None and not wanted.force and (path.exists() or path.is_symlink()):
+            raise UsageError(
+                "init-file-exists", "the file exists already", where=str(path), todo="Choose another file, or replace it with --force"
+            )
+    hosts = [_pinned(host, wanted.pins, dialog) for host in wanted.hosts]
+    text = _checked(text_of(hosts, wanted.secrets), wanted.output) if hosts else None
+    if wanted.remoting_script is not None:
+        _write(wanted.remoting_script, read_part("ps_scripts", "enable-remoting"))
+    if text is not None:
+        _write(wanted.output, text)
+    _report(wanted, hosts, as_json)
+    return 0
+
+
+def _pinned(host: NewHost, pins: dict[str, str | None], dialog: Dialog | None) -> NewHost:
+    """Return the host with the fingerprint of the certificate that its listener shows, if it is to be pinned."""
+    if host.name not in pins:
+        return host
+    expected = pins[host.name]
+    try:
+        shown = pinned_tls.fingerprint_of(pinned_tls.certificate_at(host.address, WINRM_PORT, timeout=TIMEOUT))
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        if expected is None and dialog is not None:
+            dialog.tell(
+                f"{host.name}: {host.address}:{WINRM_PORT} shows no certificate ({reason}). Run enable-remoting.ps1 on the host first"
+            )
+            return host
+        raise ConnectError(
+            "init-no-certificate",
+            "{place} shows no certificate: {reason}",
+            host=host.name,
+            todo="Run enable-remoting.ps1 on the host, and check that this workstation may connect",
+            place=f"{host.address}:{WINRM_PORT}",
+            reason=reason,
+        ) from None
+    if expected is None:
+        assert dialog is not None
+        return replace(host, fingerprint=shown) if dialog.is_same(host.name, shown) else host
+    if shown != expected:
+        raise CertificateError(
+            "init-other-certificate",
+            "the listener shows a different certificate: expected {expected}, got {actual}",
+            host=host.name,
+            todo="{advice}",
+            expected=expected,
+            actual=shown,
+            advice=_OTHER,
+        )
+    return replace(host, fingerprint=shown)
+
+
+def _checked(text: str, path: Path) -> str:
+    """Return the text of an inventory after reading it as every command will."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "nbserver.toml"
+        file.write_text(text, "utf-8")
+        try:
+            reader.load(file)
+        except InventoryError as error:
+            raise UsageError(
+                "init-not-valid",
+                "the inventory would not be valid: {reason}",
+                where=str(path),
+                todo="Correct the options",
+                reason=error.what.replace(f"{file}:", "line "),
+            ) from None
+    return text
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        atomic_file.write_text(path, text)
+    except OSError as error:
+        raise UsageError(
+            "init-not-written",
+            "could not write the file ({reason})",
+            where=str(path),
+            todo="Choose another file",
+            reason=error.strerror or type(error).__name__,
+        ) from None
+
+
+def _report(wanted: Wanted, hosts: Sequence[NewHost], as_json: bool) -> None:
+    script = wanted.remoting_script
+    if as_json:
+        found = [{"name": host.name, "fingerprint": host.fingerprint} for host in hosts]
+        files = {"inventory": str(wanted.output) if hosts else None, "remoting_script": str(script) if script else None}
+        say(json.dumps({"event": "initialized", **files, "hosts": found}))
+        return
+    if script:
+        say(f"Written: {script}")
+        say("  Read it, copy it to each Windows host, and run it there as administrator. Name the address of this workstation:")
+        say(f"    powershell -ExecutionPolicy Bypass -File {script.name} -RemoteAddress ADDRESS")
+    if not hosts:
+        return
+    say(f"Written: {wanted.output}")
+    inventory = "" if wanted.output == Path("nbserver.toml") else f" -i {wanted.output}"
+    remote = " ".join(host.name for host in hosts if host.system != "local")
+    if any(host.system == "windows" and not host.fingerprint for host in hosts):
+        say("  Write the fingerprint of each Windows host into it, unless an authority signed the certificate of its WinRM listener")
+        if not script:
+            say("  On a fresh host, this script enables WinRM: nbserver init --enable-remoting enable-remoting.ps1")
+    say("Next:")
+    for command, target, what in (
+        ("check", remote, "checks the connection and the host; changes nothing"),
+        ("plan", remote or "local", "shows what differs; changes nothing"),
+        ("apply", remote or "local", "changes it"),
+    ):
+        if target:
+            line = f"nbserver {command} {target}{inventory}"
+            say(f"  {line:<40} # {what}")
