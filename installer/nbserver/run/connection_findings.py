@@ -72,7 +72,7 @@ def _failed(host: AnyHost, result: Result) -> Finding:
 
 
 def _windows(host: WindowsHost) -> dict[str, Message]:
-    met = {} if host.proxy else _name_and_port(host.address, host.port)
+    met = {} if host.proxy or host.hops else _name_and_port(host.address, host.port)
     if host.tls and host.fingerprint:
         met["tls"] = message("check-pinned", "the listener has the certificate that the inventory pins")
     elif host.tls:
@@ -82,7 +82,7 @@ def _windows(host: WindowsHost) -> dict[str, Message]:
 
 
 def _linux(host: LinuxHost) -> dict[str, Message]:
-    met = {} if getattr(host, "jump", None) else _name_and_port(host.address, host.port)
+    met = {} if host.hops else _name_and_port(host.address, host.port)
     where = "the inventory" if host.host_key else "known_hosts"
     met["host_key"] = message("check-host-key", "the host key is the one in {place}", place=where)
     met["logon"] = _logon(host.user)
