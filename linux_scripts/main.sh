@@ -40,7 +40,7 @@ plan() {
     for name in "${STEPS[@]}"; do
         test_step "$name"
         if ((${#DIFFERENCES[@]})); then RUN_DIFFERS=true; fi
-        if [[ $RUN_MODE != test ]]; then continue; fi
+        if is_change; then continue; fi
         if ((${#DIFFERENCES[@]})); then write_differences; else write_event unchanged; fi
     done
 }
@@ -171,7 +171,7 @@ finish_run() { # EXIT-CODE
     exit_lock
     if [[ $RUN_OUTCOME != ok ]]; then exit 3; fi
     if [[ $RUN_REBOOT == true ]]; then exit 102; fi
-    if [[ $RUN_MODE == test && $RUN_DIFFERS == true ]]; then exit 2; fi
+    if [[ $RUN_MODE == @(test|status) && $RUN_DIFFERS == true ]]; then exit 2; fi
     exit 0
 }
 
@@ -204,7 +204,7 @@ assert_script_is_file() {
         host "$NB_HOST"
 }
 
-main() { # [test|check|apply|undo|rotate [--thorough] [--repair]] | envelope
+main() { # [test|check|status|apply|undo|rotate [--thorough] [--repair]] | envelope
     # Events go to the original standard output; what anything else prints cannot be mistaken for one.
     exec 3>&1 1>&2
     read_last_error                                # a file may already contain lines
@@ -214,12 +214,13 @@ main() { # [test|check|apply|undo|rotate [--thorough] [--repair]] | envelope
     trap : PIPE                                    # nobody reads the events any more: they are in their file
     RUN_MODE='test'
     case ${1:-test} in
-        test | check | apply | undo | rotate)
+        test | check | status | apply | undo | rotate)
             RUN_MODE=${1:-test}
             read_options "${@:2}"
             ;;
         envelope) read_envelope ;;
-        *) fail unknown-mode 'this script has no mode "{mode}". Use test, check, apply, undo, or rotate' mode "$1" ;;
+        *) fail unknown-mode 'this script has no mode "{mode}". Use test, check, status, apply, undo, '\
+'or rotate' mode "$1" ;;
     esac
     exec </dev/null
     assert_script_is_file
@@ -227,7 +228,8 @@ main() { # [test|check|apply|undo|rotate [--thorough] [--repair]] | envelope
     if [[ $RUN_MODE == events ]]; then send_events_after; exit 0; fi
     start_run
     case $RUN_MODE in
-        test)
+        test | status)
+            if [[ $RUN_MODE == status ]]; then report_status; fi
             if can_read_state; then assert_rotation_complete; fi
             plan
             ;;

@@ -17,12 +17,12 @@ function Write-Difference {
 function Invoke-Plan {
     foreach ($step in $Steps) {
         if ($step.Bracket) {
-            if ($Run.Mode -eq 'test') { Write-OpenBracket $step }
+            if (-not (Test-Change)) { Write-OpenBracket $step }
             continue
         }
         Invoke-Test $step
         if ($Run.Differences.Count) { $Run.Differs = $true }
-        if ($Run.Mode -ne 'test') { continue }
+        if (Test-Change) { continue }
         if ($Run.Differences.Count) { Write-Difference } else { Write-Event unchanged }
     }
 }
@@ -184,7 +184,7 @@ $Modes.undo = {
 function Invoke-Mode {
     if (-not $Modes.ContainsKey($Run.Mode)) {
         throw (New-Failure unknown-mode ('this script has no mode ' +
-                '"{mode}". Use test, check, apply, undo, or rotate') @{ mode = $Run.Mode })
+                '"{mode}". Use test, check, status, apply, undo, or rotate') @{ mode = $Run.Mode })
     }
     & $Modes[$Run.Mode]
 }
@@ -239,7 +239,7 @@ if ($IsFile) {
     if ($Run.Outcome -eq 'reboot') { exit 3010 }
     if ($Run.Outcome -ne 'ok') { exit 3 }
     if ($Run.Reboot) { exit 3010 }
-    if ($Run.Mode -eq 'test' -and $Run.Differs) { exit 2 }
+    if ('test', 'status' -contains $Run.Mode -and $Run.Differs) { exit 2 }
 }
 
 # ==== end: only a signature block may follow =======================================================================

@@ -107,6 +107,7 @@ def tell(told: Story, host: WindowsBox, mirror: Mirror) -> None:
     told.keep("again", site.run("apply", "win1", "--json"))
     told.exchanges = Counter(site.endpoint.stats) - asked
     told.keep("plan again", site.run("plan", "win1"))
+    told.keep("status", site.run("status", "win1", "--json"))
     site.write(path__entries=["%ProgramFiles%\\nbserver\\other"])
     told.keep("other path", site.run("apply", "win1", "--json"))
     told.paths["other"] = host.registry(ENVIRONMENT)[ENVIRONMENT]["PATH"]

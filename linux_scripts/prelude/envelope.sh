@@ -1,7 +1,7 @@
 # ---- prelude: envelope -----------------------------------------------------------------------------
 # Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
 
-# Lines of `name value`: mode test|check|apply|undo|rotate|events, run ID, operator BASE64, time UTC, after N,
+# Lines of `name value`: mode test|check|status|apply|undo|rotate|events, run ID, operator BASE64, time UTC, after N,
 # former-salt SALT, new-salt yes, thorough yes, repair yes, evidence SHA256, secret NAME BASE64.
 # Only builtins handle secrets, which stay in SECRETS: other users can see the arguments of programs, and older versions
 # of bash keep a here-document in a file.
@@ -13,7 +13,7 @@ read_envelope() {
     local time='([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)'
     while IFS= read -r line || [[ $line ]]; do
         number=$((number + 1))
-        if [[ $line =~ ^mode\ (test|check|apply|undo|rotate|events)$ ]]; then
+        if [[ $line =~ ^mode\ (test|check|status|apply|undo|rotate|events)$ ]]; then
             RUN_MODE=${BASH_REMATCH[1]}
         elif [[ $line =~ ^run\ ([0-9A-Za-z-]{1,64})$ ]]; then
             RUN_ID=${BASH_REMATCH[1]}

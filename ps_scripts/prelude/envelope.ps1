@@ -13,7 +13,7 @@ function Read-Envelope {
     foreach ($line in $EnvelopeLines) {
         $number++
         switch -CaseSensitive -Regex ([string]$line) {
-            '^mode (test|check|apply|undo|rotate|request|events)\z' { $Run.Mode = $Matches[1]; break }
+            '^mode (test|check|status|apply|undo|rotate|request|events)\z' { $Run.Mode = $Matches[1]; break }
             '^run ([0-9A-Za-z-]{1,64})\z' { $Run.Id = $Matches[1]; break }
             '^operator ([^ ]*)\z' {
                 $Run.Operator = $Utf8.GetString([Convert]::FromBase64String($Matches[1]))

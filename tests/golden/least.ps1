@@ -3,6 +3,7 @@
 # By hand:
 #   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1                reports differences, changes nothing
 #   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode check    reports what this host lacks
+#   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode status   reports how the server runs
 #   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode apply    makes the changes
 #   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode undo     restores the previous state
 #   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode rotate   evicts everybody who could log in
@@ -10,99 +11,100 @@
 # Requires Windows PowerShell 3.0 or newer, 64-bit, and administrator rights
 #
 # Contents, by line:
-#   104  parameters             The mode for a run by hand.
-#   109  settings               What differs from host to host: data, no code.
-#   173  lock                   The Python packages, with versions and hashes.
+#   106  parameters             The mode for a run by hand.
+#   111  settings               What differs from host to host: data, no code.
+#   175  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   280  run                    Check the language mode, and set the module path and the state of this run.
-#   351  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   441  hashes                 Compute SHA-256, the only hash that this script uses.
-#   460  events                 Report events: lines of JSON, which are the only output of this script.
-#   550  findings               Report in mode check which requirements this host meets, one finding for each.
-#   596  host_log               Write to the Windows event log which script changes this host.
-#   628  kept_script            Keep the script that changes this host.
-#   646  envelope               Read the envelope: the only input of a run in addition to this script.
-#   722  lock                   Allow only one run at a time to change this host.
-#   781  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#   861  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#   987  access                 Set and check access lists: who may read and change a folder.
-#  1063  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1100  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1164  registry               Read values in the registry.
-#  1175  registry_values        Compare, set, and restore values in the registry.
-#  1209  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1329  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1416  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1449  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1537  path_access            Find other accounts that could replace a folder with another folder.
-#  1565  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1622  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1772  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  1934  server_command         Define the command line of the server, and what it was started with.
-#  1953  programs               Run other programs until they exit, and report their output.
-#  2077  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2096  downloads              Download files into the cache, and check their hashes before they are used.
-#  2269  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2356  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2432  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2488  foreign_places         Define where configuration from other installations may be on this host.
-#  2502  package_environment    Choose the environment variables of pip and uv.
-#  2549  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2554  installer_failures     Explain the exit codes of installers.
-#  2626  installers             Run installers and uninstallers, and wait while another one runs.
-#  2671  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2728  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2790  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2815  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2879  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2918  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2958  installed_files        Compare files with those that were installed.
-#  3107  running_server         Stop the server before its programs are replaced.
-#  3130  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3244  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3303  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3353  port_process           Find the program that listens on a TCP port, and what started it.
-#  3379  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3498  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3544  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3602  certificates           Read certificates from PEM files.
-#  3619  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3691  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3825  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3945  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4054  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4122  password_hash          Get the hash of the password.
-#  4127  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4172  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4194  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4260  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4390  download_checks        Check in mode check whether this host can reach what the script would download.
-#  4486  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4639  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#   282  run                    Check the language mode, and set the module path and the state of this run.
+#   353  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   443  hashes                 Compute SHA-256, the only hash that this script uses.
+#   462  events                 Report events: lines of JSON, which are the only output of this script.
+#   552  findings               Report in mode check which requirements this host meets, one finding for each.
+#   598  host_log               Write to the Windows event log which script changes this host.
+#   630  kept_script            Keep the script that changes this host.
+#   648  envelope               Read the envelope: the only input of a run in addition to this script.
+#   724  lock                   Allow only one run at a time to change this host.
+#   783  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#   863  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#   989  access                 Set and check access lists: who may read and change a folder.
+#  1065  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1102  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1166  registry               Read values in the registry.
+#  1177  registry_values        Compare, set, and restore values in the registry.
+#  1211  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1331  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1418  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1451  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1539  path_access            Find other accounts that could replace a folder with another folder.
+#  1567  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1624  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1774  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  1936  server_command         Define the command line of the server, and what it was started with.
+#  1955  programs               Run other programs until they exit, and report their output.
+#  2079  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2098  downloads              Download files into the cache, and check their hashes before they are used.
+#  2271  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2358  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2434  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2490  foreign_places         Define where configuration from other installations may be on this host.
+#  2504  package_environment    Choose the environment variables of pip and uv.
+#  2551  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2556  installer_failures     Explain the exit codes of installers.
+#  2628  installers             Run installers and uninstallers, and wait while another one runs.
+#  2673  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2730  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2792  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2817  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2881  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2920  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2960  installed_files        Compare files with those that were installed.
+#  3109  running_server         Stop the server before its programs are replaced.
+#  3160  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3274  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3333  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3383  port_process           Find the program that listens on a TCP port, and what started it.
+#  3409  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3528  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3574  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3632  certificates           Read certificates from PEM files.
+#  3649  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3721  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3855  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3975  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4084  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4152  password_hash          Get the hash of the password.
+#  4157  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4202  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4224  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4290  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4420  download_checks        Check in mode check whether this host can reach what the script would download.
+#  4516  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4669  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  4707  status                 Report the server, its versions, its certificate, and the last run: mode status.
 # Steps, in the order in which they run:
-#  4677  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4757  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  4776  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  4795  python                 Install Python from the publisher, or use one that is installed.
-#  4929  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  4990  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  5109  packages               Install the packages of the lock in a virtual environment.
-#  5277  path                   Add the programs of the server to the PATH of the machine.
-#  5306  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  5332  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  5452  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  5660  service                Run the server as a scheduled task.
-#  5802  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  5867  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5942  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  5982  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  4815  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4895  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  4914  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  4933  python                 Install Python from the publisher, or use one that is installed.
+#  5067  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  5128  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  5247  packages               Install the packages of the lock in a virtual environment.
+#  5415  path                   Add the programs of the server to the PATH of the machine.
+#  5444  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  5470  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  5590  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  5798  service                Run the server as a scheduled task.
+#  5940  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  6005  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6080  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6120  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
 #        prelude: certificate_requests  the host signs its certificate itself
 
 param(
-    [ValidateSet('test', 'check', 'apply', 'undo', 'rotate', 'request')]
+    [ValidateSet('test', 'check', 'status', 'apply', 'undo', 'rotate', 'request')]
     [string]$Mode = 'test'
 )
 
@@ -658,7 +660,7 @@ function Read-Envelope {
     foreach ($line in $EnvelopeLines) {
         $number++
         switch -CaseSensitive -Regex ([string]$line) {
-            '^mode (test|check|apply|undo|rotate|request|events)\z' { $Run.Mode = $Matches[1]; break }
+            '^mode (test|check|status|apply|undo|rotate|request|events)\z' { $Run.Mode = $Matches[1]; break }
             '^run ([0-9A-Za-z-]{1,64})\z' { $Run.Id = $Matches[1]; break }
             '^operator ([^ ]*)\z' {
                 $Run.Operator = $Utf8.GetString([Convert]::FromBase64String($Matches[1]))
@@ -3114,6 +3116,34 @@ function Stop-Server {
     Stop-Task 'nbserver'
 }
 
+# Return how the server runs, for mode status. A task that Windows is about to start is Queued.
+function Get-ServiceStatus {
+    $task = Get-ScheduledTask -TaskName 'nbserver' -TaskPath '\' -ErrorAction SilentlyContinue
+    if (-not $task) { return @{ state = 'absent'; by = 'none'; start = 'none'; since = '' } }
+    $found = @{ state = 'stopped'; by = 'task'; start = 'automatic'; since = '' }
+    $state = [string]$task.State
+    if ($state -eq 'Disabled') { $found.start = 'disabled' }
+    if ($state -eq 'Queued') { $found.state = 'starting' }
+    if ($state -eq 'Running') {
+        $found.state = 'running'
+        $process = Get-PortProcess $Settings.notebook.port | Where-Object {
+            $_.ExecutablePath -and (Test-Below $_.ExecutablePath $Programs)
+        } | Select-Object -Last 1
+        if ($process) { $found.since = Format-UtcTime $process.CreationDate }
+    }
+    $found
+}
+
+# Return the environment that the task names; if there is no task, the one that these settings choose.
+function Get-ServerEnvironment {
+    $xml = Get-TaskXml 'nbserver'
+    if ($xml) {
+        $command = [string](Get-TaskText ([xml]$xml) 'Actions/Exec/Command')
+        if (Test-Below $command $Programs) { return Split-Path -Parent (Split-Path -Parent $command) }
+    }
+    Get-EnvironmentFolder
+}
+
 # Only a warning, once per run and folder: kernels of the site may have been installed into the environment.
 $AddedReported = @{}
 
@@ -4674,6 +4704,114 @@ function Write-AccountNotice {
         'or left processes that nbserver does not know. Check the tasks and processes of this account')
 }
 
+# ---- prelude: status -------------------------------------------------------------------------------
+# Report the server, its versions, its certificate, and the last run: mode status.
+
+# Nothing is changed, and nothing is left on this host. What differs from the settings is reported as in a test.
+
+$UtcFormat = "yyyy-MM-dd'T'HH:mm:ss'Z'"
+
+function Format-UtcTime([DateTime]$Time) {
+    $Time.ToUniversalTime().ToString($UtcFormat, [Globalization.CultureInfo]::InvariantCulture)
+}
+
+# The function Get-ServiceStatus is part of each scope.
+function Write-Status {
+    Write-Event status @{
+        service = Get-ServiceStatus; versions = Get-VersionStatus; certificate = Get-CertificateStatus
+        record = @(Read-Record).Count; last = Get-LastRun
+    }
+}
+
+# ---- versions, which are read from files: no program is started
+
+$ReportedPackages = 'notebook', 'jupyter_server', 'numpy', 'matplotlib', 'tornado', 'pyzmq'
+
+# Return the versions by name. A file pyvenv.cfg names the Python that its environment uses.
+function Get-VersionStatus {
+    $versions = @{}
+    $environment = Get-ServerEnvironment
+    $file = Join-Path $environment 'pyvenv.cfg'
+    if (-not (Test-Path -LiteralPath $file)) { return $versions }
+    foreach ($line in [IO.File]::ReadAllLines($file, $Utf8)) {
+        if ($line -cmatch '\Aversion(_info)? = ([0-9]+\.[0-9]+\.[0-9]+)') { $versions.python = $Matches[2] }
+        if ($line -cmatch '\Ahome = (.+)\z') { $openssl = Get-LibraryVersion $Matches[1] }
+    }
+    if ($openssl) { $versions.openssl = $openssl }
+    $packages = Join-Path $environment 'Lib\site-packages'
+    if (-not (Test-Path -LiteralPath $packages)) { return $versions }
+    foreach ($folder in [IO.Directory]::GetDirectories($packages, '*.dist-info')) {
+        if ((Split-Path -Leaf $folder) -cnotmatch '\A(.+)-([0-9A-Za-z.+!]{1,64})\.dist-info\z') { continue }
+        $version = $Matches[2]
+        $name = ($Matches[1] -replace '[-_.]+', '_').ToLowerInvariant()
+        if ($ReportedPackages -contains $name) { $versions[$name] = $version }
+    }
+    $versions
+}
+
+# Return the version of the OpenSSL that a Python contains, or nothing.
+function Get-LibraryVersion([string]$Python) {
+    $folder = Join-Path $Python 'DLLs'
+    if (-not (Test-Path -LiteralPath $folder)) { return }
+    foreach ($library in Get-ChildItem -LiteralPath $folder -Filter 'libcrypto-*.dll') {
+        $file = [Diagnostics.FileVersionInfo]::GetVersionInfo($library.FullName)
+        if ($file.FileMajorPart) { "$($file.FileMajorPart).$($file.FileMinorPart).$($file.FileBuildPart)"; return }
+    }
+}
+
+# ---- certificate
+
+# Return whose certificate it is, and until when; or nothing if there is none.
+function Get-CertificateStatus {
+    $certificate = Get-ServerCertificate
+    if (-not $certificate) { return }
+    @{
+        fingerprint = Get-Fingerprint $certificate; subject = [string]$certificate.Subject
+        expires = Format-UtcTime $certificate.NotAfter
+    }
+}
+
+# ---- the last run
+
+# Return the run whose events were written last, or nothing if there is none. A run that has no last event was
+# interrupted, unless it still has the lock.
+function Get-LastRun {
+    $folder = Join-Path $StateFolder 'runs'
+    if (-not (Test-Path -LiteralPath $folder)) { return }
+    $files = foreach ($run in [IO.Directory]::GetDirectories($folder)) { [IO.FileInfo](Join-Path $run 'events.jsonl') }
+    $file = $files | Where-Object { $_.Exists } | Sort-Object -Property LastWriteTimeUtc | Select-Object -Last 1
+    if (-not $file) { return }
+    $lines = @(Read-CompleteLine $file.FullName)
+    if (-not $lines.Count) { return }
+    $last = @{ outcome = 'interrupted'; finished = '' }
+    foreach ($name in 'run', 'mode', 'operator', 'release', 'script_sha256') { $last[$name] = Get-Text $lines[0] $name }
+    if (-not $last.script_sha256) { return }             # its first event is not that of a run
+    $last.started = Get-Text $lines[0] 'time'
+    $end = $lines | Select-Object -Last 1
+    if ($end.Contains('"event":"finished"')) {
+        $last.outcome = Get-Text $end 'outcome'
+        $last.finished = Get-Text $end 'time'
+    }
+    elseif ((Get-LockOwner) -cmatch "^run $([regex]::Escape($last.run))\b") { $last.outcome = 'running' }
+    $last
+}
+
+# Return a text of an event, or '' if there is none. In a text, a quotation mark follows a backslash. The line is not
+# parsed as a whole, because some versions of PowerShell make dates of texts.
+function Get-Text([string]$Line, [string]$Name) {
+    $found = [regex]::Match($Line, "`"$Name`":(`"(?:[^`"\\]|\\.)*`")")
+    if (-not $found.Success) { return '' }
+    $text = $found.Groups[1].Value
+    if ($text.Contains('\')) { return [string](ConvertFrom-Json "{`"text`":$text}").text }
+    $text.Substring(1, $text.Length - 2)
+}
+
+$Modes.status = {
+    Write-Status
+    Assert-RotationComplete
+    Invoke-Plan
+}
+
 # ---- step: preflight -------------------------------------------------------------------------------
 # Refuse a host on which the notebook server cannot work, before anything is changed.
 
@@ -5998,12 +6136,12 @@ function Write-Difference {
 function Invoke-Plan {
     foreach ($step in $Steps) {
         if ($step.Bracket) {
-            if ($Run.Mode -eq 'test') { Write-OpenBracket $step }
+            if (-not (Test-Change)) { Write-OpenBracket $step }
             continue
         }
         Invoke-Test $step
         if ($Run.Differences.Count) { $Run.Differs = $true }
-        if ($Run.Mode -ne 'test') { continue }
+        if (Test-Change) { continue }
         if ($Run.Differences.Count) { Write-Difference } else { Write-Event unchanged }
     }
 }
@@ -6165,7 +6303,7 @@ $Modes.undo = {
 function Invoke-Mode {
     if (-not $Modes.ContainsKey($Run.Mode)) {
         throw (New-Failure unknown-mode ('this script has no mode ' +
-                '"{mode}". Use test, check, apply, undo, or rotate') @{ mode = $Run.Mode })
+                '"{mode}". Use test, check, status, apply, undo, or rotate') @{ mode = $Run.Mode })
     }
     & $Modes[$Run.Mode]
 }
@@ -6220,7 +6358,7 @@ if ($IsFile) {
     if ($Run.Outcome -eq 'reboot') { exit 3010 }
     if ($Run.Outcome -ne 'ok') { exit 3 }
     if ($Run.Reboot) { exit 3010 }
-    if ($Run.Mode -eq 'test' -and $Run.Differs) { exit 2 }
+    if ('test', 'status' -contains $Run.Mode -and $Run.Differs) { exit 2 }
 }
 
 # ==== end: only a signature block may follow =======================================================================

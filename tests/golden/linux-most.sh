@@ -3,6 +3,7 @@
 # By hand:
 #   sudo bash linux-most.sh           reports differences, changes nothing
 #   sudo bash linux-most.sh check     reports what this host lacks
+#   sudo bash linux-most.sh status    reports how the server runs and which run was the last
 #   sudo bash linux-most.sh apply     makes the changes
 #   sudo bash linux-most.sh undo      restores the previous state
 #   sudo bash linux-most.sh rotate    evicts everybody who could log in
@@ -11,64 +12,65 @@
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 # Contents, by line:
-#    75  settings               What differs from host to host: data, no code.
-#    99  lock                   The Python packages, with versions and hashes.
+#    77  settings               What differs from host to host: data, no code.
+#   101  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   225  run                    Set the options of the shell, the folders, and the state of this run.
-#   274  places                 Name the places of a server for the whole machine, which root sets up.
-#   347  json                   Read and write JSON strings in bash alone.
-#   443  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   568  events                 Report events: lines of JSON, which are the only output of this script.
-#   652  findings               Report in mode check which requirements this host meets, one finding for each.
-#   717  host_log               Write to the system log which script changes this host, and keep the script.
-#   750  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#   857  lock                   Let only one run at a time change this host.
-#   900  left_program           End the program that a run left behind when it was killed.
-#   955  record                 Record the previous state of everything that is changed, and restore it.
-#  1090  programs               Run other programs: those that change something or take long through run_program.
-#  1224  paths                  Open folders without following links, and check who could replace them.
-#  1330  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1402  folders                Create folders, and set who may use them.
-#  1478  files                  Write text files, and restore the files that were replaced.
-#  1566  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1630  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1675  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1734  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1805  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1965  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2111  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2252  zypper                 Run zypper, without questions.
-#  2378  units                  Install and remove units of systemd.
-#  2467  service_unit           Compare the unit of the notebook server, and install it.
-#  2609  service                Find out what the unit of the notebook server does.
-#  2644  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2757  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2825  certificate_program    Create a certificate with OpenSSL.
-#  2833  starter                Define the Python program that starts the notebook server.
-#  2991  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3082  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3141  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3213  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3279  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3323  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3348  installed_files        Compare the files of the environment with those that were installed.
-#  3494  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3634  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  3647  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  3746  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#   227  run                    Set the options of the shell, the folders, and the state of this run.
+#   276  places                 Name the places of a server for the whole machine, which root sets up.
+#   349  json                   Read and write JSON strings in bash alone.
+#   445  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   570  events                 Report events: lines of JSON, which are the only output of this script.
+#   654  findings               Report in mode check which requirements this host meets, one finding for each.
+#   719  host_log               Write to the system log which script changes this host, and keep the script.
+#   752  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#   859  lock                   Let only one run at a time change this host.
+#   902  left_program           End the program that a run left behind when it was killed.
+#   957  record                 Record the previous state of everything that is changed, and restore it.
+#  1092  programs               Run other programs: those that change something or take long through run_program.
+#  1226  paths                  Open folders without following links, and check who could replace them.
+#  1332  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1404  folders                Create folders, and set who may use them.
+#  1480  files                  Write text files, and restore the files that were replaced.
+#  1568  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1632  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1677  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1736  service_access         Let the service write in the folder for notebooks, and undo that.
+#  1807  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  1967  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2113  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2254  zypper                 Run zypper, without questions.
+#  2380  units                  Install and remove units of systemd.
+#  2469  service_unit           Compare the unit of the notebook server, and install it.
+#  2611  service                Find out what the unit of the notebook server does.
+#  2650  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2763  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2831  certificate_program    Create a certificate with OpenSSL.
+#  2839  starter                Define the Python program that starts the notebook server.
+#  2997  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3088  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3147  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3219  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3285  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3329  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3354  installed_files        Compare the files of the environment with those that were installed.
+#  3500  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3640  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  3653  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  3752  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  3914  status                 Report the server, its versions, its certificate, and the last run: mode status.
 # Steps, in the order in which they run:
-#  3908  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  3940  python                 Install Python from the distribution.
-#  4002  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  4077  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  4090  user                   Create the system user that runs the server: without a password, without a login shell.
-#  4104  certificate            Create a certificate for the server; only root and the service can read its key.
-#  4197  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  4353  service                Run the notebook server as a service that starts with the system.
-#  4487  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  4551  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4699  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  4777  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  4102  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4134  python                 Install Python from the distribution.
+#  4196  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  4271  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  4284  user                   Create the system user that runs the server: without a password, without a login shell.
+#  4298  certificate            Create a certificate for the server; only root and the service can read its key.
+#  4391  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  4547  service                Run the notebook server as a service that starts with the system.
+#  4681  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  4745  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4893  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  4971  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -750,7 +752,7 @@ keep_script() {
 # ---- prelude: envelope -----------------------------------------------------------------------------
 # Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
 
-# Lines of `name value`: mode test|check|apply|undo|rotate|events, run ID, operator BASE64, time UTC, after N,
+# Lines of `name value`: mode test|check|status|apply|undo|rotate|events, run ID, operator BASE64, time UTC, after N,
 # former-salt SALT, new-salt yes, thorough yes, repair yes, evidence SHA256, secret NAME BASE64.
 # Only builtins handle secrets, which stay in SECRETS: other users can see the arguments of programs, and older versions
 # of bash keep a here-document in a file.
@@ -762,7 +764,7 @@ read_envelope() {
     local time='([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)'
     while IFS= read -r line || [[ $line ]]; do
         number=$((number + 1))
-        if [[ $line =~ ^mode\ (test|check|apply|undo|rotate|events)$ ]]; then
+        if [[ $line =~ ^mode\ (test|check|status|apply|undo|rotate|events)$ ]]; then
             RUN_MODE=${BASH_REMATCH[1]}
         elif [[ $line =~ ^run\ ([0-9A-Za-z-]{1,64})$ ]]; then
             RUN_ID=${BASH_REMATCH[1]}
@@ -2622,6 +2624,10 @@ is_unit() {
     return 0
 }
 
+is_set_up() {
+    [[ -e $UNIT_FOLDER/$SERVICE_UNIT ]]
+}
+
 print_service_log() {
     print_service_unit_log
 }
@@ -3905,6 +3911,194 @@ assert_rotation_complete() {
     fi
 }
 
+# ---- prelude: status -------------------------------------------------------------------------------
+# Report the server, its versions, its certificate, and the last run: mode status.
+
+# Nothing is changed, and nothing is left on this host. What differs from the settings is reported as in a test.
+
+# Which programs the server uses; OpenSSL is the one in its Python.
+VERSIONS_WITH_PYTHON='
+import importlib.metadata, platform, ssl
+
+print("python=" + platform.python_version())
+print("openssl=" + ssl.OPENSSL_VERSION.split()[1])
+for name in "notebook", "jupyter_server", "numpy", "matplotlib", "tornado", "pyzmq":
+    try:
+        print(name + "=" + importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        pass
+'
+DESCRIBE_WITH_PYTHON='
+import sys
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
+certificate = x509.load_pem_x509_certificate(open(sys.argv[1], "rb").read())
+print("Fingerprint=" + certificate.fingerprint(hashes.SHA256()).hex())
+print("subject=" + certificate.subject.rfc4514_string())
+print("notAfter=" + certificate.not_valid_after_utc.isoformat())
+'
+
+report_status() {
+    local service versions certificate last=null record=null
+    read_service_status
+    service=$REPLY
+    read_versions
+    versions=$REPLY
+    read_certificate_status
+    certificate=$REPLY
+    if can_read_state; then
+        record=${#RECORD[@]}
+        read_last_run
+        last=$REPLY
+    fi
+    write_event status certificate: "$certificate" last: "$last" record: "$record" service: "$service" \
+        versions: "$versions"
+}
+
+# REPLY: how the server runs, as JSON.
+read_service_status() {
+    local state=stopped by=systemd start=manual since='' process
+    if is_unit; then
+        read_unit "$SERVICE_UNIT" SubState MainPID
+        process=${UNIT[MainPID]:-0}
+        case ${UNIT[ActiveState]:-}/${UNIT[SubState]:-} in
+            active/*) state=running ;;
+            failed/* | */auto-restart) state=failed ;;
+            activating/*) state=starting ;;
+        esac
+        case ${UNIT[UnitFileState]:-} in
+            enabled) start=automatic ;;
+            masked) start=disabled ;;
+        esac
+    else
+        read_server_process
+        process=$REPLY
+        by=background
+        if ((process)); then state=running; fi
+    fi
+    if ! is_set_up; then state=absent by=none start=none; fi
+    if [[ $state == running ]]; then
+        start_of_process "$process"
+        since=$REPLY
+    fi
+    REPLY="{\"state\":\"$state\",\"by\":\"$by\",\"start\":\"$start\",\"since\":\"$since\"}"
+}
+
+# REPLY: when a process was started, in UTC; '' if it does not run. /proc/stat has when the kernel was started, and
+# /proc/PID/stat when the process was, in hundredths of a second since then: the twentieth field after the name.
+start_of_process() { # PID
+    local line='' name value
+    local -i boot=0
+    REPLY=''
+    { IFS= read -r line <"/proc/$1/stat"; } 2>/dev/null || return 0
+    while read -r name value; do
+        if [[ $name == btime ]]; then boot=$value; fi
+    done </proc/stat
+    if [[ ! ${line##*) } =~ ^([^ ]+\ ){19}([0-9]+)\  ]]; then return 0; fi
+    printf -v REPLY '%(%Y-%m-%dT%H:%M:%SZ)T' $((boot + 10#${BASH_REMATCH[2]} / 100))
+}
+
+# REPLY: the Python that the server runs with, as its unit says; else the one that these settings choose.
+read_server_python() {
+    local line
+    REPLY=$NOTEBOOK_PYTHON
+    if [[ ! -r $UNIT_FOLDER/$SERVICE_UNIT ]]; then return; fi
+    while IFS= read -r line; do
+        if [[ $line != ExecStart=* ]]; then continue; fi
+        line=${line#*=}
+        line=${line%% *}
+        if [[ $line == "$PROGRAMS"/env-+([0-9a-f])/bin/python || $line == /usr/bin/python3*([0-9.]) ]]; then
+            REPLY=$line
+        fi
+    done <"$UNIT_FOLDER/$SERVICE_UNIT"
+}
+
+# REPLY: the versions by name, as JSON.
+read_versions() {
+    local line all=''
+    read_server_python
+    if [[ -x $REPLY ]]; then
+        while IFS= read -r line; do
+            if [[ $line =~ ^([a-z_]{1,20})=([0-9A-Za-z.+!-]{1,64})$ ]]; then
+                all+=",\"${BASH_REMATCH[1]}\":\"${BASH_REMATCH[2]}\""
+            fi
+        done < <(timeout 30 "$REPLY" -I -c "$VERSIONS_WITH_PYTHON" 2>/dev/null)
+    fi
+    REPLY="{${all#,}}"
+}
+
+# REPLY: whose certificate it is, and until when, as JSON; null if there is none, or if it cannot be read.
+read_certificate_status() {
+    local line fingerprint='' subject='' expires=''
+    REPLY=null
+    if [[ ! -r $CERTIFICATE_FILE ]]; then return; fi
+    while IFS= read -r line; do
+        case $line in
+            *Fingerprint=*)
+                fingerprint_of "$line"
+                fingerprint=$REPLY
+                ;;
+            subject=*)
+                json_string "${line#*=}"
+                subject=$REPLY
+                ;;
+            notAfter=*) expires=$(date --utc --date="${line#*=}" +%Y-%m-%dT%H:%M:%SZ) || expires='' ;;
+        esac
+    done < <(describe_certificate "$CERTIFICATE_FILE")
+    REPLY=null
+    if [[ $fingerprint && $subject && $expires ]]; then
+        REPLY="{\"fingerprint\":\"$fingerprint\",\"subject\":$subject,\"expires\":\"$expires\"}"
+    fi
+}
+
+describe_certificate() { # FILE
+    if has_openssl; then
+        openssl x509 -in "$1" -noout -fingerprint -sha256 -subject -enddate -nameopt RFC2253 2>/dev/null
+    else
+        "$NOTEBOOK_PYTHON" -I -c "$DESCRIBE_WITH_PYTHON" "$1" 2>/dev/null
+    fi
+}
+
+# REPLY: the run whose events were written last, as JSON; null if there is none. A run that has no last event was
+# interrupted, unless it still has the lock.
+read_last_run() {
+    local file last='' first end run mode operator release script started outcome finished=''
+    local -a events=()
+    REPLY=null
+    for file in "$STATE_FOLDER"/runs/*/events.jsonl; do
+        if [[ -f $file && ! $last -nt $file ]]; then last=$file; fi
+    done
+    if [[ ! $last ]]; then return; fi
+    mapfile -t events <"$last"
+    first=${events[0]:-} end=${events[-1]:-}
+    read_field run "$first"; run=$REPLY
+    read_field mode "$first"; mode=$REPLY
+    read_field operator "$first"; operator=$REPLY
+    read_field release "$first"; release=$REPLY
+    read_field script_sha256 "$first"; script=$REPLY
+    read_field time "$first"; started=$REPLY
+    if [[ $end == *'"event":"finished"'* ]]; then
+        read_field outcome "$end"; outcome=$REPLY
+        read_field time "$end"; finished=$REPLY
+    else
+        lock_owner
+        outcome=interrupted
+        if [[ $REPLY == "run $run,"* ]]; then outcome=running; fi
+    fi
+    REPLY=null
+    if [[ ! $run || ! $script ]]; then return; fi      # a file of an event that was not the first one of a run
+    REPLY="{\"run\":\"$run\",\"mode\":\"$mode\",\"outcome\":\"$outcome\",\"operator\":\"$operator\","
+    REPLY+="\"release\":\"$release\",\"script_sha256\":\"$script\",\"started\":\"$started\",\"finished\":\"$finished\"}"
+}
+
+# REPLY: a text of an event, as its line has it; '' if there is none. In a text, a quotation mark follows a backslash.
+read_field() { # NAME LINE
+    local pattern="\"$1\":\"(($RECORD_TEXT)?)\""
+    REPLY=''
+    if [[ $2 =~ $pattern && $2 != *[!\ -~]* ]]; then REPLY=${BASH_REMATCH[1]}; fi
+}
+
 # ---- step: preflight -------------------------------------------------------------------------------
 # Refuse a host on which the notebook server cannot work, before anything is changed.
 
@@ -4816,7 +5010,7 @@ plan() {
     for name in "${STEPS[@]}"; do
         test_step "$name"
         if ((${#DIFFERENCES[@]})); then RUN_DIFFERS=true; fi
-        if [[ $RUN_MODE != test ]]; then continue; fi
+        if is_change; then continue; fi
         if ((${#DIFFERENCES[@]})); then write_differences; else write_event unchanged; fi
     done
 }
@@ -4947,7 +5141,7 @@ finish_run() { # EXIT-CODE
     exit_lock
     if [[ $RUN_OUTCOME != ok ]]; then exit 3; fi
     if [[ $RUN_REBOOT == true ]]; then exit 102; fi
-    if [[ $RUN_MODE == test && $RUN_DIFFERS == true ]]; then exit 2; fi
+    if [[ $RUN_MODE == @(test|status) && $RUN_DIFFERS == true ]]; then exit 2; fi
     exit 0
 }
 
@@ -4980,7 +5174,7 @@ assert_script_is_file() {
         host "$NB_HOST"
 }
 
-main() { # [test|check|apply|undo|rotate [--thorough] [--repair]] | envelope
+main() { # [test|check|status|apply|undo|rotate [--thorough] [--repair]] | envelope
     # Events go to the original standard output; what anything else prints cannot be mistaken for one.
     exec 3>&1 1>&2
     read_last_error                                # a file may already contain lines
@@ -4990,12 +5184,13 @@ main() { # [test|check|apply|undo|rotate [--thorough] [--repair]] | envelope
     trap : PIPE                                    # nobody reads the events any more: they are in their file
     RUN_MODE='test'
     case ${1:-test} in
-        test | check | apply | undo | rotate)
+        test | check | status | apply | undo | rotate)
             RUN_MODE=${1:-test}
             read_options "${@:2}"
             ;;
         envelope) read_envelope ;;
-        *) fail unknown-mode 'this script has no mode "{mode}". Use test, check, apply, undo, or rotate' mode "$1" ;;
+        *) fail unknown-mode 'this script has no mode "{mode}". Use test, check, status, apply, undo, '\
+'or rotate' mode "$1" ;;
     esac
     exec </dev/null
     assert_script_is_file
@@ -5003,7 +5198,8 @@ main() { # [test|check|apply|undo|rotate [--thorough] [--repair]] | envelope
     if [[ $RUN_MODE == events ]]; then send_events_after; exit 0; fi
     start_run
     case $RUN_MODE in
-        test)
+        test | status)
+            if [[ $RUN_MODE == status ]]; then report_status; fi
             if can_read_state; then assert_rotation_complete; fi
             plan
             ;;

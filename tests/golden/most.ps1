@@ -3,6 +3,7 @@
 # By hand:
 #   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1                reports differences, changes nothing
 #   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode check    reports what this host lacks
+#   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode status   reports how the server runs
 #   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode apply    makes the changes
 #   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode undo     restores the previous state
 #   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode rotate   evicts everybody who could log in
@@ -10,92 +11,93 @@
 # Requires Windows PowerShell 3.0 or newer, 64-bit, and administrator rights
 #
 # Contents, by line:
-#   108  parameters             The mode for a run by hand.
-#   113  settings               What differs from host to host: data, no code.
-#   170  lock                   The Python packages, with versions and hashes.
+#   110  parameters             The mode for a run by hand.
+#   115  settings               What differs from host to host: data, no code.
+#   172  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   178  run                    Check the language mode, and set the module path and the state of this run.
-#   249  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   339  hashes                 Compute SHA-256, the only hash that this script uses.
-#   358  events                 Report events: lines of JSON, which are the only output of this script.
-#   448  findings               Report in mode check which requirements this host meets, one finding for each.
-#   494  host_log               Write to the Windows event log which script changes this host.
-#   526  kept_script            Keep the script that changes this host.
-#   544  envelope               Read the envelope: the only input of a run in addition to this script.
-#   620  lock                   Allow only one run at a time to change this host.
-#   679  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#   759  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#   885  access                 Set and check access lists: who may read and change a folder.
-#   961  places                 Set the folders of nbserver on this host, and who has access to them.
-#   998  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1062  registry               Read values in the registry.
-#  1073  registry_values        Compare, set, and restore values in the registry.
-#  1107  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1227  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1314  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1347  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1435  path_access            Find other accounts that could replace a folder with another folder.
-#  1463  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1520  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1670  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  1832  server_command         Define the command line of the server, and what it was started with.
-#  1851  programs               Run other programs until they exit, and report their output.
-#  1975  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  1994  downloads              Download files into the cache, and check their hashes before they are used.
-#  2167  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2254  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2330  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2386  foreign_places         Define where configuration from other installations may be on this host.
-#  2400  package_environment    Choose the environment variables of pip and uv.
-#  2447  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2452  installer_failures     Explain the exit codes of installers.
-#  2524  installers             Run installers and uninstallers, and wait while another one runs.
-#  2569  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2626  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2688  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2713  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2777  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2816  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2856  installed_files        Compare files with those that were installed.
-#  3005  running_server         Stop the server before its programs are replaced.
-#  3028  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3142  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3201  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3251  port_process           Find the program that listens on a TCP port, and what started it.
-#  3277  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3396  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3442  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3500  certificates           Read certificates from PEM files.
-#  3517  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3589  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3723  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3843  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3952  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4020  password_hash          Get the hash of the password.
-#  4025  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4070  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4092  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4158  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4288  download_checks        Check in mode check whether this host can reach what the script would download.
-#  4384  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4537  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#   180  run                    Check the language mode, and set the module path and the state of this run.
+#   251  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   341  hashes                 Compute SHA-256, the only hash that this script uses.
+#   360  events                 Report events: lines of JSON, which are the only output of this script.
+#   450  findings               Report in mode check which requirements this host meets, one finding for each.
+#   496  host_log               Write to the Windows event log which script changes this host.
+#   528  kept_script            Keep the script that changes this host.
+#   546  envelope               Read the envelope: the only input of a run in addition to this script.
+#   622  lock                   Allow only one run at a time to change this host.
+#   681  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#   761  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#   887  access                 Set and check access lists: who may read and change a folder.
+#   963  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1000  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1064  registry               Read values in the registry.
+#  1075  registry_values        Compare, set, and restore values in the registry.
+#  1109  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1229  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1316  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1349  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1437  path_access            Find other accounts that could replace a folder with another folder.
+#  1465  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1522  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1672  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  1834  server_command         Define the command line of the server, and what it was started with.
+#  1853  programs               Run other programs until they exit, and report their output.
+#  1977  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  1996  downloads              Download files into the cache, and check their hashes before they are used.
+#  2169  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2256  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2332  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2388  foreign_places         Define where configuration from other installations may be on this host.
+#  2402  package_environment    Choose the environment variables of pip and uv.
+#  2449  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2454  installer_failures     Explain the exit codes of installers.
+#  2526  installers             Run installers and uninstallers, and wait while another one runs.
+#  2571  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2628  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2690  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2715  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2779  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2818  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2858  installed_files        Compare files with those that were installed.
+#  3007  running_server         Stop the server before its programs are replaced.
+#  3058  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3172  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3231  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3281  port_process           Find the program that listens on a TCP port, and what started it.
+#  3307  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3426  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3472  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3530  certificates           Read certificates from PEM files.
+#  3547  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3619  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3753  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3873  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3982  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4050  password_hash          Get the hash of the password.
+#  4055  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4100  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4122  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4188  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4318  download_checks        Check in mode check whether this host can reach what the script would download.
+#  4414  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4567  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  4605  status                 Report the server, its versions, its certificate, and the last run: mode status.
 # Steps, in the order in which they run:
-#  4575  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4655  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  4674  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  4693  python                 Install Python from the publisher, or use one that is installed.
-#  4827  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  4888  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  5007  packages               Install the packages of the lock in a virtual environment.
-#  5175  path                   Add the programs of the server to the PATH of the machine.
-#  5204  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  5230  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  5350  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  5558  service                Run the server as a scheduled task.
-#  5700  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  5765  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5840  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  5880  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  4713  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4793  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  4812  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  4831  python                 Install Python from the publisher, or use one that is installed.
+#  4965  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  5026  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  5145  packages               Install the packages of the lock in a virtual environment.
+#  5313  path                   Add the programs of the server to the PATH of the machine.
+#  5342  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  5368  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  5488  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  5696  service                Run the server as a scheduled task.
+#  5838  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  5903  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5978  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6018  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -106,7 +108,7 @@
 #        step: firewall                 skipped in the inventory
 
 param(
-    [ValidateSet('test', 'check', 'apply', 'undo', 'rotate', 'request')]
+    [ValidateSet('test', 'check', 'status', 'apply', 'undo', 'rotate', 'request')]
     [string]$Mode = 'test'
 )
 
@@ -556,7 +558,7 @@ function Read-Envelope {
     foreach ($line in $EnvelopeLines) {
         $number++
         switch -CaseSensitive -Regex ([string]$line) {
-            '^mode (test|check|apply|undo|rotate|request|events)\z' { $Run.Mode = $Matches[1]; break }
+            '^mode (test|check|status|apply|undo|rotate|request|events)\z' { $Run.Mode = $Matches[1]; break }
             '^run ([0-9A-Za-z-]{1,64})\z' { $Run.Id = $Matches[1]; break }
             '^operator ([^ ]*)\z' {
                 $Run.Operator = $Utf8.GetString([Convert]::FromBase64String($Matches[1]))
@@ -3012,6 +3014,34 @@ function Stop-Server {
     Stop-Task 'nbserver'
 }
 
+# Return how the server runs, for mode status. A task that Windows is about to start is Queued.
+function Get-ServiceStatus {
+    $task = Get-ScheduledTask -TaskName 'nbserver' -TaskPath '\' -ErrorAction SilentlyContinue
+    if (-not $task) { return @{ state = 'absent'; by = 'none'; start = 'none'; since = '' } }
+    $found = @{ state = 'stopped'; by = 'task'; start = 'automatic'; since = '' }
+    $state = [string]$task.State
+    if ($state -eq 'Disabled') { $found.start = 'disabled' }
+    if ($state -eq 'Queued') { $found.state = 'starting' }
+    if ($state -eq 'Running') {
+        $found.state = 'running'
+        $process = Get-PortProcess $Settings.notebook.port | Where-Object {
+            $_.ExecutablePath -and (Test-Below $_.ExecutablePath $Programs)
+        } | Select-Object -Last 1
+        if ($process) { $found.since = Format-UtcTime $process.CreationDate }
+    }
+    $found
+}
+
+# Return the environment that the task names; if there is no task, the one that these settings choose.
+function Get-ServerEnvironment {
+    $xml = Get-TaskXml 'nbserver'
+    if ($xml) {
+        $command = [string](Get-TaskText ([xml]$xml) 'Actions/Exec/Command')
+        if (Test-Below $command $Programs) { return Split-Path -Parent (Split-Path -Parent $command) }
+    }
+    Get-EnvironmentFolder
+}
+
 # Only a warning, once per run and folder: kernels of the site may have been installed into the environment.
 $AddedReported = @{}
 
@@ -4572,6 +4602,114 @@ function Write-AccountNotice {
         'or left processes that nbserver does not know. Check the tasks and processes of this account')
 }
 
+# ---- prelude: status -------------------------------------------------------------------------------
+# Report the server, its versions, its certificate, and the last run: mode status.
+
+# Nothing is changed, and nothing is left on this host. What differs from the settings is reported as in a test.
+
+$UtcFormat = "yyyy-MM-dd'T'HH:mm:ss'Z'"
+
+function Format-UtcTime([DateTime]$Time) {
+    $Time.ToUniversalTime().ToString($UtcFormat, [Globalization.CultureInfo]::InvariantCulture)
+}
+
+# The function Get-ServiceStatus is part of each scope.
+function Write-Status {
+    Write-Event status @{
+        service = Get-ServiceStatus; versions = Get-VersionStatus; certificate = Get-CertificateStatus
+        record = @(Read-Record).Count; last = Get-LastRun
+    }
+}
+
+# ---- versions, which are read from files: no program is started
+
+$ReportedPackages = 'notebook', 'jupyter_server', 'numpy', 'matplotlib', 'tornado', 'pyzmq'
+
+# Return the versions by name. A file pyvenv.cfg names the Python that its environment uses.
+function Get-VersionStatus {
+    $versions = @{}
+    $environment = Get-ServerEnvironment
+    $file = Join-Path $environment 'pyvenv.cfg'
+    if (-not (Test-Path -LiteralPath $file)) { return $versions }
+    foreach ($line in [IO.File]::ReadAllLines($file, $Utf8)) {
+        if ($line -cmatch '\Aversion(_info)? = ([0-9]+\.[0-9]+\.[0-9]+)') { $versions.python = $Matches[2] }
+        if ($line -cmatch '\Ahome = (.+)\z') { $openssl = Get-LibraryVersion $Matches[1] }
+    }
+    if ($openssl) { $versions.openssl = $openssl }
+    $packages = Join-Path $environment 'Lib\site-packages'
+    if (-not (Test-Path -LiteralPath $packages)) { return $versions }
+    foreach ($folder in [IO.Directory]::GetDirectories($packages, '*.dist-info')) {
+        if ((Split-Path -Leaf $folder) -cnotmatch '\A(.+)-([0-9A-Za-z.+!]{1,64})\.dist-info\z') { continue }
+        $version = $Matches[2]
+        $name = ($Matches[1] -replace '[-_.]+', '_').ToLowerInvariant()
+        if ($ReportedPackages -contains $name) { $versions[$name] = $version }
+    }
+    $versions
+}
+
+# Return the version of the OpenSSL that a Python contains, or nothing.
+function Get-LibraryVersion([string]$Python) {
+    $folder = Join-Path $Python 'DLLs'
+    if (-not (Test-Path -LiteralPath $folder)) { return }
+    foreach ($library in Get-ChildItem -LiteralPath $folder -Filter 'libcrypto-*.dll') {
+        $file = [Diagnostics.FileVersionInfo]::GetVersionInfo($library.FullName)
+        if ($file.FileMajorPart) { "$($file.FileMajorPart).$($file.FileMinorPart).$($file.FileBuildPart)"; return }
+    }
+}
+
+# ---- certificate
+
+# Return whose certificate it is, and until when; or nothing if there is none.
+function Get-CertificateStatus {
+    $certificate = Get-ServerCertificate
+    if (-not $certificate) { return }
+    @{
+        fingerprint = Get-Fingerprint $certificate; subject = [string]$certificate.Subject
+        expires = Format-UtcTime $certificate.NotAfter
+    }
+}
+
+# ---- the last run
+
+# Return the run whose events were written last, or nothing if there is none. A run that has no last event was
+# interrupted, unless it still has the lock.
+function Get-LastRun {
+    $folder = Join-Path $StateFolder 'runs'
+    if (-not (Test-Path -LiteralPath $folder)) { return }
+    $files = foreach ($run in [IO.Directory]::GetDirectories($folder)) { [IO.FileInfo](Join-Path $run 'events.jsonl') }
+    $file = $files | Where-Object { $_.Exists } | Sort-Object -Property LastWriteTimeUtc | Select-Object -Last 1
+    if (-not $file) { return }
+    $lines = @(Read-CompleteLine $file.FullName)
+    if (-not $lines.Count) { return }
+    $last = @{ outcome = 'interrupted'; finished = '' }
+    foreach ($name in 'run', 'mode', 'operator', 'release', 'script_sha256') { $last[$name] = Get-Text $lines[0] $name }
+    if (-not $last.script_sha256) { return }             # its first event is not that of a run
+    $last.started = Get-Text $lines[0] 'time'
+    $end = $lines | Select-Object -Last 1
+    if ($end.Contains('"event":"finished"')) {
+        $last.outcome = Get-Text $end 'outcome'
+        $last.finished = Get-Text $end 'time'
+    }
+    elseif ((Get-LockOwner) -cmatch "^run $([regex]::Escape($last.run))\b") { $last.outcome = 'running' }
+    $last
+}
+
+# Return a text of an event, or '' if there is none. In a text, a quotation mark follows a backslash. The line is not
+# parsed as a whole, because some versions of PowerShell make dates of texts.
+function Get-Text([string]$Line, [string]$Name) {
+    $found = [regex]::Match($Line, "`"$Name`":(`"(?:[^`"\\]|\\.)*`")")
+    if (-not $found.Success) { return '' }
+    $text = $found.Groups[1].Value
+    if ($text.Contains('\')) { return [string](ConvertFrom-Json "{`"text`":$text}").text }
+    $text.Substring(1, $text.Length - 2)
+}
+
+$Modes.status = {
+    Write-Status
+    Assert-RotationComplete
+    Invoke-Plan
+}
+
 # ---- step: preflight -------------------------------------------------------------------------------
 # Refuse a host on which the notebook server cannot work, before anything is changed.
 
@@ -5896,12 +6034,12 @@ function Write-Difference {
 function Invoke-Plan {
     foreach ($step in $Steps) {
         if ($step.Bracket) {
-            if ($Run.Mode -eq 'test') { Write-OpenBracket $step }
+            if (-not (Test-Change)) { Write-OpenBracket $step }
             continue
         }
         Invoke-Test $step
         if ($Run.Differences.Count) { $Run.Differs = $true }
-        if ($Run.Mode -ne 'test') { continue }
+        if (Test-Change) { continue }
         if ($Run.Differences.Count) { Write-Difference } else { Write-Event unchanged }
     }
 }
@@ -6063,7 +6201,7 @@ $Modes.undo = {
 function Invoke-Mode {
     if (-not $Modes.ContainsKey($Run.Mode)) {
         throw (New-Failure unknown-mode ('this script has no mode ' +
-                '"{mode}". Use test, check, apply, undo, or rotate') @{ mode = $Run.Mode })
+                '"{mode}". Use test, check, status, apply, undo, or rotate') @{ mode = $Run.Mode })
     }
     & $Modes[$Run.Mode]
 }
@@ -6118,7 +6256,7 @@ if ($IsFile) {
     if ($Run.Outcome -eq 'reboot') { exit 3010 }
     if ($Run.Outcome -ne 'ok') { exit 3 }
     if ($Run.Reboot) { exit 3010 }
-    if ($Run.Mode -eq 'test' -and $Run.Differs) { exit 2 }
+    if ('test', 'status' -contains $Run.Mode -and $Run.Differs) { exit 2 }
 }
 
 # ==== end: only a signature block may follow =======================================================================

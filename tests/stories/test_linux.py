@@ -58,6 +58,7 @@ def debian(debian_host: Fresh, linux_mirror: Mirror, tmp_path_factory: pytest.Te
         if not browser.missing():
             story.open_in_chromium()
         story.nbserver("again", "apply", "--json")
+        story.nbserver("status", "status", "--json")
         run_by_hand(story, "by hand")
         story.host.reboot()
         story.nbserver("verify after reboot", "verify", "--wait", "300", "--json")
@@ -91,6 +92,7 @@ def suse(suse_host: Fresh, linux_mirror: Mirror, tmp_path_factory: pytest.TempPa
         if not browser.missing():
             story.open_in_chromium()
         story.nbserver("again", "apply", "--json")
+        story.nbserver("status", "status", "--json")
         story.host.reboot()
         story.nbserver("verify after reboot", "verify", "--wait", "300", "--json")
         story.nbserver("plan after reboot", "plan")
@@ -124,6 +126,7 @@ def distribution(debian_host: Fresh, linux_mirror: Mirror, tmp_path_factory: pyt
         story.nbserver("verify", "verify", "--png", "pictures", "--json")
         story.ask("without a password")
         story.nbserver("again", "apply", "--json")
+        story.nbserver("status", "status", "--json")
         story.host.reboot()
         story.nbserver("verify after reboot", "verify", "--wait", "300", "--json")
         story.nbserver("plan after reboot", "plan")
@@ -217,6 +220,20 @@ def test_a_second_apply_changes_nothing_and_says_so(story: Story) -> None:
     foreign = [event for event in story.events["again"] if event["event"] == "warning" and "that it did not install" in event["text"]]
     said = [event["event"] for event in story.events["again"] if event["event"] != "log" and event not in foreign]
     assert said == ["started", *["unchanged"] * len(STEPS), "finished"]
+
+
+@each
+def test_the_status_is_that_of_the_server_and_of_the_last_run(story: Story) -> None:
+    assert good(story.done["status"])
+    found = outcome(story.done["status"])["status"]
+    service, last = found["service"], found["last"]
+    assert (service["state"], service["by"], service["start"]) == ("running", "systemd", "automatic")
+    assert set(found["versions"]) >= {"python", "openssl", "notebook", "numpy", "matplotlib", "tornado", "pyzmq"}
+    assert found["certificate"]["fingerprint"] == outcome(story.done["verify"])["fingerprint"]
+    assert 300 < found["days_left"] < 400 and found["differences"] == 0 and found["record"]
+    assert (last["mode"], last["outcome"]) == ("apply", "ok")
+    assert found["script_is_current"] and last["script_sha256"] == found["script_sha256"] == story.events["status"][0]["script_sha256"]
+    assert last["run"] in story.done["again"].stdout and service["since"] < last["started"]
 
 
 @each

@@ -264,6 +264,19 @@ def test_a_second_apply_changes_nothing_and_says_so(story: Story) -> None:
     assert asked["Receive"] and asked["http"] - asked["Receive"] <= 10, f"besides waiting for output: {asked}"
 
 
+def test_the_status_is_that_of_the_server_and_of_the_last_run(story: Story) -> None:
+    done = story.done["status"]
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = outcome(done)["status"]
+    service, last = found["service"], found["last"]
+    assert (service["state"], service["by"], service["start"]) == ("running", "task", "automatic")
+    assert set(found["versions"]) >= {"python", "notebook", "numpy", "matplotlib", "tornado", "pyzmq"}
+    assert found["certificate"]["fingerprint"] == outcome(story.done["verify"])["fingerprint"]
+    assert 300 < found["days_left"] < 400 and found["differences"] == 0 and found["record"]
+    assert (last["mode"], last["outcome"]) == ("apply", "ok")
+    assert found["script_is_current"] and last["script_sha256"] == found["script_sha256"] == story.events["status"][0]["script_sha256"]
+
+
 def test_other_path_entries_replace_ours_and_nobody_elses(story: Story) -> None:
     before = story.snapshots["before"]["registry"][ENVIRONMENT]["PATH"]
     assert outcome(story.done["other path"])["steps"]["path"] == "changed"

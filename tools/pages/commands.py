@@ -67,7 +67,7 @@ def section(path: str, command: click.Command) -> str:
 
 def usage(argument: click.Argument) -> str:
     name = argument.metavar or value_name(argument) or str(argument.name).upper()
-    return name if argument.required else f"[{name}]"
+    return name if argument.required or name.startswith("[") else f"[{name}]"
 
 
 def short(command: click.Command) -> str:

@@ -69,6 +69,10 @@ def command_line() -> tuple[str, ...]:
 
 def hosts_and_inventory(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add HOST..., --limit, and --inventory, which most commands take. The limits become part of the patterns of `hosts`."""
+    return _with_hosts(command, inventory_option, "HOST...", required=True)
+
+
+def _with_hosts(command: Callable[..., Any], inventory: Callable[..., Any], metavar: str, *, required: bool) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def with_limits(hosts: tuple[str, ...], limits: tuple[str, ...], **given: Any) -> Any:
@@ -84,8 +88,8 @@ def hosts_and_inventory(command: Callable[..., Any]) -> Callable[..., Any]:
         shell_complete=complete_hosts,
         help="Of the hosts that HOST selects, only those that this selects too; can be repeated.",
     )
-    with_inventory: Callable[..., Any] = limit(inventory_option(with_limits))
-    return click.argument("hosts", metavar="HOST...", nargs=-1, required=True, shell_complete=complete_hosts)(with_inventory)
+    with_inventory: Callable[..., Any] = limit(inventory(with_limits))
+    return click.argument("hosts", metavar=metavar, nargs=-1, required=required, shell_complete=complete_hosts)(with_inventory)
 
 
 def approved_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -105,7 +109,16 @@ def approved_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that plan, apply and undo share."""
+    """Add HOST..., and the options of every command that runs scripts."""
+    return hosts_and_inventory(_run_options(command))
+
+
+def run_options_hosts_optional(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add [HOST...], without which no inventory is required, and the options of every command that runs scripts."""
+    return _with_hosts(_run_options(command), optional_inventory_option, "[HOST...]", required=False)
+
+
+def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     forks = click.option(
         "--forks",
         type=click.IntRange(1, 500),
@@ -113,7 +126,7 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )
     for option in (policy_options, forks, evidence_key_option, known_option, runs_option, output_options):
         command = option(command)
-    return hosts_and_inventory(command)
+    return command
 
 
 def asker() -> Callable[[str], str] | None:

@@ -10,7 +10,7 @@ import click
 from nbserver import __version__
 from nbserver.base import standard_streams
 from nbserver.base.errors import Abandoned, Interrupted, NbserverError, UsageError
-from nbserver.cli import approval, catalogs, certificates, hosts, passwords, reports, this_machine
+from nbserver.cli import approval, catalogs, certificates, hosts, passwords, reports, status, this_machine
 from nbserver.cli.completion import VARIABLE, completion
 from nbserver.cli.init import init
 from nbserver.cli.schema import schema
@@ -26,6 +26,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
         hosts.plan,
         hosts.apply,
         hosts.verify,
+        status.status,
         hosts.undo,
         hosts.rotate,
         hosts.events,
@@ -33,7 +34,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
         certificates.certificate_group,
     ),
     "Audit": (approval.render, approval.audit, approval.approve, catalogs.catalog_group, passwords.hash_password),
-    "This machine": (this_machine.status, this_machine.stop, this_machine.set_password),
+    "This machine": (this_machine.stop, this_machine.set_password),
 }
 
 EXIT_CODES = """\b

@@ -1,4 +1,4 @@
-"""up, status, stop and set-password: commands for the notebook server on this machine."""
+"""up, stop and set-password: commands for the notebook server on this machine."""
 
 from __future__ import annotations
 
@@ -57,21 +57,6 @@ def set_password(host: str, inventory_path: Path, runs: Path | None, known: Path
         asker(),
         output.view(),
     )
-
-
-@click.command()
-@click.argument("host", type=click.Choice(["local"]), default="local")
-@optional_inventory_option
-@object_option
-def status(host: str, inventory_path: Path, as_json: bool) -> int:
-    """Show whether the notebook server is running here
-
-    Exits with code 4 if it is not running or does not show its own certificate.
-    """
-    from nbserver.commands.status import status
-    from nbserver.inventory import reader
-
-    return status(reader.load_for(inventory_path, [host]).local, as_json=as_json)
 
 
 @click.command()

@@ -19,6 +19,7 @@ from nbserver.run.envelope import RUN_ID
 from nbserver.run.evidence_log import Entry
 
 NAMES = ("run", "mode", "operator", "release", "start", "end")
+COMMANDS = {"test": "plan", "request": "certificate request"}  # whose name is not that of the mode
 _FIND = message("find-who-changed-run", "Find out who changed the run directory or the log")
 
 
@@ -38,7 +39,7 @@ class AuditedRun:
         """Yield the lines of the report."""
         facts = self.facts
         yield f"{plain_file.shown(self.folder)}: {len(self.checked.links)} lines of the chain, and all files match"
-        yield f"  {facts['mode']} by {facts['operator']} with release {facts['release']}, from {facts['start']} to {facts['end']}"
+        yield f"  {COMMANDS.get(facts['mode'], facts['mode'])} by {facts['operator']} with release {facts['release']}, from {facts['start']} to {facts['end']}"
         yield f"  approved: {facts['approved'] or 'not required'}"
         for name, (outcome, script) in self.hosts.items():
             yield f"  {clean(name)}: {outcome}, script {script or 'not sent'}"

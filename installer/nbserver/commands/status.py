@@ -1,8 +1,9 @@
-"""`nbserver status` and `nbserver stop`: the notebook server on this machine."""
+"""`nbserver status` for hosts and for this machine, and `nbserver stop`."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,24 @@ from nbserver.base.standard_streams import say
 from nbserver.local import server
 
 if TYPE_CHECKING:
-    from nbserver.inventory.hosts import AnyLocal
+    from nbserver.inventory.hosts import AnyHost, AnyLocal, Inventory
+    from nbserver.run.options import Options
+    from nbserver.run.view import View
+    from nbserver.settings.secret import Ask
+
+
+def of_hosts(inventory: Inventory, hosts: Sequence[AnyHost], options: Options, ask: Ask | None, view: View) -> int:
+    """Show the status of hosts. Return the exit code: 3 if a server does not run, before 4 for what differs.
+
+    Raises NbserverError before any host is contacted.
+    """
+    from nbserver.run import operation
+    from nbserver.run.result import exit_code
+
+    results = operation.operate("status", inventory, hosts, options, ask, view)
+    code = exit_code(results)
+    all_run = all(result.status is not None and result.status.is_running for result in results.values())
+    return code if code not in (0, 4) or all_run else 3
 
 
 def status(host: AnyLocal, *, as_json: bool) -> int:

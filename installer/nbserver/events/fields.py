@@ -77,6 +77,16 @@ def _cause(value: object) -> bool:
     return isinstance(value, dict) and value.keys() == {"code", "values"} and _CODE(value["code"]) and _values(value["values"])
 
 
+def _object(**fields: Callable[[object], bool]) -> Callable[[object], bool]:
+    """Return whether a value is an object with exactly these fields."""
+    return lambda value: isinstance(value, dict) and value.keys() == fields.keys() and all(fields[key](value[key]) for key in fields)
+
+
+def _versions(value: object) -> bool:
+    """Return whether a value has versions by the name of a program."""
+    return isinstance(value, dict) and len(value) <= MOST_VALUES and all(_NAME(name) and _VERSION(item) for name, item in value.items())
+
+
 def _null(value: object) -> bool:
     return value is None
 
@@ -93,11 +103,18 @@ _VALUE = _either(_null, _TEXT, _integer(-INT64, INT64 - 1))
 _COUNT = _integer(0, EXACT)
 _NAME = _text("[a-z][a-z0-9_]*", most=NAME_LENGTH)
 _CODE = _text(CODE.pattern, most=NAME_LENGTH)
+_VERSION = _text("[0-9A-Za-z.+!-]+", most=NAME_LENGTH)
+_RUN = _text("[0-9A-Za-z-]{1,64}")
+_OPERATOR = _text(most=WORDS_LENGTH)
+_RELEASE = _text(r"[0-9]+\.[0-9]+\.[0-9]+[0-9A-Za-z.+-]*", most=NAME_LENGTH)
+_SHA256 = _text("[0-9a-f]{64}")
+_TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}"
+_EVENT_TIME = _text(_TIME + r"\.[0-9]{7}Z")
 
 _COMMON = {
     "v": Field(_integer(VERSION, VERSION)),
     "n": Field(_integer(1, MOST_EVENTS)),
-    "time": Field(_text(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{7}Z")),
+    "time": Field(_EVENT_TIME),
     "step": Field(_either(_NO_STEP, _STEP)),
     "event": Field(_TEXT),
 }
@@ -112,13 +129,13 @@ _CAUSE = {"cause": Field(_cause, required=False)}
 FORMS: Mapping[str, Mapping[str, Field]] = {
     "started": {
         **_OF_THE_RUN,
-        "run": Field(_text("[0-9A-Za-z-]{1,64}")),
-        "mode": Field(_one_of("test", "check", "apply", "undo", "rotate", "request")),
-        "operator": Field(_text(most=WORDS_LENGTH)),
-        "release": Field(_text(r"[0-9]+\.[0-9]+\.[0-9]+[0-9A-Za-z.+-]*", most=NAME_LENGTH)),
+        "run": Field(_RUN),
+        "mode": Field(_one_of("test", "check", "status", "apply", "undo", "rotate", "request")),
+        "operator": Field(_OPERATOR),
+        "release": Field(_RELEASE),
         "host": Field(_text("[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")),
-        "script_sha256": Field(_text("[0-9a-f]{64}")),
-        "boot": Field(_text("([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)?"), required=False),
+        "script_sha256": Field(_SHA256),
+        "boot": Field(_text(f"({_TIME}Z)?"), required=False),
     },
     "started step": {**_OF_A_STEP, "title": Field(_WORDS)},
     "difference": {**_OF_A_STEP, **_MESSAGE, "what": Field(_WORDS), "is": Field(_VALUE), "should": Field(_VALUE)},
@@ -148,6 +165,37 @@ FORMS: Mapping[str, Mapping[str, Field]] = {
     "request": {
         **_OF_A_STEP,
         "csr": Field(_text("-----BEGIN CERTIFICATE REQUEST-----\n[A-Za-z0-9+/=\n]+\n-----END CERTIFICATE REQUEST-----\n", most=CSR_LENGTH)),
+    },
+    "status": {
+        **_OF_THE_RUN,
+        "service": Field(
+            _object(
+                state=_one_of("running", "starting", "stopped", "failed", "absent"),
+                by=_one_of("systemd", "task", "background", "none"),
+                start=_one_of("automatic", "manual", "disabled", "none"),
+                since=_text(f"({_TIME}Z)?"),
+            )
+        ),
+        "versions": Field(_versions),
+        "certificate": Field(
+            _either(_null, _object(fingerprint=_text("SHA256:[0-9a-f]{64}"), subject=_OPERATOR, expires=_text(f"{_TIME}Z")))
+        ),
+        "record": Field(_either(_null, _COUNT)),
+        "last": Field(
+            _either(
+                _null,
+                _object(
+                    run=_RUN,
+                    mode=_one_of("apply", "undo", "rotate", "request"),
+                    outcome=_one_of("ok", "failed", "stopped", "reboot", "running", "interrupted"),
+                    operator=_OPERATOR,
+                    release=_RELEASE,
+                    script_sha256=_SHA256,
+                    started=_EVENT_TIME,
+                    finished=_either(_NO_STEP, _EVENT_TIME),
+                ),
+            )
+        ),
     },
     "finished": {
         **_OF_THE_RUN,

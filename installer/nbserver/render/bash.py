@@ -49,6 +49,7 @@ def header(settings: dict[str, Any]) -> str:
 # By hand:
 #   {bash} {host}.sh           reports differences, changes nothing
 #   {bash} {host}.sh check     reports what this host lacks
+#   {bash} {host}.sh status    reports how the server runs and which run was the last
 #   {bash} {host}.sh apply     makes the changes
 #   {bash} {host}.sh undo      restores the previous state
 #   {bash} {host}.sh rotate    evicts everybody who could log in

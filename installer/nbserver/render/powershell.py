@@ -41,7 +41,7 @@ def head(settings: dict[str, Any], lock: tuple[str, ...], body: Body) -> str:
 
 def parameters(settings: dict[str, Any]) -> str:
     """Return the `param` block. Only a script of machine scope has the mode `request`."""
-    modes = "'test', 'check', 'apply', 'undo', 'rotate'" + (", 'request'" if settings.get("scope") == "machine" else "")
+    modes = "'test', 'check', 'status', 'apply', 'undo', 'rotate'" + (", 'request'" if settings.get("scope") == "machine" else "")
     return f"""\
 param(
     [ValidateSet({modes})]
@@ -61,6 +61,7 @@ def header(settings: dict[str, Any]) -> str:
 # By hand:
 #   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1                reports differences, changes nothing
 #   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode check    reports what this host lacks
+#   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode status   reports how the server runs
 #   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode apply    makes the changes
 #   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode undo     restores the previous state
 #   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode rotate   evicts everybody who could log in

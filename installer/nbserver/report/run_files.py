@@ -29,7 +29,15 @@ MOST_FAULTS = 100
 HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")
 STEP_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 SHA256 = re.compile("[0-9a-f]{64}")
-MODES = {"test": "plan", "check": "check", "apply": "apply", "undo": "undo", "rotate": "rotate", "request": "certificate request"}
+MODES = {
+    "test": "plan",
+    "check": "check",
+    "status": "status",
+    "apply": "apply",
+    "undo": "undo",
+    "rotate": "rotate",
+    "request": "certificate request",
+}
 OUTCOMES = frozenset({"ok", "differs", "failed", "unreachable", "stopped", "reboot"})
 RESULTS = frozenset({"differs", "changed", "unchanged", "failed", "restored"})
 APPROVAL = "approval"  # the folder with the files of the approval

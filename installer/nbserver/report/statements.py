@@ -171,7 +171,7 @@ def _outcome(story: Story, mode: str) -> str:
         return NOT_BEGUN
     if not story.outcome or story.restarting:
         return UNFINISHED
-    return "differs" if story.outcome == "ok" and mode == "test" and story.differs else story.outcome
+    return "differs" if story.outcome == "ok" and mode in ("test", "status") and story.differs else story.outcome
 
 
 def _error(name: str, outcome: str, ended: Ended | None, story: Story) -> str:

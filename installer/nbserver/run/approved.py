@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from nbserver.render.script import Script
     from nbserver.run.options import Options
 
-# A check reads less than a plan, a certificate request is part of what apply does, and fetching events only reads what a run has written.
-_NAMES = {"test": "plan", "check": "plan", "request": "apply", "events": ""}
+# A check and a status only read, as a plan does; a certificate request is part of what apply does, and fetching events only reads what a run has written.
+_NAMES = {"test": "plan", "check": "plan", "status": "plan", "request": "apply", "events": ""}
 
 
 def name_of(mode: str) -> str:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-Mode = Literal["test", "check", "apply", "undo", "rotate", "request", "events"]
-READING = frozenset({"test", "check"})
+Mode = Literal["test", "check", "status", "apply", "undo", "rotate", "request", "events"]
+READING = frozenset({"test", "check", "status"})
 """The modes of runs that change nothing and leave nothing on the host, not even their events."""
 
 BOOT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")

@@ -14,6 +14,7 @@ from nbserver.events.reader import Event, EventError, EventOrder, parse
 from nbserver.render.script import Script
 from nbserver.run.envelope import READING, Envelope
 from nbserver.run.finding import of_event
+from nbserver.run.host_status import status_of
 from nbserver.run.result import Result
 
 HOST_RECORD = ("host-log-not-written", "script-not-kept")  # warnings that say nothing about the run itself
@@ -101,6 +102,8 @@ class Leg:
             return  # before a restart
         if event.event == "difference":
             result.steps[event.step] = "differs"
+            if result.status:
+                result.status.differences += 1
         elif event.event in ("changed", "unchanged", "failed", "restored") and event.step:
             result.steps[event.step] = event.event
         if event.event == "failed":
@@ -111,6 +114,8 @@ class Leg:
             result.findings.append(of_event(event))
         if event.event == "request" and self.envelope.mode == "request":
             result.csr = data["csr"]
+        if event.event == "status" and self.envelope.mode == "status" and result.status is None:
+            result.status = status_of(data, self.script.sha256)
         if event.event == "finished":
             self._finish(data)
 
@@ -169,7 +174,7 @@ class Leg:
             raise self._broken(message("restarts-unasked", "the script reported a Windows restart that was not requested"))
         self.ended = True
         result = self.result
-        result.outcome = "differs" if outcome == "ok" and self.envelope.mode == "test" and data["differs"] else outcome
+        result.outcome = "differs" if outcome == "ok" and self.envelope.mode in READING and data["differs"] else outcome
         result.changed = self.changed_before + data["changed"]
         result.reboot = data["reboot"]
         self.restarting = data.get("restarting", False)

@@ -50,6 +50,9 @@ if TYPE_CHECKING:
     from nbserver.run.view import View
     from nbserver.settings.secret import Ask
 
+NOT_REMEMBERED: frozenset[Mode] = frozenset({"undo", "check", "status"})
+"""The modes after which a host's certificate does not become a known one."""
+
 
 def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options: Options, ask: Ask | None, view: View) -> dict[str, Result]:
     """Run the hosts' scripts in `mode`. Everything that can be rejected without a host is rejected first.
@@ -66,7 +69,7 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
         warn(warning)
     known_file = options.known or inventory.path.parent / known_certificates.FILE_NAME
     known_certificates.read(known_file)  # report an unreadable file before contacting a host
-    if mode not in ("undo", "check"):
+    if mode not in NOT_REMEMBERED:
         known_certificates.require_writable(known_file)
     with ExitStack() as stack:
         stop = threading.Event()
@@ -174,12 +177,14 @@ class _Run:
             with closing(self.journal.host(job.script)) as part:
                 result = self.call(job).execute(part, self.stop, self.view.event)
             with self.writing:
-                if result.fingerprint and self.mode != "undo":
+                if result.fingerprint and self.mode not in NOT_REMEMBERED:
                     known_certificates.remember(self.known_file, name, result.fingerprint, self.journal.run)
         except BaseException as error:
             result.fail(error)
             self.mask.result(result)
         result.folder = self.journal.folder / name
+        if result.status:
+            result.status.look_for_run(self.journal.folder.parent)
         result.seconds = round(time.monotonic() - begun, 1)
         self.gate.leave(name, succeeded=result.outcome in ("ok", "differs"))
         return self._shown(result)

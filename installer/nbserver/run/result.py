@@ -12,6 +12,7 @@ from nbserver.base.message import Described, detail
 from nbserver.base.plain_text import clean
 from nbserver.run import error_kind
 from nbserver.run.finding import Finding
+from nbserver.run.host_status import HostStatus
 
 LONGEST_ERROR = 12_000  # characters
 
@@ -24,7 +25,7 @@ class Result:
     restart before the run can continue). `steps` maps a step to its last event, across all restarts. `detail` has the code and the values of the text in `error`, if it has any.
     `code` is the exit code of a failure. `changed` is None if the run
     may have changed more than it reported. `seconds` is how long the run took on the host, or None if it did not begin.
-    `findings` are those of a check. `folder` is the host's folder in the run directory.
+    `findings` are those of a check. `folder` is the host's folder in the run directory. `status` is what mode status has found.
     """
 
     host: str
@@ -37,6 +38,7 @@ class Result:
     detail: dict[str, Any] = field(default_factory=dict)
     csr: str = ""
     findings: list[Finding] = field(default_factory=list)
+    status: HostStatus | None = None
     code: int = HostError.exit_code
     seconds: float | None = None
     folder: Path | None = None
@@ -73,6 +75,7 @@ class Result:
             "reboot": self.reboot,
             "steps": self.steps,
             **({"findings": [finding.as_json() for finding in self.findings]} if self.findings else {}),
+            **({"status": self.status.as_json()} if self.status else {}),
             **({"seconds": self.seconds} if self.seconds is not None else {}),
             **({"error_kind": kind} if (kind := self.error_kind) else {}),
             **({"error": self.error, **self.detail} if self.error else {}),

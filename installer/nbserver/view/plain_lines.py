@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 QUIET = frozenset({"log", "progress", "finished"})
+QUIET_STATUS = frozenset({*QUIET, "status", "difference", "unchanged"})
 
 
 class PlainLines:
@@ -30,13 +31,15 @@ class PlainLines:
         self._say = say or write
         self._verbose = verbose
         self._width = 0
+        self._quiet = QUIET
         self._failed: set[str] = set()
 
     def begin(self, mode: str, steps: Mapping[str, tuple[str, ...]]) -> None:
         self._width = max(map(len, steps), default=0)
+        self._quiet = QUIET_STATUS if mode == "status" else QUIET
 
     def event(self, host: str, event: Event) -> None:
-        if not self._verbose and (event.event in QUIET or (event.event == "started" and not event.step)):
+        if not self._verbose and (event.event in self._quiet or (event.event == "started" and not event.step)):
             return
         if event.event == "failed":
             self._failed.add(str(failure(host, event)))

@@ -39,6 +39,11 @@ class Quiet:
         pass
 
     def summary(self, mode: str, results: Mapping[str, Result], folder: Path) -> None:
-        failed = {name: result for name, result in results.items() if result.outcome not in FINE}
+        failed = {name: result for name, result in results.items() if result.outcome not in FINE or _is_down(result)}
         for line in summary_lines(mode, failed, folder) if failed else ():
             self._say(line)
+
+
+def _is_down(result: Result) -> bool:
+    """Return whether a host has reported that its server does not run."""
+    return result.status is not None and not result.status.is_running

@@ -49,6 +49,10 @@ def summary_lines(mode: str, results: Mapping[str, Result], folder: Path, shown:
     `shown` are the errors that were shown as events. With a single host, that line is close, and the error is not repeated.
     A `brief` summary has no line for hosts that are many: those without news, and those with the same error.
     """
+    if mode == "status":
+        from nbserver.view.status_lines import status_lines
+
+        return [*status_lines(results, shown), f"Scripts, events, and logs are in {folder}"]
     groups = [group for group in failures.group(results.values()) if len(group.hosts) >= MANY]
     together = {host for group in groups for host in group.hosts}
     fine = [name for name, result in results.items() if result.outcome == "ok" and not result.changed and not result.reboot]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from nbserver.base.plain_text import clean
 from nbserver.events.description import describe
+from nbserver.run.envelope import READING
 from nbserver.view.summary import COLORS, FAILED
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ class Watched:
 
     def __init__(self, mode: str, steps: Mapping[str, tuple[str, ...]], now: float, ascii_only: bool = False) -> None:
         self._steps = {host: () if mode == "undo" else names for host, names in steps.items()}
-        self._ended = ENDED | {"difference"} if mode == "test" else ENDED
-        self._planning = mode == "test"
+        self._ended = ENDED | {"difference"} if mode in READING else ENDED
+        self._planning = mode in READING
         self._begun = now
         self._ascii = ascii_only
         self.active: dict[str, Active] = {}

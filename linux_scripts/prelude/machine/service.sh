@@ -14,6 +14,10 @@ is_unit() {
     return 0
 }
 
+is_set_up() {
+    [[ -e $UNIT_FOLDER/$SERVICE_UNIT ]]
+}
+
 print_service_log() {
     print_service_unit_log
 }

@@ -13,6 +13,10 @@ is_unit() {
     [[ -S $XDG_RUNTIME_DIR/systemd/private ]]
 }
 
+is_set_up() {
+    if is_unit; then [[ -e $UNIT_FOLDER/$SERVICE_UNIT ]]; else [[ -e $PROCESS_FILE ]]; fi
+}
+
 # In su, in cron, and after a logout, the user's own systemd may not be running.
 assert_own_systemd() {
     if [[ ! -S $XDG_RUNTIME_DIR/systemd/private ]]; then

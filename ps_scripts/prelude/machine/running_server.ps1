@@ -8,6 +8,34 @@ function Stop-Server {
     Stop-Task 'nbserver'
 }
 
+# Return how the server runs, for mode status. A task that Windows is about to start is Queued.
+function Get-ServiceStatus {
+    $task = Get-ScheduledTask -TaskName 'nbserver' -TaskPath '\' -ErrorAction SilentlyContinue
+    if (-not $task) { return @{ state = 'absent'; by = 'none'; start = 'none'; since = '' } }
+    $found = @{ state = 'stopped'; by = 'task'; start = 'automatic'; since = '' }
+    $state = [string]$task.State
+    if ($state -eq 'Disabled') { $found.start = 'disabled' }
+    if ($state -eq 'Queued') { $found.state = 'starting' }
+    if ($state -eq 'Running') {
+        $found.state = 'running'
+        $process = Get-PortProcess $Settings.notebook.port | Where-Object {
+            $_.ExecutablePath -and (Test-Below $_.ExecutablePath $Programs)
+        } | Select-Object -Last 1
+        if ($process) { $found.since = Format-UtcTime $process.CreationDate }
+    }
+    $found
+}
+
+# Return the environment that the task names; if there is no task, the one that these settings choose.
+function Get-ServerEnvironment {
+    $xml = Get-TaskXml 'nbserver'
+    if ($xml) {
+        $command = [string](Get-TaskText ([xml]$xml) 'Actions/Exec/Command')
+        if (Test-Below $command $Programs) { return Split-Path -Parent (Split-Path -Parent $command) }
+    }
+    Get-EnvironmentFolder
+}
+
 # Only a warning, once per run and folder: kernels of the site may have been installed into the environment.
 $AddedReported = @{}
 

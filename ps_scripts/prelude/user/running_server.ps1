@@ -3,5 +3,19 @@
 
 function Stop-Server { Stop-Background }
 
+# Return how the server runs, for mode status.
+function Get-ServiceStatus {
+    $process = Get-Background
+    if ($process) {
+        return @{ state = 'running'; by = 'background'; start = 'manual'; since = Format-UtcTime $process.StartTime }
+    }
+    if (-not (Test-Path -LiteralPath $ProcessFile)) {
+        return @{ state = 'absent'; by = 'none'; start = 'none'; since = '' }
+    }
+    @{ state = 'stopped'; by = 'background'; start = 'manual'; since = '' }
+}
+
+function Get-ServerEnvironment { Get-EnvironmentFolder }
+
 # What runs in a notebook may install packages into the environment.
 function Write-AddedFile([string[]]$Paths) { $null = $Paths }

@@ -195,7 +195,7 @@ def test_a_mode_that_is_none(tmp_path: Any) -> None:
     done = whole(path, "destroy")
     failed, finished = map(json.loads, done.stdout.splitlines())
     assert (
-        failed["text"] == 'this script has no mode "destroy". Use test, check, apply, undo, or rotate'
+        failed["text"] == 'this script has no mode "destroy". Use test, check, status, apply, undo, or rotate'
         and finished["outcome"] == "failed"
         and done.returncode == 3
     )

@@ -1,0 +1,107 @@
+# ---- prelude: status -------------------------------------------------------------------------------
+# Report the server, its versions, its certificate, and the last run: mode status.
+
+# Nothing is changed, and nothing is left on this host. What differs from the settings is reported as in a test.
+
+$UtcFormat = "yyyy-MM-dd'T'HH:mm:ss'Z'"
+
+function Format-UtcTime([DateTime]$Time) {
+    $Time.ToUniversalTime().ToString($UtcFormat, [Globalization.CultureInfo]::InvariantCulture)
+}
+
+# The function Get-ServiceStatus is part of each scope.
+function Write-Status {
+    Write-Event status @{
+        service = Get-ServiceStatus; versions = Get-VersionStatus; certificate = Get-CertificateStatus
+        record = @(Read-Record).Count; last = Get-LastRun
+    }
+}
+
+# ---- versions, which are read from files: no program is started
+
+$ReportedPackages = 'notebook', 'jupyter_server', 'numpy', 'matplotlib', 'tornado', 'pyzmq'
+
+# Return the versions by name. A file pyvenv.cfg names the Python that its environment uses.
+function Get-VersionStatus {
+    $versions = @{}
+    $environment = Get-ServerEnvironment
+    $file = Join-Path $environment 'pyvenv.cfg'
+    if (-not (Test-Path -LiteralPath $file)) { return $versions }
+    foreach ($line in [IO.File]::ReadAllLines($file, $Utf8)) {
+        if ($line -cmatch '\Aversion(_info)? = ([0-9]+\.[0-9]+\.[0-9]+)') { $versions.python = $Matches[2] }
+        if ($line -cmatch '\Ahome = (.+)\z') { $openssl = Get-LibraryVersion $Matches[1] }
+    }
+    if ($openssl) { $versions.openssl = $openssl }
+    $packages = Join-Path $environment 'Lib\site-packages'
+    if (-not (Test-Path -LiteralPath $packages)) { return $versions }
+    foreach ($folder in [IO.Directory]::GetDirectories($packages, '*.dist-info')) {
+        if ((Split-Path -Leaf $folder) -cnotmatch '\A(.+)-([0-9A-Za-z.+!]{1,64})\.dist-info\z') { continue }
+        $version = $Matches[2]
+        $name = ($Matches[1] -replace '[-_.]+', '_').ToLowerInvariant()
+        if ($ReportedPackages -contains $name) { $versions[$name] = $version }
+    }
+    $versions
+}
+
+# Return the version of the OpenSSL that a Python contains, or nothing.
+function Get-LibraryVersion([string]$Python) {
+    $folder = Join-Path $Python 'DLLs'
+    if (-not (Test-Path -LiteralPath $folder)) { return }
+    foreach ($library in Get-ChildItem -LiteralPath $folder -Filter 'libcrypto-*.dll') {
+        $file = [Diagnostics.FileVersionInfo]::GetVersionInfo($library.FullName)
+        if ($file.FileMajorPart) { "$($file.FileMajorPart).$($file.FileMinorPart).$($file.FileBuildPart)"; return }
+    }
+}
+
+# ---- certificate
+
+# Return whose certificate it is, and until when; or nothing if there is none.
+function Get-CertificateStatus {
+    $certificate = Get-ServerCertificate
+    if (-not $certificate) { return }
+    @{
+        fingerprint = Get-Fingerprint $certificate; subject = [string]$certificate.Subject
+        expires = Format-UtcTime $certificate.NotAfter
+    }
+}
+
+# ---- the last run
+
+# Return the run whose events were written last, or nothing if there is none. A run that has no last event was
+# interrupted, unless it still has the lock.
+function Get-LastRun {
+    $folder = Join-Path $StateFolder 'runs'
+    if (-not (Test-Path -LiteralPath $folder)) { return }
+    $files = foreach ($run in [IO.Directory]::GetDirectories($folder)) { [IO.FileInfo](Join-Path $run 'events.jsonl') }
+    $file = $files | Where-Object { $_.Exists } | Sort-Object -Property LastWriteTimeUtc | Select-Object -Last 1
+    if (-not $file) { return }
+    $lines = @(Read-CompleteLine $file.FullName)
+    if (-not $lines.Count) { return }
+    $last = @{ outcome = 'interrupted'; finished = '' }
+    foreach ($name in 'run', 'mode', 'operator', 'release', 'script_sha256') { $last[$name] = Get-Text $lines[0] $name }
+    if (-not $last.script_sha256) { return }             # its first event is not that of a run
+    $last.started = Get-Text $lines[0] 'time'
+    $end = $lines | Select-Object -Last 1
+    if ($end.Contains('"event":"finished"')) {
+        $last.outcome = Get-Text $end 'outcome'
+        $last.finished = Get-Text $end 'time'
+    }
+    elseif ((Get-LockOwner) -cmatch "^run $([regex]::Escape($last.run))\b") { $last.outcome = 'running' }
+    $last
+}
+
+# Return a text of an event, or '' if there is none. In a text, a quotation mark follows a backslash. The line is not
+# parsed as a whole, because some versions of PowerShell make dates of texts.
+function Get-Text([string]$Line, [string]$Name) {
+    $found = [regex]::Match($Line, "`"$Name`":(`"(?:[^`"\\]|\\.)*`")")
+    if (-not $found.Success) { return '' }
+    $text = $found.Groups[1].Value
+    if ($text.Contains('\')) { return [string](ConvertFrom-Json "{`"text`":$text}").text }
+    $text.Substring(1, $text.Length - 2)
+}
+
+$Modes.status = {
+    Write-Status
+    Assert-RotationComplete
+    Invoke-Plan
+}

@@ -1,0 +1,157 @@
+"""Mode status on Windows: service, versions, certificate, and the last run are read, and nothing is changed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nbserver.render.step_files import read_part
+from tests.authority import pem
+from tests.formats import validate
+from tests.powershell.engine import host_path
+from tests.steps.windows.place import PRIVATE, Place, place, session
+from tests.workstation_certificate import LEAF
+
+__all__ = ["place", "session"]
+MAIN = read_part("ps_scripts", "main").partition("$ScriptText =")[0]
+TASK = """
+function Get-ScheduledTask { param($TaskName, $TaskPath, $ErrorAction) if ('STATE') { [pscustomobject]@{ State = 'STATE' } } }
+function Get-TaskXml { if ('STATE') { '<Task><Actions><Exec><Command>PROGRAMS\\env-3.13.1-00000000\\Scripts\\python.exe</Command></Exec></Actions></Task>' } }
+function Get-EnvironmentFolder { 'PROGRAMS\\env-of-the-settings' }
+function Get-PortProcess { foreach ($path in 'C:\\Python\\python.exe', 'PROGRAMS\\env-3.13.1-00000000\\Scripts\\python.exe', 'C:\\svchost.exe') {
+    [pscustomobject]@{ ExecutablePath = $path; CreationDate = [DateTime]('2026-11-22T17:11:{0:00}Z' -f ($path.Length % 60)) } } }
+"""
+SHA = "ab" * 32
+
+
+def started(run: str, operator: str = "anna@desk", mode: str = "apply") -> dict[str, Any]:
+    """The first event of a run, with its fields in the order of Windows."""
+    fields = {"host": "win1", "mode": mode, "operator": operator, "release": "0.6.0", "run": run, "script_sha256": SHA}
+    return {"v": 1, "n": 1, "time": "2026-11-22T17:10:35.9526580Z", "step": "", "event": "started", "boot": "", **fields}
+
+
+def finished(outcome: str) -> dict[str, Any]:
+    fields = {"changed": 1, "differs": True, "fingerprint": "", "outcome": outcome, "reboot": False, "restarting": False}
+    return {"v": 1, "n": 2, "time": "2026-11-22T17:12:00.5526620Z", "step": "", "event": "finished", **fields}
+
+
+class Host:
+    """A host with a certificate and an environment."""
+
+    def __init__(self, place: Place) -> None:
+        self.place, self.state = place, place.state
+        place.set_access(self.state, PRIVATE)
+        (self.state / "service").mkdir()
+        (self.state / "service" / "certificate.pem").write_text(pem(LEAF))
+        (self.state / "service" / "key.pem").write_text("key")
+        environment = place.folder / "programs" / "env-3.13.1-00000000"
+        packages = environment / "Lib" / "site-packages"
+        for name in ("numpy-2.3.2", "PyZMQ-27.0.2", "jupyter_server-2.17.0", "jupyter_server_terminals-0.5.3", "notebook-7.4.5"):
+            (packages / f"{name}.dist-info").mkdir(parents=True)
+        (environment / "pyvenv.cfg").write_text("home = C:\\no such Python\nversion = 3.13.1\n")
+
+    def keep(self, run: str, *events: dict[str, Any]) -> Path:
+        """Write the events of a run, the last one without its end if it is cut off."""
+        folder = self.state / "runs" / run
+        folder.mkdir(parents=True)
+        file = folder / "events.jsonl"
+        file.write_text("".join(json.dumps(event, separators=(",", ":")) + "\n" for event in events))
+        return file
+
+    def status(self, state: str = "Running", before: str = "") -> dict[str, Any]:
+        """What the event `status` has."""
+        files = '$ServiceFolder = "$StateFolder\\service"; $CertificateFile = "$ServiceFolder\\certificate.pem"; $KeyFile = "$ServiceFolder\\key.pem"; '
+        stand_ins = TASK.replace("STATE", state).replace("PROGRAMS", host_path(self.place.folder / "programs"))
+        mode = "$Settings.notebook | Add-Member -Force port 9999; $Run.Mode = 'status'; $Run.Step = ''; "
+        lines = self.place.run("\n".join([files, MAIN, stand_ins, mode, before, "[void](Get-Said); Write-Status; Get-Said"]))
+        event: dict[str, Any] = json.loads(lines[-1])
+        validate("event", event)
+        assert event["event"] == "status"
+        return event
+
+
+@pytest.fixture
+def host(place: Place) -> Host:
+    return Host(place)
+
+
+def test_what_the_server_is(host: Host) -> None:
+    found = host.status()
+    assert found["service"] == {"state": "running", "by": "task", "start": "automatic", "since": found["service"]["since"]}
+    length = len(host_path(host.place.folder / "programs") + "\\env-3.13.1-00000000\\Scripts\\python.exe")
+    assert found["service"]["since"] == f"2026-11-22T17:11:{length % 60:02}Z", "that of the program in our folder"
+    assert found["versions"] == {"python": "3.13.1", "numpy": "2.3.2", "pyzmq": "27.0.2", "jupyter_server": "2.17.0", "notebook": "7.4.5"}
+    assert found["certificate"]["subject"].startswith("CN=") and found["certificate"]["expires"] > "2026"
+    assert (found["record"], found["last"]) == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("task", "state", "start"),
+    [("Ready", "stopped", "automatic"), ("Queued", "starting", "automatic"), ("Disabled", "stopped", "disabled"), ("", "absent", "none")],
+)
+def test_the_state_of_the_task(host: Host, task: str, state: str, start: str) -> None:
+    service = host.status(task)["service"]
+    assert (service["state"], service["start"], service["since"]) == (state, start, "")
+
+
+def test_the_last_run(host: Host) -> None:
+    host.keep("run-1", started("run-1"), finished("reboot"))
+    last = host.status()["last"]
+    assert last == {
+        "run": "run-1",
+        "mode": "apply",
+        "outcome": "reboot",
+        "operator": "anna@desk",
+        "release": "0.6.0",
+        "script_sha256": SHA,
+        "started": "2026-11-22T17:10:35.9526580Z",
+        "finished": "2026-11-22T17:12:00.5526620Z",
+    }
+    operator = 'A\u00e9 "x","run":"y"} \\ 2026-11-22T17:10:35Z'
+    newest = host.keep("a-run", started("a-run", operator, "undo"))
+    last = host.status()["last"]
+    assert (last["run"], last["mode"], last["outcome"], last["finished"], last["operator"]) == (
+        "a-run",
+        "undo",
+        "interrupted",
+        "",
+        operator,
+    )
+    assert host.status(before="function Get-LockOwner { 'run a-run, mode undo' }")["last"]["outcome"] == "running"
+    assert host.status(before="function Get-LockOwner { 'run a-run-2, mode undo' }")["last"]["outcome"] == "running"
+    newest.write_text('{"v":1,"n":1,"time":"2026-11-22T')
+    assert host.status()["last"] is None
+
+
+def test_nothing_is_set_up(host: Host) -> None:
+    for file in (host.state / "service").iterdir():
+        file.unlink()
+    found = host.status("")
+    assert (found["versions"], found["certificate"], found["last"]) == ({}, None, None)
+
+
+def test_it_only_reads(host: Host) -> None:
+    """Start-Run takes no lock and writes no file in this mode, and what differs is reported as in a test."""
+    steps = """
+$Steps.Clear()
+Add-Step one 'o' -Test { Add-Difference folder-missing '{path}' $null 'a folder' @{ path = 'P' } } -Apply { throw 'applied' }
+Add-Step two 't' -Test { } -Apply { throw 'applied' }
+$ScriptText = 'script'; $Settings | Add-Member -Force host 'win1'; $Settings | Add-Member -Force release '0.6.0'; $Run.Id = 'r1'; $Run.Differs = $false
+function Write-Status { Write-Event status @{ stand_in = 1 } }
+"""
+    before = sorted(path for path in host.state.rglob("*"))
+    text = (
+        f"{MAIN}\n{steps}$Run.Mode = 'status'; $Run.Step = ''; [void](Get-Said); Start-Run; & $Modes.status; Get-Said; [string]$Run.Differs"
+    )
+    *lines, differs = host.place.run(f'$RotationFile = "$StateFolder\\rotation"; {text}')
+    events = [json.loads(line) for line in lines]
+    assert [(event["event"], event["step"]) for event in events] == [
+        ("started", ""),
+        ("status", ""),
+        ("difference", "one"),
+        ("unchanged", "two"),
+    ]
+    assert differs == "True" and events[0]["mode"] == "status" and sorted(path for path in host.state.rglob("*")) == before
