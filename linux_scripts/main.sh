@@ -125,7 +125,7 @@ start_run() {
         assert_state_folder
         read_record
     fi
-    read -r RUN_SCRIPT _ < <(sha256sum -- "${BASH_SOURCE[0]}")
+    read -r RUN_SCRIPT _ < <(exec sha256sum -- "${BASH_SOURCE[0]}")
     write_event started host "$NB_HOST" mode "$RUN_MODE" operator "$RUN_OPERATOR" release "$NB_RELEASE" run "$RUN_ID" \
         script_sha256 "$RUN_SCRIPT"
     if ! is_change; then return; fi

@@ -25,14 +25,14 @@ add_missing_parents() { # PATH
 # run mkdir themselves. REPLY: the owner's number.
 create_data_folder() { # PATH MODE
     local owner group='' parent=${1%/*}
-    owner=$(stat --dereference --format=%u -- "${parent:-/}")
+    owner=$(exec stat --dereference --format=%u -- "${parent:-/}")
     hold_parent "$1" "$owner"
     save_before data_folder "$1" ''
     if ((owner == 0 || owner == EUID)); then
         mkdir -m "$2" -- "$HELD/${1##*/}"
         owner=$EUID
     else
-        IFS=: read -r _ _ _ group _ < <(getent passwd "$owner") || true
+        IFS=: read -r _ _ _ group _ < <(exec getent passwd "$owner") || true
         if [[ ! $group ]]; then
             fail folder-without-user '{folder} belongs to the user ID {owner}, but no user has this ID. Run chown '\
 'USER {folder}, then run nbserver apply again' \

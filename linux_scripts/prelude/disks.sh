@@ -35,7 +35,7 @@ assert_folders_writable() {
 read_mount() { # FOLDER
     local real place options line
     MOUNT='' MOUNT_OPTIONS=''
-    real=$(readlink -e -- "$1") || return 0
+    real=$(exec readlink -e -- "$1") || return 0
     while read -r _ _ _ _ place options line; do
         printf -v place %b "$place"
         if [[ $real/ == "${place%/}"/* ]] && ((${#place} >= ${#MOUNT})); then

@@ -83,7 +83,7 @@ LOCK_OPTIONS=(--require-hashes --no-deps --only-binary :all:)
 
 create_environment() {
     local program
-    program=$(readlink -e -- "$PYTHON")            # after an upgrade, python3 may be a link to another program
+    program=$(exec readlink -e -- "$PYTHON")            # after an upgrade, python3 may be a link to another program
     report_start creating-environment 'Creating the virtual environment'
     run_program --failure environment-not-created \
         'could not create the virtual environment ({program} exited with code {exit_code}): {output}. Fix this error '\
@@ -126,7 +126,7 @@ run_installer() { # PROGRAM [ARGUMENT...]
 
 # With SELinux, files need the labels of their folder.
 label_environment() {
-    if [[ -e /sys/fs/selinux/enforce && $(type -P restorecon) ]]; then
+    if [[ -e /sys/fs/selinux/enforce ]] && type -P restorecon >/dev/null; then
         run_program restorecon -R "$ENVIRONMENT"
     fi
 }

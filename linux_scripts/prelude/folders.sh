@@ -15,7 +15,7 @@ read_access() { # PATH...
         if [[ -e $path ]]; then existing+=("$path"); fi
     done
     if ((${#existing[@]} == 0)); then return; fi
-    mapfile -t lines < <(stat --dereference --format="$OWNER_FORMAT %a" -- "${existing[@]}")
+    mapfile -t lines < <(exec stat --dereference --format="$OWNER_FORMAT %a" -- "${existing[@]}")
     for ((i = 0; i < ${#existing[@]}; i++)); do
         ACCESS[${existing[i]}]=${lines[i]}
     done
@@ -62,7 +62,7 @@ restore_folder() { # PATH
 # Kind access: owner and mode of a folder that existed before this script.
 set_access() { # PATH OWNER MODE
     hold_folder "$1"
-    if [[ $(stat --dereference --format="$OWNER_FORMAT %a" -- "$HELD") == "$2 $3" ]]; then return; fi
+    if [[ $(exec stat --dereference --format="$OWNER_FORMAT %a" -- "$HELD") == "$2 $3" ]]; then return; fi
     save_access "$1"
     chown -- "$2" "$HELD"
     chmod -- "00$3" "$HELD"                        # 00 also removes setuid, setgid, and the sticky bit
@@ -71,5 +71,5 @@ set_access() { # PATH OWNER MODE
 # After hold_folder. A folder that this script created needs no such record.
 save_access() { # PATH
     if has_record folder "$1" || has_record data_folder "$1"; then return; fi
-    save_before access "$1" "$(stat --dereference --format='%u:%g %a' -- "$HELD")"
+    save_before access "$1" "$(exec stat --dereference --format='%u:%g %a' -- "$HELD")"
 }

@@ -26,7 +26,7 @@ assert_programs_installed() { # NAME...
     local program
     met programs-installed 'the programs that the script needs are installed'
     for program in "$@"; do
-        if [[ ! $(type -P "$program") ]]; then
+        if ! type -P "$program" >/dev/null; then
             fail program-missing 'the program {program} is not installed. Install the package that provides it, then '\
 'try again' \
                 program "$program"
@@ -45,7 +45,7 @@ assert_free_space() {
         met already-installed 'the packages are already installed'
         return
     fi
-    read -r blocks size < <(stat --file-system --format='%a %S' -- "$folder")
+    read -r blocks size < <(exec stat --file-system --format='%a %S' -- "$folder")
     megabytes=$((blocks * size / 1000000))
     met folder-space 'the disk that contains {folder} has {free} MB of free space' free "$megabytes" folder "$folder"
     if ((megabytes < 2000)); then

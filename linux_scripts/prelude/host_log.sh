@@ -8,7 +8,7 @@ write_host_log() { # KEY=VALUE...
     if [[ ! -S /dev/log && ! -S /run/systemd/journal/socket ]]; then return 0; fi
     json_string "$RUN_OPERATOR"
     text+=" evidence=${RUN_EVIDENCE:-none} $* operator=$REPLY"
-    if error=$(timeout 10 logger --id="$$" --tag nbserver --priority user.notice -- "$text" 2>&1 </dev/null); then
+    if error=$(exec timeout 10 logger --id="$$" --tag nbserver --priority user.notice -- "$text" 2>&1 </dev/null); then
         return 0
     fi
     warn host-log-not-written 'could not write to the system log: {error}. Check whether it runs, for example with '\

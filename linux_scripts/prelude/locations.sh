@@ -67,5 +67,5 @@ check_location() { # PATH
         path=$folder
         folder=${folder%/*}
     done
-    hold_parent "$path" "$(stat --dereference --format=%u -- "${folder:-/}")"
+    hold_parent "$path" "$(exec stat --dereference --format=%u -- "${folder:-/}")"
 }

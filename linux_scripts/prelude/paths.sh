@@ -11,14 +11,14 @@ HELD='' HELD_PATH=''                               # the folder that was opened 
 
 hold_folder() { # PATH
     take_hold "$1" "$1" || return
-    check_path "$1" "$(stat --dereference --format=%u -- "$HELD")"
+    check_path "$1"
 }
 
 # Open the folder that PATH is in, or will be in. OWNER is the number of its future owner; default: root.
 hold_parent() { # PATH [OWNER]
     local folder=${1%/*} owner=${2:-0}
     take_hold "${folder:-/}" "$1" || return
-    if [[ -e $HELD/${1##*/} ]]; then owner=$(stat --format=%u -- "$HELD/${1##*/}"); fi
+    if [[ -e $HELD/${1##*/} ]]; then owner=$(exec stat --format=%u -- "$HELD/${1##*/}"); fi
     check_path "$1" "$owner"
 }
 
@@ -29,7 +29,7 @@ take_hold() { # FOLDER PATH
         problem folder-not-opened 'could not open the folder {path}. Make sure that it exists, is a folder, and is '\
 'readable, then try again' path "$1" || return
     HELD=/proc/$BASHPID/fd/6 HELD_PATH=$1
-    real=$(readlink -- "$HELD")
+    real=$(exec readlink -- "$HELD")
     if [[ $real == "$1" ]]; then return; fi
     can_have_links ||
         problem path-has-link '{path} contains a link and leads to {real}. Replace the '\
@@ -50,12 +50,13 @@ check_links() { # PATH
     done
 }
 
-# Whether only root, the service, and OWNER can rename or remove a part of the path. The owner of a folder above it can,
-# and so can everybody who can write in that folder, unless it has the sticky bit. If a folder has an access list, the
-# group bits of its mode are the most that the list allows (acl(5)).
-check_path() { # PATH OWNER
-    local folder=${1%/*} number mode user group
-    local -a folders=()
+# Whether only root, the service, and OWNER can rename or remove a part of the path. OWNER is a number; default: the
+# owner of the folder that was opened. The owner of a folder above it can, and so can everybody who can write in that
+# folder, unless it has the sticky bit. If a folder has an access list, the group bits of its mode are the most that the
+# list allows (acl(5)).
+check_path() { # PATH [OWNER]
+    local folder=${1%/*} owner=${2-} number mode user group
+    local -a folders=("$HELD")
     local -i i=0
     while [[ $folder ]]; do
         if [[ -e $folder ]]; then folders+=("$folder"); fi
@@ -65,9 +66,10 @@ check_path() { # PATH OWNER
     while IFS=/ read -r number mode user group; do   # a name from a directory service may have a space
         folder=${folders[i]}
         i+=1
-        check_folder_owner "$1" "$2" "$folder" "$number" "$user" || return
+        if ((i == 1)); then owner=${owner:-$number}; continue; fi
+        check_folder_owner "$1" "$owner" "$folder" "$number" "$user" || return
         check_folder_mode "$1" "$folder" "$mode" "$group" || return
-    done < <(stat --dereference --format=%u/%a/%U/%G -- "${folders[@]}")
+    done < <(exec stat --dereference --format=%u/%a/%U/%G -- "${folders[@]}")
     ((i == ${#folders[@]})) ||
         problem owners-unknown 'could not determine who owns the folders that contain {path}' path "$1"
 }
@@ -97,9 +99,9 @@ check_folder_mode() { # PATH FOLDER MODE GROUP
 # no other members. The folder must not have an access list, which `ls` shows as a plus sign.
 is_own_group() { # FOLDER
     local user='' group='' members='' list=''
-    IFS=/ read -r user group < <(stat --dereference --format=%U/%G -- "$1") || true
+    IFS=/ read -r user group < <(exec stat --dereference --format=%U/%G -- "$1") || true
     if [[ $group != "$user" && $group != "$SERVICE_USER" ]]; then return 1; fi
-    IFS=: read -r _ _ _ members < <(getent group "$group") || true
+    IFS=: read -r _ _ _ members < <(exec getent group "$group") || true
     read -r list _ < <(ls -dl -- "$1/.") || true
     [[ (! $members || $members == "$group") && $list && $list != *+ ]]
 }

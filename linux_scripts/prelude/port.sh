@@ -37,7 +37,7 @@ is_own_port() { # ' INODE...'
     while IFS= read -r link; do
         shown=1
         if [[ $link == socket:* && "$1 " == *" ${link//[!0-9]/} "* ]]; then return 0; fi
-    done < <(readlink -- "/proc/$pid/fd/"*)
+    done < <(exec readlink -- "/proc/$pid/fd/"*)
     [[ ! $shown ]]
 }
 

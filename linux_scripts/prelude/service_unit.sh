@@ -135,7 +135,7 @@ started_text() {
     local -a files=("$STARTER_FILE" "$NOTEBOOK_FILE" "$CERTIFICATE_FILE") times=()
     if [[ $NOTEBOOK_PYTHON == "$ENVIRONMENT"/* && -e $LOCK_MARK ]]; then files+=("$LOCK_MARK"); fi
     if [[ -e ${files[0]} && -e ${files[1]} && -e ${files[2]} ]]; then
-        mapfile -t times < <(stat --format='%.9Y' -- "${files[@]}")
+        mapfile -t times < <(exec stat --format='%.9Y' -- "${files[@]}")
     fi
     REPLY=${times[*]:-none}
 }

@@ -34,7 +34,7 @@ assert_no_link() { # PATH
 
 assert_own_folder() { # PATH
     local number user
-    read -r number user < <(stat --format='%u %U' -- "$1")
+    read -r number user < <(exec stat --format='%u %U' -- "$1")
     if ((number != EUID)); then
         fail state-folder-owner 'undo cannot trust {path}, because it belongs to {user}. Check its files for '\
 'unexpected changes, then take ownership of it with chown or remove it, and try again' \
@@ -44,7 +44,7 @@ assert_own_folder() { # PATH
 
 assert_no_other_writer() {
     local mode
-    mode=$(stat --format=%a -- "$DATA_FOLDER")
+    mode=$(exec stat --format=%a -- "$DATA_FOLDER")
     if ((8#$mode & 8#22)); then
         fail state-parent-writable 'undo cannot trust {path}, because other users can write to it (mode {mode}). '\
 'Check its files for unexpected changes, then run chmod 755 {path} or remove it, and try again' \
@@ -54,7 +54,7 @@ assert_no_other_writer() {
 
 assert_no_other_reader() {
     local mode
-    mode=$(stat --format=%a -- "$STATE_FOLDER")
+    mode=$(exec stat --format=%a -- "$STATE_FOLDER")
     if ((8#$mode & 8#77)); then
         fail state-folder-accessible 'undo cannot trust {path}, because other users have access to it (mode {mode}). '\
 'Check its files for unexpected changes, then run chmod 700 {path} or remove it, and try again' \

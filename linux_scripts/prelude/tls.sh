@@ -41,7 +41,7 @@ for number, header in enumerate(("", token)):
 '
 
 has_openssl() {
-    [[ $(type -P openssl) ]]
+    type -P openssl >/dev/null
 }
 
 # Print the fingerprint of a certificate file, and `good` if the certificate is valid for SECONDS more.

@@ -10,7 +10,7 @@ read_unit() { # NAME [PROPERTY...]
     UNIT=()
     while IFS='=' read -r name value; do
         UNIT[$name]=$value
-    done < <("${SYSTEMCTL[@]}" show --property="$properties" -- "$1")
+    done < <(exec "${SYSTEMCTL[@]}" show --property="$properties" -- "$1")
 }
 
 # Kind unit: its file, and whether it was enabled and active. Called before the unit is stopped.

@@ -36,7 +36,7 @@ read_lost_files() { # FOLDER
     local number user
     REPLY=''
     if [[ ! -d $1 ]]; then return; fi
-    read -r number user < <(stat --format='%u %U' -- "$1")
+    read -r number user < <(exec stat --format='%u %U' -- "$1")
     case $user,$1/ in
         UNKNOWN,*) REPLY="$number $1" ;;
         root,* | "$SERVICE_USER",*) ;;

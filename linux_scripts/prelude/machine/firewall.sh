@@ -24,7 +24,7 @@ has_open_port() { # PORT ADDRESS
             # ufw shows each rule as the command that added it, perhaps with a comment at the end.
             while IFS= read -r line; do
                 if [[ "$line " == "ufw $words "* ]]; then return 0; fi
-            done < <(ufw show added 2>/dev/null)
+            done < <(exec ufw show added 2>/dev/null)
             return 1
             ;;
         firewalld)
@@ -64,7 +64,7 @@ restore_firewall_port() { # KEY
 }
 
 close_ufw_port() { # PORT ADDRESS
-    if [[ ! $(type -P ufw) ]]; then
+    if ! type -P ufw >/dev/null; then
         warn_of_removed_firewall ufw "$1"
         return
     fi
@@ -81,7 +81,7 @@ close_firewalld_port() { # PORT ADDRESS
     if [[ $FIREWALL == firewalld ]]; then
         run_program firewall-cmd --remove-"$words" || return
         run_program firewall-cmd --permanent --remove-"$words" || return
-    elif [[ $(type -P firewall-offline-cmd) ]]; then
+    elif type -P firewall-offline-cmd >/dev/null; then
         run_program firewall-offline-cmd --remove-"$words" || return
     else
         warn_of_removed_firewall firewalld "$1"

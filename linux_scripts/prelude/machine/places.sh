@@ -52,8 +52,8 @@ has_private_tmp() {
 is_home_folder() { # PATH
     local number='' home=''
     if [[ ! -d $1 ]]; then return 1; fi
-    number=$(stat --format=%u -- "$1")
-    IFS=: read -r _ _ _ _ _ home _ < <(getent passwd "$number") || true
+    number=$(exec stat --format=%u -- "$1")
+    IFS=: read -r _ _ _ _ _ home _ < <(exec getent passwd "$number") || true
     [[ $home == "$1" ]]
 }
 

@@ -67,7 +67,7 @@ assert_no_group() { # NAME
 
 read_account() { # NAME
     ACCOUNT_NUMBER='' ACCOUNT_GROUP='' ACCOUNT_HOME='' ACCOUNT_SHELL=''
-    IFS=: read -r _ _ ACCOUNT_NUMBER ACCOUNT_GROUP _ ACCOUNT_HOME ACCOUNT_SHELL < <(getent passwd "$1") || true
+    IFS=: read -r _ _ ACCOUNT_NUMBER ACCOUNT_GROUP _ ACCOUNT_HOME ACCOUNT_SHELL < <(exec getent passwd "$1") || true
 }
 
 assert_account_number() { # NAME
@@ -82,7 +82,7 @@ assert_account_number() { # NAME
 
 assert_account_number_unique() { # NAME
     local first=''
-    IFS=: read -r first _ < <(getent passwd "$ACCOUNT_NUMBER") || true   # the first account with this number
+    IFS=: read -r first _ < <(exec getent passwd "$ACCOUNT_NUMBER") || true   # the first account with this number
     if [[ $first != "$1" ]]; then
         fail account-number-shared 'the users {user} and {other} have the same user ID ({number}) and therefore the '\
 'same rights. Run usermod --uid NEW_ID {user} or userdel {user}, then try again' \
@@ -92,7 +92,7 @@ assert_account_number_unique() { # NAME
 
 assert_account_primary_group() { # NAME
     local group=''
-    IFS=: read -r group _ < <(getent group "$ACCOUNT_GROUP") || true
+    IFS=: read -r group _ < <(exec getent group "$ACCOUNT_GROUP") || true
     if [[ $group != "$1" ]]; then
         fail account-primary-group 'the user {user} has the primary group {group}, expected {user}. Run usermod --gid '\
 '{user} {user}, then try again' \
@@ -102,11 +102,11 @@ assert_account_primary_group() { # NAME
 
 assert_account_groups() { # NAME
     local groups='' group number
-    read -r _ groups < <(getent initgroups "$1") || true
+    read -r _ groups < <(exec getent initgroups "$1") || true
     for number in $groups; do
         if [[ $number == "$ACCOUNT_GROUP" ]]; then continue; fi
         group=''
-        IFS=: read -r group _ < <(getent group "$number") || true
+        IFS=: read -r group _ < <(exec getent group "$number") || true
         fail account-in-group 'the user {user} is in the group {group}, so everyone who can log in to the notebook '\
 'server would have the rights of this group. Run gpasswd --delete {user} {group}, then try again' \
             user "$1" group "${group:-$number}"
@@ -134,7 +134,7 @@ assert_account_shell() { # NAME
 # In the second field of shadow(5), a password that begins with ! or * cannot be used.
 assert_account_locked() { # NAME
     local name='' password=''
-    IFS=: read -r name password _ < <(getent shadow "$1") || true
+    IFS=: read -r name password _ < <(exec getent shadow "$1") || true
     if [[ -z $name ]]; then
         fail account-without-shadow 'the account {user} has no entry in /etc/shadow. Run pwconv, then try again' \
             user "$1"

@@ -21,7 +21,7 @@ SERVICE_UNIT=nbserver.service
 DISK_FOLDER=$HOME_FOLDER                           # an existing folder on the disk of the programs
 SYSTEMCTL=(systemctl --user)
 OWNER_FORMAT=%u:%g                                 # numbers: in a container this user may have no name
-read -r PROGRAM_OWNER SERVICE_USER < <(stat --format="$OWNER_FORMAT %U" /proc/$$)
+read -r PROGRAM_OWNER SERVICE_USER < <(exec stat --format="$OWNER_FORMAT %U" /proc/$$)
 if [[ $SERVICE_USER == UNKNOWN ]]; then SERVICE_USER=$EUID; fi
 SERVICE=$PROGRAM_OWNER
 READERS=$PROGRAM_OWNER
