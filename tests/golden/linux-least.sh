@@ -28,49 +28,49 @@
 #   955  record                 Record the previous state of everything that is changed, and restore it.
 #  1090  programs               Run other programs: those that change something or take long through run_program.
 #  1224  paths                  Open folders without following links, and check who could replace them.
-#  1330  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1402  folders                Create folders, and set who may use them.
-#  1478  files                  Write text files, and restore the files that were replaced.
-#  1566  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1630  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1675  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1734  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1805  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1965  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2111  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2252  zypper                 Run zypper, without questions.
-#  2378  units                  Install and remove units of systemd.
-#  2467  service_unit           Compare the unit of the notebook server, and install it.
-#  2609  service                Find out what the unit of the notebook server does.
-#  2648  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2761  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2829  certificate_program    Create a certificate with OpenSSL.
-#  2837  starter                Define the Python program that starts the notebook server.
-#  2995  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3086  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3145  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3217  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3283  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3327  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3352  installed_files        Compare the files of the environment with those that were installed.
-#  3498  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3638  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  3651  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  3750  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  3912  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  1332  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1404  folders                Create folders, and set who may use them.
+#  1480  files                  Write text files, and restore the files that were replaced.
+#  1568  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1632  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1677  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1736  service_access         Let the service write in the folder for notebooks, and undo that.
+#  1807  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  1967  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2113  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2254  zypper                 Run zypper, without questions.
+#  2380  units                  Install and remove units of systemd.
+#  2469  service_unit           Compare the unit of the notebook server, and install it.
+#  2611  service                Find out what the unit of the notebook server does.
+#  2650  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2763  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2831  certificate_program    Create a certificate with OpenSSL.
+#  2839  starter                Define the Python program that starts the notebook server.
+#  2997  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3088  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3147  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3219  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3285  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3329  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3354  installed_files        Compare the files of the environment with those that were installed.
+#  3500  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3640  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  3653  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  3752  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  3914  status                 Report the server, its versions, its certificate, and the last run: mode status.
 # Steps, in the order in which they run:
-#  4100  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4132  python                 Install Python from the distribution.
-#  4194  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  4269  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  4282  user                   Create the system user that runs the server: without a password, without a login shell.
-#  4296  certificate            Create a certificate for the server; only root and the service can read its key.
-#  4389  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  4545  service                Run the notebook server as a service that starts with the system.
-#  4679  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  4743  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4891  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  4969  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  4102  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4134  python                 Install Python from the distribution.
+#  4196  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  4271  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  4284  user                   Create the system user that runs the server: without a password, without a login shell.
+#  4298  certificate            Create a certificate for the server; only root and the service can read its key.
+#  4391  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  4547  service                Run the notebook server as a service that starts with the system.
+#  4681  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  4745  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4893  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  4971  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -325,8 +325,8 @@ has_private_tmp() {
 is_home_folder() { # PATH
     local number='' home=''
     if [[ ! -d $1 ]]; then return 1; fi
-    number=$(stat --format=%u -- "$1")
-    IFS=: read -r _ _ _ _ _ home _ < <(getent passwd "$number") || true
+    number=$(exec stat --format=%u -- "$1")
+    IFS=: read -r _ _ _ _ _ home _ < <(exec getent passwd "$number") || true
     [[ $home == "$1" ]]
 }
 
@@ -724,7 +724,7 @@ write_host_log() { # KEY=VALUE...
     if [[ ! -S /dev/log && ! -S /run/systemd/journal/socket ]]; then return 0; fi
     json_string "$RUN_OPERATOR"
     text+=" evidence=${RUN_EVIDENCE:-none} $* operator=$REPLY"
-    if error=$(timeout 10 logger --id="$$" --tag nbserver --priority user.notice -- "$text" 2>&1 </dev/null); then
+    if error=$(exec timeout 10 logger --id="$$" --tag nbserver --priority user.notice -- "$text" 2>&1 </dev/null); then
         return 0
     fi
     warn host-log-not-written 'could not write to the system log: {error}. Check whether it runs, for example with '\
@@ -1234,14 +1234,14 @@ HELD='' HELD_PATH=''                               # the folder that was opened 
 
 hold_folder() { # PATH
     take_hold "$1" "$1" || return
-    check_path "$1" "$(stat --dereference --format=%u -- "$HELD")"
+    check_path "$1"
 }
 
 # Open the folder that PATH is in, or will be in. OWNER is the number of its future owner; default: root.
 hold_parent() { # PATH [OWNER]
     local folder=${1%/*} owner=${2:-0}
     take_hold "${folder:-/}" "$1" || return
-    if [[ -e $HELD/${1##*/} ]]; then owner=$(stat --format=%u -- "$HELD/${1##*/}"); fi
+    if [[ -e $HELD/${1##*/} ]]; then owner=$(exec stat --format=%u -- "$HELD/${1##*/}"); fi
     check_path "$1" "$owner"
 }
 
@@ -1252,7 +1252,7 @@ take_hold() { # FOLDER PATH
         problem folder-not-opened 'could not open the folder {path}. Make sure that it exists, is a folder, and is '\
 'readable, then try again' path "$1" || return
     HELD=/proc/$BASHPID/fd/6 HELD_PATH=$1
-    real=$(readlink -- "$HELD")
+    real=$(exec readlink -- "$HELD")
     if [[ $real == "$1" ]]; then return; fi
     can_have_links ||
         problem path-has-link '{path} contains a link and leads to {real}. Replace the '\
@@ -1273,12 +1273,13 @@ check_links() { # PATH
     done
 }
 
-# Whether only root, the service, and OWNER can rename or remove a part of the path. The owner of a folder above it can,
-# and so can everybody who can write in that folder, unless it has the sticky bit. If a folder has an access list, the
-# group bits of its mode are the most that the list allows (acl(5)).
-check_path() { # PATH OWNER
-    local folder=${1%/*} number mode user group
-    local -a folders=()
+# Whether only root, the service, and OWNER can rename or remove a part of the path. OWNER is a number; default: the
+# owner of the folder that was opened. The owner of a folder above it can, and so can everybody who can write in that
+# folder, unless it has the sticky bit. If a folder has an access list, the group bits of its mode are the most that the
+# list allows (acl(5)).
+check_path() { # PATH [OWNER]
+    local folder=${1%/*} owner=${2-} number mode user group
+    local -a folders=("$HELD")
     local -i i=0
     while [[ $folder ]]; do
         if [[ -e $folder ]]; then folders+=("$folder"); fi
@@ -1288,9 +1289,10 @@ check_path() { # PATH OWNER
     while IFS=/ read -r number mode user group; do   # a name from a directory service may have a space
         folder=${folders[i]}
         i+=1
-        check_folder_owner "$1" "$2" "$folder" "$number" "$user" || return
+        if ((i == 1)); then owner=${owner:-$number}; continue; fi
+        check_folder_owner "$1" "$owner" "$folder" "$number" "$user" || return
         check_folder_mode "$1" "$folder" "$mode" "$group" || return
-    done < <(stat --dereference --format=%u/%a/%U/%G -- "${folders[@]}")
+    done < <(exec stat --dereference --format=%u/%a/%U/%G -- "${folders[@]}")
     ((i == ${#folders[@]})) ||
         problem owners-unknown 'could not determine who owns the folders that contain {path}' path "$1"
 }
@@ -1320,9 +1322,9 @@ check_folder_mode() { # PATH FOLDER MODE GROUP
 # no other members. The folder must not have an access list, which `ls` shows as a plus sign.
 is_own_group() { # FOLDER
     local user='' group='' members='' list=''
-    IFS=/ read -r user group < <(stat --dereference --format=%U/%G -- "$1") || true
+    IFS=/ read -r user group < <(exec stat --dereference --format=%U/%G -- "$1") || true
     if [[ $group != "$user" && $group != "$SERVICE_USER" ]]; then return 1; fi
-    IFS=: read -r _ _ _ members < <(getent group "$group") || true
+    IFS=: read -r _ _ _ members < <(exec getent group "$group") || true
     read -r list _ < <(ls -dl -- "$1/.") || true
     [[ (! $members || $members == "$group") && $list && $list != *+ ]]
 }
@@ -1396,7 +1398,7 @@ check_location() { # PATH
         path=$folder
         folder=${folder%/*}
     done
-    hold_parent "$path" "$(stat --dereference --format=%u -- "${folder:-/}")"
+    hold_parent "$path" "$(exec stat --dereference --format=%u -- "${folder:-/}")"
 }
 
 # ---- prelude: folders ------------------------------------------------------------------------------
@@ -1416,7 +1418,7 @@ read_access() { # PATH...
         if [[ -e $path ]]; then existing+=("$path"); fi
     done
     if ((${#existing[@]} == 0)); then return; fi
-    mapfile -t lines < <(stat --dereference --format="$OWNER_FORMAT %a" -- "${existing[@]}")
+    mapfile -t lines < <(exec stat --dereference --format="$OWNER_FORMAT %a" -- "${existing[@]}")
     for ((i = 0; i < ${#existing[@]}; i++)); do
         ACCESS[${existing[i]}]=${lines[i]}
     done
@@ -1463,7 +1465,7 @@ restore_folder() { # PATH
 # Kind access: owner and mode of a folder that existed before this script.
 set_access() { # PATH OWNER MODE
     hold_folder "$1"
-    if [[ $(stat --dereference --format="$OWNER_FORMAT %a" -- "$HELD") == "$2 $3" ]]; then return; fi
+    if [[ $(exec stat --dereference --format="$OWNER_FORMAT %a" -- "$HELD") == "$2 $3" ]]; then return; fi
     save_access "$1"
     chown -- "$2" "$HELD"
     chmod -- "00$3" "$HELD"                        # 00 also removes setuid, setgid, and the sticky bit
@@ -1472,7 +1474,7 @@ set_access() { # PATH OWNER MODE
 # After hold_folder. A folder that this script created needs no such record.
 save_access() { # PATH
     if has_record folder "$1" || has_record data_folder "$1"; then return; fi
-    save_before access "$1" "$(stat --dereference --format='%u:%g %a' -- "$HELD")"
+    save_before access "$1" "$(exec stat --dereference --format='%u:%g %a' -- "$HELD")"
 }
 
 # ---- prelude: files --------------------------------------------------------------------------------
@@ -1599,7 +1601,7 @@ assert_no_link() { # PATH
 
 assert_own_folder() { # PATH
     local number user
-    read -r number user < <(stat --format='%u %U' -- "$1")
+    read -r number user < <(exec stat --format='%u %U' -- "$1")
     if ((number != EUID)); then
         fail state-folder-owner 'undo cannot trust {path}, because it belongs to {user}. Check its files for '\
 'unexpected changes, then take ownership of it with chown or remove it, and try again' \
@@ -1609,7 +1611,7 @@ assert_own_folder() { # PATH
 
 assert_no_other_writer() {
     local mode
-    mode=$(stat --format=%a -- "$DATA_FOLDER")
+    mode=$(exec stat --format=%a -- "$DATA_FOLDER")
     if ((8#$mode & 8#22)); then
         fail state-parent-writable 'undo cannot trust {path}, because other users can write to it (mode {mode}). '\
 'Check its files for unexpected changes, then run chmod 755 {path} or remove it, and try again' \
@@ -1619,7 +1621,7 @@ assert_no_other_writer() {
 
 assert_no_other_reader() {
     local mode
-    mode=$(stat --format=%a -- "$STATE_FOLDER")
+    mode=$(exec stat --format=%a -- "$STATE_FOLDER")
     if ((8#$mode & 8#77)); then
         fail state-folder-accessible 'undo cannot trust {path}, because other users have access to it (mode {mode}). '\
 'Check its files for unexpected changes, then run chmod 700 {path} or remove it, and try again' \
@@ -1654,14 +1656,14 @@ add_missing_parents() { # PATH
 # run mkdir themselves. REPLY: the owner's number.
 create_data_folder() { # PATH MODE
     local owner group='' parent=${1%/*}
-    owner=$(stat --dereference --format=%u -- "${parent:-/}")
+    owner=$(exec stat --dereference --format=%u -- "${parent:-/}")
     hold_parent "$1" "$owner"
     save_before data_folder "$1" ''
     if ((owner == 0 || owner == EUID)); then
         mkdir -m "$2" -- "$HELD/${1##*/}"
         owner=$EUID
     else
-        IFS=: read -r _ _ _ group _ < <(getent passwd "$owner") || true
+        IFS=: read -r _ _ _ group _ < <(exec getent passwd "$owner") || true
         if [[ ! $group ]]; then
             fail folder-without-user '{folder} belongs to the user ID {owner}, but no user has this ID. Run chown '\
 'USER {folder}, then run nbserver apply again' \
@@ -1710,7 +1712,7 @@ read_lost_files() { # FOLDER
     local number user
     REPLY=''
     if [[ ! -d $1 ]]; then return; fi
-    read -r number user < <(stat --format='%u %U' -- "$1")
+    read -r number user < <(exec stat --format='%u %U' -- "$1")
     case $user,$1/ in
         UNKNOWN,*) REPLY="$number $1" ;;
         root,* | "$SERVICE_USER",*) ;;
@@ -1871,7 +1873,7 @@ assert_no_group() { # NAME
 
 read_account() { # NAME
     ACCOUNT_NUMBER='' ACCOUNT_GROUP='' ACCOUNT_HOME='' ACCOUNT_SHELL=''
-    IFS=: read -r _ _ ACCOUNT_NUMBER ACCOUNT_GROUP _ ACCOUNT_HOME ACCOUNT_SHELL < <(getent passwd "$1") || true
+    IFS=: read -r _ _ ACCOUNT_NUMBER ACCOUNT_GROUP _ ACCOUNT_HOME ACCOUNT_SHELL < <(exec getent passwd "$1") || true
 }
 
 assert_account_number() { # NAME
@@ -1886,7 +1888,7 @@ assert_account_number() { # NAME
 
 assert_account_number_unique() { # NAME
     local first=''
-    IFS=: read -r first _ < <(getent passwd "$ACCOUNT_NUMBER") || true   # the first account with this number
+    IFS=: read -r first _ < <(exec getent passwd "$ACCOUNT_NUMBER") || true   # the first account with this number
     if [[ $first != "$1" ]]; then
         fail account-number-shared 'the users {user} and {other} have the same user ID ({number}) and therefore the '\
 'same rights. Run usermod --uid NEW_ID {user} or userdel {user}, then try again' \
@@ -1896,7 +1898,7 @@ assert_account_number_unique() { # NAME
 
 assert_account_primary_group() { # NAME
     local group=''
-    IFS=: read -r group _ < <(getent group "$ACCOUNT_GROUP") || true
+    IFS=: read -r group _ < <(exec getent group "$ACCOUNT_GROUP") || true
     if [[ $group != "$1" ]]; then
         fail account-primary-group 'the user {user} has the primary group {group}, expected {user}. Run usermod --gid '\
 '{user} {user}, then try again' \
@@ -1906,11 +1908,11 @@ assert_account_primary_group() { # NAME
 
 assert_account_groups() { # NAME
     local groups='' group number
-    read -r _ groups < <(getent initgroups "$1") || true
+    read -r _ groups < <(exec getent initgroups "$1") || true
     for number in $groups; do
         if [[ $number == "$ACCOUNT_GROUP" ]]; then continue; fi
         group=''
-        IFS=: read -r group _ < <(getent group "$number") || true
+        IFS=: read -r group _ < <(exec getent group "$number") || true
         fail account-in-group 'the user {user} is in the group {group}, so everyone who can log in to the notebook '\
 'server would have the rights of this group. Run gpasswd --delete {user} {group}, then try again' \
             user "$1" group "${group:-$number}"
@@ -1938,7 +1940,7 @@ assert_account_shell() { # NAME
 # In the second field of shadow(5), a password that begins with ! or * cannot be used.
 assert_account_locked() { # NAME
     local name='' password=''
-    IFS=: read -r name password _ < <(getent shadow "$1") || true
+    IFS=: read -r name password _ < <(exec getent shadow "$1") || true
     if [[ -z $name ]]; then
         fail account-without-shadow 'the account {user} has no entry in /etc/shadow. Run pwconv, then try again' \
             user "$1"
@@ -2387,7 +2389,7 @@ read_unit() { # NAME [PROPERTY...]
     UNIT=()
     while IFS='=' read -r name value; do
         UNIT[$name]=$value
-    done < <("${SYSTEMCTL[@]}" show --property="$properties" -- "$1")
+    done < <(exec "${SYSTEMCTL[@]}" show --property="$properties" -- "$1")
 }
 
 # Kind unit: its file, and whether it was enabled and active. Called before the unit is stopped.
@@ -2601,7 +2603,7 @@ started_text() {
     local -a files=("$STARTER_FILE" "$NOTEBOOK_FILE" "$CERTIFICATE_FILE") times=()
     if [[ $NOTEBOOK_PYTHON == "$ENVIRONMENT"/* && -e $LOCK_MARK ]]; then files+=("$LOCK_MARK"); fi
     if [[ -e ${files[0]} && -e ${files[1]} && -e ${files[2]} ]]; then
-        mapfile -t times < <(stat --format='%.9Y' -- "${files[@]}")
+        mapfile -t times < <(exec stat --format='%.9Y' -- "${files[@]}")
     fi
     REPLY=${times[*]:-none}
 }
@@ -2671,7 +2673,7 @@ has_open_port() { # PORT ADDRESS
             # ufw shows each rule as the command that added it, perhaps with a comment at the end.
             while IFS= read -r line; do
                 if [[ "$line " == "ufw $words "* ]]; then return 0; fi
-            done < <(ufw show added 2>/dev/null)
+            done < <(exec ufw show added 2>/dev/null)
             return 1
             ;;
         firewalld)
@@ -2711,7 +2713,7 @@ restore_firewall_port() { # KEY
 }
 
 close_ufw_port() { # PORT ADDRESS
-    if [[ ! $(type -P ufw) ]]; then
+    if ! type -P ufw >/dev/null; then
         warn_of_removed_firewall ufw "$1"
         return
     fi
@@ -2728,7 +2730,7 @@ close_firewalld_port() { # PORT ADDRESS
     if [[ $FIREWALL == firewalld ]]; then
         run_program firewall-cmd --remove-"$words" || return
         run_program firewall-cmd --permanent --remove-"$words" || return
-    elif [[ $(type -P firewall-offline-cmd) ]]; then
+    elif type -P firewall-offline-cmd >/dev/null; then
         run_program firewall-offline-cmd --remove-"$words" || return
     else
         warn_of_removed_firewall firewalld "$1"
@@ -2801,7 +2803,7 @@ for number, header in enumerate(("", token)):
 '
 
 has_openssl() {
-    [[ $(type -P openssl) ]]
+    type -P openssl >/dev/null
 }
 
 # Print the fingerprint of a certificate file, and `good` if the certificate is valid for SECONDS more.
@@ -3031,7 +3033,7 @@ is_own_port() { # ' INODE...'
     while IFS= read -r link; do
         shown=1
         if [[ $link == socket:* && "$1 " == *" ${link//[!0-9]/} "* ]]; then return 0; fi
-    done < <(readlink -- "/proc/$pid/fd/"*)
+    done < <(exec readlink -- "/proc/$pid/fd/"*)
     [[ ! $shown ]]
 }
 
@@ -3120,7 +3122,7 @@ assert_folders_writable() {
 read_mount() { # FOLDER
     local real place options line
     MOUNT='' MOUNT_OPTIONS=''
-    real=$(readlink -e -- "$1") || return 0
+    real=$(exec readlink -e -- "$1") || return 0
     while read -r _ _ _ _ place options line; do
         printf -v place %b "$place"
         if [[ $real/ == "${place%/}"/* ]] && ((${#place} >= ${#MOUNT})); then
@@ -3170,7 +3172,7 @@ assert_programs_installed() { # NAME...
     local program
     met programs-installed 'the programs that the script needs are installed'
     for program in "$@"; do
-        if [[ ! $(type -P "$program") ]]; then
+        if ! type -P "$program" >/dev/null; then
             fail program-missing 'the program {program} is not installed. Install the package that provides it, then '\
 'try again' \
                 program "$program"
@@ -3189,7 +3191,7 @@ assert_free_space() {
         met already-installed 'the packages are already installed'
         return
     fi
-    read -r blocks size < <(stat --file-system --format='%a %S' -- "$folder")
+    read -r blocks size < <(exec stat --file-system --format='%a %S' -- "$folder")
     megabytes=$((blocks * size / 1000000))
     met folder-space 'the disk that contains {folder} has {free} MB of free space' free "$megabytes" folder "$folder"
     if ((megabytes < 2000)); then
@@ -3580,7 +3582,7 @@ LOCK_OPTIONS=(--require-hashes --no-deps --only-binary :all:)
 
 create_environment() {
     local program
-    program=$(readlink -e -- "$PYTHON")            # after an upgrade, python3 may be a link to another program
+    program=$(exec readlink -e -- "$PYTHON")            # after an upgrade, python3 may be a link to another program
     report_start creating-environment 'Creating the virtual environment'
     run_program --failure environment-not-created \
         'could not create the virtual environment ({program} exited with code {exit_code}): {output}. Fix this error '\
@@ -3623,7 +3625,7 @@ run_installer() { # PROGRAM [ARGUMENT...]
 
 # With SELinux, files need the labels of their folder.
 label_environment() {
-    if [[ -e /sys/fs/selinux/enforce && $(type -P restorecon) ]]; then
+    if [[ -e /sys/fs/selinux/enforce ]] && type -P restorecon >/dev/null; then
         run_program restorecon -R "$ENVIRONMENT"
     fi
 }
@@ -5093,7 +5095,7 @@ start_run() {
         assert_state_folder
         read_record
     fi
-    read -r RUN_SCRIPT _ < <(sha256sum -- "${BASH_SOURCE[0]}")
+    read -r RUN_SCRIPT _ < <(exec sha256sum -- "${BASH_SOURCE[0]}")
     write_event started host "$NB_HOST" mode "$RUN_MODE" operator "$RUN_OPERATOR" release "$NB_RELEASE" run "$RUN_ID" \
         script_sha256 "$RUN_SCRIPT"
     if ! is_change; then return; fi
