@@ -29,6 +29,11 @@ _BY_KIND = {
     "rights": "session",
 }
 _BY_CODE = {
+    "jump-forwarding-refused": "jump",
+    "jump-host-key": "jump",
+    "jump-logon-failed": "jump",
+    "jump-lost": "jump",
+    "jump-not-reached": "jump",
     "tls-needed": "tls",
     "tls-not-offered": "tls",
     "winrm-no-tls": "tls",
@@ -72,7 +77,7 @@ def _failed(host: AnyHost, result: Result) -> Finding:
 
 
 def _windows(host: WindowsHost) -> dict[str, Message]:
-    met = {} if host.proxy or host.hops else _name_and_port(host.address, host.port)
+    met = _way(host) if host.proxy or host.hops else _name_and_port(host.address, host.port)
     if host.tls and host.fingerprint:
         met["tls"] = message("check-pinned", "the listener has the certificate that the inventory pins")
     elif host.tls:
@@ -82,13 +87,22 @@ def _windows(host: WindowsHost) -> dict[str, Message]:
 
 
 def _linux(host: LinuxHost) -> dict[str, Message]:
-    met = {} if host.hops else _name_and_port(host.address, host.port)
+    met = _way(host) if host.hops else _name_and_port(host.address, host.port)
     where = "the inventory" if host.host_key else "known_hosts"
     met["host_key"] = message("check-host-key", "the host key is the one in {place}", place=where)
     met["logon"] = _logon(host.user)
     if host.sudo and host.user != "root":
         met["sudo"] = message("check-sudo", "sudo runs the script as root")
     return met
+
+
+def _way(host: WindowsHost | LinuxHost) -> dict[str, Message]:
+    """Return what holds for a host behind jump hosts or a proxy, which resolve the name."""
+    met = _port(host.port)
+    if not host.hops:
+        return met
+    hops = ", ".join(hop.name for hop in host.hops)
+    return {"jump": message("check-jump", "the jump hosts are reached and have the expected keys: {hops}", hops=hops), **met}
 
 
 def _this_machine(host: AnyHost) -> dict[str, Message]:
@@ -103,8 +117,12 @@ def _logon(user: str | None) -> Message:
     return message("check-logon", "{user} can log in", user=user) if user else message("check-current-user", "the current user can log in")
 
 
+def _port(port: int) -> dict[str, Message]:
+    return {"port": message("check-port", "TCP port {port} answers", port=port)}
+
+
 def _name_and_port(address: str, port: int) -> dict[str, Message]:
-    answers = {"port": message("check-port", "TCP port {port} answers", port=port)}
+    answers = _port(port)
     try:
         ipaddress.ip_address(address)
     except ValueError:

@@ -10,16 +10,21 @@ from nbserver.base.message import message
 from nbserver.inventory.hosts import AnyHost
 from nbserver.inventory.linux_host import LinuxHost
 from nbserver.inventory.local_linux_host import LocalLinuxHost
+from nbserver.inventory.ssh_server import SshServer
 from nbserver.inventory.windows_host import WindowsHost
 from nbserver.run import connection_findings, error_kind
 from nbserver.run.finding import Finding
 from nbserver.run.result import Result
 
+BASTION = SshServer("bastion", "192.0.2.1", "anna")
 LEAST: dict[str, Any] = {"notebook": {"password": {"env": "X"}}}
 LINUX = LinuxHost.model_validate({**LEAST, "name": "lin1", "system": "linux", "address": "192.0.2.7", "user": "anna"})
 WINDOWS = WindowsHost.model_validate(
     {**LEAST, "name": "win1", "system": "windows", "address": "localhost", "user": "WIN1\\anna", "password": {"env": "X"}}
 )
+
+HOPS = LINUX.model_copy(update={"hops": (BASTION,)})
+WINDOWS_HOPS = WINDOWS.model_copy(update={"hops": (BASTION,)})
 
 
 def found(host: AnyHost, code: str = "", **values: Any) -> list[tuple[str, str]]:
@@ -32,6 +37,7 @@ def found(host: AnyHost, code: str = "", **values: Any) -> list[tuple[str, str]]
 def test_everything_about_a_connection_is_ok_if_the_script_ran() -> None:
     assert found(LINUX) == [("port", "ok"), ("host_key", "ok"), ("logon", "ok"), ("sudo", "ok")]
     assert found(WINDOWS) == [("name", "ok"), ("port", "ok"), ("tls", "ok"), ("logon", "ok")]
+    assert found(HOPS) == [("jump", "ok"), ("port", "ok"), ("host_key", "ok"), ("logon", "ok"), ("sudo", "ok")]
     assert found(LocalLinuxHost()) == []
 
 
@@ -44,6 +50,10 @@ def test_everything_about_a_connection_is_ok_if_the_script_ran() -> None:
         (WINDOWS, "tls-needed", "tls"),
         (WINDOWS, "user-rejected", "logon"),
         (LINUX, "sudo-not-allowed", "sudo"),
+        (HOPS, "jump-target-refused", "port"),
+        (WINDOWS_HOPS, "jump-not-reached", "jump"),
+        (WINDOWS_HOPS, "winrm-no-answer", "port"),
+        (WINDOWS.model_copy(update={"proxy": "http://proxy.example.com"}), "proxy-not-connected", "port"),
     ],
 )
 def test_the_first_failure_ends_what_is_known(host: AnyHost, code: str, name: str) -> None:
