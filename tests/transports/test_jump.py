@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -143,3 +144,12 @@ def test_stop_while_a_jump_host_is_contacted(sshd: Sshd, user: User) -> None:
         wire.silent.set()
         with pytest.raises(StopRequested):
             connect_to(behind(host_of(sshd, user), hop(sshd, user, port=wire.port)), LogonSecrets(hops=(LogonSecrets(),)), stop)
+
+
+def test_many_hosts_do_not_log_on_to_a_jump_host_at_once(user: User) -> None:
+    """sshd drops what is too much for it before the logon."""
+    busy = Sshd(user.home / "busy", user.name, user.authorized, ["MaxStartups 9"])
+    with closing(busy), closing(Sshd(user.home / "ready", user.name, user.authorized, ["MaxStartups 100"])) as ready:
+        host = behind(host_of(ready, user, connect_timeout=120), hop(busy, user, connect_timeout=120))
+        with ThreadPoolExecutor(24) as pool:
+            assert list(pool.map(lambda _: said(host), range(24))) == [who(user.name)] * 24

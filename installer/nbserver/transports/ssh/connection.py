@@ -7,7 +7,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,6 +17,7 @@ import asyncssh
 from nbserver.base.errors import AuthenticationError, HostError, SecretError
 from nbserver.inventory.ssh_server import SshServer
 from nbserver.transports.ssh.errors import CLOSED, explain
+from nbserver.transports.ssh.gate import turn_at
 from nbserver.transports.ssh.host_keys import HostKeys
 from nbserver.transports.ssh.jump_errors import of_hop, of_target
 from nbserver.transports.ssh.keys import load_key
@@ -54,7 +55,7 @@ class Connection:
         self._last = ""  # the name of the server before
         try:
             for known in trusted:
-                self._connections.append(self._of_hop(known.server, partial(self._open, known, stop)))
+                self._connections.append(self._of_hop(known.server, partial(self._open_in_turn, known, stop)))
                 self._last = known.server.name
         except BaseException:
             self.close()
@@ -67,6 +68,10 @@ class Connection:
             if isinstance(server, SshServer):
                 raise of_hop(error, self._name, server) from error
             raise
+
+    def _open_in_turn(self, known: _Trusted, stop: threading.Event) -> asyncssh.SSHClientConnection:
+        with turn_at(known.server, stop) if isinstance(known.server, SshServer) else nullcontext():
+            return self._open(known, stop)
 
     def _open(self, known: _Trusted, stop: threading.Event) -> asyncssh.SSHClientConnection:
         server = known.server

@@ -1,0 +1,78 @@
+"""Who waits for a turn at a jump host, and what they learn from those before them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from nbserver.base.errors import ConnectError
+from nbserver.inventory.ssh_server import SshServer
+from nbserver.transports.ssh import gate
+from nbserver.transports.transport import StopRequested
+
+HOP = SshServer("bastion", "192.0.2.1", "anna")
+DOWN = ConnectError("ssh-no-answer", "it did not answer", host="bastion", todo="Check it")
+
+
+@pytest.fixture(autouse=True)
+def one_place(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(gate, "LOGONS", 1)
+    gate._gates.clear()
+    yield
+    gate._gates.clear()
+
+
+class Asked(threading.Event):
+    """A stop request that knows whether somebody has asked for it: that is while waiting."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.was = threading.Event()
+
+    def is_set(self) -> bool:
+        self.was.set()
+        return super().is_set()
+
+
+def wait_at(hop: SshServer, stop: threading.Event | None = None) -> None:
+    with gate.turn_at(hop, stop or threading.Event()):
+        pass
+
+
+def test_those_who_waited_get_the_same_error_and_those_who_come_later_try_again() -> None:
+    inside, fail = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with gate.turn_at(HOP, threading.Event()):
+            inside.set()
+            fail.wait()
+            raise DOWN
+
+    with ThreadPoolExecutor(2) as pool:
+        failing = pool.submit(first)
+        inside.wait()
+        waiting = pool.submit(wait_at, HOP, asked := Asked())
+        assert asked.was.wait(60)
+        fail.set()
+        with pytest.raises(ConnectError):
+            failing.result()
+        with pytest.raises(ConnectError) as caught:
+            waiting.result()
+    assert (caught.value.code, caught.value.host, str(caught.value)) == ("ssh-no-answer", "bastion", str(DOWN))
+    wait_at(HOP)
+
+
+def test_a_stop_request_ends_the_waiting() -> None:
+    stop = threading.Event()
+    stop.set()
+    with gate.turn_at(HOP, threading.Event()), pytest.raises(StopRequested):
+        wait_at(HOP, stop)
+
+
+def test_other_jump_hosts_and_users_have_their_own_places() -> None:
+    with gate.turn_at(HOP, threading.Event()):
+        wait_at(SshServer("other", "192.0.2.2", "anna"))
+        wait_at(SshServer("bastion", "192.0.2.1", "berta"))
