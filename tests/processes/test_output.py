@@ -69,7 +69,7 @@ def test_a_consumer_that_closes_it(folder: Path, as_json: list[str]) -> None:
         errors = process.stderr.read().decode()
     assert process.returncode == 0, errors
     check_the_journal(folder, 303)
-    assert "summary.json" in errors if as_json else "win1  ok" in errors
+    assert errors.count("its results are in ") == 1 and ("win1  ok" in errors) is not bool(as_json)
 
 
 @pytest.mark.parametrize("as_json", [["--json"], []], ids=["json", "plain"])
@@ -78,8 +78,11 @@ def test_a_full_disk(folder: Path, as_json: list[str]) -> None:
         code, _, errors = run(folder, "apply", "win1", "win2", *as_json, stdout=full)
     assert code == 0, errors
     check_the_journal(folder)
-    assert "nbserver: could not write to standard output: No space left on device" in errors
-    assert "summary.json" in errors if as_json else "win1  ok" in errors
+    lines = [line for line in errors.splitlines() if line.startswith("nbserver: ")]
+    (directory,) = (folder / "nbserver-runs").iterdir()
+    words = "nbserver: could not write all output of the run to standard output: No space left on device. "
+    assert lines == [f"{words}The run has ended, and its results are in {directory}"], errors
+    assert errors == f"{lines[0]}\n" if as_json else "win1  ok" in errors
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
@@ -123,7 +126,11 @@ def test_no_password_is_generated_that_cannot_be_shown(folder: Path) -> None:
 
 
 def test_what_is_only_printed_fails_if_it_cannot_be_written(folder: Path) -> None:
-    for arguments in (["schema"], ["completion", "bash"], ["hash-password", "win1"]):
+    for arguments in (["schema"], ["completion", "bash"], ["hash-password", "win1"], ["render", "win1", "-o", "out"], ["audit", "out"]):
         with FULL.open("wb") as full:
             code, _, errors = run(folder, *arguments, stdout=full, shell='echo correct-horse-battery | "$@"')
-        assert code == 2 and "nbserver: could not write to standard output: No space left on device" in errors, errors
+        assert (
+            code == 3
+            and errors.count("nbserver: ") == 1
+            and "nbserver: could not write to standard output: No space left on device" in errors
+        ), errors

@@ -127,7 +127,14 @@ def winrm(answer: bytes, error: bytes = b"") -> WinrmTransport:
     )
     transport = object.__new__(WinrmTransport)
     vars(transport).update(
-        _host=HOST, _stop=threading.Event(), _stopped=False, _lost=False, _protocol=protocol, _shell="shell", deadline=float("inf")
+        _host=HOST,
+        _stop=threading.Event(),
+        _stopped=False,
+        _lost=False,
+        _way=None,
+        _protocol=protocol,
+        _shell="shell",
+        deadline=float("inf"),
     )
     return transport
 
@@ -290,7 +297,9 @@ def test_psrp_looks_at_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     from pypsrp.complex_objects import PSInvocationState
 
     transport = object.__new__(PsrpTransport)
-    vars(transport).update(_host=HOST, _stop=threading.Event(), _stopped=False, _lost=False, _no_more=False, _pool=None, deadline=0)
+    vars(transport).update(
+        _host=HOST, _stop=threading.Event(), _stopped=False, _lost=False, _no_more=False, _way=None, _pool=None, deadline=0
+    )
     running = SimpleNamespace(state=PSInvocationState.RUNNING, add_script=lambda text: None, begin_invoke=lambda input: None, output=[])
     monkeypatch.setattr(powershell, "PowerShell", lambda pool: running)
     with pytest.raises(StreamError, match="did not finish in time"):
@@ -345,11 +354,11 @@ def test_what_was_cancelled_on_the_way_is_a_lost_connection() -> None:
         raise asyncio.CancelledError
 
     connection = object.__new__(Connection)
-    connection._loop = asyncio.new_event_loop()
+    connection.loop = asyncio.new_event_loop()
     try:
         with pytest.raises(ConnectionAbortedError):
             connection.wait(cancelled(), 5)
         with pytest.raises(ConnectionAbortedError):
             connection._wait_unless(threading.Event(), cancelled())
     finally:
-        connection._loop.close()
+        connection.loop.close()

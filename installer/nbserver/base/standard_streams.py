@@ -10,14 +10,16 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import IO, Any
 
 import click
 
-from nbserver.base.errors import UsageError
+from nbserver.base.errors import OutputError
 from nbserver.base.plain_text import clean
 
 CLOSED = (errno.EPIPE, errno.EINVAL) if os.name == "nt" else (errno.EPIPE,)  # the errors of a pipe without a reader
+_kept: list[Path] = []  # the run directories of this process
 PAUSE = 1.0  # seconds between looks at a stream that takes no more
 
 
@@ -98,21 +100,38 @@ def failure(stream: Any) -> OSError | None:
     return found
 
 
-def not_written() -> UsageError | None:
-    """Return the error for a standard output that could not be written, unless its reader has closed it."""
-    found = failure(sys.stdout) if sys.stdout is not None else None
-    if found is None or found.errno in CLOSED:
+def results_are_in(folder: Path) -> None:
+    """Take note of the run directory, which has the results of a run even if they cannot be printed."""
+    _kept.append(folder)
+
+
+def not_written() -> OutputError | None:
+    """Return the error for a standard output that could not be written.
+
+    Without a run directory, a reader that has closed a pipe has read enough.
+    """
+    found = failure(sys.stdout) if sys.stdout is not None or _kept else None
+    if found is None or (found.errno in CLOSED and not _kept):
         return None
-    return UsageError(
+    reason = found.strerror or type(found).__name__
+    if _kept:
+        return OutputError(
+            "output-of-run-not-written",
+            "could not write all output of the run to standard output: {reason}",
+            todo="The run has ended, and its results are in {folder}",
+            reason=reason,
+            folder=_kept[-1],
+        )
+    return OutputError(
         "output-not-written",
         "could not write to standard output: {reason}",
         todo="Free up disk space, or redirect the output to another file",
-        reason=found.strerror or type(found).__name__,
+        reason=reason,
     )
 
 
 def require_written() -> None:
-    """Raise UsageError if standard output could not be written: for commands that do nothing but print."""
+    """Raise OutputError if standard output could not be written: for commands whose output is their result."""
     if error := not_written():
         raise error
 

@@ -16,6 +16,8 @@ from nbserver.cli.output import output_options
 from nbserver.cli.policy import policy_options
 from nbserver.cli.variables import used
 
+LONGEST_RUN = 21_600  # seconds, as in inventory/time_limits.py, which takes too long to import
+
 
 def _inventory(help: str) -> Callable[..., Any]:
     return click.option(
@@ -108,6 +110,29 @@ def approved_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def limit_options() -> list[Callable[[Any], Any]]:
+    """Return the options that count instead of the settings of all hosts with the same names."""
+    seconds = click.IntRange(1, LONGEST_RUN)
+    return [
+        click.option("--timeout", type=seconds, metavar="SECONDS", help="Limit for the run on each host (default: timeout of the host)."),
+        click.option(
+            "--step-timeout", type=seconds, metavar="SECONDS", help="Limit for each step on a host (default: step_timeout of the host)."
+        ),
+        click.option(
+            "--connect-retries",
+            type=click.IntRange(0, 100),
+            metavar="N",
+            help="How often to try again if a host cannot be reached (default: connect_retries of the host).",
+        ),
+        click.option(
+            "--connect-timeout",
+            type=click.IntRange(1, 600),
+            metavar="SECONDS",
+            help="Limit for an attempt to connect (default: connect_timeout of the host).",
+        ),
+    ]
+
+
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add HOST..., and the options of every command that runs scripts."""
     return hosts_and_inventory(_run_options(command))
@@ -124,7 +149,7 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
         type=click.IntRange(1, 500),
         help="Number of hosts to process in parallel (default: 50 over SSH; with Windows hosts, 10 per processor, at most 50).",
     )
-    for option in (policy_options, forks, evidence_key_option, known_option, runs_option, output_options):
+    for option in (*limit_options(), policy_options, forks, evidence_key_option, known_option, runs_option, output_options):
         command = option(command)
     return command
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 import click
 
@@ -37,12 +38,15 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "This machine": (this_machine.stop, this_machine.set_password),
 }
 
+RESULT_IS_OUTPUT = frozenset({"audit", "completion", "hash-password", "render", "report", "schema", "status"})
+GRAVER = (1, 2, 5)  # exit codes that say more than that the output was lost
+
 EXIT_CODES = """\b
 Exit codes:
   0  success
   1  internal error (a bug in nbserver)
   2  invalid usage or inventory
-  3  a host or a download failed
+  3  a host or a download failed, or a result could not be written
   4  plan, status, or a dry run found differences
   5  not approved, or evidence does not match
   130  interrupted before a run began
@@ -51,6 +55,12 @@ Exit codes:
 
 class _Program(click.Group):
     """The group of all commands. Its help lists them by section."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        code = super().invoke(ctx)
+        if ctx.invoked_subcommand in RESULT_IS_OUTPUT and code not in GRAVER:
+            standard_streams.require_written()
+        return code
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         width = max(len(name) for name in self.commands)

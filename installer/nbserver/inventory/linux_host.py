@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic.json_schema import WithJsonSchema
 
 from nbserver.base.message import Message, message
+from nbserver.inventory import time_limits
 from nbserver.inventory.service_limits import ServiceSettings
 from nbserver.inventory.ssh_server import SshServer, user_name
 from nbserver.inventory.windows_tables import JUMP, JUMP_TITLE, DownloadsSettings, HostCertificateSettings, Jump, NotebookSettings
@@ -202,6 +203,9 @@ class LinuxHostSettings(Settings):
         title="How many seconds connecting to an address of the host and logging in may take",
         description=f"{_SECONDS} (default: 20)",
     )
+    connect_retries: int | None = time_limits.connect_retries()
+    step_timeout: int | None = time_limits.step_timeout()
+    timeout: int = time_limits.timeout()
     keepalive: int = Field(
         default=15,
         ge=1,

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from nbserver.base.message import message
+from nbserver.inventory import time_limits
 from nbserver.inventory.linux_host import (
     LinuxFirewallSettings,
     LinuxNotebookSettings,
@@ -67,6 +68,8 @@ class LocalLinuxHost(Settings):
         title="Whose notebook server it is: yours, or that of the machine (default: machine for root where systemd runs the machine, otherwise user)",
         description='"user" or "machine"',
     )
+    step_timeout: int | None = time_limits.step_timeout()
+    timeout: int = time_limits.timeout()
     skip: Annotated[tuple[Literal["firewall"], ...], AfterValidator(unlike), Array] = Field(
         default=(), title="Steps to leave out", description='an array that is empty or contains "firewall"'
     )

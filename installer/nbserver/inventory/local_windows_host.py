@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from nbserver.base.message import message
+from nbserver.inventory import time_limits
 from nbserver.inventory.local_host import LocalCertificateSettings, LocalNotebookSettings
 from nbserver.inventory.windows_host import WindowsHostSettings
 from nbserver.inventory.windows_tables import (
@@ -88,6 +89,8 @@ class LocalWindowsHost(Settings):
     )
     accept_end_of_life: bool = Field(default=False, title=_title("accept_end_of_life"), description=_description("accept_end_of_life"))
     catalog: ExistingFile | None = Field(default=None, title=_title("catalog"), description=_description("catalog"))
+    step_timeout: int | None = time_limits.step_timeout()
+    timeout: int = time_limits.timeout()
     skip: Annotated[tuple[Literal["ie_esc", "path", "firewall"], ...], AfterValidator(unlike), Array] = Field(
         default=(), title=_title("skip"), description=_description("skip")
     )

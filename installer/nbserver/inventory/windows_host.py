@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic.json_schema import WithJsonSchema
 
 from nbserver.base.message import Message, message
+from nbserver.inventory import time_limits
 from nbserver.inventory.ssh_server import SshServer
 from nbserver.inventory.windows_tables import (
     JUMP,
@@ -113,6 +114,16 @@ class WindowsHostSettings(Settings):
         description=f"{PROXY}, without credentials",
     )
     jump: Jump | None = Field(default=None, title=JUMP_TITLE, description=JUMP)
+    connect_timeout: int = Field(
+        default=75,
+        ge=1,
+        le=600,
+        title="How many seconds the host may take to answer when nbserver connects; an address, at most 30",
+        description="a number of seconds from 1 to 600 (default: 75)",
+    )
+    connect_retries: int | None = time_limits.connect_retries()
+    step_timeout: int | None = time_limits.step_timeout()
+    timeout: int = time_limits.timeout()
     user: Annotated[str, AfterValidator(user_name)] | None = Field(
         default=None,
         title="Who logs on; requires password",

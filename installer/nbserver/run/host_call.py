@@ -14,6 +14,7 @@ from nbserver.run.chain import BEGINNING
 from nbserver.run.envelope import Mode, PasswordHash
 from nbserver.run.host_job import HostJob
 from nbserver.run.host_run import HostRun
+from nbserver.run.host_stop import HostStop
 from nbserver.run.record import Collected, Record
 from nbserver.run.result import Result
 from nbserver.run.secret_mask import SecretMask
@@ -48,16 +49,21 @@ class HostCall:
         """
         job, name = self.job, self.job.host.name
         leaks: list[str] = []
+        own_stop = HostStop(name, stop, job.host.timeout, job.host.step_timeout)
 
         def connected() -> Transport:
-            return self.mask.watch(connect.connect_to(job.host, job.logon, stop), lambda: leaks.append(name))
+            transport = self.mask.watch(connect.connect_to(job.host, job.logon, own_stop), lambda: leaks.append(name))
+            return own_stop.watch(transport)
 
         def heard(name: str, event: Event) -> None:
+            own_stop.heard(event)
             with suppress(Exception):  # the output may be closed; the record has the event, and the run continues
                 shown(name, event)
 
         run = HostRun(job.host, job.script, self.mode, self.run, record, heard, self.thorough, self.repair)
-        result = run.execute(connected, self.operator, job.certificate, stop, self.password)
+        result = run.execute(connected, self.operator, job.certificate, own_stop, self.password)
+        if own_stop.exceeded and result.outcome == "stopped" and not stop.is_set():
+            run.fail(own_stop.exceeded)
         if self.mode == "check":
             result.findings = [*connection_findings.findings(job.host, result), *result.findings]
         self.mask.result(result)

@@ -74,6 +74,7 @@ class HostRun:
     ) -> None:
         self.host, self.script, self.mode, self.run = host, script, mode, run
         self._thorough, self._repair = thorough, repair
+        self._retries: int | None = getattr(host, "connect_retries", None)  # the workstation itself has no such setting
         self._journal, self._listener = journal, listener
         self._password: PasswordHash | None = None
         self.result = Result(host.name)
@@ -90,6 +91,13 @@ class HostRun:
             for line in traceback.format_exception(error):
                 self._journal.note(line)
         return self.result
+
+    def fail(self, error: HostError) -> None:
+        """Set the result of a run that was stopped on account of this error."""
+        self.result.fail(error)
+        if not self._leg.sent and not self._leg.envelope.boot_before:
+            self.result.outcome = "unreachable"
+        self._journal.note(self.result.error)
 
     def _execute(self, connect: Connect, operator: str, secrets: Mapping[str, str], stop: threading.Event) -> None:
         allowed = RESTARTS if self._may_restart() and self.mode in ("apply", "request") else 0
@@ -192,16 +200,21 @@ class HostRun:
 
     def _connected(self, connect: Connect, stop: threading.Event) -> Transport:
         """Connect, several times if the error can pass: nothing has run on the host yet. A host that restarts has other pauses."""
-        for pause in () if self._leg.envelope.boot_before else CONNECT_PAUSES:
+        for pause in () if self._leg.envelope.boot_before else self._connect_pauses():
             try:
                 return self._timed(connect)
             except ConnectError as error:
-                if not _passes(error):
+                if self._retries is None and not _passes(error):
                     raise
                 self._journal.note(f"{str(error).rstrip('.')}. Connecting again in {pause:.0f} s.")
             if stop.wait(pause):
                 raise StopRequested
         return self._timed(connect)
+
+    def _connect_pauses(self) -> tuple[float, ...]:
+        if self._retries is None:
+            return CONNECT_PAUSES
+        return (*CONNECT_PAUSES, *[CONNECT_PAUSES[-1]] * self._retries)[: self._retries]
 
     def _timed(self, connect: Connect) -> Transport:
         transport = connect()

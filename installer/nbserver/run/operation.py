@@ -30,6 +30,7 @@ from nbserver.run import (
     run_lock,
     signed_head,
     site_salt,
+    time_limits,
 )
 from nbserver.run import view as view_of
 from nbserver.run.batches import Course, Gate
@@ -59,6 +60,7 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
 
     Raises NbserverError for a rejection, and Abandoned after a second Ctrl-C; the outcome on each host is in its Result.
     """
+    hosts = [time_limits.with_limits(host, options) for host in hosts]
     course, order = _course([host.name for host in hosts], inventory, options)
     connect.import_ahead(hosts)
     scripts = {script.host: script for script, _ in render.render_all(hosts)}

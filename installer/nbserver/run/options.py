@@ -19,6 +19,7 @@ class Options:
     file with the site's salt, by default the one next to the inventory. With `new_salt`, hosts may replace a password hash that
     has another salt. With `thorough`, hosts compare the hashes of all installed files; with `repair`, they install the packages again.
     `forks` is how many hosts run at a time, by default as many as this workstation can serve; `policy` in which order.
+    `connect_timeout`, `connect_retries`, `step_timeout`, and `timeout` count instead of the hosts' settings of the same names.
     `evidence_key` signs the chain of the run directory.
     `known` is the file with the known certificates, by default the one next to the inventory. `command` are the arguments of nbserver,
     for run.json.
@@ -31,6 +32,10 @@ class Options:
     site: Path | None = None
     forks: int | None = None
     policy: Policy = field(default_factory=Policy)
+    connect_timeout: int | None = None
+    connect_retries: int | None = None
+    step_timeout: int | None = None
+    timeout: int | None = None
     chains: Mapping[str, str] = field(default_factory=dict)
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
     salt: Path | None = None

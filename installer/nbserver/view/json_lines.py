@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nbserver.base.standard_streams import failure
 from nbserver.events.reader import Event
 from nbserver.run.journal import SUMMARY_VERSION
 from nbserver.view.summary import STOPPING
@@ -54,8 +52,6 @@ class JsonLines:
     def summary(self, mode: str, results: Mapping[str, Result], folder: Path) -> None:
         hosts = {name: result.as_json() for name, result in results.items()}
         self._write({"event": "summary", "v": SUMMARY_VERSION, "runs": str(folder), "hosts": hosts})
-        if failure(sys.stdout):
-            click.echo(f"nbserver: the end of the output could not be written. The summary is in {folder / 'summary.json'}", err=True)
 
     def _write(self, value: Mapping[str, object]) -> None:
         with self._lock:

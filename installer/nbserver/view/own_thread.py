@@ -10,6 +10,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from nbserver.base.standard_streams import results_are_in
 from nbserver.run.view import began
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class OwnThread:
         self._done().wait(END)
 
     def summary(self, mode: str, results: Mapping[str, Result], folder: Path) -> None:
+        results_are_in(folder)
         self._calls.put(partial(self._view.summary, mode, results, folder))
         done = self._done()
         while not done.wait(POLL):

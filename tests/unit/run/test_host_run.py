@@ -235,6 +235,26 @@ def test_a_failure_names_the_temporary_change_that_may_be_left(
     assert result.detail["code"] == ("bracket-may-be-open" if is_open else "connection-lost-in-run")
 
 
+@pytest.mark.parametrize(("retries", "errors", "outcome"), [(0, 1, "unreachable"), (2, 2, "ok"), (2, 3, "unreachable"), (5, 5, "ok")])
+def test_connect_retries_counts_for_every_error_while_connecting(
+    script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: dict[str, Any], retries: int, errors: int, outcome: str
+) -> None:
+    monkeypatch.setattr(host_run, "CONNECT_PAUSES", (0.0, 0.0))
+    transport, left = Told([started, event(2, "changed", "path"), FINISHED]), [errors]
+
+    def connect() -> Told:
+        if left[0]:
+            left[0] -= 1
+            raise ConnectError("winrm-nothing-listening", "nothing is listening", host="win1")
+        return transport
+
+    part = Journal(tmp_path, "run-1", "apply", "me").host(script)
+    host = HOST.model_copy(update={"connect_retries": retries})
+    result = host_run.HostRun(host, script, "apply", "run-1", part, lambda name, event: None).execute(connect, "me", {}, threading.Event())
+    part.close()
+    assert (result.outcome, left[0]) == (outcome, max(0, errors - retries - 1))
+
+
 def test_connecting_is_tried_again_only_for_what_can_pass(
     script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: dict[str, Any]
 ) -> None:

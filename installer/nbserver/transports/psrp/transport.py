@@ -68,7 +68,7 @@ class PsrpTransport:
                 no_proxy=host.proxy is None,
                 operation_timeout=OPERATION_TIMEOUT,
                 read_timeout=READ_TIMEOUT,
-                connection_timeout=CONNECTION_TIMEOUT,
+                connection_timeout=min(CONNECTION_TIMEOUT, host.connect_timeout),
             )
             private_names.prepare_sessions(self._wsman, self._prepare)
             self._pool = RunspacePool(self._wsman, configuration_name=host.configuration_name)
@@ -80,7 +80,7 @@ class PsrpTransport:
 
     def _prepare(self, session: requests.Session) -> None:
         trust(session, self._host, self._way.place if self._way else None)
-        limit_answers(session, self._host.name, lambda: self.deadline)
+        limit_answers(session, self._host.name, lambda: self.deadline, self._host.connect_timeout)
 
     def _seen(self, last: bool) -> None:
         self._no_more = last

@@ -46,7 +46,6 @@ def open_protocol(
         operation_timeout_sec=OPERATION_TIMEOUT,
         read_timeout_sec=READ_TIMEOUT,
     )
-    protocol.transport.read_timeout_sec = (CONNECTION_TIMEOUT, READ_TIMEOUT)  # type: ignore[assignment]  # requests takes the pair
     _prepare_session(protocol, host, deadline, place)
     return protocol
 
@@ -59,6 +58,7 @@ def forget(protocol: Protocol) -> None:
 
 def _prepare_session(protocol: Protocol, host: WindowsHost, deadline: Callable[[], float], place: Place | None) -> None:
     build, set_up = protocol.transport.build_session, protocol.transport.setup_encryption
+    connecting = min(CONNECTION_TIMEOUT, host.connect_timeout)
 
     def setup_encryption(session: requests.Session) -> None:
         """Set up encryption inside HTTP, which sends the first request before the session is built."""
@@ -68,14 +68,17 @@ def _prepare_session(protocol: Protocol, host: WindowsHost, deadline: Callable[[
     def build_session() -> requests.Session:
         if protocol.transport.session:
             return protocol.transport.session
+        # Without TLS, pywinrm sends its first message while it builds the session. requests takes a pair of timeouts.
+        protocol.transport.read_timeout_sec = (connecting, min(READ_TIMEOUT, host.connect_timeout))  # type: ignore[assignment]
         try:
             session = build()
         except BaseException:
             # pywinrm would keep a session that failed to negotiate encryption, and send its next message unencrypted.
             forget(protocol)
             raise
+        protocol.transport.read_timeout_sec = (connecting, READ_TIMEOUT)  # type: ignore[assignment]
         trust(session, host, place if host.tls else None)
-        limit_answers(session, host.name, deadline)
+        limit_answers(session, host.name, deadline, host.connect_timeout)
         return session
 
     protocol.transport.build_session = build_session  # type: ignore[method-assign]

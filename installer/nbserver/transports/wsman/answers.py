@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import threading
 import weakref
@@ -23,21 +24,24 @@ LARGEST_ANSWER = 4_000_000
 ANSWER_TIMEOUT = 900.0
 
 
-def limit_answers(session: requests.Session, host: str, deadline: Callable[[], float]) -> None:
+def limit_answers(session: requests.Session, host: str, deadline: Callable[[], float], first: float = math.inf) -> None:
     """Make the session raise HostError for a response that is too large, too slow, or a redirect, and for a request after the deadline.
+
+    `first` is how many seconds the host may be silent before its first response.
 
     The session's certificate rules do not change.
     """
     for prefix, adapter in list(session.adapters.items()):
         if isinstance(adapter, HTTPAdapter):
-            session.adapters[prefix] = _Limited(adapter, host, deadline)
+            session.adapters[prefix] = _Limited(adapter, host, deadline, first)
 
 
 class _Limited(BaseAdapter):
     """Sends through another adapter. The response is counted as it is read, not in advance, because a logon needs its socket."""
 
-    def __init__(self, adapter: HTTPAdapter, host: str, deadline: Callable[[], float]) -> None:
+    def __init__(self, adapter: HTTPAdapter, host: str, deadline: Callable[[], float], first: float) -> None:
         super().__init__()
+        self._first = first
         self._adapter, self._host, self._deadline = adapter, host, deadline
         self._connections: weakref.WeakSet[Any] = weakref.WeakSet()
         self._pools: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -69,7 +73,8 @@ class _Limited(BaseAdapter):
         in_time(self._host, self._deadline())
         self._begin()
         with self._until_cut_off():
-            response = self._adapter.send(request, **options)
+            response = self._adapter.send(request, **self._in_time(options))
+        self._first = math.inf
         if response.is_redirect:
             response.close()
             raise ConnectError(
@@ -82,6 +87,13 @@ class _Limited(BaseAdapter):
         response.connection = self  # type: ignore[assignment]  # a logon sends its next message through this
         response.raw.stream = self._counted(response)
         return response
+
+    def _in_time(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Return the options for a request, with a shorter timeout before the first response."""
+        timeout = options.get("timeout")
+        connecting, reading = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+        limits = [seconds for seconds in (reading, self._first) if seconds is not None and seconds < math.inf]
+        return {**options, "timeout": (connecting, min(limits, default=None))}
 
     def close(self) -> None:
         self._end()

@@ -55,7 +55,7 @@ def explain(error: Exception, host: WindowsHost) -> HostError:
             todo="Save the CA certificate in PEM format in this file",
             file=host.ca_file,
         )
-    if isinstance(error, requests.exceptions.SSLError):
+    if isinstance(error, requests.exceptions.SSLError) and "timed out" not in str(error):
         return _tls(str(error), host, place)
     if isinstance(error, FragmentError):
         return ConnectError("response-part-lost", "part of the host's response was lost", host=name, todo="Try again")
