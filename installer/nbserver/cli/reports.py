@@ -11,7 +11,14 @@ from nbserver.base.standard_streams import say
 
 @click.command()
 @click.argument("run")
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="FILE", help="HTML file to write.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    required=True,
+    metavar="FILE",
+    help="HTML file to write, or - for standard output.",
+)
 @click.option(
     "--runs",
     type=click.Path(path_type=Path),

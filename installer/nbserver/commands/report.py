@@ -2,37 +2,56 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
-from nbserver.base import atomic_file, plain_file
+from nbserver.base import atomic_file, plain_file, standard_streams
 from nbserver.base.errors import OutputError, UsageError
 from nbserver.report import before, run_files, statements
 from nbserver.report.statements import Report
+
+STANDARD_OUTPUT = Path("-")
+MODE = 0o600  # as the files of the run: who may see it is for the user to decide
 
 
 def write(run: str, runs: Path, previous: str | None, output: Path) -> list[str]:
     """Write the report of a run and return the lines to print. `previous` is the run to compare with, by default the one before.
 
-    Raises UsageError and ApprovalError for what is not a run, and OutputError if the file cannot be written.
+    With STANDARD_OUTPUT, there are no lines. Raises UsageError and ApprovalError for what is not a run, and OutputError if the
+    report cannot be written.
     """
     from nbserver.report.page import page
 
     folder = run_files.folder_of(run, runs)
-    _require_outside(output, folder)
+    if output != STANDARD_OUTPUT:
+        _require_outside(output, folder)
     found = statements.report(folder)
     earlier = run_files.folder_of(previous, runs) if previous else before.before(folder.resolve(), found)
     compared = before.compare(found, earlier) if earlier else None
+    data = page(found, compared).encode("utf-8")
     try:
-        atomic_file.write_bytes(output, page(found, compared).encode("utf-8"))
+        if output == STANDARD_OUTPUT:
+            _print(data)
+            return []
+        atomic_file.write_bytes(output, data, mode=MODE)
     except OSError as error:
         raise OutputError(
             "report-not-written",
             "could not write the report ({reason})",
-            where=plain_file.shown(output),
+            where="standard output" if output == STANDARD_OUTPUT else plain_file.shown(output),
             todo="Choose another file",
-            reason=error.strerror,
+            reason=error.strerror or type(error).__name__,
         ) from None
     return [*_said(found), f"written: {plain_file.shown(output)}"]
+
+
+def _print(data: bytes) -> None:
+    """Write to standard output, whatever its encoding is: the page declares its own. Raises OSError."""
+    sys.stdout.buffer.write(data)
+    sys.stdout.flush()
+    found = standard_streams.failure(sys.stdout)
+    if found is not None and found.errno not in standard_streams.CLOSED:
+        raise found
 
 
 def _said(found: Report) -> list[str]:

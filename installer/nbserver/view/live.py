@@ -48,6 +48,8 @@ class LiveView:
         self._width = min(max(map(len, steps), default=0), 24)
         with self._lock:
             self._watched = Watched(mode, steps, self._clock(), not _has_characters(self._console))
+            if len(steps) == 1:
+                self._watched.host_began(next(iter(steps)), self._clock())
         self._live.start(refresh=True)
 
     def host_began(self, host: str) -> None:

@@ -40,7 +40,7 @@ class Quiet:
 
     def summary(self, mode: str, results: Mapping[str, Result], folder: Path) -> None:
         failed = {name: result for name, result in results.items() if result.outcome not in FINE or _is_down(result)}
-        for line in summary_lines(mode, failed, folder) if failed else ():
+        for line in summary_lines(mode, failed, folder, counted=results) if failed else ():
             self._say(line)
 
 

@@ -43,11 +43,19 @@ FEW = 10  # hosts, up to which a brief summary comes after the differences of a 
 FOLDED = 20  # hosts without news, or with the same error, from which on a brief summary has no lines for them
 
 
-def summary_lines(mode: str, results: Mapping[str, Result], folder: Path, shown: Collection[str] = (), brief: bool = False) -> list[str]:
+def summary_lines(
+    mode: str,
+    results: Mapping[str, Result],
+    folder: Path,
+    shown: Collection[str] = (),
+    brief: bool = False,
+    counted: Mapping[str, Result] | None = None,
+) -> list[str]:
     """Return one line per host, its error below it, and the folder with the run's files. An error of many hosts is shown once.
 
     `shown` are the errors that were shown as events. With a single host, that line is close, and the error is not repeated.
-    A `brief` summary has no line for hosts that are many: those without news, and those with the same error.
+    A `brief` summary has no line for hosts that are many: those without news, and those with the same error. `counted` are all
+    hosts of the run, if `results` are only some.
     """
     if mode == "status":
         from nbserver.view.status_lines import status_lines
@@ -72,8 +80,8 @@ def summary_lines(mode: str, results: Mapping[str, Result], folder: Path, shown:
         lines.append("")
     if folded.issuperset(fine) and fine:
         lines.append(f"{len(fine)} hosts  {click.style('ok', fg=COLORS['ok'])}{_words(mode, results[fine[0]])}")
-    if len(results) > 1:
-        lines.append(_counts(results))
+    if len(counted or results) > 1:
+        lines.append(_counts(counted or results))
     return [*lines, f"Scripts, events, and logs are in {folder}"]
 
 

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import html
 import json
+import os
 import re
 import time
 from dataclasses import replace
@@ -100,6 +101,10 @@ def test_the_command_writes_the_page_at_once(runs: list[Path], tmp_path: Path) -
     done = CliRunner().invoke(cli, [*arguments, str(output)])
     assert done.exit_code == 0 and done.output.startswith(f"{runs[1].name}: 12 hosts, 2 failed, 5 ok, 5 unreachable\n")
     assert runs[0].name in output.read_text("utf-8"), "compared with the run before"
+    if os.name == "posix":
+        assert output.stat().st_mode & 0o777 == 0o600
+    printed = CliRunner().invoke(cli, [*arguments, "-"])
+    assert printed.exit_code == 0 and printed.stdout_bytes == output.read_bytes()
     for wrong, kind in ((tmp_path / "missing" / "report.html", OutputError), (runs[1] / "report.html", UsageError)):
         failed = CliRunner().invoke(cli, [*arguments, str(wrong)])
         assert isinstance(failed.exception, kind) and failed.exception.exit_code == (3 if kind is OutputError else 2)
