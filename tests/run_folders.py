@@ -181,8 +181,8 @@ def fleet(folder: Path, picture: bytes = b"", hosts: int = 12) -> list[Path]:
             host.start()
             host.steps(*STEPS)
             host.finish()
-    text = made[names[0]].text + "# another release\n"
-    changed = {**made, names[0]: replace(made[names[0]], text=text, sha256=hashlib.sha256(text.encode()).hexdigest())}
+    parts = (*made[names[0]].parts, "# another release\n")
+    changed = {**made, names[0]: replace(made[names[0]], parts=parts, sha256=hashlib.sha256("".join(parts).encode()).hexdigest())}
     now = Fleet(runs, "20261122T180000Z-7ab115", changed)
     for number, name in enumerate(names):
         with now.host(name, number // 6 * 50.0) as host:
