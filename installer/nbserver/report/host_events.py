@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,8 @@ LARGEST = 256_000_000  # bytes
 LONGEST = 500  # characters of a difference or a warning
 MOST_DIFFERENCES, MOST_WARNINGS, MOST_FAILURES = 100, 50, 50  # of a step, of a host
 CHECK_FIRST = ("apply", "rotate", "request")  # the modes in which a script checks all steps before it changes anything
-CHECKING, RESTART, REST = "checking all steps", "restart", ""
+CHECKING, RESTART, RESUMED, REST = "checking all steps", "restart", "until resumed", ""
+_RESUMED = re.compile(r"-r[0-9]+\Z")  # the end of the ID of a run that was started again on a host
 _STATES = ("ok", "unknown", "warning", "failed")  # of a finding, the worst last
 _RESULTS = {"difference": "differs", "changed": "changed", "unchanged": "unchanged", "failed": "failed", "restored": "restored"}
 
@@ -39,7 +41,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Span:
-    """What a host did from `begin` to `end`, in ticks of its clock: a step, CHECKING, RESTART, or REST for what belongs to no step."""
+    """What a host did from `begin` to `end`, in ticks of its clock: a step, CHECKING, RESTART, RESUMED, or REST for what belongs to no step."""
 
     what: str
     begin: int
@@ -130,7 +132,7 @@ def _time(story: Story, event: Event, time: int, before: int | None) -> None:
 def _meanwhile(story: Story, event: Event) -> str:
     """Return what the host did until this event. Before it changes anything, a script checks all steps without an event."""
     if event.event == "started" and not event.step:
-        return RESTART
+        return RESUMED if _RESUMED.search(event.data["run"]) else RESTART
     if story.checking and event.event in ("started", "unchanged"):
         story.checking = False
         return CHECKING

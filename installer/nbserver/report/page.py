@@ -6,7 +6,7 @@ import base64
 
 from nbserver.pages.page import rendered
 from nbserver.report.before import Comparison
-from nbserver.report.host_events import CHECKING, MOST_DIFFERENCES, RESTART
+from nbserver.report.host_events import CHECKING, MOST_DIFFERENCES, RESTART, RESUMED
 from nbserver.report.moments import duration, shown
 from nbserver.report.run_files import MODES
 from nbserver.report.statements import LOG_LINES, NOT_BEGUN, UNFINISHED, Bar, Host, Report
@@ -38,7 +38,7 @@ def page(report: Report, comparison: Comparison | None = None) -> str:
         "log_lines": LOG_LINES,
         "most_differences": MOST_DIFFERENCES,
         "checking": CHECKING,
-        "restart": RESTART,
+        "restart": f"{RESTART}, or {RESUMED}",
     }
     return rendered("report", _title(report), _sections(report, comparison), values, pictures=bool(pictures))
 
@@ -87,4 +87,4 @@ def _least(x: float, width: float, least: float = 2.0) -> tuple[float, float]:
 
 
 def _kind(bar: Bar) -> str:
-    return {CHECKING: "checking", RESTART: "restart", "": "rest"}.get(bar.what, bar.result)
+    return {CHECKING: "checking", RESTART: "restart", RESUMED: "restart", "": "rest"}.get(bar.what, bar.result)

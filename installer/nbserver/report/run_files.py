@@ -40,7 +40,9 @@ MODES = {
 }
 OUTCOMES = frozenset({"ok", "differs", "failed", "unreachable", "stopped", "reboot"})
 RESULTS = frozenset({"differs", "changed", "unchanged", "failed", "restored"})
-APPROVAL = "approval"  # the folder with the files of the approval
+APPROVAL = re.compile("approval(-[0-9]+)?")  # the folders with the files of the approvals
+RESUMED = re.compile("resumed-([1-9][0-9]{0,3})[.]json")
+MOST_RESUMED = 100  # attempts that are shown
 _ADVICE = message("report-advice", "Specify the folder of a run as nbserver has written it")
 
 
@@ -74,9 +76,18 @@ class Ended:
     detail: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """Who resumed a run, and when."""
+
+    operator: str
+    release: str
+    start: int | None
+
+
 @dataclass
 class RunFiles:
-    """A run directory. `summary` is None if the run has no end. `chain` has the first and the last time of each file, in ticks.
+    """A run directory. `summary` is the newest one, or None if the run, or the newest attempt to resume it, has no end. `chain` has the first and the last time of each file, in ticks.
 
     `present` has the names of the files in the folder of each host.
     """
@@ -87,6 +98,7 @@ class RunFiles:
     chain: Mapping[str, tuple[int, int]]
     hosts: tuple[str, ...]
     present: Mapping[str, set[str]]
+    attempts: tuple[Attempt, ...] = ()
     faults: list[str] = field(default_factory=list)
 
 
@@ -110,11 +122,14 @@ def read(folder: Path) -> RunFiles:
     present = plain_file.names(folder)
     faults: list[str] = []
     head = _head(folder / "run.json")
-    summary = _summary(folder, faults) if "summary.json" in present else None
+    resumed = sorted(int(found[1]) for found in map(RESUMED.fullmatch, present) if found)
+    newest = f"summary-{resumed[-1]}.json" if resumed else "summary.json"
+    summary = _summary(folder / newest, faults) if newest in present else None
     times = _chain(folder, faults) if chain.FILE in present else {}
-    found = _folders(folder, present - {APPROVAL}, faults)
+    found = _folders(folder, {name for name in present if name in head.hosts or not APPROVAL.fullmatch(name)}, faults)
     names = tuple(dict.fromkeys((*head.hosts, *sorted({*found, *(summary or {})}))))
-    return RunFiles(folder, head, summary, times, names, found, faults)
+    attempts = tuple(_attempt(folder / f"resumed-{number}.json", faults) for number in resumed[-MOST_RESUMED:])
+    return RunFiles(folder, head, summary, times, names, found, attempts, faults)
 
 
 def read_head(folder: Path) -> Head | None:
@@ -175,8 +190,13 @@ def _head(path: Path) -> Head:
     )
 
 
-def _summary(folder: Path, faults: list[str]) -> Mapping[str, Ended]:
-    data = attempt(faults, folder / "summary.json", LARGEST_SUMMARY)
+def _attempt(path: Path, faults: list[str]) -> Attempt:
+    value = _object(attempt(faults, path, LARGEST_HEAD) or b"") or {}
+    return Attempt(_text(value.get("operator")), _text(value.get("release")), ticks(value.get("start")))
+
+
+def _summary(path: Path, faults: list[str]) -> Mapping[str, Ended]:
+    data = attempt(faults, path, LARGEST_SUMMARY)
     value = _object(data) if data is not None else {}
     hosts = value.get("hosts") if value is not None else None
     found = {}
@@ -184,9 +204,9 @@ def _summary(folder: Path, faults: list[str]) -> Mapping[str, Ended]:
         if HOST_NAME.fullmatch(name) and (ended := _ended(host)):
             found[name] = ended
         else:
-            faults.append("summary.json: a host is not as nbserver writes it")
+            faults.append(f"{path.name}: a host is not as nbserver writes it")
     if data is not None and not isinstance(hosts, dict):
-        faults.append("summary.json: it is not as nbserver writes it")
+        faults.append(f"{path.name}: it is not as nbserver writes it")
     return found
 
 

@@ -11,7 +11,7 @@ from nbserver.base.plain_text import clean
 from nbserver.report import host_events, run_files
 from nbserver.report.host_events import Step, Story
 from nbserver.report.moments import TICKS
-from nbserver.report.run_files import Ended, Head, RunFiles, attempt
+from nbserver.report.run_files import Attempt, Ended, Head, RunFiles, attempt
 from nbserver.run import error_kind
 from nbserver.run.failures import Group, grouped
 
@@ -101,6 +101,7 @@ class Report:
     slowest: tuple[tuple[str, Step], ...]
     failures: tuple[Group, ...]
     logs: Mapping[str, tuple[str, ...]]
+    attempts: tuple[Attempt, ...]
     faults: tuple[str, ...]
 
 
@@ -125,6 +126,7 @@ def report(folder: Path) -> Report:
         tuple(sorted(timed, key=lambda one: -one[1].ticks)[:SLOWEST]),
         failures,
         _logs(files, failures),
+        files.attempts,
         tuple(files.faults),
     )
 

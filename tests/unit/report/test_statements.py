@@ -147,6 +147,28 @@ def test_the_findings_of_a_check_are_shown_with_what_to_do(tmp_path: Path) -> No
     ]
 
 
+def test_a_run_that_was_resumed_has_its_newest_outcome(tmp_path: Path) -> None:
+    folder = run_folders.killed(tmp_path)
+    (folder / "approval-1").mkdir()
+    attempt = {"operator": "bob@desk", "release": "0.6.0", "start": "2026-11-22T19:00:00.0000000Z"}
+    (folder / "resumed-1.json").write_text(json.dumps(attempt))
+    summary = {
+        "v": 2,
+        "hosts": {name: {"outcome": "ok", "changed": 0, "reboot": False, "steps": {}} for name in ("web01", "web02", "web03")},
+    }
+    (folder / "summary-1.json").write_text(json.dumps(summary))
+    lines = (folder / "web02" / "events.jsonl").read_text().splitlines()
+    again = {**json.loads(lines[0]), "run": f"{folder.name}-r1", "time": attempt["start"]}
+    (folder / "web02" / "events.jsonl").write_text("\n".join([*lines, json.dumps(again)]) + "\n")
+    head = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**head, "end": "2026-11-22T19:10:00.0000000Z"}))
+    found = statements.report(folder)
+    assert found.ended and found.outcomes == {"ok": 3} and [one.operator for one in found.attempts] == ["bob@desk"] and not found.faults
+    assert host_events.RESUMED in [bar.what for bar in found.hosts[1].bars]
+    (folder / "resumed-2.json").write_text("{}")
+    assert not statements.report(folder).ended, "it was killed again"
+
+
 @pytest.mark.parametrize("name", ["summary.json", "chain.jsonl", "web01/events.jsonl", "web01/script.sh", "web02/log.txt"])
 @pytest.mark.parametrize(
     "data", [b"", b"[]", b"{", b'{"hosts": 3}', b"\xff\x00\n" * 9, b'{"hosts": {"web01": {"outcome": []}, "../x": {}}}', None]
