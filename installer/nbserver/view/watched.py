@@ -52,8 +52,8 @@ class Watched:
 
     def __init__(self, mode: str, steps: Mapping[str, tuple[str, ...]], now: float, ascii_only: bool = False) -> None:
         self._steps = {host: () if mode == "undo" else names for host, names in steps.items()}
-        self._ended = ENDED | {"difference"} if mode in READING else ENDED
         self._planning = mode in READING
+        self._ended = ENDED | {"difference", "finding"} if self._planning else ENDED
         self._begun = now
         self._ascii = ascii_only
         self.active: dict[str, Active] = {}

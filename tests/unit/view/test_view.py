@@ -18,7 +18,7 @@ from nbserver.events.reader import Event, parse
 from nbserver.run.result import Result
 from nbserver.run.view import View
 from nbserver.view.json_lines import JsonLines
-from nbserver.view.live import LiveView
+from nbserver.view.live import LiveView, _has_characters
 from nbserver.view.plain_lines import PlainLines
 from nbserver.view.summary import summary_lines
 
@@ -195,3 +195,12 @@ def test_a_brief_summary_of_many_hosts_has_lines_only_for_news() -> None:
     whole = [click.unstyle(line) for line in summary_lines("test", results, Path("runs"))]
     assert len(whole) == 43 + 4 + 2 and whole.count("    r0: there is no bash") == 1
     assert "d0   differs  run nbserver apply to make the changes" in whole
+
+
+def test_a_console_of_older_windows_gets_ascii() -> None:
+    for console, has in (
+        (Console(file=io.StringIO(), legacy_windows=True), False),
+        (Console(file=io.TextIOWrapper(io.BytesIO(), encoding="cp850")), False),
+        (Console(file=io.TextIOWrapper(io.BytesIO(), encoding="utf-8")), True),
+    ):
+        assert _has_characters(console) is has
