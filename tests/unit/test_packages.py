@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import importlib
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -125,3 +126,11 @@ def test_every_name_that_is_imported_exists() -> None:
                     if not hasattr(module, name) and f"{node.module}.{name}" not in modules()
                 ]
     assert not missing, "\n".join(missing)
+
+
+def test_every_package_is_in_the_wheel() -> None:
+    """setup.cfg lists them. tests/test_wheel.py builds one, which takes a minute."""
+    configuration = configparser.ConfigParser()
+    configuration.read(CHECKOUT / "setup.cfg", encoding="utf-8")
+    listed = set(configuration["options"]["packages"].split())
+    assert {".".join(path.parent.relative_to(SOURCE).parts) for path in PACKAGE.rglob("__init__.py")} <= listed
