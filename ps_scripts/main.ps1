@@ -165,6 +165,7 @@ $Modes.check = {
     Assert-Requirement powershell { Assert-DotNet }
     Assert-Requirement rotation { Assert-RotationComplete }
     Invoke-Test ($Steps | Where-Object { $_.Name -eq 'preflight' })
+    Assert-Requirement application_control { Write-CodeIntegrity }
     Invoke-Hook Check
 }
 

@@ -112,6 +112,19 @@ function Assert-FreeSpace {
             'disk space, then try again') $space)
 }
 
+# A policy of WDAC (App Control for Business) that is enforced for programs: status 2. Source: "Win32_DeviceGuard" on
+# learn.microsoft.com. Windows without this class enforces nothing.
+function Write-CodeIntegrity {
+    Set-Found code-integrity-off 'no application control policy (WDAC) is enforced for programs'
+    try { $found = Get-CimInstance -Namespace root\Microsoft\Windows\DeviceGuard -ClassName Win32_DeviceGuard }
+    catch { return }
+    $status = $found.PSObject.Properties['UsermodeCodeIntegrityPolicyEnforcementStatus']
+    if (-not $status -or [string]$status.Value -ne '2') { return }
+    Write-Notice warning code-integrity-enforced ('an application control policy (WDAC) is enforced for programs. If ' +
+        'it does not allow Python and the .pyd files of its packages, the notebook server does not start. Ask for an ' +
+        'exception for the folder {folder}') @{ folder = $Programs }
+}
+
 $CodeIntegrityKey = 'HKLM:\SYSTEM\CurrentControlSet\Control\CI\Policy'
 $SmartAppControl = @{ Reported = $false }   # in this run
 

@@ -11,7 +11,10 @@ Add-Hook Check { Write-DownloadFinding }
 # Only what is neither installed nor in the cache is downloaded.
 function Write-DownloadFinding {
     foreach ($step in @($Steps | Where-Object { $_.Name -eq 'tls' })) {
-        Assert-Requirement download_tls { Invoke-Test $step }
+        Assert-Requirement download_tls {
+            Set-Found tls-1-2 'downloads can use TLS 1.2'
+            Invoke-Test $step
+        }
     }
     foreach ($name in 'python', 'openssl', 'vc_redist') {
         $download = Get-Setting $name

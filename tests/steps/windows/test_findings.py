@@ -17,7 +17,7 @@ from nbserver.transports.transport import LogonSecrets
 from tests.boxes.windows import WindowsBox
 from tests.boxes.winrm.endpoint import Endpoint
 from tests.ports import free_port
-from tests.powershell.engine import Session, prelude, require_engine
+from tests.powershell.engine import Session, part, prelude, require_engine
 from tests.served import served
 from tests.step_host import PASSWORD, STATE, StepHost
 
@@ -84,6 +84,15 @@ def test_a_check_of_a_host(windows_host: WindowsBox, endpoint: Endpoint, tmp_pat
     assert failed == ["download_python", "download_openssl", "download_vc_redist", "package_files", "package_index"]
     assert (result.outcome, result.detail["code"]) == ("failed", "requirements-not-met")
     assert not windows_host.path(STATE).exists()
+
+
+@pytest.mark.parametrize(("status", "codes"), [("2", ["code-integrity-enforced"]), ("1", []), ("0", [])])
+def test_an_enforced_application_control_policy_is_named(session: Session, status: str, codes: list[str]) -> None:
+    said = session.run(
+        f"$Programs = 'C:\\p'; {part('prelude/host_checks')}; function Get-CimInstance {{ New-Object PSObject -Property @{{ "
+        f"UsermodeCodeIntegrityPolicyEnforcementStatus = {status} }} }}; Write-CodeIntegrity; Get-Said"
+    )
+    assert [json.loads(line)["code"] for line in said] == codes
 
 
 @pytest.fixture(scope="module")
