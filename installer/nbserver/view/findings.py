@@ -105,4 +105,11 @@ def closing_lines(results: Mapping[str, Result], folder: Path) -> Iterator[str]:
         yield "The host is ready for nbserver apply" if ready else "The host is not ready for nbserver apply"
     else:
         yield f"{ready} of {len(results)} hosts are ready for nbserver apply"
+        failed = Counter(name for result in results.values() for name in _failed(result))
+        if failed:
+            yield "Failed: " + ", ".join(f"{name} ({count})" for name, count in failed.most_common())
     yield f"Scripts, events, and logs are in {folder}"
+
+
+def _failed(result: Result) -> set[str]:
+    return {finding.name for finding in result.findings if finding.state == "failed"}

@@ -279,6 +279,7 @@ def test_events_are_fetched_with_an_approval_of_any_mode(site: Site) -> None:
 
 
 def test_the_modes_are_those_of_the_commands() -> None:
+    assert approved.name_of("check") == "plan", "a check reads less than a plan, and sends the same script"
     assert {"plan", "apply", "undo"} <= set(approved.MODES) and not {"", "test", "request", "events"} & set(approved.MODES)
 
 

@@ -55,6 +55,7 @@ def test_of_several_hosts_only_what_is_not_ok_is_shown() -> None:
     text = shown(ONE, TWO, THREE)
     assert "TCP port 22" not in text and "disk_space" in text and "\nlin2: 1 ok\n" in text
     assert "lin3: stopped\n  lin3: stopped before it began" in text and "1 of 3 hosts are ready" in text
+    assert "\nFailed: disk_space (1)\n" in text
     assert "TCP port 22" in shown(ONE, TWO, verbose=True)
 
 
