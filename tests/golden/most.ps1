@@ -77,27 +77,27 @@
 #  4100  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
 #  4122  server_check           Ask the running server for its certificate, and send requests without the password.
 #  4188  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4318  download_checks        Check in mode check whether this host can reach what the script would download.
-#  4414  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4567  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  4605  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  4331  download_checks        Check in mode check whether this host can reach what the script would download.
+#  4430  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4583  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  4621  status                 Report the server, its versions, its certificate, and the last run: mode status.
 # Steps, in the order in which they run:
-#  4713  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4793  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  4812  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  4831  python                 Install Python from the publisher, or use one that is installed.
-#  4965  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  5026  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  5145  packages               Install the packages of the lock in a virtual environment.
-#  5313  path                   Add the programs of the server to the PATH of the machine.
-#  5342  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  5368  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  5488  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  5696  service                Run the server as a scheduled task.
-#  5838  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  5903  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5978  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6018  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  4729  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4809  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  4828  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  4847  python                 Install Python from the publisher, or use one that is installed.
+#  4981  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  5042  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  5161  packages               Install the packages of the lock in a virtual environment.
+#  5329  path                   Add the programs of the server to the PATH of the machine.
+#  5358  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  5384  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  5504  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  5712  service                Run the server as a scheduled task.
+#  5854  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  5919  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5994  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6034  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -4299,6 +4299,19 @@ function Assert-FreeSpace {
             'disk space, then try again') $space)
 }
 
+# A policy of WDAC (App Control for Business) that is enforced for programs: status 2. Source: "Win32_DeviceGuard" on
+# learn.microsoft.com. Windows without this class enforces nothing.
+function Write-CodeIntegrity {
+    Set-Found code-integrity-off 'no application control policy (WDAC) is enforced for programs'
+    try { $found = Get-CimInstance -Namespace root\Microsoft\Windows\DeviceGuard -ClassName Win32_DeviceGuard }
+    catch { return }
+    $status = $found.PSObject.Properties['UsermodeCodeIntegrityPolicyEnforcementStatus']
+    if (-not $status -or [string]$status.Value -ne '2') { return }
+    Write-Notice warning code-integrity-enforced ('an application control policy (WDAC) is enforced for programs. If ' +
+        'it does not allow Python and the .pyd files of its packages, the notebook server does not start. Ask for an ' +
+        'exception for the folder {folder}') @{ folder = $Programs }
+}
+
 $CodeIntegrityKey = 'HKLM:\SYSTEM\CurrentControlSet\Control\CI\Policy'
 $SmartAppControl = @{ Reported = $false }   # in this run
 
@@ -4328,7 +4341,10 @@ Add-Hook Check { Write-DownloadFinding }
 # Only what is neither installed nor in the cache is downloaded.
 function Write-DownloadFinding {
     foreach ($step in @($Steps | Where-Object { $_.Name -eq 'tls' })) {
-        Assert-Requirement download_tls { Invoke-Test $step }
+        Assert-Requirement download_tls {
+            Set-Found tls-1-2 'downloads can use TLS 1.2'
+            Invoke-Test $step
+        }
     }
     foreach ($name in 'python', 'openssl', 'vc_redist') {
         $download = Get-Setting $name
@@ -6182,6 +6198,7 @@ $Modes.check = {
     Assert-Requirement powershell { Assert-DotNet }
     Assert-Requirement rotation { Assert-RotationComplete }
     Invoke-Test ($Steps | Where-Object { $_.Name -eq 'preflight' })
+    Assert-Requirement application_control { Write-CodeIntegrity }
     Invoke-Hook Check
 }
 
