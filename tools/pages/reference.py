@@ -32,6 +32,7 @@ PARTS: dict[str, Callable[[], str]] = {
             "review",
             "run",
             "intent",
+            "resumed",
             "summary",
             "chain",
             "rotation",

@@ -14,6 +14,7 @@ from nbserver.base.errors import Abandoned, Interrupted, NbserverError, UsageErr
 from nbserver.cli import approval, catalogs, certificates, hosts, passwords, reports, status, this_machine
 from nbserver.cli.completion import VARIABLE, completion
 from nbserver.cli.init import init
+from nbserver.cli.resume import resume
 from nbserver.cli.schema import schema
 from nbserver.cli.variables import blame, name_variables
 
@@ -30,6 +31,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
         status.status,
         hosts.undo,
         hosts.rotate,
+        resume,
         hosts.events,
         reports.report,
         certificates.certificate_group,

@@ -13,7 +13,7 @@ from nbserver.base.errors import ApprovalError, UsageError
 from nbserver.base.message import message
 from nbserver.base.plain_text import clean
 from nbserver.commands.review import STANDARD_OUTPUT, write_file
-from nbserver.run import chain_check, evidence_log, signed_head
+from nbserver.run import chain_check, evidence_log, past_files, signed_head
 from nbserver.run.chain_check import Checked
 from nbserver.run.envelope import RUN_ID
 from nbserver.run.evidence_log import Entry
@@ -102,7 +102,9 @@ def audit(run: str, runs: Path, log: Path | None, heads: Sequence[str], evidence
     _require_signed(folder, checked, evidence_key, bool(entries))
     facts = _facts(folder)
     hosts = {name: (outcome, _sent(checked, name)) for name, outcome in _hosts(folder).items()}
-    return AuditedRun(folder, facts, hosts, checked, log_file, entries, _notes(checked, bool(entries), heads, evidence_key))
+    return AuditedRun(
+        folder, facts, hosts, checked, log_file, entries, [*_resumed(folder), *_notes(checked, bool(entries), heads, evidence_key)]
+    )
 
 
 def _sent(checked: Checked, host: str) -> str | None:
@@ -172,11 +174,22 @@ def _facts(folder: Path) -> dict[str, str]:
 
 
 def _hosts(folder: Path) -> dict[str, str]:
-    """Return the outcome of each host in summary.json. Raises ApprovalError if it is not as nbserver writes it."""
-    hosts = _json(folder / "summary.json").get("hosts")
-    if not isinstance(hosts, dict) or not all(isinstance(host, dict) and isinstance(host.get("outcome"), str) for host in hosts.values()):
-        raise _not_as_written(folder / "summary.json")
-    return {name: clean(host["outcome"], 200) for name, host in hosts.items()}
+    """Return the outcome of each host in the newest summary. Raises ApprovalError if it is not as nbserver writes it."""
+    return {name: clean(host["outcome"], 200) for name, host in (past_files.summary(folder) or {}).items()}
+
+
+def _resumed(folder: Path) -> list[str]:
+    """Return a note about each time that the run was resumed."""
+    notes = []
+    for number in past_files.numbers(folder, "resumed"):
+        value = past_files.read_json(folder / f"resumed-{number}.json")
+        by, start, files = (clean(str(value.get(name)), 200) for name in ("operator", "start", "adopted"))
+        notes.append(
+            f"Resumed by {by} at {start}. What these files contained before is in no earlier line of the chain: {files}"
+            if value.get("adopted")
+            else f"Resumed by {by} at {start}"
+        )
+    return notes
 
 
 def _json(path: Path) -> dict[str, Any]:

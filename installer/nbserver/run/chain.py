@@ -85,6 +85,20 @@ class Chain:
             return b""
         return data[data.rfind(b"\n", 0, -1) + 1 :]
 
+    def complete(self) -> bool:
+        """Remove a last line that was not written to its end, such as in a copy of the directory, and return whether there was one.
+
+        Raises OSError if another line is damaged.
+        """
+        with self._lock, file_lock.locked(self._folder / FILE, LOCK_SECONDS):
+            append_file.opened(self._folder / FILE).close()  # a copy may lack it
+            data = (self._folder / FILE).read_bytes()
+            whole = data[: data.rfind(b"\n") + 1]
+            if whole != data:
+                os.truncate(self._folder / FILE, len(whole))
+        self.head()
+        return whole != data
+
     def last(self, path: Path) -> Link | None:
         """Return the last line about a file, or None. Raises OSError if the chain cannot be read or is damaged."""
         name, found = path.relative_to(self._folder).as_posix(), None

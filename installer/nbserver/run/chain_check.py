@@ -53,7 +53,7 @@ def check(folder: Path, anchors: Sequence[Head], hashes: Iterable[str] = ()) -> 
             todo="Compare the files with the records of the hosts",
             file=FILE,
         )
-    found = _read_chain(folder / FILE)
+    found = read_chain(folder / FILE)
     _check_files(folder, present - {FILE, signed_head.SIGNATURE}, found)
     _check_heads(found, anchors, hashes)
     if found.faults:
@@ -78,13 +78,13 @@ def _files(folder: Path) -> set[str]:
     for name in sorted(plain_file.names(folder)):
         path = folder / name
         if _is_folder(path):
-            _require_closed(path)
+            require_closed(path)
             found |= {f"{name}/{below}" for below in plain_file.names(path)}
         else:
             found.add(name)
-    _require_closed(folder)
+    require_closed(folder)
     for name in sorted(found):
-        _require_closed(folder / name)
+        require_closed(folder / name)
         if not stat.S_ISREG(os.lstat(folder / name).st_mode):
             raise ApprovalError(
                 "run-file-not-regular", "must be a regular file", where=plain_file.shown(folder / name), todo="{advice}", advice=_KEPT
@@ -97,7 +97,8 @@ def _is_folder(path: Path) -> bool:
     return stat.S_ISDIR(found.st_mode) and not plain_file.is_link(found)
 
 
-def _require_closed(path: Path) -> None:
+def require_closed(path: Path) -> None:
+    """Raise ApprovalError if others can write to the file or folder, or if it is a link."""
     found = os.lstat(path)
     if plain_file.is_link(found):
         raise ApprovalError("run-file-is-link", "must not be a link", where=plain_file.shown(path), todo="{advice}", advice=_KEPT)
@@ -113,7 +114,8 @@ def _require_closed(path: Path) -> None:
         )
 
 
-def _read_chain(path: Path) -> Checked:
+def read_chain(path: Path) -> Checked:
+    """Return the lines of a chain. Raises ApprovalError if one does not follow the line before it."""
     links, hashes, previous = [], [], BEGINNING
     for number, line in enumerate(plain_file.read(path, LARGEST_CHAIN, advice=_KEPT).splitlines(keepends=True), 1):
         try:
@@ -158,7 +160,7 @@ def _fault(folder: Path, name: str, links: list[Link]) -> Message | None:
         return differs
     for link in links[:-1]:
         if name == "run.json":
-            earlier = _without_end(data)
+            earlier = without_end(data)
         elif name.rpartition("/")[2] in GROWING:
             earlier = data[: link.size]
         else:
@@ -168,7 +170,7 @@ def _fault(folder: Path, name: str, links: list[Link]) -> Message | None:
     return None
 
 
-def _without_end(data: bytes) -> bytes:
+def without_end(data: bytes) -> bytes:
     """Return run.json as it was before the run ended."""
     before, mark, after = data.partition(b'\n  "end": ')
     return before + _END + after.partition(b",\n")[2] if mark else data

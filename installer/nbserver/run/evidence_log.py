@@ -22,6 +22,7 @@ from nbserver.run.evidence import now
 
 LARGEST = 256_000_000  # bytes
 _FIELDS = {"v": int, "time": str, "run": str, "mode": str, "operator": str, "folder": str, "n": int, "head": str}
+_BEGIN = b'{"v": 1, "time": "'
 _SYSLOG = {"linux": "/dev/log", "darwin": "/var/run/syslog"}
 _INFORMATION = 4  # EVENTLOG_INFORMATION_TYPE [winnt.h]
 _ADVICE = message("evidence-log-advice", "Specify the log of the user who ran nbserver with --evidence-log")
@@ -55,8 +56,9 @@ def write(run: str, mode: str, operator: str, place: Path, head: Head) -> list[M
     try:
         path = default_path()
         path.parent.mkdir(0o700, parents=True, exist_ok=True)
+        torn = _is_torn(path)
         with append_file.opened(path) as file:
-            file.write(line.encode("ascii"))
+            file.write(("\n" * torn + line).encode("ascii"))
     except (OSError, NbserverError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         warnings.append(
@@ -70,10 +72,21 @@ def write(run: str, mode: str, operator: str, place: Path, head: Head) -> list[M
     return warnings
 
 
+def _is_torn(path: Path) -> bool:
+    """Return whether the last line was not written to its end."""
+    if not path.exists() or not path.stat().st_size:
+        return False
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() != b"\n"
+
+
 def read(path: Path, run: str) -> list[Entry]:
     """Return the entries of a run. Raises ApprovalError for a file that is not such a log."""
     found = []
     for number, line in enumerate(plain_file.read(path, LARGEST, advice=_ADVICE).splitlines(keepends=True), 1):
+        if line.startswith(_BEGIN) and not line.endswith(b"}\n"):
+            continue  # nbserver was killed while it wrote this line
         try:
             value = strict_json.parse(line)
             if list(value) != list(_FIELDS) or any(type(value[name]) is not kind for name, kind in _FIELDS.items()):

@@ -30,7 +30,7 @@ class FetchedLeg(Leg):
         self.hashed = True
 
 
-def fetch(leg: FetchedLeg, connect: Callable[[], Transport], stop: threading.Event, heard: Callable[[Event], None]) -> None:
+def fetch(leg: Leg, connect: Callable[[], Transport], stop: threading.Event, heard: Callable[[Event], None]) -> None:
     """Call `heard` for each event after `leg.last`, until the run ends. Its end is in the leg's result.
 
     A lost connection is opened again, as in a run. Raises HostError and StopRequested.
@@ -44,7 +44,7 @@ def fetch(leg: FetchedLeg, connect: Callable[[], Transport], stop: threading.Eve
                 raise
 
 
-def _fetch(leg: FetchedLeg, connect: Callable[[], Transport], heard: Callable[[Event], None]) -> None:
+def _fetch(leg: Leg, connect: Callable[[], Transport], heard: Callable[[Event], None]) -> None:
     transport = connect()
     transport.deadline = leg.until
     try:
@@ -60,7 +60,7 @@ def _fetch(leg: FetchedLeg, connect: Callable[[], Transport], heard: Callable[[E
         raise _without_end(leg)
 
 
-def _without_end(leg: FetchedLeg) -> HostError:
+def _without_end(leg: Leg) -> HostError:
     if not leg.last:
         return ScriptError(
             "run-not-on-host",

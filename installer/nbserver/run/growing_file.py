@@ -25,13 +25,13 @@ class GrowingFile:
 
     @classmethod
     def continued(cls, path: Path, chain: Chain) -> Self:
-        """Open a file of an earlier run. If the chain has no line about it, what is added is in no line either.
+        """Open a file of an earlier run. If it exists but has no line in the chain, what is added is in no line either.
 
         Raises ApprovalError if the file is not as the last line about it says.
         """
         link = chain.last(path) if chain.exists() else None
         if link is None:
-            return cls(path, None)
+            return cls(path, None if path.exists() else b"")
         known = plain_file.read(path, LIMIT, advice=_ADVICE) if path.exists() else b""
         if Written.of(path, known) != Written(path, link.size, link.sha256):
             raise ApprovalError(

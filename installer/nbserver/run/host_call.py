@@ -15,8 +15,10 @@ from nbserver.run.envelope import Mode, PasswordHash
 from nbserver.run.host_job import HostJob
 from nbserver.run.host_run import HostRun
 from nbserver.run.host_stop import HostStop
+from nbserver.run.past_host import PastHost
 from nbserver.run.record import Collected, Record
 from nbserver.run.result import Result
+from nbserver.run.resumed_run import ResumedRun
 from nbserver.run.secret_mask import SecretMask
 from nbserver.transports import connect
 from nbserver.transports.transport import Transport
@@ -29,7 +31,7 @@ class HostCall:
     """What the run of one host depends on: host, script, mode, and secrets. The repr shows no secret.
 
     `mask` removes the secrets of all hosts of the run from what this host sends. `evidence` is the head of the chain of the run
-    directory. A call can be pickled once its password hash is computed: see `portable`.
+    directory, and `past` what the host did before, if the run is resumed. A call can be pickled once its password hash is computed: see `portable`.
     """
 
     job: HostJob
@@ -41,6 +43,7 @@ class HostCall:
     thorough: bool = False
     repair: bool = False
     evidence: str = BEGINNING
+    past: PastHost | None = None
 
     def execute(self, record: Record, stop: threading.Event, shown: Listener) -> Result:
         """Run the script on the host, and return the result. `record` and `shown` receive the events as they arrive.
@@ -60,7 +63,9 @@ class HostCall:
             with suppress(Exception):  # the output may be closed; the record has the event, and the run continues
                 shown(name, event)
 
-        run = HostRun(job.host, job.script, self.mode, self.run, record, heard, self.thorough, self.repair)
+        run: HostRun | ResumedRun = HostRun(job.host, job.script, self.mode, self.run, record, heard, self.thorough, self.repair)
+        if self.past:
+            run = ResumedRun(job.host, job.script, self.mode, self.past, record, heard, self.thorough, self.repair)
         result = run.execute(connected, self.operator, job.certificate, own_stop, self.password)
         if own_stop.exceeded and result.outcome == "stopped" and not stop.is_set():
             run.fail(own_stop.exceeded)

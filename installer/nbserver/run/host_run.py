@@ -54,6 +54,22 @@ def _passes(error: ConnectError) -> bool:
     return error.code in PASSING or (isinstance(reason, Described) and reason.code in PASSING)
 
 
+def restart_first(host: AnyHost, words: str) -> Message:
+    """Return why a run has not ended: Windows must restart. `words` is the last warning."""
+    if host.reboot == "if-needed" and words:
+        return message("restart-not-done", "{name}: {reason}", name=host.name, reason=clean(words))
+    if "reboot" in type(host).model_fields and host.reboot != "if-needed":
+        return message(
+            "restart-not-allowed",
+            "{name}: Windows must restart before the run can continue. Restart the host and try again, "
+            'or set reboot = "if-needed" in the inventory',
+            name=host.name,
+        )
+    return message(
+        "restart-needed", "{name}: Windows must restart before the run can continue. Restart the host and try again", name=host.name
+    )
+
+
 def _deadline() -> float:
     return time.monotonic() + RUN_TIMEOUT
 
@@ -71,13 +87,20 @@ class HostRun:
         listener: Listener,
         thorough: bool = False,
         repair: bool = False,
+        result: Result | None = None,
     ) -> None:
+        """`result` has the steps and changes of earlier legs, for a run that is continued."""
         self.host, self.script, self.mode, self.run = host, script, mode, run
         self._thorough, self._repair = thorough, repair
         self._retries: int | None = getattr(host, "connect_retries", None)  # the workstation itself has no such setting
         self._journal, self._listener = journal, listener
         self._password: PasswordHash | None = None
-        self.result = Result(host.name)
+        self.result = result or Result(host.name)
+        self._restarted = 0
+
+    def after_restart(self, leg: Leg, number: int) -> None:
+        """Make `execute` begin with leg `number`: Windows restarts after `leg`, which was in another process."""
+        self._leg, self._restarted = leg, number
 
     def execute(
         self, connect: Connect, operator: str, secrets: Mapping[str, str], stop: threading.Event, password: PasswordHash | None = None
@@ -102,8 +125,10 @@ class HostRun:
     def _execute(self, connect: Connect, operator: str, secrets: Mapping[str, str], stop: threading.Event) -> None:
         allowed = RESTARTS if self._may_restart() and self.mode in ("apply", "request") else 0
         envelope = Envelope(self.mode, self.run, operator, secrets=secrets, restarts=allowed, thorough=self._thorough, repair=self._repair)
-        self._run_leg(connect, Leg(self.host.name, self.script, envelope, self.result, _deadline()), stop)
-        for number in range(2, allowed + 2):
+        if not self._restarted:
+            leg = Leg(self.host.name, self.script, envelope, self.result, _deadline(), self.result.changed or 0)
+            self._run_leg(connect, leg, stop)
+        for number in range(self._restarted or 2, allowed + 2):
             if self.result.outcome == "reboot" and self._leg.restarting:
                 repair = self._repair and self.result.steps.get("packages") != "changed"
                 again = replace(
@@ -111,7 +136,7 @@ class HostRun:
                 )
                 self._come_back(connect, again, stop)
         if self.result.outcome == "reboot":
-            self.result.because(self._restart_first())
+            self.result.because(restart_first(self.host, self._leg.words))
 
     def _come_back(self, connect: Connect, envelope: Envelope, stop: threading.Event) -> None:
         """Wait until Windows has restarted, and continue with the same script, which is a new run on the host."""
@@ -138,21 +163,6 @@ class HostRun:
 
     def _may_restart(self) -> bool:
         return self.host.reboot == "if-needed"
-
-    def _restart_first(self) -> Message:
-        name = self.host.name
-        if self._may_restart() and self._leg.words:
-            return message("restart-not-done", "{name}: {reason}", name=name, reason=clean(self._leg.words))
-        if "reboot" in type(self.host).model_fields and not self._may_restart():
-            return message(
-                "restart-not-allowed",
-                "{name}: Windows must restart before the run can continue. Restart the host and try again, "
-                'or set reboot = "if-needed" in the inventory',
-                name=name,
-            )
-        return message(
-            "restart-needed", "{name}: Windows must restart before the run can continue. Restart the host and try again", name=name
-        )
 
     def _run_leg(self, connect: Connect, leg: Leg, stop: threading.Event) -> HostError | None:
         """Run the script once, and return the error that ended it. Handles HostError and StopRequested; anything else is a bug."""

@@ -21,6 +21,7 @@ from nbserver.base.plain_text import clean
 from nbserver.events.description import describe
 from nbserver.events.reader import Event
 from nbserver.render.script import Script
+from nbserver.run import past_files
 from nbserver.run.chain import Chain, Head, Written
 from nbserver.run.evidence import Evidence, now
 from nbserver.run.growing_file import GrowingFile
@@ -50,6 +51,7 @@ class Journal:
         self.folder = runs / run
         self.chain = Chain(self.folder)
         self._scripts: dict[str, Written] = {}
+        self._number = 0  # 1 if the run is continued for the first time
         with _creating(self.folder):
             if not runs.exists():
                 runs.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
@@ -69,25 +71,51 @@ class Journal:
                 self._scripts[script.host] = _write_script(self.folder / script.host, script)
             self.head = self.chain.add(now(), *self._scripts.values(), _write(self.folder / INTENT, intent.as_bytes()))
 
+    @classmethod
+    def resumed(
+        cls, folder: Path, number: int, operator: str, mask: Callable[[str], str], evidence: Evidence, adopted: Sequence[str] = ()
+    ) -> Self:
+        """Return the journal of a run that stopped, after `number` - 1 earlier attempts to continue it.
+
+        `adopted` are the files that were added to the chain as they were: see nbserver.run.adopted.
+
+        Raises UsageError if the folder cannot be written, and ApprovalError if run.json is not as nbserver writes it.
+        """
+        journal = cls.__new__(cls)
+        journal.run, journal._mask, journal.folder, journal.chain = folder.name, mask, folder, Chain(folder)
+        journal._scripts, journal._number = {}, number
+        with _creating(folder):
+            journal._head = past_files.head(folder)
+            head = {"v": 1, "run": folder.name, "resumed": number, "operator": operator, "release": __version__, "start": now()}
+            head |= {**evidence.as_json(mask), "adopted": list(adopted)}
+            written = _write(folder / f"resumed-{number}.json", _json(head))
+            journal.head = journal.chain.add(now(), written, *journal._approval(evidence.approval(), f"approval-{number}"))
+        return journal
+
     def host(self, script: Script) -> HostJournal:
         """Return the journal of one host."""
+        if self._number:
+            return HostJournal.reopened(self.folder / script.host, script, self._mask, self.chain)
         return HostJournal(self.folder / script.host, script, self._mask, self.chain, self._scripts.get(script.host))
 
-    def _approval(self, files: Mapping[str, bytes]) -> list[Written]:
-        folder = self.folder / "approval"
+    def _approval(self, files: Mapping[str, bytes], name: str = "approval") -> list[Written]:
+        folder = self.folder / name
         if files:
             folder.mkdir(FOLDER_MODE)
         return [_write(folder / name, data) for name, data in files.items()]
 
     def _write_head(self) -> Written:
-        return _write(self.folder / "run.json", (json.dumps(self._head, indent=2) + "\n").encode("ascii"))
+        return _write(self.folder / "run.json", _json(self._head))
 
     def finish(self, hosts: Mapping[str, Any]) -> None:
         """Write the run's end and its summary. Raises UsageError if they cannot be written."""
-        self._head["end"] = now()
+        data = (json.dumps({"v": SUMMARY_VERSION, "hosts": hosts}, indent=2, sort_keys=True) + "\n").encode("ascii")
         try:
-            head, text = self._write_head(), json.dumps({"v": SUMMARY_VERSION, "hosts": hosts}, indent=2, sort_keys=True) + "\n"
-            self.head = self.chain.add(now(), head, _write(self.folder / "summary.json", text.encode("ascii")))
+            written = [_write(self.folder / f"summary-{self._number}.json", data)] if self._number else []
+            if not (self.folder / "summary.json").exists():
+                self._head["end"] = now()
+                written += [self._write_head(), _write(self.folder / "summary.json", data)]
+            self.head = self.chain.add(now(), *written)
         except OSError as error:
             failure = UsageError(
                 "summary-not-written",
@@ -120,15 +148,18 @@ class HostJournal:
             self._events, self._log = GrowingFile(folder / "events.jsonl"), GrowingFile(folder / "log.txt")
 
     @classmethod
-    def reopened(cls, folder: Path, script: Script, mask: Callable[[str], str] = str) -> Self:
-        """Return the journal of a host in an earlier run, for further events.
+    def reopened(cls, folder: Path, script: Script, mask: Callable[[str], str] = str, chain: Chain | None = None) -> Self:
+        """Return the journal of a host in an earlier run, for further events and envelopes.
 
         Raises ApprovalError if a file is not as the chain says: what is added would make it look unchanged.
         """
         journal = cls.__new__(cls)
-        journal.folder, journal._host, journal._mask, journal.chain = folder, script.host, mask, Chain(folder.parent)
-        journal._lock, journal._unsent = threading.Lock(), []
+        journal.folder, journal._host, journal._mask, journal.chain = folder, script.host, mask, chain or Chain(folder.parent)
+        journal._lock, journal._unsent, journal._sha256 = threading.Lock(), [], script.sha256
         with journal._writing():
+            folder.mkdir(FOLDER_MODE, exist_ok=True)
+            journal._envelopes = len(past_files.envelopes(folder))
+            journal._script = Written.of(folder / f"script{Path(script.file_name).suffix}", script.text.encode("ascii"))
             journal._events, journal._log = (GrowingFile.continued(folder / name, journal.chain) for name in ("events.jsonl", "log.txt"))
         return journal
 
@@ -198,6 +229,10 @@ def _creating(folder: Path) -> Iterator[None]:
 
 def _write_script(folder: Path, script: Script) -> Written:
     return _write(folder / f"script{Path(script.file_name).suffix}", script.code)
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return (json.dumps(value, indent=2) + "\n").encode("ascii")
 
 
 def _write(path: Path, data: bytes) -> Written:

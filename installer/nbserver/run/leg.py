@@ -28,7 +28,7 @@ class Leg:
     The host is not trusted: an event counts only if it is valid, directly follows the previous one, comes after the event with
     the hash of the sent script, and comes before the end. `until`, in seconds of time.monotonic, is when the leg must have
     finished. `sent` is whether the script was handed to a connected transport, and `repeated` whether that was done twice.
-    `changed_before` is the number of changes in earlier legs. `boot` (when Windows started) and `words` (the last warning) are
+    `changed_before` is the number of changes in earlier legs, and `changes` that of this leg so far. `boot` (when Windows started) and `words` (the last warning) are
     initially those of the previous leg.
     """
 
@@ -40,6 +40,7 @@ class Leg:
     changed_before: int = 0
     boot: str = ""
     words: str = ""
+    changes: int = 0
     order: EventOrder = field(default_factory=EventOrder)
     hashed: bool = False
     failed: bool = False
@@ -98,6 +99,7 @@ class Leg:
         if not self.hashed:
             return self._take_unhashed(event)
         result, data = self.result, event.data
+        self.changes += event.event == "changed"
         if event.event == "unchanged" and result.steps.get(event.step) == "changed":
             return  # before a restart
         if event.event == "difference":

@@ -48,6 +48,7 @@ from nbserver.transports import connect
 if TYPE_CHECKING:
     from nbserver.approval.signing_key import SigningKey
     from nbserver.inventory.hosts import AnyHost, Inventory
+    from nbserver.run.past_run import PastRun
     from nbserver.run.view import View
     from nbserver.settings.secret import Ask
 
@@ -55,8 +56,16 @@ NOT_REMEMBERED: frozenset[Mode] = frozenset({"undo", "check", "status"})
 """The modes after which a host's certificate does not become a known one."""
 
 
-def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options: Options, ask: Ask | None, view: View) -> dict[str, Result]:
-    """Run the hosts' scripts in `mode`. Everything that can be rejected without a host is rejected first.
+def operate(
+    mode: Mode,
+    inventory: Inventory,
+    hosts: Sequence[AnyHost],
+    options: Options,
+    ask: Ask | None,
+    view: View,
+    past: PastRun | None = None,
+) -> dict[str, Result]:
+    """Run the hosts' scripts in `mode`, or continue with them in the run `past`. Everything that can be rejected without a host is rejected first.
 
     Raises NbserverError for a rejection, and Abandoned after a second Ctrl-C; the outcome on each host is in its Result.
     """
@@ -64,6 +73,8 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
     course, order = _course([host.name for host in hosts], inventory, options)
     connect.import_ahead(hosts)
     scripts = {script.host: script for script, _ in render.render_all(hosts)}
+    if past:
+        past.require_same(scripts.values())
     approved = approval.require(mode, hosts, scripts, options)
     key = signed_head.load_key(options.evidence_key, ask) if options.evidence_key else None
     jobs = host_job.prepare_all(hosts, scripts, mode, options, ask)
@@ -79,20 +90,25 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
         if any(job.password is not None for job in jobs.values()):
             salt = site_salt.of_site(inventory.path.parent, options.salt, create=mode in ("apply", "rotate"))
             hashes = stack.enter_context(closing(PasswordHashes(salt, stop)))
+            if past:
+                past.require_salt(site_salt.encoded(salt))
         mask = mask_of(inventory, jobs.values())
         facts = Evidence(list(jobs), inventory.path, options.command, approved)
-        journal = Journal(options.runs or inventory.path.parent / FOLDER, new_run_id(), mode, operator(), mask.text, facts)
-        wanted = intent.of(scripts.values(), options, site_salt.encoded(salt) if salt else None)
-        journal.intend(wanted, scripts.values())
-        run_lock.hold(journal.folder, stack)
+        if past:
+            journal = Journal.resumed(past.folder, past.number, operator(), mask.text, facts, past.adopted)
+        else:
+            journal = Journal(options.runs or inventory.path.parent / FOLDER, new_run_id(), mode, operator(), mask.text, facts)
+            run_lock.hold(journal.folder, stack)
+            wanted = intent.of(scripts.values(), options, site_salt.encoded(salt) if salt else None)
+            journal.intend(wanted, scripts.values())
         _log_head(mode, journal)
         try:
             forks = options.forks or batches.default_forks(host.transport in ("ssh", "local") for host in hosts)
             gate = batches.Gate(course, stop)
-            results = _Run(mode, journal, mask, hashes, known_file, view, options, stop, gate).of_all(
+            results = _Run(mode, journal, mask, hashes, known_file, view, options, stop, gate, past).of_all(
                 {name: jobs[name] for name in order}, forks
             )
-            results = {name: results[name] for name in jobs}
+            results = past.in_order(results) if past else {name: results[name] for name in jobs}
             _report(mode, journal, results, view, key)
         except KeyboardInterrupt:
             raise Abandoned(
@@ -147,6 +163,7 @@ class _Run:
     options: Options
     stop: threading.Event
     gate: Gate
+    past: PastRun | None = None
     writing: threading.Lock = field(default_factory=threading.Lock)
 
     def of_all(self, jobs: dict[str, HostJob], forks: int) -> dict[str, Result]:
@@ -168,12 +185,13 @@ class _Run:
     def of(self, job: HostJob) -> Result:
         """Run one host. Never raises: every failure of the host is in its result, and the others continue."""
         name = job.host.name
+        result = self.past.hosts[name].result if self.past else Result(name)
         refusal = self.gate.enter(name)
         if refusal is not None or self.stop.is_set():
-            result = Result(name, outcome="stopped")
+            result.outcome = "stopped"
             result.because(refusal)
             return self._shown(result)
-        result, begun = Result(name), time.monotonic()
+        begun = time.monotonic()
         try:
             view_of.began(self.view, name)
             with closing(self.journal.host(job.script)) as part:
@@ -200,7 +218,8 @@ class _Run:
         """Return the run of one host as a value, which another process can execute, too."""
         options, run, evidence = self.options, self.journal.run, self.journal.head.sha256
         hashed = self._password_hash(job)
-        return HostCall(job, self.mode, run, operator(), self.mask, hashed, options.thorough, options.repair, evidence)
+        past = self.past.hosts[job.host.name] if self.past else None
+        return HostCall(job, self.mode, run, operator(), self.mask, hashed, options.thorough, options.repair, evidence, past)
 
     def _password_hash(self, job: HostJob) -> PasswordHash | None:
         """Return the password hash for one host. If it cannot be computed, only this host fails."""

@@ -188,7 +188,7 @@ def rewrite(folder: Path, until: int | None = None) -> None:
     for link in found[:until]:
         data = (folder / link.file).read_bytes()
         if link.file == "run.json" and link.n == 1:
-            data = chain_check._without_end(data)
+            data = chain_check.without_end(data)
         line = chain.Link(link.n, link.time, link.file, len(data), chain.sha256(data), previous).line()
         previous = chain.sha256(line)
         lines.append(line)

@@ -1,0 +1,122 @@
+"""`nbserver resume`: continue a run whose process was killed, that was stopped, or that did not reach all hosts."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nbserver.base.errors import UsageError
+from nbserver.base.standard_streams import say, warn
+from nbserver.inventory import reader
+from nbserver.run import adopted, evidence_log, intent, known_certificates, operation, past_files, past_run, run_lock
+from nbserver.run.chain import Chain
+from nbserver.run.envelope import RUN_ID
+from nbserver.run.journal import FOLDER
+from nbserver.run.past_run import MODES, PastRun
+
+if TYPE_CHECKING:
+    from nbserver.inventory.hosts import AnyHost
+    from nbserver.run.result import Result
+    from nbserver.run.view import View
+    from nbserver.settings.secret import Ask
+
+
+def resume(
+    inventory_path: Path, run: str | None, runs: Path | None, given: dict[str, object], ask: Ask | None, view: View
+) -> tuple[PastRun, list[AnyHost], dict[str, Result]]:
+    """Continue a run, by default the newest one that did not finish, on the hosts without a final outcome.
+
+    `given` are options that replace those of the run. Returns the run, the hosts that were continued, and the results of all hosts.
+    Raises NbserverError before a host is contacted.
+    """
+    if run is not None and not RUN_ID.fullmatch(run):
+        raise UsageError("run-id-invalid", '"{run}" is not a run ID', todo="A run ID is the name of a folder in nbserver-runs", run=run)
+    folder = runs or inventory_path.absolute().parent / FOLDER
+    with ExitStack() as stack:
+        name = run or newest(folder)
+        past_run.require_there(folder / name)
+        run_lock.hold(folder / name, stack)
+        is_complete, past = _is_complete(folder / name), _adopted(folder / name)
+        names = past.unfinished
+        if not names and is_complete:
+            raise UsageError(
+                "run-has-finished",
+                "every host of the run {run} has a final outcome",
+                todo="To repeat the run on the hosts that failed, run nbserver {command} --failed-from {run}",
+                run=past.run,
+                command=past.command,
+            )
+        _require_passwords(past, names)
+        options = intent.options(past.intent, runs=folder, **given)
+        inventory = reader.load_for(inventory_path, names)
+        hosts = inventory.select(names) if names else []
+        _remember_finished(past, options.known or inventory.path.parent / known_certificates.FILE_NAME)
+        say(f"Resuming {past.run}: {past.command} on {len(names)} of {len(past.hosts)} hosts", err=True)
+        return past, hosts, operation.operate(past.mode, inventory, hosts, options, ask, view, past)
+
+
+def _adopted(folder: Path) -> PastRun:
+    """Return the run. Its files are in its chain as they are now."""
+    names = adopted.adopt(folder)
+    past = past_run.read(folder)
+    for warning in evidence_log.write(past.run, past.mode, operation.operator(), folder, Chain(folder).head()) if names else ():
+        warn(warning)
+    return replace(past, adopted=tuple(names))
+
+
+def _is_complete(folder: Path) -> bool:
+    """Return whether the run has been written to its end: the summary, the chain, and the line in the log of this user."""
+    chain, log = Chain(folder), evidence_log.default_path()
+    try:
+        if past_files.summary(folder) is None or chain.last(folder / "summary.json") is None:
+            return False
+        head = chain.head()
+    except OSError:  # the chain was not written to its end
+        return False
+    entries = evidence_log.read(log, folder.name) if log.exists() else []
+    return not entries or entries[-1].head == head
+
+
+def newest(runs: Path) -> str:
+    """Return the ID of the newest run that did not finish. A finished run that changed hosts is the end of the search. Raises UsageError."""
+    found = sorted((path.name for path in runs.glob("*") if RUN_ID.fullmatch(path.name)), reverse=True) if runs.is_dir() else []
+    for name in found:
+        folder = runs / name
+        if not (folder / "run.json").exists() or not (folder / intent.FILE).exists():
+            continue
+        head = past_files.head(folder)
+        if head["mode"] in MODES and (not _is_complete(folder) or past_run.read(folder).unfinished):
+            return name
+        if head["mode"] not in ("test", "check"):
+            break
+    raise UsageError(
+        "nothing-to-resume",
+        "no run in {runs} can be resumed: the newest one has a final outcome for every host",
+        todo="Specify the run to resume, or another folder with --runs",
+        runs=runs,
+    )
+
+
+def _require_passwords(past: PastRun, names: list[str]) -> None:
+    for name in names:
+        if name in past.intent.given:
+            raise UsageError(
+                "resume-without-password",
+                "{name}: the notebook password was entered or generated for the run {run}, and is stored nowhere",
+                todo="Run the command again",
+                name=name,
+                run=past.run,
+            )
+
+
+def _remember_finished(past: PastRun, known_file: Path) -> None:
+    """Record the certificates of hosts that finished just before nbserver was killed, unless a later run has recorded others."""
+    if past.mode == "undo":
+        return
+    known = {name.lower(): entry for name, entry in known_certificates.read(known_file).items()}
+    for name, result in past.finished().items():
+        entry = known.get(name.lower())
+        if result.fingerprint and (entry is None or entry.run < past.run):
+            known_certificates.remember(known_file, name, result.fingerprint, past.run)

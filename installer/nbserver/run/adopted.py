@@ -1,0 +1,104 @@
+"""Take over the directory of a run whose process was killed, or a copy of it: its files become part of the chain as they are."""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+
+from nbserver.base import append_file, plain_file
+from nbserver.base.errors import ApprovalError, UsageError
+from nbserver.base.message import message
+from nbserver.run import chain_check, past_files
+from nbserver.run.chain import Chain, Link, Written
+from nbserver.run.evidence import now
+
+# The files that nbserver writes. Others are left alone, and audit --run reports them.
+_FILE = re.compile(
+    r"(run|intent|summary|(resumed|summary)-\d{1,6})\.json|approval(-\d{1,6})?/[^/]+|"
+    r"[^/]+/(script\.(ps1|sh|sha256)|envelope(-\d{1,4})?\.txt|events\.jsonl|log\.txt|verified\.png)"
+)
+_TEMPORARY = re.compile(r"\.(?:[a-z0-9]+[a-z0-9.-]*)\.[A-Za-z0-9_]{8}|\..+\.lock")  # of an atomic write or a lock
+_CHANGED = message("audit-run-changes", "Find out who changed the run directory; nbserver audit --run shows all differences")
+
+
+def adopt(folder: Path) -> list[str]:
+    """Add each file that is not in the chain as it is, and return their names. Whoever could write to them is trusted until then.
+
+    A last line that was not written to its end is removed: the host still has the event. Raises ApprovalError for a file that was
+    changed and not only continued, and UsageError if the directory cannot be written.
+    """
+    chain = Chain(folder)
+    try:
+        _require_closed(folder)
+        chain.complete()
+        links = _links(folder)
+        written = [found for path in _files(folder) if (found := _written(path, links.get(path.relative_to(folder).as_posix())))]
+        if written:
+            chain.add(now(), *written)
+    except OSError as error:
+        raise UsageError(
+            "run-not-resumed",
+            "could not prepare the run folder {folder} ({reason})",
+            todo="Make sure that the folder is complete and writable, and its disk has free space",
+            folder=folder,
+            reason=error.strerror,
+        ) from None
+    return [one.path.relative_to(folder).as_posix() for one in written]
+
+
+def _require_closed(folder: Path) -> None:
+    """Raise ApprovalError if somebody else can write to the directory: what is adopted is believed."""
+    chain_check.require_closed(folder)
+
+
+def _links(folder: Path) -> dict[str, Link]:
+    """Return the last line of the chain about each file. Raises ApprovalError if a line is damaged."""
+    return {link.file: link for link in chain_check.read_chain(folder / "chain.jsonl").links}
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the files that nbserver writes, and remove what an interrupted write has left."""
+    found = []
+    for path in sorted([*folder.iterdir(), *(below for one in folder.iterdir() if one.is_dir() for below in one.iterdir())]):
+        if _FILE.fullmatch(path.relative_to(folder).as_posix()):
+            found.append(path)
+        elif _TEMPORARY.fullmatch(path.name) and not path.is_dir():
+            with suppress(OSError):
+                path.unlink()
+    return found
+
+
+def _written(path: Path, link: Link | None) -> Written | None:
+    """Return the file as it is if its last line in the chain is missing, or is about its beginning."""
+    data = past_files.read(path)
+    if path.name in chain_check.GROWING:
+        data = _whole_lines(path, data)
+    if link and (len(data), past_files.sha256(data)) == (link.size, link.sha256):
+        return None
+    if link and not _is_continued(path, data, link):
+        raise ApprovalError(
+            "past-file-changed",
+            "the file differs from line {number} of the chain: it was changed after nbserver wrote it",
+            where=plain_file.shown(path),
+            todo="{advice}",
+            advice=_CHANGED,
+            number=link.n,
+        )
+    return Written.of(path, data)
+
+
+def _is_continued(path: Path, data: bytes, link: Link) -> bool:
+    if path.name in chain_check.GROWING:
+        # A copy may have an earlier state of a file than of the chain. The host still has the events.
+        return len(data) < link.size or past_files.sha256(data[: link.size]) == link.sha256
+    return path.name == "run.json" and past_files.sha256(chain_check.without_end(data)) == link.sha256
+
+
+def _whole_lines(path: Path, data: bytes) -> bytes:
+    whole = data[: data.rfind(b"\n") + 1]
+    if whole != data:
+        append_file.opened(path).close()  # raises if it cannot be written
+        os.truncate(path, len(whole))
+    return whole

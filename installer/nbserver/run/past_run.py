@@ -1,0 +1,166 @@
+"""A run that stopped: which hosts have a final outcome, and what the others continue with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nbserver.base.errors import ApprovalError, UsageError
+from nbserver.base.message import Message, message
+from nbserver.base.plain_text import clean
+from nbserver.render.script import Script
+from nbserver.run import intent, past_files, past_host
+from nbserver.run.envelope import Mode
+from nbserver.run.intent import Intent
+from nbserver.run.past_host import FINAL, PastHost
+from nbserver.run.result import Result
+
+MODES: tuple[Mode, ...] = ("test", "apply", "undo")  # what can be continued
+NAMES = {"test": "plan"}  # commands whose name is not that of the mode
+
+
+@dataclass(frozen=True)
+class PastRun:
+    """A run directory.
+
+    `head` is run.json, `number` says how often the run is continued with this time, `summary` has the hosts of the newest summary,
+    and `adopted` are the files for which the chain vouches only from now on.
+    """
+
+    folder: Path
+    head: Mapping[str, Any]
+    mode: Mode
+    intent: Intent
+    number: int
+    summary: Mapping[str, Any] | None
+    hosts: dict[str, PastHost] = field(default_factory=dict)
+    adopted: tuple[str, ...] = ()
+
+    @property
+    def run(self) -> str:
+        return self.folder.name
+
+    @property
+    def command(self) -> str:
+        """The name of the command that began the run."""
+        return NAMES.get(self.mode, self.mode)
+
+    def kept(self, host: str) -> Path:
+        """Return the path of the script that was kept for a host."""
+        found = [path for extension in ("ps1", "sh") if (path := self.folder / host / f"script.{extension}").exists()]
+        return found[0] if found else self.folder / host / "script"
+
+    @property
+    def unfinished(self) -> list[str]:
+        """The hosts without a final outcome."""
+        return [name for name, past in self.hosts.items() if not past.is_finished]
+
+    def finished(self) -> dict[str, Result]:
+        """Return the results of the hosts that are not continued."""
+        return {name: past.result for name, past in self.hosts.items() if past.is_finished}
+
+    def in_order(self, results: Mapping[str, Result]) -> dict[str, Result]:
+        """Return the results of all hosts of the run: those of this time, and those of earlier ones."""
+        every = {**self.finished(), **results}
+        return {name: every[name] for name in self.hosts}
+
+    def require_same(self, scripts: Iterable[Script]) -> None:
+        """Raise UsageError if the inventory now renders another script for a host, and ApprovalError if a kept one was changed."""
+        for script in scripts:
+            self._require_same(script)
+
+    def _require_same(self, script: Script) -> None:
+        expected, path = self.intent.hosts[script.host], self.kept(script.host)
+        data = past_files.read(path) if path.exists() else b""
+        if data and past_files.sha256(data) != expected:
+            raise ApprovalError(
+                "kept-script-changed",
+                "the script differs from the one that the run {run} began with",
+                where=str(path),
+                todo="Find out who changed the run directory; nbserver audit --run shows all differences",
+                run=self.run,
+            )
+        if script.sha256 != expected:
+            raise UsageError(
+                "resume-other-script",
+                "{name}: the inventory now renders another script than that of the run {run}: {difference}",
+                todo="To continue the run, restore the inventory and the release of nbserver; to run the new script, run nbserver {command} {name}",
+                name=script.host,
+                run=self.run,
+                difference=_difference(data.decode("ascii", "replace"), script.text),
+                command=self.command,
+            )
+
+    def require_salt(self, salt: str) -> None:
+        """Raise UsageError if passwords would be hashed with another salt than before."""
+        if self.mode != "test" and self.intent.salt not in (None, salt):
+            raise UsageError(
+                "resume-other-salt",
+                "the salt of the site is not the one that the run {run} began with",
+                todo="Restore the file nbserver.salt from version control",
+                run=self.run,
+            )
+
+
+def read(folder: Path) -> PastRun:
+    """Return the run. Raises UsageError if it cannot be continued, and ApprovalError for a file that nbserver has not written."""
+    require_there(folder)
+    head = past_files.head(folder)
+    mode = head["mode"]
+    if mode not in MODES:
+        raise UsageError(
+            "mode-not-resumed",
+            "the run {run} cannot be resumed: its mode is {mode}, and only plan, apply, and undo can be resumed",
+            todo="Run the command again",
+            run=folder.name,
+            mode=clean(mode, 40),
+        )
+    found = intent.read(folder)
+    if found is None:
+        raise UsageError(
+            "run-not-begun",
+            "the run {run} cannot be resumed: it stopped before it contacted a host, or a release before 0.6.0 wrote it",
+            todo="Run the command again",
+            run=folder.name,
+        )
+    number = max(past_files.numbers(folder, "resumed"), default=0) + 1
+    past = PastRun(folder, head, next(one for one in MODES if one == mode), found, number, past_files.summary(folder))
+    for name, sha256 in found.hosts.items():
+        past.hosts[name] = _host(past, name, sha256)
+    return past
+
+
+def require_there(folder: Path) -> None:
+    """Raise UsageError if there is no run in this folder."""
+    if not (folder / "run.json").exists():
+        raise UsageError(
+            "no-such-run", "there is no run {run} in {runs}", todo="Specify another folder with --runs", run=folder.name, runs=folder.parent
+        )
+
+
+def _host(past: PastRun, name: str, sha256: str) -> PastHost:
+    script = Script(name, "", {}, (), sha256, "")  # its text is read only if it is sent again
+    host = past_host.read(past.folder / name, script, past.mode, past.run, past.number)
+    entry = (past.summary or {}).get(name)
+    if entry and host.is_finished and host.result.outcome != entry["outcome"] and entry["outcome"] in FINAL:
+        _fail_as(host.result, entry)
+    return host
+
+
+def _fail_as(result: Result, entry: Mapping[str, Any]) -> None:
+    """Give a result the outcome in the summary: the script succeeded, but nbserver did not accept the result."""
+    result.outcome, result.error, result.fingerprint = entry["outcome"], clean(str(entry.get("error", "")), 12_000), ""
+    result.detail = {name: entry[name] for name in ("code", "values") if name in entry}
+
+
+def _difference(before: str, after: str) -> Message:
+    """Return the first line that differs."""
+    lines = zip([*before.split("\n"), ""], [*after.split("\n"), ""], strict=False)
+    number, (then, now) = next((number, pair) for number, pair in enumerate(lines, 1) if pair[0] != pair[1])
+    if not before:
+        return message("kept-script-missing", "the SHA-256 of the script differs")
+    return message(
+        "script-line-differs", 'line {number} is "{now}" instead of "{then}"', number=number, now=clean(now, 200), then=clean(then, 200)
+    )
