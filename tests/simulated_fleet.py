@@ -57,8 +57,7 @@ class Host:
                 changed += 1
                 say(step, "changed")
         differs = len(self.done) < len(steps)
-        outcome = "differs" if mode == "test" and differs else "ok"
-        say("", "finished", outcome=outcome, differs=bool(changed) or differs, changed=changed, reboot=False, fingerprint="")
+        say("", "finished", outcome="ok", differs=bool(changed) or differs, changed=changed, reboot=False, fingerprint="")
 
 
 class Connection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -34,6 +35,7 @@ def adopt(folder: Path) -> list[str]:
         _require_closed(folder)
         chain.complete()
         links = _links(folder)
+        _create_missing(folder, links)
         written = [found for path in _files(folder) if (found := _written(path, links.get(path.relative_to(folder).as_posix())))]
         if written:
             chain.add(now(), *written)
@@ -56,6 +58,15 @@ def _require_closed(folder: Path) -> None:
 def _links(folder: Path) -> dict[str, Link]:
     """Return the last line of the chain about each file. Raises ApprovalError if a line is damaged."""
     return {link.file: link for link in chain_check.read_chain(folder / "chain.jsonl").links}
+
+
+def _create_missing(folder: Path, links: Mapping[str, Link]) -> None:
+    """Create the files with events and notes that a copy of the directory lacks: the hosts have the events."""
+    for name in links:
+        path = folder / name
+        if path.name in chain_check.GROWING and not path.exists():
+            path.parent.mkdir(0o700, exist_ok=True)
+            append_file.opened(path).close()
 
 
 def _files(folder: Path) -> list[Path]:

@@ -159,7 +159,10 @@ class HostJournal:
         with journal._writing():
             folder.mkdir(FOLDER_MODE, exist_ok=True)
             journal._envelopes = len(past_files.envelopes(folder))
-            journal._script = Written.of(folder / f"script{Path(script.file_name).suffix}", script.text.encode("ascii"))
+            path = folder / f"script{Path(script.file_name).suffix}"
+            journal._script = Written.of(path, script.text.encode("ascii"))
+            if chain and not path.exists():  # a copy of a run directory may lack it
+                _write_script(folder, script)
             journal._events, journal._log = (GrowingFile.continued(folder / name, journal.chain) for name in ("events.jsonl", "log.txt"))
         return journal
 

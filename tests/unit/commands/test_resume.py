@@ -1,0 +1,216 @@
+"""`nbserver resume`: which run and which hosts continue, and what is refused before a host is contacted."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nbserver.base.errors import ApprovalError, NbserverError, UsageError
+from nbserver.cli import program
+from nbserver.commands import render as rendering
+from nbserver.commands import resume, run_audit
+from nbserver.run import host_run, operation, past_files, run_lock
+from nbserver.run.envelope import Mode
+from nbserver.run.options import Options
+from nbserver.run.result import Result
+from nbserver.view.plain_lines import PlainLines
+from tests.formats import validate
+from tests.simulated_fleet import STEPS, Fleet, dead, drops_after
+
+
+class Site:
+    """A fleet of four hosts, and runs of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.fleet = Fleet(folder, 4)
+        self.runs = folder / "nbserver-runs"
+
+    def run(self, mode: Mode = "apply", **options: Any) -> dict[str, Result]:
+        loaded = self.fleet.inventory()
+        return operation.operate(mode, loaded, loaded.select(["all"]), Options(**options), None, PlainLines(lambda line: None))
+
+    def resume(self, run: str | None = None, **given: Any) -> dict[str, Result]:
+        for host in self.fleet.hosts.values():
+            host.connections = 0
+        return resume.resume(self.fleet.path, run, None, given, None, PlainLines(lambda line: None))[2]
+
+    def refused(self, kind: type[NbserverError], text: str, run: str | None = None, **given: Any) -> None:
+        with pytest.raises(kind, match=text):
+            self.resume(run, **given)
+        assert not any(host.connections for host in self.fleet.hosts.values()), "no host was contacted"
+
+    def contacted(self) -> set[str]:
+        return {name for name, host in self.fleet.hosts.items() if host.connections}
+
+    @property
+    def folder(self) -> Path:
+        return max(path for path in self.runs.iterdir() if path.is_dir())
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    made = Site(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("NOTEBOOK_PASSWORD", "correct horse battery")
+    numbers = itertools.count(10)
+    monkeypatch.setattr(operation, "new_run_id", lambda: f"20261122T1711{next(numbers)}Z-0a1b2c")
+    monkeypatch.setattr("nbserver.run.evidence_log._write_system_log", lambda text: None)
+    monkeypatch.setattr(
+        "nbserver.run.notebook_password.hash_password", lambda password, salt: "argon2:$argon2id$v=19$m=65536,t=3,p=4$c2FsdA$aGFzaA"
+    )
+    monkeypatch.setattr("nbserver.transports.connect.connect_to", made.fleet.connect_to)
+    monkeypatch.setattr(host_run, "REJOIN_PAUSES", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(host_run, "CONNECT_PAUSES", (0.0, 0.0, 0.0))
+    return made
+
+
+@pytest.fixture
+def stopped(site: Site) -> Site:
+    """An apply of which one host was unreachable, and another one was lost."""
+    first, second, *_ = site.fleet.hosts.values()
+    first.fault, second.fault = dead, drops_after(4, times=100)
+    outcomes = {name: result.outcome for name, result in site.run().items()}
+    assert outcomes == {"lin0001": "unreachable", "lin0002": "failed", "lin0003": "ok", "lin0004": "ok"}
+    first.fault = second.fault = lambda host, mode, n: None
+    return site
+
+
+def test_only_the_hosts_without_an_outcome_continue(stopped: Site) -> None:
+    results = stopped.resume()
+    assert stopped.contacted() == {"lin0001", "lin0002"}
+    assert {name: (result.outcome, result.changed) for name, result in results.items()} == {
+        name: ("ok", len(STEPS)) for name in stopped.fleet.hosts
+    }
+    for name, host in stopped.fleet.hosts.items():
+        assert list(host.runs) == [stopped.folder.name], "one run with one ID"
+        assert (stopped.folder / name / "events.jsonl").read_text().splitlines() == host.runs[stopped.folder.name]
+    summary = json.loads((stopped.folder / "summary-1.json").read_text())
+    validate("summary", summary)
+    assert {one["outcome"] for one in summary["hosts"].values()} == {"ok"}
+    head = json.loads((stopped.folder / "resumed-1.json").read_text())
+    validate("resumed", head)
+    assert (head["hosts"], head["adopted"]) == (["lin0001", "lin0002"], [])
+    audited = run_audit.audit(str(stopped.folder), stopped.runs, None, (), None)
+    assert {outcome for outcome, _ in audited.hosts.values()} == {"ok"} and "Resumed by " in "".join(audited.lines())
+    stopped.refused(UsageError, "can be resumed")
+    stopped.refused(UsageError, r"every host of the run .* has a final outcome", stopped.folder.name)
+
+
+def test_a_failure_that_a_script_reports_is_final(stopped: Site) -> None:
+    stopped.resume()
+    stopped.run("undo")
+    stopped.refused(UsageError, "can be resumed")
+
+
+def test_a_plan_after_it_does_not_hide_a_run_that_stopped(stopped: Site) -> None:
+    run = stopped.folder.name
+    stopped.run("test")
+    assert stopped.folder.name != run and resume.newest(stopped.runs) == run
+    stopped.run("undo")
+    with pytest.raises(UsageError, match="can be resumed"):
+        resume.newest(stopped.runs)
+
+
+def test_a_plan_is_repeated_on_hosts_that_were_not_reached(site: Site) -> None:
+    site.fleet.hosts["lin0003"].fault = dead
+    site.run("test")
+    site.fleet.hosts["lin0003"].fault = lambda host, mode, n: None
+    assert {result.outcome for result in site.resume().values()} == {"differs"} and site.contacted() == {"lin0003"}
+
+
+def test_another_script_is_refused_with_the_first_difference(stopped: Site) -> None:
+    text = stopped.fleet.path.read_text()
+    stopped.fleet.path.write_text(text.replace("[hosts.lin0002]\n", "[hosts.lin0002]\nnotebook.port = 8123\n"))
+    stopped.refused(UsageError, r'lin0002: the inventory now renders another script .*: line \d+ is ".*8123.*" instead of ".*"')
+    stopped.fleet.path.write_text(text.replace("[hosts.lin0004]\n", "[hosts.lin0004]\nnotebook.port = 8123\n"))
+    stopped.resume()  # what has an outcome is not compared
+
+
+def test_a_kept_script_that_somebody_changed_is_refused(stopped: Site) -> None:
+    path = stopped.folder / "lin0001" / "script.sh"
+    path.write_text(path.read_text() + "# more\n")
+    stopped.refused(ApprovalError, "was changed after nbserver wrote it")
+
+
+@pytest.mark.parametrize("name", ["run.json", "intent.json", "lin0003/events.jsonl", "lin0002/envelope.txt", "chain.jsonl"])
+def test_a_run_directory_that_somebody_changed_is_refused(stopped: Site, name: str) -> None:
+    path = stopped.folder / name
+    data = path.read_bytes()
+    path.write_bytes(data[:40] + b"!" + data[41:])
+    stopped.refused(ApprovalError, "")
+
+
+def test_the_approval_is_checked_again(site: Site, tmp_path: Path) -> None:
+    approved = tmp_path / "approved"
+    rendering.write(rendering.files(site.fleet.inventory().select(["all"])), approved)
+    site.fleet.hosts["lin0001"].fault = dead
+    site.run(approved=approved / "manifest.json")
+    site.fleet.hosts["lin0001"].fault = lambda host, mode, n: None
+    manifest = (approved / "manifest.json").read_text()
+    found = json.loads(manifest)
+    del found["hosts"]["lin0001"]
+    (approved / "manifest.json").write_text(json.dumps(found))
+    site.refused(ApprovalError, "")
+    (approved / "manifest.json").write_text(manifest)
+    site.resume()
+    assert json.loads((site.folder / "resumed-1.json").read_text())["approved"] and (site.folder / "approval-1" / "manifest.json").exists()
+
+
+def test_another_salt_is_refused(stopped: Site) -> None:
+    (stopped.fleet.path.parent / "nbserver.salt").write_text("nbserver-salt-1 AAECAwQFBgcICQoLDA0ODw==\n")
+    stopped.refused(UsageError, "the salt of the site is not the one")
+
+
+def test_a_password_that_is_stored_nowhere_is_not_replaced(site: Site) -> None:
+    site.fleet.hosts["lin0001"].fault = dead
+    site.run(passwords={"lin0001": "staple battery horse"})
+    site.refused(UsageError, "lin0001: the notebook password was entered or generated")
+
+
+def test_what_is_no_run_that_can_be_resumed(site: Site) -> None:
+    site.refused(UsageError, "can be resumed")
+    site.refused(UsageError, "is not a run ID", "../x")
+    site.refused(UsageError, "there is no run run-1", "run-1")
+    site.run()
+    head = json.loads((site.folder / "run.json").read_text())
+    for name, mode in (("run-1", "rotate"), ("run-2", "apply")):
+        folder = site.runs / name
+        folder.mkdir(0o700)
+        (folder / "run.json").write_text(json.dumps({**head, "run": name, "mode": mode}))
+    site.refused(UsageError, "its mode is rotate", "run-1")
+    site.refused(UsageError, "it stopped before it contacted a host", "run-2")
+    with ExitStack() as stack:
+        run_lock.hold(site.folder, stack)
+        site.refused(UsageError, "is still in progress", site.folder.name)
+
+
+def test_a_copy_without_files_that_came_later_continues(stopped: Site, tmp_path: Path) -> None:
+    """A copy of a directory that grows: some files are older than others, and some are missing."""
+    copy = tmp_path / "copy" / stopped.folder.name
+    shutil.copytree(stopped.folder, copy)
+    for name in ("lin0001", "lin0002/script.sh", "lin0003/envelope.txt", "summary.json"):
+        shutil.rmtree(copy / name) if (copy / name).is_dir() else (copy / name).unlink()
+    events = (copy / "lin0004" / "events.jsonl").read_bytes()
+    (copy / "lin0004" / "events.jsonl").write_bytes(events[:-30])
+    with (copy / "chain.jsonl").open("ab") as file:
+        file.write(b'{"v": 1, "n"')
+    for host in stopped.fleet.hosts.values():
+        host.connections = 0
+    results = resume.resume(stopped.fleet.path, copy.name, copy.parent, {}, None, PlainLines(lambda line: None))[2]
+    assert {name: (result.outcome, result.error) for name, result in results.items()} == dict.fromkeys(results, ("ok", ""))
+    assert stopped.contacted() == {"lin0001", "lin0002", "lin0004"}
+    assert (copy / "lin0004" / "events.jsonl").read_bytes() == events
+    assert past_files.summary(copy) is not None
+
+
+def test_the_command(stopped: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    code = program.cli.main(["resume", "-i", str(stopped.fleet.path), "--json"], standalone_mode=False)
+    shown = capsys.readouterr()
+    summary = json.loads(shown.out.splitlines()[-1])
+    assert code == 0 and len(summary["hosts"]) == 4 and f"Resuming {stopped.folder.name}: apply on 2 of 4 hosts" in shown.err
