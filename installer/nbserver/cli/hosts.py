@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nbserver.cli.completion import complete_hosts
+from nbserver.cli.failed_from import failed_from_option
 from nbserver.cli.options import (
     approved_option,
     asker,
@@ -40,6 +41,7 @@ def check(**given: Any) -> int:
 
 
 @click.command()
+@failed_from_option
 @run_options
 @approved_option
 @salt_option
@@ -53,6 +55,7 @@ def plan(**given: Any) -> int:
 
 
 @click.command()
+@failed_from_option
 @run_options
 @approved_option
 @salt_option
@@ -68,6 +71,7 @@ def apply(**given: Any) -> int:
 
 
 @click.command()
+@failed_from_option
 @run_options
 @approved_option
 def undo(**given: Any) -> int:

@@ -12,6 +12,7 @@ import click
 
 from nbserver.cli.completion import complete_hosts
 from nbserver.cli.evidence import evidence_key_option
+from nbserver.cli.failed_from import HostArgument
 from nbserver.cli.output import output_options
 from nbserver.cli.policy import policy_options
 from nbserver.cli.variables import used
@@ -92,6 +93,9 @@ def _with_hosts(command: Callable[..., Any], inventory: Callable[..., Any], meta
     )
     with_inventory: Callable[..., Any] = limit(inventory(with_limits))
     return click.argument("hosts", metavar=metavar, nargs=-1, required=required, shell_complete=complete_hosts)(with_inventory)
+    with_inventory: Callable[..., Any] = limit(inventory_option(with_limits))
+    argument = click.argument("hosts", cls=HostArgument, metavar="HOST...", nargs=-1, required=True, shell_complete=complete_hosts)
+    return argument(with_inventory)
 
 
 def approved_option(command: Callable[..., Any]) -> Callable[..., Any]:
