@@ -92,9 +92,7 @@ def _with_hosts(command: Callable[..., Any], inventory: Callable[..., Any], meta
         help="Of the hosts that HOST selects, only those that this selects too; can be repeated.",
     )
     with_inventory: Callable[..., Any] = limit(inventory(with_limits))
-    return click.argument("hosts", metavar=metavar, nargs=-1, required=required, shell_complete=complete_hosts)(with_inventory)
-    with_inventory: Callable[..., Any] = limit(inventory_option(with_limits))
-    argument = click.argument("hosts", cls=HostArgument, metavar="HOST...", nargs=-1, required=True, shell_complete=complete_hosts)
+    argument = click.argument("hosts", cls=HostArgument, metavar=metavar, nargs=-1, required=required, shell_complete=complete_hosts)
     return argument(with_inventory)
 
 

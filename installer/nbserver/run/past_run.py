@@ -141,7 +141,7 @@ def require_there(folder: Path) -> None:
 
 
 def _host(past: PastRun, name: str, sha256: str) -> PastHost:
-    script = Script(name, "", {}, (), sha256, "")  # its text is read only if it is sent again
+    script = Script(name, (), {}, (), sha256, "")  # its text is read only if it is sent again
     host = past_host.read(past.folder / name, script, past.mode, past.run, past.number)
     entry = (past.summary or {}).get(name)
     if entry and host.is_finished and host.result.outcome != entry["outcome"] and entry["outcome"] in FINAL:
