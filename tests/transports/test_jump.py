@@ -148,7 +148,7 @@ def test_stop_while_a_jump_host_is_contacted(sshd: Sshd, user: User) -> None:
 
 def test_many_hosts_do_not_log_on_to_a_jump_host_at_once(user: User) -> None:
     """sshd drops what is too much for it before the logon."""
-    busy = Sshd(user.home / "busy", user.name, user.authorized, ["MaxStartups 9"])
+    busy = Sshd(user.home / "busy", user.name, user.authorized, ["MaxStartups 10"])
     with closing(busy), closing(Sshd(user.home / "ready", user.name, user.authorized, ["MaxStartups 100"])) as ready:
         host = behind(host_of(ready, user, connect_timeout=120), hop(busy, user, connect_timeout=120))
         with ThreadPoolExecutor(24) as pool:

@@ -49,9 +49,9 @@ END_TIMEOUT = 120.0
 
 
 def _passes(error: ConnectError) -> bool:
-    """Return whether an error can pass, also one on the way to a jump host."""
+    """Return whether an error can pass, also one on the way to a jump host, which closes connections when many hosts log on."""
     reason = error.values.get("reason") if error.code == "jump-not-reached" else None
-    return error.code in PASSING or (isinstance(reason, Described) and reason.code in PASSING)
+    return error.code in PASSING or (isinstance(reason, Described) and reason.code in (*PASSING, "ssh-closed-early"))
 
 
 def restart_first(host: AnyHost, words: str) -> Message:

@@ -19,7 +19,7 @@ from nbserver.transports.transport import StopRequested
 if TYPE_CHECKING:
     from nbserver.inventory.ssh_server import SshServer
 
-LOGONS = 8  # at the same time
+LOGONS = 4  # at the same time; the server notices the end of a logon later than we do
 POLL = 0.1  # seconds until a stop request is noticed
 
 
