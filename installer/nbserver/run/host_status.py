@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-CONTINUED = re.compile("-[2-9]$")
+CONTINUED = re.compile("(-r[0-9]{1,3})?(-[2-9])?$")  # of a run that was resumed, and after a restart of Windows
 
 
 @dataclass
@@ -51,7 +51,7 @@ class HostStatus:
         }
 
     def look_for_run(self, runs: Path) -> None:
-        """Find out whether the folder `runs` has the last run. After a restart of Windows, a run continues as RUN-2."""
+        """Find out whether the folder `runs` has the last run."""
         last = self.found["last"]
         if last is None:
             return

@@ -99,7 +99,8 @@ def test_a_run_of_this_workstation_is_recognized(tmp_path: Path) -> None:
     (tmp_path / "20261122T171033Z-7ab115").mkdir()
     assert is_here("20261122T171033Z-7ab115") is False
     (tmp_path / "20261122T171033Z-7ab115" / "run.json").write_text("{}")
-    assert is_here("20261122T171033Z-7ab115") and is_here("20261122T171033Z-7ab115-2") and is_here("20261122T171033Z-7ab116") is False
+    assert all(is_here(f"20261122T171033Z-7ab115{further}") for further in ("", "-2", "-r1", "-r12-3"))
+    assert not any(is_here(f"20261122T171033Z-7ab11{other}") for other in ("6", "", "5-by-hand"))
     found = status_of({**FOUND, "last": None}, CURRENT)
     found.look_for_run(tmp_path)
     assert found.is_here is None
