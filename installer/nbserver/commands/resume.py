@@ -12,7 +12,7 @@ from nbserver.base.standard_streams import say, warn
 from nbserver.inventory import reader
 from nbserver.run import adopted, evidence_log, intent, known_certificates, operation, past_files, past_run, run_lock
 from nbserver.run.chain import Chain
-from nbserver.run.envelope import RUN_ID
+from nbserver.run.envelope import READING, RUN_ID
 from nbserver.run.journal import FOLDER
 from nbserver.run.past_run import MODES, PastRun
 
@@ -89,7 +89,7 @@ def newest(runs: Path) -> str:
         head = past_files.head(folder)
         if head["mode"] in MODES and (not _is_complete(folder) or past_run.read(folder).unfinished):
             return name
-        if head["mode"] not in ("test", "check"):
+        if head["mode"] not in READING:
             break
     raise UsageError(
         "nothing-to-resume",
