@@ -54,6 +54,8 @@ def _codes(detail: Mapping[str, Any], depth: int = 5) -> Iterable[str]:
         return
     if isinstance(values.get("step"), str):
         yield f"step {values['step']}"
+    if detail["code"] == "internal-error":  # two bugs are two reasons
+        yield f"{values.get('kind')}: {values.get('reason')}"
     for value in values.values():
         if isinstance(value, Mapping):
             yield from _codes(value, depth - 1)

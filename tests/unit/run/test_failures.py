@@ -38,6 +38,13 @@ def test_the_codes_and_the_step_decide_and_not_the_values() -> None:
     assert group(results)[0].text == "a: a:22 refused the connection"
 
 
+def test_two_bugs_are_two_reasons() -> None:
+    results = [Result(name) for name in "abc"]
+    for result, error in zip(results, (KeyError("x"), ValueError("x"), KeyError("x")), strict=True):
+        result.fail(error)
+    assert [one.hosts for one in group(results)] == [("a", "c"), ("b",)]
+
+
 def test_without_a_code_the_text_decides_apart_from_the_name() -> None:
     said = [("web1", "web1: lost, web1!", {}), ("web10", "web10: lost, web10!", {}), ("web2", "web2: lost, web1!", {})]
     assert [one.hosts for one in grouped(said)] == [("web1", "web10"), ("web2",)]
