@@ -57,7 +57,8 @@ def _print(data: bytes) -> None:
 def _said(found: Report) -> list[str]:
     counts = ", ".join(f"{count} {name}" for name, count in sorted(found.outcomes.items()))
     ended = "" if found.ended else ", without an end: nbserver was killed, or the run is still in progress"
-    return [f"{found.head.run}: {len(found.hosts)} hosts, {counts}{ended}"]
+    count = len(found.hosts)
+    return [f"{found.head.run}: {count} {'host' if count == 1 else 'hosts'}, {counts}{ended}"]
 
 
 def _require_outside(path: Path, folder: Path) -> None:

@@ -13,7 +13,7 @@ from nbserver.report.statements import LOG_LINES, NOT_BEGUN, UNFINISHED, Bar, Ho
 
 WIDTH = 1000  # units of a timeline
 OUTCOMES = ("failed", "unreachable", "reboot", "stopped", UNFINISHED, NOT_BEGUN, "differs", "ok")  # what needs attention first
-WORDS = {"ok": "up to date", "differs": "differ", "reboot": "must restart first"}
+WORDS = {"ok": "up to date", "differs": "from the inventory", "reboot": "must restart first"}
 MOST_CHANGES = 2000  # rows
 
 
