@@ -53,7 +53,7 @@ def render(
         raise UsageError("sign-missing", "--sign-key and --sign-password require --sign", todo="Add --sign FILE")
     if certificate and check:
         raise UsageError("sign-and-check", "--sign cannot be combined with --check; use one or the other")
-    selected = reader.load_for(inventory_path, hosts).select(hosts)
+    selected = reader.load_for(inventory_path, hosts, commands=False).select(hosts)
     show_warnings(selected)
     if check:
         from nbserver.commands import signing

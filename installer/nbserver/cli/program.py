@@ -11,7 +11,7 @@ import click
 from nbserver import __version__
 from nbserver.base import standard_streams
 from nbserver.base.errors import Abandoned, Interrupted, NbserverError, UsageError
-from nbserver.cli import approval, catalogs, certificates, hosts, passwords, reports, status, this_machine
+from nbserver.cli import approval, catalogs, certificates, host_list, hosts, passwords, reports, status, this_machine
 from nbserver.cli.completion import VARIABLE, completion
 from nbserver.cli.init import init
 from nbserver.cli.resume import resume
@@ -24,6 +24,7 @@ HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Get started": (this_machine.up, init, schema, completion),
     "Fleet": (
+        host_list.list_hosts,
         hosts.check,
         hosts.plan,
         hosts.apply,

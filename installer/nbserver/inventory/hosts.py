@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nbserver.inventory.names import LOCAL
 from nbserver.inventory.selection import Selection
@@ -38,7 +38,8 @@ class Inventory:
     """The hosts in the order of the file; `groups` maps each group to the names of its hosts. `path` is absolute.
 
     `hosts` are those that were validated: all of them, or only those that were selected when the file was read. `names` are the names
-    of all hosts; None is those in `hosts`. `own` are the settings of [hosts.local], or None for the defaults.
+    of all hosts; None is those in `hosts`. `own` are the settings of [hosts.local], or None for the defaults. `listed` are those from
+    `hosts_from` or `hosts_command`, and `tables` has the table of each validated host as it is written, without defaults and groups.
     """
 
     path: Path
@@ -46,6 +47,8 @@ class Inventory:
     groups: dict[str, tuple[str, ...]]
     own: AnyLocal | None = None
     names: tuple[str, ...] | None = None
+    listed: frozenset[str] = frozenset()
+    tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def local(self) -> AnyLocal:

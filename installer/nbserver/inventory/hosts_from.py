@@ -24,8 +24,13 @@ def read(path: Path) -> HostList:
         raise InventoryError(
             "hosts-file-unreadable", "hosts_from: could not read the file: {reason}", where=str(path), reason=reason.strerror
         ) from None
-    text = toml_text.decode(content, InventoryError, name=str(path))
-    found = HostList(str(path))
+    return parse(content, str(path))
+
+
+def parse(content: bytes, name: str) -> HostList:
+    """Return the hosts of a file or of the output of a program, with its faults. `name` is for messages. Raises InventoryError."""
+    text = toml_text.decode(content, InventoryError, name=name)
+    found = HostList(name)
     if text.lstrip()[:1] in ("{", "["):
         json_hosts.add_to(found, text)
     else:

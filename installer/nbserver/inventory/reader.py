@@ -32,10 +32,10 @@ from nbserver.settings.working_file import WorkingFile
 
 DEFAULT = Path("nbserver.toml")
 TABLES = ("defaults", "groups", "hosts")
-KEYS = (*TABLES, "hosts_from")
+KEYS = (*TABLES, "hosts_from", "hosts_command")
 
 
-def load_for(path: Path, patterns: Sequence[str]) -> Inventory:
+def load_for(path: Path, patterns: Sequence[str], *, commands: bool = True) -> Inventory:
     """Read an inventory and validate the hosts that `patterns` select, like `load`.
 
     If only `local` is selected, the file is optional: runs are then stored in the home folder of the user.
@@ -46,14 +46,16 @@ def load_for(path: Path, patterns: Sequence[str]) -> Inventory:
         raise UsageError("local-system-unsupported", "only Linux and Windows are supported", where=LOCAL, todo="Select other hosts")
     if path == DEFAULT and not path.exists() and is_only_local(patterns):
         return Inventory(own_inventory(sys.platform), {}, {})
-    return load(path, patterns)
+    return load(path, patterns, commands=commands)
 
 
-def load(path: Path, patterns: Sequence[str] | None = None) -> Inventory:
+def load(path: Path, patterns: Sequence[str] | None = None, *, commands: bool = True) -> Inventory:
     """Read an inventory, and validate the hosts that `patterns` select; all hosts without `patterns`.
 
     Names, groups, and what hosts share are checked in any case. The settings of other hosts are not: in an inventory of 10,000
     hosts, that would take longer than the rest of most commands.
+
+    Without `commands`, an inventory whose hosts a program prints is refused, and the program is not run.
 
     Raises InventoryError with every error that was found, one per line, each with file and line. It contains no value that could be
     a secret.
@@ -65,14 +67,14 @@ def load(path: Path, patterns: Sequence[str] | None = None) -> Inventory:
         todo="Create the inventory, specify another file with -i, or run nbserver up to set up this machine without one",
     )
     file = read(WorkingFile(path, InventoryError), InventoryError, name=str(path), missing=missing)
-    return _Reader(file, Path(os.path.abspath(path))).inventory(patterns)  # noqa: PTH100 (a link stays a link)
+    return _Reader(file, Path(os.path.abspath(path)), commands).inventory(patterns)  # noqa: PTH100 (a link stays a link)
 
 
 class _Reader:
     """One pass over one file, and over the list of hosts that it names; `faults` has the place and the message of every error."""
 
-    def __init__(self, file: TomlFile, path: Path) -> None:
-        self.file, self.path = file, path
+    def __init__(self, file: TomlFile, path: Path, commands: bool) -> None:
+        self.file, self.path, self.commands = file, path, commands
         self.faults: dict[tuple[bool, Place, Described], None] = {}  # in order; whether it is in the list of hosts
         self.listed: HostList | None = None
         self.context = {"folder": path.parent}
@@ -85,8 +87,11 @@ class _Reader:
         hosts = self._tables("hosts")
         named = LOCAL in hosts
         local = self._local(hosts.pop(LOCAL)) if named else None
-        self.listed = self._list()
-        if not hosts and not self.faults and not named and not self.listed:
+        if patterns is not None and is_only_local(patterns) and "hosts_command" in self.file.values:
+            groups = {}  # their hosts are not known: nothing is run for this machine
+        else:
+            self.listed = self._list()
+        if not (hosts or self.faults or named or self.listed or "hosts_command" in self.file.values):
             self._fault(("hosts",), message("no-hosts", "the inventory has no hosts; add a [hosts.NAME] table"))
         self._check_names([*(("groups", name) for name in groups), *(("hosts", name) for name in hosts)])
         if self.listed:
@@ -114,7 +119,8 @@ class _Reader:
         for key, reason in jumps.found:
             self._fault(key, in_table(key[:-1], reason))
         self._raise()
-        return Inventory(self.path, found, found_groups.members, local, names)
+        listed = frozenset(self.listed.tables if self.listed else ())
+        return Inventory(self.path, found, found_groups.members, local, names, listed, {name: hosts[name] for name in found})
 
     def _choose(self, names: Sequence[str], members: Mapping[str, Sequence[str]], patterns: Sequence[str] | None) -> Sequence[str]:
         if patterns is None:
@@ -155,7 +161,15 @@ class _Reader:
 
     def _list(self) -> HostList | None:
         """Return the hosts that are not in the inventory itself, or None if there are none."""
-        name = self.file.values.get("hosts_from")
+        name, command = self.file.values.get("hosts_from"), self.file.values.get("hosts_command")
+        if command is not None and name is not None:
+            self._fault(
+                ("hosts_command",),
+                message("hosts-command-with-file", "hosts_command: cannot be combined with hosts_from; use one or the other"),
+            )
+            return HostList()
+        if command is not None:
+            return self._taken(self._printed(command))
         if name is None:
             return None
         if not isinstance(name, str) or not name:
@@ -163,7 +177,32 @@ class _Reader:
             return HostList()
         from nbserver.inventory import hosts_from
 
-        found = hosts_from.read(Path(os.path.abspath(self.path.parent / os.path.expanduser(name))))  # noqa: PTH100, PTH111
+        return self._taken(hosts_from.read(Path(os.path.abspath(self.path.parent / os.path.expanduser(name)))))  # noqa: PTH100, PTH111
+
+    def _printed(self, command: Any) -> HostList:
+        """Return the hosts that the program prints."""
+        if not isinstance(command, list) or not command or not all(isinstance(text, str) for text in command) or not command[0]:
+            self._fault(
+                ("hosts_command",),
+                message(
+                    "hosts-command-invalid",
+                    'hosts_command: expected an array of texts: a program and its arguments, such as ["ansible-inventory", "--list"]',
+                ),
+            )
+            return HostList()
+        where = self.file.where(("hosts_command",))
+        if not self.commands:
+            raise InventoryError(
+                "hosts-command-not-run",
+                "the hosts come from hosts_command, and this command runs no programs",
+                where=where,
+                todo="Write them to a file with: nbserver hosts '*' --listed --json > hosts.json, and set hosts_from = \"hosts.json\" in place of hosts_command",
+            )
+        from nbserver.inventory import hosts_command
+
+        return hosts_command.read(command, self.path.parent, where=where)
+
+    def _taken(self, found: HostList) -> HostList:
         for place, reason in found.faults:
             self.faults[True, place, reason] = None
         return found

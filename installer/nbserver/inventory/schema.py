@@ -38,12 +38,18 @@ def json_schema() -> dict[str, Any]:
         "title": "nbserver inventory",
         "type": "object",
         "additionalProperties": False,
-        "anyOf": [{"required": ["hosts"]}, {"required": ["hosts_from"]}],
+        "anyOf": [{"required": ["hosts"]}, {"required": ["hosts_from"]}, {"required": ["hosts_command"]}],
         "properties": {
             "hosts_from": {
                 "type": "string",
                 "minLength": 1,
                 "description": "the path of a CSV or JSON file with further hosts, relative to the inventory",
+            },
+            "hosts_command": {
+                "type": "array",
+                "items": {"type": "string"},
+                "minItems": 1,
+                "description": "a program that prints further hosts, and its arguments",
             },
             "defaults": {"$ref": "#/$defs/host"},
             "groups": {**names, "additionalProperties": {"$ref": "#/$defs/group"}},

@@ -224,7 +224,11 @@ LAYOUT = [
     ("hosts = 3\n", 1, "hosts: expected a [hosts] table"),
     (GOOD + "[groups]\nlab = 1\n", 6, "groups: expected a [groups.NAME] table"),
     (GOOD + "[[defaults]]\nport = 1\n", 5, "defaults: expected a [defaults] table, found an array"),
-    (GOOD.replace("hosts.", "host."), 1, 'unknown key (did you mean "hosts"?); valid keys: defaults, groups, hosts, hosts_from'),
+    (
+        GOOD.replace("hosts.", "host."),
+        1,
+        'unknown key (did you mean "hosts"?); valid keys: defaults, groups, hosts, hosts_from, hosts_command',
+    ),
     ("port = 1\n" + GOOD, 1, "port: unknown key (to set it for all hosts, move it to [defaults])"),
     (GOOD + "[groups.lab]\n", 5, "[groups.lab] hosts: this key is required"),
     (GOOD + "[groups.lab]\nhosts = 'win1'\n", 6, "[groups.lab] hosts: expected an array of names, found text"),
