@@ -32,8 +32,8 @@ def _inventory(help: str) -> Callable[..., Any]:
     )
 
 
-inventory_option = _inventory("Inventory file.")
-optional_inventory_option = _inventory("Inventory file; not required.")
+inventory_option = _inventory("Inventory file; - is standard input.")
+optional_inventory_option = _inventory("Inventory file; not required; - is standard input.")
 runs_option = click.option(
     "--runs", type=click.Path(path_type=Path), help="Folder where runs are stored (default: nbserver-runs next to the inventory)."
 )

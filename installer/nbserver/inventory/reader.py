@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from pydantic import ValidationError
 from nbserver.base import user_folders
 from nbserver.base.errors import InventoryError, UsageError
 from nbserver.base.message import Described, message
+from nbserver.inventory import standard_input
 from nbserver.inventory.groups import read_groups, without_members
 from nbserver.inventory.host_list import HostList, Place, shown
 from nbserver.inventory.host_settings import HostSettings, Layer, in_table, is_key_of_any
@@ -27,10 +29,11 @@ from nbserver.inventory.merging import with_references
 from nbserver.inventory.names import LOCAL, name_fault
 from nbserver.inventory.selection import Selection, includes_local, is_only_local
 from nbserver.settings.faults import dotted, faults, in_files, kind, nearest, unknown
-from nbserver.settings.toml_lines import Key, TomlFile, read
+from nbserver.settings.toml_lines import Key, TomlFile, parse, read
 from nbserver.settings.working_file import WorkingFile
 
 DEFAULT = Path("nbserver.toml")
+STANDARD_INPUT = Path("-")
 TABLES = ("defaults", "groups", "hosts")
 KEYS = (*TABLES, "hosts_from", "hosts_command")
 
@@ -55,19 +58,25 @@ def load(path: Path, patterns: Sequence[str] | None = None, *, commands: bool = 
     Names, groups, and what hosts share are checked in any case. The settings of other hosts are not: in an inventory of 10,000
     hosts, that would take longer than the rest of most commands.
 
+    The path `-` is standard input. Its relative paths, runs, and files next to the inventory are in the current folder.
+
     Without `commands`, an inventory whose hosts a program prints is refused, and the program is not run.
 
     Raises InventoryError with every error that was found, one per line, each with file and line. It contains no value that could be
     a secret.
     """
+    file = parse(standard_input.read(), InventoryError, name=standard_input.NAME) if path == STANDARD_INPUT else _read(path)
+    return _Reader(file, Path(os.path.abspath(path)), commands).inventory(patterns)  # noqa: PTH100 (a link stays a link)
+
+
+def _read(path: Path) -> TomlFile:
     missing = InventoryError(
         "inventory-missing",
         "the file does not exist",
         where=str(path),
         todo="Create the inventory, specify another file with -i, or run nbserver up to set up this machine without one",
     )
-    file = read(WorkingFile(path, InventoryError), InventoryError, name=str(path), missing=missing)
-    return _Reader(file, Path(os.path.abspath(path)), commands).inventory(patterns)  # noqa: PTH100 (a link stays a link)
+    return read(WorkingFile(path, InventoryError), InventoryError, name=str(path), missing=missing)
 
 
 class _Reader:
@@ -120,7 +129,16 @@ class _Reader:
             self._fault(key, in_table(key[:-1], reason))
         self._raise()
         listed = frozenset(self.listed.tables if self.listed else ())
-        return Inventory(self.path, found, found_groups.members, local, names, listed, {name: hosts[name] for name in found})
+        return Inventory(
+            self.path,
+            found,
+            found_groups.members,
+            local,
+            names,
+            listed,
+            {name: hosts[name] for name in found},
+            sha256(self.file.content).hexdigest(),
+        )
 
     def _choose(self, names: Sequence[str], members: Mapping[str, Sequence[str]], patterns: Sequence[str] | None) -> Sequence[str]:
         if patterns is None:

@@ -19,13 +19,14 @@ class Evidence:
     """The facts of a run that are known before it begins.
 
     `hosts` are the names of the selected hosts, and `command` are the arguments of nbserver. `approved` is empty if no
-    approval was required.
+    approval was required. `inventory_sha256` is the hash of the inventory as it was read.
     """
 
     hosts: Sequence[str] = ()
     inventory: Path | None = None
     command: Sequence[str] = ()
     approved: Approved | None = None
+    inventory_sha256: str | None = None
 
     def approval(self) -> dict[str, bytes]:
         """Return the files of the approval by name: the manifest, and the documents that counted with their signatures."""
@@ -42,7 +43,7 @@ class Evidence:
         """Return the fields of run.json. `mask` removes secrets, which no option takes but anybody can type by mistake."""
         return {
             "hosts": list(self.hosts),
-            "inventory": {"file": str(self.inventory), "sha256": _sha256(self.inventory)} if self.inventory else None,
+            "inventory": {"file": str(self.inventory), "sha256": self.inventory_sha256} if self.inventory else None,
             "command": [mask(argument) for argument in self.command],
             "approved": _approved(self.approved),
             "workstation": {"name": platform.node(), "system": platform.platform()},
@@ -68,11 +69,3 @@ def now() -> str:
 def sha256(data: bytes) -> str:
     """Return the hash of a file's contents."""
     return hashlib.sha256(data).hexdigest()
-
-
-def _sha256(path: Path) -> str | None:
-    """Return the hash of a file, or None: this machine can be set up without an inventory."""
-    try:
-        return sha256(path.read_bytes())
-    except OSError:
-        return None

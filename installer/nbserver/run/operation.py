@@ -93,7 +93,7 @@ def operate(
             if past:
                 past.require_salt(site_salt.encoded(salt))
         mask = mask_of(inventory, jobs.values())
-        facts = Evidence(list(jobs), inventory.path, options.command, approved)
+        facts = Evidence(list(jobs), inventory.path, options.command, approved, inventory.sha256)
         if past:
             journal = Journal.resumed(past.folder, past.number, operator(), mask.text, facts, past.adopted)
         else:
