@@ -37,7 +37,7 @@ from tests.tier import FULL
 NAMES = ("one", "two")
 LAST = 126  # the number of the last point of a whole run
 # Before and while the intent is written, before a script is sent, while events come, and at the end. 50 at random in the second tier.
-POINTS = (11, 35, 88, LAST)
+POINTS = (11, 35, 122, LAST)
 
 
 class Fleet:

@@ -111,7 +111,7 @@ def main() -> None:
                 print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
                 os._exit(1)
             os._exit(0)
-        print(os.waitpid(child, 0)[1], count.read_text(), flush=True)
+        print(os.waitpid(child, 0)[1], count.read_text() or 0, flush=True)  # killed while it was written
 
 
 if __name__ == "__main__":

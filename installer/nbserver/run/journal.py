@@ -113,8 +113,10 @@ class Journal:
         try:
             written = [_write(self.folder / f"summary-{self._number}.json", data)] if self._number else []
             if not (self.folder / "summary.json").exists():
-                self._head["end"] = now()
-                written += [self._write_head(), _write(self.folder / "summary.json", data)]
+                if self._head["end"] is None:  # otherwise an earlier process was killed after it had written the end
+                    self._head["end"] = now()
+                    written.append(self._write_head())
+                written.append(_write(self.folder / "summary.json", data))
             self.head = self.chain.add(now(), *written)
         except OSError as error:
             failure = UsageError(
