@@ -87,7 +87,7 @@ def init(
     found = _pins(pins, hosts, dialog)
     if asked and dialog is not None:
         for host in hosts:
-            if host.system == "windows" and dialog.ask(
+            if host.is_windows and dialog.ask(
                 f"Connect to {host.name}, to pin the certificate of its WinRM listener? yes or no (default: no):", "no"
             ).lower() in ("y", "yes"):
                 found[host.name] = None
@@ -143,7 +143,7 @@ def _pins(pins: tuple[str, ...], hosts: list[NewHost], dialog: Dialog | None) ->
     """Return the fingerprint that each host must show, or None if a person compares it."""
     from nbserver.base.pinned_tls import normalize
 
-    windows = {host.name.lower(): host.name for host in hosts if host.system == "windows"}
+    windows = {host.name.lower(): host.name for host in hosts if host.is_windows}
     found: dict[str, str | None] = {}
     for pin in pins:
         name, _, fingerprint = pin.partition("=")

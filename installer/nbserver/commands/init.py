@@ -138,8 +138,8 @@ def _report(wanted: Wanted, hosts: Sequence[NewHost], as_json: bool) -> None:
         return
     say(f"Written: {wanted.output}")
     inventory = "" if wanted.output == Path("nbserver.toml") else f" -i {wanted.output}"
-    remote = " ".join(host.name for host in hosts if host.system != "local")
-    if any(host.system == "windows" and not host.fingerprint for host in hosts):
+    remote = " ".join(host.name for host in hosts if host.is_remote)
+    if any(host.is_windows and not host.fingerprint for host in hosts):
         say("  Write the fingerprint of each Windows host into it, unless an authority signed the certificate of its WinRM listener")
         if not script:
             say("  On a fresh host, this script enables WinRM: nbserver init --enable-remoting enable-remoting.ps1")

@@ -43,7 +43,7 @@ def ask_for_hosts(dialog: Dialog) -> list[NewHost]:
         if not system:
             return hosts
         if system == LOCAL:
-            if all(host.system != LOCAL for host in hosts):
+            if all(host.is_remote for host in hosts):
                 hosts.append(NewHost("local", LOCAL))
             continue
         taken = {host.name.lower() for host in hosts}

@@ -30,11 +30,21 @@ class NewHost:
     user: str | None = None
     fingerprint: str | None = None
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is another machine than the workstation."""
+        return self.system != "local"
+
+    @property
+    def is_windows(self) -> bool:
+        """Whether it is another machine with Windows."""
+        return self.system == "windows"
+
 
 def text_of(hosts: Sequence[NewHost], secrets: SecretPlace) -> str:
     """Return the text of an inventory with these hosts, whose secrets are in `secrets`."""
     tables = [_HEAD.format(keyring=_KEYRING if secrets == "keyring" else "")]
-    remote = [host for host in hosts if host.system != "local"]
+    remote = [host for host in hosts if host.is_remote]
     shared = len(remote) > 1
     if shared:
         defaults = [*_lines("notebook.password", _reference(secrets, "notebook"), "for the browser: at least 12 characters")]
@@ -45,12 +55,12 @@ def text_of(hosts: Sequence[NewHost], secrets: SecretPlace) -> str:
 
 def _host(host: NewHost, secrets: SecretPlace, shared: bool) -> str:
     lines = [f"[hosts.{_key(host.name)}]"]
-    if host.system == "local":
+    if not host.is_remote:
         lines.append("# This machine. Without notebook.password, nbserver generates one")
         return "\n".join([*lines, ""])
     lines += _lines("system", _text(host.system))
     lines += _lines("address", _text(host.address))
-    lines += (_windows if host.system == "windows" else _linux)(host, secrets)
+    lines += (_windows if host.is_windows else _linux)(host, secrets)
     if not shared:
         reference = _reference(secrets, f"{host.name}-notebook")
         lines += _lines("notebook.password", reference, "for the browser: at least 12 characters")

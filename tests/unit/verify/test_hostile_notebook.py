@@ -38,7 +38,12 @@ def hostile(certificate: Certificate) -> Iterator[HostileServer]:
 def _refused(server: HostileServer, *, seconds: float = 20, kernel_seconds: float = 20) -> HostError:
     """The error of a verification, which neither took much longer nor let the server send much more."""
     box = SimpleNamespace(
-        name="box", system="linux", transport="ssh", address="127.0.0.1", notebook=SimpleNamespace(port=server.port, public_url=None)
+        name="box",
+        kind="linux",
+        transport="ssh",
+        address="127.0.0.1",
+        hops=(),
+        notebook=SimpleNamespace(port=server.port, public_url=None),
     )
     start = time.monotonic()
     with pytest.raises(HostError) as refused:
