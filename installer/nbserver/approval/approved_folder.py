@@ -106,7 +106,10 @@ def _counted(path: Path, wanted: Wanted) -> Signed | Described | str:
     """Return an approval that counts, or why it does not. Raises ApprovalError if a file cannot be read."""
     advice = message("approve-again", "Have the scripts approved again")
     data = plain_file.read(path, document.LIMIT, advice=advice)
-    armored = plain_file.read(path.with_name(path.name + SIGNATURE), sshsig.LIMIT, advice=advice)
+    signed = path.with_name(path.name + SIGNATURE)
+    if not os.path.lexists(signed):
+        return message("approval-not-signed", "its signature {file} is missing", file=signed.name)
+    armored = plain_file.read(signed, sshsig.LIMIT, advice=advice)
     try:
         signature = sshsig.parse(armored)
         signature.verify(data, NAMESPACE)

@@ -88,6 +88,13 @@ def test_an_approval_that_counts_is_enough_next_to_one_that_does_not(site: Site)
     assert site.accepted()
 
 
+def test_a_document_without_its_signature_does_not_hide_one_that_counts(site: Site) -> None:
+    site.sign(site.anna, ANNA)
+    left = site.sign(site.ben, BEN)
+    left.with_name(left.name + ".sig").unlink()
+    assert site.accepted()
+
+
 def test_four_eyes_are_two_people_with_two_keys(site: Site) -> None:
     site.sign(site.anna, ANNA)
     assert "2 approvals by different people with different keys are required, but this folder has 1: anna@" in site.refused(approvals=2)
@@ -203,7 +210,9 @@ PLACES = {
 def test_only_plain_files_are_read(site: Site, place: str, change: Callable[[Path], None], said: str) -> None:
     change(PLACES[place](site, site.sign(site.anna, ANNA)))
     found = site.refused()
-    assert said in found or (place == "document" and change is Path.unlink and "does not belong in this folder" in found)
+    if change is Path.unlink:
+        said = {"document": "does not belong in this folder", "signature": "does not count: its signature "}.get(place, said)
+    assert said in found
 
 
 def test_a_device_is_refused(site: Site) -> None:
