@@ -27,14 +27,15 @@ def overview() -> str:
 
 def variables() -> str:
     """Return one row per environment variable that sets an option of several commands."""
-    found: dict[str, tuple[str, set[str]]] = {}
-    for commands in SECTIONS.values():
-        for path, command in (found for group in commands for found in leaves(group, "nbserver")):
-            for option in command.params:
-                for name in (option.envvar or ())[1:] if isinstance(option, click.Option) else ():
-                    found.setdefault(name, (max(option.opts, key=len), set()))[1].add(path.removeprefix("nbserver "))
-    rows = [(f"`{name}`", f"`{option}`", ", ".join(f"`{path}`" for path in sorted(paths))) for name, (option, paths) in found.items()]
-    return table(("Variable", "Option", "Commands"), sorted(rows))
+    found = {
+        name: max(option.opts, key=len)
+        for commands in SECTIONS.values()
+        for _, command in (found for group in commands for found in leaves(group, "nbserver"))
+        for option in command.params
+        if isinstance(option, click.Option)
+        for name in (option.envvar or ())[1:]
+    }
+    return table(("Variable", "Option"), sorted((f"`{name}`", f"`{option}`") for name, option in found.items()))
 
 
 def details() -> str:

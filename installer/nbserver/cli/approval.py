@@ -32,6 +32,7 @@ OUT = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 @click.option("--sign-key", "key", type=FILE, metavar="FILE", help="PEM file of the key for --sign.")
 @click.option("--sign-password", "password", metavar="REFERENCE", help="Password for --sign: env:NAME, keyring:NAME, file:PATH, or prompt.")
 @click.option("--check", is_flag=True, help="Compare the folder with what would be rendered; write nothing.")
+@object_option
 def render(
     hosts: tuple[str, ...],
     inventory_path: Path,
@@ -40,6 +41,7 @@ def render(
     key: Path | None,
     password: str | None,
     check: bool,
+    as_json: bool,
 ) -> int:
     """Write the script of each host and a manifest
 
@@ -58,8 +60,10 @@ def render(
     if check:
         from nbserver.commands import signing
 
-        rendering.compare(rendering.RenderedFolder(selected, signing.kept_in(output)), output)
-        say(f"{plain_file.shown(output)} matches what this release renders")
+        found = rendering.RenderedFolder(selected, signing.kept_in(output))
+        rendering.compare(found, output)
+        words = f"{plain_file.shown(output)} matches what this release renders"
+        say(json.dumps(found.as_json(output)) if as_json else words)
         return 0
     found = rendering.RenderedFolder(selected)
     if certificate:
@@ -69,7 +73,7 @@ def render(
         said = secret.of_option(password, "--sign-password", ask=asker()) if password else ""
         found = rendering.RenderedFolder(selected, signing.signing(selected, signing.Signer(certificate, key, said)))
     rendering.write(found, output)
-    for line in found.overview(output):
+    for line in [json.dumps(found.as_json(output))] if as_json else found.overview(output):
         say(line)
     return 0
 

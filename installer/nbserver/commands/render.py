@@ -36,6 +36,7 @@ class RenderedFolder:
         self._entries: dict[str, str] = {}  # the text of each host in the manifest, which takes less memory than its values
         self._hashes: dict[str, str] = {}
         self._bodies: set[str] = set()
+        self._manifest_sha256 = ""
 
     def items(self) -> Iterator[tuple[str, bytes]]:
         """Yield the name and the bytes of each file: one script per host, and the manifest last. Raises CatalogError and InventoryError."""
@@ -47,7 +48,15 @@ class RenderedFolder:
             self._hashes[script.file_name] = signed or script.sha256
             self._bodies.add(script.body_sha256)
             yield script.file_name, data
-        yield manifest.FILE_NAME, manifest.joined(self._entries).encode("ascii")
+        content = manifest.joined(self._entries).encode("ascii")
+        self._manifest_sha256 = hashlib.sha256(content).hexdigest()
+        yield manifest.FILE_NAME, content
+
+    def as_json(self, folder: Path) -> dict[str, object]:
+        """Return the answer for --json about what was written."""
+        scripts = [{"file": plain_file.shown(folder / name), "sha256": digest} for name, digest in self._hashes.items()]
+        where = {"event": "rendered", "folder": plain_file.shown(folder), "release": __version__}
+        return {**where, "manifest_sha256": self._manifest_sha256, "scripts": scripts, "bodies": sorted(self._bodies)}
 
     def overview(self, folder: Path) -> list[str]:
         """Return the lines that list what was written, with the hashes that an approval refers to."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -10,12 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from nbserver.approval import manifest
 from nbserver.base.errors import CatalogError
+from nbserver.cli.program import cli
 from nbserver.commands import render
 from nbserver.inventory import reader
 from tests.checkout import SOURCE
+from tests.formats import validate
 
 DEFAULTS = '[defaults]\nsystem = "linux"\nuser = "root"\nnotebook.password = { env = "N" }\n'
 
@@ -95,3 +99,15 @@ assert grown < 15, grown
 """
     command = [sys.executable, "-c", code, "-i", str(inventory(tmp_path, 300)), "-o", str(tmp_path / "out")]
     subprocess.run(command, check=True, capture_output=True, env={**os.environ, "PYTHONPATH": str(SOURCE)}, cwd=tmp_path)
+
+
+def test_the_answer_as_json(tmp_path: Path) -> None:
+    inventory = tmp_path / "nbserver.toml"
+    inventory.write_text('[hosts.lin1]\nsystem = "linux"\naddress = "192.0.2.7"\nuser = "anna"\nnotebook.password = { env = "X" }\n')
+    out = tmp_path / "out"
+    given = ["render", "lin1", "-i", str(inventory), "-o", str(out), "--json"]
+    written, checked = (json.loads(CliRunner().invoke(cli, [*given, *check]).stdout) for check in ([], ["--check"]))
+    validate("answer", written)
+    assert written == checked
+    assert written["manifest_sha256"] == hashlib.sha256((out / "manifest.json").read_bytes()).hexdigest()
+    assert [script["sha256"] for script in written["scripts"]] == [hashlib.sha256((out / "lin1.sh").read_bytes()).hexdigest()]
