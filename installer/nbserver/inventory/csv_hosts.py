@@ -66,8 +66,11 @@ def _table(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the table of a host: `notebook.port` is a key of the table `notebook`."""
     table: dict[str, Any] = {}
     for column, value in values.items():
-        outer, _, inner = column.rpartition(".")
-        (table.setdefault(outer, {}) if outer else table)[inner] = value
+        *outer, inner = column.split(".")
+        below = table
+        for name in outer:
+            below = below.setdefault(name, {})
+        below[inner] = value
     return table
 
 
@@ -75,7 +78,7 @@ def _value(text: str, kinds: frozenset[type]) -> Any:
     """Return the value of a cell. Text that is no number or truth value stays text, and is refused as a setting."""
     if bool in kinds and text.lower() in ("true", "false"):
         return text.lower() == "true"
-    return int(text) if int in kinds and re.fullmatch(r"[0-9]{1,9}", text) else text
+    return int(text) if int in kinds and re.fullmatch(r"[0-9]{1,99}", text) else text
 
 
 def _fault(column: str, kinds: frozenset[type]) -> Message | None:

@@ -17,9 +17,7 @@ def read(command: Sequence[str], folder: Path, *, where: str) -> HostList:
 
     A program with a relative path is in `folder`. `where` is the place of the command, for messages. Raises InventoryError if it fails.
     """
-    program = command[0]
-    if len(Path(program).parts) > 1:
-        program = str(folder / Path(program).expanduser())
+    program = program_output.in_folder(command[0], folder)
     try:
         output = program_output.run([program, *command[1:]], limit=LIMIT)
     except program_output.ProgramFailure as reason:

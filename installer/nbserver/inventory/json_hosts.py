@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -64,6 +65,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = {key: value for key, value in pairs if value is not None}
     if len(dict(pairs)) < len(pairs):
         raise DescribedError("hosts-json-key-twice", "an object of the JSON has the same key twice")
+    if not all(key.isprintable() for key in found):  # pydantic has no place for a key that is not Unicode
+        raise DescribedError("hosts-json-key-invalid", "a key of the JSON has a character that no key can have")
     return found
 
 
@@ -130,7 +133,7 @@ def _settings(name: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     for key, variable in (("port", "ansible_port"), ("user", "ansible_user")):
         if variable in variables:
             found[key] = variables[variable]
-    if isinstance(found.get("port"), str) and found["port"].isascii() and found["port"].isdigit():
+    if isinstance(found.get("port"), str) and re.fullmatch("[0-9]{1,9}", found["port"]):
         found["port"] = int(found["port"])
     if variables.get("ansible_connection") in WINDOWS:
         found["system"] = "windows"

@@ -85,6 +85,13 @@ def _too_slow(name: str, seconds: float) -> ProgramFailure:
     return ProgramFailure("program-too-slow", "{program} did not finish within {seconds} seconds", program=name, seconds=f"{seconds:g}")
 
 
+def in_folder(program: str, folder: Path) -> str:
+    """Return the program that an inventory in `folder` names: a path, also `./list`, is relative to it, and a name is searched for later."""
+    if Path(program).name == program:
+        return program
+    return os.path.abspath(folder / os.path.expanduser(program))  # noqa: PTH100, PTH111 (a link stays a link; no home is no error)
+
+
 def found(program: str) -> str:
     """Return the path of the program. On Windows, the current folder is not searched, as everywhere else.
 

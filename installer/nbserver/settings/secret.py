@@ -36,11 +36,8 @@ def _program(command: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
     """A path relative to the inventory becomes absolute; a name is searched for when the command runs."""
     if not command:
         raise refuse("command-empty", "the array must not be empty")
-    program = Path(command[0])
-    if program.name == command[0] or program.is_absolute():
-        return command
     folder = (info.context or {}).get("folder", Path())
-    return (os.path.abspath(folder / program), *command[1:])  # noqa: PTH100 (a link stays a link)
+    return (program_output.in_folder(command[0], folder), *command[1:])
 
 
 class SecretReference(Settings):

@@ -25,7 +25,11 @@ class WorkingFile:
 
     def read_bytes(self) -> bytes:
         """Return the contents. Raises `error`, and OSError if the file cannot be read."""
-        with open(os.open(self.path, _FLAGS), "rb") as file:  # noqa: PTH123 (the flags are what this is about)
+        try:
+            opened = os.open(self.path, _FLAGS)
+        except ValueError:  # a null character
+            raise OSError(errno.EINVAL, "not a valid path") from None
+        with open(opened, "rb") as file:  # noqa: PTH123 (the flags are what this is about)
             found = os.fstat(file.fileno())
             if stat.S_ISDIR(found.st_mode):
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))

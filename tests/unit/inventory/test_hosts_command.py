@@ -67,14 +67,24 @@ def test_what_is_wrong(tmp_path: Path) -> None:
     assert refusal(path).endswith("hosts_command: cannot be combined with hosts_from; use one or the other")
 
 
-def test_a_program_next_to_the_inventory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "list").write_text("#!/bin/sh\necho name,address; echo a,x\n", "utf-8")
-    (tmp_path / "bin" / "list").chmod(0o755)
-    path = tmp_path / "nbserver.toml"
-    path.write_text(f"hosts_command = ['bin/list']\n{DEFAULTS}", "utf-8")
-    monkeypatch.chdir("/")
+@pytest.mark.parametrize("program", ["bin/list", "./list", "bin/../list"])
+def test_a_program_next_to_the_inventory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    """Never one of the same name in the current folder."""
+    for folder, host in (("site", "a"), ("current", "other")):
+        for place in (tmp_path / folder, tmp_path / folder / "bin"):
+            place.mkdir()
+            (place / "list").write_text(f"#!/bin/sh\necho name,address; echo {host},x\n", "utf-8")
+            (place / "list").chmod(0o755)
+    path = tmp_path / "site" / "nbserver.toml"
+    path.write_text(f"hosts_command = ['{program}']\n{DEFAULTS}", "utf-8")
+    monkeypatch.chdir(tmp_path / "current")
     assert list(load(path).hosts) == ["a"]
+
+
+def test_a_home_folder_that_does_not_exist(tmp_path: Path) -> None:
+    path = tmp_path / "nbserver.toml"
+    path.write_text(f"hosts_command = ['~no-such-user/list']\n{DEFAULTS}", "utf-8")
+    assert refusal(path).endswith("hosts_command: the program in the inventory was not found")
 
 
 def test_render_does_not_run_it(tmp_path: Path) -> None:

@@ -97,6 +97,7 @@ def test_hosts_of_the_inventory_and_of_the_list(tmp_path: Path) -> None:
         ("name,address,groups\na,b,x*y\n", "hosts.csv:2: [hosts.a] groups: a name must have"),
         ('name,address\n"a\n",b\nd,https://x\n', "hosts.csv:4: [hosts.d] address: must not contain a scheme"),
         ("name,address,port\na,b,x\n", "hosts.csv:2: [hosts.a] port: expected a number, found text"),
+        ("name,address,port\na,b,9999999999\n", "hosts.csv:2: [hosts.a] port: the number is out of range"),
         ("name,address\na,b\nb,\n", "hosts.csv:3: [hosts.b] address: this key is required"),
         (b"name,address\n\xff,b\n", "hosts.csv:2: the text is not UTF-8"),
     ],
@@ -122,6 +123,17 @@ def test_names_that_something_else_has(tmp_path: Path) -> None:
 def test_hosts_from_is_a_path(tmp_path: Path, value: str) -> None:
     found = refusal(tmp_path, "name\n", f"hosts_from = {value}\n{DEFAULTS}")
     assert found == "nbserver.toml:1: hosts_from: expected the path of a CSV or JSON file"
+
+
+def test_a_path_that_no_file_can_have(tmp_path: Path) -> None:
+    found = refusal(tmp_path, "name\n", f'hosts_from = "a\\u0000b"\n{DEFAULTS}')
+    assert "hosts_from: could not read the file: not a valid path" in found
+
+
+def test_a_column_of_an_inner_table(tmp_path: Path) -> None:
+    host = read(tmp_path, "name,address,notebook.password.env,notebook.port\na,x,ITS_PASSWORD,8443\n").hosts["a"]
+    assert host.notebook.password is not None and host.notebook.password.env == "ITS_PASSWORD"
+    assert host.notebook.port == 8443
 
 
 def test_the_file_is_one_of_the_operator(tmp_path: Path) -> None:
@@ -202,6 +214,9 @@ def test_the_list_of_ansible(tmp_path: Path) -> None:
         ('[{"name": "a", "name": "b"}]', "hosts.csv: an object of the JSON has the same key twice"),
         ("[" * 100_000, "hosts.csv: the JSON is nested too deeply"),
         ('[{"name": "a", "address": "x", "port": ' + "9" * 5000 + "}]", "hosts.csv: the JSON has a number with too many digits"),
+        ('[{"name": "a", "address": "x", "\\ud800": 1}]', "hosts.csv: a key of the JSON has a character that no key can have"),
+        ('{"name": "a", "notebook": {"\\u0000": 1}}', "hosts.csv: a key of the JSON has a character that no key can have"),
+        ('{"_meta": {"hostvars": {"a": {"ansible_port": "' + "9" * 5000 + '"}}}}', "hosts.csv: [hosts.a] port: "),
         ('[{"name": "a", "password": "hunter2"}]', "hosts.csv: [hosts.a] password: must be a reference"),
         ('{"_meta": {"hostvars": {"a": 1}}}', "hosts.csv: _meta.hostvars: expected an object for each host"),
         ('{"lab": {"hosts": {"a": {}}}}', "hosts.csv: expected the form of ansible-inventory --list"),
