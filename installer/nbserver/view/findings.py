@@ -68,14 +68,23 @@ def host_lines(result: Result, shown: Sequence[Finding], columns: int, quiet: bo
     """Yield the block of one host: its name and how many findings of each state there are, and the findings to show."""
     counts = Counter(finding.state for finding in result.findings)
     words = [click.style(f"{counts[state]} {state}", fg=STATE_COLORS[state]) for state in STATES if counts[state]]
-    if result.findings and not (quiet and not shown):
+    broken = bool(result.error) and not _is_in_findings(result)
+    if broken:
+        words.insert(0, click.style(result.outcome, fg=STATE_COLORS.get(result.outcome)))
+    if words and not (quiet and not shown and not broken):
         yield f"{result.host}: {', '.join(words)}"
-    elif result.error:
-        yield f"{result.host}: {click.style(result.outcome, fg=STATE_COLORS.get(result.outcome))}"
+    if broken:
         yield from _wrapped(result.error, "  ", columns)
     width = max((len(finding.name) for finding in shown), default=0)
     for finding in shown:
         yield from _finding_lines(finding, width, columns)
+
+
+def _is_in_findings(result: Result) -> bool:
+    """Return whether the findings say why the host failed. Nothing in them says that the script was cut off, or sent a secret."""
+    if result.detail.get("code") == "requirements-not-met":
+        return True
+    return any(finding.state == "failed" and finding.detail == result.detail for finding in result.findings)
 
 
 def _finding_lines(finding: Finding, width: int, columns: int) -> Iterator[str]:

@@ -59,6 +59,22 @@ def test_of_several_hosts_only_what_is_not_ok_is_shown() -> None:
     assert "TCP port 22" in shown(ONE, TWO, verbose=True)
 
 
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_check_that_broke_off_says_why(quiet: bool) -> None:
+    """The findings so far are no reason."""
+    cut = Result(
+        "lin4", outcome="failed", findings=[OK], error="lin4: the connection was lost", detail={"code": "connection-lost", "values": {}}
+    )
+    for text in (shown(cut, quiet=quiet), shown(cut, TWO, quiet=quiet)):
+        assert text.startswith("lin4: failed, 1 ok\n") and "  lin4: the connection was lost\n" in text + "\n"
+    unmet = {"code": "requirements-not-met", "values": {}}
+    assert "lin5: not ready" not in shown(
+        Result("lin5", findings=[LOW], error="lin5: not ready for nbserver apply: disk_space", detail=unmet)
+    )
+    lost = Finding("port", "failed", "refused", "Start it", {"code": "refused", "values": {}})
+    assert shown(Result("lin6", findings=[lost], error="lin6: refused. Start it", detail=dict(lost.detail))).count("refused") == 1
+
+
 def test_quiet_is_what_failed() -> None:
     text = shown(ONE, TWO, quiet=True)
     assert "disk_space" in text and "clock" not in text and "lin2" not in text and "ready" not in text
