@@ -72,7 +72,10 @@ def _create_missing(folder: Path, links: Mapping[str, Link]) -> None:
 def _files(folder: Path) -> list[Path]:
     """Return the files that nbserver writes, and remove what an interrupted write has left."""
     found = []
-    for path in sorted([*folder.iterdir(), *(below for one in folder.iterdir() if one.is_dir() for below in one.iterdir())]):
+    folders = [one for one in folder.iterdir() if one.is_dir()]
+    for one in folders:
+        _require_closed(one)  # nothing is read or written through a link
+    for path in sorted([*folder.iterdir(), *(below for one in folders for below in one.iterdir())]):
         if _FILE.fullmatch(path.relative_to(folder).as_posix()):
             found.append(path)
         elif _TEMPORARY.fullmatch(path.name) and not path.is_dir():

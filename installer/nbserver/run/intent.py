@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Collection, Iterable
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from nbserver.base import plain_file
 from nbserver.base.errors import ApprovalError
 from nbserver.base.message import message
+from nbserver.inventory.names import is_host
 from nbserver.run.options import Options
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ LARGEST = 64_000_000  # bytes
 # Options that are not kept: secrets, where the run directory is, the order of the hosts, of which fewer are left, and what belongs to
 # modes that are not continued.
 NOT_KEPT = frozenset({"runs", "chains", "passwords", "command", "policy"})
+_SHA256 = re.compile("[0-9a-f]{64}")
 _ADVICE = message("intent-advice", "Find out who changed the run directory; nbserver audit --run shows all differences")
 
 
@@ -70,7 +73,7 @@ def read(folder: Path) -> Intent | None:
     try:
         value = json.loads(plain_file.read(path, LARGEST, advice=_ADVICE))  # seconds are not whole numbers
         intent = Intent(value["scripts"], value["options"], value["salt"], tuple(value["passwords_given"]))
-        if value["v"] != 1 or not _all_texts(intent.hosts.values()) or not _all_texts(intent.given) or not isinstance(intent.options, dict):
+        if value["v"] != 1 or not _is_plain(intent):
             raise ValueError("not written by this release")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ApprovalError(
@@ -79,8 +82,21 @@ def read(folder: Path) -> Intent | None:
     return intent
 
 
-def _all_texts(values: Collection[Any]) -> bool:
-    return all(isinstance(value, str) for value in values)
+def _is_plain(intent: Intent) -> bool:
+    """Return whether all values are of the right kind. A name that is a pattern would select other hosts, or be another folder."""
+    types = {one.name: str(one.type) for one in dataclasses.fields(Options)}
+    return (
+        all(is_host(name) and _SHA256.fullmatch(sha256) for name, sha256 in intent.hosts.items())
+        and all(isinstance(name, str) for name in intent.given)
+        and isinstance(intent.salt, str | None)
+        and all(name not in types or _fits(value, types[name]) for name, value in intent.options.items())
+    )
+
+
+def _fits(value: Any, kind: str) -> bool:
+    if "Path" in kind:
+        return isinstance(value, str) and "\0" not in value
+    return type(value).__name__ == kind.removesuffix(" | None")
 
 
 def options(intent: Intent, **given: Any) -> Options:

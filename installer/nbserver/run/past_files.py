@@ -11,6 +11,7 @@ from typing import Any
 from nbserver.base import plain_file
 from nbserver.base.errors import ApprovalError
 from nbserver.base.message import message
+from nbserver.inventory.names import is_host
 
 LARGEST = 256_000_000  # bytes
 ADVICE = message("audit-run-advice", "Find out who changed the run directory; nbserver audit --run shows all differences")
@@ -74,6 +75,8 @@ def summary(folder: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     hosts = read_json(path).get("hosts")
-    if not isinstance(hosts, dict) or not all(isinstance(one, dict) and isinstance(one.get("outcome"), str) for one in hosts.values()):
+    if not isinstance(hosts, dict) or not all(map(is_host, hosts)):  # a pattern would select other hosts
+        raise invalid(path)
+    if not all(isinstance(one, dict) and isinstance(one.get("outcome"), str) for one in hosts.values()):
         raise invalid(path)
     return hosts

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import pytest
 
-from nbserver.base.errors import UsageError
+from nbserver.base.errors import ApprovalError, UsageError
 from nbserver.cli import program
 from nbserver.commands.failed_hosts import failed_in
 from nbserver.run import operation
@@ -50,6 +50,16 @@ def test_the_newest_summary_counts(stopped: Site, capsys: pytest.CaptureFixture[
     assert len(list(stopped.folder.glob("summary-*.json"))) == 2
     command = ["apply", "--failed-from", stopped.folder.name, "-i", str(stopped.fleet.path)]
     assert program.cli.main(command, standalone_mode=False) == 0 and "No host failed in the run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["*", "!lin0001", "lin0003,lin0004", "all|lin0001", "../x", ""])
+def test_a_pattern_in_a_summary_selects_nothing(stopped: Site, name: str) -> None:
+    path = stopped.folder / "summary.json"
+    content = json.loads(path.read_text())
+    content["hosts"][name] = content["hosts"]["lin0001"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(ApprovalError, match="is not as nbserver writes it"):
+        failed_in(stopped.folder.name, None, stopped.fleet.path)
 
 
 def test_a_run_without_a_summary_is_resumed_first(stopped: Site) -> None:

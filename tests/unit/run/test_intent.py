@@ -70,6 +70,32 @@ def test_every_option_is_kept_or_known_not_to_be(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "changed",
+    [
+        {"scripts": {"*": "0" * 64}},
+        {"scripts": {"../web1": "0" * 64}},
+        {"scripts": {"web1": "x"}},
+        {"scripts": ["web1"]},
+        {"options": {"forks": "3"}},
+        {"options": {"forks": True}},
+        {"options": {"known": 1}},
+        {"options": {"approved": "a\0b"}},
+        {"options": {"thorough": 1}},
+        {"options": {"approvals": []}},
+        {"salt": 1},
+        {"passwords_given": [1]},
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_refused(tmp_path: Path, changed: dict[str, Any]) -> None:
+    content = {"v": 1, "options": {}, "salt": None, "passwords_given": [], "scripts": {"web1": "0" * 64}}
+    (tmp_path / "intent.json").write_text(json.dumps(content), "utf-8")
+    assert intent.read(tmp_path) == intent.Intent({"web1": "0" * 64})
+    (tmp_path / "intent.json").write_text(json.dumps({**content, **changed}), "utf-8")
+    with pytest.raises(ApprovalError, match="is not as nbserver writes it"):
+        intent.read(tmp_path)
+
+
+@pytest.mark.parametrize(
     "content", [b"", b"{}", b"[]", b'{"v":2,"options":{},"salt":null,"passwords_given":[],"scripts":{}}', b"[" * 99999]
 )
 def test_an_intent_that_somebody_changed_is_refused(tmp_path: Path, content: bytes) -> None:
