@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from contextlib import suppress
@@ -50,7 +51,7 @@ def events(
     leg.sent_sha256 = _sent(kept)
     for event in _kept(kept):
         leg.hear(event.line)
-    journal = HostJournal.reopened(kept, script, mask.text) if kept.is_dir() else None
+    journal = HostJournal.reopened(kept, script, mask.text) if os.path.isdir(kept) else None  # noqa: PTH112
     stop = threading.Event()
 
     def connected() -> Transport:

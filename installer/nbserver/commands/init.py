@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -39,11 +40,18 @@ class Wanted:
 
 def init(wanted: Wanted, dialog: Dialog | None, *, as_json: bool) -> int:
     """Write the files, and say what to do next. `dialog` is None without a terminal. Raises NbserverError before anything is written."""
-    for path in (wanted.output if wanted.hosts else None, wanted.remoting_script):
-        if path is not None and not wanted.force and (path.exists() or path.is_symlink()):
+    paths = [path for path in (wanted.output if wanted.hosts else None, wanted.remoting_script) if path is not None]
+    for path in paths:
+        if not wanted.force and os.path.lexists(path):
             raise UsageError(
                 "init-file-exists", "the file exists already", where=str(path), todo="Choose another file, or replace it with --force"
             )
+    if len(set(map(os.path.realpath, paths))) < len(paths):
+        raise UsageError(
+            "init-one-file", "the inventory and the script cannot be the same file", where=str(paths[0]), todo="Choose another file"
+        )
+    if wanted.hosts:
+        _checked(text_of(wanted.hosts, wanted.secrets), wanted.output)  # before a host is contacted
     hosts = [_pinned(host, wanted.pins, dialog) for host in wanted.hosts]
     text = _checked(text_of(hosts, wanted.secrets), wanted.output) if hosts else None
     if wanted.remoting_script is not None:
@@ -96,7 +104,7 @@ def _checked(text: str, path: Path) -> str:
     """Return the text of an inventory after reading it as every command will."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "nbserver.toml"
-        file.write_text(text, "utf-8")
+        file.write_text(text, "utf-8", errors="surrogateescape")  # an argument may have bytes that are not UTF-8: they are refused
         try:
             reader.load(file)
         except InventoryError as error:
@@ -105,7 +113,7 @@ def _checked(text: str, path: Path) -> str:
                 "the inventory would not be valid: {reason}",
                 where=str(path),
                 todo="Correct the options",
-                reason=error.what.replace(f"{file}:", "line "),
+                reason=error.what.replace(f"{file}:", "line ").replace(f"{file}", str(path)),
             ) from None
     return text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -81,7 +82,7 @@ def _is_complete(folder: Path) -> bool:
 
 def newest(runs: Path) -> str:
     """Return the ID of the newest run that did not finish. A finished run that changed hosts is the end of the search. Raises UsageError."""
-    found = sorted((path.name for path in runs.glob("*") if RUN_ID.fullmatch(path.name)), reverse=True) if runs.is_dir() else []
+    found = sorted((path.name for path in runs.glob("*") if RUN_ID.fullmatch(path.name)), reverse=True) if os.path.isdir(runs) else []  # noqa: PTH112
     for name in found:
         folder = runs / name
         if not (folder / "run.json").exists() or not (folder / intent.FILE).exists():

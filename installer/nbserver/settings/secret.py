@@ -215,7 +215,7 @@ def _from_file(path: Path, what: str, host: str) -> str:
         # O_NONBLOCK: a named pipe must not block an unattended run.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as reason:
-        if path.exists():
+        if os.path.exists(path):  # noqa: PTH110 (Path.exists raises for a name that is too long)
             raise SecretError(
                 "secret-file-unreadable",
                 "{key}: could not read the secret file {path}: {reason}",

@@ -146,6 +146,25 @@ def test_a_run_directory_that_somebody_changed_is_refused(stopped: Site, name: s
     stopped.refused(ApprovalError, "")
 
 
+def test_a_folder_that_is_a_link_is_refused(stopped: Site, tmp_path: Path) -> None:
+    """A copy of a run directory may have one: nothing is read or written through it."""
+    (stopped.folder / "lin0002").rename(tmp_path / "elsewhere")
+    (stopped.folder / "lin0002").symlink_to(tmp_path / "elsewhere")
+    stopped.refused(ApprovalError, "must not be a link")
+
+
+def test_a_host_with_another_name_is_refused(stopped: Site) -> None:
+    text = stopped.fleet.path.read_text()
+    stopped.fleet.path.write_text(text.replace("lin0002", "Lin0002").replace("Lin0002.example", "lin0002.example"))
+    stopped.refused(UsageError, "Lin0002: the run .* has no host of this name")
+
+
+def test_runs_in_a_folder_that_cannot_exist(stopped: Site) -> None:
+    for run in (None, stopped.folder.name):
+        with pytest.raises(UsageError):
+            resume.resume(stopped.fleet.path, run, Path("x" * 300), {}, None, PlainLines(lambda line: None))
+
+
 def test_the_approval_is_checked_again(site: Site, tmp_path: Path) -> None:
     approved = tmp_path / "approved"
     rendering.write(rendering.files(site.fleet.inventory().select(["all"])), approved)
