@@ -10,7 +10,8 @@ from nbserver.settings.windows_path import RESERVED
 
 NAME = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?$")
 LOCAL = "local"
-RUN_FILES = frozenset({"approval", "chain.jsonl", "chain.jsonl.sig", "run.json", "summary.json"})  # next to the folders of hosts
+# What is next to the folders of hosts in a run directory.
+RUN_FILES = re.compile(r"approval(-[0-9]+)?|chain\.jsonl(\.sig)?|(run|intent)\.json|summary(-[0-9]+)?\.json|resumed-[0-9]+\.json")
 
 
 def name_fault(name: str) -> Message | None:
@@ -23,7 +24,7 @@ def name_fault(name: str) -> Message | None:
         return message("name-reserved-by-windows", "Windows reserves this name for a device")
     if name.lower() == LOCAL:
         return message("name-local", '"local" is reserved for this machine')
-    if name.lower() in RUN_FILES:
+    if RUN_FILES.fullmatch(name.lower()):
         return message("name-of-run-file", "this name is reserved for a file in the run directory")
     if reads_like_date(name):
         return message("name-like-date", "a name must not look like a date and time, because PowerShell would convert it")

@@ -33,6 +33,10 @@ def test_good_names(name: str) -> None:
         "approval",
         "Summary.json",
         "chain.jsonl.sig",
+        "intent.json",
+        "resumed-1.json",
+        "summary-12.json",
+        "approval-2",
     ],
 )
 def test_bad_names(name: str) -> None:
