@@ -200,6 +200,7 @@ BY_SCRIPT_CODE: Mapping[str, Kind] = {code: kind for kind, codes in _SCRIPT_CODE
 REPORTED = frozenset({"step-failed", "script-failed"})  # what a script reported is their value `reason`
 # Messages around another error, their value `reason`.
 AROUND = frozenset({"bracket-may-be-open", "jump-host-key", "jump-logon-failed", "jump-not-reached", "run-in-progress-follow"})
+MOST_AROUND = 10  # messages around each other
 BY_OUTCOME: Mapping[str, Kind] = {"reboot": "reboot", "stopped": "stopped"}
 
 
@@ -215,11 +216,15 @@ def of(outcome: str, detail: Mapping[str, Any]) -> Kind | None:
 
 
 def of_error(detail: Mapping[str, Any]) -> Kind:
-    """Return the kind of an error, of which `detail` has the `code` and the `values`."""
-    code, values = detail.get("code"), detail.get("values")
-    reason = values.get("reason") if isinstance(values, Mapping) else None
-    if code in REPORTED:
-        return BY_SCRIPT_CODE.get(str(reason.get("code")), "step") if isinstance(reason, Mapping) else "step"
-    if code in AROUND:
-        return of_error(reason) if isinstance(reason, Mapping) else BY_CODE.get(str(code), "step")
-    return BY_CODE.get(str(code), "internal")
+    """Return the kind of an error, of which `detail` has the `code` and the `values`. They may be of any type: a file has them."""
+    for _ in range(MOST_AROUND):
+        code, values = str(detail.get("code")), detail.get("values")
+        reason = values.get("reason") if isinstance(values, Mapping) else None
+        if code in REPORTED:
+            return BY_SCRIPT_CODE.get(str(reason.get("code")), "step") if isinstance(reason, Mapping) else "step"
+        if code not in AROUND:
+            return BY_CODE.get(code, "internal")
+        if not isinstance(reason, Mapping):
+            return BY_CODE.get(code, "step")
+        detail = reason
+    return "internal"

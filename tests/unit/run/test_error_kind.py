@@ -68,6 +68,16 @@ def _event(step: str, data: dict[str, Any]) -> Any:
 
 
 LOST = ConnectError("winrm-nothing-listening", "{place} refused the connection", host="win1", place="win1:5986")
+
+
+def deep(levels: int) -> dict[str, Any]:
+    """An error around an error, as a file can have it that nbserver has not written."""
+    found: dict[str, Any] = {"code": "x"}
+    for _ in range(levels):
+        found = {"code": "jump-not-reached", "values": {"reason": found}}
+    return found
+
+
 REASONS: dict[str, tuple[Any, str]] = {
     "a host error": (detail(LOST), "refused"),
     "a step": (reported("path", None), "step"),
@@ -81,6 +91,9 @@ REASONS: dict[str, tuple[Any, str]] = {
     "an error inside another one, as text": ({"code": "bracket-may-be-open", "values": {"reason": "text", "step": "tls"}}, "step"),
     "no code, as in release 0.1.0": ({}, "internal"),
     "a code of a later release": ({"code": "from-the-future", "values": {}}, "internal"),
+    "a code that is no text": ({"code": []}, "internal"),
+    "a code inside another one that is no text": ({"code": "jump-not-reached", "values": {"reason": {"code": {}}}}, "internal"),
+    "an error around itself, again and again": (deep(400), "internal"),
     "values that are none": ({"code": "step-failed", "values": None}, "step"),
 }
 
