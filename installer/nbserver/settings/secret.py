@@ -12,8 +12,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, model_validator
 
 from nbserver.base.errors import SecretError
-from nbserver.base.text_encoding import utf_16
-from nbserver.settings import program_output
+from nbserver.settings import program_output, secret_text
 from nbserver.settings.program_output import ProgramFailure
 from nbserver.settings.refusal import refuse
 from nbserver.settings.types import Array, FilePath, Settings
@@ -90,8 +89,12 @@ def resolve(reference: SecretReference, *, what: str, host: str, ask: Ask | None
     """Return the secret.
 
     `what` is the name of the setting, for messages. `ask` prompts without echo; it is None without a terminal.
-    Raises SecretError if the place is missing or empty, or if a prompt is needed without a terminal.
+    Raises SecretError if the place is missing or empty, if the secret is not text, or if a prompt is needed without a terminal.
     """
+    return secret_text.require_unicode(_resolved(reference, what, host, ask), what, host)
+
+
+def _resolved(reference: SecretReference, what: str, host: str, ask: Ask | None) -> str:
     if reference.env is not None:
         return _from_environment(reference.env, what, host)
     if reference.keyring is not None:
@@ -270,7 +273,7 @@ def _from_file(path: Path, what: str, host: str) -> str:
             limit=LONGEST,
         )
     try:
-        secret = _text(content)
+        secret = secret_text.decode(content)
     except ValueError:
         raise SecretError(
             "secret-file-not-utf8",
@@ -292,14 +295,6 @@ def _from_file(path: Path, what: str, host: str) -> str:
     return secret
 
 
-def _text(content: bytes) -> str:
-    """Return the text without a line end at its end. Raises ValueError."""
-    text = content.decode(utf_16(content) or "utf-8-sig").removeprefix("\ufeff")
-    if "\0" in text:
-        raise ValueError("NUL")
-    return text.removesuffix("\n").removesuffix("\r")
-
-
 def _from_command(command: tuple[str, ...], what: str, host: str) -> str:
     try:
         content = program_output.run(command, limit=LONGEST)
@@ -313,7 +308,7 @@ def _from_command(command: tuple[str, ...], what: str, host: str) -> str:
             reason=reason,
         ) from None
     try:
-        secret = _text(content)
+        secret = secret_text.decode(content)
     except ValueError:
         raise SecretError(
             "secret-command-not-utf8",

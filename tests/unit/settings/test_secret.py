@@ -27,6 +27,15 @@ def refusal(reference: SecretReference, ask: Any = None) -> str:
     return str(error.value)
 
 
+@pytest.mark.parametrize("secret", ["p\udce4ssword", "\ud800"])
+def test_a_secret_that_is_no_text(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+    """It could not be sent, and an error of a library would show its first wrong byte."""
+    monkeypatch.setattr(os, "environ", {"NBSERVER_TEST": secret})
+    expected = "win1: notebook.password: the secret is not valid UTF-8. Store the secret as UTF-8"
+    assert refusal(SecretReference(env="NBSERVER_TEST")) == expected
+    assert refusal(SecretReference(prompt=True), lambda question: secret) == expected
+
+
 def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     reference = SecretReference(env="NBSERVER_TEST")
     monkeypatch.setenv("NBSERVER_TEST", SECRET)
