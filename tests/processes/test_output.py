@@ -126,7 +126,14 @@ def test_no_password_is_generated_that_cannot_be_shown(folder: Path) -> None:
 
 
 def test_what_is_only_printed_fails_if_it_cannot_be_written(folder: Path) -> None:
-    for arguments in (["schema"], ["completion", "bash"], ["hash-password", "win1"], ["render", "win1", "-o", "out"], ["audit", "out"]):
+    for arguments in (
+        ["schema"],
+        ["completion", "bash"],
+        ["hash-password", "win1"],
+        ["hosts", "win1"],
+        ["render", "win1", "-o", "out"],
+        ["audit", "out"],
+    ):
         with FULL.open("wb") as full:
             code, _, errors = run(folder, *arguments, stdout=full, shell='echo correct-horse-battery | "$@"')
         assert (

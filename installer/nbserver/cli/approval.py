@@ -24,13 +24,23 @@ OUT = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 @click.command()
 @hosts_and_inventory
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for the scripts and manifest.json."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    required=True,
+    help="Folder for the scripts and manifest.json.",
 )
 @click.option(
     "--sign", "certificate", type=FILE, metavar="FILE", help="Sign PowerShell scripts with this PFX, or PEM certificate and --sign-key."
 )
 @click.option("--sign-key", "key", type=FILE, metavar="FILE", help="PEM file of the key for --sign.")
-@click.option("--sign-password", "password", metavar="REFERENCE", help="Password for --sign: env:NAME, keyring:NAME, file:PATH, or prompt.")
+@click.option(
+    "--sign-password",
+    "password",
+    metavar="REFERENCE",
+    help="Where the password for --sign is: env=NAME, keyring=NAME, file=PATH, or prompt.",
+)
 @click.option("--check", is_flag=True, help="Compare the folder with what would be rendered; write nothing.")
 @object_option
 def render(
@@ -97,7 +107,7 @@ catalog_option = click.option(
 @click.option(
     "--against",
     type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
+    metavar="FOLDER",
     help="Show only what differs from the rendered scripts in another folder, such as those that were approved before.",
 )
 @click.option(

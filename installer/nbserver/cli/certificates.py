@@ -37,6 +37,7 @@ def certificate_group() -> None:
     "--output",
     "folder",
     type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
     required=True,
     help="Folder for the requests; each is written to HOST.csr.",
 )

@@ -23,6 +23,7 @@ def run_evidence_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--runs",
             type=click.Path(path_type=Path),
+            metavar="FOLDER",
             default=Path("nbserver-runs"),
             show_default=True,
             help="With --run: folder where runs are stored.",

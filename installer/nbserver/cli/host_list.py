@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from nbserver.base.standard_streams import say
+from nbserver.base.standard_streams import require_written, say
 from nbserver.cli.options import hosts_and_inventory
 from nbserver.cli.output import json_option
 
@@ -27,4 +27,5 @@ def list_hosts(hosts: tuple[str, ...], inventory_path: Path, listed: bool, as_js
     selected = [host for host in loaded.select(hosts) if not listed or host.name in loaded.listed]
     for line in listing.as_json(loaded, selected) if as_json else listing.table(loaded, selected):
         say(line)
+    require_written()
     return 0

@@ -208,7 +208,11 @@ def events(run: str, host: str, inventory_path: Path, runs: Path | None, output:
 @click.command()
 @hosts_and_inventory
 @click.option(
-    "--png", "png_directory", type=click.Path(path_type=Path, file_okay=False), help="Folder for the picture that each host draws."
+    "--png",
+    "png_directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Folder for the picture that each host draws.",
 )
 @click.option(
     "--wait",

@@ -26,6 +26,7 @@ def _inventory(help: str) -> Callable[..., Any]:
         "--inventory",
         "inventory_path",
         type=click.Path(path_type=Path),
+        metavar="FILE",
         default=Path("nbserver.toml"),
         show_default=True,
         help=help,
@@ -35,7 +36,10 @@ def _inventory(help: str) -> Callable[..., Any]:
 inventory_option = _inventory("Inventory file; - is standard input.")
 optional_inventory_option = _inventory("Inventory file; not required; - is standard input.")
 runs_option = click.option(
-    "--runs", type=click.Path(path_type=Path), help="Folder where runs are stored (default: nbserver-runs next to the inventory)."
+    "--runs",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Folder where runs are stored (default: nbserver-runs next to the inventory).",
 )
 known_option = click.option(
     "--known",
@@ -101,11 +105,14 @@ def approved_option(command: Callable[..., Any]) -> Callable[..., Any]:
     approved = click.option(
         "--approved",
         type=click.Path(path_type=Path),
-        metavar="DIR",
+        metavar="FOLDER",
         help="Rendered folder with signed approvals, or a manifest; any other script, target, or mode is refused.",
     )
     approvals = click.option(
-        "--approvals", type=click.IntRange(1, 9), help="How many people must have approved, each with a different key (default: 1)."
+        "--approvals",
+        type=click.IntRange(1, 9),
+        metavar="NUMBER",
+        help="How many people must have approved, each with a different key (default: 1).",
     )
     for option in (site_option, approvals, allowed_signers_option, approved):
         command = option(command)
@@ -123,7 +130,7 @@ def limit_options() -> list[Callable[[Any], Any]]:
         click.option(
             "--connect-retries",
             type=click.IntRange(0, 100),
-            metavar="N",
+            metavar="NUMBER",
             help="How often to try again if a host cannot be reached (default: connect_retries of the host).",
         ),
         click.option(
@@ -149,6 +156,7 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     forks = click.option(
         "--forks",
         type=click.IntRange(1, 500),
+        metavar="NUMBER",
         help="Number of hosts to process in parallel (default: 50 over SSH; with Windows hosts, 10 per processor, at most 50).",
     )
     for option in (*limit_options(), policy_options, forks, evidence_key_option, known_option, runs_option, output_options):

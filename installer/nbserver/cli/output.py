@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 if TYPE_CHECKING:
     from nbserver.run.view import View
@@ -43,12 +44,20 @@ class Output:
         return choice.choose(self.as_json, self.quiet, self.verbose, self.log, self.junit, check)
 
 
+def _as_requested(kinds: dict[str, bool]) -> dict[str, bool]:
+    """Return the kinds of output, of which only one is possible. One on the command line counts before the variables of the others."""
+    context = click.get_current_context()
+    on_command_line = {name for name, on in kinds.items() if on and context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    return {name: name in on_command_line for name in kinds} if on_command_line else kinds
+
+
 def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options, which the command receives as one argument, `output`."""
 
     @functools.wraps(command)
     def with_output(*arguments: Any, as_json: bool, quiet: bool, verbose: bool, log: Path | None, junit: Path | None, **given: Any) -> Any:
-        return command(*arguments, output=Output(as_json, quiet, verbose, log, junit), **given)
+        kinds = _as_requested({"as_json": as_json, "quiet": quiet, "verbose": verbose})
+        return command(*arguments, output=Output(**kinds, log=log, junit=junit), **given)
 
     found: Callable[..., Any] = with_output
     options = (

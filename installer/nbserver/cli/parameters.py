@@ -50,9 +50,9 @@ class Reference(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         from pydantic import ValidationError
 
-        from nbserver.settings.secret import SecretReference
+        from nbserver.settings.secret import SecretReference, parts_of_option
 
-        place, _, rest = value.partition("=")
+        place, rest = parts_of_option(value)
         try:
             return SecretReference.model_validate({place: rest}, context={"folder": Path.cwd()})
         except ValidationError:

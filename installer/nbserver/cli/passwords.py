@@ -22,8 +22,8 @@ from nbserver.cli.output import object_option
 def hash_password(host: str, inventory_path: Path, salt: Path | None, as_json: bool) -> int:
     """Print a password hash for a script that is run by hand
 
-    It is the hash that apply would send to HOST. It is created with the salt of the site, which is generated if it does not
-    exist yet.
+    It is the hash that apply would send to HOST. nbserver prompts for the password; without a terminal, it reads a line of
+    standard input. The hash is created with the salt of the site, which is generated if it does not exist yet.
     """
     from nbserver.inventory import reader
     from nbserver.run import notebook_password, site_salt

@@ -22,6 +22,7 @@ from nbserver.base.standard_streams import say
 @click.option(
     "--runs",
     type=click.Path(path_type=Path),
+    metavar="FOLDER",
     default=Path("nbserver-runs"),
     show_default=True,
     help="Folder where runs are stored.",

@@ -19,7 +19,9 @@ from nbserver.cli.output import Output, output_options
 @output_options
 @known_option
 @evidence_key_option
-@click.option("--forks", type=click.IntRange(1, 500), help="Number of hosts to process in parallel (default: that of the run).")
+@click.option(
+    "--forks", type=click.IntRange(1, 500), metavar="NUMBER", help="Number of hosts to process in parallel (default: that of the run)."
+)
 @approved_option
 @salt_option
 def resume(run: str | None, inventory_path: Path, runs: Path | None, output: Output, **given: Any) -> int:

@@ -11,10 +11,17 @@ from nbserver.cli.options import approved_option, asker, command_line, known_opt
 from nbserver.cli.output import Output, object_option, output_options
 from nbserver.cli.warnings import show_warnings
 
+runs_of_local_option = click.option(
+    "--runs",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Folder where runs are stored (default: nbserver-runs next to the inventory, or in your folder for state).",
+)
+
 
 @click.command()
 @optional_inventory_option
-@click.option("--runs", type=click.Path(path_type=Path), help="Folder where runs are stored.")
+@runs_of_local_option
 @known_option
 @output_options
 @approved_option
@@ -36,16 +43,16 @@ def up(inventory_path: Path, runs: Path | None, known: Path | None, output: Outp
 
 
 @click.command("set-password")
-@click.argument("host", type=click.Choice(["local"]))
+@click.argument("host", type=click.Choice(["local"]), metavar="local")
 @optional_inventory_option
-@click.option("--runs", type=click.Path(path_type=Path), help="Folder where runs are stored.")
+@runs_of_local_option
 @known_option
 @output_options
 @approved_option
 def set_password(host: str, inventory_path: Path, runs: Path | None, known: Path | None, output: Output, **approval: Any) -> int:
     """Change the notebook password on this machine
 
-    Prompts for the new password. If you leave it empty, a password is generated.
+    Does the same as apply local with a new password, for which nbserver prompts. If you leave it empty, a password is generated.
     """
     from nbserver.commands import up as local_setup
     from nbserver.inventory import reader
@@ -60,7 +67,7 @@ def set_password(host: str, inventory_path: Path, runs: Path | None, known: Path
 
 
 @click.command()
-@click.argument("host", type=click.Choice(["local"]))
+@click.argument("host", type=click.Choice(["local"]), metavar="local")
 @optional_inventory_option
 @object_option
 def stop(host: str, inventory_path: Path, as_json: bool) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from nbserver.base.errors import ApprovalError, UsageError
 from nbserver.base.message import message
 from nbserver.base.plain_text import clean
 from nbserver.commands.review import STANDARD_OUTPUT, write_file
-from nbserver.run import chain_check, evidence_log, past_files, signed_head
+from nbserver.run import chain_check, evidence_log, past_files, past_run, signed_head
 from nbserver.run.chain_check import Checked
 from nbserver.run.envelope import RUN_ID
 from nbserver.run.evidence_log import Entry
@@ -89,6 +90,8 @@ def audit(run: str, runs: Path, log: Path | None, heads: Sequence[str], evidence
         raise UsageError("run-id-invalid", '"{run}" is not a run ID', todo="A run ID is the name of a folder in nbserver-runs", run=run)
     log_file = log or evidence_log.default_path()
     entries = evidence_log.read(log_file, folder.name) if log or log_file.exists() else []
+    if not entries and not os.path.lexists(folder):  # a typo, rather than evidence that is missing
+        past_run.require_there(folder)
     if log and not entries:
         raise ApprovalError(
             "run-not-logged",

@@ -106,12 +106,18 @@ def _resolved(reference: SecretReference, what: str, host: str, ask: Ask | None)
     return _from_person(what, host, ask)
 
 
-def of_option(text: str, what: str, *, ask: Ask | None) -> str:
-    """Return the secret that an option refers to: `env:NAME`, `keyring:NAME`, `file:PATH`, or `prompt`. Raises SecretError.
+def parts_of_option(text: str) -> tuple[str, str]:
+    """Return where an option says that a secret is, such as `env`, and its name there: what is before and after the first = or colon."""
+    place, *rest = re.split("[=:]", text, maxsplit=1)
+    return place, "".join(rest)
 
-    A message never repeats the text, because it may be the secret itself.
+
+def of_option(text: str, what: str, *, ask: Ask | None) -> str:
+    """Return the secret that an option refers to: `env=NAME`, `keyring=NAME`, `file=PATH`, or `prompt`. Raises SecretError.
+
+    A colon means the same as the first "=". A message never repeats the text, because it may be the secret itself.
     """
-    place, _, name = text.partition(":")
+    place, name = parts_of_option(text)
     if place == "env" and name:
         return _from_environment(name, what, "")
     if place == "keyring" and name:
@@ -123,7 +129,7 @@ def of_option(text: str, what: str, *, ask: Ask | None) -> str:
     raise SecretError(
         "option-not-reference",
         "{key} must be a reference, never the secret itself",
-        todo="Use env:NAME, keyring:NAME, file:PATH, or prompt",
+        todo="Use env=NAME, keyring=NAME, file=PATH, or prompt",
         key=what,
     )
 

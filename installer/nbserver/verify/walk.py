@@ -90,7 +90,7 @@ class Walk:
                 "{place} refused the connection",
                 host=host,
                 where=where,
-                todo="Check notebook.port and public_url in the inventory. To see whether the server is running, run nbserver plan",
+                todo="Check notebook.port and notebook.public_url in the inventory. To see whether the server is running, run nbserver status HOST",
                 place=place,
             )
         if isinstance(error, (TimeoutError, requests.Timeout, websocket.WebSocketTimeoutException)):
@@ -126,7 +126,7 @@ class Walk:
             "the connection to {place} failed ({reason})",
             host=host,
             where=where,
-            todo="To see whether the server is running, run nbserver plan. If it is, check the network",
+            todo="To see whether the server is running, run nbserver status HOST. If it is, check the network",
             place=place,
             reason=getattr(error, "strerror", None) or type(error).__name__,
         )

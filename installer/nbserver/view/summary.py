@@ -82,6 +82,8 @@ def summary_lines(
         lines.append(f"{len(fine)} hosts  {click.style('ok', fg=COLORS['ok'])}{_words(mode, results[fine[0]])}")
     if len(counted or results) > 1:
         lines.append(_counts(counted or results))
+    if mode == "events" and not folder.exists():  # a run of another workstation
+        return lines
     return [*lines, f"Scripts, events, and logs are in {folder}"]
 
 

@@ -147,7 +147,7 @@ def render(*arguments: str) -> int:
 def test_render_signs(signer: Signer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("SIGN_PASSWORD", PASSWORD)
     out = ("-o", str(tmp_path / "out"))
-    assert render(*out, "--sign", str(signer.certificate), "--sign-password", "env:SIGN_PASSWORD") == 0
+    assert render(*out, "--sign", str(signer.certificate), "--sign-password", "env=SIGN_PASSWORD") == 0
     assert hashlib.sha256((tmp_path / "out" / "win1.ps1").read_bytes()).hexdigest() in capsys.readouterr().out
     assert audit.audit(tmp_path / "out")
     assert render(*out, "--check") == 0

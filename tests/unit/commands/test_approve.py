@@ -179,7 +179,8 @@ def test_the_passphrase_can_be_a_reference(folder: Path, tmp_path: Path, monkeyp
     (tmp_path / "word").write_text("correct horse\n")
     (tmp_path / "word").chmod(0o600)
     monkeypatch.setenv("KEY_WORD", "correct horse")
-    assert run(monkeypatch, "--key-password", "env=KEY_WORD") == run(monkeypatch, "--key-password", "file=word") == 0
+    assert run(monkeypatch, "--key-password", "env=KEY_WORD") == run(monkeypatch, "--key-password", "env:KEY_WORD") == 0
+    assert run(monkeypatch, "--key-password", "file=word") == 0
 
 
 @pytest.mark.skipif(os.name == "nt", reason="this needs POSIX")

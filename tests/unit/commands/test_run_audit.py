@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from nbserver.base.errors import ApprovalError, NbserverError
+from nbserver.base.errors import ApprovalError, NbserverError, UsageError
 from nbserver.cli.program import cli
 from nbserver.run import evidence_log, signed_head
 from nbserver.run.chain import Head, Written
@@ -65,6 +65,15 @@ def test_without_what_is_outside_the_report_says_so(site: Site, audit: Audit) ->
     shown = audit("--run", str(site.folder), "--head", site.sent.sha256)
     assert "can have written all of it" not in shown
     assert "lines are proven by --head: whoever can write to the directory can have written the others" in shown
+
+
+def test_a_run_that_is_not_there(site: Site, audit: Audit) -> None:
+    """One that the log has no line about is a typo. One that it has a line about was evidence."""
+    runs = str(site.folder.parent)
+    with pytest.raises(UsageError, match="there is no run run-7 in "):
+        audit("--run", "run-7", "--runs", runs)
+    with pytest.raises(ApprovalError, match="could not read the folder"):
+        audit("--run", "run-2", "--runs", runs)
 
 
 def test_a_run_under_another_id_is_refused(site: Site, audit: Audit, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import click
 import pytest
 
 from nbserver.cli import program
+from nbserver.cli.output import Output, output_options
 from nbserver.cli.variables import ELSEWHERE
 from nbserver.run import operation
 from nbserver.run.batches import Amount, Policy
@@ -117,3 +118,24 @@ def test_an_amount_that_is_none(given: list[Options], option: str, value: str) -
     with pytest.raises(click.BadParameter, match=r"must be a number of hosts from [01], or a percentage such as 25%"):
         run("plan", "lin1", f"{option}={value}")
     assert not given
+
+
+def test_one_kind_of_output_on_the_command_line_counts_before_the_variables_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[Output] = []
+
+    @click.command()
+    @output_options
+    def command(output: Output) -> None:
+        shown.append(output)
+
+    monkeypatch.setenv("NBSERVER_QUIET", "1")
+    for option in command.params:
+        option.envvar = f"NBSERVER_{str(option.name).upper()}"
+    for arguments in ([], ["--verbose"], ["--json"], ["--quiet", "--json"]):
+        command.main(arguments, standalone_mode=False)
+    assert [(output.as_json, output.quiet, output.verbose) for output in shown] == [
+        (False, True, False),
+        (False, False, True),
+        (True, False, False),
+        (True, True, False),
+    ]

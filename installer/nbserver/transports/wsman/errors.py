@@ -256,7 +256,7 @@ def _network(error: Exception, host: WindowsHost, place: str) -> ConnectError:
             "winrm-nothing-listening",
             "{place} refused the connection",
             host=host.name,
-            todo="Check that PowerShell remoting is enabled on the host (see README.md), that no firewall rejects the connection, and that port is correct in the inventory",
+            todo="Check that PowerShell remoting is enabled on the host (nbserver init --enable-remoting FILE), that no firewall rejects the connection, and that port is correct in the inventory",
             place=place,
         )
     if "timed out" in words or "Timeout" in words:
