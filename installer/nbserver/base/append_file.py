@@ -8,5 +8,12 @@ from typing import BinaryIO
 
 
 def opened(path: Path) -> BinaryIO:
-    """Return the file, which is created if it is missing; then only its owner has access to it. Raises OSError."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600), "ab")
+    """Return the file, which is created if it is missing; then only its owner has access to it. Raises OSError.
+
+    A FIFO that nobody reads is an error: to open it would wait for a reader.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+    descriptor = os.open(path, flags, 0o600)
+    if hasattr(os, "O_NONBLOCK"):
+        os.set_blocking(descriptor, True)
+    return os.fdopen(descriptor, "ab")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from nbserver.base import atomic_file, plain_file, standard_streams
+from nbserver.base import atomic_file, output_file, plain_file, standard_streams
 from nbserver.base.errors import OutputError, UsageError
 from nbserver.report import before, run_files, statements
 from nbserver.report.statements import Report
@@ -25,6 +25,7 @@ def write(run: str, runs: Path, previous: str | None, output: Path) -> list[str]
     folder = run_files.folder_of(run, runs)
     if output != STANDARD_OUTPUT:
         _require_outside(output, folder)
+        output_file.require_no_other_content(output)
     found = statements.report(folder)
     earlier = run_files.folder_of(previous, runs) if previous else before.before(folder.resolve(), found)
     compared = before.compare(found, earlier) if earlier else None

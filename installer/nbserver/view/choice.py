@@ -33,6 +33,8 @@ def choose(
     """
     if [as_json, quiet, verbose].count(True) > 1:
         raise UsageError("one-kind-of-output", "--json, --quiet, and --verbose cannot be combined; use one of them")
+    if log and junit and os.path.realpath(log) == os.path.realpath(junit):
+        raise UsageError("log-is-junit", "--log and --junit cannot be the same file", todo="Choose another file for one of them")
     shown = JsonLines() if as_json else _findings(verbose, quiet) if check else Quiet(say) if quiet else _for_a_person(verbose)
     files: list[View] = [*([LogFile(log)] if log else []), *([JunitFile(junit)] if junit else [])]
     return OwnThread(Several(shown, *files) if files else shown)

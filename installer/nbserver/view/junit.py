@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from nbserver.base import atomic_file, utc
 from nbserver.base.errors import UsageError
 from nbserver.base.message import message
+from nbserver.base.output_file import require_no_other_content
 from nbserver.base.standard_streams import warn
 from nbserver.base.writable_folder import require_writable
 
@@ -24,7 +25,7 @@ COMMANDS = {"test": "plan", "request": "certificate request"}
 class JunitFile:
     """Writes `path` at the end of a run, in one step. A failure to write it is a warning, because the run has ended by then.
 
-    Raises UsageError if its folder cannot be written.
+    Raises UsageError if its folder cannot be written, or if the file has other content.
     """
 
     def __init__(self, path: Path) -> None:
@@ -39,6 +40,17 @@ class JunitFile:
                 file=path,
                 reason=error.strerror or type(error).__name__,
             ) from None
+        try:
+            atomic_file.require_replaceable(path)
+        except OSError as error:
+            raise UsageError(
+                "junit-not-replaceable",
+                "{file} cannot be replaced ({reason})",
+                todo="Choose another file with --junit",
+                file=path,
+                reason=error.strerror,
+            ) from None
+        require_no_other_content(path)
         self._start = utc.now()
 
     def begin(self, mode: str, steps: Mapping[str, tuple[str, ...]]) -> None:

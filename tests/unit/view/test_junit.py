@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -10,6 +11,7 @@ import pytest
 
 from nbserver.base.errors import ConnectError, UsageError
 from nbserver.run.result import Result
+from nbserver.view import choice
 from nbserver.view.junit import JunitFile, document
 
 
@@ -76,3 +78,14 @@ def test_a_file_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFix
     (tmp_path / "result.xml").mkdir()
     view.summary("apply", results(), tmp_path)
     assert "nbserver: warning: could not write" in capsys.readouterr().err
+
+
+def test_what_it_must_not_replace_is_refused_before_the_run(tmp_path: Path) -> None:
+    inventory = tmp_path / "nbserver.toml"
+    inventory.write_text("[hosts.win1]\n", "utf-8")
+    for path, text in ((inventory, "is not earlier output"), (tmp_path, "cannot be replaced"), (Path(os.devnull), "cannot be replaced")):
+        with pytest.raises(UsageError, match=text):
+            JunitFile(path)
+    with pytest.raises(UsageError, match="--log and --junit cannot be the same file"):
+        choice.choose(False, log=tmp_path / "x", junit=tmp_path / "." / "x")
+    assert not (tmp_path / "x").exists() and inventory.read_text("utf-8") == "[hosts.win1]\n"

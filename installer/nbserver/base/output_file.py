@@ -1,0 +1,29 @@
+"""A file that a person names for the output of a command: it replaces earlier output, and nothing else."""
+
+from __future__ import annotations
+
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from nbserver.base import plain_file
+from nbserver.base.errors import UsageError
+
+
+def require_no_other_content(path: Path) -> None:
+    """Raise UsageError if the file exists and is neither empty nor XML or HTML, which begin with <: it could be the inventory.
+
+    What is not a file is not read.
+    """
+    begin = b""
+    with suppress(OSError):
+        if stat.S_ISREG(path.stat().st_mode):
+            with path.open("rb") as file:
+                begin = file.read(100)
+    if begin.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] not in (b"", b"<"):
+        raise UsageError(
+            "output-is-other-file",
+            "the file exists, and it is not earlier output of this kind",
+            where=plain_file.shown(path),
+            todo="Choose another file, or remove this one",
+        )
