@@ -89,7 +89,7 @@ class Selection:
                 "no-host-left",
                 "these patterns and limits leave no host",
                 where=str(self.path),
-                todo="Check the parts with & and !, and --limit",
+                todo="Check the parts with & and !, --limit, and --failed-from",
             )
         return [name for name in (LOCAL, *self.names) if name in chosen]
 

@@ -50,7 +50,7 @@ def write(run: str, mode: str, operator: str, place: Path, head: Head) -> list[M
 
     A workstation without a system log, such as a container, is no warning.
     """
-    entry = {"v": 1, "time": now(), "run": run, "mode": mode, "operator": operator, "folder": str(place.absolute())}
+    entry = {"v": 1, "time": now(), "run": run, "mode": mode, "operator": operator, "folder": _as_text(place)}
     line = json.dumps({**entry, "n": head.n, "head": head.sha256}) + "\n"
     warnings = []
     try:
@@ -70,6 +70,11 @@ def write(run: str, mode: str, operator: str, place: Path, head: Head) -> list[M
         )
     _write_system_log(f"nbserver run {run}: mode {mode}, by {operator}, line {head.n} of the chain has SHA-256 {head.sha256}")
     return warnings
+
+
+def _as_text(path: Path) -> str:
+    """Return a path. Bytes that are no UTF-8, which Python has as lone surrogates, would make a line that no reader accepts."""
+    return str(path.absolute()).encode("utf-8", "surrogateescape" if os.name == "posix" else "replace").decode("utf-8", "replace")
 
 
 def _is_torn(path: Path) -> bool:

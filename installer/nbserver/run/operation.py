@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from nbserver.base.errors import Abandoned, NbserverError, ScriptError, SecretError
 from nbserver.base.message import message
+from nbserver.base.plain_text import clean
 from nbserver.base.standard_streams import warn
 from nbserver.render import render
 from nbserver.run import approved as approval
@@ -240,9 +241,9 @@ class _Run:
 
 
 def operator() -> str:
-    """Return the user and workstation for the record on the host."""
+    """Return the user and workstation for the record on the host. A variable that names the user can contain any bytes."""
     with suppress(OSError, KeyError, ImportError):
-        return f"{getpass.getuser()}@{platform.node()}"
+        return clean(f"{getpass.getuser()}@{platform.node()}", 300)
     return "unknown"
 
 

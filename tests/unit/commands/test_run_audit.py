@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -14,7 +15,7 @@ from click.testing import CliRunner
 
 from nbserver.base.errors import ApprovalError, NbserverError, UsageError
 from nbserver.cli.program import cli
-from nbserver.run import evidence_log, signed_head
+from nbserver.run import evidence_log, operation, signed_head
 from nbserver.run.chain import Head, Written
 from nbserver.run.evidence import now
 from tests import approvals
@@ -209,3 +210,11 @@ def test_the_report_as_json(site: Site, audit: Audit, tmp_path: Path) -> None:
     kept = json.loads((tmp_path / "audit.json").read_text("ascii"))
     validate("answer", kept)
     assert kept["logged"] == [] and "can have written all of it" in kept["notes"][0]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a user name cannot contain other bytes")
+def test_a_user_name_of_any_bytes_leaves_a_log_that_can_be_read(site: Site, audit: Audit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGNAME", "a\udcff\nmode apply")
+    assert operation.operator().startswith("a\ufffd / mode apply@")
+    evidence_log.write("run-3", "apply", operation.operator(), Path("/srv/\udcff"), Head(3, "f" * 64))
+    assert "all files match" in audit("--run", str(site.folder))
