@@ -11,6 +11,7 @@ from pathlib import Path
 from nbserver.base import append_file, plain_file
 from nbserver.base.errors import ApprovalError, UsageError
 from nbserver.base.message import message
+from nbserver.inventory.names import is_host
 from nbserver.run import chain_check, past_files
 from nbserver.run.chain import Chain, Link, Written
 from nbserver.run.evidence import now
@@ -51,8 +52,19 @@ def adopt(folder: Path) -> list[str]:
 
 
 def _require_closed(folder: Path) -> None:
-    """Raise ApprovalError if somebody else can write to the directory: what is adopted is believed."""
+    """Raise ApprovalError if somebody else can write to the directory: what is adopted is believed.
+
+    Also for a link, which a copy of a run directory can have: nothing is read or written through it.
+    """
     chain_check.require_closed(folder)
+    for entry in (one for place in (folder, *_folders(folder)) for one in os.scandir(place)):
+        if plain_file.is_link(entry.stat(follow_symlinks=False)):
+            chain_check.require_closed(Path(entry.path))  # raises
+
+
+def _folders(folder: Path) -> list[Path]:
+    """Return the folders of hosts and approvals, without links."""
+    return [Path(entry.path) for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]
 
 
 def _links(folder: Path) -> dict[str, Link]:
@@ -64,7 +76,7 @@ def _create_missing(folder: Path, links: Mapping[str, Link]) -> None:
     """Create the files with events and notes that a copy of the directory lacks: the hosts have the events."""
     for name in links:
         path = folder / name
-        if path.name in chain_check.GROWING and not path.exists():
+        if path.name in chain_check.GROWING and is_host(path.parent.name) and path.parent.parent == folder and not path.exists():
             path.parent.mkdir(0o700, exist_ok=True)
             append_file.opened(path).close()
 
@@ -72,10 +84,7 @@ def _create_missing(folder: Path, links: Mapping[str, Link]) -> None:
 def _files(folder: Path) -> list[Path]:
     """Return the files that nbserver writes, and remove what an interrupted write has left."""
     found = []
-    folders = [one for one in folder.iterdir() if one.is_dir()]
-    for one in folders:
-        _require_closed(one)  # nothing is read or written through a link
-    for path in sorted([*folder.iterdir(), *(below for one in folders for below in one.iterdir())]):
+    for path in sorted([*folder.iterdir(), *(below for one in _folders(folder) for below in one.iterdir())]):
         if _FILE.fullmatch(path.relative_to(folder).as_posix()):
             found.append(path)
         elif _TEMPORARY.fullmatch(path.name) and not path.is_dir():

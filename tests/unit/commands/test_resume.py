@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from nbserver.cli import program
 from nbserver.commands import render as rendering
 from nbserver.commands import resume, run_audit
 from nbserver.run import host_run, operation, past_files, run_lock
+from nbserver.run.chain import Chain, Written
 from nbserver.run.envelope import Mode
 from nbserver.run.options import Options
 from nbserver.run.result import Result
@@ -146,11 +147,34 @@ def test_a_run_directory_that_somebody_changed_is_refused(stopped: Site, name: s
     stopped.refused(ApprovalError, "")
 
 
-def test_a_folder_that_is_a_link_is_refused(stopped: Site, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["lin0002", "chain.jsonl", "lin0002/events.jsonl", "lin0001/log.txt", "summary.json"])
+def test_a_link_is_refused(stopped: Site, tmp_path: Path, name: str) -> None:
     """A copy of a run directory may have one: nothing is read or written through it."""
-    (stopped.folder / "lin0002").rename(tmp_path / "elsewhere")
-    (stopped.folder / "lin0002").symlink_to(tmp_path / "elsewhere")
-    stopped.refused(ApprovalError, "must not be a link")
+    path, elsewhere = stopped.folder / name, tmp_path / "elsewhere"
+    path.rename(elsewhere)
+    if elsewhere.is_file():
+        elsewhere.write_bytes(elsewhere.read_bytes() + b"the last line, not to be cut off")
+    before = elsewhere.read_bytes() if elsewhere.is_file() else b""
+    path.symlink_to(elsewhere)
+    stopped.refused(ApprovalError, "link")
+    assert not before or elsewhere.read_bytes() == before
+    if before:  # a link to what does not exist creates nothing
+        elsewhere.unlink()
+        stopped.refused(ApprovalError, "link")
+        assert not elsewhere.exists()
+
+
+@pytest.mark.parametrize("name", ["../elsewhere/events.jsonl", "../events.jsonl", "lin0001/more/events.jsonl", "events.jsonl"])
+def test_a_chain_names_no_file_elsewhere(stopped: Site, name: str) -> None:
+    before = sorted(stopped.folder.parent.rglob("*"))
+    written = Chain(stopped.folder).add("2026-11-22T17:11:10.0000000Z", Written(stopped.folder / "x", 1, "0" * 64))
+    assert written.n
+    path = stopped.folder / "chain.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"file": "x"', f'"file": "{name}"'.encode()))
+    with suppress(NbserverError):
+        stopped.resume()
+    assert set(before) >= set(stopped.folder.parent.rglob("events.jsonl"))
+    assert not (stopped.folder.parent / "elsewhere").exists() and not (stopped.folder / "lin0001" / "more").exists()
 
 
 def test_a_host_with_another_name_is_refused(stopped: Site) -> None:
