@@ -92,6 +92,8 @@ def newest(runs: Path) -> str:
             return name
         if head["mode"] not in READING:
             break
+    if not found:
+        raise UsageError("no-runs", "there are no runs in {runs}", todo="Specify another folder with --runs", runs=runs)
     raise UsageError(
         "nothing-to-resume",
         "no run in {runs} can be resumed: the newest one has a final outcome for every host",

@@ -18,6 +18,7 @@ from nbserver.run import chain_check, evidence_log, past_files, past_run, signed
 from nbserver.run.chain_check import Checked
 from nbserver.run.envelope import RUN_ID
 from nbserver.run.evidence_log import Entry
+from nbserver.settings.faults import few
 
 NAMES = ("run", "mode", "operator", "release", "start", "end")
 COMMANDS = {"test": "plan", "request": "certificate request"}  # whose name is not that of the mode
@@ -186,10 +187,12 @@ def _resumed(folder: Path) -> list[str]:
     notes = []
     for number in past_files.numbers(folder, "resumed"):
         value = past_files.read_json(folder / f"resumed-{number}.json")
-        by, start, files = (clean(str(value.get(name)), 200) for name in ("operator", "start", "adopted"))
+        by, start = (clean(str(value.get(name)), 200) for name in ("operator", "start"))
+        adopted = value.get("adopted")
+        files = few([str(file) for file in adopted]) if isinstance(adopted, list) else adopted
         notes.append(
-            f"Resumed by {by} at {start}. What these files contained before is in no earlier line of the chain: {files}"
-            if value.get("adopted")
+            f"Resumed by {by} at {start}. What these files contained before is in no earlier line of the chain: {clean(str(files), 500)}"
+            if files
             else f"Resumed by {by} at {start}"
         )
     return notes

@@ -217,7 +217,7 @@ def test_a_password_that_is_stored_nowhere_is_not_replaced(site: Site) -> None:
 
 
 def test_what_is_no_run_that_can_be_resumed(site: Site) -> None:
-    site.refused(UsageError, "can be resumed")
+    site.refused(UsageError, "there are no runs in ")
     site.refused(UsageError, "is not a run ID", "../x")
     site.refused(UsageError, "there is no run run-1", "run-1")
     site.run()
