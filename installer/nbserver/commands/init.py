@@ -139,12 +139,12 @@ def _report(wanted: Wanted, hosts: Sequence[NewHost], as_json: bool) -> None:
         say(json.dumps({"event": "initialized", **files, "hosts": found}))
         return
     if script:
-        say(f"Written: {script}")
+        say(f"written: {script}")
         say("  Read it, copy it to each Windows host, and run it there as administrator. Name the address of this workstation:")
         say(f"    powershell -ExecutionPolicy Bypass -File {script.name} -RemoteAddress ADDRESS")
     if not hosts:
         return
-    say(f"Written: {wanted.output}")
+    say(f"written: {wanted.output}")
     inventory = "" if wanted.output == Path("nbserver.toml") else f" -i {wanted.output}"
     remote = " ".join(host.name for host in hosts if host.is_remote)
     if any(host.is_windows and not host.fingerprint for host in hosts):

@@ -37,7 +37,12 @@ def add_to(found: HostList, text: str) -> None:
         if len(cells) != len(columns):
             found.fault(
                 line,
-                message("cells-unlike-header", "{count} cells, but the header has {expected}", count=len(cells), expected=len(columns)),
+                message(
+                    "cells-unlike-header",
+                    "expected {expected} cells, as in the header, got {count}",
+                    count=len(cells),
+                    expected=len(columns),
+                ),
             )
             continue
         values = {column: cell.strip() for column, cell in zip(columns, cells, strict=True) if cell.strip()}

@@ -50,7 +50,7 @@ def test_what_is_wrong(tmp_path: Path) -> None:
     found = refusal(write(tmp_path, "import sys; print('hunter2'); sys.exit('not logged in')"))
     assert found == f"{inventory}{name} exited with code 1: not logged in"
     assert refusal(write(tmp_path, "print('name,address\\na')")).startswith(
-        f"output of {Path(sys.executable).name}:2: 1 cells, but the header"
+        f"output of {Path(sys.executable).name}:2: expected 2 cells, as in the header, got 1"
     )
     found = refusal(write(tmp_path, 'print(\'[{"name": "a"}]\')'))
     assert (

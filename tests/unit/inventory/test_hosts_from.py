@@ -88,7 +88,7 @@ def test_hosts_of_the_inventory_and_of_the_list(tmp_path: Path) -> None:
         ("name,certificate.names\n", "hosts.csv:1: column 2: certificate.names is not one value"),
         ("name,notebook\n", "hosts.csv:1: column 2: notebook is not one value"),
         ("name,NAME\n", "hosts.csv:1: two columns have the same name"),
-        ("name,address\na,b\na,b,c\n", "hosts.csv:3: 3 cells, but the header has 2"),
+        ("name,address\na,b\na,b,c\n", "hosts.csv:3: expected 2 cells, as in the header, got 3"),
         ('name,address\na,"b\nc,d\n', "hosts.csv:2: this is not valid CSV"),
         ('name,address\na,"b"c\n', "hosts.csv:2: this is not valid CSV"),
         ("name,address\na,b\nA,c\n", 'hosts.csv:3: "A" is already listed in hosts.csv:2; names are not case-sensitive'),
