@@ -42,6 +42,7 @@ def limited(patterns: Sequence[str], limits: Sequence[str]) -> tuple[str, ...]:
     """Return the patterns that select those hosts of `patterns` that `limits` select too."""
     found = list(parts(limits))
     united = [word for part in found if not part.mark for _, word in part.words]
+    united.sort(key=lambda word: "[" in word.rpartition("]")[2])  # a bracket that is not closed is not closed by another word
     marked = [part.mark + "|".join(word for _, word in part.words) for part in found if part.mark]
     return (*patterns, *(["&" + "|".join(united)] if united else []), *marked)
 

@@ -102,3 +102,10 @@ def test_a_limit_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     assert rendered("one", "ab", "c", "--limit", "!b") == {"a", "c"}
     assert rendered("two", "*", "--limit", "ab,c", "--limit", "!a") == {"b", "c"}
+
+
+def test_limits_are_not_joined_to_another_pattern() -> None:
+    """Neither "ol[" nor "d]" matches a host, and "ol[|d]" would."""
+    for limits in (["ol[", "d]"], ["d]", "ol["]):
+        with pytest.raises(InventoryError, match="no host or group matches"):
+            FOUND.choose(limited(["*"], limits))
