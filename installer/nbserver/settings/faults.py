@@ -143,7 +143,7 @@ def _problem(details: ErrorDetails, description: str) -> Described:
         return (
             message("value-must-be", "{reason}; the value must be {expected}", reason=text, expected=description) if description else text
         )
-    if type_ == "int_type" and isinstance(value, str):
+    if type_ == "int_type" and isinstance(value, str) and re.fullmatch(r"\s*[0-9]+\s*", value, re.ASCII):
         number = message("text-not-number", "expected a number, found text: remove the quotes")
         return (
             message("value-must-be", "{reason}; the value must be {expected}", reason=number, expected=description)

@@ -96,7 +96,7 @@ def test_hosts_of_the_inventory_and_of_the_list(tmp_path: Path) -> None:
         ("name,address\n,b\n", "hosts.csv:2: name: a name must have up to 100 letters"),
         ("name,address,groups\na,b,x*y\n", "hosts.csv:2: [hosts.a] groups: a name must have"),
         ('name,address\n"a\n",b\nd,https://x\n', "hosts.csv:4: [hosts.d] address: must not contain a scheme"),
-        ("name,address,port\na,b,x\n", "hosts.csv:2: [hosts.a] port: expected a number, found text"),
+        ("name,address,port\na,b,x\n", "hosts.csv:2: [hosts.a] port: expected a whole number"),
         ("name,address,port\na,b,9999999999\n", "hosts.csv:2: [hosts.a] port: the number is out of range"),
         ("name,address\na,b\nb,\n", "hosts.csv:3: [hosts.b] address: this key is required"),
         (b"name,address\n\xff,b\n", "hosts.csv:2: the text is not UTF-8"),

@@ -74,6 +74,7 @@ SETTINGS = [
     ("port = true", "port: expected a whole number"),
     ("port = 5986.0", "else 5985), found a decimal number"),
     ('port = "5986"', "port: expected a number, found text: remove the quotes"),
+    ('port = "https"', "else 5985), found text"),
     ("port = 1979-05-27T07:32:00Z", "else 5985), found a date or time"),
     ("port = 07:32:00", "else 5985), found a date or time"),
     ("tls = 1", "tls: expected true or false"),
