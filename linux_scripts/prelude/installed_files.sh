@@ -112,7 +112,8 @@ compare_recorded_hashes() {
 # A comparison that failed would find no difference.
 assert_complete() { # LIST [LAST-LINE]
     if [[ ${2:-} != complete ]]; then
-        fail files-not-compared 'could not compare the installed files with {list}. Try again' list "$1"
+        fail files-not-compared 'could not compare the installed files with {list}: the comparison stopped early. '\
+'Make sure that the host has free memory and disk space, then try again' list "$1"
     fi
 }
 

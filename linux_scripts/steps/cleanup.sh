@@ -36,8 +36,8 @@ cleanup_apply() {
                     path "$LINE_KEY"
         elif is_dropped "$line"; then
             undo_line "$line" ||
-                fail dropped-not-restored 'could not restore {kind} {key}, which was changed by an earlier setting: '\
-'{cause}. The new server is already running. Fix this error, then run nbserver apply again' \
+                fail dropped-not-restored 'could not restore {kind} {key}, which a setting changed that has '\
+'since been removed: {cause}. The new server is already running. Fix this error, then run nbserver apply again' \
                     kind "$LINE_KIND" key "$LINE_KEY"
         fi
     done

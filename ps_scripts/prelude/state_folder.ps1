@@ -26,7 +26,7 @@ function Assert-StateFolder {
     Assert-NoLink $StateFolder
     $fault = Get-AccessFault $StateFolder $Trusted $AnyRight
     if ($fault) {
-        throw (New-Failure state-folder-untrusted ('undo cannot trust {path}: {cause}. As an administrator, check ' +
-                'the files in this folder, remove the folder, then try again') @{ path = $StateFolder } -Cause $fault)
+        throw (New-Failure state-folder-untrusted ('undo cannot trust {path}: {cause}. As an administrator, copy the ' +
+                'files that you want to keep, remove it, then try again') @{ path = $StateFolder } -Cause $fault)
     }
 }

@@ -29,9 +29,9 @@ Add-Step cleanup 'Unused files and settings from earlier runs are removed or res
     foreach ($line in @(Get-DroppedLine)) {
         try { Undo-Line $line }
         catch {
-            throw (New-Failure dropped-not-restored ('could not restore {kind} {key}, which was changed by an ' +
-                    'earlier setting: {cause}. The new server is already running. Fix this error, then run nbserver ' +
-                    'apply again') @{
+            throw (New-Failure dropped-not-restored ('could not restore {kind} {key}, which a setting changed ' +
+                    'that has since been removed: {cause}. The new server is already running. Fix this error, then ' +
+                    'run nbserver apply again') @{
                     kind = $line.kind; key = $line.key
                 } -Cause $_.Exception)
         }

@@ -53,24 +53,24 @@
 #  3285  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
 #  3329  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
 #  3354  installed_files        Compare the files of the environment with those that were installed.
-#  3500  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3640  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  3653  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  3752  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  3914  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  3501  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3641  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  3654  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  3753  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  3915  status                 Report the server, its versions, its certificate, and the last run: mode status.
 # Steps, in the order in which they run:
-#  4102  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4134  python                 Install Python from the distribution.
-#  4196  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  4271  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  4284  user                   Create the system user that runs the server: without a password, without a login shell.
-#  4298  certificate            Create a certificate for the server; only root and the service can read its key.
-#  4391  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  4547  service                Run the notebook server as a service that starts with the system.
-#  4681  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  4745  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4893  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  4971  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  4103  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4135  python                 Install Python from the distribution.
+#  4197  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  4272  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  4285  user                   Create the system user that runs the server: without a password, without a login shell.
+#  4299  certificate            Create a certificate for the server; only root and the service can read its key.
+#  4392  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  4548  service                Run the notebook server as a service that starts with the system.
+#  4682  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  4746  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4894  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  4972  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -3465,7 +3465,8 @@ compare_recorded_hashes() {
 # A comparison that failed would find no difference.
 assert_complete() { # LIST [LAST-LINE]
     if [[ ${2:-} != complete ]]; then
-        fail files-not-compared 'could not compare the installed files with {list}. Try again' list "$1"
+        fail files-not-compared 'could not compare the installed files with {list}: the comparison stopped early. '\
+'Make sure that the host has free memory and disk space, then try again' list "$1"
     fi
 }
 
@@ -4928,8 +4929,8 @@ cleanup_apply() {
                     path "$LINE_KEY"
         elif is_dropped "$line"; then
             undo_line "$line" ||
-                fail dropped-not-restored 'could not restore {kind} {key}, which was changed by an earlier setting: '\
-'{cause}. The new server is already running. Fix this error, then run nbserver apply again' \
+                fail dropped-not-restored 'could not restore {kind} {key}, which a setting changed that has '\
+'since been removed: {cause}. The new server is already running. Fix this error, then run nbserver apply again' \
                     kind "$LINE_KIND" key "$LINE_KEY"
         fi
     done

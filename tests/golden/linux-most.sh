@@ -53,24 +53,24 @@
 #  3287  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
 #  3331  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
 #  3356  installed_files        Compare the files of the environment with those that were installed.
-#  3502  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3642  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  3655  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  3754  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  3916  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  3503  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3643  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  3656  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  3755  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  3917  status                 Report the server, its versions, its certificate, and the last run: mode status.
 # Steps, in the order in which they run:
-#  4104  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4136  python                 Install Python from the distribution.
-#  4198  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  4273  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  4286  user                   Create the system user that runs the server: without a password, without a login shell.
-#  4300  certificate            Create a certificate for the server; only root and the service can read its key.
-#  4393  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  4549  service                Run the notebook server as a service that starts with the system.
-#  4683  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  4747  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4895  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  4973  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  4105  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4137  python                 Install Python from the distribution.
+#  4199  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  4274  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  4287  user                   Create the system user that runs the server: without a password, without a login shell.
+#  4301  certificate            Create a certificate for the server; only root and the service can read its key.
+#  4394  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  4550  service                Run the notebook server as a service that starts with the system.
+#  4684  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  4748  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4896  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  4974  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -3467,7 +3467,8 @@ compare_recorded_hashes() {
 # A comparison that failed would find no difference.
 assert_complete() { # LIST [LAST-LINE]
     if [[ ${2:-} != complete ]]; then
-        fail files-not-compared 'could not compare the installed files with {list}. Try again' list "$1"
+        fail files-not-compared 'could not compare the installed files with {list}: the comparison stopped early. '\
+'Make sure that the host has free memory and disk space, then try again' list "$1"
     fi
 }
 
@@ -4930,8 +4931,8 @@ cleanup_apply() {
                     path "$LINE_KEY"
         elif is_dropped "$line"; then
             undo_line "$line" ||
-                fail dropped-not-restored 'could not restore {kind} {key}, which was changed by an earlier setting: '\
-'{cause}. The new server is already running. Fix this error, then run nbserver apply again' \
+                fail dropped-not-restored 'could not restore {kind} {key}, which a setting changed that has '\
+'since been removed: {cause}. The new server is already running. Fix this error, then run nbserver apply again' \
                     kind "$LINE_KIND" key "$LINE_KEY"
         fi
     done

@@ -1341,8 +1341,8 @@ function Assert-StateFolder {
     Assert-NoLink $StateFolder
     $fault = Get-AccessFault $StateFolder $Trusted $AnyRight
     if ($fault) {
-        throw (New-Failure state-folder-untrusted ('undo cannot trust {path}: {cause}. As an administrator, check ' +
-                'the files in this folder, remove the folder, then try again') @{ path = $StateFolder } -Cause $fault)
+        throw (New-Failure state-folder-untrusted ('undo cannot trust {path}: {cause}. As an administrator, copy the ' +
+                'files that you want to keep, remove it, then try again') @{ path = $StateFolder } -Cause $fault)
     }
 }
 
@@ -2499,8 +2499,8 @@ function Get-InnoFailure([string]$Name, [int]$ExitCode) {
                 '{exit_code}). Try again, and let the installer finish') $values
         }
         3 {
-            New-Failure installer-failed-early ('{installer} failed before it changed anything (exit code ' +
-                '{exit_code}). Close other programs to free memory, then try again') $values
+            New-Failure installer-failed-early ('{installer} failed before it changed anything, possibly because ' +
+                'the host is low on memory (exit code {exit_code}). Close other programs, then try again') $values
         }
         4 {
             New-Failure installer-failed ('{installer} failed (exit code {exit_code}). If there is a log in ' +
@@ -5543,26 +5543,26 @@ function Compare-EarlierTask {
                 'then run nbserver apply again'))
     }
     Add-Difference task 'scheduled task nbserver' 'registered, but not in the record' $null
-    New-Conflict 'scheduled task nbserver' $true (New-Failure earlier-task ('the nbserver scheduled task is from an ' +
-            'earlier nbserver installation and is not in the record. Remove this task, or set adopt = true in the ' +
-            'inventory to replace it'))
+    New-Conflict 'scheduled task nbserver' $true (New-Failure earlier-task ('the nbserver scheduled task is left ' +
+            'from an earlier installation, and this host has no record of it. Remove the task, or set adopt = true ' +
+            'in the inventory to replace it'))
 }
 
 function Compare-EarlierRule {
     if ($Settings.skip -contains 'firewall' -or (Test-Record 'firewall_rule' 'nbserver')) { return }
     if (-not (Get-FirewallRule 'nbserver')) { return }
     Add-Difference firewall-rule 'firewall rule nbserver' 'created, but not in the record' $null
-    New-Conflict 'firewall rule nbserver' $true (New-Failure earlier-rule ('the nbserver firewall rule is from an ' +
-            'earlier nbserver installation and is not in the record. Remove this rule, or set adopt = true in the ' +
-            'inventory to replace it'))
+    New-Conflict 'firewall rule nbserver' $true (New-Failure earlier-rule ('the nbserver firewall rule is left ' +
+            'from an earlier installation, and this host has no record of it. Remove the rule, or set adopt = true ' +
+            'in the inventory to replace it'))
 }
 
 function Compare-EarlierFolder {
     if ($Settings.adopt -or (Test-Record 'task' 'nbserver') -or (Test-Record 'folder' $Programs)) { return }
     if (-not (Test-Path -LiteralPath $Programs)) { return }
     Add-Difference installed-path '{path}' 'created, but not in the record' $null @{ path = $Programs }
-    New-Conflict $Programs $true (New-Failure earlier-folder ('{path} is from an earlier nbserver installation and ' +
-            'is not in the record. Remove this folder, or set adopt = true in the ' +
+    New-Conflict $Programs $true (New-Failure earlier-folder ('{path} is left from an earlier installation, and this ' +
+            'host has no record of it. Remove the folder, or set adopt = true in the ' +
             'inventory to use it') @{ path = $Programs })
 }
 
@@ -6022,9 +6022,9 @@ Add-Step cleanup 'Unused files and settings from earlier runs are removed or res
     foreach ($line in @(Get-DroppedLine)) {
         try { Undo-Line $line }
         catch {
-            throw (New-Failure dropped-not-restored ('could not restore {kind} {key}, which was changed by an ' +
-                    'earlier setting: {cause}. The new server is already running. Fix this error, then run nbserver ' +
-                    'apply again') @{
+            throw (New-Failure dropped-not-restored ('could not restore {kind} {key}, which a setting changed ' +
+                    'that has since been removed: {cause}. The new server is already running. Fix this error, then ' +
+                    'run nbserver apply again') @{
                     kind = $line.kind; key = $line.key
                 } -Cause $_.Exception)
         }

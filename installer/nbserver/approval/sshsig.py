@@ -98,7 +98,7 @@ def parse_key(blob: bytes) -> PublicKey:
     reader = _Reader(blob)
     kind = reader.string()
     if kind not in (ED25519.encode(), SK_ED25519.encode()):
-        raise DescribedError("key-type-unsupported", "the type of the key is not supported; expected {types}", types=KEY_TYPES)
+        raise DescribedError("key-type-unsupported", "the key type is not supported; expected {types}", types=KEY_TYPES)
     point = reader.string()
     application = reader.string() if kind == SK_ED25519.encode() else b""
     reader.end()

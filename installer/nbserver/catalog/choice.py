@@ -164,7 +164,7 @@ def _too_new(fitting: Sequence[Download], entries: Sequence[Download], wanted: R
             ways=_Ways(
                 [
                     *_other_versions(entries, wanted),
-                    message("correct-windows", "if the host runs a newer release, correct windows in the inventory"),
+                    message("correct-windows", "if the host runs a newer release, update the setting windows in the inventory"),
                 ]
             ),
         )

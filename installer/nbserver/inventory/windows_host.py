@@ -270,7 +270,7 @@ def _certificate_rules(certificate: Any) -> list[tuple[bool, Message]]:
         ),
         (
             "file" in has and "key" not in has,
-            message("certificate-without-key", 'file requires a private key: add key = { file = "PATH" }'),
+            message("certificate-without-key", 'a certificate file also requires its private key; add key = { file = "PATH" }'),
         ),
         ("key" in has and "file" not in has, message("key-without-certificate", "key requires file")),
         (

@@ -86,9 +86,9 @@ class PastRun:
         if data and past_files.sha256(data) != expected:
             raise ApprovalError(
                 "kept-script-changed",
-                "the script differs from the one that the run {run} began with",
+                "the script differs from the one that run {run} started with",
                 where=str(path),
-                todo="Find out who changed the run directory; nbserver audit --run shows all differences",
+                todo="Find out who changed the run directory. To see all differences, run nbserver audit --run {run}",
                 run=self.run,
             )
         if script.sha256 != expected:

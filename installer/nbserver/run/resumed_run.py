@@ -73,7 +73,9 @@ class ResumedRun:
             self.result.outcome, self.result.changed = "stopped", None
             self.result.because(
                 message(
-                    "resumed-run-goes-on", "{name}: nbserver no longer follows the run, which continues on the host", name=self.host.name
+                    "resumed-run-goes-on",
+                    "{name}: nbserver is no longer following the run, which is still in progress on the host. To continue, run nbserver resume again",
+                    name=self.host.name,
                 )
             )
         except BaseException as error:  # as in HostRun

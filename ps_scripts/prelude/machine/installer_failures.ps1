@@ -46,8 +46,8 @@ function Get-InnoFailure([string]$Name, [int]$ExitCode) {
                 '{exit_code}). Try again, and let the installer finish') $values
         }
         3 {
-            New-Failure installer-failed-early ('{installer} failed before it changed anything (exit code ' +
-                '{exit_code}). Close other programs to free memory, then try again') $values
+            New-Failure installer-failed-early ('{installer} failed before it changed anything, possibly because ' +
+                'the host is low on memory (exit code {exit_code}). Close other programs, then try again') $values
         }
         4 {
             New-Failure installer-failed ('{installer} failed (exit code {exit_code}). If there is a log in ' +

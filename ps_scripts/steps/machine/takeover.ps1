@@ -40,26 +40,26 @@ function Compare-EarlierTask {
                 'then run nbserver apply again'))
     }
     Add-Difference task 'scheduled task nbserver' 'registered, but not in the record' $null
-    New-Conflict 'scheduled task nbserver' $true (New-Failure earlier-task ('the nbserver scheduled task is from an ' +
-            'earlier nbserver installation and is not in the record. Remove this task, or set adopt = true in the ' +
-            'inventory to replace it'))
+    New-Conflict 'scheduled task nbserver' $true (New-Failure earlier-task ('the nbserver scheduled task is left ' +
+            'from an earlier installation, and this host has no record of it. Remove the task, or set adopt = true ' +
+            'in the inventory to replace it'))
 }
 
 function Compare-EarlierRule {
     if ($Settings.skip -contains 'firewall' -or (Test-Record 'firewall_rule' 'nbserver')) { return }
     if (-not (Get-FirewallRule 'nbserver')) { return }
     Add-Difference firewall-rule 'firewall rule nbserver' 'created, but not in the record' $null
-    New-Conflict 'firewall rule nbserver' $true (New-Failure earlier-rule ('the nbserver firewall rule is from an ' +
-            'earlier nbserver installation and is not in the record. Remove this rule, or set adopt = true in the ' +
-            'inventory to replace it'))
+    New-Conflict 'firewall rule nbserver' $true (New-Failure earlier-rule ('the nbserver firewall rule is left ' +
+            'from an earlier installation, and this host has no record of it. Remove the rule, or set adopt = true ' +
+            'in the inventory to replace it'))
 }
 
 function Compare-EarlierFolder {
     if ($Settings.adopt -or (Test-Record 'task' 'nbserver') -or (Test-Record 'folder' $Programs)) { return }
     if (-not (Test-Path -LiteralPath $Programs)) { return }
     Add-Difference installed-path '{path}' 'created, but not in the record' $null @{ path = $Programs }
-    New-Conflict $Programs $true (New-Failure earlier-folder ('{path} is from an earlier nbserver installation and ' +
-            'is not in the record. Remove this folder, or set adopt = true in the ' +
+    New-Conflict $Programs $true (New-Failure earlier-folder ('{path} is left from an earlier installation, and this ' +
+            'host has no record of it. Remove the folder, or set adopt = true in the ' +
             'inventory to use it') @{ path = $Programs })
 }
 

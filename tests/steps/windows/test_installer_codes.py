@@ -43,7 +43,7 @@ INNO_CODES = {
     ),
     3: (
         "installer-failed-early",
-        "{name} failed before it changed anything (exit code {code}). Close other programs to free memory, then try again",
+        "{name} failed before it changed anything, possibly because the host is low on memory (exit code {code}). Close other programs, then try again",
     ),
     4: FAILED,
     5: ("installer-stopped", "{name} was canceled or could not write a file (exit code {code})." + LOG),

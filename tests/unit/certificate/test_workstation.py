@@ -360,7 +360,7 @@ def test_a_pfx_of_any_bytes_is_refused(tmp_path: Path, data: bytes) -> None:
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
-        ('certificate.file = "a.pem"', "file requires a private key"),
+        ('certificate.file = "a.pem"', "a certificate file also requires its private key"),
         ('certificate.key = { env = "X" }', "key requires file"),
         ('certificate.password = { env = "X" }', "password requires file or pfx"),
         ('certificate.request = true\ncertificate.thumbprint = "00112233445566778899AABBCCDDEEFF00112233"', "at most one of"),

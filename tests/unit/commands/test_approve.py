@@ -206,7 +206,7 @@ def test_another_type_of_key_is_refused(tmp_path: Path) -> None:
     data = ec.generate_private_key(ec.SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
     (tmp_path / "id").write_bytes(data)
     (tmp_path / "id").chmod(0o600)
-    with pytest.raises(SecretError, match=r"the type of the key is not supported; .* Create a key with: ssh-keygen -t ed25519"):
+    with pytest.raises(SecretError, match=r"the key type is not supported; .* Create a key with: ssh-keygen -t ed25519"):
         load(tmp_path / "id")
 
 

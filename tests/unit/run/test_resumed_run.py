@@ -143,7 +143,7 @@ def test_a_plan_is_always_run_again(site: Site) -> None:
 
 @pytest.mark.parametrize(
     ("said", "outcome", "error"),
-    [(LOST, "failed", "the connection to win1 was lost"), (StopRequested(), "stopped", "no longer follows the run")],
+    [(LOST, "failed", "the connection to win1 was lost"), (StopRequested(), "stopped", "no longer following the run")],
 )
 def test_what_is_not_known_is_not_said_to_be(site: Site, said: Exception, outcome: str, error: str) -> None:
     site.kept([site.started(), event(2, "changed", "path")], f"run {RUN}")
