@@ -144,7 +144,7 @@ class CertificateSite:
 
     def _runs(self) -> list[Path]:
         folder = self.folder / "nbserver-runs"
-        return sorted(folder.iterdir()) if folder.is_dir() else []
+        return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 
     def file(self, name: str) -> str:
         """A file of the service's folder."""

@@ -85,7 +85,8 @@ class Site:
     def runs(self) -> list[Path]:
         """The folders of the runs so far, oldest first."""
         folder = self.folder / "nbserver-runs"
-        return sorted((path for path in folder.iterdir()), key=lambda path: path.stat().st_ctime_ns) if folder.is_dir() else []
+        found = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []  # a lock is next to a run
+        return sorted(found, key=lambda path: path.stat().st_ctime_ns)
 
     def events(self, run: Path) -> list[dict[str, Any]]:
         """The events of a run on the host, as its run directory has them."""
