@@ -27,7 +27,7 @@ print("notAfter=" + certificate.not_valid_after_utc.isoformat())
 '
 
 report_status() {
-    local service versions certificate last=null record=null
+    local service versions certificate last=null count=null
     read_service_status
     service=$REPLY
     read_versions
@@ -35,11 +35,11 @@ report_status() {
     read_certificate_status
     certificate=$REPLY
     if can_read_state; then
-        record=${#RECORD[@]}
+        count=${#RECORD[@]}
         read_last_run
         last=$REPLY
     fi
-    write_event status certificate: "$certificate" last: "$last" record: "$record" service: "$service" \
+    write_event status certificate: "$certificate" last: "$last" record: "$count" service: "$service" \
         versions: "$versions"
 }
 
