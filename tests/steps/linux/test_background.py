@@ -69,7 +69,7 @@ def test_the_server_in_the_background_hears_ctrl_c(tmp_path: Path) -> None:
     # As under the bootstrap, which starts the script with & too: bash cannot take back what it began with.
     whole = settings_block({**parts.SETTINGS, "scope": "user"}) + parts.prelude("user") + PREPARED + code
     (tmp_path / "script.sh").write_text(whole)  # too long for an argument
-    found = run_processes("trap '' INT QUIT\nbash \"$1/script.sh\" \"$1\"\n", str(tmp_path))
+    found = run_processes('trap \'\' INT QUIT\nbash "$1/script.sh" "$1"\n', str(tmp_path))
     pid, *variables = found.stdout.decode().split("\n")[:-1]
     try:
         assert wait_until(
