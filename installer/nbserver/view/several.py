@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,35 +22,27 @@ class Several:
         self._views = views
 
     def begin(self, mode: str, steps: Mapping[str, tuple[str, ...]]) -> None:
-        for view in self._views:
-            with suppress(Exception):
-                view.begin(mode, steps)
+        self._each(lambda view: view.begin(mode, steps))
 
     def host_began(self, host: str) -> None:
-        for view in self._views:
-            began(view, host)
+        self._each(lambda view: began(view, host))
 
     def event(self, host: str, event: Event) -> None:
-        for view in self._views:
-            with suppress(Exception):
-                view.event(host, event)
+        self._each(lambda view: view.event(host, event))
 
     def host_ended(self, result: Result) -> None:
-        for view in self._views:
-            with suppress(Exception):
-                view.host_ended(result)
+        self._each(lambda view: view.host_ended(result))
 
     def interrupted(self) -> None:
-        for view in self._views:
-            with suppress(Exception):
-                view.interrupted()
+        self._each(lambda view: view.interrupted())
 
     def end(self) -> None:
-        for view in self._views:
-            with suppress(Exception):
-                view.end()
+        self._each(lambda view: view.end())
 
     def summary(self, mode: str, results: Mapping[str, Result], folder: Path) -> None:
+        self._each(lambda view: view.summary(mode, results, folder))
+
+    def _each(self, show: Callable[[View], None]) -> None:
         for view in self._views:
             with suppress(Exception):
-                view.summary(mode, results, folder)
+                show(view)
