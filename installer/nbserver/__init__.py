@@ -1,3 +1,3 @@
 """Set up secured notebook servers with one auditable script per host."""
 
-__version__ = "0.6.0"
+__version__ = "0.7.0"

@@ -1,4 +1,4 @@
-# nbserver 0.6.0: sets up a secured notebook server on the Windows host least
+# nbserver 0.7.0: sets up a secured notebook server on the Windows host least
 #
 # By hand:
 #   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1                reports differences, changes nothing
@@ -157,7 +157,7 @@ $Settings = ConvertFrom-Json '
   "version": "3.13.15"
  },
  "reboot": "never",
- "release": "0.6.0",
+ "release": "0.7.0",
  "scope": "machine",
  "skip": [],
  "vc_redist": {

@@ -1,4 +1,4 @@
-# nbserver 0.6.0: sets up a secured notebook server on the Linux host linux-least
+# nbserver 0.7.0: sets up a secured notebook server on the Linux host linux-least
 #
 # By hand:
 #   sudo bash linux-least.sh           reports differences, changes nothing
@@ -88,7 +88,7 @@ NB_PACKAGES_LOCK_SHA256='7fefc45f4237e40ee0979fcde896d102fc8c4fe6b8efb2defd3e5b2
 NB_PACKAGES_SOURCE='auto'
 NB_PYTHON_PROGRAM=''
 NB_PYTHON_VERSION=''
-NB_RELEASE='0.6.0'
+NB_RELEASE='0.7.0'
 NB_SCOPE='machine'
 NB_SERVICE_CPU_QUOTA='infinity'
 NB_SERVICE_MEMORY_MAX='90%'

@@ -1,4 +1,4 @@
-# nbserver 0.6.0: sets up a secured notebook server on the Linux host linux-most
+# nbserver 0.7.0: sets up a secured notebook server on the Linux host linux-most
 #
 # By hand:
 #   sudo bash linux-most.sh           reports differences, changes nothing
@@ -90,7 +90,7 @@ NB_PACKAGES_LOCK_SHA256='7fefc45f4237e40ee0979fcde896d102fc8c4fe6b8efb2defd3e5b2
 NB_PACKAGES_SOURCE='distribution'
 NB_PYTHON_PROGRAM=''
 NB_PYTHON_VERSION='3.13'
-NB_RELEASE='0.6.0'
+NB_RELEASE='0.7.0'
 NB_SCOPE='machine'
 NB_SERVICE_CPU_QUOTA='infinity'
 NB_SERVICE_MEMORY_MAX='90%'

@@ -1,4 +1,4 @@
-# nbserver 0.6.0: sets up a secured notebook server on the Windows host most
+# nbserver 0.7.0: sets up a secured notebook server on the Windows host most
 #
 # By hand:
 #   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1                reports differences, changes nothing
@@ -161,7 +161,7 @@ $Settings = ConvertFrom-Json '
   "version": "3.13.15"
  },
  "reboot": "never",
- "release": "0.6.0",
+ "release": "0.7.0",
  "scope": "machine",
  "skip": ["firewall", "ie_esc", "path"],
  "vc_redist": null,
