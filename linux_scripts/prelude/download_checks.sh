@@ -1,25 +1,28 @@
 # ---- prelude: download_checks ----------------------------------------------------------------------
 # Check in mode check whether this host can reach what pip and uv would download.
 
-# The certificates of these hosts come from one of these authorities, unless something inspects TLS on the way.
-PUBLIC_HOSTS=(pypi.org files.pythonhosted.org)
-PUBLIC_AUTHORITIES=("Let's Encrypt" GlobalSign DigiCert 'Google Trust Services' Amazon Sectigo Certainly ISRG SSL.com)
 DOWNLOAD_SECONDS=20                                # to wait for an answer
 ANSWER=()                                          # of ask_for_headers: what openssl and the server wrote
 
 # Only what is not installed yet is downloaded. The first package of the lock is in every index that has the others.
 check_downloads() {
-    local index=${NB_PACKAGES_INDEX_URL:-https://pypi.org/simple} package=${LOCK[0]:-pip}
+    local package=${LOCK[0]:-pip}
     if [[ $NB_PACKAGES_SOURCE == distribution || -e $LOCK_MARK ]]; then return; fi
-    require package_index assert_url_answers "${index%/}/${package%%[=\[ ]*}/"
-    if [[ $index == https://pypi.org/* ]]; then
-        require package_files assert_url_answers https://files.pythonhosted.org/
+    if [[ $NB_PACKAGES_INDEX_URL ]]; then
+        require package_index assert_url_answers "${NB_PACKAGES_INDEX_URL%/}/${package%%[=\[ ]*}/"
+    else
+        require package_index report_default_index
     fi
+}
+
+report_default_index() {
+    write_finding unknown default-index-not-checked 'packages come from the default index of pip and uv, which this '\
+'script does not name. Set packages.index_url in the inventory to have an index checked'
 }
 
 # Ask for the headers of a URL, with the proxy and the authorities that pip would use.
 assert_url_answers() { # URL
-    local line status='' fault='' issuer=''
+    local line status='' fault=''
     local -i begin=$SECONDS
     if ! [[ $1 =~ ^(https?)://([^/@:]+)(:([0-9]{1,5}))?(/[^[:space:]]*)?$ && $NB_DOWNLOADS_PROXY != *@* ]]; then
         write_finding unknown url-not-checked 'the URL or the proxy contains a password or has another form, so the '\
@@ -29,36 +32,24 @@ assert_url_answers() { # URL
     ask_for_headers "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" "${BASH_REMATCH[4]}" "${BASH_REMATCH[5]:-/}"
     for line in "${ANSWER[@]}"; do
         line=${line%$'\r'}
-        case $line in
-            issuer=*) issuer=${issuer:-${line#issuer=}} ;;
-            'verify error:'*) fault=${line#verify error:num=} ;;
-        esac
+        if [[ $line == 'verify error:'* ]]; then fault=${line#verify error:num=}; fi
         if [[ $line =~ ^HTTP/[0-9.]+\ ([0-9]{3}) ]]; then status=${BASH_REMATCH[1]}; fi
     done
-    report_answer "$1" "$status" "$((SECONDS - begin))" "$issuer" "${fault:-${ANSWER[0]:-no answer}}"
+    report_answer "$1" "$status" "$((SECONDS - begin))" "${fault:-${ANSWER[0]:-no answer}}"
 }
 
-report_answer() { # URL STATUS SECONDS ISSUER FAULT
-    local host=${1#*://} authority
-    host=${host%%/*}
+report_answer() { # URL STATUS SECONDS FAULT
     if [[ ! $2 ]]; then
         fail url-does-not-answer '{url} does not answer: {error}. Check the network connection of this host and its '\
 'trusted authorities, and downloads.proxy in the inventory, or set packages.index_url to a mirror' \
-            url "$1" error "$5"
+            url "$1" error "$4"
     fi
     met url-answers '{url} answers with status {status} after {seconds} s' url "$1" status "$2" seconds "$3"
-    if [[ $2 == 407 || $2 == 5* || $2 == 40[134] && $host != files.pythonhosted.org ]]; then
+    if [[ $2 == 40[1347] || $2 == 5* ]]; then
         fail url-refuses '{url} answers with status {status}. Check packages.index_url and downloads.proxy in the '\
 'inventory' \
             url "$1" status "$2"
     fi
-    if [[ " ${PUBLIC_HOSTS[*]} " != *" $host "* || ! $4 ]]; then return; fi
-    for authority in "${PUBLIC_AUTHORITIES[@]}"; do
-        if [[ $4 == *"$authority"* ]]; then return; fi
-    done
-    warn tls-inspected 'the certificate of {host} is from {issuer}, which is not one of its public authorities. '\
-'Something between this host and {host} may inspect TLS. The hashes of the lock still decide what is installed' \
-        host "$host" issuer "$4"
 }
 
 # ANSWER: what openssl wrote about the connection, and the headers; without TLS, the status line.

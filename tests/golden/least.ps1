@@ -78,26 +78,26 @@
 #  4224  server_check           Ask the running server for its certificate, and send requests without the password.
 #  4290  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
 #  4433  download_checks        Check in mode check whether this host can reach what the script would download.
-#  4532  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4685  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  4723  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  4531  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4684  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  4722  status                 Report the server, its versions, its certificate, and the last run: mode status.
 # Steps, in the order in which they run:
-#  4831  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4911  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  4930  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  4949  python                 Install Python from the publisher, or use one that is installed.
-#  5083  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  5144  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  5263  packages               Install the packages of the lock in a virtual environment.
-#  5431  path                   Add the programs of the server to the PATH of the machine.
-#  5460  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  5486  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  5606  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  5814  service                Run the server as a scheduled task.
-#  5956  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  6021  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6096  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6136  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  4830  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4910  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  4929  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  4948  python                 Install Python from the publisher, or use one that is installed.
+#  5082  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  5143  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  5262  packages               Install the packages of the lock in a virtual environment.
+#  5430  path                   Add the programs of the server to the PATH of the machine.
+#  5459  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  5485  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  5605  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  5813  service                Run the server as a scheduled task.
+#  5955  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  6020  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6095  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6135  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -4434,7 +4434,7 @@ function Write-SmartAppControl {
 # Check in mode check whether this host can reach what the script would download.
 
 # The certificates of these hosts come from one of these authorities, unless something inspects TLS on the way.
-$PublicHosts = 'pypi.org', 'files.pythonhosted.org', 'www.python.org', 'github.com', 'aka.ms', 'slproweb.com'
+$PublicHosts = 'www.python.org', 'github.com', 'download.visualstudio.microsoft.com', 'slproweb.com'
 $PublicAuthorities = 'Let''s Encrypt', 'GlobalSign', 'DigiCert', 'Google Trust Services', 'Amazon', 'Sectigo',
 'Certainly', 'ISRG', 'SSL.com', 'Microsoft'
 
@@ -4455,12 +4455,14 @@ function Write-DownloadFinding {
     }
     if (Test-Path -LiteralPath (Get-EnvironmentFolder)) { return }
     $index = $Settings.packages.index_url
-    if (-not $index) {
-        $index = 'https://pypi.org/simple'
-        Assert-Requirement package_files { Assert-UrlAnswer 'https://files.pythonhosted.org/' }
-    }
+    if (-not $index) { Assert-Requirement package_index { Write-DefaultIndex }; return }
     $package = ([string]@($Lock)[0]) -creplace '[=\[ ].*\z', ''
     Assert-Requirement package_index { Assert-UrlAnswer "$($index.TrimEnd('/'))/$package/" }
+}
+
+function Write-DefaultIndex {
+    Write-Finding unknown (New-Failure default-index-not-checked ('packages come from the default index of pip and ' +
+            'uv, which this script does not name. Set packages.index_url in the inventory to have an index checked'))
 }
 
 function Get-Setting([string]$Name) {
@@ -4493,14 +4495,11 @@ function Assert-UrlAnswer([string]$Url) {
     Write-Inspection ([Uri]$Url).Host $answer.Issuer
 }
 
-# Ask for the headers only. Some servers refuse that: they are asked for one byte. What is at the root of a server of
-# files does not matter.
+# Ask for the headers only. Some servers refuse that: they are asked for one byte.
 function Get-UrlAnswer([string]$Url) {
     try { Send-UrlRequest $Url 'HEAD' }
     catch {
-        $status = Get-HttpStatus $_.Exception
-        if ($status -eq 404 -and ([Uri]$Url).AbsolutePath -eq '/') { return @{ Status = $status; Issuer = '' } }
-        if (403, 405, 501 -notcontains $status) { throw }
+        if (403, 405, 501 -notcontains (Get-HttpStatus $_.Exception)) { throw }
         Send-UrlRequest $Url 'GET'
     }
 }

@@ -56,21 +56,21 @@
 #  3503  environment            Create the virtual environment, and install the packages of the lock in it.
 #  3643  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
 #  3656  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  3755  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  3917  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  3746  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  3908  status                 Report the server, its versions, its certificate, and the last run: mode status.
 # Steps, in the order in which they run:
-#  4105  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4137  python                 Install Python from the distribution.
-#  4199  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  4274  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  4287  user                   Create the system user that runs the server: without a password, without a login shell.
-#  4301  certificate            Create a certificate for the server; only root and the service can read its key.
-#  4394  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  4550  service                Run the notebook server as a service that starts with the system.
-#  4684  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  4748  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4896  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  4974  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  4096  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4128  python                 Install Python from the distribution.
+#  4190  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  4265  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  4278  user                   Create the system user that runs the server: without a password, without a login shell.
+#  4292  certificate            Create a certificate for the server; only root and the service can read its key.
+#  4385  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  4541  service                Run the notebook server as a service that starts with the system.
+#  4675  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  4739  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4887  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  4965  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -3656,25 +3656,28 @@ read_package_environment() {
 # ---- prelude: download_checks ----------------------------------------------------------------------
 # Check in mode check whether this host can reach what pip and uv would download.
 
-# The certificates of these hosts come from one of these authorities, unless something inspects TLS on the way.
-PUBLIC_HOSTS=(pypi.org files.pythonhosted.org)
-PUBLIC_AUTHORITIES=("Let's Encrypt" GlobalSign DigiCert 'Google Trust Services' Amazon Sectigo Certainly ISRG SSL.com)
 DOWNLOAD_SECONDS=20                                # to wait for an answer
 ANSWER=()                                          # of ask_for_headers: what openssl and the server wrote
 
 # Only what is not installed yet is downloaded. The first package of the lock is in every index that has the others.
 check_downloads() {
-    local index=${NB_PACKAGES_INDEX_URL:-https://pypi.org/simple} package=${LOCK[0]:-pip}
+    local package=${LOCK[0]:-pip}
     if [[ $NB_PACKAGES_SOURCE == distribution || -e $LOCK_MARK ]]; then return; fi
-    require package_index assert_url_answers "${index%/}/${package%%[=\[ ]*}/"
-    if [[ $index == https://pypi.org/* ]]; then
-        require package_files assert_url_answers https://files.pythonhosted.org/
+    if [[ $NB_PACKAGES_INDEX_URL ]]; then
+        require package_index assert_url_answers "${NB_PACKAGES_INDEX_URL%/}/${package%%[=\[ ]*}/"
+    else
+        require package_index report_default_index
     fi
+}
+
+report_default_index() {
+    write_finding unknown default-index-not-checked 'packages come from the default index of pip and uv, which this '\
+'script does not name. Set packages.index_url in the inventory to have an index checked'
 }
 
 # Ask for the headers of a URL, with the proxy and the authorities that pip would use.
 assert_url_answers() { # URL
-    local line status='' fault='' issuer=''
+    local line status='' fault=''
     local -i begin=$SECONDS
     if ! [[ $1 =~ ^(https?)://([^/@:]+)(:([0-9]{1,5}))?(/[^[:space:]]*)?$ && $NB_DOWNLOADS_PROXY != *@* ]]; then
         write_finding unknown url-not-checked 'the URL or the proxy contains a password or has another form, so the '\
@@ -3684,36 +3687,24 @@ assert_url_answers() { # URL
     ask_for_headers "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" "${BASH_REMATCH[4]}" "${BASH_REMATCH[5]:-/}"
     for line in "${ANSWER[@]}"; do
         line=${line%$'\r'}
-        case $line in
-            issuer=*) issuer=${issuer:-${line#issuer=}} ;;
-            'verify error:'*) fault=${line#verify error:num=} ;;
-        esac
+        if [[ $line == 'verify error:'* ]]; then fault=${line#verify error:num=}; fi
         if [[ $line =~ ^HTTP/[0-9.]+\ ([0-9]{3}) ]]; then status=${BASH_REMATCH[1]}; fi
     done
-    report_answer "$1" "$status" "$((SECONDS - begin))" "$issuer" "${fault:-${ANSWER[0]:-no answer}}"
+    report_answer "$1" "$status" "$((SECONDS - begin))" "${fault:-${ANSWER[0]:-no answer}}"
 }
 
-report_answer() { # URL STATUS SECONDS ISSUER FAULT
-    local host=${1#*://} authority
-    host=${host%%/*}
+report_answer() { # URL STATUS SECONDS FAULT
     if [[ ! $2 ]]; then
         fail url-does-not-answer '{url} does not answer: {error}. Check the network connection of this host and its '\
 'trusted authorities, and downloads.proxy in the inventory, or set packages.index_url to a mirror' \
-            url "$1" error "$5"
+            url "$1" error "$4"
     fi
     met url-answers '{url} answers with status {status} after {seconds} s' url "$1" status "$2" seconds "$3"
-    if [[ $2 == 407 || $2 == 5* || $2 == 40[134] && $host != files.pythonhosted.org ]]; then
+    if [[ $2 == 40[1347] || $2 == 5* ]]; then
         fail url-refuses '{url} answers with status {status}. Check packages.index_url and downloads.proxy in the '\
 'inventory' \
             url "$1" status "$2"
     fi
-    if [[ " ${PUBLIC_HOSTS[*]} " != *" $host "* || ! $4 ]]; then return; fi
-    for authority in "${PUBLIC_AUTHORITIES[@]}"; do
-        if [[ $4 == *"$authority"* ]]; then return; fi
-    done
-    warn tls-inspected 'the certificate of {host} is from {issuer}, which is not one of its public authorities. '\
-'Something between this host and {host} may inspect TLS. The hashes of the lock still decide what is installed' \
-        host "$host" issuer "$4"
 }
 
 # ANSWER: what openssl wrote about the connection, and the headers; without TLS, the status line.

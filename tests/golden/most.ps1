@@ -78,26 +78,26 @@
 #  4122  server_check           Ask the running server for its certificate, and send requests without the password.
 #  4188  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
 #  4331  download_checks        Check in mode check whether this host can reach what the script would download.
-#  4430  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4583  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  4621  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  4429  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4582  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  4620  status                 Report the server, its versions, its certificate, and the last run: mode status.
 # Steps, in the order in which they run:
-#  4729  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4809  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  4828  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  4847  python                 Install Python from the publisher, or use one that is installed.
-#  4981  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  5042  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  5161  packages               Install the packages of the lock in a virtual environment.
-#  5329  path                   Add the programs of the server to the PATH of the machine.
-#  5358  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  5384  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  5504  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  5712  service                Run the server as a scheduled task.
-#  5854  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  5919  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5994  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6034  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  4728  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4808  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  4827  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  4846  python                 Install Python from the publisher, or use one that is installed.
+#  4980  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  5041  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  5160  packages               Install the packages of the lock in a virtual environment.
+#  5328  path                   Add the programs of the server to the PATH of the machine.
+#  5357  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  5383  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  5503  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  5711  service                Run the server as a scheduled task.
+#  5853  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  5918  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5993  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6033  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -4332,7 +4332,7 @@ function Write-SmartAppControl {
 # Check in mode check whether this host can reach what the script would download.
 
 # The certificates of these hosts come from one of these authorities, unless something inspects TLS on the way.
-$PublicHosts = 'pypi.org', 'files.pythonhosted.org', 'www.python.org', 'github.com', 'aka.ms', 'slproweb.com'
+$PublicHosts = 'www.python.org', 'github.com', 'download.visualstudio.microsoft.com', 'slproweb.com'
 $PublicAuthorities = 'Let''s Encrypt', 'GlobalSign', 'DigiCert', 'Google Trust Services', 'Amazon', 'Sectigo',
 'Certainly', 'ISRG', 'SSL.com', 'Microsoft'
 
@@ -4353,12 +4353,14 @@ function Write-DownloadFinding {
     }
     if (Test-Path -LiteralPath (Get-EnvironmentFolder)) { return }
     $index = $Settings.packages.index_url
-    if (-not $index) {
-        $index = 'https://pypi.org/simple'
-        Assert-Requirement package_files { Assert-UrlAnswer 'https://files.pythonhosted.org/' }
-    }
+    if (-not $index) { Assert-Requirement package_index { Write-DefaultIndex }; return }
     $package = ([string]@($Lock)[0]) -creplace '[=\[ ].*\z', ''
     Assert-Requirement package_index { Assert-UrlAnswer "$($index.TrimEnd('/'))/$package/" }
+}
+
+function Write-DefaultIndex {
+    Write-Finding unknown (New-Failure default-index-not-checked ('packages come from the default index of pip and ' +
+            'uv, which this script does not name. Set packages.index_url in the inventory to have an index checked'))
 }
 
 function Get-Setting([string]$Name) {
@@ -4391,14 +4393,11 @@ function Assert-UrlAnswer([string]$Url) {
     Write-Inspection ([Uri]$Url).Host $answer.Issuer
 }
 
-# Ask for the headers only. Some servers refuse that: they are asked for one byte. What is at the root of a server of
-# files does not matter.
+# Ask for the headers only. Some servers refuse that: they are asked for one byte.
 function Get-UrlAnswer([string]$Url) {
     try { Send-UrlRequest $Url 'HEAD' }
     catch {
-        $status = Get-HttpStatus $_.Exception
-        if ($status -eq 404 -and ([Uri]$Url).AbsolutePath -eq '/') { return @{ Status = $status; Issuer = '' } }
-        if (403, 405, 501 -notcontains $status) { throw }
+        if (403, 405, 501 -notcontains (Get-HttpStatus $_.Exception)) { throw }
         Send-UrlRequest $Url 'GET'
     }
 }

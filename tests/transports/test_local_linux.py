@@ -114,10 +114,10 @@ for line in LocalTransport(LocalLinuxHost(), threading.Event()).run(script, []):
 def test_no_variable_with_a_secret_is_passed_on(transport: LocalTransport, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTEBOOK_PASSWORD", "geheim")
     monkeypatch.setenv("https_proxy", "http://proxy.example.com:3128")
-    monkeypatch.setenv("PIP_INDEX_URL", "https://pypi.example.com/simple/")
+    monkeypatch.setenv("PIP_INDEX_URL", "https://index.example.com/simple/")
     assert "geheim" not in str(environment())
     lines = list(transport.run("printf '%s\\n' \"${NOTEBOOK_PASSWORD-none} $https_proxy $PIP_INDEX_URL $HOME\"\n", []))
-    assert lines == [f"none http://proxy.example.com:3128 https://pypi.example.com/simple/ {os.environ['HOME']}"]
+    assert lines == [f"none http://proxy.example.com:3128 https://index.example.com/simple/ {os.environ['HOME']}"]
 
 
 # ---- status

@@ -41,7 +41,7 @@ def run(desktop: WindowsDesktop, code: str) -> list[str]:
     """The lines that a program in Python prints there."""
     done = desktop.python(
         ["-c", HEAD + code],
-        extra={"NOTEBOOK_PASSWORD": "geheim", "PIP_INDEX_URL": "https://pypi.example.com/simple/", "PSModulePath": "C:\\nowhere"},
+        extra={"NOTEBOOK_PASSWORD": "geheim", "PIP_INDEX_URL": "https://index.example.com/simple/", "PSModulePath": "C:\\nowhere"},
     )
     assert done.code == 0, done.err
     return done.out.splitlines()
@@ -68,7 +68,7 @@ def test_the_envelope_arrives_and_every_line_comes_back(desktop: WindowsDesktop)
 def test_what_the_script_sees_of_the_environment(desktop: WindowsDesktop) -> None:
     script = '"$env:PIP_INDEX_URL $($null -eq $env:NOTEBOOK_PASSWORD) $($null -eq $env:PYTHONPATH)"; "$env:PSModulePath"; "$env:LOCALAPPDATA"; "$env:TEMP"'
     first, modules, local, temporary = run(desktop, f"for line in transport.run({script!r}, []): print(line)")
-    assert first == "https://pypi.example.com/simple/ True True" and "nowhere" not in modules
+    assert first == "https://index.example.com/simple/ True True" and "nowhere" not in modules
     assert local == f"C:\\users\\{desktop.user}\\AppData\\Local" and temporary
 
 

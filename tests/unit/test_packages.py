@@ -95,7 +95,7 @@ def test_an_upward_import_would_be_found(tmp_path: Path) -> None:
 
 
 def test_the_source_root_is_no_package() -> None:
-    """A package of that name is on PyPI: whoever has it installed would get that one."""
+    """A package of that name is in the package index: whoever has it installed would get that one."""
     assert not (SOURCE / "__init__.py").exists()
     files = [path for folder in ("installer", "tests", "tools", "benchmarks") for path in (CHECKOUT / folder).rglob("*.py")]
     wrong = []

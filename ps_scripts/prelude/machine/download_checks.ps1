@@ -2,7 +2,7 @@
 # Check in mode check whether this host can reach what the script would download.
 
 # The certificates of these hosts come from one of these authorities, unless something inspects TLS on the way.
-$PublicHosts = 'pypi.org', 'files.pythonhosted.org', 'www.python.org', 'github.com', 'aka.ms', 'slproweb.com'
+$PublicHosts = 'www.python.org', 'github.com', 'download.visualstudio.microsoft.com', 'slproweb.com'
 $PublicAuthorities = 'Let''s Encrypt', 'GlobalSign', 'DigiCert', 'Google Trust Services', 'Amazon', 'Sectigo',
 'Certainly', 'ISRG', 'SSL.com', 'Microsoft'
 
@@ -23,12 +23,14 @@ function Write-DownloadFinding {
     }
     if (Test-Path -LiteralPath (Get-EnvironmentFolder)) { return }
     $index = $Settings.packages.index_url
-    if (-not $index) {
-        $index = 'https://pypi.org/simple'
-        Assert-Requirement package_files { Assert-UrlAnswer 'https://files.pythonhosted.org/' }
-    }
+    if (-not $index) { Assert-Requirement package_index { Write-DefaultIndex }; return }
     $package = ([string]@($Lock)[0]) -creplace '[=\[ ].*\z', ''
     Assert-Requirement package_index { Assert-UrlAnswer "$($index.TrimEnd('/'))/$package/" }
+}
+
+function Write-DefaultIndex {
+    Write-Finding unknown (New-Failure default-index-not-checked ('packages come from the default index of pip and ' +
+            'uv, which this script does not name. Set packages.index_url in the inventory to have an index checked'))
 }
 
 function Get-Setting([string]$Name) {
@@ -61,14 +63,11 @@ function Assert-UrlAnswer([string]$Url) {
     Write-Inspection ([Uri]$Url).Host $answer.Issuer
 }
 
-# Ask for the headers only. Some servers refuse that: they are asked for one byte. What is at the root of a server of
-# files does not matter.
+# Ask for the headers only. Some servers refuse that: they are asked for one byte.
 function Get-UrlAnswer([string]$Url) {
     try { Send-UrlRequest $Url 'HEAD' }
     catch {
-        $status = Get-HttpStatus $_.Exception
-        if ($status -eq 404 -and ([Uri]$Url).AbsolutePath -eq '/') { return @{ Status = $status; Issuer = '' } }
-        if (403, 405, 501 -notcontains $status) { throw }
+        if (403, 405, 501 -notcontains (Get-HttpStatus $_.Exception)) { throw }
         Send-UrlRequest $Url 'GET'
     }
 }

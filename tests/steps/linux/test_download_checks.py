@@ -67,12 +67,6 @@ def test_a_certificate_that_the_host_does_not_trust(tmp_path: Path) -> None:
     assert (finding["state"], finding["code"]) == ("failed", "url-does-not-answer") and "certificate" in finding["text"]
 
 
-def test_an_authority_that_is_not_public_is_named_for_public_hosts(tmp_path: Path) -> None:
-    with https(tmp_path, "200 OK") as (url, _, trust):
-        finding = check(url, f"{trust}; PUBLIC_HOSTS=(localhost:{url.split(':')[2].split('/')[0]})")
-    assert (finding["state"], finding["code"]) == ("warning", "tls-inspected") and "An Inspecting Proxy" in finding["values"]["issuer"]
-
-
 def test_without_tls_and_through_a_proxy(tmp_path: Path) -> None:
     (tmp_path / "simple").mkdir()
     with served(tmp_path) as url:
@@ -90,3 +84,15 @@ def test_nobody_answers(scheme: str) -> None:
 def test_a_password_is_not_sent_and_not_shown() -> None:
     finding = check("https://anna:geheim@index.example.com/simple/")
     assert finding["state"] == "unknown" and "geheim" not in json.dumps(finding)
+
+
+@pytest.mark.parametrize(
+    ("setting", "code"), [("", "default-index-not-checked"), ("http://127.0.0.1:{port}/simple", "url-does-not-answer")]
+)
+def test_only_an_index_of_the_inventory_is_asked(setting: str, code: str) -> None:
+    setting = setting.format(port=free_port())
+    settings = f"NB_PACKAGES_INDEX_URL={setting} NB_PACKAGES_SOURCE=lock LOCK_MARK=/nonexistent LOCK=('numpy==2.3.5 --hash')"
+    done = parts.run(f"RUN_MODE=check RUN_STEP=preflight\n{settings}\ncheck_downloads")
+    (finding,) = map(json.loads, done.stdout.decode("ascii").splitlines())
+    assert (finding["name"], finding["code"]) == ("package_index", code)
+    assert finding["state"] == ("failed" if setting else "unknown") and "packages.index_url" in finding["todo"]

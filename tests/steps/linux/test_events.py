@@ -131,7 +131,7 @@ def test_what_a_program_gets_in_its_environment_is_in_no_arguments(tmp_path: Pat
     printf %s "${UV_DEFAULT_INDEX-}${http_proxy-}${LAST-}" >&2
     """
     pip = tmp_path / "python"
-    pip.write_text("#!/bin/sh\necho \"global.index-url='https://anna:CANARY-index@pypi.example.com/simple'\"\n")
+    pip.write_text("#!/bin/sh\necho \"global.index-url='https://anna:CANARY-index@index.example.com/simple'\"\n")
     pip.chmod(0o755)
     done = run(parts.step("packages", "user") + code, str(tmp_path), scope="user")
     assert (done.returncode, done.stderr) == (0, b""), "nothing of it stays in the script's own"
@@ -140,7 +140,7 @@ def test_what_a_program_gets_in_its_environment_is_in_no_arguments(tmp_path: Pat
     assert ast.literal_eval(second)[1:] == ["--", "bash", "-c", "exit 0", "A=b"]
     found = (tmp_path / "environment").read_text().splitlines()
     for line in (
-        "UV_DEFAULT_INDEX=https://anna:CANARY-index@pypi.example.com/simple",
+        "UV_DEFAULT_INDEX=https://anna:CANARY-index@index.example.com/simple",
         "http_proxy=http://anna:CANARY-proxy@proxy.example.com:3128",
         "LAST=a b=c",
     ):
