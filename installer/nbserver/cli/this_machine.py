@@ -21,22 +21,40 @@ runs_of_local_option = click.option(
 
 @click.command()
 @optional_inventory_option
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    metavar="NUMBER",
+    help="TCP port of the server (default: that of the server that is set up, or the first free port from 9999 on).",
+)
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Folder of the notebooks; created if it does not exist (default: that of the server that is set up, or notebooks in your home folder).",
+)
 @runs_of_local_option
 @known_option
 @output_options
 @approved_option
-def up(inventory_path: Path, runs: Path | None, known: Path | None, output: Output, **approval: Any) -> int:
+def up(
+    inventory_path: Path, port: int | None, directory: Path | None, runs: Path | None, known: Path | None, output: Output, **approval: Any
+) -> int:
     """Set up a notebook server on this machine and test it
 
     Does the same as apply local followed by verify local. By default, the server belongs to you alone: it needs no root or
     administrator rights, changes nothing outside your home folder, and does not accept connections from other machines. If you
     run this command as root on a machine with systemd, the server is a system service with its own user.
+
+    Port and folder stay until they are set again. With [hosts.local] in an inventory, the inventory sets both.
     """
     from nbserver.commands import up as local_setup
     from nbserver.inventory import reader
     from nbserver.run.options import Options
 
-    loaded = reader.load_for(inventory_path, ["local"])
+    folder = str(directory.expanduser().absolute()) if directory is not None else None
+    given = {key: value for key, value in (("port", port), ("directory", folder)) if value is not None}
+    loaded = local_setup.with_free_port(reader.load_for(inventory_path, ["local"], given=given))
     show_warnings([loaded.local])
     options = Options(runs=runs, known=known, command=command_line(), **approval)
     return local_setup.up(loaded, options, asker(), output.view(), as_json=output.as_json, quiet=output.quiet)

@@ -80,6 +80,20 @@ def password_not_lost(made: Mapping[str, str]) -> Iterator[None]:
         raise
 
 
+def with_free_port(inventory: Inventory) -> Inventory:
+    """Return the inventory. If nobody has chosen a port, and another program uses the default one, this user's server gets the next."""
+    host = inventory.local
+    if inventory.own or host.scope == "machine" or is_set_up(host):
+        return inventory
+    from nbserver.local import ports
+
+    port = ports.first_free(host.notebook.ip, host.notebook.port)
+    if port in (None, host.notebook.port):
+        return inventory
+    say(f"Port {host.notebook.port} is in use: the server gets port {port}", err=True)
+    return replace(inventory, own=host.model_copy(update={"notebook": host.notebook.model_copy(update={"port": port})}))
+
+
 _rights = LocalByKind(windows=lambda host: "", linux=lambda host: "As root: " if host.scope == "machine" else "")
 
 

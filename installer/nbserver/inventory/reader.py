@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -16,10 +17,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from nbserver.base import user_folders
 from nbserver.base.errors import InventoryError, UsageError
 from nbserver.base.message import Described, message
-from nbserver.inventory import standard_input
+from nbserver.base.standard_streams import warn
+from nbserver.inventory import own_server, standard_input
 from nbserver.inventory.groups import read_groups, without_members
 from nbserver.inventory.host_list import HostList, Place, shown
 from nbserver.inventory.host_settings import HostSettings, Layer, in_table, is_key_of_any
@@ -38,18 +39,74 @@ TABLES = ("defaults", "groups", "hosts")
 KEYS = (*TABLES, "hosts_from", "hosts_command")
 
 
-def load_for(path: Path, patterns: Sequence[str], *, commands: bool = True) -> Inventory:
+def load_for(path: Path, patterns: Sequence[str], *, commands: bool = True, given: Mapping[str, Any] | None = None) -> Inventory:
     """Read an inventory and validate the hosts that `patterns` select, like `load`.
 
-    If only `local` is selected, the file is optional: runs are then stored in the home folder of the user.
+    If only `local` is selected, the file is optional. Without one, or if it does not have [hosts.local], the inventory is the one
+    from which the server of this machine was set up. If it had none, the settings are the defaults, with the port and the folder of
+    the server that is set up, and runs are stored in the home folder of the user. `given` has settings of `notebook` from the command
+    line, for this machine.
 
     Raises InventoryError, and UsageError for `local` on a system other than Linux and Windows.
     """
     if includes_local(patterns) and sys.platform not in ("linux", "win32"):
         raise UsageError("local-system-unsupported", "only Linux and Windows are supported", where=LOCAL, todo="Select other hosts")
-    if path == DEFAULT and not path.exists() and is_only_local(patterns):
-        return Inventory(own_inventory(sys.platform), {}, {})
-    return load(path, patterns, commands=commands)
+    if not is_only_local(patterns):
+        return load(path, patterns, commands=commands)
+    found = load(path, patterns, commands=commands) if path != DEFAULT or path.exists() else None
+    if path == DEFAULT and not (found and found.own):
+        found = _of_own_server(patterns) or Inventory(own_inventory(sys.platform), {}, {})
+    elif found is None:  # mypy does not see that this cannot happen
+        raise AssertionError
+    return _with_given(found, given or {})
+
+
+def _of_own_server(patterns: Sequence[str]) -> Inventory | None:
+    """Return the inventory from which the server of this machine was set up, or None if it had none."""
+    path = own_server.inventory_of(local_model(sys.platform)().scope)
+    if path is None:
+        return None
+    if not path.exists():
+        warn(
+            message(
+                "inventory-of-server-missing",
+                "local: the notebook server was set up from {path}, which does not exist; without it, the default settings apply",
+                path=path,
+            )
+        )
+        return None
+    return load(path, patterns)
+
+
+def _with_given(found: Inventory, given: Mapping[str, Any]) -> Inventory:
+    """Return the inventory with these settings of [hosts.local.notebook]. Raises UsageError if it has others."""
+    if found.own:
+        for key, value in given.items():
+            if getattr(found.own.notebook, key) != value:
+                raise UsageError(
+                    "option-of-inventory",
+                    "{option} cannot be combined with an inventory that has [hosts.local]",
+                    where=str(found.path),
+                    todo="Set notebook.{key} in [hosts.local], and run the command without {option}",
+                    option=f"--{key}",
+                    key=key,
+                )
+        return found
+    model = local_model(sys.platform)
+    own = own_server.settings(model().scope)
+    if faults({"notebook": own}, model, {}, missing=True):
+        own = {}  # nbserver did not write this configuration
+    notebook = {**own, **given}
+    if not notebook:
+        return found
+    wrong = faults({"notebook": given}, model, {}, missing=True)
+    try:
+        return replace(found, own=model.model_validate({"notebook": notebook}))
+    except ValidationError as error:
+        reason = wrong[0][1] if wrong else error.errors()[0]["ctx"]["reason"]
+        raise UsageError(
+            "option-invalid", "{reason}", where=LOCAL, todo="Choose another value for --port or --directory", reason=reason
+        ) from None
 
 
 def load(path: Path, patterns: Sequence[str] | None = None, *, commands: bool = True) -> Inventory:
@@ -332,5 +389,4 @@ def own_inventory(platform: str) -> Path:
 
     `platform` is sys.platform. Raises UsageError without a home folder.
     """
-    folder = user_folders.folder("LOCALAPPDATA") if platform == "win32" else user_folders.home() / ".local" / "state"
-    return folder / "nbserver.toml"
+    return own_server.state_folder(platform) / "nbserver.toml"

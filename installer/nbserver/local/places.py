@@ -68,8 +68,10 @@ def is_there(path: Path) -> bool:
         return True
 
 
-def url(host: AnyLocal) -> str:
-    """Return the address of the server for a browser."""
+def url(host: AnyLocal, port: int | None = None) -> str:
+    """Return the address of the server for a browser. `port` is that of the settings, unless the server has another."""
+    if port not in (None, host.notebook.port):
+        return f"https://{host.address}:{port}"
     return str(host.notebook.public_url or f"https://{host.address}:{host.notebook.port}")
 
 

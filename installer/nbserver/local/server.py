@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from nbserver.inventory import own_server
 from nbserver.inventory.by_kind import LocalByKind
 from nbserver.local.places import url
 
@@ -69,8 +70,8 @@ class Status:
 def look(host: AnyLocal) -> Status:
     """Return the status, as reported by the service and the port."""
     service = service_of(host)
-    port = host.notebook.port
-    address = url(host)
+    port = own_server.settings(host.scope).get("port", host.notebook.port)  # another inventory may say otherwise
+    address = url(host, port)
     by = service.by
     if by == "none":
         return Status(host.name, False, "no notebook server is set up; run nbserver up", by, address, port)

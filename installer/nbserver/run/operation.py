@@ -28,6 +28,7 @@ from nbserver.run import (
     intent,
     known_certificates,
     notebook_password,
+    own_servers,
     run_lock,
     signed_head,
     site_salt,
@@ -81,6 +82,7 @@ def operate(
     jobs = host_job.prepare_all(hosts, scripts, mode, options, ask)
     for warning in host_job.warnings(hosts):
         warn(warning)
+    own_servers.before(mode, inventory, hosts)
     known_file = options.known or inventory.path.parent / known_certificates.FILE_NAME
     known_certificates.read(known_file)  # report an unreadable file before contacting a host
     if mode not in NOT_REMEMBERED:
@@ -109,6 +111,7 @@ def operate(
             results = _Run(mode, journal, mask, hashes, known_file, view, options, stop, gate, past).of_all(
                 {name: jobs[name] for name in order}, forks
             )
+            own_servers.after(mode, inventory, hosts, results)
             results = past.in_order(results) if past else {name: results[name] for name in jobs}
             _report(mode, journal, results, view, key)
         except KeyboardInterrupt:

@@ -1,0 +1,53 @@
+"""From which inventory the server of this machine was set up: a user has one server per scope, and the last inventory counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from nbserver.base.errors import UsageError
+from nbserver.base.message import message
+from nbserver.base.standard_streams import warn
+from nbserver.inventory import own_server
+from nbserver.inventory.names import LOCAL
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nbserver.inventory.hosts import AnyHost, Inventory
+    from nbserver.run.envelope import Mode
+    from nbserver.run.result import Result
+
+
+def before(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost]) -> None:
+    """Warn if the server of this machine was set up from another inventory."""
+    if mode not in ("test", "apply") or not _has_local(hosts):
+        return
+    known = own_server.inventory_of(inventory.local.scope)
+    if known and known != _named(inventory) and known.exists():
+        warn(
+            message(
+                "other-inventory-of-server",
+                "local: your notebook server was set up from {before}; apply gives this server the settings of {after}",
+                before=known,
+                after=_named(inventory) or message("default-settings", "no inventory"),
+            )
+        )
+
+
+def after(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], results: Mapping[str, Result]) -> None:
+    """Record from which inventory the server of this machine was set up; after undo, from none."""
+    if mode in ("apply", "undo") and _has_local(hosts) and results[LOCAL].outcome == "ok":
+        try:
+            own_server.remember(inventory.local.scope, _named(inventory) if mode == "apply" else None)
+        except UsageError as error:
+            warn(message("own-server-not-recorded", "{reason}", reason=str(error)))
+
+
+def _has_local(hosts: Sequence[AnyHost]) -> bool:
+    return any(host.transport == "local" for host in hosts)
+
+
+def _named(inventory: Inventory) -> Path | None:
+    """Return the path of the inventory, or None if there is none, or if it was read from standard input."""
+    return inventory.path if inventory.sha256 and inventory.path.is_file() else None
