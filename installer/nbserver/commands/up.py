@@ -83,7 +83,8 @@ def password_not_lost(made: Mapping[str, str]) -> Iterator[None]:
 def with_free_port(inventory: Inventory) -> Inventory:
     """Return the inventory. If nobody has chosen a port, and another program uses the default one, this user's server gets the next."""
     host = inventory.local
-    if inventory.own or host.scope == "machine" or is_set_up(host):
+    is_chosen = (inventory.own is not None and inventory.sha256 is not None) or "port" in host.notebook.model_fields_set
+    if is_chosen or host.scope == "machine" or is_set_up(host):
         return inventory
     from nbserver.local import ports
 

@@ -87,3 +87,21 @@ def test_a_password_is_shown_however_the_verification_ends(
     with pytest.raises(type(ends)):
         up.up(load(tmp_path, OTHER), Options(), None, JsonLines())
     assert "abcd-efgh" in capsys.readouterr().err
+
+
+def test_a_new_server_gets_a_free_port_unless_somebody_chose_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("nbserver.local.ports.first_free", lambda ip, port: port + 3)
+
+    def port(**given: object) -> int:
+        return up.with_free_port(reader.load_for(Path("nbserver.toml"), ["local"], given=given)).local.notebook.port
+
+    assert port() == port(directory="/srv/notes") == 10002 and "Port 9999 is in use" in capsys.readouterr().err
+    assert port(port=9999) == 9999
+    assert up.with_free_port(load(tmp_path, "[hosts.local]\n")).local.notebook.port == 9999, "an inventory decides alone"
+    monkeypatch.setattr(up, "is_set_up", lambda host: True)
+    (tmp_path / "nbserver.toml").unlink()
+    assert port() == 9999
