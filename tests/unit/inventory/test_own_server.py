@@ -52,7 +52,9 @@ def test_port_and_folder_of_the_server_that_is_set_up_stay(home: Path) -> None:
     assert (given.port, given.directory) == (24000, "/srv/more")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"ServerApp": {"port": "x", "root_dir": 3}}', '{"ServerApp": {"port": 80, "root_dir": ""}}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", '{"ServerApp": {"port": "x", "root_dir": 3}}', '{"ServerApp": {"port": 80, "root_dir": ""}}']
+)
 def test_a_configuration_that_is_not_valid_counts_as_none(home: Path, text: str) -> None:
     configured(home)
     own_server.configuration("user", "linux").write_text(text, encoding="utf-8")
@@ -90,7 +92,9 @@ def test_the_inventory_of_the_server_is_found_from_elsewhere(home: Path, tmp_pat
     assert own_server.inventory_of("user") is None and not list((home / ".local" / "state").iterdir())
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"inventories": []}', '{"inventories": {"user": "nbserver.toml"}}', '{"inventories": {"user": 1}}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"inventories": []}', '{"inventories": {"user": "nbserver.toml"}}', '{"inventories": {"user": 1}}']
+)
 def test_a_file_that_is_not_valid_counts_as_missing(home: Path, text: str) -> None:
     path = own_server.state_folder("linux") / own_server.FILE_NAME
     path.parent.mkdir(parents=True)
