@@ -11,7 +11,7 @@ from typing import Any
 
 from nbserver import __version__
 from nbserver.approval import manifest, signature
-from nbserver.approval.reference import Reference, ReleasedBody, Source, UnknownCatalogError
+from nbserver.approval.reference import Reference, ReleasedBody, Source, UnknownCatalogError, UnknownLockError
 from nbserver.approval.script_settings import AnyScriptSettings, typed
 from nbserver.base import json_lines, plain_file
 from nbserver.base.errors import ApprovalError, NbserverError
@@ -21,6 +21,7 @@ from nbserver.render.script import Script
 
 LIMIT = 4_000_000  # maximum size of a script in bytes; most have about 200,000
 AGAIN = "Run nbserver render again"
+ADD_LOCK = "If the inventory sets packages.lock, add --lock FILE; otherwise, run nbserver render again"
 ADD_CATALOG = "If the inventory names a site catalog, add --catalog FILE; otherwise, run nbserver render again"
 SIGN_AGAIN = "Run nbserver render --sign again"
 COMPARE = "Render the scripts again, and use diff to see what changed"
@@ -141,6 +142,15 @@ def _check(
             "hosts.{name}: {reason}",
             where=plain_file.shown(manifest_path),
             todo=ADD_CATALOG,
+            name=settings.host,
+            reason=error,
+        ) from None
+    except UnknownLockError as error:
+        raise ApprovalError(
+            "lock-unknown",
+            "hosts.{name}: {reason}",
+            where=plain_file.shown(manifest_path),
+            todo=ADD_LOCK,
             name=settings.host,
             reason=error,
         ) from None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from nbserver import __version__
 from nbserver.approval.script_settings import AnyScriptSettings
+from nbserver.base.errors import CatalogError
 from nbserver.base.message import DescribedError
 from nbserver.base.plain_text import clean
 from nbserver.catalog import linux_lock, reader
@@ -15,6 +16,7 @@ from nbserver.catalog.catalog import Catalog
 from nbserver.catalog.choice import begins
 from nbserver.catalog.entries import Lock
 from nbserver.catalog.linux_lock import LinuxLock
+from nbserver.catalog.site_lock import SiteLock
 from nbserver.render import bash, powershell, windows_host
 from nbserver.render.body import Body
 from nbserver.render.linux_settings import LinuxScriptSettings
@@ -23,10 +25,15 @@ from nbserver.render.step_files import SCOPES, SUFFIX, read_body, read_titles
 from nbserver.render.windows_settings import WindowsScriptSettings
 
 SHIPPED = f"of release {__version__}"
+OF_SITE = "of the site"
 
 
 class UnknownCatalogError(DescribedError):
     """The digest is that of neither the shipped catalog nor a given site catalog."""
+
+
+class UnknownLockError(DescribedError):
+    """The lock is neither that of the catalog nor a given one."""
 
 
 @dataclass(frozen=True)
@@ -61,15 +68,19 @@ class Source:
 
 @dataclass(frozen=True)
 class Reference:
-    """`shipped` is the catalog of this release; `site` maps the digest of each given site catalog to its title and the catalog."""
+    """`shipped` is the catalog of this release; `site` maps the digest of each given site catalog to its title and the catalog.
+
+    `site_locks` are the given locks.
+    """
 
     bodies: Mapping[tuple[str, str], ReleasedBody]  # by system and scope
     shipped: Catalog
     linux_lock: LinuxLock
     site: Mapping[str, tuple[str, Catalog]]
+    site_locks: Sequence[SiteLock] = ()
 
     @classmethod
-    def load(cls, site_catalogs: Iterable[Path] = ()) -> Reference:
+    def load(cls, site_catalogs: Iterable[Path] = (), site_locks: Iterable[Path] = ()) -> Reference:
         """Read the bodies, catalogs, and locks. Raises CatalogError."""
         loaded = [(_title(path.name), reader.load(path)) for path in site_catalogs]
         return cls(
@@ -77,6 +88,7 @@ class Reference:
             reader.load(),
             linux_lock.load(),
             {catalog.digest: (title, catalog) for title, catalog in loaded},
+            [SiteLock.load(file) for path in site_locks for file in (sorted(path.glob("*.txt")) if path.is_dir() else [path])],
         )
 
     def body(self, settings: AnyScriptSettings) -> ReleasedBody:
@@ -85,20 +97,46 @@ class Reference:
     def source(self, settings: AnyScriptSettings, digest: str) -> Source:
         """Return the catalog and lock that the hashes identify. Raises ValueError or CatalogError if a hash or setting matches neither."""
         if isinstance(settings, LinuxScriptSettings):
-            if digest != self.linux_lock.file_sha256:
-                raise DescribedError("linux-lock-differs", "catalog_sha256 does not match lock {release} for Linux hosts", release=SHIPPED)
-            _require_lock(settings, self.linux_lock.sha256)
-            return Source(SHIPPED, f"{linux_lock.FILE} {SHIPPED}", self.linux_lock.lines)
+            return self._linux_source(settings, digest)
         title, catalog = self._catalog(digest)
-        lock = _lock(settings, catalog)
+        own = self._site_lock(settings)
+        lock = own or _lock(settings, catalog)
         _require_lock(settings, lock.sha256)
         _require_downloads(settings, catalog)
         if settings.path.programs and settings.path.entries != windows_host.default_path(settings.python.version, lock.sha256):
             raise DescribedError(
                 "path-entries-not-default", "settings.path.entries must be the default entries if settings.path.programs is true"
             )
-        shipped = any(lock.sha256 == own.sha256 for own in self.shipped.locks)
+        if own:
+            return Source(title, f"{_title(Path(own.file).name)} {OF_SITE}", own.lines)
+        shipped = any(lock.sha256 == one.sha256 for one in self.shipped.locks)
         return Source(title, f"{_title(lock.file)} {SHIPPED if shipped else f'of {title}'}", lock.lines)
+
+    def _linux_source(self, settings: LinuxScriptSettings, digest: str) -> Source:
+        if digest == self.linux_lock.file_sha256:
+            _require_lock(settings, self.linux_lock.sha256)
+            return Source(SHIPPED, f"{linux_lock.FILE} {SHIPPED}", self.linux_lock.lines)
+        for own in self.site_locks:
+            if own.file_sha256 == digest:
+                lock = own.for_linux(settings.architecture, settings.python.version, with_uv=settings.packages.installer != "pip")
+                _require_lock(settings, lock.sha256)
+                return Source(OF_SITE, f"{_title(Path(own.name).name)} {OF_SITE}", lock.lines)
+        raise UnknownLockError(
+            "linux-lock-differs",
+            "catalog_sha256 matches neither the lock {release} for Linux hosts nor any lock given with --lock",
+            release=SHIPPED,
+        )
+
+    def _site_lock(self, settings: WindowsScriptSettings) -> Lock | None:
+        """Return the lines of the given lock that has the hash in the settings, or None."""
+        for own in self.site_locks:
+            try:
+                lock = own.for_windows(settings.architecture, settings.python.version, with_uv=settings.packages.installer != "pip")
+            except CatalogError:
+                continue  # it is for other hosts
+            if lock.sha256 == settings.packages.lock_sha256:
+                return lock
+        return None
 
     def _catalog(self, digest: str) -> tuple[str, Catalog]:
         if digest == self.shipped.digest:
@@ -126,8 +164,10 @@ def _title(name: str) -> str:
 
 def _require_lock(settings: AnyScriptSettings, sha256: str) -> None:
     if settings.packages.lock_sha256 != sha256:
-        raise DescribedError(
-            "lock-differs", "settings.packages.lock_sha256 does not match the lock for this host: expected {expected}", expected=sha256
+        raise UnknownLockError(
+            "lock-differs",
+            "settings.packages.lock_sha256 matches neither the lock of the catalog for this host ({expected}) nor any lock given with --lock",
+            expected=sha256,
         )
 
 

@@ -10,6 +10,8 @@ from nbserver.catalog.choice import Requirement, begins, choose, choose_default,
 from nbserver.catalog.entries import Download, Lock
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nbserver.inventory.local_windows_host import LocalWindowsHost
     from nbserver.inventory.windows_host import WindowsHost
 
@@ -38,14 +40,18 @@ class Catalog:
     digest: str
     of_site: int = 0
 
-    def programs_for(self, host: WindowsHost | LocalWindowsHost) -> Programs:
-        """Return the programs for the processor, Windows release and configured versions of the host. Raises CatalogError."""
+    def programs_for(self, host: WindowsHost | LocalWindowsHost, locked: Callable[[str, str], Lock] | None = None) -> Programs:
+        """Return the programs for the processor, Windows release and configured versions of the host. Raises CatalogError.
+
+        `locked` returns the lock for an architecture and a version of Python if it is not that of the catalog.
+        """
         architecture, windows = host.architecture, host.windows
         accepted = host.accept_end_of_life
         python = self.python(host.python.version, architecture, host.python.kind, windows=windows, end_of_life=accepted)
         openssl = self.openssl(host.openssl.version, architecture, host.openssl.kind, windows=windows, end_of_life=accepted)
         vc_redist = self.vc_redist(architecture, windows=windows) if openssl.needs_vc_redist else None
-        return Programs(python, openssl, vc_redist, self.lock(python.version, architecture))
+        lock = locked(architecture, python.version) if locked else self.lock(python.version, architecture)
+        return Programs(python, openssl, vc_redist, lock)
 
     def python(
         self,

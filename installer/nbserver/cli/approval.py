@@ -96,11 +96,20 @@ catalog_option = click.option(
     metavar="FILE",
     help="Site catalog that the inventory uses; can be repeated.",
 )
+lock_option = click.option(
+    "--lock",
+    "locks",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="Lock that the inventory uses, or a folder with locks; can be repeated.",
+)
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), required=False)
 @catalog_option
+@lock_option
 @click.option("--html", type=FILE, metavar="FILE", help="Write a page for the person who approves.")
 @click.option("--json", "json_path", type=OUT, metavar="FILE", help="Write the same as JSON; - is standard output.")
 @click.option("--markdown", type=FILE, metavar="FILE", help="Write the same as Markdown.")
@@ -121,6 +130,7 @@ catalog_option = click.option(
 def audit(
     folder: Path | None,
     catalogs: tuple[Path, ...],
+    locks: tuple[Path, ...],
     html: Path | None,
     json_path: Path | None,
     markdown: Path | None,
@@ -136,8 +146,10 @@ def audit(
     """
     _require_one_subject(folder, run, bodies)
     outputs = {"html": html, "json": json_path, "markdown": markdown}
-    if not folder and (against or catalogs):
-        raise UsageError("audit-options-without-folder", "--against and --catalog require a rendered folder", todo="Specify the folder")
+    if not folder and (against or catalogs or locks):
+        raise UsageError(
+            "audit-options-without-folder", "--against, --catalog, and --lock require a rendered folder", todo="Specify the folder"
+        )
     if run is not None and (html or markdown):
         raise UsageError("review-of-run", "--html and --markdown cannot be combined with --run")
     found: Iterable[str]
@@ -153,7 +165,7 @@ def audit(
         from nbserver.approval.reference import Reference
         from nbserver.commands import review
 
-        found = review.of_folder(folder, Reference.load(catalogs), outputs, against)
+        found = review.of_folder(folder, Reference.load(catalogs, locks), outputs, against)
     for line in found:
         say(line)
     return 0
@@ -207,8 +219,9 @@ def _require_one_subject(folder: Path | None, run: str | None, bodies: tuple[Pat
     help="SHA-256 of the manifest that you reviewed, from the report of audit or the review page; another manifest is not signed.",
 )
 @catalog_option
+@lock_option
 @object_option
-def approve(folder: Path, key_file: Path, catalogs: tuple[Path, ...], as_json: bool, **given: Any) -> int:
+def approve(folder: Path, key_file: Path, catalogs: tuple[Path, ...], locks: tuple[Path, ...], as_json: bool, **given: Any) -> int:
     """Audit rendered scripts and sign an approval
 
     FOLDER is the output of nbserver render. The approval is written to FOLDER/approvals; ssh-keygen -Y verify can check it.
@@ -216,7 +229,7 @@ def approve(folder: Path, key_file: Path, catalogs: tuple[Path, ...], as_json: b
     from nbserver.approval.reference import Reference as Known
     from nbserver.commands.approve import approve as sign
 
-    signed = sign(folder, key_file, Known.load(catalogs), ask=asker(), **given)
+    signed = sign(folder, key_file, Known.load(catalogs, locks), ask=asker(), **given)
     for line in [json.dumps(signed.as_json())] if as_json else signed.lines():
         say(line)
     return 0

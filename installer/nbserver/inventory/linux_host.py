@@ -16,7 +16,8 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic.json_schema import WithJsonSchema
 
 from nbserver.base.message import Message, message
-from nbserver.inventory import time_limits
+from nbserver.inventory import package_choice, time_limits
+from nbserver.inventory.package_choice import PackageChoice
 from nbserver.inventory.service_limits import ServiceSettings
 from nbserver.inventory.ssh_server import SshServer, user_name
 from nbserver.inventory.windows_tables import JUMP, JUMP_TITLE, DownloadsSettings, HostCertificateSettings, Jump, NotebookSettings
@@ -121,7 +122,7 @@ class LinuxPythonSettings(Settings):
     )
 
 
-class LinuxPackagesSettings(Settings):
+class LinuxPackagesSettings(PackageChoice):
     source: Literal["auto", "distribution", "wheels"] = Field(
         default="auto",
         title="Where packages come from: wheels of the lock, or the packages of the distribution",
@@ -284,4 +285,5 @@ def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, Message]]:
             message("no-agent-without-credentials", "false requires key_file or password"),
         ),
     ]
+    rules += [("packages", is_broken, reason) for is_broken, reason in package_choice.rules(settings.get("packages"))]
     return [(key, reason) for key, is_broken, reason in rules if is_broken]

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from nbserver.base.message import message
-from nbserver.inventory import time_limits
+from nbserver.inventory import package_choice, time_limits
 from nbserver.inventory.linux_host import (
     LinuxFirewallSettings,
     LinuxNotebookSettings,
@@ -126,6 +126,7 @@ class LocalLinuxHost(Settings):
             (f"service.{key}", not machine, message("limit-in-user-scope", 'requires scope = "machine"'))
             for key in sorted(self.service.model_fields_set)
         ]
+        rules += [("packages", is_broken, reason) for is_broken, reason in package_choice.rules(self.packages)]
         broken = [(key, reason) for key, is_broken, reason in rules if is_broken]
         if broken:
             raise contradiction(broken)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from nbserver.inventory.package_choice import PackageChoice
 from nbserver.inventory.ssh_server import is_server, of_text
 from nbserver.settings.secret import SecretReference
 from nbserver.settings.types import (
@@ -69,7 +70,7 @@ class OpensslSettings(Settings):
     )
 
 
-class PackagesSettings(Settings):
+class PackagesSettings(PackageChoice):
     index_url: WebAddress | None = Field(
         default=None,
         title="Where packages come from (default: the index of pip and uv)",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from nbserver import __version__
 from nbserver.catalog.linux_lock import LinuxLock
+from nbserver.catalog.site_lock import SiteLock
 from nbserver.certificate.names import subject_alternative_names
 from nbserver.render.bash import render_linux
 from nbserver.render.linux_settings import LinuxNotebook, LinuxPackages, LinuxPython, LinuxScriptSettings, ServiceLimits
@@ -43,6 +44,11 @@ def render(host: LinuxHost | LocalLinuxHost, lock: LinuxLock) -> Script:
         system=host.system,
     )
     return render_linux(settings, lock.lines)
+
+
+def lock_of(host: LinuxHost | LocalLinuxHost, own: SiteLock) -> LinuxLock:
+    """Return the lines of a site's lock that a host gets. Raises CatalogError."""
+    return own.for_linux(host.architecture, host.python.version, with_uv=host.packages.installer != "pip")
 
 
 def _limits(host: LinuxHost | LocalLinuxHost) -> ServiceLimits:

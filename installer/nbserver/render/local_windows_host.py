@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nbserver import __version__
 from nbserver.catalog.catalog import Catalog
+from nbserver.catalog.site_lock import SiteLock
 from nbserver.certificate.names import subject_alternative_names
 from nbserver.inventory.local_windows_host import LocalWindowsHost
 from nbserver.render.own_python import this_python
@@ -13,9 +14,12 @@ from nbserver.render.settings import Downloads, Packages
 from nbserver.render.windows_settings import PathEntries, PresentPython, WindowsCertificate, WindowsNotebook, WindowsUserSettings
 
 
-def render(host: LocalWindowsHost, catalog: Catalog) -> Script:
-    """Return the script for user scope, which uses the Python that runs nbserver. Raises UsageError."""
-    python = this_python(catalog)
+def render(host: LocalWindowsHost, catalog: Catalog, own: SiteLock | None = None) -> Script:
+    """Return the script for user scope, which uses the Python that runs nbserver. Raises UsageError and CatalogError.
+
+    `own` is the lock that the inventory names.
+    """
+    python = this_python(catalog, own, with_uv=host.packages.installer != "pip")
     settings = WindowsUserSettings(
         adopt=False,
         architecture=host.architecture,

@@ -10,6 +10,7 @@ from pathlib import Path
 from nbserver.base.errors import UsageError
 from nbserver.catalog.catalog import Catalog
 from nbserver.catalog.entries import Lock
+from nbserver.catalog.site_lock import SiteLock
 
 PLATFORMS = ("win-amd64", "win-arm64")
 STORE = "\\windowsapps\\"
@@ -32,8 +33,11 @@ def own_program() -> str | None:
     return str(program) if program.is_file() else None
 
 
-def this_python(catalog: Catalog) -> LocalPython:
-    """Return the Python on which this virtual environment is based. Raises UsageError if a server cannot use it."""
+def this_python(catalog: Catalog, own: SiteLock | None = None, *, with_uv: bool = True) -> LocalPython:
+    """Return the Python on which this virtual environment is based. Raises UsageError if a server cannot use it.
+
+    `own` is the lock of the site, which has the packages for any version; `with_uv`: whether it must have uv.
+    """
     folder, branch = sys.base_prefix.rstrip("\\"), sysconfig.get_python_version()
     if sysconfig.get_platform() not in PLATFORMS:
         raise UsageError(
@@ -61,6 +65,8 @@ def this_python(catalog: Catalog) -> LocalPython:
     from nbserver.inventory.local_windows_host import own_architecture
 
     architecture = own_architecture()
+    if own:
+        return LocalPython(folder, branch, own.for_windows(architecture, branch, with_uv=with_uv))
     locks = {
         lock.python: lock
         for lock in catalog.locks

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from nbserver import __version__
 from nbserver.catalog.catalog import Catalog
-from nbserver.catalog.entries import Download
+from nbserver.catalog.entries import Download, Lock
+from nbserver.catalog.site_lock import SiteLock
 from nbserver.certificate.names import subject_alternative_names
 from nbserver.inventory.local_windows_host import LocalWindowsHost
 from nbserver.inventory.windows_host import WindowsHost
@@ -16,9 +17,18 @@ from nbserver.render.windows_settings import PathEntries, Program, WindowsCertif
 PROGRAMS = "%ProgramFiles%\\nbserver"
 
 
-def render(host: WindowsHost | LocalWindowsHost, catalog: Catalog) -> Script:
-    """Return the script of a Windows host, which is the same on every workstation. Raises CatalogError."""
-    programs = catalog.programs_for(host)
+def render(host: WindowsHost | LocalWindowsHost, catalog: Catalog, own: SiteLock | None = None) -> Script:
+    """Return the script of a Windows host, which is the same on every workstation. Raises CatalogError.
+
+    `own` is the lock that the inventory names.
+    """
+
+    def locked(architecture: str, python: str) -> Lock:
+        return (
+            own.for_windows(architecture, python, with_uv=host.packages.installer != "pip") if own else catalog.lock(python, architecture)
+        )
+
+    programs = catalog.programs_for(host, locked)
     python, lock = programs.python, programs.lock
     settings = WindowsMachineSettings(
         adopt=host.adopt,
