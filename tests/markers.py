@@ -12,6 +12,7 @@ MARKERS: dict[str, tuple[str, ...]] = {
     "faults/test_linux.py": ("root",),
     "faults/test_linux_installation.py": ("root",),
     "faults/test_ssh.py": ("root",),
+    "powershell/": ("pwsh",),
     "steps/linux/": ("root",),
     "steps/windows/": ("pwsh",),
     "stories/": ("pwsh",),

@@ -6,17 +6,19 @@ not wrong. What is there already takes no time.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.boxes import artifacts, windows_desktop
+from tests.boxes import artifacts, windows_desktop, windows_image
 from tests.boxes.linux.base import DEBIAN, build
 from tests.boxes.linux.lab import lacks
 from tests.boxes.linux.suse import SUSE
 from tests.boxes.linux.suse_repository import PROGRAMS
 from tests.boxes.ssh import windows_workstation
+from tests.boxes.wine import PWSH_VARIABLE, WINE
 from tests.checkout import SOURCE
 
 LOCKS = SOURCE / "nbserver" / "catalog" / "data" / "locks"
@@ -30,10 +32,19 @@ def made(cache: Path) -> list[tuple[str, Callable[[], object]]]:
         ("an MSI of OpenSSL", lambda: artifacts.openssl_msi(cache)),
         ("packages of a Windows desktop", lambda: there(windows_desktop.missing()) or windows_desktop._packages(cache)),
         ("packages of a Windows workstation", lambda: there(windows_workstation.missing()) or windows_workstation.packages(cache)),
+        ("Windows of the hosts", lambda: there(lacks_windows()) or windows_image.image()),
+        ("Windows of single scripts", lambda: there(lacks_windows()) or windows_image.scripts_windows()),
         ("wheels of Linux hosts", lambda: artifacts.linux_wheels(cache, LOCKS / "linux.txt")),
         ("Debian", lambda: there(lacks()) or build(cache, DEBIAN)),
         ("an openSUSE-like system", lambda: there(lacks() or lacks(PROGRAMS)) or build(cache, SUSE)),
     ]
+
+
+def lacks_windows() -> str:
+    """What keeps a Windows from being made here, or an empty text."""
+    if not os.access(WINE, os.X_OK):
+        return f"a Windows needs {WINE} (Debian package wine64)"
+    return "" if os.environ.get(PWSH_VARIABLE) else f"a Windows needs {PWSH_VARIABLE}, the program that runs PowerShell for Windows"
 
 
 def there(missing: str | None) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.boxes import artifacts, registry_file
 from tests.boxes.server_settings import SERVER, UNRELATED_RULE, UNRELATED_TASK
 from tests.boxes.task_scheduler import TASKS
-from tests.boxes.wine import VARIABLES, WINE, end_wine, environment, linux_path, pwsh_command, run, windows_path
+from tests.boxes.wine import VARIABLES, WINE, end_wine, environment, linux_path, pwsh_command, run, start_wine, windows_path
 
 
 def put_windows(prefix: Path) -> None:
@@ -22,12 +22,27 @@ def put_windows(prefix: Path) -> None:
     """
     if (prefix / VARIABLES).exists():
         return install(prefix)
-    image = artifacts._once(artifacts.cache_folder(), f"windows-{_fingerprint()}", lambda work, target: install(target))
-    subprocess.run(["cp", "-a", "--reflink=auto", "-T", image, prefix], check=True)
+    subprocess.run(["cp", "-a", "--reflink=auto", "-T", image(), prefix], check=True)
 
 
-def install(prefix: Path) -> None:
-    """Makes the Windows (about 15 s) and sets it up as a server."""
+def image() -> Path:
+    """The Windows Server that hosts are copies of, made once. Raises LookupError, CalledProcessError."""
+    return artifacts._once(artifacts.cache_folder(), f"windows-{_fingerprint()}", lambda work, target: install(target))
+
+
+def scripts_windows() -> Path:
+    """The Windows where scripts run without a host (WINEPREFIX): one for all tests, made once, and up from now on.
+
+    If the first test that needs one had it made, all other tests would wait for that test's end: see `make`.
+    """
+    name = f"scripts-windows-{_fingerprint()}"
+    prefix = artifacts._once(artifacts.cache_folder(), name, lambda work, target: make(target))
+    start_wine(prefix)
+    return prefix
+
+
+def make(prefix: Path) -> None:
+    """Makes the Windows (about 15 s). Raises LookupError, CalledProcessError."""
     subprocess.run(
         [pwsh_command(), "-NoLogo", "-NoProfile", "-Command", "exit"],
         env=environment(prefix),
@@ -39,6 +54,11 @@ def install(prefix: Path) -> None:
     )
     # Wine's server has inherited the lock under which a Windows is made, and would keep it as long as it runs
     end_wine(prefix)
+
+
+def install(prefix: Path) -> None:
+    """Makes the Windows and sets it up as a server."""
+    make(prefix)
     # Documents and the like lead to the home folder of whoever runs the tests, and PowerShell keeps settings there
     for folder in (prefix / "drive_c" / "users").glob("*/*"):
         if folder.is_symlink():
@@ -64,7 +84,7 @@ def _fingerprint() -> str:
     parts = {
         "files": [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files],
         "program": pwsh.read_text("utf-8", "replace"),
-        "installed": inspect.getsource(install),
+        "installed": inspect.getsource(make) + inspect.getsource(install),
         "server": [SERVER, UNRELATED_RULE, UNRELATED_TASK],
         "variables": {name: os.environ.get(name) for name in ("HOME", "USER", "LOGNAME", "LANG", "PWSH_HOME")},
     }

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-import subprocess
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -13,10 +11,13 @@ from types import TracebackType
 import pytest
 
 from nbserver.render.step_files import PRELUDE, STEPS
-from tests.boxes.wine import DOTNET, PASSED_ON, PWSH_VARIABLE, pwsh_command, windows_path
+from tests.boxes import windows_image, wine
+from tests.boxes.wine import PWSH_VARIABLE, pwsh_command, windows_path
 from tests.checkout import CHECKOUT
+from tests.powershell.start import EngineEnded, begun
 
 FOLDER = Path(__file__).parent
+
 STEP_FILES = CHECKOUT / "ps_scripts"
 SECONDS = 300
 # File of the prelude -> what it needs: whatever writes a file checks paths first.
@@ -82,44 +83,47 @@ def command(script: str) -> list[str]:
 
 def environment() -> dict[str, str]:
     """What the engine sees of this machine: no proxy, no secret. On Windows it needs all."""
-    if os.name == "nt":
-        return dict(os.environ)
-    names = (*PASSED_ON, "WINEPREFIX")
-    passed_on = {name: os.environ[name] for name in names if name in os.environ}
-    return {**passed_on, "WINEDEBUG": "-all", "POWERSHELL_TELEMETRY_OPTOUT": "1", **DOTNET}
+    return dict(os.environ) if os.name == "nt" else wine.environment(windows_image.scripts_windows())
 
 
 class Session:
     """Scripts run one after the other, each in a scope of its own; `keep` defines what they all see."""
 
     def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            command("session.ps1"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment(),
-            text=True,
-            encoding="ascii",
-        )
+        self._kept: list[str] = []
+        self._has_run = False
+        self._engine = begun(command("session.ps1"), environment())
 
     def keep(self, script: str) -> None:
-        """Runs a script in the session's own scope: its functions and variables stay."""
-        self._ask("keep", script, ())
+        """Runs a script in the session's own scope: its functions and variables stay.
+
+        An engine that ends before it has run anything is replaced: definitions can be repeated.
+        """
+        try:
+            self._ask("keep", script, ())
+        except EngineEnded:
+            if self._has_run:
+                raise
+            self._engine.close()
+            self._engine = begun(command("session.ps1"), environment())
+            for known in (*self._kept, script):
+                self._ask("keep", known, ())
+        self._kept.append(script)
 
     def run(self, script: str, lines: Sequence[str] = ()) -> list[str]:
         """What a script puts out, each as the text that it is; `lines` is its $input. Raises EngineError."""
+        self._has_run = True
         return self._ask("run", script, lines)
 
     def _ask(self, verb: str, script: str, lines: Sequence[str]) -> list[str]:
-        assert self.process.stdin is not None and self.process.stdout is not None
-        self.process.stdin.write(" ".join([verb, *(encode(text) for text in (script, *lines))]) + "\n")
-        self.process.stdin.flush()
         answers = []
-        watchdog = threading.Timer(SECONDS, self.process.kill)
-        watchdog.start()
-        try:
-            while (line := self.process.stdout.readline()) != "done\n":
+        with self._engine.killed_after(SECONDS):
+            try:
+                self._engine.input.write(" ".join([verb, *(encode(text) for text in (script, *lines))]) + "\n")
+                self._engine.input.flush()
+            except OSError:  # it has ended
+                raise self._engine.ended("") from None
+            while (line := self._engine.output.readline()) != "done\n":
                 word, _, text = line.rstrip("\n").partition(" ")
                 if word == "out":
                     answers.append(decode(text))
@@ -128,21 +132,12 @@ class Session:
                 elif word == "failed":
                     raise EngineError(error)
                 else:
-                    raise AssertionError(f"the engine ended, or wrote what is no answer: {line!r}")
-        finally:
-            watchdog.cancel()
+                    raise self._engine.ended(line)
         return answers
 
     def close(self) -> None:
-        """Ends the engine: it ends by itself where its input ends."""
-        assert self.process.stdin is not None and self.process.stdout is not None
-        self.process.stdin.close()
-        try:
-            self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.process.stdout.close()
+        """Ends the engine."""
+        self._engine.close()
 
     def __enter__(self) -> Session:
         return self

@@ -1,5 +1,6 @@
 # Runs scripts that come on standard input, one request a line: `run|keep SCRIPT LINE...`, each base64 of UTF-16LE ('-' is
-# empty). Answers with `out TEXT` for every text that the script puts out, `error TEXT` and `failed` where it failed, `done`.
+# empty). Writes `ready` when it has begun, and answers with `out TEXT` for every text that the script puts out, `error TEXT` and
+# `failed` where it failed, `done`.
 $ErrorActionPreference = 'Stop'
 $TestSession = @{}
 
@@ -20,6 +21,7 @@ function Send-TestAnswer([string]$Word, [string]$Text) {
     [Console]::Out.Write("$Word $data`n")
 }
 
+[Console]::Out.Write("ready`n")
 while ($null -ne ($TestSession.Line = [Console]::In.ReadLine())) {
     $TestSession.Words = $TestSession.Line.Split(' ')
     try {

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 from tests.powershell.engine import SECONDS, command, environment
+from tests.powershell.start import begun
 
 
 @dataclass(eq=False, repr=False)
@@ -71,23 +71,17 @@ class ParsedScript:
 
 
 def parse(scripts: Sequence[tuple[str, str]]) -> tuple[list[ParsedScript], frozenset[str]]:
-    """(parsed scripts, the engine's aliases in lower case) of (name, text). Raises CalledProcessError."""
+    """(parsed scripts, the engine's aliases in lower case) of (name, text). Raises EngineEnded."""
     lines = "".join(base64.b64encode(text.encode("utf-8")).decode("ascii") + "\n" for _, text in scripts)
-    done = subprocess.run(
-        command("syntax_facts.ps1"),
-        input=lines,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        timeout=SECONDS,
-        text=True,
-        encoding="ascii",
-        errors="replace",
-        check=True,
-    )
+    engine = begun(command("syntax_facts.ps1"), environment())
+    with engine.killed_after(SECONDS):
+        out, _ = engine.process.communicate(lines)
+    if engine.process.returncode:
+        raise engine.ended(out[-200:])
+    engine.close()
     parsed: list[ParsedScript] = []
     aliases = set()
-    for line in done.stdout.splitlines():
+    for line in out.splitlines():
         word, *fields = line.split("\t")
         if word == "script":
             parsed.append(ParsedScript(*scripts[len(parsed)]))
@@ -99,7 +93,7 @@ def parse(scripts: Sequence[tuple[str, str]]) -> tuple[list[ParsedScript], froze
         else:
             _add_node(parsed[-1], fields)
     if len(parsed) != len(scripts) or not aliases:
-        raise AssertionError(f"the engine read {len(parsed)} of {len(scripts)} scripts: {done.stderr}")
+        raise AssertionError(f"the engine read {len(parsed)} of {len(scripts)} scripts")
     for script in parsed:
         for node in script.nodes:
             node.children.sort(key=lambda child: (child.start, child.end))

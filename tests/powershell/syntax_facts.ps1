@@ -1,5 +1,6 @@
 # Reads scripts from standard input, one a line (base64 of UTF-8), and writes what PowerShell's own parser makes of them:
 #
+#   ready                                      comes first: it has begun
 #   script                                     begins a script, in the order of the input
 #   error OFFSET MESSAGE                       a parse error
 #   token OFFSET KIND                          a token that no syntax node tells of
@@ -33,6 +34,7 @@ $properties = @{
     ScriptBlockAst = @('CleanBlock')
 }
 
+[Console]::Out.Write("ready`n")
 while ($null -ne ($line = [Console]::In.ReadLine())) {
     $text = [Text.Encoding]::UTF8.GetString([Convert]::FromBase64String($line))
     $tokens = $errors = $null
