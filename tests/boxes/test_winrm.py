@@ -18,6 +18,7 @@ from pypsrp.wsman import WSMan
 
 from tests.boxes.marked_process import alive
 from tests.boxes.windows import WindowsBox
+from tests.boxes.wine import pwsh_command
 from tests.boxes.winrm import Certificate, Endpoint, make_certificate
 from tests.waiting import wait_until
 
@@ -53,6 +54,18 @@ def connect(service: Endpoint, **options: Any) -> WSMan:
 def run(wsman: WSMan, script: str) -> list[Any]:
     with wsman, RunspacePool(wsman) as pool:
         return list(PowerShell(pool).add_script(script).invoke())
+
+
+def test_an_engine_that_ends_at_its_start_is_replaced(windows_host: WindowsBox, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    program = tmp_path / "pwsh"
+    program.write_text(
+        f"#!/bin/sh\n[ -e '{program}.once' ] || {{ touch '{program}.once'; echo cannot start >&2; exit 5; }}\nexec '{pwsh_command()}' \"$@\"\n"
+    )
+    program.chmod(0o755)
+    with windows_host.endpoint(user=USER, password=PASSWORD, pwsh=str(program)) as service:
+        assert run(connect(service), "1 + 1") == [2]
+        assert service.engines[0].process.poll() == 5 and len(service.engines) == 2
+    assert "an engine ended with exit code 5; cannot start" in capfd.readouterr().err
 
 
 def test_basic(endpoint: Endpoint) -> None:

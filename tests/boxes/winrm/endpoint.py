@@ -138,7 +138,7 @@ class Endpoint:
         return self._new_engine()
 
     def _new_ps_shell(self, shell_id: str, uri: str, creation: bytes) -> PSShell:
-        return PSShell(shell_id, uri, self._take_engine(), creation)
+        return PSShell(shell_id, uri, self._take_engine, creation)
 
     def _new_cmd_shell(self, shell_id: str, uri: str, variables: dict[str, str], directory: str) -> CmdShell:
         folder = linux_path(self.prefix, directory) if directory else None

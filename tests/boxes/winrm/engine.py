@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import collections
+import os
 import re
 import subprocess
+import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -13,6 +16,7 @@ from tests.boxes.marked_process import kill_marked, marked
 from tests.boxes.winrm.wsman_fault import WSManFault, aborted, timed_out
 
 ZERO = "00000000-0000-0000-0000-000000000000"
+LAST_WORDS = 2000  # bytes of its standard error
 PACKET = re.compile(rb"<(\w+)(?: Stream='(\w+)')? PSGuid='([0-9a-fA-F-]{36})'\s*(?:/>|>(.*?)</\1>)", re.S)
 
 
@@ -27,11 +31,12 @@ class Engine:
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         marked_environment, self.mark = marked(environment)
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the engine runs)
         self.process = subprocess.Popen(
             list(command),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self.errors,
             start_new_session=True,
             env=marked_environment,
         )
@@ -39,7 +44,7 @@ class Engine:
         self.changed = threading.Condition()
         self.acks: collections.Counter[tuple[str, str]] = collections.Counter()
         self.locks: dict[str, threading.Lock] = collections.defaultdict(threading.Lock)
-        self.dead = False
+        self.dead = self.killed = False
         self.on_data: Callable[[str, bytes], None] = lambda guid, data: None
         self.on_death: Callable[[], None] = lambda: None
         threading.Thread(target=self._read, daemon=True).start()
@@ -61,7 +66,16 @@ class Engine:
             self.dead = True
             self.changed.notify_all()
         self.process.wait()
+        if not self.killed:
+            self.tell_end()
         self.on_death()
+
+    def tell_end(self) -> None:
+        """What an engine that nobody ended wrote last: in the output of the test that was running."""
+        if self.process.returncode:
+            self.errors.seek(max(0, self.errors.seek(0, os.SEEK_END) - LAST_WORDS))
+            said = self.errors.read().decode("utf-8", "replace").strip()
+            print(f"an engine ended with exit code {self.process.returncode}; {said}", file=sys.stderr)
 
     def call(self, kind: str, guid: str, data: bytes | None = None, stream: str = "Default", timeout: float = 120) -> None:
         """Sends one packet and waits for its ack. Raises WSManFault: time-out, or aborted when the engine is dead."""
@@ -90,6 +104,7 @@ class Engine:
 
     def kill(self) -> None:
         """Ends the engine and everything that its scripts started, as WinRM's job object does on Windows."""
+        self.killed = True
         kill_marked(self.mark)
 
     def close(self, commands: Iterable[str]) -> None:

@@ -8,7 +8,7 @@ import re
 import struct
 import threading
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tests.boxes.winrm.engine import ZERO, Engine
 from tests.boxes.winrm.output import Output
@@ -18,6 +18,7 @@ from tests.boxes.winrm.wsman_fault import WSManFault
 STATE = re.compile(rb'<I32 N="PipelineState">(\d+)</I32>')
 PIPELINE_STATE = b"\x06\x10\x04\x00"  # message type 0x00041006, little endian
 FINAL_STATES = (3, 4, 5)  # Stopped, Completed, Failed
+ATTEMPTS, OPENING = 3, 60  # engines that are tried, and seconds that each has for its first answer
 FRAGMENT_HEADER = 21  # object id u64, fragment id u64, flags u8, length u32, big endian
 
 
@@ -55,22 +56,38 @@ class PSShell(Shell):
     input_streams = "stdin pr"
     output_streams = "stdout"
 
-    def __init__(self, shell_id: str, uri: str, engine: Engine, creation: bytes) -> None:
+    def __init__(self, shell_id: str, uri: str, new_engine: Callable[[], Engine], creation: bytes) -> None:
         super().__init__(shell_id, uri)
-        self.engine = engine
         self.ends: dict[str, PipelineEnd] = {}
         self.closed: set[str] = set()
         self.greeting: dict[int, bytes] = {}  # message type -> fragment, for a client that connects later
+        self.ended = False  # by the host or the client
+        self.changing = threading.Lock()
+        self.new_engine = new_engine
+        self.engine = new_engine()
         self.engine.on_data = self._data
-        self.engine.on_death = self._death
         self.opener = threading.Thread(target=self._open, args=(creation,), daemon=True)
         self.opener.start()
 
     def _open(self, creation: bytes) -> None:
-        try:
-            self.engine.call("Data", ZERO, creation)
-        except WSManFault:
-            self._death()
+        """An engine that ends, or stays silent, before it has said anything is replaced: nothing has happened yet."""
+        for attempt in range(ATTEMPTS):
+            try:
+                self.engine.call("Data", ZERO, creation, timeout=OPENING)
+            except WSManFault:
+                with self.changing:
+                    if self.ended or self.greeting or attempt == ATTEMPTS - 1:
+                        break
+                    self.engine.on_data = lambda guid, data: None
+                    self.engine.kill()
+                    self.engine = self.new_engine()
+                    self.engine.on_data = self._data
+            else:
+                self.engine.on_death = self._death
+                if not self.engine.dead:
+                    return
+                break
+        self._death()
 
     def _death(self) -> None:
         self.output.abort()
@@ -102,7 +119,7 @@ class PSShell(Shell):
 
     def command(self, command_id: str | None, executable: str, arguments: Sequence[str], options: Mapping[str, str]) -> str:
         guid = (command_id or str(uuid.uuid4())).upper()
-        self.opener.join(60)
+        self.opener.join(ATTEMPTS * OPENING)
         self.ends[guid] = PipelineEnd()
         self.commands[guid] = Output()
         self.engine.call("Command", guid)
@@ -126,6 +143,8 @@ class PSShell(Shell):
         self._close_command(guid)
 
     def delete(self) -> None:
+        with self.changing:
+            self.ended = True
         still = [guid for guid in self.commands if guid not in self.closed]
         self._death()
         if self.engine.dead:
@@ -134,4 +153,6 @@ class PSShell(Shell):
             self.engine.close(still)
 
     def kill(self) -> None:
+        with self.changing:
+            self.ended = True
         self.engine.kill()
