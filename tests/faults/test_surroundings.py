@@ -1,6 +1,6 @@
 """What surrounds a host goes wrong: its disk is full, its folders cannot be written, its proxy, mirror or clock is not right.
 
-See stories/test_failures.py for proxies that refuse a program's download.
+See stories/test_failures_on_the_way.py and stories/test_failures.py for proxies that refuse a program's download.
 """
 
 from __future__ import annotations

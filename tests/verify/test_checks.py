@@ -8,7 +8,6 @@ import socket
 import ssl
 import sys
 import threading
-from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,69 +17,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from nbserver.base.errors import CertificateError, ConnectError, HostError, UsageError, VerifyError
+from nbserver.base.errors import CertificateError, ConnectError, VerifyError
 from nbserver.inventory.hosts import AnyHost
-from nbserver.inventory.linux_host import LinuxHost
 from nbserver.inventory.local_linux_host import LocalLinuxHost
 from nbserver.inventory.local_windows_host import LocalWindowsHost
 from nbserver.inventory.windows_host import WindowsHost
-from nbserver.verify.checks import STEPS, Verification, address_of, stop_advice, verify
-from nbserver.verify.notebook_client import Address
+from nbserver.verify.checks import STEPS, stop_advice
 from tests.notebook_fixtures import certificate, needs_notebook, no_proxies, server  # noqa: F401
 from tests.notebook_server import (
-    PASSWORD,
-    Certificate,
     Forwarder,
     NotebookServer,
-    free_port,
     kernels,
-    make_certificate,
     notebook_server,
-    web_server,
 )
+from tests.verify.checking import OTHER, Run, host
 from tests.waiting import wait_until
 
 _END_TASK = "on the host, as an administrator: schtasks /change /tn nbserver /disable, then schtasks /end /tn nbserver"
-OTHER = "SHA256:" + "0" * 64
-
-
-def _host(port: int, address: str, public_url: str | None = None) -> LinuxHost:
-    notebook = {"port": port, "public_url": public_url, "password": {"env": "N"}}
-    host = LinuxHost.model_validate({"name": "box", "system": "linux", "address": "box", "user": "u", "notebook": notebook})
-    return host.model_copy(update={"address": address})  # also one that no inventory could have
-
-
-@dataclass
-class Run:
-    """Calls verify() and keeps the steps that were reported."""
-
-    steps: list[tuple[str, str]] = field(default_factory=list)
-
-    def verify(
-        self,
-        port: int,
-        *,
-        address: str = "127.0.0.1",
-        public_url: str | None = None,
-        password: str = PASSWORD,
-        fingerprint: str | None = OTHER,
-        png_directory: Path | None = None,
-        url: str | None = None,
-        wait: float = 0,
-    ) -> Verification:
-        return verify(
-            _host(port, address, public_url),
-            password=password,
-            fingerprint=fingerprint,
-            png_directory=png_directory,
-            url=url,
-            on_step=lambda name, text: self.steps.append((name, text)),
-            wait=wait,
-        )
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(name for name, _ in self.steps)
 
 
 @needs_notebook
@@ -263,7 +216,7 @@ WINDOWS = {
         (WindowsHost.model_validate(WINDOWS), _END_TASK),
         (LocalWindowsHost.model_validate({"scope": "machine", "notebook": {"password": {"env": "N"}}}), _END_TASK),
         (LocalWindowsHost(), "nbserver stop local"),
-        (_host(9999, "l"), "on the host, as root: systemctl disable --now nbserver"),
+        (host(9999, "l"), "on the host, as root: systemctl disable --now nbserver"),
         (LocalLinuxHost(), "nbserver stop local"),
         (LocalLinuxHost.model_validate({"scope": "machine"}), "nbserver stop local"),
     ],
@@ -294,90 +247,6 @@ def test_a_matplotlib_that_does_not_draw(tmp_path: Path, backend: str, reason: s
     assert not (tmp_path / "png").exists()
 
 
-@pytest.mark.parametrize(
-    ("answers", "reason"),
-    [
-        ({}, "anonymous: unexpected response to GET /api/kernels without logging in: expected 403, got 404"),
-        (
-            {"/api/kernels": (302, {"Location": "https://localhost:1/"})},
-            "anonymous: unexpected response to GET /api/kernels without logging in: expected 403, got 302",
-        ),
-        (
-            {"/api/kernels": (403, {}), "/api/contents": (401, {})},
-            "wrong_password: unexpected response to GET /login: expected 200 and an _xsrf cookie, got 404",
-        ),
-        (
-            {"/api/kernels": (403, {}), "/api/contents": (403, {}), "/login": (200, {"Set-Cookie": "_xsrf=1; Path=/"})},
-            "wrong_password: unexpected response to a login request with a wrong password: expected 401, got 200",
-        ),
-    ],
-)
-def test_a_web_server_that_is_no_notebook(certificate: Certificate, answers: dict[str, tuple[int, dict[str, str]]], reason: str) -> None:
-    with web_server(certificate, answers) as port, pytest.raises(VerifyError) as refused:
-        Run().verify(port, fingerprint=certificate.fingerprint)
-    assert str(refused.value).startswith(f"box: verify: {reason}. ")
-
-
-def test_a_server_that_takes_any_password_is_refused(certificate: Certificate) -> None:
-    class AnyPassword(dict[str, tuple[int, dict[str, str]]]):
-        asked = 0
-
-        def get(self, path: str, default: Any = None) -> Any:
-            if path != "/login":
-                return (403, {})
-            self.asked += 1
-            return (200, {"Set-Cookie": "_xsrf=1; Path=/"}) if self.asked == 1 else (302, {"Location": "/tree"})
-
-    with web_server(certificate, AnyPassword()) as port, pytest.raises(VerifyError, match="accepts any password"):
-        Run().verify(port, fingerprint=certificate.fingerprint)
-
-
-def test_a_server_without_tls(certificate: Certificate) -> None:
-    with web_server(None, {}) as port, pytest.raises(ConnectError, match=r"certificate: .* does not speak TLS"):
-        Run().verify(port, fingerprint=certificate.fingerprint)
-
-
-def test_an_expired_certificate_is_refused_though_it_is_the_expected_one(tmp_path: Path) -> None:
-    expired = make_certificate(tmp_path, ends_in_days=-1)
-    with web_server(expired, {}) as port, pytest.raises(CertificateError, match=r"is valid only from .* browsers reject it"):
-        Run().verify(port, fingerprint=expired.fingerprint)
-
-
-def test_a_closed_port_and_an_unknown_name() -> None:
-    port = free_port()
-    with pytest.raises(ConnectError) as closed:
-        Run().verify(port)
-    assert str(closed.value).startswith(f"box: verify: certificate: 127.0.0.1:{port} refused the connection. ")
-    for name in ("no-such-host.invalid", "a" * 64 + ".example.com"):
-        with pytest.raises(ConnectError) as unknown:
-            Run().verify(port, address=name)
-        assert str(unknown.value).startswith(f"box: verify: certificate: this workstation could not resolve the name {name}. ")
-
-
-def test_a_server_that_closes_at_once_and_a_proxy_that_refuses(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=lambda: listener.accept()[0].close())
-        thread.start()
-        with pytest.raises(ConnectError) as dropped:
-            Run().verify(int(listener.getsockname()[1]))
-        thread.join()
-    assert isinstance(dropped.value, HostError)
-    with web_server(None, {}) as port:
-        monkeypatch.setenv("HTTPS_PROXY", f"http://user:s3cret@127.0.0.1:{port}")
-        with pytest.raises(ConnectError, match=r"the proxy 127.0.0.1 refused") as refused:
-            Run().verify(9999, address="win1.example.com")
-    assert "s3cret" not in str(refused.value)
-
-
-def test_the_picture_cannot_be_written_where_a_file_stands(certificate: Certificate, tmp_path: Path) -> None:
-    from nbserver.verify.checks import _keep_picture
-    from tests.unit.verify.test_picture import DRAWING
-
-    (tmp_path / "png").write_text("a file")
-    with pytest.raises(VerifyError, match="could not write"):
-        _keep_picture("box", DRAWING, tmp_path / "png")
-
-
 @given(st.dictionaries(st.text(max_size=300), st.one_of(st.text(max_size=300), st.integers(), st.none(), st.lists(st.text())), max_size=80))
 def test_versions_that_a_kernel_says_fit_on_a_line(answer: dict[str, Any]) -> None:
     from nbserver.verify.cells import versions_of
@@ -385,59 +254,3 @@ def test_versions_that_a_kernel_says_fit_on_a_line(answer: dict[str, Any]) -> No
     versions = versions_of(answer)
     assert len(versions) <= 50
     assert all(text and text.isprintable() and len(text) <= 100 for text in [*versions, *versions.values()])
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="needs the right to make links")
-def test_the_picture_takes_the_place_of_a_link_and_does_not_follow_it(tmp_path: Path) -> None:
-    from nbserver.verify.checks import _keep_picture
-    from tests.unit.verify.test_picture import DRAWING
-
-    target = tmp_path / "precious"
-    target.write_text("precious")
-    (tmp_path / "box.png").symlink_to(target)
-    _, path = _keep_picture("box", DRAWING, tmp_path)
-    assert path is not None and not path.is_symlink() and path.read_bytes() == DRAWING
-    assert target.read_text() == "precious"
-
-
-def test_the_address_comes_from_the_settings() -> None:
-    def url(address: str, public_url: str | None = None) -> str:
-        return address_of(_host(9999, address, public_url)).url
-
-    assert url("win1.example.com") == "https://win1.example.com:9999"
-    assert url("2001:db8::7") == "https://[2001:db8::7]:9999"
-    assert url("win1", "https://notebooks.example.com") == "https://notebooks.example.com"
-    assert url("win1", "https://notebooks.example.com:443/") == "https://notebooks.example.com"
-    assert url("win1", "https://notebooks.example.com:8443/") == "https://notebooks.example.com:8443"
-
-
-@given(
-    st.ip_addresses().map(str) | st.from_regex(r"[a-z][a-z0-9]{0,20}(\.[a-z][a-z0-9]{0,10}){0,3}", fullmatch=True),
-    st.integers(min_value=1, max_value=65535),
-    st.sampled_from(["", "/base", "/a/b"]),
-)
-def test_an_address_is_read_back_from_its_url(host: str, port: int, path: str) -> None:
-    address = Address(host, port, path)
-    assert Address.parse(address.url) == address
-    assert address.url == address.origin + path
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "http://win1",
-        "win1:9999",
-        "https://",
-        "https://u:hunter2@win1",
-        "https://win1:0",
-        "https://win1:70000",
-        "https://win1:x",
-        "https://[::1",
-        "https://win1/?hunter2",
-        "https://win1/#x",
-    ],
-)
-def test_another_url_is_refused(url: str) -> None:
-    with pytest.raises(UsageError) as refused:
-        Address.parse(url)
-    assert "hunter2" not in str(refused.value)

@@ -1,4 +1,4 @@
-"""Each thing that can go wrong on the way has words of its own. The common ones happen for real in stories/test_failures.py."""
+"""Each thing that can go wrong on the way has words of its own. The common ones happen for real in stories/test_failures_on_the_way.py."""
 
 from __future__ import annotations
 
