@@ -4,6 +4,7 @@
 CHILD='' CHILD_TO_ITS_END=''                       # the program that runs, and whether a stop waits for it
 EXIT_CODE=0                                        # of the last program
 OUTPUT=()                                          # the last 50 lines of its output
+HAS_START_PIPE=''                                  # descriptor 4: a line in it starts the program
 
 # Run a program until it exits, in its own session: no terminal, no input, none of this script's descriptors.
 # Its output becomes log events, line by line. An exit code that --accept does not name is a problem, with the
@@ -32,10 +33,15 @@ run_program() {
         if [[ $word != env && $word != *=* ]]; then name=${word##*/}; break; fi
     done
     CHILD=starting
+    if [[ ! $HAS_START_PIPE ]]; then
+        exec 4<> <(:)
+        HAS_START_PIPE=1
+    fi
     exec 7< <(become_program "$@")
     CHILD=$!
     note_program
     if [[ $RUN_STOPPING ]]; then stop_run; fi
+    printf '\n' >&4
     report_output "$name"
     exec 7<&-
     await_child
@@ -49,8 +55,11 @@ run_program() {
     return 1
 }
 
-# Replace this subshell by the program.
+# Replace this subshell by the program, as soon as run_program writes a line: bash 5.2 loses the exit code of a process
+# that exits before bash has registered it. If the script is killed first, read fails, and nothing starts.
 become_program() { # [env NAME=VALUE...] PROGRAM [ARGUMENT...]
+    exec 4</dev/fd/4                               # without the end that writes
+    IFS= read -r -u 4 || exit
     export NBSERVER_RUN=$RUN_ID                    # see prelude/left_program
     umask 022                                      # everybody may read what programs create, as usual
     if [[ $1 == env ]]; then
@@ -61,7 +70,7 @@ become_program() { # [env NAME=VALUE...] PROGRAM [ARGUMENT...]
             shift
         done
     fi
-    exec setsid -- "$@" </dev/null 2>&1 3>&- 6>&- 8>&- 9>&-
+    exec setsid -- "$@" </dev/null 2>&1 3>&- 4>&- 6>&- 8>&- 9>&-
 }
 
 # Read descriptor 7 to its end. Of a progress bar, only the last state of a line is reported.

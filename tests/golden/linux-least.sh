@@ -27,50 +27,50 @@
 #   900  left_program           End the program that a run left behind when it was killed.
 #   955  record                 Record the previous state of everything that is changed, and restore it.
 #  1090  programs               Run other programs: those that change something or take long through run_program.
-#  1224  paths                  Open folders without following links, and check who could replace them.
-#  1332  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1404  folders                Create folders, and set who may use them.
-#  1480  files                  Write text files, and restore the files that were replaced.
-#  1568  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1632  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1677  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1736  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1807  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1967  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2113  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2254  zypper                 Run zypper, without questions.
-#  2380  units                  Install and remove units of systemd.
-#  2469  service_unit           Compare the unit of the notebook server, and install it.
-#  2611  service                Find out what the unit of the notebook server does.
-#  2650  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2763  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2831  certificate_program    Create a certificate with OpenSSL.
-#  2839  starter                Define the Python program that starts the notebook server.
-#  2997  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3088  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3147  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3219  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3285  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3329  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3354  installed_files        Compare the files of the environment with those that were installed.
-#  3501  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3641  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  3654  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  3744  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  3906  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  1233  paths                  Open folders without following links, and check who could replace them.
+#  1341  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1413  folders                Create folders, and set who may use them.
+#  1489  files                  Write text files, and restore the files that were replaced.
+#  1577  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1641  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1686  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1745  service_access         Let the service write in the folder for notebooks, and undo that.
+#  1816  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  1976  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2122  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2263  zypper                 Run zypper, without questions.
+#  2389  units                  Install and remove units of systemd.
+#  2478  service_unit           Compare the unit of the notebook server, and install it.
+#  2620  service                Find out what the unit of the notebook server does.
+#  2659  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2772  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2840  certificate_program    Create a certificate with OpenSSL.
+#  2848  starter                Define the Python program that starts the notebook server.
+#  3006  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3097  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3156  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3228  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3294  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3338  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3363  installed_files        Compare the files of the environment with those that were installed.
+#  3510  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3650  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  3663  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  3753  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  3915  status                 Report the server, its versions, its certificate, and the last run: mode status.
 # Steps, in the order in which they run:
-#  4094  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4126  python                 Install Python from the distribution.
-#  4188  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  4263  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  4276  user                   Create the system user that runs the server: without a password, without a login shell.
-#  4290  certificate            Create a certificate for the server; only root and the service can read its key.
-#  4383  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  4539  service                Run the notebook server as a service that starts with the system.
-#  4673  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  4737  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4885  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  4963  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  4103  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4135  python                 Install Python from the distribution.
+#  4197  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  4272  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  4285  user                   Create the system user that runs the server: without a password, without a login shell.
+#  4299  certificate            Create a certificate for the server; only root and the service can read its key.
+#  4392  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  4548  service                Run the notebook server as a service that starts with the system.
+#  4682  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  4746  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4894  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  4972  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -1093,6 +1093,7 @@ write_record() {
 CHILD='' CHILD_TO_ITS_END=''                       # the program that runs, and whether a stop waits for it
 EXIT_CODE=0                                        # of the last program
 OUTPUT=()                                          # the last 50 lines of its output
+HAS_START_PIPE=''                                  # descriptor 4: a line in it starts the program
 
 # Run a program until it exits, in its own session: no terminal, no input, none of this script's descriptors.
 # Its output becomes log events, line by line. An exit code that --accept does not name is a problem, with the
@@ -1121,10 +1122,15 @@ run_program() {
         if [[ $word != env && $word != *=* ]]; then name=${word##*/}; break; fi
     done
     CHILD=starting
+    if [[ ! $HAS_START_PIPE ]]; then
+        exec 4<> <(:)
+        HAS_START_PIPE=1
+    fi
     exec 7< <(become_program "$@")
     CHILD=$!
     note_program
     if [[ $RUN_STOPPING ]]; then stop_run; fi
+    printf '\n' >&4
     report_output "$name"
     exec 7<&-
     await_child
@@ -1138,8 +1144,11 @@ run_program() {
     return 1
 }
 
-# Replace this subshell by the program.
+# Replace this subshell by the program, as soon as run_program writes a line: bash 5.2 loses the exit code of a process
+# that exits before bash has registered it. If the script is killed first, read fails, and nothing starts.
 become_program() { # [env NAME=VALUE...] PROGRAM [ARGUMENT...]
+    exec 4</dev/fd/4                               # without the end that writes
+    IFS= read -r -u 4 || exit
     export NBSERVER_RUN=$RUN_ID                    # see prelude/left_program
     umask 022                                      # everybody may read what programs create, as usual
     if [[ $1 == env ]]; then
@@ -1150,7 +1159,7 @@ become_program() { # [env NAME=VALUE...] PROGRAM [ARGUMENT...]
             shift
         done
     fi
-    exec setsid -- "$@" </dev/null 2>&1 3>&- 6>&- 8>&- 9>&-
+    exec setsid -- "$@" </dev/null 2>&1 3>&- 4>&- 6>&- 8>&- 9>&-
 }
 
 # Read descriptor 7 to its end. Of a progress bar, only the last state of a line is reported.

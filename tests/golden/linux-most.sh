@@ -27,50 +27,50 @@
 #   902  left_program           End the program that a run left behind when it was killed.
 #   957  record                 Record the previous state of everything that is changed, and restore it.
 #  1092  programs               Run other programs: those that change something or take long through run_program.
-#  1226  paths                  Open folders without following links, and check who could replace them.
-#  1334  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1406  folders                Create folders, and set who may use them.
-#  1482  files                  Write text files, and restore the files that were replaced.
-#  1570  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1634  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1679  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1738  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1809  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1969  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2115  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2256  zypper                 Run zypper, without questions.
-#  2382  units                  Install and remove units of systemd.
-#  2471  service_unit           Compare the unit of the notebook server, and install it.
-#  2613  service                Find out what the unit of the notebook server does.
-#  2652  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2765  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2833  certificate_program    Create a certificate with OpenSSL.
-#  2841  starter                Define the Python program that starts the notebook server.
-#  2999  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3090  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3149  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3221  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3287  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3331  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3356  installed_files        Compare the files of the environment with those that were installed.
-#  3503  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3643  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  3656  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  3746  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  3908  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  1235  paths                  Open folders without following links, and check who could replace them.
+#  1343  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1415  folders                Create folders, and set who may use them.
+#  1491  files                  Write text files, and restore the files that were replaced.
+#  1579  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1643  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1688  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1747  service_access         Let the service write in the folder for notebooks, and undo that.
+#  1818  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  1978  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2124  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2265  zypper                 Run zypper, without questions.
+#  2391  units                  Install and remove units of systemd.
+#  2480  service_unit           Compare the unit of the notebook server, and install it.
+#  2622  service                Find out what the unit of the notebook server does.
+#  2661  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2774  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2842  certificate_program    Create a certificate with OpenSSL.
+#  2850  starter                Define the Python program that starts the notebook server.
+#  3008  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3099  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3158  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3230  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3296  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3340  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3365  installed_files        Compare the files of the environment with those that were installed.
+#  3512  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3652  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  3665  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  3755  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  3917  status                 Report the server, its versions, its certificate, and the last run: mode status.
 # Steps, in the order in which they run:
-#  4096  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4128  python                 Install Python from the distribution.
-#  4190  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  4265  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  4278  user                   Create the system user that runs the server: without a password, without a login shell.
-#  4292  certificate            Create a certificate for the server; only root and the service can read its key.
-#  4385  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  4541  service                Run the notebook server as a service that starts with the system.
-#  4675  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  4739  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4887  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  4965  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  4105  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4137  python                 Install Python from the distribution.
+#  4199  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  4274  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  4287  user                   Create the system user that runs the server: without a password, without a login shell.
+#  4301  certificate            Create a certificate for the server; only root and the service can read its key.
+#  4394  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  4550  service                Run the notebook server as a service that starts with the system.
+#  4684  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  4748  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4896  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  4974  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -1095,6 +1095,7 @@ write_record() {
 CHILD='' CHILD_TO_ITS_END=''                       # the program that runs, and whether a stop waits for it
 EXIT_CODE=0                                        # of the last program
 OUTPUT=()                                          # the last 50 lines of its output
+HAS_START_PIPE=''                                  # descriptor 4: a line in it starts the program
 
 # Run a program until it exits, in its own session: no terminal, no input, none of this script's descriptors.
 # Its output becomes log events, line by line. An exit code that --accept does not name is a problem, with the
@@ -1123,10 +1124,15 @@ run_program() {
         if [[ $word != env && $word != *=* ]]; then name=${word##*/}; break; fi
     done
     CHILD=starting
+    if [[ ! $HAS_START_PIPE ]]; then
+        exec 4<> <(:)
+        HAS_START_PIPE=1
+    fi
     exec 7< <(become_program "$@")
     CHILD=$!
     note_program
     if [[ $RUN_STOPPING ]]; then stop_run; fi
+    printf '\n' >&4
     report_output "$name"
     exec 7<&-
     await_child
@@ -1140,8 +1146,11 @@ run_program() {
     return 1
 }
 
-# Replace this subshell by the program.
+# Replace this subshell by the program, as soon as run_program writes a line: bash 5.2 loses the exit code of a process
+# that exits before bash has registered it. If the script is killed first, read fails, and nothing starts.
 become_program() { # [env NAME=VALUE...] PROGRAM [ARGUMENT...]
+    exec 4</dev/fd/4                               # without the end that writes
+    IFS= read -r -u 4 || exit
     export NBSERVER_RUN=$RUN_ID                    # see prelude/left_program
     umask 022                                      # everybody may read what programs create, as usual
     if [[ $1 == env ]]; then
@@ -1152,7 +1161,7 @@ become_program() { # [env NAME=VALUE...] PROGRAM [ARGUMENT...]
             shift
         done
     fi
-    exec setsid -- "$@" </dev/null 2>&1 3>&- 6>&- 8>&- 9>&-
+    exec setsid -- "$@" </dev/null 2>&1 3>&- 4>&- 6>&- 8>&- 9>&-
 }
 
 # Read descriptor 7 to its end. Of a progress bar, only the last state of a line is reported.
