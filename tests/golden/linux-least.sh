@@ -7,7 +7,7 @@
 #   sudo bash linux-least.sh apply     makes the changes
 #   sudo bash linux-least.sh undo      restores the previous state
 #   sudo bash linux-least.sh rotate    evicts everybody who could log in
-# Exit codes: 0 success, 2 differences (test), 3 failed, 102 success, but the host must restart
+# Exit codes: 0 success, 2 differences (test, status), 3 failed, 102 success, but the host must restart
 # Requires bash 4.4 or newer, systemd, and root
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #

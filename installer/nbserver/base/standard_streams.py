@@ -19,17 +19,20 @@ from nbserver.base.errors import OutputError
 from nbserver.base.plain_text import clean
 
 CLOSED = (errno.EPIPE, errno.EINVAL) if os.name == "nt" else (errno.EPIPE,)  # the errors of a pipe without a reader
-_kept: list[Path] = []  # the run directories of this process
 PAUSE = 1.0  # seconds between looks at a stream that takes no more
 
 
 class _Undemanding(io.BufferedIOBase):
-    """The bytes of a stream. After the first failure, what is written is discarded, and `failure` has the reason."""
+    """The bytes of a stream. After the first failure, what is written is discarded, and `failure` has the reason.
+
+    `results` is the run directory that has what this process writes, if there is one.
+    """
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._raw: Any = getattr(stream, "raw", stream)  # a buffer would keep what could not be written, and fail again at the exit
         self._lock = threading.Lock()
         self.failure: OSError | None = None
+        self.results: Path | None = None
 
     def write(self, data: Any) -> int:
         left = memoryview(data).cast("B")
@@ -102,7 +105,14 @@ def failure(stream: Any) -> OSError | None:
 
 def results_are_in(folder: Path) -> None:
     """Take note of the run directory, which has the results of a run even if they cannot be printed."""
-    _kept.append(folder)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(buffer := getattr(stream, "buffer", None), _Undemanding):
+            buffer.results = folder
+
+
+def _results() -> Path | None:
+    found: list[Path | None] = [getattr(getattr(stream, "buffer", None), "results", None) for stream in (sys.stdout, sys.stderr)]
+    return next((folder for folder in found if folder), None)
 
 
 def not_written() -> OutputError | None:
@@ -110,17 +120,18 @@ def not_written() -> OutputError | None:
 
     Without a run directory, a reader that has closed a pipe has read enough.
     """
-    found = failure(sys.stdout) if sys.stdout is not None or _kept else None
-    if found is None or (found.errno in CLOSED and not _kept):
+    results = _results()
+    found = failure(sys.stdout) if sys.stdout is not None or results else None
+    if found is None or (found.errno in CLOSED and not results):
         return None
     reason = found.strerror or type(found).__name__
-    if _kept:
+    if results:
         return OutputError(
             "output-of-run-not-written",
             "could not write all output of the run to standard output: {reason}",
             todo="The run has ended, and its results are in {folder}",
             reason=reason,
-            folder=_kept[-1],
+            folder=results,
         )
     return OutputError(
         "output-not-written",

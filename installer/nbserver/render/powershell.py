@@ -65,7 +65,7 @@ def header(settings: dict[str, Any]) -> str:
 #   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode apply    makes the changes
 #   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode undo     restores the previous state
 #   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode rotate   evicts everybody who could log in
-# Exit codes: 0 success, 2 differences (test), 3 failed, 3010 success, but Windows must restart
+# Exit codes: 0 success, 2 differences (test, status), 3 failed, 3010 success, but Windows must restart
 # Requires Windows PowerShell 3.0 or newer, 64-bit{rights}
 #
 """

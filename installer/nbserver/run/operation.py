@@ -34,7 +34,6 @@ from nbserver.run import (
     site_salt,
     time_limits,
 )
-from nbserver.run import view as view_of
 from nbserver.run.batches import Course, Gate
 from nbserver.run.envelope import Mode, PasswordHash
 from nbserver.run.evidence import Evidence
@@ -197,7 +196,7 @@ class _Run:
             return self._shown(result)
         begun = time.monotonic()
         try:
-            view_of.began(self.view, name)
+            self.view.host_began(name)
             with closing(self.journal.host(job.script)) as part:
                 result = self.call(job).execute(part, self.stop, self.view.event)
             with self.writing:

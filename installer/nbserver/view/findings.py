@@ -38,6 +38,9 @@ class Findings:
     def begin(self, mode: str, steps: Mapping[str, tuple[str, ...]]) -> None:
         self._single = len(steps) == 1
 
+    def host_began(self, host: str) -> None:
+        pass
+
     def event(self, host: str, event: Event) -> None:
         pass
 

@@ -27,6 +27,9 @@ class JsonLines:
     def begin(self, mode: str, steps: Mapping[str, tuple[str, ...]]) -> None:
         pass
 
+    def host_began(self, host: str) -> None:
+        pass
+
     def event(self, host: str, event: Event) -> None:
         self._write({"host": host} | event.as_json() | {"host": host})  # host is the first key, and an event cannot override it
 

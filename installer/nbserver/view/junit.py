@@ -56,6 +56,9 @@ class JunitFile:
     def begin(self, mode: str, steps: Mapping[str, tuple[str, ...]]) -> None:
         self._start = utc.now()
 
+    def host_began(self, host: str) -> None:
+        pass
+
     def event(self, host: str, event: Event) -> None:
         pass
 

@@ -46,6 +46,9 @@ class LogFile:
     def begin(self, mode: str, steps: Mapping[str, tuple[str, ...]]) -> None:
         self._note(f"nbserver {__version__} {'plan' if mode == 'test' else mode}, {len(steps)} {'host' if len(steps) == 1 else 'hosts'}")
 
+    def host_began(self, host: str) -> None:
+        pass
+
     def event(self, host: str, event: Event) -> None:
         self._write(event.time, host, f"{event.step or '-':<12} {event.event:<10} {describe(event)}")
 

@@ -11,7 +11,6 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from nbserver.base.standard_streams import results_are_in
-from nbserver.run.view import began
 
 if TYPE_CHECKING:
     from nbserver.events.reader import Event
@@ -34,7 +33,7 @@ class OwnThread:
         self._calls.put(partial(self._view.begin, mode, steps))
 
     def host_began(self, host: str) -> None:
-        self._calls.put(partial(began, self._view, host))
+        self._calls.put(partial(self._view.host_began, host))
 
     def event(self, host: str, event: Event) -> None:
         self._calls.put(partial(self._view.event, host, event))

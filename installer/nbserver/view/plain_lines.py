@@ -38,6 +38,9 @@ class PlainLines:
         self._width = max(map(len, steps), default=0)
         self._quiet = QUIET_STATUS if mode == "status" else QUIET
 
+    def host_began(self, host: str) -> None:
+        pass
+
     def event(self, host: str, event: Event) -> None:
         if not self._verbose and (event.event in self._quiet or (event.event == "started" and not event.step)):
             return

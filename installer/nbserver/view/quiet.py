@@ -26,6 +26,9 @@ class Quiet:
     def begin(self, mode: str, steps: Mapping[str, tuple[str, ...]]) -> None:
         pass
 
+    def host_began(self, host: str) -> None:
+        pass
+
     def event(self, host: str, event: Event) -> None:
         pass
 

@@ -7,8 +7,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbserver.run.view import began
-
 if TYPE_CHECKING:
     from nbserver.events.reader import Event
     from nbserver.run.result import Result
@@ -25,7 +23,7 @@ class Several:
         self._each(lambda view: view.begin(mode, steps))
 
     def host_began(self, host: str) -> None:
-        self._each(lambda view: began(view, host))
+        self._each(lambda view: view.host_began(host))
 
     def event(self, host: str, event: Event) -> None:
         self._each(lambda view: view.event(host, event))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nbserver.run import failures
+from nbserver.run.past_run import MODES as CONTINUED
 
 if TYPE_CHECKING:
     from nbserver.run.result import Result
@@ -84,6 +85,8 @@ def summary_lines(
         lines.append(_counts(counted or results))
     if mode == "events" and not folder.exists():  # a run of another workstation
         return lines
+    if mode in CONTINUED and any(result.outcome == "unreachable" for result in (counted or results).values()):
+        lines.append(f"To try the unreachable hosts again, run nbserver resume {folder.name}")
     return [*lines, f"Scripts, events, and logs are in {folder}"]
 
 

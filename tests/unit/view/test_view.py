@@ -197,6 +197,14 @@ def test_a_brief_summary_of_many_hosts_has_lines_only_for_news() -> None:
     assert "d0   differs  run nbserver apply to make the changes" in whole
 
 
+@pytest.mark.parametrize(("mode", "named"), [("test", True), ("apply", True), ("undo", True), ("rotate", False), ("check", False)])
+def test_unreachable_hosts_are_tried_again_with_resume(mode: str, named: bool) -> None:
+    results = {"a": Result("a", outcome="ok"), "b": Result("b", outcome="unreachable", error="b: no answer")}
+    lines = summary_lines(mode, results, Path("runs") / "20261129-100000-0abc")
+    assert ("To try the unreachable hosts again, run nbserver resume 20261129-100000-0abc" in lines) is named
+    assert not any("resume" in line for line in summary_lines(mode, {"a": results["a"]}, Path("runs")))
+
+
 def test_a_console_of_older_windows_gets_ascii() -> None:
     for console, has in (
         (Console(file=io.StringIO(), legacy_windows=True), False),
