@@ -90,6 +90,10 @@ report_output() { # PROGRAM
             OUTPUT+=("$line")
             if ((${#OUTPUT[@]} > 50)); then OUTPUT=("${OUTPUT[@]:1}"); fi
             write_event log program "$1" text "${line:0:4000}"
+            # What uv does next takes the longest, and it says so only at the end.
+            if [[ $1 == uv && $line == 'Installed '* ]]; then
+                report_start compiling-modules 'Compiling the Python modules'
+            fi
         fi
         line=''
     done

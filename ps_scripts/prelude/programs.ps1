@@ -101,6 +101,10 @@ function Read-ProgramOutput {
         if ($Quiet) { continue }
         if ($lines.Count -gt 50) { [void]$lines.Dequeue() }
         Write-Event log @{ text = $line; program = $Name }
+        # What uv does next takes the longest, and it says so only at the end.
+        if ($Name -ceq 'uv.exe' -and $line -cmatch '^Installed ') {
+            Write-StepProgress compiling-modules 'Compiling the Python modules'
+        }
     }
     $lines.ToArray()
 }

@@ -15,6 +15,7 @@ from typing import IO, Any
 
 import click
 
+from nbserver.base import folding
 from nbserver.base.errors import OutputError
 from nbserver.base.plain_text import clean
 
@@ -156,14 +157,14 @@ def say(text: str = "", *, err: bool = False) -> bool:
 
 
 def warn(text: object) -> None:
-    """Print a warning on standard error, on one line. It changes neither a run nor its exit code, also if nobody reads it."""
+    """Print a warning on standard error, on one line unless it is a terminal. It changes neither a run nor its exit code, also if nobody reads it."""
     with suppress(OSError):
-        click.echo(f"nbserver: warning: {clean(str(text))}", err=True)
+        click.echo(folding.for_stream(f"nbserver: warning: {clean(str(text))}", sys.stderr), err=True)
 
 
 def _written(text: str, err: bool) -> bool:
     try:
-        click.echo(text, err=err)
+        click.echo(folding.for_stream(text, sys.stderr if err else sys.stdout), err=err)
     except (OSError, ValueError):
         return False
     return failure(sys.stderr if err else sys.stdout) is None

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from nbserver import __version__
-from nbserver.base import standard_streams
+from nbserver.base import folding, standard_streams
 from nbserver.base.errors import Abandoned, Interrupted, NbserverError, UsageError
 from nbserver.cli import approval, catalogs, certificates, host_list, hosts, passwords, reports, status, this_machine
 from nbserver.cli.completion import VARIABLE, completion
@@ -131,5 +131,6 @@ def _show(error: NbserverError) -> int:
     """Print an error and return its exit code."""
     from nbserver.base.plain_text import clean
 
-    click.echo("nbserver: " + "\n".join(clean(line, 10_000) for line in str(error).split("\n")), err=True)
+    said = "nbserver: " + "\n".join(clean(line, 10_000) for line in str(error).split("\n"))
+    click.echo(folding.for_stream(said, sys.stderr), err=True)
     return error.exit_code

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nbserver.base import folding
 from nbserver.base.errors import UsageError
 from nbserver.base.standard_streams import say
 from nbserver.view.json_lines import JsonLines
@@ -51,7 +52,11 @@ def _for_a_person(verbose: bool) -> View:
         from nbserver.view.live import LiveView
 
         return LiveView()
-    return PlainLines(click.echo, say, verbose)
+    return PlainLines(_folded, say, verbose)
+
+
+def _folded(line: str) -> None:
+    click.echo(folding.for_stream(line, sys.stdout))
 
 
 def _can_be_drawn_on() -> bool:

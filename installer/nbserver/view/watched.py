@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 Part = tuple[str, str]  # text and style
 ENDED = frozenset({"changed", "unchanged"})
 CONNECTING, CHECKING, RESTARTING, ENDING = "connecting", "checking", "restarting", "ending"  # instead of a step
-NARROW, WIDE = 60, 100  # columns: below, no bar; from here on, what the host does at the moment
+NARROW, WIDE = 60, 100  # columns: below, no bar; from here on, a longer one
+LEAST = 24  # columns for what the host does at the moment
 EARLY = 0.02  # the share of a run after which the time that is left is estimated
 SOON = 5.0  # seconds before that
 LONGEST = 300  # characters of an activity
@@ -120,8 +121,8 @@ class Watched:
             parts += self._bar(one, 10 if width < WIDE else 20)
         parts += [(f"{count} ", ""), (f"{one.step:<12}"[: max(12, len(one.step))], "cyan"), (took, "dim")]
         left = width - sum(len(text) for text, _ in parts) - 2
-        if width >= WIDE and one.activity and left > 10:
-            parts.append((f"  {_cut(one.activity, left, self._dots)}", ""))
+        if one.activity and left >= LEAST:
+            parts.append((f"  {_cut_words(one.activity, left, self._dots)}", ""))
         return _fit(parts, width)
 
     def _bar(self, one: Active, size: int) -> list[Part]:
@@ -175,6 +176,15 @@ def _clock(seconds: float) -> str:
 
 def _cut(text: str, width: int, dots: str) -> str:
     return text if len(text) <= width else text[: max(0, width - len(dots))] + dots
+
+
+def _cut_words(text: str, width: int, dots: str) -> str:
+    """Return the text, cut off after a word; only a word that is longer than half of the width is cut itself."""
+    cut = _cut(text, width, dots)
+    if cut == text or text[width - len(dots)] == " ":
+        return cut
+    words, space, _ = cut.rpartition(" ")
+    return f"{words.rstrip(',;:')} {dots}" if space and len(words) + 1 + len(dots) <= width and len(words) >= width // 2 else cut
 
 
 def _fit(parts: list[Part], width: int) -> list[Part]:

@@ -161,6 +161,16 @@ def test_events_that_cannot_be_kept_are_told_and_the_run_stops(full: Sandbox) ->
     assert full.read(f"{STATE}/lock") == b""
 
 
+def test_uv_is_said_to_compile_after_it_has_installed(host: Sandbox) -> None:
+    """uv reports nothing while it compiles, for a minute or more."""
+    program = (
+        "printf '#!/bin/sh\\necho Installed 3 packages in 1ms\\necho Bytecode compiled\\n' >/run/uv; chmod 755 /run/uv; run_program /run/uv"
+    )
+    done = run(host, "apply", [step(program)])
+    said = [(event["event"], event.get("code", event.get("text"))) for event in done.events if event["event"] in ("log", "progress")]
+    assert said == [("log", "Installed 3 packages in 1ms"), ("progress", "compiling-modules"), ("log", "Bytecode compiled")]
+
+
 def test_a_run_on_a_full_disk_says_so_and_changes_nothing(full: Sandbox) -> None:
     steps = [step(": >/run/changed")]
     assert run(full, "undo", steps).outcome == "ok"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import zipfile
@@ -62,3 +63,12 @@ def test_commands_come_from_modules_of_windows_only(place: Place) -> None:
     ask = '\ntry { "$(Get-Command Get-Planted -ErrorAction SilentlyContinue)" } finally { $env:PSModulePath = $before }'
     assert place.session.run(path + prelude("run") + ask) == [""]
     assert place.session.run(path + ask) == ["Get-Planted"], "which is how it would come in"
+
+
+def test_uv_is_said_to_compile_after_it_has_installed(place: Place) -> None:
+    """uv reports nothing while it compiles, for a minute or more."""
+    copy = f"[IO.File]::Copy(\"$env:SystemRoot\\System32\\cmd.exe\", '{host_path(place.folder)}\\uv.exe'); "
+    begin = "$Run.Events = 0; $Run.EventFile = ''; $Run.Stopped = $false; $Run.Step = 'packages'; "
+    program = f"Invoke-Program '{host_path(place.folder)}\\uv.exe' @('/c', 'echo', 'Installed', '3', 'packages'); Get-Said"
+    said = [json.loads(line) for line in place.run(copy + begin + program)]
+    assert [(one["event"], one.get("code")) for one in said] == [("log", None), ("progress", "compiling-modules")]

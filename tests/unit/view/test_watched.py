@@ -40,7 +40,7 @@ def test_a_host_is_shown_from_its_begin_to_its_end() -> None:
     for said, line in (
         (started(), "web1 ----------       checking       1:00"),
         (event("unchanged", "preflight"), "web1 ###-------  2/3  python         1:00"),
-        (event("started", "packages", title="the packages"), "web1 ###-------  2/3  packages       1:00"),
+        (event("started", "packages", title="the packages"), "web1 ###-------  2/3  packages       1:00  the packages"),
         (event("changed", "python"), "web1 #######---  3/3  packages       1:00"),
         (finished(restarting=True), "web1 #######---       restarting     1:00"),
         (finished(), "web1 #######---       ending         1:00"),
@@ -69,6 +69,15 @@ def test_a_wider_terminal_shows_more(width: int, line: str) -> None:
     assert "Installing" not in shown(watched, 80)[0] and "\u2501" not in shown(watched, 40)[0]
     watched.event("web1", event("progress", "python", what="Installing", done=1, total=2, unit="packages"), 0.0)
     assert line in shown(watched, width)[0]
+
+
+def test_eighty_columns_are_enough_for_what_a_host_does() -> None:
+    watched = Watched("apply", {"local": STEPS}, 0.0)
+    watched.event("local", event("progress", "python", what="Compiling the Python modules"), 0.0)
+    assert shown(watched, 80)[0].endswith("  Compiling the Python modules")
+    watched.event("local", event("progress", "python", what="Downloading the installer of a program with a long name"), 0.0)
+    line = shown(watched, 80)[0]
+    assert len(line) <= 80 and line.endswith("  Downloading the installer of a \u2026"), "cut off after a word"
 
 
 @given(st.integers(1, 200), st.integers(1, 60), st.integers(0, 600), st.integers(0, 600), st.text(max_size=30), st.floats(0, 1e6))
