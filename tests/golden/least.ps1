@@ -41,63 +41,63 @@
 #  1774  starter                Define the Python program that starts the server; Linux hosts get the same text.
 #  1936  server_command         Define the command line of the server, and what it was started with.
 #  1955  programs               Run other programs until they exit, and report their output.
-#  2079  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2098  downloads              Download files into the cache, and check their hashes before they are used.
-#  2271  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2358  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2434  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2490  foreign_places         Define where configuration from other installations may be on this host.
-#  2504  package_environment    Choose the environment variables of pip and uv.
-#  2551  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2556  installer_failures     Explain the exit codes of installers.
-#  2628  installers             Run installers and uninstallers, and wait while another one runs.
-#  2673  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2730  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2792  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2817  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2881  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2920  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2960  installed_files        Compare files with those that were installed.
-#  3109  running_server         Stop the server before its programs are replaced.
-#  3160  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3274  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3333  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3383  port_process           Find the program that listens on a TCP port, and what started it.
-#  3409  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3528  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3574  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3632  certificates           Read certificates from PEM files.
-#  3649  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3721  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3855  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3975  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4084  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4152  password_hash          Get the hash of the password.
-#  4157  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4202  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4224  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4290  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4433  download_checks        Check in mode check whether this host can reach what the script would download.
-#  4531  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4684  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  4722  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  2083  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2102  downloads              Download files into the cache, and check their hashes before they are used.
+#  2275  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2362  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2438  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2494  foreign_places         Define where configuration from other installations may be on this host.
+#  2508  package_environment    Choose the environment variables of pip and uv.
+#  2555  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2560  installer_failures     Explain the exit codes of installers.
+#  2632  installers             Run installers and uninstallers, and wait while another one runs.
+#  2677  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2734  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2796  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2821  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2885  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2924  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2964  installed_files        Compare files with those that were installed.
+#  3113  running_server         Stop the server before its programs are replaced.
+#  3164  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3278  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3337  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3387  port_process           Find the program that listens on a TCP port, and what started it.
+#  3413  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3532  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3578  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3636  certificates           Read certificates from PEM files.
+#  3653  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3725  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3859  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3979  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4088  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4156  password_hash          Get the hash of the password.
+#  4161  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4206  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4228  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4294  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4437  download_checks        Check in mode check whether this host can reach what the script would download.
+#  4535  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4688  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  4726  status                 Report the server, its versions, its certificate, and the last run: mode status.
 # Steps, in the order in which they run:
-#  4830  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4910  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  4929  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  4948  python                 Install Python from the publisher, or use one that is installed.
-#  5082  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  5143  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  5262  packages               Install the packages of the lock in a virtual environment.
-#  5430  path                   Add the programs of the server to the PATH of the machine.
-#  5459  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  5485  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  5605  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  5813  service                Run the server as a scheduled task.
-#  5955  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  6020  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6095  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6135  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  4834  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4914  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  4933  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  4952  python                 Install Python from the publisher, or use one that is installed.
+#  5086  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  5147  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  5266  packages               Install the packages of the lock in a virtual environment.
+#  5434  path                   Add the programs of the server to the PATH of the machine.
+#  5463  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  5489  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  5609  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  5817  service                Run the server as a scheduled task.
+#  5959  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  6024  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6099  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6139  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -2055,6 +2055,10 @@ function Read-ProgramOutput {
         if ($Quiet) { continue }
         if ($lines.Count -gt 50) { [void]$lines.Dequeue() }
         Write-Event log @{ text = $line; program = $Name }
+        # What uv does next takes the longest, and it says so only at the end.
+        if ($Name -ceq 'uv.exe' -and $line -cmatch '^Installed ') {
+            Write-StepProgress compiling-modules 'Compiling the Python modules'
+        }
     }
     $lines.ToArray()
 }

@@ -27,50 +27,50 @@
 #   900  left_program           End the program that a run left behind when it was killed.
 #   955  record                 Record the previous state of everything that is changed, and restore it.
 #  1090  programs               Run other programs: those that change something or take long through run_program.
-#  1233  paths                  Open folders without following links, and check who could replace them.
-#  1341  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1413  folders                Create folders, and set who may use them.
-#  1489  files                  Write text files, and restore the files that were replaced.
-#  1577  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1641  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1686  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1745  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1816  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1976  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2122  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2263  zypper                 Run zypper, without questions.
-#  2389  units                  Install and remove units of systemd.
-#  2478  service_unit           Compare the unit of the notebook server, and install it.
-#  2620  service                Find out what the unit of the notebook server does.
-#  2659  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2772  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2840  certificate_program    Create a certificate with OpenSSL.
-#  2848  starter                Define the Python program that starts the notebook server.
-#  3006  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3097  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3156  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3228  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3294  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3338  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3363  installed_files        Compare the files of the environment with those that were installed.
-#  3510  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3650  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  3663  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  3753  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  3915  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  1237  paths                  Open folders without following links, and check who could replace them.
+#  1345  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1417  folders                Create folders, and set who may use them.
+#  1493  files                  Write text files, and restore the files that were replaced.
+#  1581  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1645  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1690  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1749  service_access         Let the service write in the folder for notebooks, and undo that.
+#  1820  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  1980  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2126  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2267  zypper                 Run zypper, without questions.
+#  2393  units                  Install and remove units of systemd.
+#  2482  service_unit           Compare the unit of the notebook server, and install it.
+#  2624  service                Find out what the unit of the notebook server does.
+#  2663  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2776  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2844  certificate_program    Create a certificate with OpenSSL.
+#  2852  starter                Define the Python program that starts the notebook server.
+#  3010  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3101  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3160  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3232  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3298  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3342  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3367  installed_files        Compare the files of the environment with those that were installed.
+#  3514  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3654  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  3667  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  3757  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  3919  status                 Report the server, its versions, its certificate, and the last run: mode status.
 # Steps, in the order in which they run:
-#  4103  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4135  python                 Install Python from the distribution.
-#  4197  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  4272  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  4285  user                   Create the system user that runs the server: without a password, without a login shell.
-#  4299  certificate            Create a certificate for the server; only root and the service can read its key.
-#  4392  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  4548  service                Run the notebook server as a service that starts with the system.
-#  4682  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  4746  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4894  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  4972  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  4107  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4139  python                 Install Python from the distribution.
+#  4201  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  4276  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  4289  user                   Create the system user that runs the server: without a password, without a login shell.
+#  4303  certificate            Create a certificate for the server; only root and the service can read its key.
+#  4396  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  4552  service                Run the notebook server as a service that starts with the system.
+#  4686  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  4750  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4898  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  4976  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -1179,6 +1179,10 @@ report_output() { # PROGRAM
             OUTPUT+=("$line")
             if ((${#OUTPUT[@]} > 50)); then OUTPUT=("${OUTPUT[@]:1}"); fi
             write_event log program "$1" text "${line:0:4000}"
+            # What uv does next takes the longest, and it says so only at the end.
+            if [[ $1 == uv && $line == 'Installed '* ]]; then
+                report_start compiling-modules 'Compiling the Python modules'
+            fi
         fi
         line=''
     done

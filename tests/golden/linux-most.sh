@@ -27,50 +27,50 @@
 #   902  left_program           End the program that a run left behind when it was killed.
 #   957  record                 Record the previous state of everything that is changed, and restore it.
 #  1092  programs               Run other programs: those that change something or take long through run_program.
-#  1235  paths                  Open folders without following links, and check who could replace them.
-#  1343  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1415  folders                Create folders, and set who may use them.
-#  1491  files                  Write text files, and restore the files that were replaced.
-#  1579  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1643  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1688  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1747  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1818  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1978  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2124  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2265  zypper                 Run zypper, without questions.
-#  2391  units                  Install and remove units of systemd.
-#  2480  service_unit           Compare the unit of the notebook server, and install it.
-#  2622  service                Find out what the unit of the notebook server does.
-#  2661  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2774  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2842  certificate_program    Create a certificate with OpenSSL.
-#  2850  starter                Define the Python program that starts the notebook server.
-#  3008  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3099  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3158  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3230  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3296  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3340  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3365  installed_files        Compare the files of the environment with those that were installed.
-#  3512  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3652  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  3665  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  3755  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  3917  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  1239  paths                  Open folders without following links, and check who could replace them.
+#  1347  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1419  folders                Create folders, and set who may use them.
+#  1495  files                  Write text files, and restore the files that were replaced.
+#  1583  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1647  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1692  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1751  service_access         Let the service write in the folder for notebooks, and undo that.
+#  1822  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  1982  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2128  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2269  zypper                 Run zypper, without questions.
+#  2395  units                  Install and remove units of systemd.
+#  2484  service_unit           Compare the unit of the notebook server, and install it.
+#  2626  service                Find out what the unit of the notebook server does.
+#  2665  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2778  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2846  certificate_program    Create a certificate with OpenSSL.
+#  2854  starter                Define the Python program that starts the notebook server.
+#  3012  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3103  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3162  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3234  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3300  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3344  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3369  installed_files        Compare the files of the environment with those that were installed.
+#  3516  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3656  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  3669  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  3759  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  3921  status                 Report the server, its versions, its certificate, and the last run: mode status.
 # Steps, in the order in which they run:
-#  4105  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4137  python                 Install Python from the distribution.
-#  4199  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  4274  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  4287  user                   Create the system user that runs the server: without a password, without a login shell.
-#  4301  certificate            Create a certificate for the server; only root and the service can read its key.
-#  4394  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  4550  service                Run the notebook server as a service that starts with the system.
-#  4684  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  4748  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4896  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  4974  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  4109  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4141  python                 Install Python from the distribution.
+#  4203  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  4278  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  4291  user                   Create the system user that runs the server: without a password, without a login shell.
+#  4305  certificate            Create a certificate for the server; only root and the service can read its key.
+#  4398  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  4554  service                Run the notebook server as a service that starts with the system.
+#  4688  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  4752  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4900  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  4978  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -1181,6 +1181,10 @@ report_output() { # PROGRAM
             OUTPUT+=("$line")
             if ((${#OUTPUT[@]} > 50)); then OUTPUT=("${OUTPUT[@]:1}"); fi
             write_event log program "$1" text "${line:0:4000}"
+            # What uv does next takes the longest, and it says so only at the end.
+            if [[ $1 == uv && $line == 'Installed '* ]]; then
+                report_start compiling-modules 'Compiling the Python modules'
+            fi
         fi
         line=''
     done

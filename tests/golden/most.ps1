@@ -41,63 +41,63 @@
 #  1672  starter                Define the Python program that starts the server; Linux hosts get the same text.
 #  1834  server_command         Define the command line of the server, and what it was started with.
 #  1853  programs               Run other programs until they exit, and report their output.
-#  1977  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  1996  downloads              Download files into the cache, and check their hashes before they are used.
-#  2169  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2256  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2332  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2388  foreign_places         Define where configuration from other installations may be on this host.
-#  2402  package_environment    Choose the environment variables of pip and uv.
-#  2449  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2454  installer_failures     Explain the exit codes of installers.
-#  2526  installers             Run installers and uninstallers, and wait while another one runs.
-#  2571  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2628  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2690  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2715  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2779  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2818  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2858  installed_files        Compare files with those that were installed.
-#  3007  running_server         Stop the server before its programs are replaced.
-#  3058  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3172  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3231  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3281  port_process           Find the program that listens on a TCP port, and what started it.
-#  3307  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3426  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3472  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3530  certificates           Read certificates from PEM files.
-#  3547  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3619  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3753  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3873  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3982  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4050  password_hash          Get the hash of the password.
-#  4055  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4100  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4122  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4188  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4331  download_checks        Check in mode check whether this host can reach what the script would download.
-#  4429  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4582  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  4620  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  1981  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2000  downloads              Download files into the cache, and check their hashes before they are used.
+#  2173  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2260  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2336  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2392  foreign_places         Define where configuration from other installations may be on this host.
+#  2406  package_environment    Choose the environment variables of pip and uv.
+#  2453  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2458  installer_failures     Explain the exit codes of installers.
+#  2530  installers             Run installers and uninstallers, and wait while another one runs.
+#  2575  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2632  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2694  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2719  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2783  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2822  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2862  installed_files        Compare files with those that were installed.
+#  3011  running_server         Stop the server before its programs are replaced.
+#  3062  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3176  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3235  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3285  port_process           Find the program that listens on a TCP port, and what started it.
+#  3311  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3430  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3476  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3534  certificates           Read certificates from PEM files.
+#  3551  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3623  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3757  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3877  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3986  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4054  password_hash          Get the hash of the password.
+#  4059  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4104  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4126  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4192  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4335  download_checks        Check in mode check whether this host can reach what the script would download.
+#  4433  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4586  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  4624  status                 Report the server, its versions, its certificate, and the last run: mode status.
 # Steps, in the order in which they run:
-#  4728  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4808  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  4827  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  4846  python                 Install Python from the publisher, or use one that is installed.
-#  4980  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  5041  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  5160  packages               Install the packages of the lock in a virtual environment.
-#  5328  path                   Add the programs of the server to the PATH of the machine.
-#  5357  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  5383  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  5503  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  5711  service                Run the server as a scheduled task.
-#  5853  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  5918  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5993  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6033  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  4732  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4812  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  4831  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  4850  python                 Install Python from the publisher, or use one that is installed.
+#  4984  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  5045  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  5164  packages               Install the packages of the lock in a virtual environment.
+#  5332  path                   Add the programs of the server to the PATH of the machine.
+#  5361  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  5387  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  5507  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  5715  service                Run the server as a scheduled task.
+#  5857  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  5922  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5997  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6037  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -1953,6 +1953,10 @@ function Read-ProgramOutput {
         if ($Quiet) { continue }
         if ($lines.Count -gt 50) { [void]$lines.Dequeue() }
         Write-Event log @{ text = $line; program = $Name }
+        # What uv does next takes the longest, and it says so only at the end.
+        if ($Name -ceq 'uv.exe' -and $line -cmatch '^Installed ') {
+            Write-StepProgress compiling-modules 'Compiling the Python modules'
+        }
     }
     $lines.ToArray()
 }
