@@ -12,12 +12,15 @@ STARTER='# Start the notebook server: python -I serve.py CONFIGURATION WORK [LOG
 import importlib.util
 import json
 import os
+import shutil
 import sys
 
 configuration, work = sys.argv[1:3]
 folder = os.path.dirname(configuration)
 own_configuration = os.path.join(sys.prefix, "etc", "jupyter")
 own_data = os.path.join(sys.prefix, "share", "jupyter")
+with open(configuration, encoding="utf-8") as file:
+    settings = json.load(file)
 os.chdir(folder)                                    # before 2022, Jupyter read configuration from its working folder
 
 if len(sys.argv) > 3:
@@ -95,6 +98,28 @@ class OwnKernels(KernelSpecManager):
         return found
 
 
+# ---- what the pages do not offer, because it cannot work or asks another host
+
+NO_EXTENSIONS = {"extension_manager": "readonly", "news_url": None}
+HIDDEN = ["@jupyterlab/apputils-extension:announcements", "@jupyterlab/extensionmanager-extension"]
+EXPORTERS = {                                       # exporters of nbconvert, and what they need
+    "LatexExporter": shutil.which("pandoc"),
+    "RSTExporter": shutil.which("pandoc"),
+    "ASCIIDocExporter": shutil.which("pandoc"),
+    "PDFExporter": shutil.which("pandoc") and shutil.which("xelatex"),
+    "WebPDFExporter": importlib.util.find_spec("playwright"),
+    "QtPDFExporter": importlib.util.find_spec("PyQtWebEngine"),
+    "QtPNGExporter": importlib.util.find_spec("PyQtWebEngine"),
+}
+own = {name: {"enabled": False} for name, needed in EXPORTERS.items() if not needed}
+own["LabApp"] = NO_EXTENSIONS
+
+
+def hide_extensions(handler, page):
+    page["disabledExtensions"] = [*page.get("disabledExtensions", []), *HIDDEN]
+    return page
+
+
 # ---- create the server, which does not serve yet
 
 if importlib.util.find_spec("notebook.app"):        # notebook 7
@@ -102,14 +127,21 @@ if importlib.util.find_spec("notebook.app"):        # notebook 7
     from jupyter_server.auth.identity import PasswordIdentityProvider
     from jupyter_server.auth.login import LoginFormHandler
     from jupyter_server.serverapp import ServerApp
+    from traitlets.config import Config
 
     extensions = ["notebook"]
     if not os.path.isdir(os.path.join(own_configuration, "jupyter_server_config.d")):
         # Packages of a Linux distribution enable their extensions in folders of the machine, which are ignored.
         extensions += ["jupyter_lsp", "jupyter_server_terminals", "jupyterlab", "notebook_shim"]
     enabled = {name: True for name in extensions if importlib.util.find_spec(name)}
-    server = ServerApp.instance(jpserver_extensions=enabled, kernel_spec_manager_class=OwnKernels)
-    server.initialize(argv=[], starter_extension="notebook")
+    first = "lab" if settings["ServerApp"].get("default_url") == "/lab" else "notebook"
+    server = ServerApp.instance(
+        config=Config(own),
+        jpserver_extensions=enabled,
+        kernel_spec_manager_class=OwnKernels,
+        tornado_settings={"page_config_hook": hide_extensions},
+    )
+    server.initialize(argv=[], starter_extension=first)
     identity = server.identity_provider
     sections = {"ServerApp": server, "IdentityProvider": identity, "PasswordIdentityProvider": identity}
     classes = [
@@ -132,8 +164,6 @@ classes.append(("the kernel specification manager", type(server.kernel_spec_mana
 
 # ---- compare the configuration with the values of the server, and with those that it uses to answer requests
 
-with open(configuration, encoding="utf-8") as file:
-    settings = json.load(file)
 answering = server.web_app.settings
 differs = [what for what, found, expected in classes if found is not expected]
 for section, owner in sections.items():

@@ -100,7 +100,8 @@ keep_password_hash() {
 
 # REPLY: the configuration. @notebook.password_hash@ is replaced only when the file is written.
 configuration_text() {
-    local directory days shared login
+    local directory days shared login page=/tree
+    if [[ $NB_NOTEBOOK_INTERFACE == lab ]]; then page=/lab; fi
     # A login is valid for NB_NOTEBOOK_SESSION hours: then the browser deletes its cookie, and the server refuses it.
     printf -v days '%d.%06d' $((NB_NOTEBOOK_SESSION / 24)) $((NB_NOTEBOOK_SESSION % 24 * 1000000 / 24))
     login="
@@ -114,6 +115,7 @@ configuration_text() {
     REPLY="{
   \"ServerApp\": {$shared,
     \"allow_unauthenticated_access\": false,
+    \"default_url\": \"$page\",
     \"root_dir\": $directory
   },
   \"PasswordIdentityProvider\": {

@@ -65,6 +65,7 @@ function Get-ServerSetting {
         port = $Settings.notebook.port
         port_retries = 0
         base_url = '/'
+        default_url = $(if ($Settings.notebook.interface -eq 'lab') { '/lab' } else { '/tree' })
         open_browser = $false
         allow_remote_access = $true
         allow_unauthenticated_access = $false

@@ -23,7 +23,7 @@ SETTINGS: dict[str, Any] = {
     "downloads": {"proxy": None},
     "firewall": {"remote_addresses": ["Any"]},
     "host": "lin1",
-    "notebook": {"directory": "/srv/people/notebooks", "ip": "*", "port": 9999, "session": 12},
+    "notebook": {"directory": "/srv/people/notebooks", "interface": "notebook", "ip": "*", "port": 9999, "session": 12},
     "packages": {"index_url": None, "installer": "auto", "lock_sha256": "0" * 64, "source": "auto"},
     "python": {"program": None, "version": None},
     "release": "0.1.0",

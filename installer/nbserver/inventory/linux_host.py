@@ -286,4 +286,23 @@ def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, Message]]:
         ),
     ]
     rules += [("packages", is_broken, reason) for is_broken, reason in package_choice.rules(settings.get("packages"))]
+    rules.append(("notebook", needs_lab(settings) and from_distribution(settings), WITHOUT_LAB))
     return [(key, reason) for key, is_broken, reason in rules if is_broken]
+
+
+WITHOUT_LAB = message("lab-from-distribution", 'interface = "lab" requires packages.source = "wheels"')
+
+
+def needs_lab(settings: Mapping[str, Any]) -> bool:
+    """Return whether the page after login is JupyterLab, which the packages of a distribution do not have."""
+    return bool(_inside(settings, "notebook").get("interface") == "lab")
+
+
+def from_distribution(settings: Mapping[str, Any]) -> bool:
+    """Return whether the packages are those of the distribution."""
+    return bool(_inside(settings, "packages").get("source") == "distribution")
+
+
+def _inside(settings: Mapping[str, Any], table: str) -> dict[str, Any]:
+    found = settings.get(table)
+    return dict(found) if isinstance(found, (Mapping, Settings)) else {}

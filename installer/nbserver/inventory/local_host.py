@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -38,6 +38,7 @@ class LocalNotebookSettings(Settings):
         description='"127.0.0.1" for this machine only, "*" for all its addresses, or another IP address',
     )
     directory: str
+    interface: Literal["lab", "notebook"] = Field(default="notebook", title=_title("interface"), description=_description("interface"))
     public_url: PublicUrl | None = Field(default=None, title=_title("public_url"), description=_description("public_url"))
     password: SecretReference | None = Field(
         default=None,

@@ -166,6 +166,11 @@ class NotebookSettings(Settings):
         title="The folder of the notebooks; variables are expanded on the host",
         description="the path of a Windows folder that is absolute or begins with %Variable%",
     )
+    interface: Literal["lab", "notebook"] = Field(
+        default="notebook",
+        title="The page after login: JupyterLab, or the simpler Jupyter Notebook; the other one is at /lab or /tree",
+        description='"lab" or "notebook" (default: "notebook")',
+    )
     public_url: PublicUrl | None = Field(
         default=None,
         title="Where browsers and verify connect (default: https://ADDRESS:PORT)",

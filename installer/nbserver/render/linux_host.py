@@ -30,9 +30,7 @@ def render(host: LinuxHost | LocalLinuxHost, lock: LinuxLock) -> Script:
         downloads=Downloads(proxy=host.downloads.proxy),
         firewall=host.firewall,
         host=host.name,
-        notebook=LinuxNotebook(
-            directory=host.notebook.directory, ip=host.notebook.ip, port=host.notebook.port, session=host.notebook.session
-        ),
+        notebook=LinuxNotebook.of(host.notebook),
         packages=LinuxPackages(
             index_url=host.packages.index_url, installer=host.packages.installer, lock_sha256=lock.sha256, source=host.packages.source
         ),

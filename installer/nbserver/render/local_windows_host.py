@@ -29,9 +29,7 @@ def render(host: LocalWindowsHost, catalog: Catalog, own: SiteLock | None = None
         downloads=Downloads(proxy=host.downloads.proxy),
         firewall=host.firewall,
         host=host.name,
-        notebook=WindowsNotebook(
-            directory=host.notebook.directory, ip=host.notebook.ip, port=host.notebook.port, session=host.notebook.session
-        ),
+        notebook=WindowsNotebook.of(host.notebook),
         openssl=None,
         packages=Packages(index_url=host.packages.index_url, installer=host.packages.installer, lock_sha256=python.lock.sha256),
         path=PathEntries(entries=(), programs=False),

@@ -7,7 +7,7 @@ manifest by these rules. docs/schemas/settings.json and settings_linux.json desc
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, Field
 
@@ -69,9 +69,15 @@ class Packages(Table):
 
 @dataclass(frozen=True)
 class Notebook(Table):
+    interface: Annotated[Literal["lab", "notebook"], Field(description='"lab" or "notebook"')]
     ip: Annotated[ListenAddress, Field(description='"*" for all addresses of the host, or one IP address')]
     port: Annotated[int, Field(ge=1, le=65535, description="a whole number from 1 to 65535")]
     session: Annotated[int, Field(ge=1, le=744, description="a whole number of hours from 1 to 744")]
+
+    @classmethod
+    def of(cls, notebook: BaseModel) -> Self:
+        """Return the table with those settings of the inventory's notebook table that a script has."""
+        return cls(**{field.name: getattr(notebook, field.name) for field in fields(cls)})
 
 
 @dataclass(frozen=True)

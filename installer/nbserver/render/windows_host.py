@@ -42,9 +42,7 @@ def render(host: WindowsHost | LocalWindowsHost, catalog: Catalog, own: SiteLock
         downloads=Downloads(proxy=host.downloads.proxy),
         firewall=host.firewall,
         host=host.name,
-        notebook=WindowsNotebook(
-            directory=host.notebook.directory, ip=host.notebook.ip, port=host.notebook.port, session=host.notebook.session
-        ),
+        notebook=WindowsNotebook.of(host.notebook),
         openssl=program(programs.openssl),
         packages=Packages(index_url=host.packages.index_url, installer=host.packages.installer, lock_sha256=lock.sha256),
         path=path(host, python.version, lock.sha256),

@@ -48,7 +48,7 @@ def changed(name: str, code: str) -> str:
 
 
 def apply(host: Sandbox, steps: list[str] = STEPS, directory: str = NOTEBOOKS, mode: str = "apply") -> Run:
-    return run(host, mode, steps, secrets=SECRETS, notebook={"directory": directory, "ip": "*", "port": 9999, "session": 12})
+    return run(host, mode, steps, secrets=SECRETS, notebook={**parts.SETTINGS["notebook"], "directory": directory})
 
 
 def refused(done: Run, *words: str, step: str = "preflight") -> None:

@@ -144,6 +144,27 @@ def test_what_others_left_opens_nothing(host: Host) -> None:
         assert host.status(path, Authorization=f"token {TOKEN}") == 403, f"{path} with the token of others"
 
 
+def test_no_page_offers_what_cannot_work_or_asks_another_host(host: Host, browser: NotebookClient) -> None:
+    """The menus have no PDF without TeX, no news, and no extension manager; HTML works."""
+
+    def get(path: str) -> requests.Response:
+        with requests.Session() as session:
+            session.trust_env = False
+            session.mount("https://", pinned_tls.PinnedAdapter(host.fingerprint))
+            return session.get(host.url + path, headers={"Cookie": browser.cookies_for(path)}, allow_redirects=False, timeout=60)
+
+    host.sandbox.write(f"{HOME}/notebooks/export.ipynb", json.dumps({"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    formats = get("/api/nbconvert").json()
+    assert "html" in formats and not {"pdf", "latex", "qtpdf", "qtpng", "rst"} & set(formats)
+    assert "<html" in get("/nbconvert/html/export.ipynb").text
+    assert get("/").headers["Location"] == "/tree?"
+    for path in ("/lab", "/tree"):
+        page = json.loads(get(path).text.partition('id="jupyter-config-data" type="application/json">')[2].partition("</script>")[0])
+        hidden = {"@jupyterlab/apputils-extension:announcements", "@jupyterlab/extensionmanager-extension"}
+        assert hidden <= set(page["disabledExtensions"])
+        assert page["extensionManager"]["can_install"] is False and page["news"] == {"disabled": True}
+
+
 def test_a_second_run_finds_nothing_to_do(host: Host) -> None:
     done = host.run("test")
     assert (done.code, done.of("difference")) == (0, [])

@@ -41,7 +41,7 @@ def run_nameless(home: Path, mode: str) -> list[dict[str, Any]]:
         parts.script(
             [parts.step(name, "user") for name in ("certificate", "notebook")],
             scope="user",
-            notebook={"directory": "~/notebooks", "ip": "*", "port": 9999, "session": 12},
+            notebook={**parts.SETTINGS["notebook"], "directory": "~/notebooks"},
         )
     )
     file.chmod(0o644)

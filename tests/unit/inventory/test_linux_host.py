@@ -155,6 +155,10 @@ CONTRADICTIONS = [
     ('known_hosts = "x"\nhost_key = "SHA256:' + "A" * 43 + '"', "6: [hosts.lin1] known_hosts: cannot be combined with host_key"),
     ("sudo = false", '6: [hosts.lin1] sudo: false is only valid with user = "root"'),
     ('sudo_password = { env = "A" }\nsudo = false', "6: [hosts.lin1] sudo_password: requires sudo = true"),
+    (
+        'notebook.interface = "lab"\npackages.source = "distribution"',
+        '5: [hosts.lin1] notebook: interface = "lab" requires packages.source = "wheels" (host lin1)',
+    ),
     ("agent = false", "6: [hosts.lin1] agent: false requires key_file or password"),
 ]
 

@@ -65,6 +65,11 @@ def test_an_inventory_may_hold_local_alone(tmp_path: Path) -> None:
     [
         ("port = 22", 2, "[hosts.local] port: unknown key"),
         ("notebook.port = 80", 1, 'a port below 1024 requires scope = "machine"'),
+        (
+            'scope = "machine"\nnotebook.interface = "lab"\npackages.source = "distribution"',
+            1,
+            'interface = "lab" requires packages.source = "wheels"',
+        ),
         ('packages.source = "distribution"', 1, 'requires scope = "machine"'),
         ('scope = "machine"\nnotebook.directory = "~/x"', 1, "must be an absolute path"),
         ('notebook.directory = "~/../x"', 2, "must not contain . or .."),

@@ -49,7 +49,7 @@ SETTINGS = [
     ('"odd key\\u0007" = 1', "[hosts.win1] unknown key; valid keys: system"),
     (
         "notebook.prot = 1",
-        'notebook: unknown key (did you mean "port"?); valid keys: port, ip, directory, public_url',
+        'notebook: unknown key (did you mean "port"?); valid keys: port, ip, directory, interface, public_url',
     ),
     ("nom = 'x'", "[hosts.win1] unknown key"),
     ('address = "https://win1"', "address: must not contain a scheme"),
@@ -145,6 +145,7 @@ SETTINGS = [
     ('certificate.names = ["*.example.com"]', "certificate.names[1]: must be a DNS name"),
     ("certificate.days = 398", "certificate.days: the number is out of range; expected a whole number from 1 to 397"),
     ("notebook.port = 0", "notebook.port: the number is out of range"),
+    ('notebook.interface = "classic"', 'notebook.interface: unknown value; expected "lab" or "notebook"'),
     ("notebook.session = 0", "notebook.session: the number is out of range; expected a whole number of hours from 1 to 744"),
     ("notebook.session = 745", "notebook.session: the number is out of range"),
     ("notebook.session = 0.5", "found a decimal number"),
