@@ -13,91 +13,91 @@
 # Contents, by line:
 #   106  parameters             The mode for a run by hand.
 #   111  settings               What differs from host to host: data, no code.
-#   175  lock                   The Python packages, with versions and hashes.
+#   176  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   282  run                    Check the language mode, and set the module path and the state of this run.
-#   353  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   443  hashes                 Compute SHA-256, the only hash that this script uses.
-#   462  events                 Report events: lines of JSON, which are the only output of this script.
-#   552  findings               Report in mode check which requirements this host meets, one finding for each.
-#   598  host_log               Write to the Windows event log which script changes this host.
-#   630  kept_script            Keep the script that changes this host.
-#   648  envelope               Read the envelope: the only input of a run in addition to this script.
-#   724  lock                   Allow only one run at a time to change this host.
-#   783  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#   863  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#   989  access                 Set and check access lists: who may read and change a folder.
-#  1065  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1102  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1166  registry               Read values in the registry.
-#  1177  registry_values        Compare, set, and restore values in the registry.
-#  1211  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1331  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1418  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1451  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1539  path_access            Find other accounts that could replace a folder with another folder.
-#  1567  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1624  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1774  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  1936  server_command         Define the command line of the server, and what it was started with.
-#  1955  programs               Run other programs until they exit, and report their output.
-#  2083  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2102  downloads              Download files into the cache, and check their hashes before they are used.
-#  2275  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2362  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2438  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2494  foreign_places         Define where configuration from other installations may be on this host.
-#  2508  package_environment    Choose the environment variables of pip and uv.
-#  2555  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2560  installer_failures     Explain the exit codes of installers.
-#  2632  installers             Run installers and uninstallers, and wait while another one runs.
-#  2677  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2734  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2796  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2821  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2885  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2924  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2964  installed_files        Compare files with those that were installed.
-#  3113  running_server         Stop the server before its programs are replaced.
-#  3164  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3278  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3337  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3387  port_process           Find the program that listens on a TCP port, and what started it.
-#  3413  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3532  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3578  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3636  certificates           Read certificates from PEM files.
-#  3653  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3725  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3859  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3979  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4088  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4156  password_hash          Get the hash of the password.
-#  4161  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4206  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4228  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4294  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4437  download_checks        Check in mode check whether this host can reach what the script would download.
-#  4535  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4688  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  4726  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#   283  run                    Check the language mode, and set the module path and the state of this run.
+#   354  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   444  hashes                 Compute SHA-256, the only hash that this script uses.
+#   463  events                 Report events: lines of JSON, which are the only output of this script.
+#   553  findings               Report in mode check which requirements this host meets, one finding for each.
+#   599  host_log               Write to the Windows event log which script changes this host.
+#   631  kept_script            Keep the script that changes this host.
+#   649  envelope               Read the envelope: the only input of a run in addition to this script.
+#   725  lock                   Allow only one run at a time to change this host.
+#   784  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#   864  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#   990  access                 Set and check access lists: who may read and change a folder.
+#  1066  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1103  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1167  registry               Read values in the registry.
+#  1178  registry_values        Compare, set, and restore values in the registry.
+#  1212  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1332  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1419  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1452  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1540  path_access            Find other accounts that could replace a folder with another folder.
+#  1568  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1625  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1775  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  1967  server_command         Define the command line of the server, and what it was started with.
+#  1986  programs               Run other programs until they exit, and report their output.
+#  2114  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2133  downloads              Download files into the cache, and check their hashes before they are used.
+#  2306  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2393  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2469  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2525  foreign_places         Define where configuration from other installations may be on this host.
+#  2539  package_environment    Choose the environment variables of pip and uv.
+#  2586  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2591  installer_failures     Explain the exit codes of installers.
+#  2663  installers             Run installers and uninstallers, and wait while another one runs.
+#  2708  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2765  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2827  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2852  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2916  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2955  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2995  installed_files        Compare files with those that were installed.
+#  3144  running_server         Stop the server before its programs are replaced.
+#  3195  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3309  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3368  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3418  port_process           Find the program that listens on a TCP port, and what started it.
+#  3444  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3563  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3609  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3667  certificates           Read certificates from PEM files.
+#  3684  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3756  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3890  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4010  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4119  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4187  password_hash          Get the hash of the password.
+#  4192  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4237  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4259  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4325  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4468  download_checks        Check in mode check whether this host can reach what the script would download.
+#  4566  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4719  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  4757  status                 Report the server, its versions, its certificate, and the last run: mode status.
 # Steps, in the order in which they run:
-#  4834  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4914  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  4933  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  4952  python                 Install Python from the publisher, or use one that is installed.
-#  5086  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  5147  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  5266  packages               Install the packages of the lock in a virtual environment.
-#  5434  path                   Add the programs of the server to the PATH of the machine.
-#  5463  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  5489  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  5609  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  5817  service                Run the server as a scheduled task.
-#  5959  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  6024  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6099  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6139  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  4865  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4945  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  4964  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  4983  python                 Install Python from the publisher, or use one that is installed.
+#  5117  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  5178  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  5297  packages               Install the packages of the lock in a virtual environment.
+#  5465  path                   Add the programs of the server to the PATH of the machine.
+#  5494  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  5520  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  5641  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  5849  service                Run the server as a scheduled task.
+#  5991  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  6056  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6131  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6171  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -127,6 +127,7 @@ $Settings = ConvertFrom-Json '
  "host": "least",
  "notebook": {
   "directory": "%ProgramData%\\nbserver\\notebooks",
+  "interface": "notebook",
   "ip": "*",
   "port": 9999,
   "session": 12
@@ -1789,12 +1790,15 @@ $Starter = @'
 import importlib.util
 import json
 import os
+import shutil
 import sys
 
 configuration, work = sys.argv[1:3]
 folder = os.path.dirname(configuration)
 own_configuration = os.path.join(sys.prefix, "etc", "jupyter")
 own_data = os.path.join(sys.prefix, "share", "jupyter")
+with open(configuration, encoding="utf-8") as file:
+    settings = json.load(file)
 os.chdir(folder)                                    # before 2022, Jupyter read configuration from its working folder
 
 if len(sys.argv) > 3:
@@ -1872,6 +1876,28 @@ class OwnKernels(KernelSpecManager):
         return found
 
 
+# ---- what the pages do not offer, because it cannot work or asks another host
+
+NO_EXTENSIONS = {"extension_manager": "readonly", "news_url": None}
+HIDDEN = ["@jupyterlab/apputils-extension:announcements", "@jupyterlab/extensionmanager-extension"]
+EXPORTERS = {                                       # exporters of nbconvert, and what they need
+    "LatexExporter": shutil.which("pandoc"),
+    "RSTExporter": shutil.which("pandoc"),
+    "ASCIIDocExporter": shutil.which("pandoc"),
+    "PDFExporter": shutil.which("pandoc") and shutil.which("xelatex"),
+    "WebPDFExporter": importlib.util.find_spec("playwright"),
+    "QtPDFExporter": importlib.util.find_spec("PyQtWebEngine"),
+    "QtPNGExporter": importlib.util.find_spec("PyQtWebEngine"),
+}
+own = {name: {"enabled": False} for name, needed in EXPORTERS.items() if not needed}
+own["LabApp"] = NO_EXTENSIONS
+
+
+def hide_extensions(handler, page):
+    page["disabledExtensions"] = [*page.get("disabledExtensions", []), *HIDDEN]
+    return page
+
+
 # ---- create the server, which does not serve yet
 
 if importlib.util.find_spec("notebook.app"):        # notebook 7
@@ -1879,14 +1905,21 @@ if importlib.util.find_spec("notebook.app"):        # notebook 7
     from jupyter_server.auth.identity import PasswordIdentityProvider
     from jupyter_server.auth.login import LoginFormHandler
     from jupyter_server.serverapp import ServerApp
+    from traitlets.config import Config
 
     extensions = ["notebook"]
     if not os.path.isdir(os.path.join(own_configuration, "jupyter_server_config.d")):
         # Packages of a Linux distribution enable their extensions in folders of the machine, which are ignored.
         extensions += ["jupyter_lsp", "jupyter_server_terminals", "jupyterlab", "notebook_shim"]
     enabled = {name: True for name in extensions if importlib.util.find_spec(name)}
-    server = ServerApp.instance(jpserver_extensions=enabled, kernel_spec_manager_class=OwnKernels)
-    server.initialize(argv=[], starter_extension="notebook")
+    first = "lab" if settings["ServerApp"].get("default_url") == "/lab" else "notebook"
+    server = ServerApp.instance(
+        config=Config(own),
+        jpserver_extensions=enabled,
+        kernel_spec_manager_class=OwnKernels,
+        tornado_settings={"page_config_hook": hide_extensions},
+    )
+    server.initialize(argv=[], starter_extension=first)
     identity = server.identity_provider
     sections = {"ServerApp": server, "IdentityProvider": identity, "PasswordIdentityProvider": identity}
     classes = [
@@ -1909,8 +1942,6 @@ classes.append(("the kernel specification manager", type(server.kernel_spec_mana
 
 # ---- compare the configuration with the values of the server, and with those that it uses to answer requests
 
-with open(configuration, encoding="utf-8") as file:
-    settings = json.load(file)
 answering = server.web_app.settings
 differs = [what for what, found, expected in classes if found is not expected]
 for section, owner in sections.items():
@@ -5553,6 +5584,7 @@ function Get-ServerSetting {
         port = $Settings.notebook.port
         port_retries = 0
         base_url = '/'
+        default_url = $(if ($Settings.notebook.interface -eq 'lab') { '/lab' } else { '/tree' })
         open_browser = $false
         allow_remote_access = $true
         allow_unauthenticated_access = $false

@@ -13,64 +13,64 @@
 #
 # Contents, by line:
 #    75  settings               What differs from host to host: data, no code.
-#    99  lock                   The Python packages, with versions and hashes.
+#   100  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   225  run                    Set the options of the shell, the folders, and the state of this run.
-#   274  places                 Name the places of a server for the whole machine, which root sets up.
-#   347  json                   Read and write JSON strings in bash alone.
-#   443  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   568  events                 Report events: lines of JSON, which are the only output of this script.
-#   652  findings               Report in mode check which requirements this host meets, one finding for each.
-#   717  host_log               Write to the system log which script changes this host, and keep the script.
-#   750  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#   857  lock                   Let only one run at a time change this host.
-#   900  left_program           End the program that a run left behind when it was killed.
-#   955  record                 Record the previous state of everything that is changed, and restore it.
-#  1090  programs               Run other programs: those that change something or take long through run_program.
-#  1237  paths                  Open folders without following links, and check who could replace them.
-#  1345  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1417  folders                Create folders, and set who may use them.
-#  1493  files                  Write text files, and restore the files that were replaced.
-#  1581  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1645  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1690  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1749  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1820  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1980  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2126  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2267  zypper                 Run zypper, without questions.
-#  2393  units                  Install and remove units of systemd.
-#  2482  service_unit           Compare the unit of the notebook server, and install it.
-#  2624  service                Find out what the unit of the notebook server does.
-#  2663  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2776  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2844  certificate_program    Create a certificate with OpenSSL.
-#  2852  starter                Define the Python program that starts the notebook server.
-#  3010  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3101  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3160  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3232  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3298  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3342  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3367  installed_files        Compare the files of the environment with those that were installed.
-#  3514  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3654  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  3667  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  3757  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  3919  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#   226  run                    Set the options of the shell, the folders, and the state of this run.
+#   275  places                 Name the places of a server for the whole machine, which root sets up.
+#   348  json                   Read and write JSON strings in bash alone.
+#   444  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   569  events                 Report events: lines of JSON, which are the only output of this script.
+#   653  findings               Report in mode check which requirements this host meets, one finding for each.
+#   718  host_log               Write to the system log which script changes this host, and keep the script.
+#   751  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#   858  lock                   Let only one run at a time change this host.
+#   901  left_program           End the program that a run left behind when it was killed.
+#   956  record                 Record the previous state of everything that is changed, and restore it.
+#  1091  programs               Run other programs: those that change something or take long through run_program.
+#  1238  paths                  Open folders without following links, and check who could replace them.
+#  1346  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1418  folders                Create folders, and set who may use them.
+#  1494  files                  Write text files, and restore the files that were replaced.
+#  1582  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1646  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1691  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1750  service_access         Let the service write in the folder for notebooks, and undo that.
+#  1821  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  1981  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2127  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2268  zypper                 Run zypper, without questions.
+#  2394  units                  Install and remove units of systemd.
+#  2483  service_unit           Compare the unit of the notebook server, and install it.
+#  2625  service                Find out what the unit of the notebook server does.
+#  2664  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2777  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2845  certificate_program    Create a certificate with OpenSSL.
+#  2853  starter                Define the Python program that starts the notebook server.
+#  3041  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3132  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3191  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3263  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3329  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3373  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3398  installed_files        Compare the files of the environment with those that were installed.
+#  3545  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3685  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  3698  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  3788  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  3950  status                 Report the server, its versions, its certificate, and the last run: mode status.
 # Steps, in the order in which they run:
-#  4107  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4139  python                 Install Python from the distribution.
-#  4201  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  4276  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  4289  user                   Create the system user that runs the server: without a password, without a login shell.
-#  4303  certificate            Create a certificate for the server; only root and the service can read its key.
-#  4396  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  4552  service                Run the notebook server as a service that starts with the system.
-#  4686  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  4750  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4898  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  4976  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  4138  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4170  python                 Install Python from the distribution.
+#  4232  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  4307  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  4320  user                   Create the system user that runs the server: without a password, without a login shell.
+#  4334  certificate            Create a certificate for the server; only root and the service can read its key.
+#  4427  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  4585  service                Run the notebook server as a service that starts with the system.
+#  4719  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  4783  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4931  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  5009  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -79,6 +79,7 @@ NB_DOWNLOADS_PROXY=''
 NB_FIREWALL_REMOTE_ADDRESSES=( 'Any' )
 NB_HOST='linux-least'
 NB_NOTEBOOK_DIRECTORY='/var/lib/nbserver/notebooks'
+NB_NOTEBOOK_INTERFACE='notebook'
 NB_NOTEBOOK_IP='*'
 NB_NOTEBOOK_PORT='9999'
 NB_NOTEBOOK_SESSION='12'
@@ -2863,12 +2864,15 @@ STARTER='# Start the notebook server: python -I serve.py CONFIGURATION WORK [LOG
 import importlib.util
 import json
 import os
+import shutil
 import sys
 
 configuration, work = sys.argv[1:3]
 folder = os.path.dirname(configuration)
 own_configuration = os.path.join(sys.prefix, "etc", "jupyter")
 own_data = os.path.join(sys.prefix, "share", "jupyter")
+with open(configuration, encoding="utf-8") as file:
+    settings = json.load(file)
 os.chdir(folder)                                    # before 2022, Jupyter read configuration from its working folder
 
 if len(sys.argv) > 3:
@@ -2946,6 +2950,28 @@ class OwnKernels(KernelSpecManager):
         return found
 
 
+# ---- what the pages do not offer, because it cannot work or asks another host
+
+NO_EXTENSIONS = {"extension_manager": "readonly", "news_url": None}
+HIDDEN = ["@jupyterlab/apputils-extension:announcements", "@jupyterlab/extensionmanager-extension"]
+EXPORTERS = {                                       # exporters of nbconvert, and what they need
+    "LatexExporter": shutil.which("pandoc"),
+    "RSTExporter": shutil.which("pandoc"),
+    "ASCIIDocExporter": shutil.which("pandoc"),
+    "PDFExporter": shutil.which("pandoc") and shutil.which("xelatex"),
+    "WebPDFExporter": importlib.util.find_spec("playwright"),
+    "QtPDFExporter": importlib.util.find_spec("PyQtWebEngine"),
+    "QtPNGExporter": importlib.util.find_spec("PyQtWebEngine"),
+}
+own = {name: {"enabled": False} for name, needed in EXPORTERS.items() if not needed}
+own["LabApp"] = NO_EXTENSIONS
+
+
+def hide_extensions(handler, page):
+    page["disabledExtensions"] = [*page.get("disabledExtensions", []), *HIDDEN]
+    return page
+
+
 # ---- create the server, which does not serve yet
 
 if importlib.util.find_spec("notebook.app"):        # notebook 7
@@ -2953,14 +2979,21 @@ if importlib.util.find_spec("notebook.app"):        # notebook 7
     from jupyter_server.auth.identity import PasswordIdentityProvider
     from jupyter_server.auth.login import LoginFormHandler
     from jupyter_server.serverapp import ServerApp
+    from traitlets.config import Config
 
     extensions = ["notebook"]
     if not os.path.isdir(os.path.join(own_configuration, "jupyter_server_config.d")):
         # Packages of a Linux distribution enable their extensions in folders of the machine, which are ignored.
         extensions += ["jupyter_lsp", "jupyter_server_terminals", "jupyterlab", "notebook_shim"]
     enabled = {name: True for name in extensions if importlib.util.find_spec(name)}
-    server = ServerApp.instance(jpserver_extensions=enabled, kernel_spec_manager_class=OwnKernels)
-    server.initialize(argv=[], starter_extension="notebook")
+    first = "lab" if settings["ServerApp"].get("default_url") == "/lab" else "notebook"
+    server = ServerApp.instance(
+        config=Config(own),
+        jpserver_extensions=enabled,
+        kernel_spec_manager_class=OwnKernels,
+        tornado_settings={"page_config_hook": hide_extensions},
+    )
+    server.initialize(argv=[], starter_extension=first)
     identity = server.identity_provider
     sections = {"ServerApp": server, "IdentityProvider": identity, "PasswordIdentityProvider": identity}
     classes = [
@@ -2983,8 +3016,6 @@ classes.append(("the kernel specification manager", type(server.kernel_spec_mana
 
 # ---- compare the configuration with the values of the server, and with those that it uses to answer requests
 
-with open(configuration, encoding="utf-8") as file:
-    settings = json.load(file)
 answering = server.web_app.settings
 differs = [what for what, found, expected in classes if found is not expected]
 for section, owner in sections.items():
@@ -4495,7 +4526,8 @@ keep_password_hash() {
 
 # REPLY: the configuration. @notebook.password_hash@ is replaced only when the file is written.
 configuration_text() {
-    local directory days shared login
+    local directory days shared login page=/tree
+    if [[ $NB_NOTEBOOK_INTERFACE == lab ]]; then page=/lab; fi
     # A login is valid for NB_NOTEBOOK_SESSION hours: then the browser deletes its cookie, and the server refuses it.
     printf -v days '%d.%06d' $((NB_NOTEBOOK_SESSION / 24)) $((NB_NOTEBOOK_SESSION % 24 * 1000000 / 24))
     login="
@@ -4509,6 +4541,7 @@ configuration_text() {
     REPLY="{
   \"ServerApp\": {$shared,
     \"allow_unauthenticated_access\": false,
+    \"default_url\": \"$page\",
     \"root_dir\": $directory
   },
   \"PasswordIdentityProvider\": {

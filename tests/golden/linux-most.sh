@@ -13,64 +13,64 @@
 #
 # Contents, by line:
 #    77  settings               What differs from host to host: data, no code.
-#   101  lock                   The Python packages, with versions and hashes.
+#   102  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   227  run                    Set the options of the shell, the folders, and the state of this run.
-#   276  places                 Name the places of a server for the whole machine, which root sets up.
-#   349  json                   Read and write JSON strings in bash alone.
-#   445  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   570  events                 Report events: lines of JSON, which are the only output of this script.
-#   654  findings               Report in mode check which requirements this host meets, one finding for each.
-#   719  host_log               Write to the system log which script changes this host, and keep the script.
-#   752  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#   859  lock                   Let only one run at a time change this host.
-#   902  left_program           End the program that a run left behind when it was killed.
-#   957  record                 Record the previous state of everything that is changed, and restore it.
-#  1092  programs               Run other programs: those that change something or take long through run_program.
-#  1239  paths                  Open folders without following links, and check who could replace them.
-#  1347  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1419  folders                Create folders, and set who may use them.
-#  1495  files                  Write text files, and restore the files that were replaced.
-#  1583  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1647  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1692  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1751  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1822  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1982  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2128  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2269  zypper                 Run zypper, without questions.
-#  2395  units                  Install and remove units of systemd.
-#  2484  service_unit           Compare the unit of the notebook server, and install it.
-#  2626  service                Find out what the unit of the notebook server does.
-#  2665  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2778  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2846  certificate_program    Create a certificate with OpenSSL.
-#  2854  starter                Define the Python program that starts the notebook server.
-#  3012  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3103  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3162  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3234  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3300  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3344  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3369  installed_files        Compare the files of the environment with those that were installed.
-#  3516  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3656  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  3669  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  3759  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  3921  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#   228  run                    Set the options of the shell, the folders, and the state of this run.
+#   277  places                 Name the places of a server for the whole machine, which root sets up.
+#   350  json                   Read and write JSON strings in bash alone.
+#   446  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   571  events                 Report events: lines of JSON, which are the only output of this script.
+#   655  findings               Report in mode check which requirements this host meets, one finding for each.
+#   720  host_log               Write to the system log which script changes this host, and keep the script.
+#   753  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#   860  lock                   Let only one run at a time change this host.
+#   903  left_program           End the program that a run left behind when it was killed.
+#   958  record                 Record the previous state of everything that is changed, and restore it.
+#  1093  programs               Run other programs: those that change something or take long through run_program.
+#  1240  paths                  Open folders without following links, and check who could replace them.
+#  1348  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1420  folders                Create folders, and set who may use them.
+#  1496  files                  Write text files, and restore the files that were replaced.
+#  1584  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1648  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1693  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1752  service_access         Let the service write in the folder for notebooks, and undo that.
+#  1823  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  1983  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2129  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2270  zypper                 Run zypper, without questions.
+#  2396  units                  Install and remove units of systemd.
+#  2485  service_unit           Compare the unit of the notebook server, and install it.
+#  2627  service                Find out what the unit of the notebook server does.
+#  2666  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2779  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2847  certificate_program    Create a certificate with OpenSSL.
+#  2855  starter                Define the Python program that starts the notebook server.
+#  3043  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3134  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3193  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3265  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3331  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3375  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3400  installed_files        Compare the files of the environment with those that were installed.
+#  3547  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3687  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  3700  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  3790  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  3952  status                 Report the server, its versions, its certificate, and the last run: mode status.
 # Steps, in the order in which they run:
-#  4109  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4141  python                 Install Python from the distribution.
-#  4203  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  4278  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  4291  user                   Create the system user that runs the server: without a password, without a login shell.
-#  4305  certificate            Create a certificate for the server; only root and the service can read its key.
-#  4398  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  4554  service                Run the notebook server as a service that starts with the system.
-#  4688  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  4752  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4900  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  4978  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  4140  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4172  python                 Install Python from the distribution.
+#  4234  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  4309  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  4322  user                   Create the system user that runs the server: without a password, without a login shell.
+#  4336  certificate            Create a certificate for the server; only root and the service can read its key.
+#  4429  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  4587  service                Run the notebook server as a service that starts with the system.
+#  4721  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  4785  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4933  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  5011  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -81,6 +81,7 @@ NB_DOWNLOADS_PROXY='http://proxy.example.com:3128'
 NB_FIREWALL_REMOTE_ADDRESSES=( '192.0.2.0/24' '2001:db8::/32' )
 NB_HOST='linux-most'
 NB_NOTEBOOK_DIRECTORY=$'/srv/it\047s caf\303\251 \134 \346\227\245\346\234\254'
+NB_NOTEBOOK_INTERFACE='notebook'
 NB_NOTEBOOK_IP='192.0.2.8'
 NB_NOTEBOOK_PORT='8443'
 NB_NOTEBOOK_SESSION='8'
@@ -2865,12 +2866,15 @@ STARTER='# Start the notebook server: python -I serve.py CONFIGURATION WORK [LOG
 import importlib.util
 import json
 import os
+import shutil
 import sys
 
 configuration, work = sys.argv[1:3]
 folder = os.path.dirname(configuration)
 own_configuration = os.path.join(sys.prefix, "etc", "jupyter")
 own_data = os.path.join(sys.prefix, "share", "jupyter")
+with open(configuration, encoding="utf-8") as file:
+    settings = json.load(file)
 os.chdir(folder)                                    # before 2022, Jupyter read configuration from its working folder
 
 if len(sys.argv) > 3:
@@ -2948,6 +2952,28 @@ class OwnKernels(KernelSpecManager):
         return found
 
 
+# ---- what the pages do not offer, because it cannot work or asks another host
+
+NO_EXTENSIONS = {"extension_manager": "readonly", "news_url": None}
+HIDDEN = ["@jupyterlab/apputils-extension:announcements", "@jupyterlab/extensionmanager-extension"]
+EXPORTERS = {                                       # exporters of nbconvert, and what they need
+    "LatexExporter": shutil.which("pandoc"),
+    "RSTExporter": shutil.which("pandoc"),
+    "ASCIIDocExporter": shutil.which("pandoc"),
+    "PDFExporter": shutil.which("pandoc") and shutil.which("xelatex"),
+    "WebPDFExporter": importlib.util.find_spec("playwright"),
+    "QtPDFExporter": importlib.util.find_spec("PyQtWebEngine"),
+    "QtPNGExporter": importlib.util.find_spec("PyQtWebEngine"),
+}
+own = {name: {"enabled": False} for name, needed in EXPORTERS.items() if not needed}
+own["LabApp"] = NO_EXTENSIONS
+
+
+def hide_extensions(handler, page):
+    page["disabledExtensions"] = [*page.get("disabledExtensions", []), *HIDDEN]
+    return page
+
+
 # ---- create the server, which does not serve yet
 
 if importlib.util.find_spec("notebook.app"):        # notebook 7
@@ -2955,14 +2981,21 @@ if importlib.util.find_spec("notebook.app"):        # notebook 7
     from jupyter_server.auth.identity import PasswordIdentityProvider
     from jupyter_server.auth.login import LoginFormHandler
     from jupyter_server.serverapp import ServerApp
+    from traitlets.config import Config
 
     extensions = ["notebook"]
     if not os.path.isdir(os.path.join(own_configuration, "jupyter_server_config.d")):
         # Packages of a Linux distribution enable their extensions in folders of the machine, which are ignored.
         extensions += ["jupyter_lsp", "jupyter_server_terminals", "jupyterlab", "notebook_shim"]
     enabled = {name: True for name in extensions if importlib.util.find_spec(name)}
-    server = ServerApp.instance(jpserver_extensions=enabled, kernel_spec_manager_class=OwnKernels)
-    server.initialize(argv=[], starter_extension="notebook")
+    first = "lab" if settings["ServerApp"].get("default_url") == "/lab" else "notebook"
+    server = ServerApp.instance(
+        config=Config(own),
+        jpserver_extensions=enabled,
+        kernel_spec_manager_class=OwnKernels,
+        tornado_settings={"page_config_hook": hide_extensions},
+    )
+    server.initialize(argv=[], starter_extension=first)
     identity = server.identity_provider
     sections = {"ServerApp": server, "IdentityProvider": identity, "PasswordIdentityProvider": identity}
     classes = [
@@ -2985,8 +3018,6 @@ classes.append(("the kernel specification manager", type(server.kernel_spec_mana
 
 # ---- compare the configuration with the values of the server, and with those that it uses to answer requests
 
-with open(configuration, encoding="utf-8") as file:
-    settings = json.load(file)
 answering = server.web_app.settings
 differs = [what for what, found, expected in classes if found is not expected]
 for section, owner in sections.items():
@@ -4497,7 +4528,8 @@ keep_password_hash() {
 
 # REPLY: the configuration. @notebook.password_hash@ is replaced only when the file is written.
 configuration_text() {
-    local directory days shared login
+    local directory days shared login page=/tree
+    if [[ $NB_NOTEBOOK_INTERFACE == lab ]]; then page=/lab; fi
     # A login is valid for NB_NOTEBOOK_SESSION hours: then the browser deletes its cookie, and the server refuses it.
     printf -v days '%d.%06d' $((NB_NOTEBOOK_SESSION / 24)) $((NB_NOTEBOOK_SESSION % 24 * 1000000 / 24))
     login="
@@ -4511,6 +4543,7 @@ configuration_text() {
     REPLY="{
   \"ServerApp\": {$shared,
     \"allow_unauthenticated_access\": false,
+    \"default_url\": \"$page\",
     \"root_dir\": $directory
   },
   \"PasswordIdentityProvider\": {

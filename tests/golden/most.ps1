@@ -13,91 +13,91 @@
 # Contents, by line:
 #   110  parameters             The mode for a run by hand.
 #   115  settings               What differs from host to host: data, no code.
-#   172  lock                   The Python packages, with versions and hashes.
+#   173  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   180  run                    Check the language mode, and set the module path and the state of this run.
-#   251  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   341  hashes                 Compute SHA-256, the only hash that this script uses.
-#   360  events                 Report events: lines of JSON, which are the only output of this script.
-#   450  findings               Report in mode check which requirements this host meets, one finding for each.
-#   496  host_log               Write to the Windows event log which script changes this host.
-#   528  kept_script            Keep the script that changes this host.
-#   546  envelope               Read the envelope: the only input of a run in addition to this script.
-#   622  lock                   Allow only one run at a time to change this host.
-#   681  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#   761  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#   887  access                 Set and check access lists: who may read and change a folder.
-#   963  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1000  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1064  registry               Read values in the registry.
-#  1075  registry_values        Compare, set, and restore values in the registry.
-#  1109  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1229  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1316  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1349  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1437  path_access            Find other accounts that could replace a folder with another folder.
-#  1465  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1522  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1672  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  1834  server_command         Define the command line of the server, and what it was started with.
-#  1853  programs               Run other programs until they exit, and report their output.
-#  1981  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2000  downloads              Download files into the cache, and check their hashes before they are used.
-#  2173  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2260  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2336  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2392  foreign_places         Define where configuration from other installations may be on this host.
-#  2406  package_environment    Choose the environment variables of pip and uv.
-#  2453  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2458  installer_failures     Explain the exit codes of installers.
-#  2530  installers             Run installers and uninstallers, and wait while another one runs.
-#  2575  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2632  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2694  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2719  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2783  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2822  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2862  installed_files        Compare files with those that were installed.
-#  3011  running_server         Stop the server before its programs are replaced.
-#  3062  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3176  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3235  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3285  port_process           Find the program that listens on a TCP port, and what started it.
-#  3311  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3430  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3476  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3534  certificates           Read certificates from PEM files.
-#  3551  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3623  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3757  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3877  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3986  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4054  password_hash          Get the hash of the password.
-#  4059  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4104  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4126  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4192  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4335  download_checks        Check in mode check whether this host can reach what the script would download.
-#  4433  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4586  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  4624  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#   181  run                    Check the language mode, and set the module path and the state of this run.
+#   252  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   342  hashes                 Compute SHA-256, the only hash that this script uses.
+#   361  events                 Report events: lines of JSON, which are the only output of this script.
+#   451  findings               Report in mode check which requirements this host meets, one finding for each.
+#   497  host_log               Write to the Windows event log which script changes this host.
+#   529  kept_script            Keep the script that changes this host.
+#   547  envelope               Read the envelope: the only input of a run in addition to this script.
+#   623  lock                   Allow only one run at a time to change this host.
+#   682  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#   762  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#   888  access                 Set and check access lists: who may read and change a folder.
+#   964  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1001  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1065  registry               Read values in the registry.
+#  1076  registry_values        Compare, set, and restore values in the registry.
+#  1110  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1230  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1317  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1350  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1438  path_access            Find other accounts that could replace a folder with another folder.
+#  1466  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1523  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1673  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  1865  server_command         Define the command line of the server, and what it was started with.
+#  1884  programs               Run other programs until they exit, and report their output.
+#  2012  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2031  downloads              Download files into the cache, and check their hashes before they are used.
+#  2204  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2291  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2367  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2423  foreign_places         Define where configuration from other installations may be on this host.
+#  2437  package_environment    Choose the environment variables of pip and uv.
+#  2484  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2489  installer_failures     Explain the exit codes of installers.
+#  2561  installers             Run installers and uninstallers, and wait while another one runs.
+#  2606  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2663  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2725  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2750  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2814  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2853  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2893  installed_files        Compare files with those that were installed.
+#  3042  running_server         Stop the server before its programs are replaced.
+#  3093  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3207  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3266  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3316  port_process           Find the program that listens on a TCP port, and what started it.
+#  3342  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3461  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3507  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3565  certificates           Read certificates from PEM files.
+#  3582  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3654  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3788  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3908  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4017  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4085  password_hash          Get the hash of the password.
+#  4090  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4135  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4157  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4223  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4366  download_checks        Check in mode check whether this host can reach what the script would download.
+#  4464  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4617  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  4655  status                 Report the server, its versions, its certificate, and the last run: mode status.
 # Steps, in the order in which they run:
-#  4732  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4812  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  4831  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  4850  python                 Install Python from the publisher, or use one that is installed.
-#  4984  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  5045  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  5164  packages               Install the packages of the lock in a virtual environment.
-#  5332  path                   Add the programs of the server to the PATH of the machine.
-#  5361  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  5387  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  5507  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  5715  service                Run the server as a scheduled task.
-#  5857  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  5922  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5997  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6037  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  4763  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4843  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  4862  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  4881  python                 Install Python from the publisher, or use one that is installed.
+#  5015  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  5076  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  5195  packages               Install the packages of the lock in a virtual environment.
+#  5363  path                   Add the programs of the server to the PATH of the machine.
+#  5392  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  5418  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  5539  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  5747  service                Run the server as a scheduled task.
+#  5889  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  5954  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6029  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6069  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -131,6 +131,7 @@ $Settings = ConvertFrom-Json '
  "host": "most",
  "notebook": {
   "directory": "D:\\notebooks",
+  "interface": "lab",
   "ip": "192.0.2.7",
   "port": 8443,
   "session": 8
@@ -1687,12 +1688,15 @@ $Starter = @'
 import importlib.util
 import json
 import os
+import shutil
 import sys
 
 configuration, work = sys.argv[1:3]
 folder = os.path.dirname(configuration)
 own_configuration = os.path.join(sys.prefix, "etc", "jupyter")
 own_data = os.path.join(sys.prefix, "share", "jupyter")
+with open(configuration, encoding="utf-8") as file:
+    settings = json.load(file)
 os.chdir(folder)                                    # before 2022, Jupyter read configuration from its working folder
 
 if len(sys.argv) > 3:
@@ -1770,6 +1774,28 @@ class OwnKernels(KernelSpecManager):
         return found
 
 
+# ---- what the pages do not offer, because it cannot work or asks another host
+
+NO_EXTENSIONS = {"extension_manager": "readonly", "news_url": None}
+HIDDEN = ["@jupyterlab/apputils-extension:announcements", "@jupyterlab/extensionmanager-extension"]
+EXPORTERS = {                                       # exporters of nbconvert, and what they need
+    "LatexExporter": shutil.which("pandoc"),
+    "RSTExporter": shutil.which("pandoc"),
+    "ASCIIDocExporter": shutil.which("pandoc"),
+    "PDFExporter": shutil.which("pandoc") and shutil.which("xelatex"),
+    "WebPDFExporter": importlib.util.find_spec("playwright"),
+    "QtPDFExporter": importlib.util.find_spec("PyQtWebEngine"),
+    "QtPNGExporter": importlib.util.find_spec("PyQtWebEngine"),
+}
+own = {name: {"enabled": False} for name, needed in EXPORTERS.items() if not needed}
+own["LabApp"] = NO_EXTENSIONS
+
+
+def hide_extensions(handler, page):
+    page["disabledExtensions"] = [*page.get("disabledExtensions", []), *HIDDEN]
+    return page
+
+
 # ---- create the server, which does not serve yet
 
 if importlib.util.find_spec("notebook.app"):        # notebook 7
@@ -1777,14 +1803,21 @@ if importlib.util.find_spec("notebook.app"):        # notebook 7
     from jupyter_server.auth.identity import PasswordIdentityProvider
     from jupyter_server.auth.login import LoginFormHandler
     from jupyter_server.serverapp import ServerApp
+    from traitlets.config import Config
 
     extensions = ["notebook"]
     if not os.path.isdir(os.path.join(own_configuration, "jupyter_server_config.d")):
         # Packages of a Linux distribution enable their extensions in folders of the machine, which are ignored.
         extensions += ["jupyter_lsp", "jupyter_server_terminals", "jupyterlab", "notebook_shim"]
     enabled = {name: True for name in extensions if importlib.util.find_spec(name)}
-    server = ServerApp.instance(jpserver_extensions=enabled, kernel_spec_manager_class=OwnKernels)
-    server.initialize(argv=[], starter_extension="notebook")
+    first = "lab" if settings["ServerApp"].get("default_url") == "/lab" else "notebook"
+    server = ServerApp.instance(
+        config=Config(own),
+        jpserver_extensions=enabled,
+        kernel_spec_manager_class=OwnKernels,
+        tornado_settings={"page_config_hook": hide_extensions},
+    )
+    server.initialize(argv=[], starter_extension=first)
     identity = server.identity_provider
     sections = {"ServerApp": server, "IdentityProvider": identity, "PasswordIdentityProvider": identity}
     classes = [
@@ -1807,8 +1840,6 @@ classes.append(("the kernel specification manager", type(server.kernel_spec_mana
 
 # ---- compare the configuration with the values of the server, and with those that it uses to answer requests
 
-with open(configuration, encoding="utf-8") as file:
-    settings = json.load(file)
 answering = server.web_app.settings
 differs = [what for what, found, expected in classes if found is not expected]
 for section, owner in sections.items():
@@ -5451,6 +5482,7 @@ function Get-ServerSetting {
         port = $Settings.notebook.port
         port_retries = 0
         base_url = '/'
+        default_url = $(if ($Settings.notebook.interface -eq 'lab') { '/lab' } else { '/tree' })
         open_browser = $false
         allow_remote_access = $true
         allow_unauthenticated_access = $false
