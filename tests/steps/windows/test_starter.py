@@ -68,7 +68,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     settings = {
         "scope": "machine",
         "skip": [],
-        "notebook": {"interface": "notebook", "ip": "*", "port": made.port, "session": 12, "directory": str(made.folder / "notebooks") + "\\"},
+        "notebook": {
+            "interface": "notebook",
+            "ip": "*",
+            "port": made.port,
+            "session": 12,
+            "directory": str(made.folder / "notebooks") + "\\",
+        },
     }
     with Session() as session:
         script = (

@@ -37,7 +37,13 @@ def test_the_script_is_for_the_python_that_runs_nbserver() -> None:
     validate("settings", settings)
     assert settings["python"] == {"kind": "present", "folder": FOLDER, "version": "3.13", "executable": ["python.exe"]}
     assert (settings["scope"], settings["openssl"], settings["vc_redist"], settings["host"]) == ("user", None, None, "local")
-    assert settings["notebook"] == {"directory": "%USERPROFILE%\\notebooks", "interface": "notebook", "ip": "127.0.0.1", "port": 9999, "session": 12}
+    assert settings["notebook"] == {
+        "directory": "%USERPROFILE%\\notebooks",
+        "interface": "notebook",
+        "ip": "127.0.0.1",
+        "port": 9999,
+        "session": 12,
+    }
     assert settings["certificate"]["names"] == ["localhost", "127.0.0.1", "::1"] and settings["architecture"] == "x64"
     assert settings["packages"]["lock_sha256"] == catalog.load().lock("3.13", "x64").sha256
     assert "Zo\\u00eb O\\u0027Neill" in found.text and "administrator rights are not needed" in found.text.partition("$Settings")[0]
