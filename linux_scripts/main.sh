@@ -204,7 +204,19 @@ assert_script_is_file() {
         host "$NB_HOST"
 }
 
-main() { # [test|check|status|apply|undo|rotate [--thorough] [--repair]] | envelope
+# Mode test.
+test_host() {
+    if can_read_state; then assert_rotation_complete; fi
+    plan
+}
+
+# Mode status.
+show_host() {
+    report_status
+    test_host
+}
+
+main() { # [MODE [--thorough] [--repair]] | envelope
     # Events go to the original standard output; what anything else prints cannot be mistaken for one.
     exec 3>&1 1>&2
     read_last_error                                # a file may already contain lines
@@ -213,31 +225,18 @@ main() { # [test|check|status|apply|undo|rotate [--thorough] [--repair]] | envel
     trap stop_run TERM INT HUP
     trap : PIPE                                    # nobody reads the events any more: they are in their file
     RUN_MODE='test'
-    case ${1:-test} in
-        test | check | status | apply | undo | rotate)
-            RUN_MODE=${1:-test}
-            read_options "${@:2}"
-            ;;
-        envelope) read_envelope ;;
-        *) fail unknown-mode 'this script has no mode "{mode}". Use test, check, status, apply, undo, '\
-'or rotate' mode "$1" ;;
-    esac
+    if [[ ${1:-} == envelope ]]; then
+        read_envelope
+    else
+        read_mode "${1:-test}"
+        read_options "${@:2}"
+    fi
     exec </dev/null
     assert_script_is_file
     name_run
     if [[ $RUN_MODE == events ]]; then send_events_after; exit 0; fi
     start_run
-    case $RUN_MODE in
-        test | status)
-            if [[ $RUN_MODE == status ]]; then report_status; fi
-            if can_read_state; then assert_rotation_complete; fi
-            plan
-            ;;
-        check) check_host ;;
-        apply) apply ;;
-        rotate) rotate ;;
-        undo) undo ;;
-    esac
+    "${MODES[$RUN_MODE]}"
     assert_events_kept
     RUN_OUTCOME=${RUN_OUTCOME:-ok}
     exit 0

@@ -183,9 +183,10 @@ $Modes.undo = {
 }
 
 function Invoke-Mode {
-    if (-not $Modes.ContainsKey($Run.Mode)) {
-        throw (New-Failure unknown-mode ('this script has no mode ' +
-                '"{mode}". Use test, check, status, apply, undo, or rotate') @{ mode = $Run.Mode })
+    if (-not $Modes[$Run.Mode]) {
+        throw (New-Failure unknown-mode 'this script has no mode "{mode}". Use one of these: {modes}' @{
+                mode = $Run.Mode; modes = @($Modes.Keys | Where-Object { $Modes[$_] } | Sort-Object) -join ', '
+            })
     }
     & $Modes[$Run.Mode]
 }

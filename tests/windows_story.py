@@ -108,6 +108,10 @@ def tell(told: Story, host: WindowsBox, mirror: Mirror) -> None:
     told.exchanges = Counter(site.endpoint.stats) - asked
     told.keep("plan again", site.run("plan", "win1"))
     told.keep("status", site.run("status", "win1", "--json"))
+    told.keep("stopped", site.run("stop", "win1", "--json"))
+    told.keep("plan while stopped", site.run("plan", "win1"))
+    told.keep("restarted", site.run("restart", "win1", "--json"))
+    told.keep("plan after restart", site.run("plan", "win1"))
     site.write(path__entries=["%ProgramFiles%\\nbserver\\other"])
     told.keep("other path", site.run("apply", "win1", "--json"))
     told.paths["other"] = host.registry(ENVIRONMENT)[ENVIRONMENT]["PATH"]

@@ -1,8 +1,8 @@
 # ---- prelude: envelope -----------------------------------------------------------------------------
 # Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
 
-# Lines of `name value`: mode test|check|status|apply|undo|rotate|events, run ID, operator BASE64, time UTC, after N,
-# former-salt SALT, new-salt yes, thorough yes, repair yes, evidence SHA256, secret NAME BASE64.
+# Lines of `name value`: mode NAME, run ID, operator BASE64, time UTC, after N, former-salt SALT, new-salt yes,
+# thorough yes, repair yes, evidence SHA256, secret NAME BASE64.
 # Only builtins handle secrets, which stay in SECRETS: other users can see the arguments of programs, and older versions
 # of bash keep a here-document in a file.
 
@@ -13,7 +13,7 @@ read_envelope() {
     local time='([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)'
     while IFS= read -r line || [[ $line ]]; do
         number=$((number + 1))
-        if [[ $line =~ ^mode\ (test|check|status|apply|undo|rotate|events)$ ]]; then
+        if [[ $line =~ ^mode\ ([a-z-]{1,20})$ && ${MODES[${BASH_REMATCH[1]}]-} ]]; then
             RUN_MODE=${BASH_REMATCH[1]}
         elif [[ $line =~ ^run\ ([0-9A-Za-z-]{1,64})$ ]]; then
             RUN_ID=${BASH_REMATCH[1]}
@@ -69,6 +69,19 @@ is_base64() { # TEXT
     done
     # shellcheck disable=SC2059 # the octal digits are the format
     printf -v REPLY "$octal"
+}
+
+# The mode of a run by hand. Fetching events needs the ID of a run, which only the envelope has.
+read_mode() { # MODE
+    local name names=''
+    if [[ $1 != events && ${MODES[$1]-} ]]; then
+        RUN_MODE=$1
+        return
+    fi
+    while IFS= read -r name; do
+        if [[ $name != events ]]; then names+=", $name"; fi
+    done < <(printf '%s\n' "${!MODES[@]}" | sort)
+    fail unknown-mode 'this script has no mode "{mode}". Use one of these: {modes}' mode "$1" modes "${names#, }"
 }
 
 # The options of a run by hand: the envelope has lines for them.

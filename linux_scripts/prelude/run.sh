@@ -33,9 +33,14 @@ RUN_FORMER_SALT='' RUN_NEW_SALT=''                 # which password hashes may b
 RUN_NOT_KEPT=''                                    # why the events of this run cannot be written to the host
 ERRORS_READ=0                                      # lines of standard error that were read
 
+# What each mode of a run does: a function. Parts of the prelude add modes, and those that may change the host.
+declare -A MODES=([test]=test_host [check]=check_host [status]=show_host [apply]=apply [undo]=undo)
+MODES[events]=send_events_after
+CHANGING_MODES=(apply undo)
+
 # Whether this run may change the host. Other runs leave nothing on it.
 is_change() {
-    [[ $RUN_MODE == @(apply|undo|rotate) ]]
+    [[ " ${CHANGING_MODES[*]} " == *" $RUN_MODE "* ]]
 }
 
 # A step NAME has two functions: NAME_test reports what differs and changes nothing, NAME_apply makes the changes.

@@ -38,6 +38,37 @@ install_unit() {
     if ((EXIT_CODE)); then refuse_unit; fi
 }
 
+# Start the installed unit again, and note in its file for which files it was started. If the run is interrupted before
+# that, the next run finds a server that was started before a change.
+restart_unit() {
+    local started
+    started_text
+    started=$REPLY
+    note_start
+    start_unit "$SERVICE_UNIT"
+    if ((EXIT_CODE)); then refuse_unit; fi
+    note_started_files "$started"
+}
+
+note_started_files() { # TEXT
+    local is=''
+    IFS= read -r -d '' is <"$UNIT_FOLDER/$SERVICE_UNIT" || true
+    if [[ $is != *$'\nStarted='* || $is == *$'\n'"Started=$1"$'\n' ]]; then return 0; fi
+    set_unit "$SERVICE_UNIT" "${is%$'\n'Started=*}"$'\n'"Started=$1"$'\n'
+}
+
+# Stop the unit, and do not start it with the system until start_unit does.
+keep_unit_stopped() {
+    run_program --accept '0 1' "${SYSTEMCTL[@]}" disable -- "$SERVICE_UNIT"
+    stop_unit "$SERVICE_UNIT"
+    reset_failed_unit "$SERVICE_UNIT"
+}
+
+has_enabled_unit() {
+    read_unit "$SERVICE_UNIT"
+    [[ ${UNIT[UnitFileState]:-} == enabled ]]
+}
+
 note_start() {
     printf -v SERVER_STARTED '%(%s)T' -1
 }

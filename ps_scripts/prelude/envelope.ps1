@@ -9,11 +9,12 @@ $Secrets = @{}
 # A line that does not match is not quoted in the message, because it may contain a secret.
 function Read-Envelope {
     $Run.Mode = $Mode
+    $known = @($Modes.Keys) -join '|'
     $number = 0
     foreach ($line in $EnvelopeLines) {
         $number++
         switch -CaseSensitive -Regex ([string]$line) {
-            '^mode (test|check|status|apply|undo|rotate|request|events)\z' { $Run.Mode = $Matches[1]; break }
+            "^mode ($known)\z" { $Run.Mode = $Matches[1]; break }
             '^run ([0-9A-Za-z-]{1,64})\z' { $Run.Id = $Matches[1]; break }
             '^operator ([^ ]*)\z' {
                 $Run.Operator = $Utf8.GetString([Convert]::FromBase64String($Matches[1]))

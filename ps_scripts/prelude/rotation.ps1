@@ -150,3 +150,4 @@ function Assert-RotationComplete {
 }
 
 $Modes.rotate = { Invoke-Rotation }
+$ChangingModes += 'rotate'

@@ -62,10 +62,13 @@ function Invoke-Hook([string]$Name) {
     foreach ($hook in $Hooks[$Name]) { & $hook }
 }
 
-$Modes = @{}                                             # what each mode of a run does: script blocks, by name
+# What each mode of a run does: script blocks, by name. main has these, and parts of the prelude add others.
+$Modes = @{ test = $null; check = $null; status = $null; apply = $null; undo = $null; events = $null }
 
-# Whether this run may change the host. Other runs leave nothing on it.
-function Test-Change { 'apply', 'undo', 'rotate', 'request' -contains $Run.Mode }
+# Whether this run may change the host. Other runs leave nothing on it. Parts of the prelude add modes.
+$ChangingModes = @('apply', 'undo')
+
+function Test-Change { $ChangingModes -contains $Run.Mode }
 
 # Settings contain paths such as %ProgramFiles%\...; the host expands them.
 function Expand-Path([string]$Path) {

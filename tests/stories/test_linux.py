@@ -20,6 +20,7 @@ from tests.boxes.linux.host import LinuxBox
 from tests.boxes.linux.lab import NETWORK
 from tests.boxes.linux.snapshot import differences
 from tests.boxes.mirror import Mirror
+from tests.linux.server_life import live
 from tests.linux.story import Story, another_wheel, find_secrets, good, leave_foreign_configuration, move, outcome, password, run_by_hand
 from tests.site import LinuxSite, steps
 
@@ -63,6 +64,7 @@ def debian(debian_host: Fresh, linux_mirror: Mirror, tmp_path_factory: pytest.Te
         story.host.reboot()
         story.nbserver("verify after reboot", "verify", "--wait", "300", "--json")
         story.nbserver("plan after reboot", "plan")
+        live(story)
         story.secret_files = find_secrets(story)
         move(story)
         story.nbserver("undo", "undo")
@@ -377,3 +379,21 @@ def test_firewalld_lets_the_addresses_in_now_and_later(distribution: Story) -> N
             f'rule family="ipv4" source address="{NETWORK}.0/24" port port="9999" protocol="tcp" accept',
             'rule family="ipv6" source address="2001:db8::/32" port port="9999" protocol="tcp" accept',
         ]
+
+
+# -- restart and stop
+
+
+def test_a_stopped_server_stays_stopped_until_a_restart(debian: Story) -> None:
+    assert good(debian.done["stopped"]) and outcome(debian.done["stopped"])["steps"] == {"service": "changed"}
+    assert debian.seen["units while stopped"].split()[:2] == ["disabled", "inactive"] and debian.seen["answer while stopped"] == "none"
+    assert debian.done["plan while stopped"].returncode == 4
+    differing = {event["code"] for event in debian.events["plan while stopped"] if event["event"] == "difference"}
+    assert differing == {"unit-not-enabled", "unit-not-active", "port-certificate"}
+    assert outcome(debian.done["status while stopped"])["status"]["service"]["state"] == "stopped"
+
+
+def test_a_restarted_server_is_proven_and_differs_in_nothing(debian: Story) -> None:
+    assert good(debian.done["restarted"]) and outcome(debian.done["restarted"])["steps"] == {"service": "changed", "check": "changed"}
+    assert debian.events["restarted"][-1]["fingerprint"] == debian.events["apply"][-1]["fingerprint"]
+    assert debian.seen["units after restart"].split()[:2] == ["enabled", "active"] and good(debian.done["plan after restart"])

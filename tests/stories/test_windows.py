@@ -277,6 +277,19 @@ def test_the_status_is_that_of_the_server_and_of_the_last_run(story: Story) -> N
     assert found["script_is_current"] and last["script_sha256"] == found["script_sha256"] == story.events["status"][0]["script_sha256"]
 
 
+def test_a_stopped_server_stays_stopped_until_a_restart(story: Story) -> None:
+    assert outcome(story.done["stopped"])["steps"] == {"service": "changed"}
+    assert story.done["plan while stopped"].returncode == 4
+    assert {event["code"] for event in story.events["plan while stopped"] if event["event"] == "difference"} == {
+        "task",
+        "task-property",
+        "port-certificate",
+    }
+    assert outcome(story.done["restarted"])["steps"] == {"service": "changed", "check": "changed"}
+    assert story.events["restarted"][-1]["fingerprint"] == story.events["apply"][-1]["fingerprint"]
+    assert story.done["plan after restart"].returncode == 0, story.done["plan after restart"].stdout
+
+
 def test_other_path_entries_replace_ours_and_nobody_elses(story: Story) -> None:
     before = story.snapshots["before"]["registry"][ENVIRONMENT]["PATH"]
     assert outcome(story.done["other path"])["steps"]["path"] == "changed"

@@ -11,7 +11,7 @@ import click
 from nbserver import __version__
 from nbserver.base import folding, standard_streams
 from nbserver.base.errors import Abandoned, Interrupted, NbserverError, UsageError
-from nbserver.cli import approval, catalogs, certificates, host_list, hosts, passwords, reports, status, this_machine
+from nbserver.cli import approval, catalogs, certificates, host_list, hosts, passwords, reports, servers, status, this_machine
 from nbserver.cli.completion import VARIABLE, completion
 from nbserver.cli.init import init
 from nbserver.cli.resume import resume
@@ -32,13 +32,15 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
         status.status,
         hosts.undo,
         hosts.rotate,
+        servers.restart,
+        servers.stop,
         resume,
         hosts.events,
         reports.report,
         certificates.certificate_group,
     ),
     "Audit": (approval.render, approval.audit, approval.approve, catalogs.catalog_group, passwords.hash_password),
-    "This machine": (this_machine.stop, this_machine.set_password),
+    "This machine": (this_machine.set_password,),
 }
 
 RESULT_IS_OUTPUT = frozenset({"audit", "completion", "hash-password", "render", "report", "schema", "status"})

@@ -1,4 +1,4 @@
-"""up, stop and set-password: commands for the notebook server on this machine."""
+"""up and set-password: commands for the notebook server on this machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from nbserver.cli.options import approved_option, asker, command_line, known_option, optional_inventory_option
-from nbserver.cli.output import Output, object_option, output_options
+from nbserver.cli.output import Output, output_options
 from nbserver.cli.warnings import show_warnings
 
 runs_of_local_option = click.option(
@@ -82,18 +82,3 @@ def set_password(host: str, inventory_path: Path, runs: Path | None, known: Path
         asker(),
         output.view(),
     )
-
-
-@click.command()
-@click.argument("host", type=click.Choice(["local"]), metavar="local")
-@optional_inventory_option
-@object_option
-def stop(host: str, inventory_path: Path, as_json: bool) -> int:
-    """Stop the notebook server on this machine
-
-    To start it again, run nbserver apply local.
-    """
-    from nbserver.commands.status import stop
-    from nbserver.inventory import reader
-
-    return stop(reader.load_for(inventory_path, [host]).local, as_json=as_json)

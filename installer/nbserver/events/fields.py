@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from nbserver.base.message import CODE
 
 VERSION = 1
+CHANGING = ("apply", "undo", "rotate", "request", "restart", "stop")  # the modes that leave events on the host
 MOST_EVENTS = 100_000  # in a run, and in one response of a host
 NAME_LENGTH = 64
 WORDS_LENGTH = 32_768
@@ -130,7 +131,7 @@ FORMS: Mapping[str, Mapping[str, Field]] = {
     "started": {
         **_OF_THE_RUN,
         "run": Field(_RUN),
-        "mode": Field(_one_of("test", "check", "status", "apply", "undo", "rotate", "request")),
+        "mode": Field(_one_of("test", "check", "status", *CHANGING)),
         "operator": Field(_OPERATOR),
         "release": Field(_RELEASE),
         "host": Field(_text("[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")),
@@ -186,7 +187,7 @@ FORMS: Mapping[str, Mapping[str, Field]] = {
                 _null,
                 _object(
                     run=_RUN,
-                    mode=_one_of("apply", "undo", "rotate", "request"),
+                    mode=_one_of(*CHANGING),
                     outcome=_one_of("ok", "failed", "stopped", "reboot", "running", "interrupted"),
                     operator=_OPERATOR,
                     release=_RELEASE,

@@ -53,6 +53,8 @@ def header(settings: dict[str, Any]) -> str:
 #   {bash} {host}.sh apply     makes the changes
 #   {bash} {host}.sh undo      restores the previous state
 #   {bash} {host}.sh rotate    evicts everybody who could log in
+#   {bash} {host}.sh restart   starts the server again
+#   {bash} {host}.sh stop      stops the server
 # Exit codes: 0 success, 2 differences (test, status), 3 failed, 102 success, but the host must restart
 # Requires bash 4.4 or newer, {needs}
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317

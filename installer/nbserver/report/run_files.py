@@ -37,6 +37,8 @@ MODES = {
     "undo": "undo",
     "rotate": "rotate",
     "request": "certificate request",
+    "restart": "restart",
+    "stop": "stop",
 }
 OUTCOMES = frozenset({"ok", "differs", "failed", "unreachable", "stopped", "reboot"})
 RESULTS = frozenset({"differs", "changed", "unchanged", "failed", "restored"})

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-Mode = Literal["test", "check", "status", "apply", "undo", "rotate", "request", "events"]
+Mode = Literal["test", "check", "status", "apply", "undo", "rotate", "request", "restart", "stop", "events"]
 READING = frozenset({"test", "check", "status"})
 """The modes of runs that change nothing and leave nothing on the host, not even their events."""
 

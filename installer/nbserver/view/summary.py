@@ -34,6 +34,12 @@ WORDS = {
     "reboot": "Windows must restart first",
     "stopped": "run the command again to continue",
 }
+# What a host has done in these modes, if all went well.
+DONE = {
+    "rotate": "earlier users evicted",
+    "restart": "server restarted, and it presents its certificate",
+    "stop": "server stopped until nbserver restart or apply",
+}
 ORDER = ("ok", "differs", "reboot", "stopped", "unreachable", "failed")
 FAILED = ("failed", "unreachable")
 STOPPING = "Stopping: hosts are undoing temporary changes. Press Ctrl-C again to quit now."
@@ -105,8 +111,8 @@ def _words(mode: str, result: Result) -> str:
     words = f" ({result.error_kind})" if result.outcome in FAILED else f"  {WORDS.get(result.outcome, '')}"
     if mode == "undo" and result.outcome == "ok":
         words = "  previous state restored"
-    if mode == "rotate" and result.outcome == "ok":
-        words = "  earlier users evicted"
+    if mode in DONE and result.outcome == "ok":
+        words = f"  {DONE[mode]}"
     if mode == "events":
         words = "  the run has finished" if result.outcome == "ok" else ""
     if mode == "request" and result.outcome == "ok":

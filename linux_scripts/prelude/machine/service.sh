@@ -28,8 +28,24 @@ read_service_commands() {
     LOG_COMMAND="journalctl --unit $SERVICE_UNIT"
 }
 
+has_recorded_service() {
+    has_record unit "$SERVICE_UNIT"
+}
+
 stop_service() {
     stop_unit "$SERVICE_UNIT"
+}
+
+restart_service() {
+    restart_unit
+}
+
+keep_stopped() {
+    keep_unit_stopped
+}
+
+has_start_with_system() {
+    has_enabled_unit
 }
 
 # The unit ends all its processes, and the service can write only to its own folder and to the notebooks.

@@ -52,12 +52,38 @@ read_server_process() {
     fi
 }
 
+has_recorded_service() {
+    has_record unit "$SERVICE_UNIT" || has_record process "$PROCESS_FILE"
+}
+
 stop_service() {
     if is_unit; then
         stop_unit "$SERVICE_UNIT"
     else
         stop_process "$PROCESS_FILE"
     fi
+}
+
+restart_service() {
+    if is_unit; then
+        assert_own_systemd
+        restart_unit
+    else
+        restart_process
+    fi
+}
+
+keep_stopped() {
+    if is_unit; then
+        assert_own_systemd
+        keep_unit_stopped
+    else
+        stop_process "$PROCESS_FILE"
+    fi
+}
+
+has_start_with_system() {
+    if is_unit; then has_enabled_unit; else return 1; fi
 }
 
 # Kernels have the rights of the user, so a rotation cannot find everything that they changed.

@@ -73,6 +73,23 @@ os.execv(sys.argv[1], sys.argv[1:])
 process_apply() {
     warn server-in-background 'your systemd user instance is not running, so the server runs in the background until '\
 'this machine restarts or until you run nbserver stop local'
+    start_background
+}
+
+# What the process was started with before is in its file: the command and the environment are two lines.
+restart_process() {
+    local is=''
+    process_text
+    IFS= read -r -d '' is <"$PROCESS_FILE" || true
+    is=${is#*$'\n'}
+    if [[ ${is%$'\n'*$'\n'} != "${REPLY%$'\n'*$'\n'}" ]]; then
+        fail server-other-command 'the settings start the server with another command than before. Run nbserver apply '\
+'instead'
+    fi
+    start_background
+}
+
+start_background() {
     save_file_before "$PROCESS_LOG"
     process_text
     note_start

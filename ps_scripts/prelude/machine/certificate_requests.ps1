@@ -65,3 +65,4 @@ function Invoke-Request {
 }
 
 $Modes.request = { Invoke-Request }
+$ChangingModes += 'request'

@@ -90,6 +90,7 @@ def session() -> Iterator[Session]:
     require_engine()
     with Session() as opened:
         opened.keep(prelude("run", "events", "envelope"))
+        opened.keep(f"foreach ($name in {', '.join(map(repr, get_args(Mode)))}) {{ $Modes[$name] = {{ }} }}")
         yield opened
 
 

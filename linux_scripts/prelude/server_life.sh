@@ -1,0 +1,82 @@
+# ---- prelude: server_life --------------------------------------------------------------------------
+# Restart or stop the installed server: modes restart and stop.
+
+# The server starts as it is installed. What differs from the settings stays as it is, and an apply still changes it.
+
+MODES[restart]=restart_server
+MODES[stop]=stop_server
+CHANGING_MODES+=(restart stop)
+
+# Mode restart, which also starts a server that was stopped.
+restart_server() {
+    assert_installed
+    assert_may_start
+    RUN_STEP=service DIFFERENCES=()
+    read_server_process
+    if ((REPLY)); then
+        differs server-restarts 'the notebook server' running 'a new start'
+    else
+        differs server-starts 'the notebook server' stopped running
+    fi
+    make_change restart_service
+    prove_server
+}
+
+# Mode stop. The server stays stopped when the host restarts, until a restart or an apply.
+stop_server() {
+    assert_installed
+    RUN_STEP=service DIFFERENCES=()
+    read_server_process
+    if ((REPLY)); then
+        differs server-stops 'the notebook server' running stopped
+    elif has_start_with_system; then
+        differs server-stays-stopped 'the notebook server' 'starts with the system' 'stays stopped'
+    else
+        write_event unchanged
+        return
+    fi
+    make_change keep_stopped
+    read_server_process
+    if ((REPLY)); then
+        fail server-not-stopped 'the notebook server still runs as process {id}. Find out what starts it, then try '\
+'again' id "$REPLY"
+    fi
+}
+
+assert_installed() {
+    RUN_STEP=service
+    if has_recorded_service && is_set_up; then return; fi
+    fail server-not-installed 'this host has no notebook server of nbserver. Run nbserver apply first'
+}
+
+# After an incomplete rotation, the server would start for those who are evicted.
+assert_may_start() {
+    read_rotation
+    if [[ $ROTATION_RUN ]]; then
+        fail rotation-incomplete-start 'the rotation of run {run} was interrupted, and the server would start for '\
+'earlier users. Run nbserver rotate again' run "$ROTATION_RUN"
+    fi
+    RUN_STEP=certificate
+    read_certificate
+    if [[ ! $RUN_FINGERPRINT ]]; then
+        fail server-without-certificate 'the server has no valid certificate and could not start. Run nbserver apply '\
+'instead'
+    fi
+}
+
+# Make a change of this part for the differences that were found. The step's own test is about the settings.
+make_change() { # FUNCTION [ARGUMENT...]
+    write_event started title "${STEP_TITLES[$RUN_STEP]}"
+    write_differences
+    assert_events_kept
+    "$@"
+    RUN_CHANGED=$((RUN_CHANGED + 1))
+    write_event changed
+}
+
+# Wait until the server shows the installed certificate and refuses requests without the password.
+prove_server() {
+    RUN_STEP=check DIFFERENCES=()
+    differs server-proven 'certificate on TCP port {port}' '' "$RUN_FINGERPRINT" port "$NB_NOTEBOOK_PORT"
+    change_step check
+}

@@ -1,0 +1,33 @@
+# ---- prelude: restarted_server ---------------------------------------------------------------------
+# Start the registered task again.
+
+function Test-ServiceRecord { Test-Record 'task' 'nbserver' }
+
+# A task that was disabled while it runs counts as disabled, so its process is looked for, too.
+function Test-ServerAlive {
+    if (Test-ServerRunning) { return $true }
+    [bool](Get-PortProcess $Settings.notebook.port | Where-Object {
+            $_.ExecutablePath -and (Test-Below $_.ExecutablePath $Programs)
+        })
+}
+
+# The task stays as it is, except that it is enabled, and that its description has the times of the files again. If
+# this run is interrupted, Windows starts the task within five minutes, or the next run finds it stopped.
+function Restart-Server {
+    $xml = [xml](Get-TaskXml 'nbserver')
+    Set-TaskText $xml 'RegistrationInfo/Description' (Get-ServiceState)
+    Set-TaskText $xml 'Settings/Enabled' 'true'
+    Stop-Task 'nbserver'
+    Set-Task 'nbserver' $xml.DocumentElement.OuterXml
+    Start-ScheduledTask -TaskName 'nbserver' -TaskPath '\' -ErrorAction Stop
+    Wait-TaskStart 'nbserver'
+    $ServiceTask.Started = $true
+}
+
+# Set the text of an element that the task has.
+function Set-TaskText {
+    param([xml]$Xml, [string]$Path, [string]$Text)
+    $steps = @($Path -split '/' | ForEach-Object { "*[local-name()='$_']" })
+    $node = $Xml.SelectSingleNode('/*/' + ($steps -join '/'))
+    if ($node) { $node.InnerText = $Text }
+}

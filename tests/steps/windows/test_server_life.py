@@ -1,0 +1,120 @@
+"""Restart and stop on Windows: the registered task starts again as it is, and stays stopped if it should."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from nbserver.render.step_files import read_part
+from tests.authority import pem
+from tests.steps.windows.place import PRIVATE, Place, place, session
+from tests.workstation_certificate import LEAF
+
+__all__ = ["place", "session"]
+MAIN = read_part("ps_scripts", "main").partition("$ScriptText =")[0]
+SERVICE = read_part("ps_scripts", "steps/machine/service")
+# Stand-ins for the task scheduler and the server. The task and whether it runs are files; each request is a line of the history.
+TASKS = r"""
+$Steps.Clear()
+function Write-History([string]$Text) { [IO.File]::AppendAllText("$StateFolder\history", "$Text`n") }
+function Get-TaskXml([string]$Name) { if ([IO.File]::Exists("$StateFolder\task.xml")) { [IO.File]::ReadAllText("$StateFolder\task.xml") } }
+function Get-ScheduledTask {
+    $xml = Get-TaskXml 'nbserver'
+    if (-not $xml) { return }
+    $state = 'Ready'
+    if ([IO.File]::Exists("$StateFolder\running")) { $state = 'Running' }
+    if ($xml.Contains('<Settings><Enabled>false')) { $state = 'Disabled' }
+    [pscustomobject]@{ State = $state }
+}
+function Set-Task([string]$Name, [string]$Xml) { Write-History register; [IO.File]::WriteAllText("$StateFolder\task.xml", $Xml) }
+function Stop-Task([string]$Name) { Write-History stop; [IO.File]::Delete("$StateFolder\running") }
+function Start-ScheduledTask { Write-History start; [IO.File]::WriteAllText("$StateFolder\running", 'x') }
+function Disable-ScheduledTask {
+    Write-History disable
+    [IO.File]::WriteAllText("$StateFolder\task.xml", (Get-TaskXml 'nbserver').Replace('<Enabled>true', '<Enabled>false'))
+}
+function Get-PortProcess { if ([IO.File]::Exists("$StateFolder\running")) { [pscustomobject]@{ ExecutablePath = "$Programs\python.exe"; CreationDate = [DateTime]::UtcNow } } }
+function Get-ServiceState { "files of $global:Files" }
+"""
+CHECK = r"""
+Add-Step check 'k' -Test { if (-not [IO.File]::Exists("$StateFolder\running")) { Add-Difference x 'x' 'a' 'b' } } -Apply { }
+"""
+TASK = "<Task xmlns='x'><RegistrationInfo><Description>old</Description></RegistrationInfo><Settings><Enabled>true</Enabled></Settings><More>of the site</More></Task>"
+
+
+class Host:
+    """A host whose task runs with the certificate LEAF."""
+
+    def __init__(self, place: Place) -> None:
+        self.place, self.state = place, place.state
+        place.set_access(self.state, PRIVATE)
+        (self.state / "service").mkdir()
+        (self.state / "service" / "certificate.pem").write_text(pem(LEAF))
+        (self.state / "service" / "key.pem").write_text("key")
+        (self.state / "running").write_text("x")
+        self.task = self.state / "task.xml"
+        self.task.write_text(TASK)
+        line = {"step": "service", "v": 1, "kind": "task", "key": "nbserver", "before": None}
+        (self.state / "record.jsonl").write_text(json.dumps(line) + "\n")
+
+    def run(self, mode: str, before: str = "") -> str:
+        """The code of the failure, or `done` and the codes of the events, in one run of the mode."""
+        service = '$ServiceFolder = "$StateFolder\\service"; $CertificateFile = "$ServiceFolder\\certificate.pem"; '
+        service += '$KeyFile = "$ServiceFolder\\key.pem"; $RotationFile = "$StateFolder\\rotation"; '
+        settings = "$Settings.notebook | Add-Member -Force port 9999; $global:Files = 'now'; "
+        settings += f"$Run.Mode = '{mode}'; $Run.Id = 'r1'; $Run.Outcome = 'ok'; $Run.Changed = 0; "
+        codes = (
+            """@(Get-Said | ForEach-Object { [regex]::Match($_, '"code":"([^"]+)"').Groups[1].Value } | Where-Object { $_ }) -join ' '"""
+        )
+        call = f"[void](Get-Said); try {{ Invoke-Mode; 'done ' + ({codes}) }} catch {{ $f = Get-FailureField $_.Exception; if ($f.code -eq 'unexpected-error') {{ $f.text }} else {{ $f.code }} }}"
+        (found,) = self.place.run("\n".join([service, MAIN, SERVICE, TASKS, SERVICE[SERVICE.index("Add-Step") :], CHECK, settings, before, call]))[-1:]
+        return found
+
+    def history(self) -> list[str]:
+        """What was asked for since the last call."""
+        file = self.state / "history"
+        found = file.read_text().split() if file.exists() else []
+        file.unlink(missing_ok=True)
+        return found
+
+
+@pytest.fixture
+def host(place: Place) -> Host:
+    return Host(place)
+
+
+def test_restart_starts_the_task_again_as_it_is(host: Host) -> None:
+    assert host.run("restart") == "done server-restarts server-proven"
+    assert host.history() == ["stop", "register", "start"]
+    assert host.task.read_text().replace('"', "'") == TASK.replace("old", "files of now"), "only the times of the files are new"
+
+
+def test_it_stays_stopped_until_a_restart(host: Host) -> None:
+    assert host.run("stop") == "done server-stops" and host.history() == ["disable", "stop"]
+    assert not (host.state / "running").exists() and "<Enabled>false" in host.task.read_text()
+    assert host.run("stop") == "done " and host.history() == []
+    assert host.run("restart") == "done server-starts server-proven" and host.history() == ["stop", "register", "start"]
+    assert "<Enabled>true" in host.task.read_text()
+
+
+def test_a_stop_that_was_cut_off_after_the_task_was_disabled_is_completed(host: Host) -> None:
+    host.task.write_text(TASK.replace("true", "false"))
+    assert host.run("stop") == "done server-stops" and host.history() == ["disable", "stop"]
+    host.task.write_text(TASK)
+    assert host.run("stop") == "done server-stays-stopped" and "<Enabled>false" in host.task.read_text()
+
+
+def test_what_cannot_start_is_not_touched(host: Host) -> None:
+    rotation = '{"v":1,"run":"r9","password":"%s","key":null}\n' % ("0" * 64)
+    (host.state / "rotation").write_text(rotation)
+    assert host.run("restart") == "rotation-incomplete-start"
+    (host.state / "rotation").unlink()
+    (host.state / "service" / "key.pem").unlink()
+    assert host.run("restart") == "server-without-certificate"
+    host.task.unlink()
+    assert {host.run(mode) for mode in ("restart", "stop")} == {"server-not-installed"}
+    (host.state / "record.jsonl").write_text("")
+    host.task.write_text(TASK)
+    assert {host.run(mode) for mode in ("restart", "stop")} == {"server-not-installed"}, "another one's task"
+    assert host.history() == []
