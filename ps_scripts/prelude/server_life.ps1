@@ -50,8 +50,8 @@ function Assert-Installed {
 function Assert-MayStart {
     Read-Rotation
     if ($Former.Run) {
-        throw (New-Failure rotation-incomplete-start ('the rotation of run {run} was interrupted, and the server would ' +
-                'start for earlier users. Run nbserver rotate again') @{ run = $Former.Run })
+        throw (New-Failure rotation-incomplete-start ('the rotation of run {run} was interrupted, and the server ' +
+                'would start for earlier users. Run nbserver rotate again') @{ run = $Former.Run })
     }
     $Run.Step = 'certificate'
     $certificate = Get-ServerCertificate
