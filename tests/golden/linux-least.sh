@@ -7,70 +7,73 @@
 #   sudo bash linux-least.sh apply     makes the changes
 #   sudo bash linux-least.sh undo      restores the previous state
 #   sudo bash linux-least.sh rotate    evicts everybody who could log in
+#   sudo bash linux-least.sh restart   starts the server again
+#   sudo bash linux-least.sh stop      stops the server
 # Exit codes: 0 success, 2 differences (test, status), 3 failed, 102 success, but the host must restart
 # Requires bash 4.4 or newer, systemd, and root
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 # Contents, by line:
-#    75  settings               What differs from host to host: data, no code.
-#   100  lock                   The Python packages, with versions and hashes.
+#    78  settings               What differs from host to host: data, no code.
+#   103  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   226  run                    Set the options of the shell, the folders, and the state of this run.
-#   275  places                 Name the places of a server for the whole machine, which root sets up.
-#   348  json                   Read and write JSON strings in bash alone.
-#   444  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   569  events                 Report events: lines of JSON, which are the only output of this script.
-#   653  findings               Report in mode check which requirements this host meets, one finding for each.
-#   718  host_log               Write to the system log which script changes this host, and keep the script.
-#   751  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#   858  lock                   Let only one run at a time change this host.
-#   901  left_program           End the program that a run left behind when it was killed.
-#   956  record                 Record the previous state of everything that is changed, and restore it.
-#  1091  programs               Run other programs: those that change something or take long through run_program.
-#  1238  paths                  Open folders without following links, and check who could replace them.
-#  1346  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1418  folders                Create folders, and set who may use them.
-#  1494  files                  Write text files, and restore the files that were replaced.
-#  1582  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1646  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1691  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1750  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1821  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1981  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2127  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2268  zypper                 Run zypper, without questions.
-#  2394  units                  Install and remove units of systemd.
-#  2483  service_unit           Compare the unit of the notebook server, and install it.
-#  2625  service                Find out what the unit of the notebook server does.
-#  2664  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2777  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2845  certificate_program    Create a certificate with OpenSSL.
-#  2853  starter                Define the Python program that starts the notebook server.
-#  3041  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3132  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3191  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3263  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3329  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3373  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3398  installed_files        Compare the files of the environment with those that were installed.
-#  3545  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3685  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  3698  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  3788  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  3950  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#   229  run                    Set the options of the shell, the folders, and the state of this run.
+#   283  places                 Name the places of a server for the whole machine, which root sets up.
+#   356  json                   Read and write JSON strings in bash alone.
+#   452  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   577  events                 Report events: lines of JSON, which are the only output of this script.
+#   661  findings               Report in mode check which requirements this host meets, one finding for each.
+#   726  host_log               Write to the system log which script changes this host, and keep the script.
+#   759  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#   879  lock                   Let only one run at a time change this host.
+#   922  left_program           End the program that a run left behind when it was killed.
+#   977  record                 Record the previous state of everything that is changed, and restore it.
+#  1112  programs               Run other programs: those that change something or take long through run_program.
+#  1259  paths                  Open folders without following links, and check who could replace them.
+#  1367  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1439  folders                Create folders, and set who may use them.
+#  1515  files                  Write text files, and restore the files that were replaced.
+#  1603  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1667  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1712  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1771  service_access         Let the service write in the folder for notebooks, and undo that.
+#  1842  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2002  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2148  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2289  zypper                 Run zypper, without questions.
+#  2415  units                  Install and remove units of systemd.
+#  2504  service_unit           Compare the unit of the notebook server, and install it.
+#  2677  service                Find out what the unit of the notebook server does.
+#  2732  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2845  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2913  certificate_program    Create a certificate with OpenSSL.
+#  2921  starter                Define the Python program that starts the notebook server.
+#  3109  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3200  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3259  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3331  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3397  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3441  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3466  installed_files        Compare the files of the environment with those that were installed.
+#  3613  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3753  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  3766  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  3856  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4021  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  4209  server_life            Restart or stop the installed server: modes restart and stop.
 # Steps, in the order in which they run:
-#  4138  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4170  python                 Install Python from the distribution.
-#  4232  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  4307  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  4320  user                   Create the system user that runs the server: without a password, without a login shell.
-#  4334  certificate            Create a certificate for the server; only root and the service can read its key.
-#  4427  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  4585  service                Run the notebook server as a service that starts with the system.
-#  4719  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  4783  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4931  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  5009  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  4292  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4324  python                 Install Python from the distribution.
+#  4386  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  4461  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  4474  user                   Create the system user that runs the server: without a password, without a login shell.
+#  4488  certificate            Create a certificate for the server; only root and the service can read its key.
+#  4581  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  4739  service                Run the notebook server as a service that starts with the system.
+#  4873  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  4937  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5085  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  5163  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -255,9 +258,14 @@ RUN_FORMER_SALT='' RUN_NEW_SALT=''                 # which password hashes may b
 RUN_NOT_KEPT=''                                    # why the events of this run cannot be written to the host
 ERRORS_READ=0                                      # lines of standard error that were read
 
+# What each mode of a run does: a function. Parts of the prelude add modes, and those that may change the host.
+declare -A MODES=([test]=test_host [check]=check_host [status]=show_host [apply]=apply [undo]=undo)
+MODES[events]=send_events_after
+CHANGING_MODES=(apply undo)
+
 # Whether this run may change the host. Other runs leave nothing on it.
 is_change() {
-    [[ $RUN_MODE == @(apply|undo|rotate) ]]
+    [[ " ${CHANGING_MODES[*]} " == *" $RUN_MODE "* ]]
 }
 
 # A step NAME has two functions: NAME_test reports what differs and changes nothing, NAME_apply makes the changes.
@@ -751,8 +759,8 @@ keep_script() {
 # ---- prelude: envelope -----------------------------------------------------------------------------
 # Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
 
-# Lines of `name value`: mode test|check|status|apply|undo|rotate|events, run ID, operator BASE64, time UTC, after N,
-# former-salt SALT, new-salt yes, thorough yes, repair yes, evidence SHA256, secret NAME BASE64.
+# Lines of `name value`: mode NAME, run ID, operator BASE64, time UTC, after N, former-salt SALT, new-salt yes,
+# thorough yes, repair yes, evidence SHA256, secret NAME BASE64.
 # Only builtins handle secrets, which stay in SECRETS: other users can see the arguments of programs, and older versions
 # of bash keep a here-document in a file.
 
@@ -763,7 +771,7 @@ read_envelope() {
     local time='([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)'
     while IFS= read -r line || [[ $line ]]; do
         number=$((number + 1))
-        if [[ $line =~ ^mode\ (test|check|status|apply|undo|rotate|events)$ ]]; then
+        if [[ $line =~ ^mode\ ([a-z-]{1,20})$ && ${MODES[${BASH_REMATCH[1]}]-} ]]; then
             RUN_MODE=${BASH_REMATCH[1]}
         elif [[ $line =~ ^run\ ([0-9A-Za-z-]{1,64})$ ]]; then
             RUN_ID=${BASH_REMATCH[1]}
@@ -819,6 +827,19 @@ is_base64() { # TEXT
     done
     # shellcheck disable=SC2059 # the octal digits are the format
     printf -v REPLY "$octal"
+}
+
+# The mode of a run by hand. Fetching events needs the ID of a run, which only the envelope has.
+read_mode() { # MODE
+    local name names=''
+    if [[ $1 != events && ${MODES[$1]-} ]]; then
+        RUN_MODE=$1
+        return
+    fi
+    while IFS= read -r name; do
+        if [[ $name != events ]]; then names+=", $name"; fi
+    done < <(printf '%s\n' "${!MODES[@]}" | sort)
+    fail unknown-mode 'this script has no mode "{mode}". Use one of these: {modes}' mode "$1" modes "${names#, }"
 }
 
 # The options of a run by hand: the envelope has lines for them.
@@ -2520,6 +2541,37 @@ install_unit() {
     if ((EXIT_CODE)); then refuse_unit; fi
 }
 
+# Start the installed unit again, and note in its file for which files it was started. If the run is interrupted before
+# that, the next run finds a server that was started before a change.
+restart_unit() {
+    local started
+    started_text
+    started=$REPLY
+    note_start
+    start_unit "$SERVICE_UNIT"
+    if ((EXIT_CODE)); then refuse_unit; fi
+    note_started_files "$started"
+}
+
+note_started_files() { # TEXT
+    local is=''
+    IFS= read -r -d '' is <"$UNIT_FOLDER/$SERVICE_UNIT" || true
+    if [[ $is != *$'\nStarted='* || $is == *$'\n'"Started=$1"$'\n' ]]; then return 0; fi
+    set_unit "$SERVICE_UNIT" "${is%$'\n'Started=*}"$'\n'"Started=$1"$'\n'
+}
+
+# Stop the unit, and do not start it with the system until start_unit does.
+keep_unit_stopped() {
+    run_program --accept '0 1' "${SYSTEMCTL[@]}" disable -- "$SERVICE_UNIT"
+    stop_unit "$SERVICE_UNIT"
+    reset_failed_unit "$SERVICE_UNIT"
+}
+
+has_enabled_unit() {
+    read_unit "$SERVICE_UNIT"
+    [[ ${UNIT[UnitFileState]:-} == enabled ]]
+}
+
 note_start() {
     printf -v SERVER_STARTED '%(%s)T' -1
 }
@@ -2652,8 +2704,24 @@ read_service_commands() {
     LOG_COMMAND="journalctl --unit $SERVICE_UNIT"
 }
 
+has_recorded_service() {
+    has_record unit "$SERVICE_UNIT"
+}
+
 stop_service() {
     stop_unit "$SERVICE_UNIT"
+}
+
+restart_service() {
+    restart_unit
+}
+
+keep_stopped() {
+    keep_unit_stopped
+}
+
+has_start_with_system() {
+    has_enabled_unit
 }
 
 # The unit ends all its processes, and the service can write only to its own folder and to the notebooks.
@@ -3796,6 +3864,9 @@ SET_ASIDE_FOLDER=$STATE_FOLDER/set-aside           # what kernels wrote: a folde
 ROTATION_PATTERN='^\{"v":1,"run":"([0-9A-Za-z-]{1,64})","password":"([0-9a-f]{64})","key":(null|"[0-9a-f]{64}")\}$'
 ROTATION_RUN='' FORMER_PASSWORD=''                 # of the rotation that is not complete: its run, a hash of the hash
 
+MODES[rotate]=rotate
+CHANGING_MODES+=(rotate)
+
 # Mode rotate.
 rotate() {
     local name
@@ -4133,6 +4204,89 @@ read_field() { # NAME LINE
     local pattern="\"$1\":\"(($RECORD_TEXT)?)\""
     REPLY=''
     if [[ $2 =~ $pattern && $2 != *[!\ -~]* ]]; then REPLY=${BASH_REMATCH[1]}; fi
+}
+
+# ---- prelude: server_life --------------------------------------------------------------------------
+# Restart or stop the installed server: modes restart and stop.
+
+# The server starts as it is installed. What differs from the settings stays as it is, and an apply still changes it.
+
+MODES[restart]=restart_server
+MODES[stop]=stop_server
+CHANGING_MODES+=(restart stop)
+
+# Mode restart, which also starts a server that was stopped.
+restart_server() {
+    assert_installed
+    assert_may_start
+    RUN_STEP=service DIFFERENCES=()
+    read_server_process
+    if ((REPLY)); then
+        differs server-restarts 'the notebook server' running 'a new start'
+    else
+        differs server-starts 'the notebook server' stopped running
+    fi
+    make_change restart_service
+    prove_server
+}
+
+# Mode stop. The server stays stopped when the host restarts, until a restart or an apply.
+stop_server() {
+    assert_installed
+    RUN_STEP=service DIFFERENCES=()
+    read_server_process
+    if ((REPLY)); then
+        differs server-stops 'the notebook server' running stopped
+    elif has_start_with_system; then
+        differs server-stays-stopped 'the notebook server' 'starts with the system' 'stays stopped'
+    else
+        write_event unchanged
+        return
+    fi
+    make_change keep_stopped
+    read_server_process
+    if ((REPLY)); then
+        fail server-not-stopped 'the notebook server still runs as process {id}. Find out what starts it, then try '\
+'again' id "$REPLY"
+    fi
+}
+
+assert_installed() {
+    RUN_STEP=service
+    if has_recorded_service && is_set_up; then return; fi
+    fail server-not-installed 'this host has no notebook server of nbserver. Run nbserver apply first'
+}
+
+# After an incomplete rotation, the server would start for those who are evicted.
+assert_may_start() {
+    read_rotation
+    if [[ $ROTATION_RUN ]]; then
+        fail rotation-incomplete-start 'the rotation of run {run} was interrupted, and the server would start for '\
+'earlier users. Run nbserver rotate again' run "$ROTATION_RUN"
+    fi
+    RUN_STEP=certificate
+    read_certificate
+    if [[ ! $RUN_FINGERPRINT ]]; then
+        fail server-without-certificate 'the server has no valid certificate and could not start. Run nbserver apply '\
+'instead'
+    fi
+}
+
+# Make a change of this part for the differences that were found. The step's own test is about the settings.
+make_change() { # FUNCTION [ARGUMENT...]
+    write_event started title "${STEP_TITLES[$RUN_STEP]}"
+    write_differences
+    assert_events_kept
+    "$@"
+    RUN_CHANGED=$((RUN_CHANGED + 1))
+    write_event changed
+}
+
+# Wait until the server shows the installed certificate and refuses requests without the password.
+prove_server() {
+    RUN_STEP=check DIFFERENCES=()
+    differs server-proven 'certificate on TCP port {port}' '' "$RUN_FINGERPRINT" port "$NB_NOTEBOOK_PORT"
+    change_step check
 }
 
 # ---- step: preflight -------------------------------------------------------------------------------
@@ -5212,7 +5366,19 @@ assert_script_is_file() {
         host "$NB_HOST"
 }
 
-main() { # [test|check|status|apply|undo|rotate [--thorough] [--repair]] | envelope
+# Mode test.
+test_host() {
+    if can_read_state; then assert_rotation_complete; fi
+    plan
+}
+
+# Mode status.
+show_host() {
+    report_status
+    test_host
+}
+
+main() { # [MODE [--thorough] [--repair]] | envelope
     # Events go to the original standard output; what anything else prints cannot be mistaken for one.
     exec 3>&1 1>&2
     read_last_error                                # a file may already contain lines
@@ -5221,31 +5387,18 @@ main() { # [test|check|status|apply|undo|rotate [--thorough] [--repair]] | envel
     trap stop_run TERM INT HUP
     trap : PIPE                                    # nobody reads the events any more: they are in their file
     RUN_MODE='test'
-    case ${1:-test} in
-        test | check | status | apply | undo | rotate)
-            RUN_MODE=${1:-test}
-            read_options "${@:2}"
-            ;;
-        envelope) read_envelope ;;
-        *) fail unknown-mode 'this script has no mode "{mode}". Use test, check, status, apply, undo, '\
-'or rotate' mode "$1" ;;
-    esac
+    if [[ ${1:-} == envelope ]]; then
+        read_envelope
+    else
+        read_mode "${1:-test}"
+        read_options "${@:2}"
+    fi
     exec </dev/null
     assert_script_is_file
     name_run
     if [[ $RUN_MODE == events ]]; then send_events_after; exit 0; fi
     start_run
-    case $RUN_MODE in
-        test | status)
-            if [[ $RUN_MODE == status ]]; then report_status; fi
-            if can_read_state; then assert_rotation_complete; fi
-            plan
-            ;;
-        check) check_host ;;
-        apply) apply ;;
-        rotate) rotate ;;
-        undo) undo ;;
-    esac
+    "${MODES[$RUN_MODE]}"
     assert_events_kept
     RUN_OUTCOME=${RUN_OUTCOME:-ok}
     exit 0

@@ -7,70 +7,73 @@
 #   sudo bash linux-most.sh apply     makes the changes
 #   sudo bash linux-most.sh undo      restores the previous state
 #   sudo bash linux-most.sh rotate    evicts everybody who could log in
+#   sudo bash linux-most.sh restart   starts the server again
+#   sudo bash linux-most.sh stop      stops the server
 # Exit codes: 0 success, 2 differences (test, status), 3 failed, 102 success, but the host must restart
 # Requires bash 4.4 or newer, systemd, and root
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 # Contents, by line:
-#    77  settings               What differs from host to host: data, no code.
-#   102  lock                   The Python packages, with versions and hashes.
+#    80  settings               What differs from host to host: data, no code.
+#   105  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   228  run                    Set the options of the shell, the folders, and the state of this run.
-#   277  places                 Name the places of a server for the whole machine, which root sets up.
-#   350  json                   Read and write JSON strings in bash alone.
-#   446  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   571  events                 Report events: lines of JSON, which are the only output of this script.
-#   655  findings               Report in mode check which requirements this host meets, one finding for each.
-#   720  host_log               Write to the system log which script changes this host, and keep the script.
-#   753  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#   860  lock                   Let only one run at a time change this host.
-#   903  left_program           End the program that a run left behind when it was killed.
-#   958  record                 Record the previous state of everything that is changed, and restore it.
-#  1093  programs               Run other programs: those that change something or take long through run_program.
-#  1240  paths                  Open folders without following links, and check who could replace them.
-#  1348  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1420  folders                Create folders, and set who may use them.
-#  1496  files                  Write text files, and restore the files that were replaced.
-#  1584  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1648  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1693  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1752  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1823  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1983  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2129  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2270  zypper                 Run zypper, without questions.
-#  2396  units                  Install and remove units of systemd.
-#  2485  service_unit           Compare the unit of the notebook server, and install it.
-#  2627  service                Find out what the unit of the notebook server does.
-#  2666  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2779  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2847  certificate_program    Create a certificate with OpenSSL.
-#  2855  starter                Define the Python program that starts the notebook server.
-#  3043  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3134  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3193  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3265  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3331  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3375  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3400  installed_files        Compare the files of the environment with those that were installed.
-#  3547  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3687  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  3700  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  3790  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  3952  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#   231  run                    Set the options of the shell, the folders, and the state of this run.
+#   285  places                 Name the places of a server for the whole machine, which root sets up.
+#   358  json                   Read and write JSON strings in bash alone.
+#   454  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   579  events                 Report events: lines of JSON, which are the only output of this script.
+#   663  findings               Report in mode check which requirements this host meets, one finding for each.
+#   728  host_log               Write to the system log which script changes this host, and keep the script.
+#   761  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#   881  lock                   Let only one run at a time change this host.
+#   924  left_program           End the program that a run left behind when it was killed.
+#   979  record                 Record the previous state of everything that is changed, and restore it.
+#  1114  programs               Run other programs: those that change something or take long through run_program.
+#  1261  paths                  Open folders without following links, and check who could replace them.
+#  1369  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1441  folders                Create folders, and set who may use them.
+#  1517  files                  Write text files, and restore the files that were replaced.
+#  1605  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1669  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1714  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1773  service_access         Let the service write in the folder for notebooks, and undo that.
+#  1844  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2004  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2150  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2291  zypper                 Run zypper, without questions.
+#  2417  units                  Install and remove units of systemd.
+#  2506  service_unit           Compare the unit of the notebook server, and install it.
+#  2679  service                Find out what the unit of the notebook server does.
+#  2734  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2847  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2915  certificate_program    Create a certificate with OpenSSL.
+#  2923  starter                Define the Python program that starts the notebook server.
+#  3111  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3202  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3261  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3333  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3399  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3443  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3468  installed_files        Compare the files of the environment with those that were installed.
+#  3615  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3755  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  3768  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  3858  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4023  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  4211  server_life            Restart or stop the installed server: modes restart and stop.
 # Steps, in the order in which they run:
-#  4140  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4172  python                 Install Python from the distribution.
-#  4234  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  4309  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  4322  user                   Create the system user that runs the server: without a password, without a login shell.
-#  4336  certificate            Create a certificate for the server; only root and the service can read its key.
-#  4429  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  4587  service                Run the notebook server as a service that starts with the system.
-#  4721  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  4785  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4933  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  5011  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  4294  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4326  python                 Install Python from the distribution.
+#  4388  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  4463  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  4476  user                   Create the system user that runs the server: without a password, without a login shell.
+#  4490  certificate            Create a certificate for the server; only root and the service can read its key.
+#  4583  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  4741  service                Run the notebook server as a service that starts with the system.
+#  4875  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  4939  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5087  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  5165  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -257,9 +260,14 @@ RUN_FORMER_SALT='' RUN_NEW_SALT=''                 # which password hashes may b
 RUN_NOT_KEPT=''                                    # why the events of this run cannot be written to the host
 ERRORS_READ=0                                      # lines of standard error that were read
 
+# What each mode of a run does: a function. Parts of the prelude add modes, and those that may change the host.
+declare -A MODES=([test]=test_host [check]=check_host [status]=show_host [apply]=apply [undo]=undo)
+MODES[events]=send_events_after
+CHANGING_MODES=(apply undo)
+
 # Whether this run may change the host. Other runs leave nothing on it.
 is_change() {
-    [[ $RUN_MODE == @(apply|undo|rotate) ]]
+    [[ " ${CHANGING_MODES[*]} " == *" $RUN_MODE "* ]]
 }
 
 # A step NAME has two functions: NAME_test reports what differs and changes nothing, NAME_apply makes the changes.
@@ -753,8 +761,8 @@ keep_script() {
 # ---- prelude: envelope -----------------------------------------------------------------------------
 # Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
 
-# Lines of `name value`: mode test|check|status|apply|undo|rotate|events, run ID, operator BASE64, time UTC, after N,
-# former-salt SALT, new-salt yes, thorough yes, repair yes, evidence SHA256, secret NAME BASE64.
+# Lines of `name value`: mode NAME, run ID, operator BASE64, time UTC, after N, former-salt SALT, new-salt yes,
+# thorough yes, repair yes, evidence SHA256, secret NAME BASE64.
 # Only builtins handle secrets, which stay in SECRETS: other users can see the arguments of programs, and older versions
 # of bash keep a here-document in a file.
 
@@ -765,7 +773,7 @@ read_envelope() {
     local time='([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)'
     while IFS= read -r line || [[ $line ]]; do
         number=$((number + 1))
-        if [[ $line =~ ^mode\ (test|check|status|apply|undo|rotate|events)$ ]]; then
+        if [[ $line =~ ^mode\ ([a-z-]{1,20})$ && ${MODES[${BASH_REMATCH[1]}]-} ]]; then
             RUN_MODE=${BASH_REMATCH[1]}
         elif [[ $line =~ ^run\ ([0-9A-Za-z-]{1,64})$ ]]; then
             RUN_ID=${BASH_REMATCH[1]}
@@ -821,6 +829,19 @@ is_base64() { # TEXT
     done
     # shellcheck disable=SC2059 # the octal digits are the format
     printf -v REPLY "$octal"
+}
+
+# The mode of a run by hand. Fetching events needs the ID of a run, which only the envelope has.
+read_mode() { # MODE
+    local name names=''
+    if [[ $1 != events && ${MODES[$1]-} ]]; then
+        RUN_MODE=$1
+        return
+    fi
+    while IFS= read -r name; do
+        if [[ $name != events ]]; then names+=", $name"; fi
+    done < <(printf '%s\n' "${!MODES[@]}" | sort)
+    fail unknown-mode 'this script has no mode "{mode}". Use one of these: {modes}' mode "$1" modes "${names#, }"
 }
 
 # The options of a run by hand: the envelope has lines for them.
@@ -2522,6 +2543,37 @@ install_unit() {
     if ((EXIT_CODE)); then refuse_unit; fi
 }
 
+# Start the installed unit again, and note in its file for which files it was started. If the run is interrupted before
+# that, the next run finds a server that was started before a change.
+restart_unit() {
+    local started
+    started_text
+    started=$REPLY
+    note_start
+    start_unit "$SERVICE_UNIT"
+    if ((EXIT_CODE)); then refuse_unit; fi
+    note_started_files "$started"
+}
+
+note_started_files() { # TEXT
+    local is=''
+    IFS= read -r -d '' is <"$UNIT_FOLDER/$SERVICE_UNIT" || true
+    if [[ $is != *$'\nStarted='* || $is == *$'\n'"Started=$1"$'\n' ]]; then return 0; fi
+    set_unit "$SERVICE_UNIT" "${is%$'\n'Started=*}"$'\n'"Started=$1"$'\n'
+}
+
+# Stop the unit, and do not start it with the system until start_unit does.
+keep_unit_stopped() {
+    run_program --accept '0 1' "${SYSTEMCTL[@]}" disable -- "$SERVICE_UNIT"
+    stop_unit "$SERVICE_UNIT"
+    reset_failed_unit "$SERVICE_UNIT"
+}
+
+has_enabled_unit() {
+    read_unit "$SERVICE_UNIT"
+    [[ ${UNIT[UnitFileState]:-} == enabled ]]
+}
+
 note_start() {
     printf -v SERVER_STARTED '%(%s)T' -1
 }
@@ -2654,8 +2706,24 @@ read_service_commands() {
     LOG_COMMAND="journalctl --unit $SERVICE_UNIT"
 }
 
+has_recorded_service() {
+    has_record unit "$SERVICE_UNIT"
+}
+
 stop_service() {
     stop_unit "$SERVICE_UNIT"
+}
+
+restart_service() {
+    restart_unit
+}
+
+keep_stopped() {
+    keep_unit_stopped
+}
+
+has_start_with_system() {
+    has_enabled_unit
 }
 
 # The unit ends all its processes, and the service can write only to its own folder and to the notebooks.
@@ -3798,6 +3866,9 @@ SET_ASIDE_FOLDER=$STATE_FOLDER/set-aside           # what kernels wrote: a folde
 ROTATION_PATTERN='^\{"v":1,"run":"([0-9A-Za-z-]{1,64})","password":"([0-9a-f]{64})","key":(null|"[0-9a-f]{64}")\}$'
 ROTATION_RUN='' FORMER_PASSWORD=''                 # of the rotation that is not complete: its run, a hash of the hash
 
+MODES[rotate]=rotate
+CHANGING_MODES+=(rotate)
+
 # Mode rotate.
 rotate() {
     local name
@@ -4135,6 +4206,89 @@ read_field() { # NAME LINE
     local pattern="\"$1\":\"(($RECORD_TEXT)?)\""
     REPLY=''
     if [[ $2 =~ $pattern && $2 != *[!\ -~]* ]]; then REPLY=${BASH_REMATCH[1]}; fi
+}
+
+# ---- prelude: server_life --------------------------------------------------------------------------
+# Restart or stop the installed server: modes restart and stop.
+
+# The server starts as it is installed. What differs from the settings stays as it is, and an apply still changes it.
+
+MODES[restart]=restart_server
+MODES[stop]=stop_server
+CHANGING_MODES+=(restart stop)
+
+# Mode restart, which also starts a server that was stopped.
+restart_server() {
+    assert_installed
+    assert_may_start
+    RUN_STEP=service DIFFERENCES=()
+    read_server_process
+    if ((REPLY)); then
+        differs server-restarts 'the notebook server' running 'a new start'
+    else
+        differs server-starts 'the notebook server' stopped running
+    fi
+    make_change restart_service
+    prove_server
+}
+
+# Mode stop. The server stays stopped when the host restarts, until a restart or an apply.
+stop_server() {
+    assert_installed
+    RUN_STEP=service DIFFERENCES=()
+    read_server_process
+    if ((REPLY)); then
+        differs server-stops 'the notebook server' running stopped
+    elif has_start_with_system; then
+        differs server-stays-stopped 'the notebook server' 'starts with the system' 'stays stopped'
+    else
+        write_event unchanged
+        return
+    fi
+    make_change keep_stopped
+    read_server_process
+    if ((REPLY)); then
+        fail server-not-stopped 'the notebook server still runs as process {id}. Find out what starts it, then try '\
+'again' id "$REPLY"
+    fi
+}
+
+assert_installed() {
+    RUN_STEP=service
+    if has_recorded_service && is_set_up; then return; fi
+    fail server-not-installed 'this host has no notebook server of nbserver. Run nbserver apply first'
+}
+
+# After an incomplete rotation, the server would start for those who are evicted.
+assert_may_start() {
+    read_rotation
+    if [[ $ROTATION_RUN ]]; then
+        fail rotation-incomplete-start 'the rotation of run {run} was interrupted, and the server would start for '\
+'earlier users. Run nbserver rotate again' run "$ROTATION_RUN"
+    fi
+    RUN_STEP=certificate
+    read_certificate
+    if [[ ! $RUN_FINGERPRINT ]]; then
+        fail server-without-certificate 'the server has no valid certificate and could not start. Run nbserver apply '\
+'instead'
+    fi
+}
+
+# Make a change of this part for the differences that were found. The step's own test is about the settings.
+make_change() { # FUNCTION [ARGUMENT...]
+    write_event started title "${STEP_TITLES[$RUN_STEP]}"
+    write_differences
+    assert_events_kept
+    "$@"
+    RUN_CHANGED=$((RUN_CHANGED + 1))
+    write_event changed
+}
+
+# Wait until the server shows the installed certificate and refuses requests without the password.
+prove_server() {
+    RUN_STEP=check DIFFERENCES=()
+    differs server-proven 'certificate on TCP port {port}' '' "$RUN_FINGERPRINT" port "$NB_NOTEBOOK_PORT"
+    change_step check
 }
 
 # ---- step: preflight -------------------------------------------------------------------------------
@@ -5214,7 +5368,19 @@ assert_script_is_file() {
         host "$NB_HOST"
 }
 
-main() { # [test|check|status|apply|undo|rotate [--thorough] [--repair]] | envelope
+# Mode test.
+test_host() {
+    if can_read_state; then assert_rotation_complete; fi
+    plan
+}
+
+# Mode status.
+show_host() {
+    report_status
+    test_host
+}
+
+main() { # [MODE [--thorough] [--repair]] | envelope
     # Events go to the original standard output; what anything else prints cannot be mistaken for one.
     exec 3>&1 1>&2
     read_last_error                                # a file may already contain lines
@@ -5223,31 +5389,18 @@ main() { # [test|check|status|apply|undo|rotate [--thorough] [--repair]] | envel
     trap stop_run TERM INT HUP
     trap : PIPE                                    # nobody reads the events any more: they are in their file
     RUN_MODE='test'
-    case ${1:-test} in
-        test | check | status | apply | undo | rotate)
-            RUN_MODE=${1:-test}
-            read_options "${@:2}"
-            ;;
-        envelope) read_envelope ;;
-        *) fail unknown-mode 'this script has no mode "{mode}". Use test, check, status, apply, undo, '\
-'or rotate' mode "$1" ;;
-    esac
+    if [[ ${1:-} == envelope ]]; then
+        read_envelope
+    else
+        read_mode "${1:-test}"
+        read_options "${@:2}"
+    fi
     exec </dev/null
     assert_script_is_file
     name_run
     if [[ $RUN_MODE == events ]]; then send_events_after; exit 0; fi
     start_run
-    case $RUN_MODE in
-        test | status)
-            if [[ $RUN_MODE == status ]]; then report_status; fi
-            if can_read_state; then assert_rotation_complete; fi
-            plan
-            ;;
-        check) check_host ;;
-        apply) apply ;;
-        rotate) rotate ;;
-        undo) undo ;;
-    esac
+    "${MODES[$RUN_MODE]}"
     assert_events_kept
     RUN_OUTCOME=${RUN_OUTCOME:-ok}
     exit 0

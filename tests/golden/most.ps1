@@ -7,97 +7,101 @@
 #   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode apply    makes the changes
 #   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode undo     restores the previous state
 #   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode rotate   evicts everybody who could log in
+#   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode restart  starts the server again
+#   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode stop     stops the server
 # Exit codes: 0 success, 2 differences (test, status), 3 failed, 3010 success, but Windows must restart
 # Requires Windows PowerShell 3.0 or newer, 64-bit, and administrator rights
 #
 # Contents, by line:
-#   110  parameters             The mode for a run by hand.
-#   115  settings               What differs from host to host: data, no code.
-#   173  lock                   The Python packages, with versions and hashes.
+#   114  parameters             The mode for a run by hand.
+#   119  settings               What differs from host to host: data, no code.
+#   177  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   181  run                    Check the language mode, and set the module path and the state of this run.
-#   252  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   342  hashes                 Compute SHA-256, the only hash that this script uses.
-#   361  events                 Report events: lines of JSON, which are the only output of this script.
-#   451  findings               Report in mode check which requirements this host meets, one finding for each.
-#   497  host_log               Write to the Windows event log which script changes this host.
-#   529  kept_script            Keep the script that changes this host.
-#   547  envelope               Read the envelope: the only input of a run in addition to this script.
-#   623  lock                   Allow only one run at a time to change this host.
-#   682  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#   762  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#   888  access                 Set and check access lists: who may read and change a folder.
-#   964  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1001  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1065  registry               Read values in the registry.
-#  1076  registry_values        Compare, set, and restore values in the registry.
-#  1110  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1230  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1317  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1350  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1438  path_access            Find other accounts that could replace a folder with another folder.
-#  1466  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1523  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1673  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  1865  server_command         Define the command line of the server, and what it was started with.
-#  1884  programs               Run other programs until they exit, and report their output.
-#  2012  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2031  downloads              Download files into the cache, and check their hashes before they are used.
-#  2204  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2291  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2367  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2423  foreign_places         Define where configuration from other installations may be on this host.
-#  2437  package_environment    Choose the environment variables of pip and uv.
-#  2484  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2489  installer_failures     Explain the exit codes of installers.
-#  2561  installers             Run installers and uninstallers, and wait while another one runs.
-#  2606  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2663  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2725  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2750  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2814  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2853  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2893  installed_files        Compare files with those that were installed.
-#  3042  running_server         Stop the server before its programs are replaced.
-#  3093  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3207  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3266  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3316  port_process           Find the program that listens on a TCP port, and what started it.
-#  3342  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3461  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3507  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3565  certificates           Read certificates from PEM files.
-#  3582  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3654  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3788  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3908  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4017  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4085  password_hash          Get the hash of the password.
-#  4090  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4135  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4157  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4223  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4366  download_checks        Check in mode check whether this host can reach what the script would download.
-#  4464  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4617  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  4655  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#   185  run                    Check the language mode, and set the module path and the state of this run.
+#   259  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   349  hashes                 Compute SHA-256, the only hash that this script uses.
+#   368  events                 Report events: lines of JSON, which are the only output of this script.
+#   458  findings               Report in mode check which requirements this host meets, one finding for each.
+#   504  host_log               Write to the Windows event log which script changes this host.
+#   536  kept_script            Keep the script that changes this host.
+#   554  envelope               Read the envelope: the only input of a run in addition to this script.
+#   631  lock                   Allow only one run at a time to change this host.
+#   690  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#   770  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#   896  access                 Set and check access lists: who may read and change a folder.
+#   972  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1009  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1073  registry               Read values in the registry.
+#  1084  registry_values        Compare, set, and restore values in the registry.
+#  1118  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1238  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1325  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1358  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1446  path_access            Find other accounts that could replace a folder with another folder.
+#  1474  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1531  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1681  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  1873  server_command         Define the command line of the server, and what it was started with.
+#  1892  programs               Run other programs until they exit, and report their output.
+#  2020  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2039  downloads              Download files into the cache, and check their hashes before they are used.
+#  2212  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2299  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2375  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2431  foreign_places         Define where configuration from other installations may be on this host.
+#  2445  package_environment    Choose the environment variables of pip and uv.
+#  2492  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2497  installer_failures     Explain the exit codes of installers.
+#  2569  installers             Run installers and uninstallers, and wait while another one runs.
+#  2614  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2671  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2733  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2758  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2822  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2861  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2901  installed_files        Compare files with those that were installed.
+#  3050  running_server         Stop the server before its programs are replaced.
+#  3101  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3215  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3274  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3324  port_process           Find the program that listens on a TCP port, and what started it.
+#  3350  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3469  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3515  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3573  certificates           Read certificates from PEM files.
+#  3590  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3662  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3796  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3916  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4025  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4094  password_hash          Get the hash of the password.
+#  4099  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4144  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4166  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4232  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4375  download_checks        Check in mode check whether this host can reach what the script would download.
+#  4473  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4627  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  4665  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  4773  server_life            Restart or stop the installed server: modes restart and stop.
+#  4863  restarted_server       Start the registered task again.
 # Steps, in the order in which they run:
-#  4763  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4843  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  4862  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  4881  python                 Install Python from the publisher, or use one that is installed.
-#  5015  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  5076  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  5195  packages               Install the packages of the lock in a virtual environment.
-#  5363  path                   Add the programs of the server to the PATH of the machine.
-#  5392  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  5418  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  5539  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  5747  service                Run the server as a scheduled task.
-#  5889  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  5954  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6029  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6069  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  4897  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4977  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  4996  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  5015  python                 Install Python from the publisher, or use one that is installed.
+#  5149  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  5210  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  5329  packages               Install the packages of the lock in a virtual environment.
+#  5497  path                   Add the programs of the server to the PATH of the machine.
+#  5526  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  5552  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  5673  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  5881  service                Run the server as a scheduled task.
+#  6023  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  6088  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6163  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6203  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -108,7 +112,7 @@
 #        step: firewall                 skipped in the inventory
 
 param(
-    [ValidateSet('test', 'check', 'status', 'apply', 'undo', 'rotate', 'request')]
+    [ValidateSet('test', 'check', 'status', 'apply', 'undo', 'rotate', 'restart', 'stop', 'request')]
     [string]$Mode = 'test'
 )
 
@@ -239,10 +243,13 @@ function Invoke-Hook([string]$Name) {
     foreach ($hook in $Hooks[$Name]) { & $hook }
 }
 
-$Modes = @{}                                             # what each mode of a run does: script blocks, by name
+# What each mode of a run does: script blocks, by name. main has these, and parts of the prelude add others.
+$Modes = @{ test = $null; check = $null; status = $null; apply = $null; undo = $null; events = $null }
 
-# Whether this run may change the host. Other runs leave nothing on it.
-function Test-Change { 'apply', 'undo', 'rotate', 'request' -contains $Run.Mode }
+# Whether this run may change the host. Other runs leave nothing on it. Parts of the prelude add modes.
+$ChangingModes = @('apply', 'undo')
+
+function Test-Change { $ChangingModes -contains $Run.Mode }
 
 # Settings contain paths such as %ProgramFiles%\...; the host expands them.
 function Expand-Path([string]$Path) {
@@ -555,11 +562,12 @@ $Secrets = @{}
 # A line that does not match is not quoted in the message, because it may contain a secret.
 function Read-Envelope {
     $Run.Mode = $Mode
+    $known = @($Modes.Keys) -join '|'
     $number = 0
     foreach ($line in $EnvelopeLines) {
         $number++
         switch -CaseSensitive -Regex ([string]$line) {
-            '^mode (test|check|status|apply|undo|rotate|request|events)\z' { $Run.Mode = $Matches[1]; break }
+            "^mode ($known)\z" { $Run.Mode = $Matches[1]; break }
             '^run ([0-9A-Za-z-]{1,64})\z' { $Run.Id = $Matches[1]; break }
             '^operator ([^ ]*)\z' {
                 $Run.Operator = $Utf8.GetString([Convert]::FromBase64String($Matches[1]))
@@ -4081,6 +4089,7 @@ function Invoke-Request {
 }
 
 $Modes.request = { Invoke-Request }
+$ChangingModes += 'request'
 
 # ---- prelude: password_hash ------------------------------------------------------------------------
 # Get the hash of the password.
@@ -4613,6 +4622,7 @@ function Assert-RotationComplete {
 }
 
 $Modes.rotate = { Invoke-Rotation }
+$ChangingModes += 'rotate'
 
 # ---- prelude: rotated_keys -------------------------------------------------------------------------
 # Refuse a rotation with a certificate that has the old key.
@@ -4758,6 +4768,130 @@ $Modes.status = {
     Write-Status
     Assert-RotationComplete
     Invoke-Plan
+}
+
+# ---- prelude: server_life --------------------------------------------------------------------------
+# Restart or stop the installed server: modes restart and stop.
+
+# The server starts as it is installed. What differs from the settings stays as it is, and an apply still changes it.
+
+# Mode restart, which also starts a server that was stopped.
+function Invoke-Restart {
+    Assert-Installed
+    Assert-MayStart
+    Reset-Difference 'service'
+    if (Test-ServerRunning) { Add-Difference server-restarts 'the notebook server' 'running' 'a new start' }
+    else { Add-Difference server-starts 'the notebook server' 'stopped' 'running' }
+    Write-ChangeStart
+    Restart-Server
+    Write-ChangeEnd
+    Assert-ServerProven
+}
+
+# Mode stop. The server stays stopped when Windows restarts, until a restart or an apply.
+function Invoke-Stop {
+    Assert-Installed
+    Reset-Difference 'service'
+    if (Test-ServerAlive) { Add-Difference server-stops 'the notebook server' 'running' 'stopped' }
+    elseif ((Get-ServiceStatus).start -eq 'automatic') {
+        Add-Difference server-stays-stopped 'the notebook server' 'starts with the system' 'stays stopped'
+    }
+    else { Write-Event unchanged; return }
+    Write-ChangeStart
+    Stop-Server
+    Write-ChangeEnd
+    if (Test-ServerAlive) {
+        throw (New-Failure server-not-stopped-windows ('the notebook server still runs. Find out what starts it, ' +
+                'then try again'))
+    }
+}
+
+function Reset-Difference([string]$Name) {
+    $Run.Step = $Name
+    $Run.Differences = New-Object Collections.ArrayList
+}
+
+function Assert-Installed {
+    $Run.Step = 'service'
+    if ((Test-ServiceRecord) -and (Get-ServiceStatus).state -ne 'absent') { return }
+    throw (New-Failure server-not-installed ('this host has no notebook server of nbserver. Run nbserver apply ' +
+            'first'))
+}
+
+# After an incomplete rotation, the server would start for those who are evicted.
+function Assert-MayStart {
+    Read-Rotation
+    if ($Former.Run) {
+        throw (New-Failure rotation-incomplete-start ('the rotation of run {run} was interrupted, and the server ' +
+                'would start for earlier users. Run nbserver rotate again') @{ run = $Former.Run })
+    }
+    $Run.Step = 'certificate'
+    $certificate = Get-ServerCertificate
+    if (-not $certificate) {
+        throw (New-Failure server-without-certificate ('the server has no valid certificate and could not start. Run ' +
+                'nbserver apply instead'))
+    }
+    $Run.Fingerprint = Get-Fingerprint $certificate
+}
+
+# A change of this part is for the differences that were found. The step's own Test is about the settings.
+function Write-ChangeStart {
+    $step = $Steps | Where-Object { $_.Name -eq $Run.Step }
+    Write-Event started @{ title = $step.Title }
+    Write-Difference
+    Assert-EventsKept
+}
+
+function Write-ChangeEnd {
+    $Run.Changed++
+    Write-Event changed
+}
+
+# Wait until the server shows the installed certificate and refuses requests without the password.
+function Assert-ServerProven {
+    Reset-Difference 'check'
+    Add-Difference server-proven 'certificate on TCP port {port}' $null $Run.Fingerprint @{
+        port = $Settings.notebook.port
+    }
+    Invoke-Change ($Steps | Where-Object { $_.Name -eq 'check' })
+}
+
+$Modes.restart = { Invoke-Restart }
+$Modes.stop = { Invoke-Stop }
+$ChangingModes += 'restart', 'stop'
+
+# ---- prelude: restarted_server ---------------------------------------------------------------------
+# Start the registered task again.
+
+function Test-ServiceRecord { Test-Record 'task' 'nbserver' }
+
+# A task that was disabled while it runs counts as disabled, so its process is looked for, too.
+function Test-ServerAlive {
+    if (Test-ServerRunning) { return $true }
+    [bool](Get-PortProcess $Settings.notebook.port | Where-Object {
+            $_.ExecutablePath -and (Test-Below $_.ExecutablePath $Programs)
+        })
+}
+
+# The task stays as it is, except that it is enabled, and that its description has the times of the files again. If
+# this run is interrupted, Windows starts the task within five minutes, or the next run finds it stopped.
+function Restart-Server {
+    $xml = [xml](Get-TaskXml 'nbserver')
+    Set-TaskText $xml 'RegistrationInfo/Description' (Get-ServiceState)
+    Set-TaskText $xml 'Settings/Enabled' 'true'
+    Stop-Task 'nbserver'
+    Set-Task 'nbserver' $xml.DocumentElement.OuterXml
+    Start-ScheduledTask -TaskName 'nbserver' -TaskPath '\' -ErrorAction Stop
+    Wait-TaskStart 'nbserver'
+    $ServiceTask.Started = $true
+}
+
+# Set the text of an element that the task has.
+function Set-TaskText {
+    param([xml]$Xml, [string]$Path, [string]$Text)
+    $steps = @($Path -split '/' | ForEach-Object { "*[local-name()='$_']" })
+    $node = $Xml.SelectSingleNode('/*/' + ($steps -join '/'))
+    if ($node) { $node.InnerText = $Text }
 }
 
 # ---- step: preflight -------------------------------------------------------------------------------
@@ -6251,9 +6385,10 @@ $Modes.undo = {
 }
 
 function Invoke-Mode {
-    if (-not $Modes.ContainsKey($Run.Mode)) {
-        throw (New-Failure unknown-mode ('this script has no mode ' +
-                '"{mode}". Use test, check, status, apply, undo, or rotate') @{ mode = $Run.Mode })
+    if (-not $Modes[$Run.Mode]) {
+        throw (New-Failure unknown-mode 'this script has no mode "{mode}". Use one of these: {modes}' @{
+                mode = $Run.Mode; modes = @($Modes.Keys | Where-Object { $Modes[$_] } | Sort-Object) -join ', '
+            })
     }
     & $Modes[$Run.Mode]
 }
