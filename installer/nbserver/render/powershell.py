@@ -41,7 +41,9 @@ def head(settings: dict[str, Any], lock: tuple[str, ...], body: Body) -> str:
 
 def parameters(settings: dict[str, Any]) -> str:
     """Return the `param` block. Only a script of machine scope has the mode `request`."""
-    modes = "'test', 'check', 'status', 'apply', 'undo', 'rotate', 'restart', 'stop'" + (", 'request'" if settings.get("scope") == "machine" else "")
+    modes = "'test', 'check', 'status', 'apply', 'undo', 'rotate', 'restart', 'stop'" + (
+        ", 'request'" if settings.get("scope") == "machine" else ""
+    )
     return f"""\
 param(
     [ValidateSet({modes})]

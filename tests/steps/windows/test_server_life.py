@@ -68,7 +68,9 @@ class Host:
             """@(Get-Said | ForEach-Object { [regex]::Match($_, '"code":"([^"]+)"').Groups[1].Value } | Where-Object { $_ }) -join ' '"""
         )
         call = f"[void](Get-Said); try {{ Invoke-Mode; 'done ' + ({codes}) }} catch {{ $f = Get-FailureField $_.Exception; if ($f.code -eq 'unexpected-error') {{ $f.text }} else {{ $f.code }} }}"
-        (found,) = self.place.run("\n".join([service, MAIN, SERVICE, TASKS, SERVICE[SERVICE.index("Add-Step") :], CHECK, settings, before, call]))[-1:]
+        (found,) = self.place.run(
+            "\n".join([service, MAIN, SERVICE, TASKS, SERVICE[SERVICE.index("Add-Step") :], CHECK, settings, before, call])
+        )[-1:]
         return found
 
     def history(self) -> list[str]:
