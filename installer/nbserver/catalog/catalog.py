@@ -47,11 +47,16 @@ class Catalog:
         """
         architecture, windows = host.architecture, host.windows
         accepted = host.accept_end_of_life
-        python = self.python(host.python.version, architecture, host.python.kind, windows=windows, end_of_life=accepted)
+        python = self.python_for(host)
         openssl = self.openssl(host.openssl.version, architecture, host.openssl.kind, windows=windows, end_of_life=accepted)
         vc_redist = self.vc_redist(architecture, windows=windows) if openssl.needs_vc_redist else None
         lock = locked(architecture, python.version) if locked else self.lock(python.version, architecture)
         return Programs(python, openssl, vc_redist, lock)
+
+    def python_for(self, host: WindowsHost | LocalWindowsHost) -> Download:
+        """Return the Python of a host. Raises CatalogError."""
+        version, kind = host.python.version, host.python.kind
+        return self.python(version, host.architecture, kind, windows=host.windows, end_of_life=host.accept_end_of_life)
 
     def python(
         self,

@@ -33,7 +33,7 @@ class Pinned:
 def read(text: str) -> tuple[list[Pinned], list[tuple[int, Described]]]:
     """Return the packages of a file, and what is wrong with it: the line and the reason of each fault."""
     found, wrong = [], []
-    for number, line in _logical(text):
+    for number, line in logical(text):
         one = _option(line) if line.startswith("-") else _pinned(number, line)
         if isinstance(one, Pinned):
             found.append(one)
@@ -42,7 +42,19 @@ def read(text: str) -> tuple[list[Pinned], list[tuple[int, Described]]]:
     return found, wrong
 
 
-def _logical(text: str) -> Iterator[tuple[int, str]]:
+def normal(text: str) -> str:
+    """Return a requirement such as `SciPy == 1.17.*` with a normalized name. Raises ValueError if it is not one, or has a URL."""
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    requirement = Requirement(text)
+    if requirement.url is not None:
+        raise ValueError("a URL")
+    requirement.name = canonicalize_name(requirement.name)
+    return str(requirement)
+
+
+def logical(text: str) -> Iterator[tuple[int, str]]:
     """Yield each line without its comment, joined with those that continue it, and the number of the first one."""
     begin, parts = 0, list[str]()
     for number, physical in enumerate(text.splitlines(), 1):

@@ -22,6 +22,11 @@ _WITHOUT_CRYPTOGRAPHY = ("3.8",)  # which nbserver itself does not support, so t
 _OPTIONAL_FOR_PIP = "uv"
 
 
+def needed(python: str) -> list[str]:
+    """Return the names that a lock for this branch of Python must have."""
+    return [name for name in NEEDED if not (name == "cryptography" and python in _WITHOUT_CRYPTOGRAPHY)]
+
+
 @dataclass(frozen=True)
 class SiteLock:
     """`name` is how messages name the file; `file_sha256` is over all its bytes, and `text` all of it."""
@@ -89,8 +94,7 @@ class SiteLock:
 
     def _require_all(self, names: set[str], python: str, *, with_uv: bool) -> None:
         branch = ".".join(python.split(".")[:2])
-        needed = [name for name in NEEDED if with_uv or name != _OPTIONAL_FOR_PIP]
-        missing = [name for name in needed if name not in names and not (name == "cryptography" and branch in _WITHOUT_CRYPTOGRAPHY)]
+        missing = [name for name in needed(branch) if name not in names and (with_uv or name != _OPTIONAL_FOR_PIP)]
         if missing:
             raise CatalogError(
                 "site-lock-incomplete",

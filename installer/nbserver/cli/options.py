@@ -79,6 +79,11 @@ def hosts_and_inventory(command: Callable[..., Any]) -> Callable[..., Any]:
     return _with_hosts(command, inventory_option, "HOST...", required=True)
 
 
+def optional_hosts_and_inventory(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add [HOST...], --limit, and --inventory, for a command whose default is all hosts."""
+    return _with_hosts(command, inventory_option, "[HOST...]", required=False)
+
+
 def _with_hosts(command: Callable[..., Any], inventory: Callable[..., Any], metavar: str, *, required: bool) -> Callable[..., Any]:
 
     @functools.wraps(command)

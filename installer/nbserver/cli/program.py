@@ -11,7 +11,7 @@ import click
 from nbserver import __version__
 from nbserver.base import folding, standard_streams
 from nbserver.base.errors import Abandoned, Interrupted, NbserverError, UsageError
-from nbserver.cli import approval, catalogs, certificates, host_list, hosts, passwords, reports, servers, status, this_machine
+from nbserver.cli import approval, catalogs, certificates, host_list, hosts, locks, passwords, reports, servers, status, this_machine
 from nbserver.cli.completion import VARIABLE, completion
 from nbserver.cli.init import init
 from nbserver.cli.resume import resume
@@ -39,7 +39,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
         reports.report,
         certificates.certificate_group,
     ),
-    "Audit": (approval.render, approval.audit, approval.approve, catalogs.catalog_group, passwords.hash_password),
+    "Audit": (locks.lock, approval.render, approval.audit, approval.approve, catalogs.catalog_group, passwords.hash_password),
     "This machine": (this_machine.set_password,),
 }
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from nbserver.base.message import message
-from nbserver.inventory import time_limits
+from nbserver.inventory import package_choice, time_limits
 from nbserver.inventory.local_host import LocalCertificateSettings, LocalNotebookSettings
 from nbserver.inventory.windows_host import WindowsHostSettings
 from nbserver.inventory.windows_tables import (
@@ -130,6 +130,7 @@ class LocalWindowsHost(Settings):
         else:
             required = message("password-in-machine-scope", 'required with scope = "machine"')
             broken = [] if self.notebook.password else [("notebook.password", required)]
+        broken += [("packages", reason) for is_broken, reason in package_choice.rules(self.packages) if is_broken]
         if broken:
             raise contradiction(broken)
         return self

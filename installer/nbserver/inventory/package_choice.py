@@ -3,31 +3,90 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from nbserver.base.message import Message, message
-from nbserver.settings.types import ExistingFile, Settings
+from nbserver.settings.refusal import refuse
+from nbserver.settings.types import Array, ExistingFile, FilePath, Settings, unlike
+
+LOCK_FOLDER = "nbserver.locks"
+
+
+def _requirement(text: str) -> str:
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        url = Requirement(text).url
+    except InvalidRequirement:
+        raise refuse("package-name-invalid", "must be the name of a package, with a version if necessary") from None
+    if url is not None:
+        raise refuse("package-with-url", "must not have a URL; put the wheel into the package index")
+    return text
 
 
 class PackageChoice(Settings):
+    include: Annotated[tuple[Annotated[str, AfterValidator(_requirement)], ...], AfterValidator(unlike), Array] = Field(
+        default=(),
+        title="Packages in addition to those of the notebook server; nbserver lock resolves them",
+        description='an array of names such as "pandas" and "scipy==1.17.*"',
+    )
+    requirements: ExistingFile | None = Field(
+        default=None,
+        title="A file with packages in addition to those of the notebook server; nbserver lock resolves them",
+        description="the path of a file with one package per line, relative to the inventory",
+    )
+    constraints: ExistingFile | None = Field(
+        default=None,
+        title="Versions that nbserver lock may choose; requires include, requirements, or set",
+        description="the path of a file with one package and its versions per line, relative to the inventory",
+    )
+    set: Literal["science"] | None = Field(
+        default=None,
+        title="Packages by one word: science is SciPy, pandas, scikit-learn, ipywidgets, and Pillow",
+        description='"science"',
+    )
+    lock_folder: FilePath = Field(
+        default=LOCK_FOLDER,
+        validate_default=True,
+        title="Where nbserver lock writes its locks",
+        description="the path of a folder, relative to the inventory",
+    )
     lock: ExistingFile | None = Field(
         default=None,
         title="Your own lock, which replaces the shipped one",
         description="the path of a requirements file with hashes, relative to the inventory",
     )
 
+    @property
+    def is_own(self) -> bool:
+        """Return whether the packages are others than those of the shipped lock, and nbserver lock resolves them."""
+        return bool(self.include or self.requirements or self.set)
+
+
+_OWN = ("include", "requirements", "set")
+
 
 def rules(packages: Any) -> list[tuple[bool, Message]]:
     """Return whether each rule between the keys of a table [packages] is violated, and the reason."""
     table = dict(packages) if isinstance(packages, (Mapping, PackageChoice)) else {}
-    own = sorted(key for key in ("lock",) if table.get(key))
+    own = [key for key in _OWN if table.get(key)]
     return [
         (
-            bool(own) and table.get("source") == "distribution",
+            bool(own or table.get("lock")) and table.get("source") == "distribution",
             message(
-                "lock-with-distribution", '{key} cannot be combined with source = "distribution"; remove one of them', key=", ".join(own)
+                "lock-with-distribution",
+                '{key} cannot be combined with source = "distribution"; remove one of them',
+                key=", ".join(own or ["lock"]),
             ),
+        ),
+        (
+            bool(own) and bool(table.get("lock")),
+            message("lock-with-packages", "lock cannot be combined with {keys}; use one or the other", keys=", ".join(own)),
+        ),
+        (
+            not own and bool(table.get("constraints")),
+            message("constraints-without-packages", "constraints requires include, requirements, or set"),
         ),
     ]

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic.json_schema import WithJsonSchema
 
 from nbserver.base.message import Message, message
-from nbserver.inventory import time_limits
+from nbserver.inventory import package_choice, time_limits
 from nbserver.inventory.ssh_server import SshServer
 from nbserver.inventory.windows_tables import (
     JUMP,
@@ -251,6 +251,7 @@ def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, Message]]:
             message("only-with-psrp", 'requires transport = "psrp"'),
         ),
     ]
+    rules += [("packages", is_broken, reason) for is_broken, reason in package_choice.rules(settings.get("packages"))]
     rules += [("certificate", is_broken, reason) for is_broken, reason in _certificate_rules(settings.get("certificate"))]
     return [(key, reason) for key, is_broken, reason in rules if is_broken]
 

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import sysconfig
+
 from nbserver import __version__
 from nbserver.catalog.catalog import Catalog
-from nbserver.catalog.site_lock import SiteLock
 from nbserver.certificate.names import subject_alternative_names
 from nbserver.inventory.local_windows_host import LocalWindowsHost
 from nbserver.render.own_python import this_python
 from nbserver.render.powershell import render_windows
 from nbserver.render.script import Script
 from nbserver.render.settings import Downloads, Packages
+from nbserver.render.site_locks import SiteLocks
 from nbserver.render.windows_settings import PathEntries, PresentPython, WindowsCertificate, WindowsNotebook, WindowsUserSettings
 
 
-def render(host: LocalWindowsHost, catalog: Catalog, own: SiteLock | None = None) -> Script:
+def render(host: LocalWindowsHost, catalog: Catalog, site_locks: SiteLocks) -> Script:
     """Return the script for user scope, which uses the Python that runs nbserver. Raises UsageError and CatalogError.
 
-    `own` is the lock that the inventory names.
+    `site_locks` has the locks that the inventory chooses.
     """
+    own = site_locks.of(host, sysconfig.get_python_version())
     python = this_python(catalog, own, with_uv=host.packages.installer != "pip")
     settings = WindowsUserSettings(
         adopt=False,

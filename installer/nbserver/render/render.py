@@ -7,9 +7,9 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from nbserver.catalog import linux_lock, reader
-from nbserver.catalog.site_lock import SiteLock
 from nbserver.inventory.by_kind import ByKind
 from nbserver.render.script import Script
+from nbserver.render.site_locks import SiteLocks
 
 if TYPE_CHECKING:
     from nbserver.inventory.hosts import AnyHost
@@ -24,11 +24,7 @@ class Sources:
 
     def __init__(self) -> None:
         self.catalog, self.lock = cache(reader.load), cache(linux_lock.load)
-        self._site_lock = cache(SiteLock.load)
-
-    def site_lock(self, host: AnyHost) -> SiteLock | None:
-        """Return the lock that the inventory names for this host, or None. Raises CatalogError and ApprovalError."""
-        return self._site_lock(host.packages.lock) if host.packages.lock else None
+        self.site_locks = SiteLocks()
 
 
 def render_each(hosts: Iterable[AnyHost]) -> Iterator[tuple[Script, str]]:
@@ -47,7 +43,7 @@ def _windows(host: WindowsHost | LocalWindowsHost, sources: Sources) -> tuple[Sc
     from nbserver.render import windows_host
 
     catalog = sources.catalog(host.catalog)
-    return windows_host.render(host, catalog, sources.site_lock(host)), catalog.digest
+    return windows_host.render(host, catalog, sources.site_locks), catalog.digest
 
 
 def _local_windows(host: LocalWindowsHost, sources: Sources) -> tuple[Script, str]:
@@ -56,13 +52,13 @@ def _local_windows(host: LocalWindowsHost, sources: Sources) -> tuple[Script, st
     from nbserver.render import local_windows_host
 
     catalog = sources.catalog(host.catalog)
-    return local_windows_host.render(host, catalog, sources.site_lock(host)), catalog.digest
+    return local_windows_host.render(host, catalog, sources.site_locks), catalog.digest
 
 
 def _linux(host: LinuxHost | LocalLinuxHost, sources: Sources) -> tuple[Script, str]:
     from nbserver.render import linux_host
 
-    own = sources.site_lock(host)
+    own = sources.site_locks.of(host, host.python.version)
     lock = linux_host.lock_of(host, own) if own else sources.lock()
     return linux_host.render(host, lock), lock.file_sha256
 

@@ -5,25 +5,26 @@ from __future__ import annotations
 from nbserver import __version__
 from nbserver.catalog.catalog import Catalog
 from nbserver.catalog.entries import Download, Lock
-from nbserver.catalog.site_lock import SiteLock
 from nbserver.certificate.names import subject_alternative_names
 from nbserver.inventory.local_windows_host import LocalWindowsHost
 from nbserver.inventory.windows_host import WindowsHost
 from nbserver.render.powershell import render_windows
 from nbserver.render.script import Script
 from nbserver.render.settings import Downloads, Packages
+from nbserver.render.site_locks import SiteLocks
 from nbserver.render.windows_settings import PathEntries, Program, WindowsCertificate, WindowsMachineSettings, WindowsNotebook
 
 PROGRAMS = "%ProgramFiles%\\nbserver"
 
 
-def render(host: WindowsHost | LocalWindowsHost, catalog: Catalog, own: SiteLock | None = None) -> Script:
+def render(host: WindowsHost | LocalWindowsHost, catalog: Catalog, site_locks: SiteLocks) -> Script:
     """Return the script of a Windows host, which is the same on every workstation. Raises CatalogError.
 
-    `own` is the lock that the inventory names.
+    `site_locks` has the locks that the inventory chooses.
     """
 
     def locked(architecture: str, python: str) -> Lock:
+        own = site_locks.of(host, python)
         return (
             own.for_windows(architecture, python, with_uv=host.packages.installer != "pip") if own else catalog.lock(python, architecture)
         )

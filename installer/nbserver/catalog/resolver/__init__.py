@@ -1,0 +1,1 @@
+"""Resolve packages with uv into the lines of a lock."""

@@ -1,0 +1,141 @@
+"""Run uv: names of packages in, exact versions with their wheels out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nbserver.base.errors import UsageError
+from nbserver.base.plain_text import clean
+from nbserver.catalog.lock_kind import LockKind
+
+_PLATFORMS = {
+    ("windows", "x64"): "x86_64-pc-windows-msvc",
+    ("windows", "arm64"): "aarch64-pc-windows-msvc",
+    ("linux", "x64"): "x86_64-manylinux_2_28",
+    ("linux", "arm64"): "aarch64-manylinux_2_28",
+}
+_LONGEST = 1800  # seconds
+
+
+class Unresolved(Exception):
+    """uv found no solution, or no index. `text` is what it printed, without colors."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+@dataclass(frozen=True)
+class Wheels:
+    """A package in one version, and the (file name, SHA-256) of each of its wheels."""
+
+    name: str
+    version: str
+    wheels: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Uv:
+    """`index_url` is the only index; without it, uv uses its own configuration and that of the environment."""
+
+    program: str
+    index_url: str | None = None
+    constraints: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
+
+    def resolve(
+        self,
+        packages: Iterable[str],
+        kind: LockKind,
+        *,
+        keep: Mapping[str, str] | None = None,
+        upgrade: Iterable[str] = (),
+        refresh: bool = False,
+        dependencies: bool = True,
+    ) -> list[Wheels]:
+        """Return the packages for hosts of a kind whose Python is known. Raises Unresolved.
+
+        `keep` are versions that are preferred as long as they fit, but not for the names in `upgrade`.
+        With `refresh`, the index is asked again for what uv has in its cache.
+        """
+        with tempfile.TemporaryDirectory(prefix="nbserver-lock-") as folder:
+            scratch = Path(folder)
+            (scratch / "packages.in").write_text("".join(f"{one}\n" for one in packages), "utf-8")
+            (scratch / "constraints.txt").write_text("".join(f"{one}\n" for one in self.constraints), "utf-8")
+            found = scratch / "pylock.toml"
+            if keep:
+                found.write_text(_kept(keep), "utf-8")
+            command = [self.program, "pip", "compile", "packages.in", "--constraints", "constraints.txt", "--quiet", "--color", "never"]
+            command += [
+                "--format",
+                "pylock.toml",
+                "--output-file",
+                found.name,
+                "--no-header",
+                "--only-binary",
+                ":all:",
+                "--no-python-downloads",
+            ]
+            command += [
+                "--python",
+                sys.executable,
+                "--python-platform",
+                _PLATFORMS[kind.system, kind.architecture],
+                "--python-version",
+                kind.python,
+            ]
+            command += [argument for name in upgrade for argument in ("--upgrade-package", name)]
+            command += [*([] if dependencies else ["--no-deps"]), *(["--refresh"] if refresh else [])]
+            command += ["--no-config", "--default-index", self.index_url] if self.index_url else []
+            self._run(command, scratch)
+            return _read(found)
+
+    def _run(self, command: list[str], folder: Path) -> None:
+        own = {"UV_NO_PROGRESS": "1", "UV_SYSTEM_CERTS": "1"}
+        given = {
+            name: value for name, value in self.environment.items() if not (self.index_url and "INDEX" in name and name.startswith("UV_"))
+        }
+        try:
+            done = subprocess.run(command, cwd=folder, env={**given, **own}, capture_output=True, timeout=_LONGEST, check=False)
+        except subprocess.TimeoutExpired:
+            raise Unresolved("error: uv did not finish") from None
+        if done.returncode != 0:
+            printed = done.stderr.decode("utf-8", "replace")[:20_000].splitlines()
+            raise Unresolved("\n".join(clean(line) for line in printed))
+
+
+def find() -> str:
+    """Return the path of uv: of the Python package, or else on PATH. Raises UsageError."""
+    beside = [str(Path(sys.executable).parent)]
+    found = shutil.which("uv", path=os.pathsep.join([*beside, os.environ.get("PATH", "")]))
+    if found is None:
+        raise UsageError("uv-missing", "nbserver lock needs uv, which is not installed", todo="Run: pip install 'nbserver[lock]'")
+    return found
+
+
+def _kept(keep: Mapping[str, str]) -> str:
+    """Return the least that uv reads as an earlier result."""
+    import tomlkit
+
+    packages: Any = [{"name": name, "version": version} for name, version in sorted(keep.items())]
+    return tomlkit.dumps({"lock-version": "1.0", "created-by": "nbserver", "packages": packages})
+
+
+def _read(path: Path) -> list[Wheels]:
+    import tomllib
+
+    found = []
+    for package in tomllib.loads(path.read_text("utf-8")).get("packages", []):
+        wheels = [
+            (str(one.get("name") or one["url"].rpartition("/")[2]), str(one["hashes"]["sha256"])) for one in package.get("wheels", [])
+        ]
+        found.append(Wheels(package["name"], package["version"], tuple(wheels)))
+    return found

@@ -1,0 +1,213 @@
+"""`nbserver lock`: resolve the packages that hosts are to have, and write their locks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nbserver.base import atomic_file
+from nbserver.base.errors import CatalogError, InventoryError, UsageError
+from nbserver.base.message import Message, message
+from nbserver.catalog import linux_lock, reader, written_lock
+from nbserver.catalog.lock_kind import LockKind
+from nbserver.catalog.package_request import PackageRequest
+from nbserver.catalog.resolver import refusal, wheels
+from nbserver.catalog.resolver.uv import Unresolved, Uv, Wheels
+from nbserver.catalog.site_lock import SiteLock
+from nbserver.render.site_locks import kind_of, path_of
+
+if TYPE_CHECKING:
+    from nbserver.inventory.hosts import AnyHost
+
+
+@dataclass(frozen=True)
+class Job:
+    """One lock to write: for the hosts of one kind with the same request."""
+
+    path: Path
+    kind: LockKind
+    request: PackageRequest
+    index_url: str | None
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Written:
+    """The result of a job. `text` is None if the file stays as it is.
+
+    `changes` has (package, versions before, versions now), compared with the file, or with the shipped lock if there is no file yet.
+    """
+
+    job: Job
+    text: str | None
+    packages: int
+    changes: tuple[tuple[str, str, str], ...]
+    warning: Message | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        kind = {"system": self.job.kind.system, "architecture": self.job.kind.architecture, "python": self.job.kind.python or None}
+        changes = [{"package": name, "before": before or None, "after": after or None} for name, before, after in self.changes]
+        common = {"file": str(self.job.path), **kind, "hosts": list(self.job.hosts), "packages": self.packages}
+        return {**common, "changed": self.text is not None, "changes": changes}
+
+
+def jobs(hosts: Iterable[AnyHost]) -> list[Job]:
+    """Return the locks that these hosts need. Raises CatalogError, and InventoryError if two hosts need different locks in one file."""
+    catalog = cache(reader.load)
+    found: dict[Path, Job] = {}
+    for host in hosts:
+        if host.packages.lock or not host.packages.is_own:
+            continue
+        kind = kind_of(host, catalog)
+        job = Job(path_of(host, kind), kind, PackageRequest.of(host.packages, kind), host.packages.index_url, (host.name,))
+        first = found.setdefault(job.path, job)
+        if (first.request, first.index_url) != (job.request, job.index_url):
+            raise InventoryError(
+                "two-locks-for-kind",
+                "{first} and {second} are of one kind ({kind}), but ask for different packages or another index",
+                todo="Set packages.lock_folder to another folder for one of them",
+                first=first.hosts[0],
+                second=host.name,
+                kind=str(kind),
+            )
+        if first is not job:
+            found[job.path] = Job(job.path, kind, first.request, first.index_url, (*first.hosts, host.name))
+    if not found:
+        raise UsageError(
+            "nothing-to-lock",
+            "none of these hosts has packages to resolve",
+            todo="Set packages.include, packages.requirements, or packages.set in the inventory",
+        )
+    return [found[path] for path in sorted(found)]
+
+
+def run(
+    found: Sequence[Job], upgrade: Sequence[str], *, upgrade_all: bool, uv: str, date: str, progress: Callable[[str], None]
+) -> list[Written]:
+    """Resolve all locks, and write nothing. Raises CatalogError and DownloadError."""
+    written = []
+    for job in found:
+        progress(f"Resolving packages for {job.kind}")
+        written.append(_resolved(job, upgrade, upgrade_all=upgrade_all, uv=uv, date=date))
+    return written
+
+
+def write(written: Iterable[Written]) -> None:
+    """Write the locks that change."""
+    for one in written:
+        if one.text is None:
+            continue
+        path = one.job.path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            atomic_file.write_text(path, one.text)
+        except OSError as reason:
+            raise UsageError(
+                "lock-not-written-to-disk",
+                "could not write the lock ({reason})",
+                where=str(path),
+                todo="Correct packages.lock_folder, or free some disk space",
+                reason=reason.strerror or type(reason).__name__,
+            ) from None
+
+
+def lines(written: Sequence[Written], *, check: bool) -> list[str]:
+    """Return what a person reads: each lock with its changes, package by package."""
+    found = []
+    for one in written:
+        state = "unchanged" if one.text is None else "out of date" if check else "written"
+        found.append(f"{one.job.path}: {state}, {one.packages} packages, for {', '.join(one.job.hosts)}")
+        found += [f"  {_change(*change)}" for change in one.changes]
+    return found
+
+
+def _change(name: str, before: str, after: str) -> str:
+    if not before:
+        return f"added {name} {after}"
+    return f"{name} {before} -> {after}" if after else f"removed {name} {before}"
+
+
+def _resolved(job: Job, upgrade: Sequence[str], *, upgrade_all: bool, uv: str, date: str) -> Written:
+    written, warning = _existing(job)
+    old = written or _shipped(job.kind)
+    program = Uv(uv, job.index_url, job.request.constraints)
+    found: dict[str, list[Wheels]] = {}
+    for python in job.kind.pythons:
+        kind = job.kind.for_python(python)
+        keep = {} if upgrade_all or old is None else _versions_of(old, kind)
+        try:
+            found[python] = program.resolve(job.request.packages, kind, keep=keep, upgrade=upgrade, refresh=not found)
+        except Unresolved as failure:
+            raise refusal.explain(failure, program, job.request, kind) from None
+        lacking = [f"{one.name}=={one.version}" for one in found[python] if not wheels.fitting(one, kind)]
+        if lacking:
+            raise CatalogError(
+                "resolved-without-wheel",
+                "{packages} have no wheel that fits",
+                where=str(kind),
+                todo="Exclude this version",
+                packages=", ".join(lacking),
+            )
+    new = wheels.lines(found, job.kind)
+    before = _by_name(written_lock.lines_of(old.text)) if old else {}
+    after = _by_name(new)
+    changes = tuple(
+        (name, before.get(name, ""), after.get(name, "")) for name in sorted({*before, *after}) if before.get(name) != after.get(name)
+    )
+    same = (
+        written is not None and written_lock.lines_of(written.text) == new and written_lock.fits(written.text, job.request) and not warning
+    )
+    return Written(job, None if same else written_lock.text(job.kind, job.request, new, date), len(after), changes, warning)
+
+
+def _existing(job: Job) -> tuple[SiteLock | None, Message | None]:
+    """Return the lock that is to be renewed, and a warning about it. Raises CatalogError for a file that nbserver lock did not write."""
+    if not job.path.exists():
+        return None, None
+    try:
+        lock = SiteLock.load(job.path)
+    except CatalogError as error:
+        if error.code == "site-lock-unreadable" or not written_lock.is_written(job.path.read_text("utf-8", "replace")):
+            raise
+        return None, _edited(job.path)
+    if not written_lock.is_written(lock.text):
+        raise CatalogError(
+            "lock-of-somebody-else",
+            "nbserver lock did not write this file, and does not replace it",
+            where=str(job.path),
+            todo="Move the file, or set packages.lock_folder to another folder",
+        )
+    return lock, _edited(job.path) if written_lock.is_edited(lock.text) else None
+
+
+def _shipped(kind: LockKind) -> SiteLock | None:
+    """Return the shipped lock for a kind, from which a first lock starts: its versions were tested with this release."""
+    if not kind.catalog_has_lock:
+        return SiteLock.of("\n".join(linux_lock.load().lines).encode(), linux_lock.FILE)
+    try:
+        return SiteLock.of("\n".join(reader.load().lock(kind.python, kind.architecture).lines).encode(), "")
+    except CatalogError:
+        return None
+
+
+def _edited(path: Path) -> Message:
+    return message("lock-was-edited", "{file} was changed by hand; its lines are resolved again", file=str(path))
+
+
+def _versions_of(lock: SiteLock, kind: LockKind) -> Mapping[str, str]:
+    from nbserver.catalog import lock_conditions
+
+    among = lock_conditions.environments(kind.system, kind.architecture, [kind.python])
+    return {one.name: one.version for one in lock.packages if lock_conditions.where(one.marker, among)[0]}
+
+
+def _by_name(found: Iterable[str]) -> dict[str, str]:
+    """Return the versions of each package: several if they depend on the version of Python."""
+    versions: dict[str, list[str]] = {}
+    for line in found:
+        name, _, rest = line.partition("==")
+        versions.setdefault(name, []).append(rest.split()[0])
+    return {name: ", ".join(sorted(set(all_of), key=all_of.index)) for name, all_of in versions.items()}
