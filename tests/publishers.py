@@ -21,7 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 FTP = "https://www.python.org/ftp/python/"
 SLPROWEB = "https://slproweb.com/download/"
-NAMES = ("localhost", "www.python.org", "github.com", "raw.githubusercontent.com")
+NAMES = ("localhost", "www.python.org", "github.com", "raw.githubusercontent.com", "slproweb.com", "download.visualstudio.microsoft.com")
 
 # Copied from the publishers' indexes of April 2026. Of slproweb's 106 entries here are those that matter: it has each version as
 # exe and msi, Light and full, for ARM too (its copies 0602221 of May 2022 and 2c95154 of April 2024).
@@ -193,6 +193,20 @@ def publishers(folder: Path) -> Iterator[Site]:
                 self.wfile.write(answer.body)
             else:
                 answer.body(self.wfile.write)
+
+        def do_HEAD(self) -> None:
+            """The headers that a GET would get; `body` as a function writes the whole answer."""
+            url = f"https://{self.headers['Host']}{self.path}"
+            site.asked.append(f"HEAD {url}")
+            site.headers.update(map(str.lower, self.headers))
+            answer = site.answers.get(f"HEAD {self.path}") or site.answers.get(url) or site.answers.get(self.path) or Answer(status=404)
+            if not isinstance(answer.body, bytes):
+                answer.body(self.wfile.write)
+                return
+            self.send_response(answer.status)
+            for name, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
 
         def log_message(self, *arguments: object) -> None: ...
 

@@ -10,7 +10,7 @@ from tools.pages import commands, formats, inventory
 from tools.pages.parts import filled, names
 
 STREAM = ("ended", "status", "server", "verified", "run_summary", "verified_host", "failed_host")
-ANSWERS = ("approved", "catalog", "hash", "initialized", "locked", "rendered", "run_audit", "stopped")
+ANSWERS = ("approved", "catalog", "catalog_check", "hash", "initialized", "locked", "rendered", "run_audit", "stopped")
 PARTS: dict[str, Callable[[], str]] = {
     **{name: partial(inventory.keys, model) for name, model in inventory.KINDS.items()},
     "secret references": inventory.secret_references,

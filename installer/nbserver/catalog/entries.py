@@ -36,7 +36,7 @@ class Download:
 class Lock:
     """The packages of one Python version and architecture: `lines` are sorted, `NAME==VERSION --hash=sha256:HEX [--hash=...]`.
 
-    `sha256` is over the lines, each with a line feed: comments in the file do not change it.
+    `sha256` is over the lines, each with a line feed: comments in the file do not change it. `made` is the date in its comments.
     """
 
     python: str
@@ -44,3 +44,4 @@ class Lock:
     file: str
     lines: tuple[str, ...]
     sha256: str
+    made: str | None = None

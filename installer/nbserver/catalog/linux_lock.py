@@ -16,12 +16,13 @@ FILE = "linux.txt"
 class LinuxLock:
     """`lines` are sorted, `NAME==VERSION [; CONDITION] --hash=sha256:HEX [--hash=...]`; `sha256` is over them, each with a line feed.
 
-    `file_sha256` is over the whole file, with its comments.
+    `file_sha256` is over the whole file, with its comments, and `made` is the date in them.
     """
 
     lines: tuple[str, ...]
     sha256: str
     file_sha256: str
+    made: str | None = None
 
 
 def load() -> LinuxLock:
@@ -45,4 +46,4 @@ def parse(content: bytes) -> LinuxLock:
     if not lines:
         raise CatalogError("lock-empty", "the file contains no packages", where=FILE)
     lines.sort()
-    return LinuxLock(tuple(lines), lock_lines.digest(lines), hashlib.sha256(content).hexdigest())
+    return LinuxLock(tuple(lines), lock_lines.digest(lines), hashlib.sha256(content).hexdigest(), lock_lines.made(content))

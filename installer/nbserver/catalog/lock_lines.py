@@ -22,3 +22,20 @@ def package_of(line: str, *, conditions: bool) -> str | None:
 def digest(lines: Iterable[str]) -> str:
     """Return the SHA-256 over the lines, each with a line feed."""
     return hashlib.sha256("".join(f"{line}\n" for line in lines).encode("ascii")).hexdigest()
+
+
+def made(content: bytes) -> str | None:
+    """Return the date, YYYY-MM-DD, that the comments at the top of a file name, or None."""
+    top: list[str] = []
+    for line in content[:4000].decode("utf-8-sig", "replace").splitlines():
+        if not line.startswith("#"):
+            break
+        top.append(line)
+    dates = re.findall(r"\b20[0-9]{2}-[01][0-9]-[0-3][0-9]\b", "\n".join(top))
+    return max(dates, default=None)
+
+
+def pin_of(line: str) -> tuple[str, str] | None:
+    """Return the package of a line and its version, or None if it is not a valid line."""
+    match = _LINE.fullmatch(line)
+    return (match["name"], line[len(match["name"]) + 2 :].split(" ", 1)[0]) if match else None

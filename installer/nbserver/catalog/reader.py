@@ -146,7 +146,7 @@ def _lock(entry: LockEntry, content: bytes) -> Lock:
         wrong.append((1, message("lock-empty", "the file contains no packages")))
     _raise(entry.file, wrong)
     lines = tuple(packages[name] for name in sorted(packages))
-    return Lock(entry.python, entry.architecture, entry.file, lines, lock_lines.digest(lines))
+    return Lock(entry.python, entry.architecture, entry.file, lines, lock_lines.digest(lines), lock_lines.made(content))
 
 
 def _raise(name: str, wrong: Iterable[tuple[int, Described]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -125,18 +125,42 @@ def newest(wanted: Wanted, shipped: Catalog, fetch: Fetch, date: str) -> list[Do
     """Return the entries for the requested versions, each version once. Raises UsageError and DownloadError."""
     pythons = _versions("--python", wanted.python or (shipped.default_python,))
     openssls = _versions("--openssl", wanted.openssl or (shipped.default_openssl,))
-    python_org = _publisher("--base-url-python", urls.python_org, wanted.python_base)
-    slproweb = _publisher("--openssl-index", urls.slproweb, wanted.openssl_index)
-    found: list[Download] = []
-    pages: dict[str, list[Table]] = {}
-    for version in pythons:
-        name = f"{version}/windows-{version}.json" if version.count(".") == 2 else "index-windows.json"
-        pages[name] = pages.get(name) or _pages(python_org.index + name, fetch)
-        found += [indexes.python(pages[name], version, x, python_org, date) for x in wanted.architectures]
-    index = parse(fetch(slproweb.index), slproweb.index)
-    for version in openssls:
-        found += [indexes.openssl(index, version, x, slproweb, date, _like(shipped, x)) for x in wanted.architectures]
+    python_org, slproweb = mirrors(wanted.python_base, wanted.openssl_index)
+    found = [
+        *newest_pythons(pythons, wanted.architectures, python_org, fetch, date),
+        *newest_openssls(openssls, wanted.architectures, slproweb, fetch, date, shipped),
+    ]
     return _once([_as_shipped(download, shipped) for download in found])
+
+
+def mirrors(python_base: str | None, openssl_index: str | None) -> tuple[Publisher, Publisher]:
+    """Return the publishers of Python and OpenSSL, or their mirrors. Raises UsageError for a URL that is not valid."""
+    return (
+        _publisher("--base-url-python", urls.python_org, python_base),
+        _publisher("--openssl-index", urls.slproweb, openssl_index),
+    )
+
+
+def newest_pythons(
+    versions: Sequence[str], architectures: Sequence[str], publisher: Publisher, fetch: Fetch, date: str
+) -> Iterator[Download]:
+    """Yield the newest release of each version or branch. Raises UsageError and DownloadError."""
+    pages: dict[str, list[Table]] = {}
+    for version in versions:
+        name = f"{version}/windows-{version}.json" if version.count(".") == 2 else "index-windows.json"
+        pages[name] = pages.get(name) or _pages(publisher.index + name, fetch)
+        for architecture in architectures:
+            yield indexes.python(pages[name], version, architecture, publisher, date)
+
+
+def newest_openssls(
+    versions: Sequence[str], architectures: Sequence[str], publisher: Publisher, fetch: Fetch, date: str, shipped: Catalog
+) -> Iterator[Download]:
+    """Yield the newest release of each version or branch. Raises UsageError and DownloadError."""
+    index = parse(fetch(publisher.index), publisher.index)
+    for version in versions:
+        for architecture in architectures:
+            yield indexes.openssl(index, version, architecture, publisher, date, _like(shipped, architecture))
 
 
 def _like(shipped: Catalog, architecture: str) -> Download:

@@ -1,4 +1,4 @@
-"""catalog update: the list of downloads that a site permits."""
+"""catalog update and check: the list of downloads that a site permits, and what in it needs attention."""
 
 from __future__ import annotations
 
@@ -61,3 +61,56 @@ def update_catalog(output: Path, ca_file: Path | None, dry_run: bool, allow_down
     today = f"{datetime.now(UTC):%Y-%m-%d}"
     wanted_files = update.Wanted(**wanted)
     return update.run(output, wanted_files, date=today, ca_file=ca_file, dry_run=dry_run, allow_downgrade=allow_downgrade, as_json=as_json)
+
+
+@catalog_group.command("check")
+@click.option(
+    "--catalog",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Site catalog to check (default: only the shipped catalog).",
+)
+@click.option(
+    "--lock",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Lock of the site to check, packages.lock in the inventory (default: the shipped locks).",
+)
+@click.option(
+    "--osv",
+    type=click.Path(path_type=Path, dir_okay=False),
+    multiple=True,
+    metavar="FILE",
+    help="Known vulnerabilities, as JSON in OSV's format or a zip of it; can be repeated.",
+)
+@click.option("--offline", is_flag=True, help="Contact no server; check dates and vulnerabilities only.")
+@click.option("--all", "everything", is_flag=True, help="Check every entry, not only those that hosts get by default.")
+@click.option(
+    "--max-age",
+    "most_days",
+    type=click.IntRange(1, 10_000),
+    default=90,
+    show_default=True,
+    metavar="DAYS",
+    help="Days after which a catalog or a lock needs attention.",
+)
+@click.option("--base-url-python", "python_base", metavar="URL", help="Mirror of https://www.python.org/ftp/python/.")
+@click.option("--openssl-index", metavar="URL", help="Mirror of win32_openssl_hashes.json from slproweb.")
+@click.option(
+    "--ca-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="PEM file with certificate authorities to trust in addition to the system's.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Also show what needs no attention.")
+@object_option
+def check_catalog(verbose: bool, as_json: bool, **wanted: Any) -> int:
+    """Report what in the catalog needs attention
+
+    Checks their age, whether the publishers still have the files and have no newer ones, known vulnerabilities, and ends of support.
+    No host is contacted. Exits with code 4 if something needs attention.
+    """
+    from datetime import datetime
+
+    from nbserver.commands import catalog_check
+
+    return catalog_check.run(catalog_check.Wanted(**wanted), datetime.now(UTC).date(), as_json=as_json, verbose=verbose)

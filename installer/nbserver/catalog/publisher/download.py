@@ -28,7 +28,7 @@ _MOST_REDIRECTS = 3
 _WAY = "Nothing was written. Check the network and the proxy (HTTPS_PROXY, NO_PROXY), or use a mirror with --base-url-python or --openssl-index"
 
 
-class _Adapter(SystemTrustAdapter):
+class TrustingAdapter(SystemTrustAdapter):
     """Trusts the CA of the site in addition to those of the system."""
 
     def __init__(self, ca_file: Path | None) -> None:
@@ -41,7 +41,20 @@ class _Adapter(SystemTrustAdapter):
             self._trust.load_verify_locations(self._ca_file)
 
 
-class _Session(requests.Session):
+def trusting(ca_file: Path | None) -> TrustingAdapter:
+    """Return an adapter that trusts the CA certificates in this file, too. Raises UsageError for a file without one."""
+    try:
+        return TrustingAdapter(ca_file)
+    except (OSError, ssl.SSLError):
+        raise UsageError(
+            "ca-file-without-certificate",
+            "the file contains no PEM certificate",
+            where=str(ca_file),
+            todo="Specify a file that contains CA certificates in PEM format with --ca-file",
+        ) from None
+
+
+class UnfollowedSession(requests.Session):
     """Ignores redirects: requests would read the body of a redirect without a limit, even if it does not follow it."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
@@ -56,18 +69,10 @@ class IndexDownload:
 
     def __init__(self, ca_file: Path | None, *, whole_seconds: float = _WHOLE_SECONDS) -> None:
         self._whole_seconds = whole_seconds
-        self._session = _Session()
+        self._session = UnfollowedSession()
         self._session.trust_env = False  # no credentials from ~/.netrc, no other list of CAs
         self._session.adapters.clear()  # no http:// at all
-        try:
-            self._session.mount("https://", _Adapter(ca_file))
-        except (OSError, ssl.SSLError):
-            raise UsageError(
-                "ca-file-without-certificate",
-                "the file contains no PEM certificate",
-                where=str(ca_file),
-                todo="Specify a file that contains CA certificates in PEM format with --ca-file",
-            ) from None
+        self._session.mount("https://", trusting(ca_file))
 
     def __enter__(self) -> Self:
         return self
@@ -79,7 +84,7 @@ class IndexDownload:
         try:
             return _within(self._whole_seconds, lambda: self._follow(url))
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, UnicodeError) as error:
-            raise _explain(error, url) from None
+            raise explain(error, url) from None
 
     def _follow(self, url: str) -> bytes:
         target = url
@@ -151,7 +156,7 @@ def _within(seconds: float, work: Callable[[], bytes]) -> bytes:
     return results[0]
 
 
-def _explain(error: Exception, url: str) -> DownloadError:
+def explain(error: Exception, url: str) -> DownloadError:
     """Return the error to show. Messages of libraries are only shown if they cannot contain the URL of a proxy."""
     causes = list(_causes(error))
     for cause in causes:

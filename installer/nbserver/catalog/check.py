@@ -1,0 +1,199 @@
+"""What needs attention in a catalog: its age, files that are gone, newer releases, known vulnerabilities, and ends of support."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+from nbserver.base.errors import CatalogError
+from nbserver.base.message import Message, detail, message
+from nbserver.catalog import lock_lines, support
+from nbserver.catalog.catalog import Catalog
+from nbserver.catalog.choice import PROGRAMS, begins, numbers
+from nbserver.catalog.differences import branch, title
+from nbserver.catalog.entries import Download
+from nbserver.catalog.linux_lock import FILE as LINUX
+from nbserver.catalog.linux_lock import LinuxLock
+from nbserver.catalog.osv import Records
+from nbserver.catalog.publisher.file_check import Answer
+
+ARCHITECTURES = ("x64", "arm64")
+SOON = 90
+"""Days before the end of support from which on it needs attention."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`subject` is a program, the catalog, or a package; `text` says what was found, and `todo` what to do."""
+
+    state: Literal["ok", "attention", "unknown"]
+    subject: str
+    text: Message
+    todo: str = ""
+
+    def as_json(self) -> dict[str, object]:
+        return {"state": self.state, "subject": self.subject, "text": str(self.text), "todo": self.todo, **detail(self.text)}
+
+
+@dataclass(frozen=True)
+class LockFile:
+    """A lock: its name, its date if its comments have one, and its packages with their versions."""
+
+    name: str
+    made: str | None
+    packages: Sequence[tuple[str, str]]
+
+
+def used(catalog: Catalog, *, everything: bool = False) -> list[Download]:
+    """Return the entries of the site catalog, and those that hosts get if the inventory names no version; or every verified entry."""
+    if everything:
+        return [entry for entry in catalog.downloads if entry.sha256]
+    found = [entry for entry in catalog.downloads[: catalog.of_site] if entry.sha256]
+    for architecture in ARCHITECTURES:
+        for windows in (None, "2012r2"):
+            found += _chosen(catalog, architecture, windows)
+    return list(dict.fromkeys(found))
+
+
+def _chosen(catalog: Catalog, architecture: str, windows: str | None) -> Iterator[Download]:
+    choices: tuple[Callable[[], Download], ...] = (
+        lambda: catalog.python(None, architecture, windows=windows),
+        lambda: catalog.openssl(None, architecture, windows=windows),
+        lambda: catalog.vc_redist(architecture, windows=windows),
+    )
+    for choose in choices:
+        with suppress(CatalogError):  # no such program for this processor and Windows
+            yield choose()
+
+
+def locks(catalog: Catalog, downloads: Iterable[Download], linux: LinuxLock, *, everything: bool = False) -> list[LockFile]:
+    """Return the locks of these Pythons, or all of them, and the one for Linux hosts."""
+    pythons = {(entry.version, entry.architecture) for entry in downloads if entry.name == "python"}
+    fitting = [
+        lock
+        for lock in catalog.locks
+        if everything or any(architecture == lock.architecture and begins(version, lock.python) for version, architecture in pythons)
+    ]
+    return [lock_file(each.file, each.made, each.lines) for each in fitting] + [lock_file(LINUX, linux.made, linux.lines)]
+
+
+def lock_file(name: str, made: str | None, lines: Iterable[str]) -> LockFile:
+    return LockFile(name.rpartition("/")[2], made, [pin for line in lines if (pin := lock_lines.pin_of(line))])
+
+
+def dated(downloads: Iterable[Download]) -> str | None:
+    """Return the newest date in the sources of entries."""
+    return max((day for entry in downloads for day in re.findall(r"\b20[0-9]{2}-[01][0-9]-[0-3][0-9]\b", entry.source)), default=None)
+
+
+def ages(name: str, made: str | None, files: Iterable[LockFile], today: date, most_days: int) -> list[Finding]:
+    """Return how old the catalog and the locks are. `most_days` is the age from which on they need attention."""
+    findings = []
+    for subject, day, todo in (
+        (name, made, "Run nbserver catalog update, and review what it writes"),
+        *((file.name, file.made, "Install a newer release of nbserver, or set packages.lock in the inventory") for file in files),
+    ):
+        if day is None or (parsed := _date(day)) is None:
+            findings.append(Finding("ok", subject, message("catalog-undated", "it has no date")))
+            continue
+        days = (today - parsed).days
+        text = message("catalog-age", "it is {days} days old ({date})", date=day, days=days)
+        findings.append(Finding("attention", subject, text, todo) if days > most_days else Finding("ok", subject, text))
+    return findings
+
+
+def _date(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def files(downloads: Iterable[Download], answers: Mapping[str, Answer]) -> list[Finding]:
+    """Return whether the publishers still have the files."""
+    return [_file(entry, answers[entry.url]) for entry in downloads if entry.url in answers]
+
+
+def _file(entry: Download, answer: Answer) -> Finding:
+    subject, url = str(title(entry)), entry.url
+    if answer.error is not None:
+        text = message("source-not-checked", "{url} could not be checked: {reason}", url=url, reason=answer.error.what)
+        return Finding("unknown", subject, text, "Check the network, the proxy (HTTPS_PROXY, NO_PROXY), and --ca-file")
+    if answer.is_gone:
+        text = message("source-gone", "the server no longer has {url} (HTTP status {status})", url=url, status=answer.status)
+        return Finding("attention", subject, text, "Run nbserver catalog update, or add the URL of a mirror to a site catalog")
+    if not answer.is_there:
+        text = message("source-status", "{url} could not be checked: HTTP status {status}", url=url, status=answer.status)
+        return Finding("unknown", subject, text, "Check the URL and the proxy (HTTPS_PROXY, NO_PROXY)")
+    if entry.size is not None and answer.size is not None and answer.size != entry.size:
+        text = message(
+            "source-replaced",
+            "{url} has {size} bytes, expected {expected}: hosts would refuse the file",
+            url=url,
+            size=answer.size,
+            expected=entry.size,
+        )
+        return Finding("attention", subject, text, "Ask the publisher why the file changed before you use another hash")
+    return Finding("ok", subject, message("source-answers", "{url} is available", url=url))
+
+
+def releases(downloads: Iterable[Download], newest: Iterable[Download]) -> list[Finding]:
+    """Return which programs their publishers have replaced: `newest` are the newest releases of the branches."""
+    found: dict[str, Finding] = {}
+    known = [(entry.name, branch(entry), entry.version) for entry in newest]
+    for entry in downloads:
+        later = [
+            version
+            for name, of, version in known
+            if (name, of) == (entry.name, branch(entry)) and numbers(version) > numbers(entry.version)
+        ]
+        if later:
+            text = message("program-replaced", "the publisher has released {version}", version=max(later, key=numbers))
+            found.setdefault(str(title(entry)), Finding("attention", str(title(entry)), text, "Run nbserver catalog update"))
+    return list(found.values())
+
+
+def vulnerable(files: Iterable[LockFile], records: Records) -> list[Finding]:
+    """Return the known vulnerabilities of the packages, each once with the locks that have the package in this version."""
+    places: dict[tuple[str, str], list[str]] = {}
+    for file in files:
+        for pin in dict.fromkeys(file.packages):
+            places.setdefault(pin, []).append(file.name)
+    findings = []
+    for (name, version), among in sorted(places.items()):
+        for one in records.of(name, version):
+            text = message(
+                "package-vulnerable",
+                "{package} {version} has the known vulnerability {ids} ({summary}); fixed in: {fixed}; in the locks: {locks}",
+                package=name,
+                version=version,
+                ids=", ".join(one.ids),
+                summary=one.summary or "no summary",
+                fixed=one.fixed or "no release",
+                locks=", ".join(among),
+            )
+            todo = "Set packages.lock in the inventory to a lock with a fixed version, or install a newer release of nbserver"
+            findings.append(Finding("attention", name, text, todo))
+    return findings
+
+
+def ends(downloads: Iterable[Download], table: tuple[support.Support, ...], today: date) -> list[Finding]:
+    """Return until when the branches of the programs are supported."""
+    found: dict[tuple[str, str], Finding] = {}
+    for entry in downloads:
+        one = support.of(entry, table)
+        if one is None:
+            continue
+        subject = f"{PROGRAMS[one.name]} {one.branch}"
+        days = (one.until - today).days
+        if days < 0:
+            text = message("support-ended", "its publisher no longer fixes vulnerabilities (until {until})", until=str(one.until))
+        else:
+            text = message("support-until", "its publisher fixes vulnerabilities until {until}", until=str(one.until))
+        todo = f"Choose a newer branch with {one.name}.version in the inventory"
+        found[one.name, one.branch] = Finding("attention", subject, text, todo) if days < SOON else Finding("ok", subject, text)
+    return list(found.values())

@@ -1,0 +1,119 @@
+"""Ask whether the files of a catalog are still at their URLs: the headers only, a few files at once, with limits for the time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from nbserver import __version__
+from nbserver.base.errors import DownloadError
+from nbserver.base.pinned_tls import proxy_for
+from nbserver.catalog.publisher.download import TrustingAdapter, UnfollowedSession, explain, trusting
+
+AT_ONCE = 4
+_CONNECT_SECONDS, _READ_SECONDS, _WHOLE_SECONDS = 10.0, 15.0, 40.0
+_MOST_REDIRECTS = 5
+_NO_HEAD = (403, 405, 501)  # some servers refuse to send headers alone
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server said about a file: the HTTP status and the size in bytes, or why there is no answer."""
+
+    url: str
+    status: int | None = None
+    size: int | None = None
+    error: DownloadError | None = None
+
+    @property
+    def is_there(self) -> bool:
+        return self.status in (200, 206)
+
+    @property
+    def is_gone(self) -> bool:
+        return self.status in (404, 410)
+
+
+def ask(
+    urls: Iterable[str], ca_file: Path | None, *, whole_seconds: float = _WHOLE_SECONDS, shown: Callable[[str], object] = lambda url: None
+) -> dict[str, Answer]:
+    """Return the answer for each URL, in their order. Raises UsageError for a `ca_file` without certificates."""
+    adapter = trusting(ca_file)
+    wanted = list(dict.fromkeys(urls))
+
+    def one(url: str) -> Answer:
+        shown(url)
+        return _within(whole_seconds, url, adapter)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return dict(zip(wanted, pool.map(one, wanted), strict=True))
+
+
+def _within(seconds: float, url: str, adapter: TrustingAdapter) -> Answer:
+    """Ask in a thread that is abandoned after the time limit: the timeout of a socket restarts with each byte."""
+    answers: list[Answer] = []
+
+    def run() -> None:
+        try:
+            answers.append(_follow(url, adapter))
+        except Exception as error:  # of a library, for an answer that is none
+            answers.append(Answer(url, error=error if isinstance(error, DownloadError) else explain(error, url)))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return answers[0] if answers else Answer(url, error=explain(TimeoutError(), url))
+
+
+def _follow(url: str, adapter: TrustingAdapter) -> Answer:
+    """Follow redirects, as the hosts' downloads do, but never from https to another scheme."""
+    with UnfollowedSession() as session:
+        session.trust_env = False  # no credentials from ~/.netrc
+        session.adapters.clear()
+        session.mount("https://", adapter)
+        session.mount("http://", HTTPAdapter())
+        target, method = url, "HEAD"
+        for _ in range(_MOST_REDIRECTS + 1):
+            response = _send(session, method, target)
+            if response.status_code in _NO_HEAD and method == "HEAD":
+                method = "GET"
+                response = _send(session, method, target)
+            if response.status_code not in (301, 302, 303, 307, 308):
+                return Answer(url, response.status_code, _size(response))
+            following = urljoin(target, response.headers.get("Location", ""))
+            if urlsplit(following).scheme not in ("https", urlsplit(target).scheme) or urlsplit(following).username is not None:
+                raise DownloadError("source-redirect-refused", "the server redirects to a URL that is not followed", where=url)
+            target = following
+    raise DownloadError(
+        "source-too-many-redirects", "the server responds with more than {limit} redirects", where=url, limit=_MOST_REDIRECTS
+    )
+
+
+def _send(session: requests.Session, method: str, url: str) -> requests.Response:
+    """Return the response without its body, of which GET requests one byte."""
+    proxy = proxy_for(url)
+    headers = {"User-Agent": f"nbserver/{__version__}", "Accept-Encoding": "identity"}
+    with session.request(
+        method,
+        url,
+        headers=headers | ({"Range": "bytes=0-0"} if method == "GET" else {}),
+        proxies={"https": proxy, "http": proxy} if proxy else {},
+        timeout=(_CONNECT_SECONDS, _READ_SECONDS),
+        allow_redirects=False,
+        stream=True,
+    ) as response:
+        return response
+
+
+def _size(response: requests.Response) -> int | None:
+    """Return the size of the whole file: Content-Range of a part has it after the slash."""
+    text = response.headers.get("Content-Range", "").rpartition("/")[2] if response.status_code == 206 else None
+    text = text if text is not None else response.headers.get("Content-Length", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None

@@ -1,0 +1,119 @@
+"""`nbserver catalog check`: what needs attention in the catalog and the locks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import click
+
+from nbserver.base.errors import DownloadError, UsageError
+from nbserver.base.message import message
+from nbserver.base.standard_streams import say
+from nbserver.catalog import check, linux_lock, lock_lines, osv, reader, support, update
+from nbserver.catalog.catalog import Catalog
+from nbserver.catalog.check import Finding, LockFile
+from nbserver.catalog.entries import Download
+from nbserver.catalog.publisher import file_check
+from nbserver.catalog.publisher.download import IndexDownload
+from nbserver.catalog.site_lock import SiteLock
+
+COLORS = {"ok": "green", "attention": "yellow", "unknown": "magenta"}
+ATTENTION, UNKNOWN = 4, 3
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to check. `python_base` and `openssl_index` are mirrors of the publishers' indexes, or None."""
+
+    catalog: Path | None = None
+    lock: Path | None = None
+    osv: tuple[Path, ...] = ()
+    offline: bool = False
+    everything: bool = False
+    most_days: int = 90
+    ca_file: Path | None = None
+    python_base: str | None = None
+    openssl_index: str | None = None
+
+
+def run(wanted: Wanted, today: date, *, as_json: bool, verbose: bool) -> int:
+    """Print the findings and return the exit code: 4 if something needs attention, 3 if something could not be checked, else 0."""
+    records = osv.load(wanted.osv) if wanted.osv else None
+    if records is not None and not records.affected:
+        raise UsageError(
+            "osv-without-packages",
+            "the OSV data has {count} records, none of which is about a Python package",
+            todo="Specify the data of the ecosystem {ecosystem} with --osv",
+            count=records.count,
+            ecosystem=osv.ECOSYSTEM,
+        )
+    catalog = reader.load(wanted.catalog)
+    site = SiteLock.load(wanted.lock) if wanted.lock else None
+    findings = _findings(wanted, catalog, site, records, today)
+    count = records.count if records is not None else None
+    if as_json:
+        say(json.dumps({"event": "catalog-check", "osv_records": count, "findings": [one.as_json() for one in findings]}))
+    else:
+        for line in _lines(findings, count, verbose):
+            say(line)
+    states = {one.state for one in findings}
+    return ATTENTION if "attention" in states else UNKNOWN if "unknown" in states else 0
+
+
+def _findings(wanted: Wanted, catalog: Catalog, site: SiteLock | None, records: osv.Records | None, today: date) -> list[Finding]:
+    downloads = check.used(catalog, everything=wanted.everything)
+    if site is not None:
+        packages = [(one.name, one.version) for one in site.packages]
+        locks = [LockFile(Path(site.name).name, lock_lines.made(site.text.encode()), packages)]
+    else:
+        locks = check.locks(catalog, downloads, linux_lock.load(), everything=wanted.everything)
+    name = str(wanted.catalog) if wanted.catalog else "shipped catalog"
+    made = check.dated(catalog.downloads[: catalog.of_site] if wanted.catalog else downloads)
+    findings = check.ages(name, made, locks, today, wanted.most_days)
+    findings += check.ends(downloads, support.load(), today)
+    if not wanted.offline:
+        findings += check.files(downloads, file_check.ask([entry.url for entry in downloads], wanted.ca_file))
+        findings += _released(wanted, catalog, downloads, today)
+    return findings + (check.vulnerable(locks, records) if records is not None else [])
+
+
+def _released(wanted: Wanted, catalog: Catalog, downloads: Sequence[Download], today: date) -> list[Finding]:
+    """Return which programs the publishers' indexes have a newer release of."""
+    findings: list[Finding] = []
+    python_org, slproweb = update.mirrors(wanted.python_base, wanted.openssl_index)
+    for name, publisher in (("python", python_org), ("openssl", slproweb)):
+        own = [entry for entry in downloads if entry.name == name and not entry.end_of_life]
+        branches = sorted({".".join(entry.version.split(".")[:2]) for entry in own})
+        try:
+            with IndexDownload(wanted.ca_file) as fetch:
+                if name == "python":
+                    newest = list(update.newest_pythons(branches, ["x64"], publisher, fetch, str(today)))
+                else:
+                    newest = list(update.newest_openssls(branches, ["x64"], publisher, fetch, str(today), catalog))
+        except (DownloadError, UsageError) as error:
+            text = message("releases-not-checked", "newer releases could not be looked up: {reason}", reason=error.what)
+            findings.append(
+                Finding("unknown", error.where or publisher.index, text, "Check the network and the proxy (HTTPS_PROXY, NO_PROXY)")
+            )
+            continue
+        findings += check.releases(own, newest)
+    return findings
+
+
+def _lines(findings: Sequence[Finding], records: int | None, verbose: bool) -> list[str]:
+    shown = [one for one in findings if verbose or one.state != "ok"]
+    lines = []
+    for one, following in zip(shown, [*shown[1:], None], strict=True):
+        lines.append(f"{click.style(f'{one.state:<9}', fg=COLORS[one.state])}  {one.subject}: {one.text}")
+        if one.todo and (following is None or following.todo != one.todo):  # once for several with the same advice
+            lines.append(f"           {one.todo}")
+    counts = [f"{sum(one.state == state for one in findings)} {word}" for state, word in WORDS.items()]
+    known = "known vulnerabilities were not looked up (--osv)" if records is None else f"compared with {records} records of vulnerabilities"
+    return [*lines, f"{', '.join(counts)}; {known}"]
+
+
+WORDS = {"ok": "ok", "attention": "to attend to", "unknown": "unknown"}
