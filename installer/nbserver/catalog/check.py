@@ -90,20 +90,23 @@ def dated(downloads: Iterable[Download]) -> str | None:
     return max((day for entry in downloads for day in re.findall(r"\b20[0-9]{2}-[01][0-9]-[0-3][0-9]\b", entry.source)), default=None)
 
 
-def ages(name: str, made: str | None, files: Iterable[LockFile], today: date, most_days: int) -> list[Finding]:
-    """Return how old the catalog and the locks are. `most_days` is the age from which on they need attention."""
-    findings = []
-    for subject, day, todo in (
-        (name, made, "Run nbserver catalog update, and review what it writes"),
-        *((file.name, file.made, "Install a newer release of nbserver, or set packages.lock in the inventory") for file in files),
-    ):
-        if day is None or (parsed := _date(day)) is None:
-            findings.append(Finding("ok", subject, message("catalog-undated", "it has no date")))
-            continue
-        days = (today - parsed).days
-        text = message("catalog-age", "it is {days} days old ({date})", date=day, days=days)
-        findings.append(Finding("attention", subject, text, todo) if days > most_days else Finding("ok", subject, text))
-    return findings
+def age(name: str, made: str | None, today: date, most_days: int) -> Finding:
+    """Return how old a catalog is. `most_days` is the age from which on it needs attention."""
+    return _age(name, made, today, most_days, "Run nbserver catalog update, and review what it writes")
+
+
+def lock_ages(files: Iterable[LockFile], today: date, most_days: int) -> list[Finding]:
+    """Return how old the locks are."""
+    todo = "Install a newer release of nbserver, or set packages.lock in the inventory"
+    return [_age(file.name, file.made, today, most_days, todo) for file in files]
+
+
+def _age(subject: str, made: str | None, today: date, most_days: int, todo: str) -> Finding:
+    if made is None or (parsed := _date(made)) is None:
+        return Finding("ok", subject, message("catalog-undated", "it has no date"))
+    days = (today - parsed).days
+    text = message("catalog-age", "it is {days} days old ({date})", date=made, days=days)
+    return Finding("attention", subject, text, todo) if days > most_days else Finding("ok", subject, text)
 
 
 def _date(text: str) -> date | None:

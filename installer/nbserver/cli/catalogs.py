@@ -66,15 +66,19 @@ def update_catalog(output: Path, ca_file: Path | None, dry_run: bool, allow_down
 @catalog_group.command("check")
 @click.option(
     "--catalog",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    "catalogs",
+    type=click.Path(path_type=Path),
+    multiple=True,
     metavar="FILE",
-    help="Site catalog to check (default: only the shipped catalog).",
+    help="Site catalog to check; can be repeated (default: only the shipped catalog).",
 )
 @click.option(
     "--lock",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    "locks",
+    type=click.Path(path_type=Path),
+    multiple=True,
     metavar="FILE",
-    help="Lock of the site to check, packages.lock in the inventory (default: the shipped locks).",
+    help="Lock to check, packages.lock in the inventory; can be repeated (default: the shipped locks).",
 )
 @click.option(
     "--osv",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -29,8 +29,8 @@ ATTENTION, UNKNOWN = 4, 3
 class Wanted:
     """What to check. `python_base` and `openssl_index` are mirrors of the publishers' indexes, or None."""
 
-    catalog: Path | None = None
-    lock: Path | None = None
+    catalogs: tuple[Path, ...] = ()
+    locks: tuple[Path, ...] = ()
     osv: tuple[Path, ...] = ()
     offline: bool = False
     everything: bool = False
@@ -51,9 +51,8 @@ def run(wanted: Wanted, today: date, *, as_json: bool, verbose: bool) -> int:
             count=records.count,
             ecosystem=osv.ECOSYSTEM,
         )
-    catalog = reader.load(wanted.catalog)
-    site = SiteLock.load(wanted.lock) if wanted.lock else None
-    findings = _findings(wanted, catalog, site, records, today)
+    catalogs = {str(path): reader.load(path) for path in wanted.catalogs} or {"shipped catalog": reader.load()}
+    findings = _findings(wanted, catalogs, [_site(path) for path in wanted.locks], records, today)
     count = records.count if records is not None else None
     if as_json:
         say(json.dumps({"event": "catalog-check", "osv_records": count, "findings": [one.as_json() for one in findings]}))
@@ -64,20 +63,30 @@ def run(wanted: Wanted, today: date, *, as_json: bool, verbose: bool) -> int:
     return ATTENTION if "attention" in states else UNKNOWN if "unknown" in states else 0
 
 
-def _findings(wanted: Wanted, catalog: Catalog, site: SiteLock | None, records: osv.Records | None, today: date) -> list[Finding]:
-    downloads = check.used(catalog, everything=wanted.everything)
-    if site is not None:
-        packages = [(one.name, one.version) for one in site.packages]
-        locks = [LockFile(Path(site.name).name, lock_lines.made(site.text.encode()), packages)]
-    else:
-        locks = check.locks(catalog, downloads, linux_lock.load(), everything=wanted.everything)
-    name = str(wanted.catalog) if wanted.catalog else "shipped catalog"
-    made = check.dated(catalog.downloads[: catalog.of_site] if wanted.catalog else downloads)
-    findings = check.ages(name, made, locks, today, wanted.most_days)
-    findings += check.ends(downloads, support.load(), today)
+def _site(path: Path) -> LockFile:
+    site = SiteLock.load(path)
+    return LockFile(str(path), lock_lines.made(site.text.encode()), [(one.name, one.version) for one in site.packages])
+
+
+def _findings(
+    wanted: Wanted, catalogs: Mapping[str, Catalog], site: Sequence[LockFile], records: osv.Records | None, today: date
+) -> list[Finding]:
+    findings: list[Finding] = []
+    every: dict[Download, None] = {}
+    locks = list(site)
+    for name, catalog in catalogs.items():
+        downloads = check.used(catalog, everything=wanted.everything)
+        every |= dict.fromkeys(downloads)
+        made = check.dated(catalog.downloads[: catalog.of_site] or downloads)
+        findings.append(check.age(name, made, today, wanted.most_days))
+        if not site:
+            fitting = check.locks(catalog, downloads, linux_lock.load(), everything=wanted.everything)
+            locks += [lock for lock in fitting if lock not in locks]
+    findings += check.lock_ages(locks, today, wanted.most_days)
+    findings += check.ends(every, support.load(), today)
     if not wanted.offline:
-        findings += check.files(downloads, file_check.ask([entry.url for entry in downloads], wanted.ca_file))
-        findings += _released(wanted, catalog, downloads, today)
+        findings += check.files(every, file_check.ask([entry.url for entry in every], wanted.ca_file))
+        findings += _released(wanted, next(iter(catalogs.values())), list(every), today)
     return findings + (check.vulnerable(locks, records) if records is not None else [])
 
 
