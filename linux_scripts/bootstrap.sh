@@ -4,8 +4,9 @@
 #
 # With -p, bash takes neither functions nor options from the environment. The bootstrap prints a line that begins with
 # "nbserver ready" once bash runs it and can start programs, and skips the input up to a line "nbserver script". Then
-# come LENGTH bytes of script, the lines of the envelope of the script, and a line "nbserver start". An input that was
-# cut off starts nothing.
+# come LENGTH bytes of script, the lines of the envelope of the script, and a line "nbserver start". After a line
+# "nbserver data NUMBER" in the envelope, that many bytes of data follow "nbserver start"; the script finds them in the
+# file data next to it. An input that was cut off starts nothing.
 #
 # The script runs in its own session and writes to a file, so it continues when the connection is lost. A line
 # "nbserver stop" sends it SIGTERM. Its folder is accessible to its user only, and is removed when the script has ended.
@@ -41,11 +42,16 @@ sum=$(printf "%s" "$script" | sha256sum)
     die "the SHA-256 of the script is ${sum%% *}, expected $2"
 
 envelope=()
+data=0
 while true; do
     IFS= read -r line ||
         die "the input ended before the end of the envelope"
     if [[ $line == "nbserver start" ]]; then break; fi
-    envelope+=("$line")
+    if [[ $line =~ ^nbserver\ data\ ([1-9][0-9]{0,8})$ ]]; then
+        data=${BASH_REMATCH[1]}
+    else
+        envelope+=("$line")
+    fi
 done
 
 # All files are created in the working folder: somebody may move the folder, or replace a part of its path.
@@ -67,6 +73,10 @@ clean_up() {
 }
 trap clean_up EXIT
 
+head -c "$data" >data ||
+    die "the data could not be kept: the disk may be full"
+[[ $(stat -c %s data) == "$data" ]] ||
+    die "the input ended before the end of the data"
 printf "%s" "$script" >nbserver.sh
 : >output
 setsid bash -p ./nbserver.sh envelope < <(printf "%s\n" "${envelope[@]}") >>output 2>errors &

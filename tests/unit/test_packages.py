@@ -25,6 +25,7 @@ ORDER = (
     "review",
     "events",
     "transports",
+    "notebooks",
     "run",
     "view",
     "verify",

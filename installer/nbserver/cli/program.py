@@ -11,7 +11,20 @@ import click
 from nbserver import __version__
 from nbserver.base import folding, standard_streams
 from nbserver.base.errors import Abandoned, Interrupted, NbserverError, UsageError
-from nbserver.cli import approval, catalogs, certificates, host_list, hosts, locks, passwords, reports, servers, status, this_machine
+from nbserver.cli import (
+    approval,
+    catalogs,
+    certificates,
+    host_list,
+    hosts,
+    locks,
+    notebooks,
+    passwords,
+    reports,
+    servers,
+    status,
+    this_machine,
+)
 from nbserver.cli.completion import VARIABLE, completion
 from nbserver.cli.init import init
 from nbserver.cli.resume import resume
@@ -38,6 +51,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
         hosts.events,
         reports.report,
         certificates.certificate_group,
+        notebooks.notebooks_group,
     ),
     "Audit": (locks.lock, approval.render, approval.audit, approval.approve, catalogs.catalog_group, passwords.hash_password),
     "This machine": (this_machine.set_password,),
@@ -52,7 +66,7 @@ Exit codes:
   1  internal error (a bug in nbserver)
   2  invalid usage or inventory
   3  a host or a download failed, or a result could not be written
-  4  plan, status, or a dry run found differences, or catalog check a problem
+from nbserver.cli import 
   5  not approved, or evidence does not match
   130  interrupted before a run began
 """

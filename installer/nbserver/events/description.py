@@ -32,6 +32,10 @@ def _said(event: Event) -> str:
         return progress(data)
     if event.event == "finished":
         return f"{data.get('outcome')}, {data.get('changed', 0)} changed"
+    if event.event == "file":
+        return f"{data['path']} {data['state']}"
+    if event.event == "content":
+        return f"{data['path']} from byte {data['offset']}"
     if event.event == "request":
         return "certificate request"
     for key in ("text", "title", "what", "mode"):

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from nbserver.base.message import CODE
 
 VERSION = 1
-CHANGING = ("apply", "undo", "rotate", "request", "restart", "stop")  # the modes that leave events on the host
+CHANGING = ("apply", "undo", "rotate", "request", "restart", "stop", "push")  # the modes that leave events on the host
 MOST_EVENTS = 100_000  # in a run, and in one response of a host
 NAME_LENGTH = 64
 WORDS_LENGTH = 32_768
 TEXT_LENGTH = 1_000_000
 CSR_LENGTH = 65_536
+PATH_LENGTH = 4096
+DATA_LENGTH = 400_000
 MOST_VALUES = 20  # in a message
 EXACT = 2**53 - 1  # the largest integer that every JSON reader keeps
 INT64 = 2**63
@@ -131,7 +133,7 @@ FORMS: Mapping[str, Mapping[str, Field]] = {
     "started": {
         **_OF_THE_RUN,
         "run": Field(_RUN),
-        "mode": Field(_one_of("test", "check", "status", *CHANGING)),
+        "mode": Field(_one_of("test", "check", "status", "list", "pull", *CHANGING)),
         "operator": Field(_OPERATOR),
         "release": Field(_RELEASE),
         "host": Field(_text("[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")),
@@ -197,6 +199,19 @@ FORMS: Mapping[str, Mapping[str, Field]] = {
                 ),
             )
         ),
+    },
+    "file": {
+        **_OF_THE_RUN,
+        "path": Field(_text(least=1, most=PATH_LENGTH)),
+        "size": Field(_COUNT),
+        "sha256": Field(_text("([0-9a-f]{64})?")),
+        "state": Field(_one_of("present", "stored", "conflict", "link", "unreadable", "name", "large", "incomplete", "damaged")),
+    },
+    "content": {
+        **_OF_THE_RUN,
+        "path": Field(_text(least=1, most=PATH_LENGTH)),
+        "offset": Field(_COUNT),
+        "data": Field(_text("[A-Za-z0-9+/]*={0,2}", most=DATA_LENGTH)),
     },
     "finished": {
         **_OF_THE_RUN,

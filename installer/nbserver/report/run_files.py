@@ -39,6 +39,9 @@ MODES = {
     "request": "certificate request",
     "restart": "restart",
     "stop": "stop",
+    "list": "notebooks list",
+    "push": "notebooks push",
+    "pull": "notebooks pull",
 }
 OUTCOMES = frozenset({"ok", "differs", "failed", "unreachable", "stopped", "reboot"})
 RESULTS = frozenset({"differs", "changed", "unchanged", "failed", "restored"})

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-Mode = Literal["test", "check", "status", "apply", "undo", "rotate", "request", "restart", "stop", "events"]
-READING = frozenset({"test", "check", "status"})
+from nbserver.notebooks.part import Part
+
+Mode = Literal["test", "check", "status", "apply", "undo", "rotate", "request", "restart", "stop", "list", "push", "pull", "events"]
+READING = frozenset({"test", "check", "status", "list", "pull"})
 """The modes of runs that change nothing and leave nothing on the host, not even their events."""
 
 BOOT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -53,6 +55,8 @@ class Envelope:
     With `thorough`, the host reads all installed files and compares their hashes. With `repair`, which applies to mode apply, it
     installs the packages again.
 
+    `parts` are the parts of files that the modes push and pull copy.
+
     The repr leaves out the secrets; only `lines()` contains them.
     """
 
@@ -69,6 +73,7 @@ class Envelope:
     thorough: bool = False
     repair: bool = False
     evidence: str = ""
+    parts: tuple[Part, ...] = ()
 
     def __post_init__(self) -> None:
         if not RUN_ID.fullmatch(self.run):
@@ -110,6 +115,7 @@ class Envelope:
             lines.append("repair yes")
         if self.evidence:
             lines.append(f"evidence {self.evidence}")
+        lines += [part.line() for part in self.parts]
         return lines + [f"secret {name} {_base64(value)}" for name, value in sorted(self.secrets.items())]
 
     def without_secrets(self) -> list[str]:

@@ -20,6 +20,7 @@ from nbserver.run.record import Collected, Record
 from nbserver.run.result import Result
 from nbserver.run.resumed_run import ResumedRun
 from nbserver.run.secret_mask import SecretMask
+from nbserver.run.transfer import HostFile, Transfer
 from nbserver.transports import connect
 from nbserver.transports.transport import Transport
 
@@ -31,7 +32,7 @@ class HostCall:
     """What the run of one host depends on: host, script, mode, and secrets. The repr shows no secret.
 
     `mask` removes the secrets of all hosts of the run from what this host sends. `evidence` is the head of the chain of the run
-    directory, and `past` what the host did before, if the run is resumed. A call can be pickled once its password hash is computed: see `portable`.
+    directory, and `past` what the host did before, if the run is resumed. `transfer` is what is copied. A call can be pickled once its password hash is computed: see `portable`.
     """
 
     job: HostJob
@@ -44,6 +45,7 @@ class HostCall:
     repair: bool = False
     evidence: str = BEGINNING
     past: PastHost | None = None
+    transfer: Transfer | None = None
 
     def execute(self, record: Record, stop: threading.Event, shown: Listener) -> Result:
         """Run the script on the host, and return the result. `record` and `shown` receive the events as they arrive.
@@ -52,10 +54,14 @@ class HostCall:
         """
         job, name = self.job, self.job.host.name
         leaks: list[str] = []
+        copied: list[HostFile] = []
         own_stop = HostStop(name, stop, job.host.timeout, job.host.step_timeout)
 
         def connected() -> Transport:
-            transport = self.mask.watch(connect.connect_to(job.host, job.logon, own_stop), lambda: leaks.append(name))
+            transport = connect.connect_to(job.host, job.logon, own_stop)
+            if self.transfer:
+                transport = self.transfer.watch(transport, name, copied)
+            transport = self.mask.watch(transport, lambda: leaks.append(name))
             return own_stop.watch(transport)
 
         def heard(name: str, event: Event) -> None:
@@ -63,7 +69,10 @@ class HostCall:
             with suppress(Exception):  # the output may be closed; the record has the event, and the run continues
                 shown(name, event)
 
-        run: HostRun | ResumedRun = HostRun(job.host, job.script, self.mode, self.run, record, heard, self.thorough, self.repair)
+        parts = self.transfer.parts if self.transfer else ()
+        run: HostRun | ResumedRun = HostRun(
+            job.host, job.script, self.mode, self.run, record, heard, self.thorough, self.repair, parts=parts
+        )
         if self.past:
             run = ResumedRun(job.host, job.script, self.mode, self.past, record, heard, self.thorough, self.repair)
         result = run.execute(connected, self.operator, job.certificate, own_stop, self.password)
@@ -71,6 +80,7 @@ class HostCall:
             run.fail(own_stop.exceeded)
         if self.mode == "check":
             result.findings = [*connection_findings.findings(job.host, result), *result.findings]
+        result.files += copied
         self.mask.result(result)
         if leaks:
             _fail_for_leak(result, record)

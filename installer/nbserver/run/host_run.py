@@ -14,6 +14,7 @@ from nbserver.base.errors import AuthenticationError, CertificateError, ConnectE
 from nbserver.base.message import Described, Message, message
 from nbserver.base.plain_text import clean
 from nbserver.events.reader import Event
+from nbserver.notebooks.part import Part
 from nbserver.render.script import Script
 from nbserver.run.envelope import READING, Envelope, Mode, PasswordHash
 from nbserver.run.leg import Leg
@@ -88,10 +89,11 @@ class HostRun:
         thorough: bool = False,
         repair: bool = False,
         result: Result | None = None,
+        parts: tuple[Part, ...] = (),
     ) -> None:
-        """`result` has the steps and changes of earlier legs, for a run that is continued."""
+        """`result` has the steps and changes of earlier legs, for a run that is continued. `parts` are those of copied files."""
         self.host, self.script, self.mode, self.run = host, script, mode, run
-        self._thorough, self._repair = thorough, repair
+        self._thorough, self._repair, self._parts = thorough, repair, parts
         self._retries: int | None = getattr(host, "connect_retries", None)  # the workstation itself has no such setting
         self._journal, self._listener = journal, listener
         self._password: PasswordHash | None = None
@@ -125,6 +127,7 @@ class HostRun:
     def _execute(self, connect: Connect, operator: str, secrets: Mapping[str, str], stop: threading.Event) -> None:
         allowed = RESTARTS if self._may_restart() and self.mode in ("apply", "request") else 0
         envelope = Envelope(self.mode, self.run, operator, secrets=secrets, restarts=allowed, thorough=self._thorough, repair=self._repair)
+        envelope = replace(envelope, parts=self._parts)
         if not self._restarted:
             leg = Leg(self.host.name, self.script, envelope, self.result, _deadline(), self.result.changed or 0)
             self._run_leg(connect, leg, stop)

@@ -26,7 +26,7 @@ FILE = "intent.json"
 LARGEST = 64_000_000  # bytes
 # Options that are not kept: secrets, where the run directory is, the order of the hosts, of which fewer are left, and what belongs to
 # modes that are not continued.
-NOT_KEPT = frozenset({"runs", "chains", "passwords", "command", "policy"})
+NOT_KEPT = frozenset({"runs", "chains", "passwords", "command", "policy", "transfers"})
 _SHA256 = re.compile("[0-9a-f]{64}")
 _ADVICE = message("intent-advice", "Find out who changed the run directory; nbserver audit --run shows all differences")
 

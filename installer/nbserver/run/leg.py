@@ -16,6 +16,7 @@ from nbserver.run.envelope import READING, Envelope
 from nbserver.run.finding import of_event
 from nbserver.run.host_status import status_of
 from nbserver.run.result import Result
+from nbserver.run.transfer import file_of
 
 HOST_RECORD = ("host-log-not-written", "script-not-kept")  # warnings that say nothing about the run itself
 OWNER = re.compile(r"run ([0-9A-Za-z-]{1,64}),")  # what a script reports about the run that has the host's lock
@@ -118,6 +119,8 @@ class Leg:
             result.csr = data["csr"]
         if event.event == "status" and self.envelope.mode == "status" and result.status is None:
             result.status = status_of(data, self.script.sha256)
+        if event.event == "file" and self.envelope.mode in ("list", "push", "pull"):
+            result.files.append(file_of(event))
         if event.event == "finished":
             self._finish(data)
 

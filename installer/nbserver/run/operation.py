@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from nbserver.run.view import View
     from nbserver.settings.secret import Ask
 
-NOT_REMEMBERED: frozenset[Mode] = frozenset({"undo", "check", "status", "stop"})
+NOT_REMEMBERED: frozenset[Mode] = frozenset({"undo", "check", "status", "stop", "list", "push", "pull"})
 """The modes after which a host's certificate does not become a known one."""
 
 
@@ -222,7 +222,8 @@ class _Run:
         options, run, evidence = self.options, self.journal.run, self.journal.head.sha256
         hashed = self._password_hash(job)
         past = self.past.hosts[job.host.name] if self.past else None
-        return HostCall(job, self.mode, run, operator(), self.mask, hashed, options.thorough, options.repair, evidence, past)
+        transfer = options.transfers.get(job.host.name)
+        return HostCall(job, self.mode, run, operator(), self.mask, hashed, options.thorough, options.repair, evidence, past, transfer)
 
     def _password_hash(self, job: HostJob) -> PasswordHash | None:
         """Return the password hash for one host. If it cannot be computed, only this host fails."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nbserver.run.batches import Policy
+from nbserver.run.transfer import Transfer
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Options:
     `connect_timeout`, `connect_retries`, `step_timeout`, and `timeout` count instead of the hosts' settings of the same names.
     `evidence_key` signs the chain of the run directory.
     `known` is the file with the known certificates, by default the one next to the inventory. `command` are the arguments of nbserver,
-    for run.json.
+    for run.json. `transfers` maps a host to what the modes push and pull copy.
     """
 
     runs: Path | None = None
@@ -45,3 +46,4 @@ class Options:
     known: Path | None = None
     evidence_key: Path | None = None
     command: tuple[str, ...] = ()
+    transfers: Mapping[str, Transfer] = field(default_factory=dict)

@@ -102,8 +102,8 @@ class SecretMask:
         """The transport, whose host's lines come masked from now on. `leaked` is called for each that was."""
         run = transport.run
 
-        def masked(script: str, envelope: Any) -> Iterator[str]:
-            for line in run(script, envelope):
+        def masked(script: str, envelope: Any, data: bytes = b"") -> Iterator[str]:
+            for line in run(script, envelope, data) if data else run(script, envelope):
                 clean = self.line(line)
                 if clean != line:
                     leaked()

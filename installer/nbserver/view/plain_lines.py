@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from nbserver.run.result import Result
 
 
-QUIET = frozenset({"log", "progress", "finished"})
+QUIET = frozenset({"log", "progress", "finished", "file", "content"})
 QUIET_STATUS = frozenset({*QUIET, "status", "difference", "unchanged"})
 
 

@@ -115,6 +115,8 @@ def _words(mode: str, result: Result) -> str:
         words = f"  {DONE[mode]}"
     if mode == "events":
         words = "  the run has finished" if result.outcome == "ok" else ""
+    if mode in ("push", "pull") and result.outcome == "ok":
+        words = "  notebooks copied"
     if mode == "request" and result.outcome == "ok":
         words = "  certificate request ready to be signed"
     return words

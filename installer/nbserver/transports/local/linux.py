@@ -42,7 +42,7 @@ class LocalTransport:
         self.deadline = math.inf
         self._process: subprocess.Popen[bytes] | None = None
 
-    def run(self, script: str, envelope: Sequence[str]) -> Iterator[str]:
+    def run(self, script: str, envelope: Sequence[str], data: bytes = b"") -> Iterator[str]:
         """See Transport.run."""
         process = self._start(["bash", *arguments(script)])
         assert process.stdin and process.stdout and process.stderr
@@ -60,18 +60,18 @@ class LocalTransport:
                         break
                     self._send(process, STOP)
                 for key, _ in selector.select(POLL):
-                    data = os.read(key.fd, 1 << 16)
-                    if not data:
+                    said = os.read(key.fd, 1 << 16)
+                    if not said:
                         selector.unregister(key.fileobj)
                     elif key.fileobj is process.stderr:
-                        errors = (errors + data)[-ERRORS_KEPT:]
+                        errors = (errors + said)[-ERRORS_KEPT:]
                     elif ready:
-                        yield from lines.feed(data)
+                        yield from lines.feed(said)
                     else:
-                        before, found, rest = (before + data).partition(READY)
+                        before, found, rest = (before + said).partition(READY)
                         ready = bool(found)
                         if ready:
-                            self._send(process, standard_input(script, envelope))
+                            self._send(process, standard_input(script, envelope, data))
                             yield from lines.feed(rest)
                         else:
                             start_is_too_long(self._host.name, len(before))

@@ -19,7 +19,7 @@ from nbserver.transports import last_words
 from nbserver.transports.answer_limits import ERRORS_KEPT, in_time
 from nbserver.transports.lines import Lines
 from nbserver.transports.local.linux import PASSED_ON_BEGINS, PASSED_ON_ENDS
-from nbserver.transports.transport import StopRequested
+from nbserver.transports.transport import StopRequested, with_data
 from nbserver.transports.winrm.bootstrap import arguments, standard_input
 from nbserver.transports.winrm.transport import SCRIPT_ENDED, STOP_PATIENCE
 
@@ -57,7 +57,7 @@ class LocalWindowsTransport:
         self._closed = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
 
-    def run(self, script: str, envelope: Sequence[str]) -> Iterator[str]:
+    def run(self, script: str, envelope: Sequence[str], data: bytes = b"") -> Iterator[str]:
         """See Transport.run."""
         if self._stop.is_set() and not self._stopped:  # Ctrl-C would arrive before PowerShell can handle it
             self._stopped = True
@@ -69,7 +69,7 @@ class LocalWindowsTransport:
         readers = [
             _thread(_read, process, stream, into, self._closed) for stream, into in ((process.stdout, heard), (process.stderr, errors))
         ]
-        _thread(_write, process.stdin, standard_input(script, envelope))
+        _thread(_write, process.stdin, standard_input(script, with_data(envelope, data)))
         complaint = b""
         lines, patience_ends, silent_until = Lines(self._host.name), math.inf, math.inf
         while any(reader.is_alive() for reader in readers) and time.monotonic() < silent_until:
@@ -81,9 +81,9 @@ class LocalWindowsTransport:
             if time.monotonic() > patience_ends and process.poll() is None:
                 process.kill()
             complaint = (complaint + _all(errors))[-ERRORS_KEPT:]
-            data = _next(heard)
-            if data:
-                yield from lines.feed(data)
+            said = _next(heard)
+            if said:
+                yield from lines.feed(said)
             elif process.poll() is not None and silent_until == math.inf:
                 silent_until = time.monotonic() + LAST_WORDS
         yield from lines.feed(_all(heard))

@@ -12,7 +12,7 @@ from nbserver.base.errors import ConnectError, ScriptError, StreamError
 from nbserver.base.message import message
 from nbserver.transports.answer_limits import ERRORS_KEPT, IDLE_PAUSE, StreamAllowance, in_time
 from nbserver.transports.psrp import private_names
-from nbserver.transports.transport import StopRequested
+from nbserver.transports.transport import StopRequested, with_data
 from nbserver.transports.wsman.answers import limit_answers
 from nbserver.transports.wsman.errors import explain
 from nbserver.transports.wsman.tls import trust
@@ -85,7 +85,7 @@ class PsrpTransport:
     def _seen(self, last: bool) -> None:
         self._no_more = last
 
-    def run(self, script: str, envelope: Sequence[str]) -> Iterator[str]:
+    def run(self, script: str, envelope: Sequence[str], data: bytes = b"") -> Iterator[str]:
         """See Transport.run."""
         from pypsrp.complex_objects import PSInvocationState
         from pypsrp.powershell import PowerShell
@@ -95,7 +95,7 @@ class PsrpTransport:
         allowance = StreamAllowance(self._host.name)
         self._no_more = False
         try:
-            pipeline.begin_invoke(input=_in_one_message(envelope))
+            pipeline.begin_invoke(input=_in_one_message(with_data(envelope, data)))
             while pipeline.state == PSInvocationState.RUNNING:
                 if self._stop.is_set() and not self._stopped:
                     self._stopped = True

@@ -35,7 +35,7 @@ def arguments(script: str) -> list[str]:
     return ["-p", "-c", bootstrap(), "nbserver", str(len(code)), hashlib.sha256(code).hexdigest()]
 
 
-def standard_input(script: str, envelope: Sequence[str]) -> bytes:
-    """Return the input of the bootstrap once it is ready: the script, the envelope, and a line that marks both as complete."""
-    lines = [*envelope, "nbserver start"]
-    return b"nbserver script\n" + script.encode("ascii") + "".join(f"{line}\n" for line in lines).encode("utf-8")
+def standard_input(script: str, envelope: Sequence[str], data: bytes = b"") -> bytes:
+    """Return the input of the bootstrap once it is ready: the script, the envelope, a line that marks both as complete, and the data."""
+    lines = [*envelope, *([f"nbserver data {len(data)}"] if data else []), "nbserver start"]
+    return b"nbserver script\n" + script.encode("ascii") + "".join(f"{line}\n" for line in lines).encode("utf-8") + data

@@ -44,13 +44,13 @@ class SshTransport:
         self._sudo_password = secrets.sudo_password
         self._connection = Connection(host.name, [*zip(host.hops, secrets.hops, strict=True), (host, secrets)], stop)
 
-    def run(self, script: str, envelope: Sequence[str]) -> Iterator[str]:
+    def run(self, script: str, envelope: Sequence[str], data: bytes = b"") -> Iterator[str]:
         """See Transport.run."""
         started = self._start(command(script, sudo=self._sudo))
         stopped = False
         try:
             rest = self._until_ready(started)
-            started.send(standard_input(script, envelope))
+            started.send(standard_input(script, envelope, data))
             lines = Lines(self._host.name)
             yield from lines.feed(rest)
             while not started.ended:

@@ -14,7 +14,7 @@ from nbserver.base.errors import ConnectError, ScriptError
 from nbserver.transports import last_words
 from nbserver.transports.answer_limits import IDLE_PAUSE, complaint_is_too_long, in_time
 from nbserver.transports.lines import Lines
-from nbserver.transports.transport import StopRequested
+from nbserver.transports.transport import StopRequested, with_data
 from nbserver.transports.winrm.bootstrap import PROGRAM, arguments, standard_input
 from nbserver.transports.winrm.command import CHUNK, RemoteCommand
 from nbserver.transports.winrm.connection import forget, open_protocol
@@ -53,16 +53,16 @@ class WinrmTransport:
         except Exception as error:
             raise explain_opening(error, host, way) from error
 
-    def run(self, script: str, envelope: Sequence[str]) -> Iterator[str]:
+    def run(self, script: str, envelope: Sequence[str], data: bytes = b"") -> Iterator[str]:
         """See Transport.run."""
         command, lines = RemoteCommand(self._protocol, self._shell), Lines(self._host.name)
         begun, patience_ends = False, math.inf
         try:
             command.start(PROGRAM, arguments())
-            data = standard_input(script, envelope)
-            for start in range(0, len(data), CHUNK):
-                begun = start + CHUNK >= len(data)  # the script may start once its last part has been sent
-                command.send(data[start : start + CHUNK], end=begun)
+            sent = standard_input(script, with_data(envelope, data))
+            for start in range(0, len(sent), CHUNK):
+                begun = start + CHUNK >= len(sent)  # the script may start once its last part has been sent
+                command.send(sent[start : start + CHUNK], end=begun)
             while not command.done and time.monotonic() < patience_ends:
                 if self._stop.is_set() and not self._stopped:
                     self._stopped = True

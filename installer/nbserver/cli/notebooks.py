@@ -1,0 +1,65 @@
+"""notebooks push and pull: copy files between the workstation and the notebooks of hosts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nbserver.cli.options import approved_option, asker, command_line, run_options
+from nbserver.cli.output import Output
+
+if TYPE_CHECKING:
+    from nbserver.commands.notebooks import Task
+
+_dry_run = click.option("--dry-run", is_flag=True, help="Show what would be copied; copies nothing.")
+_folder = click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
+
+
+@click.group("notebooks")
+def notebooks_group() -> None:
+    """Copy notebooks to hosts, and from hosts
+
+    Only what differs is copied, and each file is checked by its hash. A file that was changed on both sides is never replaced.
+    """
+
+
+@notebooks_group.command("push")
+@_folder
+@run_options
+@approved_option
+@_dry_run
+def push(folder: Path, **given: Any) -> int:
+    """Copy the files in DIR to the notebooks of hosts
+
+    Replaces a file only if it is as the last copy left it. Exits with code 4 if a file was changed on a host, too; it is kept.
+    """
+    from nbserver.commands import notebooks
+
+    return notebooks.push(folder, _task("push", **given))
+
+
+@notebooks_group.command("pull")
+@run_options
+@_folder
+@approved_option
+@_dry_run
+def pull(folder: Path, **given: Any) -> int:
+    """Copy the notebooks of each host to DIR/HOST
+
+    Replaces a file only if it is as the last copy left it. Exits with code 4 if a file was changed in DIR, too; it is kept.
+    """
+    from nbserver.commands import notebooks
+
+    return notebooks.pull(folder, _task("pull", **given))
+
+
+def _task(mode: Any, hosts: tuple[str, ...], inventory_path: Path, output: Output, dry_run: bool, **given: Any) -> Task:
+    from nbserver.commands.notebooks import Task
+    from nbserver.inventory import reader
+    from nbserver.run.options import Options
+
+    loaded = reader.load_for(inventory_path, hosts)
+    options = Options(command=command_line(), **given)
+    return Task(mode, loaded, loaded.select(hosts), options, asker(), output.view(), dry_run, output.as_json)

@@ -1,0 +1,266 @@
+"""`nbserver notebooks push` and `pull`: copy files between a folder of the workstation and the notebooks of hosts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from nbserver.base.errors import UsageError
+from nbserver.base.message import Message
+from nbserver.base.plain_text import clean
+from nbserver.base.standard_streams import say
+from nbserver.inventory.by_kind import ByKind
+from nbserver.notebooks import known_files, names, received, tree
+from nbserver.notebooks.batches import batches
+from nbserver.notebooks.comparison import Comparison, compare
+from nbserver.notebooks.part import Part
+from nbserver.notebooks.tree import File
+from nbserver.run import operation
+from nbserver.run.result import Result, exit_code
+from nbserver.run.transfer import Transfer
+from nbserver.view.one_summary import OneSummary
+
+if TYPE_CHECKING:
+    from nbserver.inventory.hosts import AnyHost, Inventory
+    from nbserver.inventory.linux_host import LinuxHost
+    from nbserver.inventory.local_linux_host import LocalLinuxHost
+    from nbserver.inventory.local_windows_host import LocalWindowsHost
+    from nbserver.inventory.windows_host import WindowsHost
+    from nbserver.run.options import Options
+    from nbserver.run.view import View
+    from nbserver.settings.secret import Ask
+
+DIFFERS = 4  # exit code: a conflict, or what a dry run would copy
+SHOWN = 20  # names in a message, or lines of a host
+NOT_COPIED = {
+    "conflict": "changed on both sides since the last copy; kept",
+    "link": "not a file; left out",
+    "unreadable": "could not be read; left out",
+    "name": "the name is not valid UTF-8; left out",
+    "large": "too large to compare; left out",
+    "incomplete": "interrupted; run the command again",
+    "damaged": "changed while it was copied; run the command again",
+}
+
+
+@dataclass
+class Copy:
+    """The copy of one tree to or from one host. `states` says why a path was not copied."""
+
+    folder: Path
+    comparison: Comparison
+    files: Mapping[str, File]
+    known: dict[str, str]
+    states: dict[str, str]
+    pending: list[tuple[Part, ...]] = field(default_factory=list)
+    copied: list[str] = field(default_factory=list)
+
+    def take(self, result: Result) -> None:
+        """Take note of what one run copied."""
+        for file in result.files:
+            if file.path not in self.comparison.copied:
+                continue
+            if file.state == "stored":
+                self.copied.append(file.path)
+                self.known[file.path] = self.files[file.path].sha256
+            elif file.state in NOT_COPIED:
+                self.states[file.path] = file.state
+        kept = (tuple(part for part in batch if part.path not in self.states) for batch in self.pending)
+        self.pending = [batch for batch in kept if batch] if result.outcome == "ok" else []
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the person asked for."""
+
+    mode: Literal["push", "pull"]
+    inventory: Inventory
+    hosts: Sequence[AnyHost]
+    options: Options
+    ask: Ask | None
+    view: View
+    dry_run: bool = False
+    as_json: bool = False
+
+
+def push(folder: Path, task: Task) -> int:
+    """Copy the files below a folder to the notebooks of hosts. Return the exit code.
+
+    Raises UsageError for a folder that cannot be copied, before any host is contacted.
+    """
+    tree.require_folder(folder)
+    found = tree.find(folder)
+    _require_names(folder, found.files, any(_is_windows(host) for host in task.hosts))
+    known = {host.name: known_files.read(folder, host.name) for host in task.hosts}
+
+    def begin(host: AnyHost, theirs: dict[str, File], states: dict[str, str]) -> Copy:
+        comparison = compare(found.files, theirs, known[host.name], ignores_case=_is_windows(host))
+        left_out = dict.fromkeys(found.left_out, "link")
+        return Copy(folder, comparison, found.files, known[host.name], left_out)
+
+    return _run(task, begin)
+
+
+def pull(folder: Path, task: Task) -> int:
+    """Copy the notebooks of each host to FOLDER/HOST. Return the exit code. Raises UsageError before any host is contacted."""
+    known = {}
+    for host in task.hosts:
+        own = folder / host.name
+        if own.is_symlink() or (own.exists() and not own.is_dir()):
+            raise UsageError("notebooks-folder-is-link", "must be a folder, and not a link", where=str(own), todo="Choose another folder")
+        known[host.name] = known_files.read(own, host.name)
+
+    def begin(host: AnyHost, theirs: dict[str, File], states: dict[str, str]) -> Copy:
+        own = folder / host.name
+        if not task.dry_run:
+            own.mkdir(parents=True, exist_ok=True)
+            received.remove_unfinished(own)
+        ours = tree.find(own).files if own.is_dir() else {}
+        wanted = {}
+        for path, file in theirs.items():
+            if names.fault(path, on_windows=received.ON_WINDOWS):
+                states[path] = "name"
+            else:
+                wanted[path] = file
+        comparison = compare(wanted, ours, known[host.name], ignores_case=received.IGNORES_CASE)
+        tree.require_within_limits(host.name, len(comparison.copied), sum(wanted[path].size for path in comparison.copied))
+        return Copy(own, comparison, wanted, known[host.name], states)
+
+    return _run(task, begin)
+
+
+def _run(task: Task, begin: Callable[[AnyHost, dict[str, File], dict[str, str]], Copy]) -> int:
+    """List the files of the hosts, compare, and copy batch after batch, all hosts at the same time."""
+    view, ask = OneSummary(task.view), _remembering(task.ask)
+    results = operation.operate("list", task.inventory, task.hosts, task.options, ask, view)
+    copies: dict[str, Copy] = {}
+    for host in task.hosts:
+        if results[host.name].outcome == "ok":
+            copies[host.name] = _begun(host, results[host.name], begin)
+    for name, copy in copies.items():
+        copy.states.update(dict.fromkeys(copy.comparison.conflicts, "conflict"))
+        copy.pending = [] if task.dry_run else list(batches(copy.comparison.copied, copy.files))
+        if not task.dry_run:
+            copy.known.update({path: copy.files[path].sha256 for path in copy.comparison.equal})
+            _remember(name, copy)
+    while any(copy.pending for copy in copies.values()):
+        now = {name: copy.pending.pop(0) for name, copy in copies.items() if copy.pending}
+        transfers = {name: Transfer(copies[name].folder, parts, task.mode == "push") for name, parts in now.items()}
+        options = replace(task.options, transfers=transfers)
+        hosts = [host for host in task.hosts if host.name in now]
+        for name, result in operation.operate(task.mode, task.inventory, hosts, options, ask, view).items():
+            results[name] = _joined(results[name], result)
+            copies[name].take(result)
+            _remember(name, copies[name])
+    view.show(task.mode, results)
+    for name, copy in copies.items():
+        _show(name, copy, task)
+    code = exit_code(results)
+    differs = any("conflict" in copy.states.values() or (task.dry_run and copy.comparison.copied) for copy in copies.values())
+    failed = any(state in ("incomplete", "damaged") for copy in copies.values() for state in copy.states.values())
+    return code or (3 if failed else DIFFERS if differs else 0)
+
+
+def _begun(host: AnyHost, result: Result, begin: Callable[[AnyHost, dict[str, File], dict[str, str]], Copy]) -> Copy:
+    theirs = {file.path: File(file.size, file.sha256) for file in result.files if file.state in ("present", "large")}
+    states = {file.path: file.state for file in result.files if file.state != "present"}
+    return begin(host, theirs, states)
+
+
+def _joined(former: Result, result: Result) -> Result:
+    """Return the result of the last run of a host, with the changes and the seconds of all."""
+    if former.changed is not None and result.changed is not None:
+        result.changed += former.changed
+    result.seconds = round((former.seconds or 0) + (result.seconds or 0), 1)
+    return result
+
+
+def _remember(host: str, copy: Copy) -> None:
+    if copy.known:
+        known_files.write(copy.folder, host, copy.known)
+
+
+def _remembering(ask: Ask | None) -> Ask | None:
+    """Return a function that asks each question once: a copy consists of several runs."""
+    answers: dict[str, str] = {}
+
+    def remembered(question: str) -> str:
+        if question not in answers:
+            assert ask is not None
+            answers[question] = ask(question)
+        return answers[question]
+
+    return remembered if ask else None
+
+
+def _require_names(folder: Path, files: Mapping[str, File], on_windows: bool) -> None:
+    """Raise UsageError for names that a host cannot have."""
+    faults = [fault for path in files if (fault := names.fault(path, on_windows=on_windows))]
+    if on_windows and not faults:
+        faults = _same_names(files)
+    if faults:
+        shown = "\n".join(str(fault) for fault in faults[:SHOWN])
+        raise UsageError(
+            "notebook-names-invalid",
+            "{count} names cannot be copied:\n{faults}\n",
+            where=clean(str(folder), 500),
+            todo="Rename these files or folders",
+            count=len(faults),
+            faults=shown,
+        )
+
+
+def _same_names(files: Mapping[str, File]) -> list[Message]:
+    from nbserver.base.message import message
+
+    first: dict[str, str] = {}
+    found = []
+    for path in files:
+        levels = path.split("/")
+        for count in range(1, len(levels) + 1):
+            one = "/".join(levels[:count])
+            other = first.setdefault(names.same_on_windows(one), one)
+            if other != one:
+                found.append(
+                    message(
+                        "notebook-names-same-on-windows",
+                        "{path}: Windows takes it for {other}",
+                        path=clean(one, 300),
+                        other=clean(other, 300),
+                    )
+                )
+    return list(dict.fromkeys(found))
+
+
+def _show(name: str, copy: Copy, task: Task) -> None:
+    """Print what was copied, and each file that was not."""
+    todo = sorted(copy.comparison.copied) if task.dry_run else sorted(copy.copied)
+    if task.as_json:
+        answer = {"event": "notebooks", "host": name, "mode": task.mode, "dry_run": task.dry_run}
+        say(json.dumps({**answer, "copied": todo, "unchanged": len(copy.comparison.equal), "not_copied": copy.states}))
+        return
+    words = "would be copied" if task.dry_run else "copied"
+    say(f"{name}  {len(todo)} files {words}, {len(copy.comparison.equal)} unchanged, {len(copy.states)} not copied")
+    for path, state in sorted(copy.states.items()):
+        with suppress(KeyError):
+            say(f"    {click.style(clean(path, 300), fg='red' if state == 'conflict' else None)}: {NOT_COPIED[state]}")
+    if task.dry_run:
+        for path in todo:
+            say(f"    {clean(path, 300)}")
+
+
+def _windows(host: WindowsHost | LocalWindowsHost) -> bool:
+    return True
+
+
+def _linux(host: LinuxHost | LocalLinuxHost) -> bool:
+    return False
+
+
+_is_windows = ByKind(windows=_windows, linux=_linux, local_windows=_windows, local_linux=_linux)

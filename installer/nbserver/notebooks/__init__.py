@@ -1,0 +1,1 @@
+"""Files of notebooks on their way between the workstation and hosts."""

@@ -1,0 +1,134 @@
+"""What one run of a script copies: data for the host, which is read from the disk when it is sent, or files from the host."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nbserver.base.errors import ScriptError, UsageError
+from nbserver.events.reader import Event, EventError, parse
+from nbserver.notebooks import received, tree
+from nbserver.notebooks.part import Part
+from nbserver.transports.transport import Transport
+
+
+@dataclass(frozen=True)
+class HostFile:
+    """What a host, or the workstation as the receiver, says about a file. `state` is that of an event `file`."""
+
+    path: str
+    size: int
+    sha256: str
+    state: str
+
+
+def file_of(event: Event) -> HostFile:
+    """Return the file of an event `file`."""
+    return HostFile(event.data["path"], event.data["size"], event.data["sha256"], event.data["state"])
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """The parts that one run copies from `folder` to the host (`sends`), or from the host to `folder`."""
+
+    folder: Path
+    parts: tuple[Part, ...]
+    sends: bool
+
+    def watch(self, transport: Transport, host: str, ended: list[HostFile]) -> Transport:
+        """Return the transport, which now carries the data. The files that were received are added to `ended`.
+
+        The data is removed from events: neither the run directory nor a view contains what people wrote.
+        """
+        run = transport.run
+        receiver = _Receiver(self, host, ended)
+
+        def carried(script: str, envelope: Sequence[str], data: bytes = b"") -> Iterator[str]:
+            is_first = envelope[:1] in (["mode push"], ["mode pull"])  # not the mode that fetches lost events
+            for line in run(script, envelope, self._data(host)) if is_first and self.sends else run(script, envelope):
+                yield receiver.without_data(line) if '"event":"content"' in line else line
+
+        transport.run = carried  # type: ignore[method-assign]
+        return transport
+
+    def _data(self, host: str) -> bytes:
+        """Return the data of all parts. Raises ScriptError if a file is shorter than before; one that was changed has another hash."""
+        pieces = []
+        for part in self.parts:
+            try:
+                piece = tree.read(self.folder, part.path, part.offset, part.length)
+            except UsageError as error:
+                raise ScriptError.of(error, host=host) from None
+            if len(piece) < part.length:
+                raise ScriptError(
+                    "notebook-became-shorter",
+                    "{path} was changed while it was copied",
+                    host=host,
+                    todo="Run the command again",
+                    path=part.path,
+                )
+            pieces.append(piece)
+        return b"".join(pieces)
+
+
+class _Receiver:
+    """Writes what a host sends: only the requested parts, each from its beginning to its end."""
+
+    def __init__(self, transfer: Transfer, host: str, ended: list[HostFile]) -> None:
+        self._folder, self._host, self._ended = transfer.folder, host, ended
+        self._parts = {part.path: part for part in transfer.parts} if not transfer.sends else {}
+        self._have = {path: part.offset for path, part in self._parts.items()}
+
+    def without_data(self, line: str) -> str:
+        """Write the data of an event, and return its line without the data. Raises ScriptError if it cannot be written."""
+        try:
+            event = parse(line)
+        except EventError:
+            return line  # it is reported where all events are read
+        if event.event != "content":
+            return line
+        try:
+            self._take(event.data)
+        except received.Refused as refused:
+            self._end(event.data["path"], refused.state)
+        except OSError as error:
+            raise ScriptError(
+                "notebook-not-written",
+                "could not write {path} ({reason})",
+                host=self._host,
+                todo="Make the folder writable, and make sure that its disk has free space",
+                path=event.data["path"],
+                reason=error.strerror or str(error),
+            ) from None
+        return json.dumps({**event.as_json(), "data": ""}, separators=(",", ":"))
+
+    def _take(self, data: Any) -> None:
+        path, offset = data["path"], data["offset"]
+        part = self._parts.get(path)
+        if part is None:
+            return
+        try:
+            piece = base64.b64decode(data["data"], validate=True)
+        except ValueError:
+            piece = b""
+        end = part.offset + part.length
+        if offset != self._have[path] or offset + len(piece) > end or (not piece and offset < end):
+            return self._end(path, "damaged")
+        if offset == 0:
+            received.begin(self._folder, part)
+        received.append(self._folder, part, offset, piece)
+        self._have[path] += len(piece)
+        if self._have[path] < end:
+            return None
+        if part.is_last:
+            received.complete(self._folder, part)
+            self._end(path, "stored")
+        return None
+
+    def _end(self, path: str, state: str) -> None:
+        part = self._parts.pop(path)
+        self._ended.append(HostFile(path, part.size, part.sha256, state))

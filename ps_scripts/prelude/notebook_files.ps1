@@ -1,0 +1,221 @@
+# ---- prelude: notebook_files -----------------------------------------------------------------------
+# List, receive, and send the files of the notebooks: modes list, push, pull.
+
+# No link is followed. Names that begin with a period are left out. What is created gets the access list of its folder,
+# so the server may change it.
+
+$NewFilePrefix = '.nbserver-push-'                       # of the name of a file that is not complete
+$PieceSize = 131072                                      # bytes in one event
+$MostToRead = 4000000000                                 # bytes of all files of which a list has the hashes
+$MostFiles = 10000                                       # files and folders in a list
+$StrictUtf8 = New-Object Text.UTF8Encoding $false, $true
+$ValidName = '\A(?!\.)[^\\/:*?"<>|\x00-\x1f]+(?<![. ])\z'
+
+function Get-NotebookFolder {
+    $folder = (Expand-Path $Settings.notebook.directory).TrimEnd('\')
+    if (-not (Test-Record 'file' $ConfigurationFile) -or -not [IO.Directory]::Exists($folder)) {
+        throw (New-Failure notebooks-not-set-up ('this host has no notebook server of nbserver with the folder ' +
+                '{path}. Run nbserver apply, then try again') @{ path = $folder })
+    }
+    Assert-NoLink $folder
+    $folder
+}
+
+function Write-NotebookFile {
+    param([string]$State, [string]$Path, $Size = 0, [string]$Sha256 = '')
+    Write-Event file @{ path = $Path; sha256 = $Sha256; size = $Size; state = $State }
+}
+
+# Return the file, opened for reading. A notebook that its server has open can be read.
+function Open-Notebook([string]$File) {
+    Assert-NoLink $File
+    $stream = [IO.File]::Open($File, 'Open', 'Read', 'ReadWrite, Delete')
+    try { Assert-NoLink $File }
+    catch { $stream.Close(); throw }
+    $stream
+}
+
+# Return the SHA-256 of a file, "-" if there is none, or "folder" for what is not a file.
+function Get-NotebookSha256([string]$File) {
+    if (Test-Link $File) { return 'link' }
+    if ([IO.Directory]::Exists($File)) { return 'folder' }
+    if (-not [IO.File]::Exists($File)) { return '-' }
+    $stream = Open-Notebook $File
+    try { Get-Sha256 $stream } finally { $stream.Close() }
+}
+
+$ChangingModes += 'push'
+
+# ---- mode list
+
+$Modes.list = {
+    $top = Get-NotebookFolder
+    $list = @{ Top = $top; Left = $MostToRead; Count = 0; Pending = New-Object Collections.Generic.Stack[string] }
+    $list.Pending.Push('')
+    while ($list.Pending.Count) { Write-NotebookList $list }
+}
+
+# Report the files in one folder, and add its folders to those that are pending.
+function Write-NotebookList($List) {
+    $below = $List.Pending.Pop()
+    $folder = "$($List.Top)\$($below.Replace('/', '\'))".TrimEnd('\')
+    try { $items = @((New-Object IO.DirectoryInfo $folder).GetFileSystemInfos()) }
+    catch { Write-NotebookFile unreadable "$below"; return }
+    foreach ($item in $items) {
+        if ($item.Name.StartsWith('.', [StringComparison]::Ordinal)) { continue }
+        $List.Count++
+        if ($List.Count -gt $MostFiles) {
+            throw (New-Failure notebooks-too-many ('{path} contains more than 10,000 files and folders, and nbserver ' +
+                    'copies at most that many. Copy them with another program, or move some of them to another ' +
+                    'folder') @{ path = $List.Top })
+        }
+        Write-ListedFile $List $item "$below/$($item.Name)".Trim('/')
+    }
+}
+
+function Write-ListedFile {
+    param($List, $Item, [string]$Path)
+    try { [void]$StrictUtf8.GetBytes($Path) }
+    catch { Write-NotebookFile name $Utf8.GetString($Utf8.GetBytes($Path)); return }
+    if ($Item.Attributes -band [IO.FileAttributes]::ReparsePoint) { Write-NotebookFile link $Path; return }
+    if ($Item.Attributes -band [IO.FileAttributes]::Directory) { $List.Pending.Push($Path); return }
+    if ($Item.Length -gt $List.Left) { Write-NotebookFile large $Path $Item.Length; return }
+    $List.Left -= $Item.Length
+    try { $stream = Open-Notebook $Item.FullName }
+    catch { Write-NotebookFile unreadable $Path; return }
+    try { Write-NotebookFile present $Path $stream.Length (Get-Sha256 $stream) } finally { $stream.Close() }
+}
+
+# ---- mode pull
+
+$Modes.pull = {
+    $top = Get-NotebookFolder
+    foreach ($part in $Parts) {
+        Assert-PartPath $part
+        try { $stream = Open-Notebook "$top\$($part.Path.Replace('/', '\'))" }
+        catch { Write-NotebookFile unreadable $part.Path; continue }
+        try { Write-Content $part $stream } finally { $stream.Close() }
+    }
+}
+
+# Report the data of a part, in pieces. A file may have become shorter meanwhile.
+function Write-Content($Part, [IO.Stream]$Stream) {
+    [void]$Stream.Seek($Part.Offset, 'Begin')
+    $offset = $Part.Offset
+    $left = $Part.Length
+    $buffer = New-Object byte[] $PieceSize
+    do {
+        $size = $Stream.Read($buffer, 0, [Math]::Min($PieceSize, $left))
+        $data = [Convert]::ToBase64String($buffer, 0, $size)
+        Write-Event content @{ data = $data; offset = $offset; path = $Part.Path }
+        $offset += $size
+        $left -= $size
+    } while ($size -and $left)
+}
+
+# ---- mode push
+
+# A file is written next to the one that it replaces, and takes its place once it is complete and has the right hash. It
+# replaces only the file that the sender knows ("Before"), and what it does not know is kept: a conflict.
+$Modes.push = {
+    $top = Get-NotebookFolder
+    $data = $PartData.ToArray()
+    $cleaned = @{}
+    $start = 0
+    foreach ($part in $Parts) {
+        Assert-PartPath $part
+        if ($part.Length -gt $data.Length - $start) {
+            throw (New-Failure notebooks-data-short 'the data of the envelope is incomplete. Try again')
+        }
+        $folder = Add-PartFolder $top $part
+        if ($folder) { Receive-Part $folder $part $data $start $cleaned } else { Write-Conflict $part }
+        $start += $part.Length
+    }
+}
+
+function Write-Conflict($Part) { Write-NotebookFile conflict $Part.Path $Part.Size }
+
+# The workstation sends only such paths, and refuses others by name.
+function Assert-PartPath($Part) {
+    foreach ($name in $Part.Path.Split('/')) {
+        if ($name -cmatch $ValidName) { continue }
+        throw (New-Failure notebooks-path-invalid 'a path in the envelope is not valid. Run nbserver notebooks again')
+    }
+}
+
+# Return the folder for the file, which is created; or nothing if a file or a link is in its place.
+function Add-PartFolder([string]$Top, $Part) {
+    $names = $Part.Path.Split('/')
+    $folder = $Top
+    for ($i = 0; $i -lt $names.Length - 1; $i++) {
+        $next = "$folder\$($names[$i])"
+        if ((Test-Link $next) -or [IO.File]::Exists($next)) { return }
+        if (-not [IO.Directory]::Exists($next)) {
+            $lock = Lock-Folder $folder
+            try { [void](New-Item -ItemType Directory -Path $next) } finally { $lock.Close() }
+        }
+        $folder = $next
+    }
+    $folder
+}
+
+function Receive-Part {
+    param([string]$Folder, $Part, [byte[]]$Data, [int]$Start, [hashtable]$Cleaned)
+    $lock = Lock-Folder $Folder
+    try {
+        $file = "$Folder\$(Split-Path -Leaf $Part.Path.Replace('/', '\'))"
+        $new = "$Folder\$NewFilePrefix$($Part.Sha256.Substring(0, 32))"
+        if (-not $Part.Offset) {
+            if (-not $Cleaned.ContainsKey($Folder)) { Remove-UnfinishedFile $Folder }
+            $Cleaned[$Folder] = $true
+            if ((Get-NotebookSha256 $file) -cne $Part.Before) { Write-Conflict $Part; return }
+        }
+        elseif (-not [IO.File]::Exists($new)) { Write-NotebookFile incomplete $Part.Path $Part.Size; return }
+        $sha256 = Write-Part $new $Part $Data $Start
+        if ($sha256) { Complete-File $new $file $Part $sha256 }
+    }
+    finally { $lock.Close() }
+}
+
+# An earlier run may have been interrupted.
+function Remove-UnfinishedFile([string]$Folder) {
+    foreach ($item in (New-Object IO.DirectoryInfo $Folder).GetFileSystemInfos()) {
+        if ($item.Name.StartsWith($NewFilePrefix, [StringComparison]::Ordinal)) { Remove-SingleFile $item.FullName }
+    }
+}
+
+# Append the data to the file that is not complete. Return its SHA-256 if it now is.
+function Write-Part {
+    param([string]$New, $Part, [byte[]]$Data, [int]$Start)
+    Assert-NoLink $New
+    $mode = 'CreateNew'
+    if ($Part.Offset) { $mode = 'Open' }
+    $stream = [IO.File]::Open($New, $mode, 'ReadWrite', 'Read')
+    try {
+        $stream.SetLength($Part.Offset)
+        [void]$stream.Seek($Part.Offset, 'Begin')
+        $stream.Write($Data, $Start, $Part.Length)
+        if ($stream.Length -lt $Part.Size) { return }
+        $stream.Flush($true)
+        [void]$stream.Seek(0, 'Begin')
+        Get-Sha256 $stream
+    }
+    finally { $stream.Close() }
+}
+
+function Complete-File {
+    param([string]$New, [string]$File, $Part, [string]$Sha256)
+    if ($Sha256 -cne $Part.Sha256) {
+        Remove-SingleFile $New
+        Write-NotebookFile damaged $Part.Path $Part.Size
+    }
+    elseif ((Get-NotebookSha256 $File) -cne $Part.Before) {
+        Remove-SingleFile $New
+        Write-Conflict $Part
+    }
+    else {
+        Move-Over $New $File
+        $Run.Changed++
+        Write-NotebookFile stored $Part.Path $Part.Size $Sha256
+    }
+}

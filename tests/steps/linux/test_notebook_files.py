@@ -1,0 +1,204 @@
+"""Notebooks to a host and back: the real command, the real bootstrap and script, and a user scope on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nbserver.base.errors import UsageError
+from nbserver.commands import notebooks
+from nbserver.inventory import reader
+from nbserver.notebooks import batches
+from nbserver.render import render
+from nbserver.render.bash import settings_block
+from nbserver.render.script import Script
+from nbserver.run import operation
+from nbserver.run.options import Options
+from nbserver.transports.local import linux
+from nbserver.transports.local.linux import LocalTransport
+from tests.linux.parts import FILES, SETTINGS, prelude, require_bash
+
+FRENCH, JAPANESE = "Leçon/été à Genève.ipynb", "日本語/音の分析.ipynb"
+SET_UP = "\nis_set_up() { return 0; }\nread_server_python() { REPLY=/usr/bin/python3; }\n"
+
+
+class Said:
+    """A view that keeps what is shown."""
+
+    def begin(self, *given: Any) -> None: ...
+    def event(self, *given: Any) -> None: ...
+    def host_ended(self, *given: Any) -> None: ...
+    def interrupted(self) -> None: ...
+    def end(self) -> None: ...
+
+    def __init__(self) -> None:
+        self.results: dict[str, Any] = {}
+
+    def summary(self, mode: str, results: Any, folder: Path) -> None:
+        self.results = results
+
+
+class Both:
+    """A folder of the workstation, and the notebooks of the host `local`."""
+
+    def __init__(self, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.place, self.ours, self.theirs, self._capsys = place, place / "ours", place / "home" / "notebooks", capsys
+        for folder in (self.ours, self.theirs):
+            folder.mkdir(parents=True)
+
+    def _run(self, act: Callable[[Path, notebooks.Task], int], mode: Any, folder: Path, dry_run: bool) -> tuple[int, dict[str, Any]]:
+        loaded = reader.load_for(self.place / "nbserver.toml", ["local"])
+        options = Options(runs=self.place / "runs", known=self.place / "nbserver.known")
+        view = Said()
+        task = notebooks.Task(mode, loaded, loaded.select(["local"]), options, None, view, dry_run, as_json=True)  # type: ignore[arg-type]
+        self._capsys.readouterr()
+        code = act(folder, task)
+        said = [json.loads(line) for line in self._capsys.readouterr().out.splitlines()]
+        assert code in (0, 4) or view.results["local"].error or said, view.results
+        return code, {**said[-1], "error": view.results["local"].error} if said else {"error": view.results["local"].error}
+
+    def push(self, dry_run: bool = False) -> tuple[int, dict[str, Any]]:
+        return self._run(notebooks.push, "push", self.ours, dry_run)
+
+    def pull(self, folder: Path, dry_run: bool = False) -> tuple[int, dict[str, Any]]:
+        return self._run(notebooks.pull, "pull", folder, dry_run)
+
+
+def send_and_close(process: Any, data: bytes) -> None:
+    process.stdin.write(data)
+    process.stdin.close()
+
+
+def write(folder: Path, files: dict[str, bytes]) -> None:
+    for path, data in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(data)
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file, also of hidden ones, except for what nbserver keeps on the workstation."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and ".nbserver" not in path.parts
+    }
+
+
+@pytest.fixture
+def both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Both:
+    require_bash()
+    both = Both(tmp_path, capsys)
+    (tmp_path / "nbserver.toml").write_text('[hosts.local]\nsystem = "linux"\ntransport = "local"\n')
+    settings = {**SETTINGS, "scope": "user", "host": "local", "notebook": {**SETTINGS["notebook"], "directory": "~/notebooks"}}
+    text = "\n".join([settings_block(settings), prelude("user"), SET_UP, (FILES / "main.sh").read_text("ascii")])
+    sha256 = hashlib.sha256(text.encode("ascii")).hexdigest()
+    script = Script(host="local", parts=(text,), settings={}, steps=(), sha256=sha256, body_sha256=sha256, extension="sh")
+    monkeypatch.setattr(render, "render_all", lambda hosts: [(script, None)])
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(batches, "LARGEST", 300_000)
+    return both
+
+
+FILES_OF_A_LESSON = {FRENCH: b"{}", JAPANESE: b"x" * 700_001, "empty.txt": b"", "a b/c'd\"$(e).csv": os.urandom(299_999)}
+
+
+def test_there_and_back_all_hashes_are_equal(both: Both) -> None:
+    write(both.ours, FILES_OF_A_LESSON)
+    write(both.ours, {".hidden/x": b"secret"})
+    code, said = both.push()
+    assert (code, said["error"], sorted(said["copied"])) == (0, "", sorted(FILES_OF_A_LESSON))
+    assert tree(both.theirs) == {path: hashlib.sha256(data).hexdigest() for path, data in FILES_OF_A_LESSON.items()}
+    write(both.theirs, {"work of a person.ipynb": b"work"})
+    code, said = both.pull(both.place / "back")
+    assert (code, said["error"]) == (0, "") and tree(both.place / "back" / "local") == tree(both.theirs)
+    assert both.push()[1] | {"error": ""} == {
+        "event": "notebooks",
+        "host": "local",
+        "mode": "push",
+        "dry_run": False,
+        "copied": [],
+        "unchanged": 4,
+        "not_copied": {},
+        "error": "",
+    }
+
+
+def test_what_was_changed_on_both_sides_is_kept(both: Both) -> None:
+    write(both.ours, {"a.ipynb": b"1", "b.ipynb": b"1", "c.ipynb": b"1"})
+    assert both.push()[0] == 0
+    write(both.ours, {"a.ipynb": b"2", "b.ipynb": b"2"})
+    write(both.theirs, {"b.ipynb": b"of a person", "c.ipynb": b"of a person"})
+    code, said = both.push(dry_run=True)
+    assert (code, said["copied"], said["not_copied"]) == (4, ["a.ipynb"], {"b.ipynb": "conflict", "c.ipynb": "conflict"})
+    assert (both.theirs / "a.ipynb").read_bytes() == b"1"
+    code, said = both.push()
+    assert (code, said["copied"], said["not_copied"]) == (4, ["a.ipynb"], {"b.ipynb": "conflict", "c.ipynb": "conflict"})
+    assert [(both.theirs / f"{name}.ipynb").read_bytes() for name in "abc"] == [b"2", b"of a person", b"of a person"]
+    assert both.pull(both.place / "back")[0] == 0
+    work = both.place / "back" / "local"
+    write(work, {"a.ipynb": b"changed after the pull"})
+    write(both.theirs, {"a.ipynb": b"changed on the host", "b.ipynb": b"of a person, later"})
+    code, said = both.pull(both.place / "back")
+    assert (code, said["copied"], said["not_copied"]) == (4, ["b.ipynb"], {"a.ipynb": "conflict"})
+    assert (work / "a.ipynb").read_bytes() == b"changed after the pull"
+
+
+def test_no_link_is_followed_on_either_side(both: Both) -> None:
+    outside = both.place / "outside"
+    write(outside, {"kept.txt": b"kept"})
+    write(both.ours, {"folder/kept.txt": b"new", "kept.txt": b"new", "fine.txt": b"new"})
+    for side in (both.ours, both.theirs):
+        (side / "link").symlink_to(outside)
+        (side / "link.txt").symlink_to(outside / "kept.txt")
+    (both.theirs / "folder").symlink_to(outside)
+    (both.theirs / "kept.txt").symlink_to(outside / "kept.txt")
+    code, said = both.push()
+    assert (code, said["copied"]) == (4, ["fine.txt"])
+    assert said["not_copied"] == {"folder/kept.txt": "conflict", "kept.txt": "conflict", "link": "link", "link.txt": "link"}
+    work = both.place / "back" / "local"
+    work.mkdir(parents=True)
+    (both.theirs / "folder").unlink()
+    write(both.theirs, {"folder/kept.txt": b"theirs"})
+    (work / "folder").symlink_to(outside)
+    code, said = both.pull(both.place / "back")
+    assert (code, said["copied"], said["not_copied"]["folder/kept.txt"]) == (4, ["fine.txt"], "conflict")
+    assert tree(outside) == {"kept.txt": hashlib.sha256(b"kept").hexdigest()}
+
+
+def test_a_push_that_was_cut_off_leaves_no_half_file_and_continues(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(both.ours, {"a.bin": os.urandom(250_000), "b.bin": os.urandom(700_000)})
+    whole, runs = linux.standard_input, []
+
+    def cut_in_third_push(script: str, envelope: Any, data: bytes = b"") -> bytes:
+        runs.append(bool(data))
+        return whole(script, envelope, data[:-1000] if sum(runs) == 3 and data else data).replace(
+            f"nbserver data {len(data) - 1000}\n".encode(), f"nbserver data {len(data)}\n".encode()
+        )
+
+    monkeypatch.setattr(linux, "standard_input", cut_in_third_push)
+    monkeypatch.setattr(LocalTransport, "_send", staticmethod(send_and_close))
+    code, said = both.push()
+    assert code == 3 and "the input ended before the end of the data" in said["error"]
+    assert {path: sha256 for path, sha256 in tree(both.theirs).items() if "nbserver-push" not in path} == {
+        "a.bin": tree(both.ours)["a.bin"]
+    }
+    code, said = both.push()
+    assert (code, said["copied"], said["unchanged"]) == (0, ["b.bin"], 1) and tree(both.theirs) == tree(both.ours)
+
+
+def test_a_push_that_is_too_large_or_has_bad_names_contacts_nobody(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operation, "operate", None)
+    monkeypatch.setattr("nbserver.notebooks.tree.MOST_FILES", 2)
+    write(both.ours, {"1": b"", "2": b"", "3": b""})
+    with pytest.raises(UsageError, match="at most 2 files and 1,000 MB"):
+        both.push()
+    monkeypatch.setattr("nbserver.notebooks.tree.MOST_FILES", 9)
+    write(both.ours, {"new\nline": b""})
+    with pytest.raises(UsageError, match="the path is not valid"):
+        both.push()

@@ -1,0 +1,102 @@
+"""Notebooks to a Windows host and back, by the modes list, push, and pull of the real script, on the real engine."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nbserver.notebooks.part import ABSENT, Part
+from nbserver.render.step_files import read_part
+from nbserver.run.envelope import Envelope, Mode
+from nbserver.transports.transport import with_data
+from tests.formats import validate
+from tests.steps.windows.place import Place, place, session
+
+__all__ = ["place", "session"]
+MAIN = read_part("ps_scripts", "main").partition("$ScriptText =")[0]
+SET_UP = (
+    "function Test-Record { $true }; $ConfigurationFile = 'x'; $Mode = 'test'; $Run.Step = ''; $Parts.Clear(); $PartData.SetLength(0); "
+)
+FRENCH, JAPANESE = "Leçon/été à Genève.ipynb", "日本語/音の分析.ipynb"
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def run(place: Place, mode: Mode, *parts: Part, data: bytes = b"") -> list[dict[str, Any]]:
+    """What the script reports in this mode, in the order of its events."""
+    lines = with_data(Envelope(mode, "run-1", parts=parts).lines(), data)
+    envelope = "$EnvelopeLines = " + ", ".join(f"'{line}'" for line in lines) + "; "
+    act = "Read-Envelope; [void](Get-Said); & $Modes[$Run.Mode]; Get-Said"
+    found = [json.loads(line) for line in place.run("\n".join([MAIN, SET_UP + envelope + act]))]
+    for event in found:
+        validate("event", event)
+    return found
+
+
+def push(place: Place, files: dict[str, bytes], before: str = ABSENT) -> dict[str, str]:
+    parts = [Part(path, len(data), sha256(data), 0, len(data), before) for path, data in files.items()]
+    return states(run(place, "push", *parts, data=b"".join(files.values())))
+
+
+def states(events: list[dict[str, Any]]) -> dict[str, str]:
+    return {event["path"]: event["state"] for event in events}
+
+
+@pytest.fixture
+def notebooks(place: Place) -> Path:
+    folder = place.folder / "data"
+    folder.mkdir()
+    return folder
+
+
+def test_there_and_back_all_hashes_are_equal(place: Place, notebooks: Path) -> None:
+    files = {FRENCH: b"{}", JAPANESE: os.urandom(300_001), "empty.txt": b"", "a b/c'd $(e).csv": b"1"}
+    assert push(place, files) == dict.fromkeys(files, "stored")
+    assert {path: (notebooks / path).read_bytes() for path in files} == files
+    (notebooks / ".hidden").write_bytes(b"x")
+    listed = run(place, "list")
+    assert {event["path"]: (event["size"], event["sha256"]) for event in listed} == {
+        path: (len(data), sha256(data)) for path, data in files.items()
+    }
+    pulled: dict[str, bytes] = dict.fromkeys(files, b"")
+    for event in run(place, "pull", *(Part(path, len(data), sha256(data), 0, len(data)) for path, data in files.items())):
+        assert event["offset"] == len(pulled[event["path"]])
+        pulled[event["path"]] += base64.b64decode(event["data"])
+    assert pulled == files
+
+
+def test_a_large_file_comes_in_parts_and_what_is_in_the_way_is_kept(place: Place, notebooks: Path) -> None:
+    data = os.urandom(1000)
+    first, rest = Part("a.bin", 1000, sha256(data), 0, 600), Part("a.bin", 1000, sha256(data), 600, 400)
+    assert run(place, "push", first, data=data[:600]) == []
+    assert [path.name for path in notebooks.iterdir()] == [f".nbserver-push-{sha256(data)[:32]}"]
+    assert states(run(place, "push", rest, data=data[600:])) == {"a.bin": "stored"} and (notebooks / "a.bin").read_bytes() == data
+    assert states(run(place, "push", rest, data=data[600:])) == {"a.bin": "incomplete"}
+    assert push(place, {"a.bin": b"new", "a.bin/below": b"new"}) == {"a.bin": "conflict", "a.bin/below": "conflict"}
+    assert push(place, {"a.bin": b"new"}, before=sha256(data)) == {"a.bin": "stored"} and (notebooks / "a.bin").read_bytes() == b"new"
+    (notebooks / f".nbserver-push-{'0' * 32}").write_bytes(b"of an interrupted run")
+    wrong = Part("b.bin", 3, "1" * 64, 0, 3)
+    assert states(run(place, "push", wrong, data=b"new")) == {"b.bin": "damaged"}
+    assert [path.name for path in notebooks.iterdir()] == ["a.bin"]
+
+
+@pytest.mark.parametrize("path", ["../x", "a/../x", ".x", "a:b", "a\\b", "a//b", "a./b"])
+def test_a_path_that_leads_elsewhere_is_refused(place: Place, notebooks: Path, path: str) -> None:
+    refused = place.refused("\n".join([MAIN, SET_UP, f"Assert-PartPath @{{ Path = '{path}' }}"]))
+    assert "a path in the envelope is not valid" in refused
+
+
+def test_no_link_is_followed(place: Place, notebooks: Path) -> None:
+    (notebooks / "link").symlink_to(place.target)  # a link to a file looks like a file under Wine
+    assert states(run(place, "list")) == {"link": "link"}
+    assert push(place, {"link/kept.txt": b"new", "link": b"new"}) == {"link/kept.txt": "conflict", "link": "conflict"}
+    assert states(run(place, "pull", Part("link/kept.txt", 4, "0" * 64, 0, 4))) == {"link/kept.txt": "unreadable"}
+    assert (place.target / "kept.txt").read_bytes() == b"kept"
