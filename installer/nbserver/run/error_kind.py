@@ -142,6 +142,7 @@ _CODES: dict[Kind, tuple[str, ...]] = {
         "kernel-without-id",
         "login-shell-is-csh",
         "message-without-end",
+        "notebook-became-shorter",
         "notebook-response-too-large",
         "numpy-wrong-results",
         "other-script",
@@ -175,13 +176,13 @@ _CODES: dict[Kind, tuple[str, ...]] = {
         "winrm-response-too-large",
     ),
     "reboot": ("host-did-not-restart", "restart-needed", "restart-not-allowed", "restart-not-done"),
-    "internal": ("events-not-saved", "internal-error", "internal-error-in-verify", "picture-not-written"),
+    "internal": ("events-not-saved", "internal-error", "internal-error-in-verify", "notebook-not-written", "picture-not-written"),
 }
 BY_CODE: Mapping[str, Kind] = {code: kind for kind, codes in _CODES.items() for code in codes}
 
 # The codes of scripts that say more than that a step failed, by kind.
 _SCRIPT_CODES: dict[Kind, tuple[str, ...]] = {
-    "rights": ("needs-root", "not-administrator", "not-root"),
+    "rights": ("needs-root", "not-administrator", "not-root", "notebooks-need-root"),
     "reboot": (
         "boot-time-unknown",
         "installer-needs-restart",
