@@ -14,66 +14,67 @@
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 # Contents, by line:
-#    80  settings               What differs from host to host: data, no code.
-#   105  lock                   The Python packages, with versions and hashes.
+#    81  settings               What differs from host to host: data, no code.
+#   106  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   231  run                    Set the options of the shell, the folders, and the state of this run.
-#   285  places                 Name the places of a server for the whole machine, which root sets up.
-#   358  json                   Read and write JSON strings in bash alone.
-#   454  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   579  events                 Report events: lines of JSON, which are the only output of this script.
-#   663  findings               Report in mode check which requirements this host meets, one finding for each.
-#   728  host_log               Write to the system log which script changes this host, and keep the script.
-#   761  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#   881  lock                   Let only one run at a time change this host.
-#   924  left_program           End the program that a run left behind when it was killed.
-#   979  record                 Record the previous state of everything that is changed, and restore it.
-#  1114  programs               Run other programs: those that change something or take long through run_program.
-#  1261  paths                  Open folders without following links, and check who could replace them.
-#  1369  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1441  folders                Create folders, and set who may use them.
-#  1517  files                  Write text files, and restore the files that were replaced.
-#  1605  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1669  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1714  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1773  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1844  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2004  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2150  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2291  zypper                 Run zypper, without questions.
-#  2417  units                  Install and remove units of systemd.
-#  2506  service_unit           Compare the unit of the notebook server, and install it.
-#  2679  service                Find out what the unit of the notebook server does.
-#  2734  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2847  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2915  certificate_program    Create a certificate with OpenSSL.
-#  2923  starter                Define the Python program that starts the notebook server.
-#  3111  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3202  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3261  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3333  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3399  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3443  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3468  installed_files        Compare the files of the environment with those that were installed.
-#  3615  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3755  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  3768  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  3858  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4023  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  4211  server_life            Restart or stop the installed server: modes restart and stop.
+#   232  run                    Set the options of the shell, the folders, and the state of this run.
+#   286  places                 Name the places of a server for the whole machine, which root sets up.
+#   360  json                   Read and write JSON strings in bash alone.
+#   456  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   581  events                 Report events: lines of JSON, which are the only output of this script.
+#   665  findings               Report in mode check which requirements this host meets, one finding for each.
+#   730  host_log               Write to the system log which script changes this host, and keep the script.
+#   763  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#   886  lock                   Let only one run at a time change this host.
+#   929  left_program           End the program that a run left behind when it was killed.
+#   984  record                 Record the previous state of everything that is changed, and restore it.
+#  1119  programs               Run other programs: those that change something or take long through run_program.
+#  1266  paths                  Open folders without following links, and check who could replace them.
+#  1374  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1446  folders                Create folders, and set who may use them.
+#  1522  files                  Write text files, and restore the files that were replaced.
+#  1610  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1674  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1719  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1778  service_access         Let the service write in the folder for notebooks, and undo that.
+#  1849  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2009  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2155  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2296  zypper                 Run zypper, without questions.
+#  2422  units                  Install and remove units of systemd.
+#  2511  service_unit           Compare the unit of the notebook server, and install it.
+#  2684  service                Find out what the unit of the notebook server does.
+#  2739  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2852  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2920  certificate_program    Create a certificate with OpenSSL.
+#  2928  starter                Define the Python program that starts the notebook server.
+#  3116  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3207  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3266  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3338  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3404  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3448  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3473  installed_files        Compare the files of the environment with those that were installed.
+#  3620  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3760  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  3773  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  3863  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4028  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  4216  server_life            Restart or stop the installed server: modes restart and stop.
+#  4299  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
 # Steps, in the order in which they run:
-#  4294  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4326  python                 Install Python from the distribution.
-#  4388  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  4463  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  4476  user                   Create the system user that runs the server: without a password, without a login shell.
-#  4490  certificate            Create a certificate for the server; only root and the service can read its key.
-#  4583  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  4741  service                Run the notebook server as a service that starts with the system.
-#  4875  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  4939  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5087  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  5165  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  4588  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4620  python                 Install Python from the distribution.
+#  4682  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  4757  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  4770  user                   Create the system user that runs the server: without a password, without a login shell.
+#  4784  certificate            Create a certificate for the server; only root and the service can read its key.
+#  4877  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  5035  service                Run the notebook server as a service that starts with the system.
+#  5169  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  5233  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5381  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  5459  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -297,6 +298,7 @@ SERVICE_UNIT=nbserver.service
 PROGRAM_OWNER=root:root                            # of programs and units
 OWNER_FORMAT=%U:%G                                 # how `stat` prints such an owner
 SERVICE=$SERVICE_USER:$SERVICE_USER                # owner of what the service writes
+AS_SERVICE=(setpriv --reuid="$SERVICE_USER" --regid="$SERVICE_USER" --clear-groups --no-new-privs)
 READERS=root:$SERVICE_USER                         # owner of what the service only reads, with these modes:
 FOLDER_MODE=750 FILE_MODE=640 PARENT_MODE=755
 UNIT_FOLDER=/etc/systemd/system
@@ -762,7 +764,7 @@ keep_script() {
 # Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
 
 # Lines of `name value`: mode NAME, run ID, operator BASE64, time UTC, after N, former-salt SALT, new-salt yes,
-# thorough yes, repair yes, evidence SHA256, secret NAME BASE64.
+# thorough yes, repair yes, evidence SHA256, secret NAME BASE64, part BASE64 SIZE SHA256 OFFSET LENGTH BEFORE.
 # Only builtins handle secrets, which stay in SECRETS: other users can see the arguments of programs, and older versions
 # of bash keep a here-document in a file.
 
@@ -770,6 +772,7 @@ declare -A SECRETS=()
 
 read_envelope() {
     local line name base64='([A-Za-z0-9+/]*={0,2})' number=0
+    local part='([A-Za-z0-9+/]+={0,2} [0-9]{1,15} [0-9a-f]{64} [0-9]{1,15} [0-9]{1,9} (-|[0-9a-f]{64}))'
     local time='([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)'
     while IFS= read -r line || [[ $line ]]; do
         number=$((number + 1))
@@ -791,6 +794,8 @@ read_envelope() {
             RUN_REPAIR=1
         elif [[ $line =~ ^evidence\ ([0-9a-f]{64})$ ]]; then
             RUN_EVIDENCE=${BASH_REMATCH[1]}
+        elif [[ $line =~ ^part\ $part$ ]]; then
+            PARTS+=("${BASH_REMATCH[1]}")
         elif [[ $line =~ ^operator\ $base64$ ]] && is_base64 "${BASH_REMATCH[1]}"; then
             RUN_OPERATOR=$REPLY
         elif [[ $line =~ ^secret\ ([a-z][a-z0-9_.]*)\ $base64$ ]] && is_base64 "${BASH_REMATCH[2]}"; then
@@ -4289,6 +4294,295 @@ prove_server() {
     RUN_STEP=check DIFFERENCES=()
     differs server-proven 'certificate on TCP port {port}' '' "$RUN_FINGERPRINT" port "$NB_NOTEBOOK_PORT"
     change_step check
+}
+
+# ---- prelude: notebook_files -----------------------------------------------------------------------
+# List, receive, and send the files of the notebooks: modes list, push, and pull.
+
+# The programs below run as the user of the server, never as root: whatever is in the folder, they can do no more than a
+# notebook can. They follow no link. Names that begin with a period are left out. Each line that they print is checked
+# before it becomes an event.
+
+PARTS=()                                           # lines of the envelope: path, size, SHA-256, offset, length, before
+
+MODES[list]=list_notebooks
+MODES[push]=push_notebooks
+MODES[pull]=pull_notebooks
+CHANGING_MODES+=(push)
+
+# What all three share. A file is opened from folder to folder, each without following a link.
+OPEN_WITH_PYTHON='
+import base64, contextlib, errno, hashlib, json, os, stat, sys
+
+ROOT = os.open(sys.argv[1], os.O_RDONLY | os.O_DIRECTORY)
+PREFIX = ".nbserver-push-"
+
+
+def show(state, size, sha256, path, data="-"):
+    print(state, size, sha256 or "-", json.dumps(path).replace(" ", "\\u0020"), data)
+
+
+def digest(file):
+    found = hashlib.sha256()
+    while block := os.read(file, 1 << 20):
+        found.update(block)
+    return found.hexdigest()
+
+
+def open_folder(names, create=False):
+    folder = os.dup(ROOT)
+    for name in names:
+        above = folder
+        try:
+            if create:
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(name, 0o777, dir_fd=above)
+            folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=above)
+        finally:
+            os.close(above)
+    return folder
+
+
+def open_file(name, folder):
+    file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        raise OSError(errno.EINVAL, "not a file")
+    return file
+
+
+def parts():
+    for line in os.fdopen(7, encoding="ascii"):
+        path, size, sha256, offset, length, before = line.split()
+        names = base64.b64decode(path).decode().split("/")
+        if any(name in ("", ".", "..") or name.startswith(".") for name in names):
+            sys.exit("a path of the envelope is not valid")
+        yield names, int(size), sha256, int(offset), int(length), before
+'
+LIST_WITH_PYTHON='
+left, most = int(sys.argv[2]), int(sys.argv[3])
+pending, count = [[]], 0
+while pending:
+    names = pending.pop()
+    try:
+        folder = open_folder(names)
+        found = sorted(os.listdir(folder))
+    except OSError:
+        show("unreadable", 0, "", "/".join(names) or ".")
+        continue
+    for name in found:
+        path = "/".join([*names, name])
+        if name.startswith("."):
+            continue
+        count += 1
+        if count > most:
+            sys.exit(4)
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            show("name", 0, "", path.encode(errors="replace").decode())
+            continue
+        try:
+            about = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            if stat.S_ISDIR(about.st_mode):
+                pending.append([*names, name])
+            elif not stat.S_ISREG(about.st_mode):
+                show("link", 0, "", path)
+            elif about.st_size > left:
+                show("large", about.st_size, "", path)
+            else:
+                left -= about.st_size
+                file = open_file(name, folder)
+                show("present", about.st_size, digest(file), path)
+                os.close(file)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            show("unreadable", 0, "", path)
+    os.close(folder)
+'
+PULL_WITH_PYTHON='
+for names, size, sha256, offset, length, before in parts():
+    try:
+        folder = open_folder(names[:-1])
+        file = open_file(names[-1], folder)
+        os.close(folder)
+    except OSError:
+        show("unreadable", 0, "", "/".join(names))
+        continue
+    end = offset + length
+    while True:
+        data = os.pread(file, min(131072, end - offset), offset)
+        show("content", offset, "", "/".join(names), base64.b64encode(data).decode() or "-")
+        offset += len(data)
+        if not data or offset >= end:
+            break
+    os.close(file)
+'
+# A file is written next to the one that it replaces, and takes its place once it is complete and has the right hash. It
+# replaces only the file that the sender knows (before), and what it does not know is kept: a conflict. Unfinished files
+# of earlier runs are removed.
+PUSH_WITH_PYTHON='
+def current(name, folder):
+    try:
+        file = open_file(name, folder)
+    except FileNotFoundError:
+        return "-"
+    except OSError:
+        return "link"
+    try:
+        return digest(file)
+    finally:
+        os.close(file)
+
+
+def place(new, name, folder, before):
+    if current(name, folder) != before:
+        os.unlink(new, dir_fd=folder)
+        return "conflict"
+    if before == "-":
+        try:
+            os.link(new, name, src_dir_fd=folder, dst_dir_fd=folder)
+            os.unlink(new, dir_fd=folder)
+            return "stored"
+        except FileExistsError:
+            os.unlink(new, dir_fd=folder)
+            return "conflict"
+        except OSError:
+            pass  # a file system without hard links
+    os.replace(new, name, src_dir_fd=folder, dst_dir_fd=folder)
+    return "stored"
+
+
+def remove_others(folder, new):
+    for name in os.listdir(folder):
+        if name.startswith(PREFIX) and name != new:
+            os.unlink(name, dir_fd=folder)
+
+
+os.umask(0o022)
+cleaned = set()
+for names, size, sha256, offset, length, before in parts():
+    path, new = "/".join(names), PREFIX + sha256[:32]
+    try:
+        folder = open_folder(names[:-1], create=True)
+    except OSError as error:                       # a file or a link is where a folder should be
+        if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+            raise
+        os.lseek(0, length, os.SEEK_CUR)
+        show("conflict", size, "", path)
+        continue
+    if offset == 0:
+        if tuple(names[:-1]) not in cleaned:
+            cleaned.add(tuple(names[:-1]))
+            remove_others(folder, "")
+        if current(names[-1], folder) != before:
+            os.lseek(0, length, os.SEEK_CUR)
+            show("conflict", size, "", path)
+            os.close(folder)
+            continue
+    flags = os.O_RDWR | os.O_NOFOLLOW | (os.O_CREAT | os.O_EXCL if offset == 0 else 0)
+    try:
+        file = os.open(new, flags, 0o666, dir_fd=folder)
+    except FileNotFoundError:
+        os.lseek(0, length, os.SEEK_CUR)
+        show("incomplete", size, "", path)
+        os.close(folder)
+        continue
+    os.lseek(file, offset, os.SEEK_SET)
+    os.ftruncate(file, offset)
+    while length:
+        block = os.read(0, min(length, 1 << 20))
+        if not block:
+            sys.exit("the data of the envelope is too short")
+        length -= len(block)
+        while block:
+            block = block[os.write(file, block):]
+    if os.lseek(file, 0, os.SEEK_END) == size:
+        os.fsync(file)
+        os.lseek(file, 0, os.SEEK_SET)
+        if digest(file) == sha256:
+            show(place(new, names[-1], folder, before), size, sha256, path)
+        else:
+            os.unlink(new, dir_fd=folder)
+            show("damaged", size, "", path)
+    os.close(file)
+    os.close(folder)
+'
+
+list_notebooks() {
+    assert_notebooks
+    report_notebooks "$LIST_WITH_PYTHON" "$NB_NOTEBOOK_DIRECTORY" 4000000000 10000
+}
+
+pull_notebooks() {
+    assert_notebooks
+    report_notebooks "$PULL_WITH_PYTHON" "$NB_NOTEBOOK_DIRECTORY"
+}
+
+# The data of all parts, one after the other, is in a file next to this script.
+push_notebooks() {
+    assert_notebooks
+    report_notebooks "$PUSH_WITH_PYTHON" "$NB_NOTEBOOK_DIRECTORY" <"${BASH_SOURCE[0]%/*}/data"
+}
+
+assert_notebooks() {
+    if [[ $EUID -ne 0 ]] && ! can_read_state; then
+        fail notebooks-need-root 'copying notebooks requires root privileges, because the script then acts as the '\
+'user of the server. Run nbserver as root or with sudo'
+    fi
+    if [[ ! -d $NB_NOTEBOOK_DIRECTORY || -L $NB_NOTEBOOK_DIRECTORY ]] || ! is_set_up; then
+        fail notebooks-not-set-up 'this host has no notebook server of nbserver with the folder {path}. Run nbserver '\
+'apply, then try again' path "$NB_NOTEBOOK_DIRECTORY"
+    fi
+}
+
+# Run a program as the user of the server, and report what it prints.
+report_notebooks() { # PROGRAM ARGUMENT...
+    local program=$OPEN_WITH_PYTHON$1 output
+    local -i code=0
+    shift
+    read_server_python
+    output=$(exec mktemp -p "${BASH_SOURCE[0]%/*}")
+    "${AS_SERVICE[@]}" env -i PATH=/usr/bin:/bin "$REPLY" -I -X utf8 -c "$program" "$@" \
+        7< <(if ((${#PARTS[@]})); then printf '%s\n' "${PARTS[@]}"; fi) 3>&- 6>&- 8>&- 9>&- >"$output" || code=$?
+    if ((code == 4)); then
+        fail notebooks-too-many '{path} contains more than 10,000 files and folders, and nbserver copies at most that '\
+'many. Copy them with another program, or move some of them to another folder' path "$NB_NOTEBOOK_DIRECTORY"
+    fi
+    report_lines <"$output"
+    rm -f -- "$output"
+    if ((code)); then
+        read_last_error
+        fail notebooks-program 'the program that copies notebooks exited with code {exit_code}: {error}. Fix this '\
+'error (for example, free some disk space), then try again' \
+            exit_code "$code" error "${REPLY:-no error output}"
+    fi
+}
+
+# Lines STATE SIZE SHA256 "PATH" DATA, in which a hyphen stands for nothing.
+report_lines() {
+    local state number sha256 path data
+    while IFS=' ' read -r state number sha256 path data; do
+        if ! is_report "$state" "$number" "$sha256" "$path" "$data"; then
+            fail notebooks-output 'the program that copies notebooks printed a line that is not valid. Try again'
+        fi
+        if [[ $state == content ]]; then
+            write_event content data: "\"${data#-}\"" offset: "$((10#$number))" path: "$path"
+            continue
+        fi
+        if [[ $state == stored ]]; then RUN_CHANGED=$((RUN_CHANGED + 1)); fi
+        write_event file path: "$path" sha256 "${sha256#-}" size: "$((10#$number))" state "$state"
+    done
+}
+
+is_report() { # STATE SIZE SHA256 PATH DATA
+    local text="^\"$RECORD_TEXT\"\$"
+    case $1 in
+        content) if [[ $5 == *[!A-Za-z0-9+/=-]* ]]; then return 1; fi ;;
+        present | stored | conflict | link | unreadable | name | large | incomplete | damaged) ;;
+        *) return 1 ;;
+    esac
+    [[ $2 =~ ^[0-9]{1,15}$ && $3 =~ ^(-|[0-9a-f]{64})$ && $4 =~ $text && $4 != *[!\ -~]* ]]
 }
 
 # ---- step: preflight -------------------------------------------------------------------------------

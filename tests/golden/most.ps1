@@ -13,95 +13,96 @@
 # Requires Windows PowerShell 3.0 or newer, 64-bit, and administrator rights
 #
 # Contents, by line:
-#   114  parameters             The mode for a run by hand.
-#   119  settings               What differs from host to host: data, no code.
-#   177  lock                   The Python packages, with versions and hashes.
+#   115  parameters             The mode for a run by hand.
+#   120  settings               What differs from host to host: data, no code.
+#   178  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   185  run                    Check the language mode, and set the module path and the state of this run.
-#   259  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   349  hashes                 Compute SHA-256, the only hash that this script uses.
-#   368  events                 Report events: lines of JSON, which are the only output of this script.
-#   458  findings               Report in mode check which requirements this host meets, one finding for each.
-#   504  host_log               Write to the Windows event log which script changes this host.
-#   536  kept_script            Keep the script that changes this host.
-#   554  envelope               Read the envelope: the only input of a run in addition to this script.
-#   631  lock                   Allow only one run at a time to change this host.
-#   690  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#   770  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#   896  access                 Set and check access lists: who may read and change a folder.
-#   972  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1009  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1073  registry               Read values in the registry.
-#  1084  registry_values        Compare, set, and restore values in the registry.
-#  1118  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1238  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1325  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1358  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1446  path_access            Find other accounts that could replace a folder with another folder.
-#  1474  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1531  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1681  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  1873  server_command         Define the command line of the server, and what it was started with.
-#  1892  programs               Run other programs until they exit, and report their output.
-#  2020  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2039  downloads              Download files into the cache, and check their hashes before they are used.
-#  2212  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2299  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2375  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2431  foreign_places         Define where configuration from other installations may be on this host.
-#  2445  package_environment    Choose the environment variables of pip and uv.
-#  2492  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2497  installer_failures     Explain the exit codes of installers.
-#  2569  installers             Run installers and uninstallers, and wait while another one runs.
-#  2614  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2671  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2733  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2758  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2822  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2861  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2901  installed_files        Compare files with those that were installed.
-#  3050  running_server         Stop the server before its programs are replaced.
-#  3101  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3215  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3274  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3324  port_process           Find the program that listens on a TCP port, and what started it.
-#  3350  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3469  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3515  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3573  certificates           Read certificates from PEM files.
-#  3590  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3662  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3796  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3916  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4025  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4094  password_hash          Get the hash of the password.
-#  4099  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4144  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4166  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4232  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4375  download_checks        Check in mode check whether this host can reach what the script would download.
-#  4473  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4627  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  4665  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  4773  server_life            Restart or stop the installed server: modes restart and stop.
-#  4863  restarted_server       Start the registered task again.
+#   186  run                    Check the language mode, and set the module path and the state of this run.
+#   260  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   350  hashes                 Compute SHA-256, the only hash that this script uses.
+#   369  events                 Report events: lines of JSON, which are the only output of this script.
+#   459  findings               Report in mode check which requirements this host meets, one finding for each.
+#   505  host_log               Write to the Windows event log which script changes this host.
+#   537  kept_script            Keep the script that changes this host.
+#   555  envelope               Read the envelope: the only input of a run in addition to this script.
+#   651  lock                   Allow only one run at a time to change this host.
+#   710  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#   790  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#   916  access                 Set and check access lists: who may read and change a folder.
+#   992  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1029  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1093  registry               Read values in the registry.
+#  1104  registry_values        Compare, set, and restore values in the registry.
+#  1138  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1258  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1345  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1378  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1466  path_access            Find other accounts that could replace a folder with another folder.
+#  1494  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1551  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1701  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  1893  server_command         Define the command line of the server, and what it was started with.
+#  1912  programs               Run other programs until they exit, and report their output.
+#  2040  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2059  downloads              Download files into the cache, and check their hashes before they are used.
+#  2232  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2319  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2395  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2451  foreign_places         Define where configuration from other installations may be on this host.
+#  2465  package_environment    Choose the environment variables of pip and uv.
+#  2512  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2517  installer_failures     Explain the exit codes of installers.
+#  2589  installers             Run installers and uninstallers, and wait while another one runs.
+#  2634  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2691  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2753  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2778  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2842  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2881  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2921  installed_files        Compare files with those that were installed.
+#  3070  running_server         Stop the server before its programs are replaced.
+#  3121  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3235  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3294  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3344  port_process           Find the program that listens on a TCP port, and what started it.
+#  3370  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3489  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3535  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3593  certificates           Read certificates from PEM files.
+#  3610  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3682  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3816  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3936  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4045  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4114  password_hash          Get the hash of the password.
+#  4119  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4164  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4186  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4252  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4395  download_checks        Check in mode check whether this host can reach what the script would download.
+#  4493  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4647  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  4685  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  4793  server_life            Restart or stop the installed server: modes restart and stop.
+#  4883  restarted_server       Start the registered task again.
+#  4917  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
 # Steps, in the order in which they run:
-#  4897  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4977  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  4996  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  5015  python                 Install Python from the publisher, or use one that is installed.
-#  5149  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  5210  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  5329  packages               Install the packages of the lock in a virtual environment.
-#  5497  path                   Add the programs of the server to the PATH of the machine.
-#  5526  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  5552  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  5673  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  5881  service                Run the server as a scheduled task.
-#  6023  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  6088  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6163  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6203  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  5139  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5219  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  5238  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  5257  python                 Install Python from the publisher, or use one that is installed.
+#  5391  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  5452  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  5571  packages               Install the packages of the lock in a virtual environment.
+#  5739  path                   Add the programs of the server to the PATH of the machine.
+#  5768  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  5794  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  5915  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  6123  service                Run the server as a scheduled task.
+#  6265  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  6330  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6405  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6445  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -558,6 +559,9 @@ Add-Hook Started {
 # Windows (module logging).
 $Secrets = @{}
 
+$Parts = New-Object Collections.ArrayList                # parts of files
+$PartData = New-Object IO.MemoryStream                   # the data of these parts
+
 # Read the lines of the envelope: a name and one or two values, separated by a space. Operator and secrets are Base64.
 # A line that does not match is not quoted in the message, because it may contain a secret.
 function Read-Envelope {
@@ -566,6 +570,7 @@ function Read-Envelope {
     $number = 0
     foreach ($line in $EnvelopeLines) {
         $number++
+        if (Add-PartLine $line) { continue }
         switch -CaseSensitive -Regex ([string]$line) {
             "^mode ($known)\z" { $Run.Mode = $Matches[1]; break }
             '^run ([0-9A-Za-z-]{1,64})\z' { $Run.Id = $Matches[1]; break }
@@ -599,6 +604,21 @@ function Read-Envelope {
         }
     }
     if (-not $Run.Id) { $Run.Id = New-RunId }
+}
+
+# Return whether the line is about files that are copied, and keep what it says.
+function Add-PartLine([string]$Line) {
+    if ($Line -cmatch '^part ([^ ]+) ([0-9]{1,15}) ([0-9a-f]{64}) ([0-9]{1,15}) ([0-9]{1,9}) (-|[0-9a-f]{64})\z') {
+        [void]$Parts.Add(@{
+                Path = $Utf8.GetString([Convert]::FromBase64String($Matches[1])); Size = [long]$Matches[2]
+                Sha256 = $Matches[3]; Offset = [long]$Matches[4]; Length = [int]$Matches[5]; Before = $Matches[6]
+            })
+        return $true
+    }
+    if (-not $Line.StartsWith('data ', [StringComparison]::Ordinal)) { return $false }
+    $bytes = [Convert]::FromBase64String($Line.Substring(5))
+    $PartData.Write($bytes, 0, $bytes.Length)
+    $true
 }
 
 function ConvertFrom-UtcTime([string]$Text) {
@@ -4892,6 +4912,228 @@ function Set-TaskText {
     $steps = @($Path -split '/' | ForEach-Object { "*[local-name()='$_']" })
     $node = $Xml.SelectSingleNode('/*/' + ($steps -join '/'))
     if ($node) { $node.InnerText = $Text }
+}
+
+# ---- prelude: notebook_files -----------------------------------------------------------------------
+# List, receive, and send the files of the notebooks: modes list, push, pull.
+
+# No link is followed. Names that begin with a period are left out. What is created gets the access list of its folder,
+# so the server may change it.
+
+$NewFilePrefix = '.nbserver-push-'                       # of the name of a file that is not complete
+$PieceSize = 131072                                      # bytes in one event
+$MostToRead = 4000000000                                 # bytes of all files of which a list has the hashes
+$MostFiles = 10000                                       # files and folders in a list
+$StrictUtf8 = New-Object Text.UTF8Encoding $false, $true
+$ValidName = '\A(?!\.)[^\\/:*?"<>|\x00-\x1f]+(?<![. ])\z'
+
+function Get-NotebookFolder {
+    $folder = (Expand-Path $Settings.notebook.directory).TrimEnd('\')
+    if (-not (Test-Record 'file' $ConfigurationFile) -or -not [IO.Directory]::Exists($folder)) {
+        throw (New-Failure notebooks-not-set-up ('this host has no notebook server of nbserver with the folder ' +
+                '{path}. Run nbserver apply, then try again') @{ path = $folder })
+    }
+    Assert-NoLink $folder
+    $folder
+}
+
+function Write-NotebookFile {
+    param([string]$State, [string]$Path, $Size = 0, [string]$Sha256 = '')
+    Write-Event file @{ path = $Path; sha256 = $Sha256; size = $Size; state = $State }
+}
+
+# Return the file, opened for reading. A notebook that its server has open can be read.
+function Open-Notebook([string]$File) {
+    Assert-NoLink $File
+    $stream = [IO.File]::Open($File, 'Open', 'Read', 'ReadWrite, Delete')
+    try { Assert-NoLink $File }
+    catch { $stream.Close(); throw }
+    $stream
+}
+
+# Return the SHA-256 of a file, "-" if there is none, or "folder" for what is not a file.
+function Get-NotebookSha256([string]$File) {
+    if (Test-Link $File) { return 'link' }
+    if ([IO.Directory]::Exists($File)) { return 'folder' }
+    if (-not [IO.File]::Exists($File)) { return '-' }
+    $stream = Open-Notebook $File
+    try { Get-Sha256 $stream } finally { $stream.Close() }
+}
+
+$ChangingModes += 'push'
+
+# ---- mode list
+
+$Modes.list = {
+    $top = Get-NotebookFolder
+    $list = @{ Top = $top; Left = $MostToRead; Count = 0; Pending = New-Object Collections.Generic.Stack[string] }
+    $list.Pending.Push('')
+    while ($list.Pending.Count) { Write-NotebookList $list }
+}
+
+# Report the files in one folder, and add its folders to those that are pending.
+function Write-NotebookList($List) {
+    $below = $List.Pending.Pop()
+    $folder = "$($List.Top)\$($below.Replace('/', '\'))".TrimEnd('\')
+    try { $items = @((New-Object IO.DirectoryInfo $folder).GetFileSystemInfos()) }
+    catch { Write-NotebookFile unreadable "$below"; return }
+    foreach ($item in $items) {
+        if ($item.Name.StartsWith('.', [StringComparison]::Ordinal)) { continue }
+        $List.Count++
+        if ($List.Count -gt $MostFiles) {
+            throw (New-Failure notebooks-too-many ('{path} contains more than 10,000 files and folders, and nbserver ' +
+                    'copies at most that many. Copy them with another program, or move some of them to another ' +
+                    'folder') @{ path = $List.Top })
+        }
+        Write-ListedFile $List $item "$below/$($item.Name)".Trim('/')
+    }
+}
+
+function Write-ListedFile {
+    param($List, $Item, [string]$Path)
+    try { [void]$StrictUtf8.GetBytes($Path) }
+    catch { Write-NotebookFile name $Utf8.GetString($Utf8.GetBytes($Path)); return }
+    if ($Item.Attributes -band [IO.FileAttributes]::ReparsePoint) { Write-NotebookFile link $Path; return }
+    if ($Item.Attributes -band [IO.FileAttributes]::Directory) { $List.Pending.Push($Path); return }
+    if ($Item.Length -gt $List.Left) { Write-NotebookFile large $Path $Item.Length; return }
+    $List.Left -= $Item.Length
+    try { $stream = Open-Notebook $Item.FullName }
+    catch { Write-NotebookFile unreadable $Path; return }
+    try { Write-NotebookFile present $Path $stream.Length (Get-Sha256 $stream) } finally { $stream.Close() }
+}
+
+# ---- mode pull
+
+$Modes.pull = {
+    $top = Get-NotebookFolder
+    foreach ($part in $Parts) {
+        Assert-PartPath $part
+        try { $stream = Open-Notebook "$top\$($part.Path.Replace('/', '\'))" }
+        catch { Write-NotebookFile unreadable $part.Path; continue }
+        try { Write-Content $part $stream } finally { $stream.Close() }
+    }
+}
+
+# Report the data of a part, in pieces. A file may have become shorter meanwhile.
+function Write-Content($Part, [IO.Stream]$Stream) {
+    [void]$Stream.Seek($Part.Offset, 'Begin')
+    $offset = $Part.Offset
+    $left = $Part.Length
+    $buffer = New-Object byte[] $PieceSize
+    do {
+        $size = $Stream.Read($buffer, 0, [Math]::Min($PieceSize, $left))
+        $data = [Convert]::ToBase64String($buffer, 0, $size)
+        Write-Event content @{ data = $data; offset = $offset; path = $Part.Path }
+        $offset += $size
+        $left -= $size
+    } while ($size -and $left)
+}
+
+# ---- mode push
+
+# A file is written next to the one that it replaces, and takes its place once it is complete and has the right hash. It
+# replaces only the file that the sender knows ("Before"), and what it does not know is kept: a conflict.
+$Modes.push = {
+    $top = Get-NotebookFolder
+    $data = $PartData.ToArray()
+    $cleaned = @{}
+    $start = 0
+    foreach ($part in $Parts) {
+        Assert-PartPath $part
+        if ($part.Length -gt $data.Length - $start) {
+            throw (New-Failure notebooks-data-short 'the data of the envelope is incomplete. Try again')
+        }
+        $folder = Add-PartFolder $top $part
+        if ($folder) { Receive-Part $folder $part $data $start $cleaned } else { Write-Conflict $part }
+        $start += $part.Length
+    }
+}
+
+function Write-Conflict($Part) { Write-NotebookFile conflict $Part.Path $Part.Size }
+
+# The workstation sends only such paths, and refuses others by name.
+function Assert-PartPath($Part) {
+    foreach ($name in $Part.Path.Split('/')) {
+        if ($name -cmatch $ValidName) { continue }
+        throw (New-Failure notebooks-path-invalid 'a path in the envelope is not valid. Run nbserver notebooks again')
+    }
+}
+
+# Return the folder for the file, which is created; or nothing if a file or a link is in its place.
+function Add-PartFolder([string]$Top, $Part) {
+    $names = $Part.Path.Split('/')
+    $folder = $Top
+    for ($i = 0; $i -lt $names.Length - 1; $i++) {
+        $next = "$folder\$($names[$i])"
+        if ((Test-Link $next) -or [IO.File]::Exists($next)) { return }
+        if (-not [IO.Directory]::Exists($next)) {
+            $lock = Lock-Folder $folder
+            try { [void](New-Item -ItemType Directory -Path $next) } finally { $lock.Close() }
+        }
+        $folder = $next
+    }
+    $folder
+}
+
+function Receive-Part {
+    param([string]$Folder, $Part, [byte[]]$Data, [int]$Start, [hashtable]$Cleaned)
+    $lock = Lock-Folder $Folder
+    try {
+        $file = "$Folder\$(Split-Path -Leaf $Part.Path.Replace('/', '\'))"
+        $new = "$Folder\$NewFilePrefix$($Part.Sha256.Substring(0, 32))"
+        if (-not $Part.Offset) {
+            if (-not $Cleaned.ContainsKey($Folder)) { Remove-UnfinishedFile $Folder }
+            $Cleaned[$Folder] = $true
+            if ((Get-NotebookSha256 $file) -cne $Part.Before) { Write-Conflict $Part; return }
+        }
+        elseif (-not [IO.File]::Exists($new)) { Write-NotebookFile incomplete $Part.Path $Part.Size; return }
+        $sha256 = Write-Part $new $Part $Data $Start
+        if ($sha256) { Complete-File $new $file $Part $sha256 }
+    }
+    finally { $lock.Close() }
+}
+
+# An earlier run may have been interrupted.
+function Remove-UnfinishedFile([string]$Folder) {
+    foreach ($item in (New-Object IO.DirectoryInfo $Folder).GetFileSystemInfos()) {
+        if ($item.Name.StartsWith($NewFilePrefix, [StringComparison]::Ordinal)) { Remove-SingleFile $item.FullName }
+    }
+}
+
+# Append the data to the file that is not complete. Return its SHA-256 if it now is.
+function Write-Part {
+    param([string]$New, $Part, [byte[]]$Data, [int]$Start)
+    Assert-NoLink $New
+    $mode = 'CreateNew'
+    if ($Part.Offset) { $mode = 'Open' }
+    $stream = [IO.File]::Open($New, $mode, 'ReadWrite', 'Read')
+    try {
+        $stream.SetLength($Part.Offset)
+        [void]$stream.Seek($Part.Offset, 'Begin')
+        $stream.Write($Data, $Start, $Part.Length)
+        if ($stream.Length -lt $Part.Size) { return }
+        $stream.Flush($true)
+        [void]$stream.Seek(0, 'Begin')
+        Get-Sha256 $stream
+    }
+    finally { $stream.Close() }
+}
+
+function Complete-File {
+    param([string]$New, [string]$File, $Part, [string]$Sha256)
+    if ($Sha256 -cne $Part.Sha256) {
+        Remove-SingleFile $New
+        Write-NotebookFile damaged $Part.Path $Part.Size
+    }
+    elseif ((Get-NotebookSha256 $File) -cne $Part.Before) {
+        Remove-SingleFile $New
+        Write-Conflict $Part
+    }
+    else {
+        Move-Over $New $File
+        $Run.Changed++
+        Write-NotebookFile stored $Part.Path $Part.Size $Sha256
+    }
 }
 
 # ---- step: preflight -------------------------------------------------------------------------------

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbserver.run import view as view_of
-
 if TYPE_CHECKING:
     from nbserver.events.reader import Event
     from nbserver.run.result import Result
@@ -28,7 +26,7 @@ class OneSummary:
         self._view.event(host, event)
 
     def host_began(self, host: str) -> None:
-        view_of.began(self._view, host)
+        self._view.host_began(host)
 
     def host_ended(self, result: Result) -> None:
         self._view.host_ended(result)
