@@ -66,7 +66,7 @@ Exit codes:
   1  internal error (a bug in nbserver)
   2  invalid usage or inventory
   3  a host or a download failed, or a result could not be written
-  4  plan, status, or a dry run found differences, a copy conflicts, or catalog check a problem
+  4  plan, status, a dry run, a copy, or catalog check found differences
   5  not approved, or evidence does not match
   130  interrupted before a run began
 """
