@@ -2,7 +2,7 @@
 
     python tools/make_package_facts.py [--wheels DIRECTORY]
 
-Needs `pip` and `packaging`, and the package index that pip is configured for. Run it after make_lock.py or make_linux_lock.py.
+Needs `pip` and `packaging`, and the package index that pip is configured for. Run it after make_lock.py, make_linux_lock.py, or make_science_locks.py.
 One wheel of each version is downloaded, and pip checks it against the hashes of the lock; its METADATA is what is written down,
 and nothing else. DIRECTORY keeps the wheels; what is there already is not downloaded again. What the file has of a version that
 is still in a lock stays as it is, because a version's wheels never change.
@@ -41,7 +41,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         wheels = options.wheels or Path(scratch)
         wheels.mkdir(parents=True, exist_ok=True)
-        for lock in sorted(LOCKS.glob("*.txt")):
+        for lock in sorted(LOCKS.rglob("*.txt"), key=lambda path: ("arm64" in path.name, path)):  # whose versions are those of x64
             groups: dict[tuple[str, tuple[str, ...]], list[str]] = {}
             for line in filter(None, map(LINE.fullmatch, lock.read_text("ascii").splitlines())):
                 if line["pin"] in found:

@@ -70,8 +70,8 @@ def main() -> None:
     output = Path(sys.argv[1] if len(sys.argv) > 1 else "dist")
     output.mkdir(parents=True, exist_ok=True)
     every: set[tuple[str, str, str]] = set()
-    for lock in [ROOT / "requirements.lock", *sorted(LOCKS.glob("*.txt"))]:
-        title = "nbserver" if lock.name == "requirements.lock" else lock.stem
+    for lock in [ROOT / "requirements.lock", *sorted(LOCKS.rglob("*.txt"))]:
+        title = "nbserver" if lock.name == "requirements.lock" else "-".join(lock.relative_to(LOCKS).with_suffix("").parts)
         packages = packages_of(lock.read_text("ascii"))
         (output / f"{title}.cdx.json").write_text(to_json(title, lock.read_bytes(), packages), "utf-8", newline="\n")
         every |= {(package.name, package.version, package.license or UNKNOWN) for package in packages}

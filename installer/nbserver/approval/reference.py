@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from nbserver.approval.script_settings import AnyScriptSettings
 from nbserver.base.errors import CatalogError
 from nbserver.base.message import DescribedError
 from nbserver.base.plain_text import clean
-from nbserver.catalog import linux_lock, reader
+from nbserver.catalog import linux_lock, reader, shipped_sets
 from nbserver.catalog.catalog import Catalog
 from nbserver.catalog.choice import begins
 from nbserver.catalog.entries import Lock
@@ -99,7 +99,8 @@ class Reference:
         if isinstance(settings, LinuxScriptSettings):
             return self._linux_source(settings, digest)
         title, catalog = self._catalog(digest)
-        own = self._site_lock(settings)
+        of_catalog = any(lock.sha256 == settings.packages.lock_sha256 for lock in catalog.locks)
+        own = None if of_catalog else self._site_lock(settings)
         lock = own or _lock(settings, catalog)
         _require_lock(settings, lock.sha256)
         _require_downloads(settings, catalog)
@@ -108,7 +109,7 @@ class Reference:
                 "path-entries-not-default", "settings.path.entries must be the default entries if settings.path.programs is true"
             )
         if own:
-            return Source(title, f"{_title(Path(own.file).name)} {OF_SITE}", own.lines)
+            return Source(title, _lock_title(own.file), own.lines)
         shipped = any(lock.sha256 == one.sha256 for one in self.shipped.locks)
         return Source(title, f"{_title(lock.file)} {SHIPPED if shipped else f'of {title}'}", lock.lines)
 
@@ -116,20 +117,25 @@ class Reference:
         if digest == self.linux_lock.file_sha256:
             _require_lock(settings, self.linux_lock.sha256)
             return Source(SHIPPED, f"{linux_lock.FILE} {SHIPPED}", self.linux_lock.lines)
-        for own in self.site_locks:
+        for own in self._locks():
             if own.file_sha256 == digest:
                 lock = own.for_linux(settings.architecture, settings.python.version, with_uv=settings.packages.installer != "pip")
                 _require_lock(settings, lock.sha256)
-                return Source(OF_SITE, f"{_title(Path(own.name).name)} {OF_SITE}", lock.lines)
+                return Source(SHIPPED if own.name in shipped_sets.load_all() else OF_SITE, _lock_title(own.name), lock.lines)
         raise UnknownLockError(
             "linux-lock-differs",
             "catalog_sha256 matches neither the lock {release} for Linux hosts nor any lock given with --lock",
             release=SHIPPED,
         )
 
+    def _locks(self) -> Iterator[SiteLock]:
+        """Yield the given locks, and the shipped ones of packages.set, which are read only if they are needed."""
+        yield from self.site_locks
+        yield from shipped_sets.load_all().values()
+
     def _site_lock(self, settings: WindowsScriptSettings) -> Lock | None:
         """Return the lines of the given lock that has the hash in the settings, or None."""
-        for own in self.site_locks:
+        for own in self._locks():
             try:
                 lock = own.for_windows(settings.architecture, settings.python.version, with_uv=settings.packages.installer != "pip")
             except CatalogError:
@@ -160,6 +166,10 @@ class Reference:
 def _title(name: str) -> str:
     """Return a file name in ASCII for the report, so that a letter that looks like another one stands out."""
     return clean(name, 100).encode("ascii", "backslashreplace").decode("ascii")
+
+
+def _lock_title(name: str) -> str:
+    return f"{name} {SHIPPED}" if name in shipped_sets.load_all() else f"{_title(Path(name).name)} {OF_SITE}"
 
 
 def _require_lock(settings: AnyScriptSettings, sha256: str) -> None:

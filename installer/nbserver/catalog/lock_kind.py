@@ -32,9 +32,9 @@ class LockKind:
         return (self.python,) if self.python else LINUX_PYTHONS
 
     @property
-    def catalog_has_lock(self) -> bool:
-        """Return whether the lock is one of the catalog: there is one lock for all Linux hosts."""
-        return bool({"windows"} & {self.system})
+    def system_has_any_python(self) -> bool:
+        """Return whether the shipped lock for the system is for all versions of Python: that of Linux hosts is."""
+        return bool({"linux"} & {self.system})
 
     def __str__(self) -> str:
         pythons = self.python or f"{LINUX_PYTHONS[0]} to {LINUX_PYTHONS[-1]}"

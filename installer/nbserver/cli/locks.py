@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC
 from pathlib import Path
 
 import click
@@ -33,8 +32,6 @@ def lock(hosts: tuple[str, ...], inventory_path: Path, upgrades: tuple[str, ...]
     Writes one lock per system, processor, and Python of the hosts (default: all hosts), and shows each version that changes.
     Versions stay until a package is upgraded. No host is contacted.
     """
-    from datetime import datetime
-
     from nbserver.catalog.resolver import uv
     from nbserver.commands import lock as locking
     from nbserver.inventory import reader
@@ -42,13 +39,12 @@ def lock(hosts: tuple[str, ...], inventory_path: Path, upgrades: tuple[str, ...]
     loaded = reader.load_for(inventory_path, hosts) if hosts else reader.load(inventory_path)
     selected = loaded.select(hosts) if hosts else [*loaded.hosts.values(), *([loaded.local] if loaded.local else [])]
     found = locking.jobs(selected)
-    date = f"{datetime.now(UTC):%Y-%m-%d}"
     written = locking.run(
         found,
         upgrades,
         upgrade_all=upgrade_all,
         uv=uv.find(),
-        date=date,
+        date=locking.today(),
         progress=_silent if as_json else _shown,
     )
     for one in written:

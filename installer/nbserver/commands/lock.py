@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nbserver.base import atomic_file
 from nbserver.base.errors import CatalogError, InventoryError, UsageError
 from nbserver.base.message import Message, message
-from nbserver.catalog import linux_lock, reader, written_lock
+from nbserver.catalog import linux_lock, reader, shipped_sets, written_lock
 from nbserver.catalog.lock_kind import LockKind
 from nbserver.catalog.package_request import PackageRequest
 from nbserver.catalog.resolver import refusal, wheels
@@ -62,6 +63,8 @@ def jobs(hosts: Iterable[AnyHost]) -> list[Job]:
         if host.packages.lock or not host.packages.is_own:
             continue
         kind = kind_of(host, catalog)
+        if shipped_sets.lock_of(host.packages, kind):
+            continue
         job = Job(path_of(host, kind), kind, PackageRequest.of(host.packages, kind), host.packages.index_url, (host.name,))
         first = found.setdefault(job.path, job)
         if (first.request, first.index_url) != (job.request, job.index_url):
@@ -79,7 +82,7 @@ def jobs(hosts: Iterable[AnyHost]) -> list[Job]:
         raise UsageError(
             "nothing-to-lock",
             "none of these hosts has packages to resolve",
-            todo="Set packages.include, packages.requirements, or packages.set in the inventory",
+            todo="Set packages.include or packages.requirements in the inventory; a set alone has a shipped lock",
         )
     return [found[path] for path in sorted(found)]
 
@@ -93,6 +96,11 @@ def run(
         progress(f"Resolving packages for {job.kind}")
         written.append(_resolved(job, upgrade, upgrade_all=upgrade_all, uv=uv, date=date))
     return written
+
+
+def today() -> str:
+    """Return the day in UTC, which a lock has in its head."""
+    return f"{datetime.now(UTC):%Y-%m-%d}"
 
 
 def write(written: Iterable[Written]) -> None:
@@ -185,7 +193,7 @@ def _existing(job: Job) -> tuple[SiteLock | None, Message | None]:
 
 def _shipped(kind: LockKind) -> SiteLock | None:
     """Return the shipped lock for a kind, from which a first lock starts: its versions were tested with this release."""
-    if not kind.catalog_has_lock:
+    if kind.system_has_any_python:
         return SiteLock.of("\n".join(linux_lock.load().lines).encode(), linux_lock.FILE)
     try:
         return SiteLock.of("\n".join(reader.load().lock(kind.python, kind.architecture).lines).encode(), "")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbserver.base.errors import CatalogError
-from nbserver.catalog import written_lock
+from nbserver.catalog import shipped_sets, written_lock
 from nbserver.catalog.catalog import Catalog
 from nbserver.catalog.lock_kind import LockKind
 from nbserver.catalog.package_request import PackageRequest
@@ -65,6 +65,9 @@ class SiteLocks:
         if not choice.is_own:
             return None
         kind = LockKind.of(host.system, host.architecture, version)
+        shipped = shipped_sets.lock_of(choice, kind)
+        if shipped:
+            return shipped
         path = path_of(host, kind)
         if not path.exists():
             raise CatalogError(

@@ -11,10 +11,10 @@ from cyclonedx.validation.json import JsonStrictValidator
 from tests.checkout import CHECKOUT
 from tools import make_sbom
 
-LOCKS = [CHECKOUT / "requirements.lock", *sorted(make_sbom.LOCKS.glob("*.txt"))]
+LOCKS = [CHECKOUT / "requirements.lock", *sorted(make_sbom.LOCKS.rglob("*.txt"))]
 
 
-@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_a_bill_has_what_the_lock_has(lock) -> None:  # type: ignore[no-untyped-def]
     packages = make_sbom.packages_of(lock.read_text("ascii"))
     text = make_sbom.to_json(lock.stem, lock.read_bytes(), packages)
