@@ -25,14 +25,13 @@ def digest(lines: Iterable[str]) -> str:
 
 
 def made(content: bytes) -> str | None:
-    """Return the date, YYYY-MM-DD, that the comments at the top of a file name, or None."""
-    top: list[str] = []
+    """Return the date, YYYY-MM-DD, the first one in the comments at the top of a file, or None."""
     for line in content[:4000].decode("utf-8-sig", "replace").splitlines():
         if not line.startswith("#"):
             break
-        top.append(line)
-    dates = re.findall(r"\b20[0-9]{2}-[01][0-9]-[0-3][0-9]\b", "\n".join(top))
-    return max(dates, default=None)
+        if found := re.search(r"\b20[0-9]{2}-[01][0-9]-[0-3][0-9]\b", line):
+            return found[0]
+    return None
 
 
 def pin_of(line: str) -> tuple[str, str] | None:

@@ -42,6 +42,8 @@ def init(wanted: Wanted, dialog: Dialog | None, *, as_json: bool) -> int:
     """Write the files, and say what to do next. `dialog` is None without a terminal. Raises NbserverError before anything is written."""
     paths = [path for path in (wanted.output if wanted.hosts else None, wanted.remoting_script) if path is not None]
     for path in paths:
+        if str(path) == "-":
+            raise UsageError("init-to-standard-output", "init writes files only, not to standard output", todo="Name a file")
         if not wanted.force and os.path.lexists(path):
             raise UsageError(
                 "init-file-exists", "the file exists already", where=str(path), todo="Choose another file, or replace it with --force"

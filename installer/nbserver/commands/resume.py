@@ -76,7 +76,7 @@ def _is_complete(folder: Path) -> bool:
         head = chain.head()
     except OSError:  # the chain was not written to its end
         return False
-    entries = evidence_log.read(log, folder.name) if log.exists() else []
+    entries = evidence_log.read(log, folder.name, strict=False) if log.exists() else []
     return not entries or entries[-1].head == head
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
+import stat
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from nbserver import __version__
 from nbserver.base import append_file, utc
@@ -21,18 +24,29 @@ if TYPE_CHECKING:
     from nbserver.run.result import Result
 
 LONGEST_LINE = 10_000  # characters
+_LINE = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z +\S")
 
 
 class LogFile:
     """Appends to `path`, which is created for its owner alone. The file stays open, so that a rotated log is complete.
 
-    Raises UsageError if the file cannot be opened. A later failure is reported once, and changes neither a run nor its result.
+    Raises UsageError if the file cannot be opened, is a link, or has other content. A later failure is reported once, and changes neither a run nor its result.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        if path.is_symlink():
+            raise UsageError("log-is-link", "{file} is a link", todo="Specify the file that the link points to with --log", file=path)
         try:
-            self._file = append_file.opened(path)
+            self._file = append_file.opened(path, follows_links=False)
+            if not _is_log(path, self._file):
+                self._file.close()
+                raise UsageError(
+                    "log-is-other-file",
+                    "{file} exists, and it is not a log of nbserver",
+                    todo="Choose another file with --log, or remove this one",
+                    file=path,
+                )
         except OSError as error:
             raise UsageError(
                 "log-not-opened",
@@ -87,3 +101,15 @@ class LogFile:
                     reason=reason,
                 )
             )
+
+
+def _is_log(path: Path, file: BinaryIO) -> bool:
+    """Return whether a file is empty, or begins with a line of such a log: it could be the inventory. Raises OSError.
+
+    What is not a file, such as a FIFO, is not read.
+    """
+    found = os.fstat(file.fileno())
+    if not stat.S_ISREG(found.st_mode) or not found.st_size:
+        return True
+    with path.open("rb") as same:
+        return os.path.samestat(os.fstat(same.fileno()), found) and _LINE.match(same.read(100)) is not None

@@ -130,6 +130,8 @@ def test_json(folder: Path) -> None:
         (("--windows", "a=\udcff"), "2 init-not-valid"),
         (("--windows", "a", "-o", "x" * 300), "2 init-not-written"),
         (("--windows", "a", "-o", "one", "--enable-remoting", "./one"), "2 init-one-file"),
+        (("--windows", "a", "-o", "-"), "2 init-to-standard-output"),
+        (("--enable-remoting", "-"), "2 init-to-standard-output"),
         (("--windows", "a", "--user", 'an"na'), "2 init-not-valid"),
         (("--windows", "a", "--pin", "a"), "2 init-pin-without-fingerprint"),
         (("--windows", "a", "--pin", "b=SHA256:" + "0" * 64), "2 init-pin-unknown"),

@@ -15,7 +15,7 @@ from nbserver.base.errors import ApprovalError, NbserverError, UsageError
 from nbserver.cli import program
 from nbserver.commands import render as rendering
 from nbserver.commands import resume, run_audit
-from nbserver.run import host_run, operation, past_files, run_lock
+from nbserver.run import evidence_log, host_run, operation, past_files, run_lock
 from nbserver.run.chain import Chain, Written
 from nbserver.run.envelope import Mode
 from nbserver.run.options import Options
@@ -250,6 +250,17 @@ def test_a_copy_without_files_that_came_later_continues(stopped: Site, tmp_path:
     assert stopped.contacted() == {"lin0001", "lin0002", "lin0004"}
     assert (copy / "lin0004" / "events.jsonl").read_bytes() == events
     assert past_files.summary(copy) is not None
+
+
+def test_a_line_of_another_program_in_the_log_of_runs_stops_nothing(stopped: Site) -> None:
+    """audit --run refuses such a log."""
+    log = evidence_log.default_path()
+    log.write_bytes(b"not a line of this log\n" + log.read_bytes() + b'{"v": 2}\n')
+    results = stopped.resume()
+    assert {result.outcome for result in results.values()} == {"ok"}
+    with pytest.raises(ApprovalError, match="line 1 is not a line that nbserver has written"):
+        evidence_log.read(log, stopped.folder.name)
+    assert evidence_log.read(log, stopped.folder.name, strict=False)
 
 
 def test_the_command(stopped: Site, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from nbserver.base.errors import AuthenticationError, HostError, ScriptError
@@ -80,10 +81,16 @@ def _no_bash(host: LinuxHost, code: int | None, words: str, *, sudo: bool) -> Ho
             "sudo-noexec",
             "sudo allows {user} to run bash, but bash cannot start other programs (NOEXEC)",
             host=host.name,
-            todo='Add the line "{user} ALL=(root) EXEC: ALL" to a file in /etc/sudoers.d on the host, or remove noexec from its Defaults',
+            todo='Add the line "{sudoers_user} ALL=(root) EXEC: ALL" to a file in /etc/sudoers.d on the host, or remove noexec from its Defaults',
             user=host.user,
+            sudoers_user=in_sudoers(host.user),
         )
     return None
+
+
+def in_sudoers(user: str) -> str:
+    """Return a user as sudoers(5) has it: characters that have a meaning there are escaped with a backslash."""
+    return re.sub(r'([!=:,()\\"\s])', r"\\\1", user)
 
 
 def _account_refused(host: LinuxHost, words: str) -> AuthenticationError | None:
@@ -133,8 +140,9 @@ def _sudo_refuses(host: LinuxHost, words: str, *, answered: bool) -> Authenticat
             "sudo-requires-terminal",
             "sudo requires a terminal for {user} (requiretty)",
             host=host.name,
-            todo='Add the line "Defaults:{user} !requiretty" to a file in /etc/sudoers.d on the host',
+            todo='Add the line "Defaults:{sudoers_user} !requiretty" to a file in /etc/sudoers.d on the host',
             user=host.user,
+            sudoers_user=in_sudoers(host.user),
         )
     if _said(words, "bash: command not found"):
         return AuthenticationError(
@@ -145,8 +153,9 @@ def _sudo_refuses(host: LinuxHost, words: str, *, answered: bool) -> Authenticat
             "sudo-not-allowed",
             "sudo does not allow {user} to run bash as root",
             host=host.name,
-            todo='Add the line "{user} ALL=(root) ALL" to a file in /etc/sudoers.d on the host, or set another user in the inventory',
+            todo='Add the line "{sudoers_user} ALL=(root) ALL" to a file in /etc/sudoers.d on the host, or set another user in the inventory',
             user=host.user,
+            sudoers_user=in_sudoers(host.user),
         )
     return None
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from nbserver.inventory.linux_host import LinuxHost
-from nbserver.transports.ssh.not_started import not_started
+from nbserver.transports.ssh.not_started import in_sudoers, not_started
 
 HOST = LinuxHost.model_validate(
     {"name": "l1", "system": "linux", "address": "l1", "user": "anna", "connect_timeout": 7, "notebook": {"password": {"env": "N"}}}
@@ -45,3 +49,26 @@ def test_a_host_that_does_not_start_the_script(code: int | None, words: str, exp
 def test_a_sudo_that_refuses(words: str, expected: str) -> None:
     """In the words of sudo 1.9 and of sudo-rs."""
     assert expected in str(not_started(HOST, 1, words, sudo=True, answered=True))
+
+
+@pytest.mark.parametrize(
+    ("user", "expected"),
+    [
+        ("anna", "anna"),
+        ("anna.b-c_d", "anna.b-c_d"),
+        ("EXAMPLE\\anna", r"EXAMPLE\\anna"),
+        ("anna b", r"anna\ b"),
+        ("a,b:c=d!(e)", r"a\,b\:c\=d\!\(e\)"),
+        ("anna@example.com", "anna@example.com"),
+    ],
+)
+def test_a_user_in_a_rule_of_sudo(user: str, expected: str, tmp_path: Path) -> None:
+    assert in_sudoers(user) == expected
+    host = HOST.model_copy(update={"user": user})
+    said = str(not_started(host, 1, "anna is not in the sudoers file", sudo=True))
+    assert f'Add the line "{expected} ALL=(root) ALL" to a file' in said
+    if visudo := shutil.which("visudo", path="/usr/sbin:/usr/bin"):  # sudo's own check of its syntax
+        rules = tmp_path / "rules"
+        rules.write_text(f"Defaults:{expected} !requiretty\n{expected} ALL=(root) ALL\n")
+        done = subprocess.run([visudo, "-c", "-f", str(rules)], capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
