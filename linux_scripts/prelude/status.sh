@@ -27,9 +27,11 @@ print("notAfter=" + certificate.not_valid_after_utc.isoformat())
 '
 
 report_status() {
-    local service versions certificate last=null count=null
+    local service limits versions certificate last=null count=null
     read_service_status
     service=$REPLY
+    read_limits_status
+    limits=$REPLY
     read_versions
     versions=$REPLY
     read_certificate_status
@@ -39,8 +41,8 @@ report_status() {
         read_last_run
         last=$REPLY
     fi
-    write_event status certificate: "$certificate" last: "$last" record: "$count" service: "$service" \
-        versions: "$versions"
+    write_event status certificate: "$certificate" last: "$last" limits: "$limits" record: "$count" \
+        service: "$service" versions: "$versions"
 }
 
 # REPLY: how the server runs, as JSON.

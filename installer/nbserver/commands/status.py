@@ -11,6 +11,7 @@ import click
 
 from nbserver.base.standard_streams import say
 from nbserver.local import server
+from nbserver.view import limits
 
 if TYPE_CHECKING:
     from nbserver.inventory.hosts import AnyHost, AnyLocal, Inventory
@@ -40,7 +41,13 @@ def status(host: AnyLocal, *, as_json: bool) -> int:
         say(json.dumps({"event": "status", **asdict(found)}))
     else:
         say(f"{found.host}  {click.style(found.words, fg='green' if found.ok else 'red')}")
-        for name, value in (("address", found.url), ("certificate", found.fingerprint), ("since", found.since), ("run by", found.by)):
+        for name, value in (
+            ("address", found.url),
+            ("certificate", found.fingerprint),
+            ("since", found.since),
+            ("run by", found.by),
+            ("limits", limits.said(found.limits)),
+        ):
             if value and found.by != "none":
                 say(f"    {name:<12} {value}")
     return 0 if found.ok else 4

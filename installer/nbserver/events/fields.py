@@ -129,6 +129,8 @@ _MESSAGE = {"code": Field(_CODE, required=False), "values": Field(_values, requi
 _CAUSE = {"cause": Field(_cause, required=False)}
 
 # By event name. "started step" is the form of `started` for a step.
+_LIMIT = _object(asked=_text("[0-9A-Za-z%]{1,20}"), now=_text("([0-9a-z. ]{1,40})?"))
+
 FORMS: Mapping[str, Mapping[str, Field]] = {
     "started": {
         **_OF_THE_RUN,
@@ -179,6 +181,7 @@ FORMS: Mapping[str, Mapping[str, Field]] = {
                 since=_text(f"({_TIME}Z)?"),
             )
         ),
+        "limits": Field(_either(_null, _object(memory_max=_LIMIT, tasks_max=_LIMIT, cpu_quota=_LIMIT)), required=False),
         "versions": Field(_versions),
         "certificate": Field(
             _either(_null, _object(fingerprint=_text("SHA256:[0-9a-f]{64}"), subject=_OPERATOR, expires=_text(f"{_TIME}Z")))

@@ -36,6 +36,17 @@ class LinuxService:
     def since(self) -> float:
         return _unit_since(self._where) if self.by == "systemd" else _process_since(self._where)
 
+    def limits(self) -> dict[str, dict[str, str]] | None:
+        if self._host.scope == "user":
+            return None
+        names = {"memory_max": "MemoryMax", "tasks_max": "TasksMax", "cpu_quota": "CPUQuotaPerSecUSec"}
+        try:
+            shown = _systemctl(self._where, "show", f"--property={','.join(names.values())}", UNIT).stdout
+        except OSError:
+            return None
+        found = dict(line.partition("=")[::2] for line in shown.splitlines())
+        return {key: {"asked": str(getattr(self._host.service, key)), "now": found.get(name, "")} for key, name in names.items()}
+
     def stop(self) -> bool:
         if is_there(self._where.unit):
             done = _systemctl(self._where, "stop", UNIT)

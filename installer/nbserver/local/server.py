@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +33,10 @@ class LocalService(Protocol):
         """Return when the server was started, in seconds since the epoch, or 0 if it is not running."""
         ...
 
+    def limits(self) -> Mapping[str, Mapping[str, str]] | None:
+        """Return what the server may use of this machine, in the form of the event `status`, or None if it has no limits."""
+        ...
+
     def stop(self) -> bool:
         """Stop the server. Return whether there was one to stop. Raises HostError."""
         ...
@@ -55,7 +60,10 @@ service_of = LocalByKind(windows=_windows, linux=_linux)
 
 @dataclass(frozen=True)
 class Status:
-    """`by` is that of LocalService, `fingerprint` that of the certificate on the port, `since` is ISO 8601 in UTC."""
+    """`by` is that of LocalService, `fingerprint` that of the certificate on the port, `since` is ISO 8601 in UTC.
+
+    `limits` are those of a server that is running, as in the event `status`.
+    """
 
     host: str
     ok: bool
@@ -65,6 +73,7 @@ class Status:
     port: int
     fingerprint: str = ""
     since: str = ""
+    limits: Mapping[str, Mapping[str, str]] | None = None
 
 
 def look(host: AnyLocal) -> Status:
@@ -87,7 +96,7 @@ def look(host: AnyLocal) -> Status:
         return Status(
             host.name, False, f"port {port} shows a different certificate than {service.certificate}", by, address, port, shown, began
         )
-    return Status(host.name, True, "the notebook server is running", by, address, port, shown, began)
+    return Status(host.name, True, "the notebook server is running", by, address, port, shown, began, service.limits())
 
 
 def _shown(ip: str, port: int) -> str:

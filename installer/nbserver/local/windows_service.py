@@ -39,6 +39,10 @@ class WindowsService:
         found = running(self._file)
         return found.since if found else 0
 
+    def limits(self) -> None:
+        """A background process has no limits."""
+        return
+
     def stop(self) -> bool:
         found = running(self._file)
         if not found:

@@ -43,6 +43,7 @@ class HostStatus:
         fields = ("service", "versions", "certificate", "record", "last")
         return {
             **{name: self.found[name] for name in fields},
+            "limits": self.found.get("limits"),
             "days_left": self.days_left,
             "script_sha256": self.script_sha256,
             "script_is_current": self.is_current,

@@ -9,6 +9,7 @@ import click
 
 from nbserver.base.plain_text import clean
 from nbserver.run import failures
+from nbserver.view import limits
 
 if TYPE_CHECKING:
     from nbserver.run.host_status import HostStatus
@@ -92,6 +93,7 @@ def _details(name: str, result: Result) -> Iterator[str]:
     yield f"{name}  {click.style(state, fg=COLORS[state])}"
     for title, text in (
         ("server", _server(found["service"])),
+        ("limits", limits.said(found.get("limits"))),
         ("versions", ", ".join(f"{VERSIONS.get(key, key)} {version}" for key, version in _ordered(found["versions"]))),
         ("certificate", _certificate(status)),
         ("last run", _last(found["last"], status.is_here)),

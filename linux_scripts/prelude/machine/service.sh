@@ -48,6 +48,26 @@ has_start_with_system() {
     has_enabled_unit
 }
 
+# REPLY: what the settings say about the use of the host, and what systemd enforces now, as JSON. systemd writes the
+# processor time as that of one second.
+read_limits_status() {
+    local all
+    read_unit "$SERVICE_UNIT" MemoryMax TasksMax CPUQuotaPerSecUSec
+    one_limit memory_max "$NB_SERVICE_MEMORY_MAX" "${UNIT[MemoryMax]:-}"
+    all=$LIMIT
+    one_limit tasks_max "$NB_SERVICE_TASKS_MAX" "${UNIT[TasksMax]:-}"
+    all+=,$LIMIT
+    one_limit cpu_quota "$NB_SERVICE_CPU_QUOTA" "${UNIT[CPUQuotaPerSecUSec]:-}"
+    REPLY="{$all,$LIMIT}"
+}
+
+# LIMIT: a limit as JSON. What systemd says is empty if nothing is set up, or if it has no such limit.
+one_limit() { # NAME ASKED NOW
+    local now=$3
+    if ! is_set_up || [[ ! $now =~ ^[0-9a-z.\ ]{1,40}$ ]]; then now=''; fi
+    printf -v LIMIT '"%s":{"asked":"%s","now":"%s"}' "$1" "$2" "$now"
+}
+
 # The unit ends all its processes, and the service can write only to its own folder and to the notebooks.
 warn_of_account() {
     return 0

@@ -94,6 +94,11 @@ warn_of_account() {
 'installs the packages of the server again'
 }
 
+# A server of one user has no limits.
+read_limits_status() {
+    REPLY=null
+}
+
 # Print its last three lines.
 print_service_log() {
     local -a lines=()

@@ -133,3 +133,14 @@ def test_a_program_of_the_unit_that_nbserver_never_installs_is_not_started() -> 
     assert done.stdout.decode().split() == [
         "/opt/nbserver/env-01ab/bin/python", "/usr/bin/python3.11", *["/opt/nbserver/env-00000000/bin/python"] * 3
     ]  # fmt: skip
+
+
+def test_limits_as_asked_and_as_enforced(deployed: Sandbox) -> None:
+    deployed.write("/tmp/unit", RUNNING + "MemoryMax=1932735283\nTasksMax=4915\nCPUQuotaPerSecUSec=infinity\n")
+    assert of(status(deployed))["limits"] == {
+        "memory_max": {"asked": "90%", "now": "1932735283"},
+        "tasks_max": {"asked": "15%", "now": "4915"},
+        "cpu_quota": {"asked": "infinity", "now": "infinity"},
+    }
+    deployed.write("/tmp/unit", RUNNING + 'MemoryMax="},{"\n')
+    assert {limit["now"] for limit in of(status(deployed))["limits"].values()} == {""}, "what systemd did not say"

@@ -32,3 +32,16 @@ def test_a_process_that_survives_sigkill(monkeypatch: pytest.MonkeyPatch, tmp_pa
     with pytest.raises(HostError, match=r"\(process 4711\) is still running after SIGKILL\. Check its state with: ps .* -p 4711"):
         linux_service._end(4711, tmp_path / "process", "local")
     assert linux_service.signal.SIGKILL in signals
+
+
+def test_limits_of_a_unit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    shown = "TasksMax=512\nMemoryMax=8589934592\n"
+    monkeypatch.setattr(linux_service, "_systemctl", lambda where, *words: subprocess.CompletedProcess(words, 0, shown, ""))
+    machine = LocalLinuxHost.model_validate({"scope": "machine", "service": {"memory_max": "8G", "tasks_max": 512}})
+    assert LinuxService(machine).limits() == {
+        "memory_max": {"asked": "8G", "now": "8589934592"},
+        "tasks_max": {"asked": "512", "now": "512"},
+        "cpu_quota": {"asked": "infinity", "now": ""},
+    }
+    assert LinuxService(LocalLinuxHost.model_validate({"scope": "user"})).limits() is None

@@ -42,6 +42,7 @@ def test_the_details_of_one_host() -> None:
     assert plain(result("lin1")) == [
         "lin1  running",
         "    server       since 2026-11-22 17:11 UTC, starts with the system, systemd",
+        "    limits       memory 90% (now 7.1 GiB), processes 15% (now 4915), CPU 200%",
         "    versions     Python 3.11.2, Notebook 7.4.5, Jupyter Server 2.17.0, NumPy 2.3.2, Matplotlib 3.10.5, Tornado 6.5.2, pyzmq 27.0.2,"
         " OpenSSL 3.0.17",
         f"    certificate  CN=lin1, 396 days left (2027-12-24), {FOUND['certificate']['fingerprint']}",
@@ -54,7 +55,7 @@ def test_the_details_of_one_host() -> None:
     elsewhere = result("lin1")
     assert elsewhere.status
     elsewhere.status.is_here = False
-    assert plain(elsewhere)[4].endswith(", 20261122T171033Z-7ab115 (not a run of this workstation)")
+    assert plain(elsewhere)[5].endswith(", 20261122T171033Z-7ab115 (not a run of this workstation)")
     assert plain(result("lin1", **ABSENT))[:2] == ["lin1  absent", "    server       no notebook server is set up"]
 
 
