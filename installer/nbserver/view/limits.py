@@ -16,7 +16,11 @@ def said(limits: Mapping[str, Mapping[str, str]] | None) -> str:
     """
     if limits is None:
         return ""
-    parts: list[tuple[str, str, Callable[[str], str]]] = [("memory", "memory_max", _memory), ("processes", "tasks_max", str), ("CPU", "cpu_quota", _share)]
+    parts: list[tuple[str, str, Callable[[str], str]]] = [
+        ("memory", "memory_max", _memory),
+        ("processes", "tasks_max", str),
+        ("CPU", "cpu_quota", _share),
+    ]
     return ", ".join(_one(name, limits[key]["asked"], convert(limits[key]["now"])) for name, key, convert in parts)
 
 
