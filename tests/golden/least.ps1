@@ -4798,7 +4798,7 @@ function Format-UtcTime([DateTime]$Time) {
 # The function Get-ServiceStatus is part of each scope.
 function Write-Status {
     Write-Event status @{
-        service = Get-ServiceStatus; versions = Get-VersionStatus; certificate = Get-CertificateStatus
+        service = Get-ServiceStatus; limits = $null; versions = Get-VersionStatus; certificate = Get-CertificateStatus
         record = @(Read-Record).Count; last = Get-LastRun
     }
 }

@@ -44,37 +44,37 @@
 #  2420  units                  Install and remove units of systemd.
 #  2509  service_unit           Compare the unit of the notebook server, and install it.
 #  2682  service                Find out what the unit of the notebook server does.
-#  2737  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2850  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2918  certificate_program    Create a certificate with OpenSSL.
-#  2926  starter                Define the Python program that starts the notebook server.
-#  3114  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3205  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3264  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3336  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3402  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3446  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3471  installed_files        Compare the files of the environment with those that were installed.
-#  3618  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3758  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  3771  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  3861  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4026  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  4214  server_life            Restart or stop the installed server: modes restart and stop.
-#  4297  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  2757  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2870  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2938  certificate_program    Create a certificate with OpenSSL.
+#  2946  starter                Define the Python program that starts the notebook server.
+#  3134  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3225  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3284  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3356  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3422  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3466  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3491  installed_files        Compare the files of the environment with those that were installed.
+#  3638  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3778  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  3791  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  3881  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4046  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  4236  server_life            Restart or stop the installed server: modes restart and stop.
+#  4319  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
 # Steps, in the order in which they run:
-#  4586  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4618  python                 Install Python from the distribution.
-#  4680  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  4755  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  4768  user                   Create the system user that runs the server: without a password, without a login shell.
-#  4782  certificate            Create a certificate for the server; only root and the service can read its key.
-#  4875  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  5033  service                Run the notebook server as a service that starts with the system.
-#  5167  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  5231  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5379  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  5457  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  4608  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4640  python                 Install Python from the distribution.
+#  4702  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  4777  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  4790  user                   Create the system user that runs the server: without a password, without a login shell.
+#  4804  certificate            Create a certificate for the server; only root and the service can read its key.
+#  4897  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  5055  service                Run the notebook server as a service that starts with the system.
+#  5189  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  5253  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5401  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  5479  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -2729,6 +2729,26 @@ has_start_with_system() {
     has_enabled_unit
 }
 
+# REPLY: what the settings say about the use of the host, and what systemd enforces now, as JSON. systemd writes the
+# processor time as that of one second.
+read_limits_status() {
+    local all
+    read_unit "$SERVICE_UNIT" MemoryMax TasksMax CPUQuotaPerSecUSec
+    one_limit memory_max "$NB_SERVICE_MEMORY_MAX" "${UNIT[MemoryMax]:-}"
+    all=$LIMIT
+    one_limit tasks_max "$NB_SERVICE_TASKS_MAX" "${UNIT[TasksMax]:-}"
+    all+=,$LIMIT
+    one_limit cpu_quota "$NB_SERVICE_CPU_QUOTA" "${UNIT[CPUQuotaPerSecUSec]:-}"
+    REPLY="{$all,$LIMIT}"
+}
+
+# LIMIT: a limit as JSON. What systemd says is empty if nothing is set up, or if it has no such limit.
+one_limit() { # NAME ASKED NOW
+    local now=$3
+    if ! is_set_up || [[ ! $now =~ ^[0-9a-z.\ ]{1,40}$ ]]; then now=''; fi
+    printf -v LIMIT '"%s":{"asked":"%s","now":"%s"}' "$1" "$2" "$now"
+}
+
 # The unit ends all its processes, and the service can write only to its own folder and to the notebooks.
 warn_of_account() {
     return 0
@@ -4052,9 +4072,11 @@ print("notAfter=" + certificate.not_valid_after_utc.isoformat())
 '
 
 report_status() {
-    local service versions certificate last=null count=null
+    local service limits versions certificate last=null count=null
     read_service_status
     service=$REPLY
+    read_limits_status
+    limits=$REPLY
     read_versions
     versions=$REPLY
     read_certificate_status
@@ -4064,8 +4086,8 @@ report_status() {
         read_last_run
         last=$REPLY
     fi
-    write_event status certificate: "$certificate" last: "$last" record: "$count" service: "$service" \
-        versions: "$versions"
+    write_event status certificate: "$certificate" last: "$last" limits: "$limits" record: "$count" \
+        service: "$service" versions: "$versions"
 }
 
 # REPLY: how the server runs, as JSON.

@@ -44,37 +44,37 @@
 #  2422  units                  Install and remove units of systemd.
 #  2511  service_unit           Compare the unit of the notebook server, and install it.
 #  2684  service                Find out what the unit of the notebook server does.
-#  2739  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2852  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2920  certificate_program    Create a certificate with OpenSSL.
-#  2928  starter                Define the Python program that starts the notebook server.
-#  3116  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3207  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3266  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3338  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3404  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3448  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3473  installed_files        Compare the files of the environment with those that were installed.
-#  3620  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3760  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  3773  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  3863  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4028  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  4216  server_life            Restart or stop the installed server: modes restart and stop.
-#  4299  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  2759  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2872  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2940  certificate_program    Create a certificate with OpenSSL.
+#  2948  starter                Define the Python program that starts the notebook server.
+#  3136  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3227  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3286  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3358  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3424  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3468  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3493  installed_files        Compare the files of the environment with those that were installed.
+#  3640  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3780  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  3793  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  3883  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4048  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  4238  server_life            Restart or stop the installed server: modes restart and stop.
+#  4321  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
 # Steps, in the order in which they run:
-#  4588  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4620  python                 Install Python from the distribution.
-#  4682  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  4757  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  4770  user                   Create the system user that runs the server: without a password, without a login shell.
-#  4784  certificate            Create a certificate for the server; only root and the service can read its key.
-#  4877  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  5035  service                Run the notebook server as a service that starts with the system.
-#  5169  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  5233  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5381  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  5459  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  4610  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4642  python                 Install Python from the distribution.
+#  4704  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  4779  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  4792  user                   Create the system user that runs the server: without a password, without a login shell.
+#  4806  certificate            Create a certificate for the server; only root and the service can read its key.
+#  4899  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  5057  service                Run the notebook server as a service that starts with the system.
+#  5191  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  5255  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5403  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  5481  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -2731,6 +2731,26 @@ has_start_with_system() {
     has_enabled_unit
 }
 
+# REPLY: what the settings say about the use of the host, and what systemd enforces now, as JSON. systemd writes the
+# processor time as that of one second.
+read_limits_status() {
+    local all
+    read_unit "$SERVICE_UNIT" MemoryMax TasksMax CPUQuotaPerSecUSec
+    one_limit memory_max "$NB_SERVICE_MEMORY_MAX" "${UNIT[MemoryMax]:-}"
+    all=$LIMIT
+    one_limit tasks_max "$NB_SERVICE_TASKS_MAX" "${UNIT[TasksMax]:-}"
+    all+=,$LIMIT
+    one_limit cpu_quota "$NB_SERVICE_CPU_QUOTA" "${UNIT[CPUQuotaPerSecUSec]:-}"
+    REPLY="{$all,$LIMIT}"
+}
+
+# LIMIT: a limit as JSON. What systemd says is empty if nothing is set up, or if it has no such limit.
+one_limit() { # NAME ASKED NOW
+    local now=$3
+    if ! is_set_up || [[ ! $now =~ ^[0-9a-z.\ ]{1,40}$ ]]; then now=''; fi
+    printf -v LIMIT '"%s":{"asked":"%s","now":"%s"}' "$1" "$2" "$now"
+}
+
 # The unit ends all its processes, and the service can write only to its own folder and to the notebooks.
 warn_of_account() {
     return 0
@@ -4054,9 +4074,11 @@ print("notAfter=" + certificate.not_valid_after_utc.isoformat())
 '
 
 report_status() {
-    local service versions certificate last=null count=null
+    local service limits versions certificate last=null count=null
     read_service_status
     service=$REPLY
+    read_limits_status
+    limits=$REPLY
     read_versions
     versions=$REPLY
     read_certificate_status
@@ -4066,8 +4088,8 @@ report_status() {
         read_last_run
         last=$REPLY
     fi
-    write_event status certificate: "$certificate" last: "$last" record: "$count" service: "$service" \
-        versions: "$versions"
+    write_event status certificate: "$certificate" last: "$last" limits: "$limits" record: "$count" \
+        service: "$service" versions: "$versions"
 }
 
 # REPLY: how the server runs, as JSON.
