@@ -11,15 +11,17 @@ from typing import Literal
 
 from nbserver.base.errors import CatalogError
 from nbserver.base.message import Message, detail, message
-from nbserver.catalog import lock_lines, support
+from nbserver.catalog import lock_lines, shipped_sets, support
 from nbserver.catalog.catalog import Catalog
 from nbserver.catalog.choice import PROGRAMS, begins, numbers
 from nbserver.catalog.differences import branch, title
 from nbserver.catalog.entries import Download
 from nbserver.catalog.linux_lock import FILE as LINUX
 from nbserver.catalog.linux_lock import LinuxLock
+from nbserver.catalog.lock_kind import LockKind
 from nbserver.catalog.osv import Records
 from nbserver.catalog.publisher.file_check import Answer
+from nbserver.catalog.site_lock import SiteLock
 
 ARCHITECTURES = ("x64", "arm64")
 SOON = 90
@@ -71,14 +73,22 @@ def _chosen(catalog: Catalog, architecture: str, windows: str | None) -> Iterato
 
 
 def locks(catalog: Catalog, downloads: Iterable[Download], linux: LinuxLock, *, everything: bool = False) -> list[LockFile]:
-    """Return the locks of these Pythons, or all of them, and the one for Linux hosts."""
+    """Return the locks of these Pythons, or all of them, those for Linux hosts, and those of the shipped sets of packages."""
     pythons = {(entry.version, entry.architecture) for entry in downloads if entry.name == "python"}
-    fitting = [
-        lock
-        for lock in catalog.locks
-        if everything or any(architecture == lock.architecture and begins(version, lock.python) for version, architecture in pythons)
-    ]
-    return [lock_file(each.file, each.made, each.lines) for each in fitting] + [lock_file(LINUX, linux.made, linux.lines)]
+
+    def is_used(architecture: str, python: str) -> bool:
+        return everything or any(of == architecture and begins(version, python) for version, of in pythons)
+
+    found = [lock_file(lock.file, lock.made, lock.lines) for lock in catalog.locks if is_used(lock.architecture, lock.python)]
+    found.append(lock_file(LINUX, linux.made, linux.lines))
+    kinds = {LockKind("windows", lock.architecture, lock.python) for lock in catalog.locks if not is_used(lock.architecture, lock.python)}
+    unused = {kind.file_name for kind in kinds}
+    found += [site_lock(name, lock) for name, lock in shipped_sets.load_all().items() if name.rpartition("/")[2] not in unused]
+    return found
+
+
+def site_lock(name: str, lock: SiteLock) -> LockFile:
+    return LockFile(name, lock_lines.made(lock.text.encode()), [(one.name, one.version) for one in lock.packages])
 
 
 def lock_file(name: str, made: str | None, lines: Iterable[str]) -> LockFile:
@@ -97,7 +107,7 @@ def age(name: str, made: str | None, today: date, most_days: int) -> Finding:
 
 def lock_ages(files: Iterable[LockFile], today: date, most_days: int) -> list[Finding]:
     """Return how old the locks are."""
-    todo = "Install a newer release of nbserver, or set packages.lock in the inventory"
+    todo = "Run nbserver lock --upgrade-all, or, for a shipped lock, install a newer release of nbserver"
     return [_age(file.name, file.made, today, most_days, todo) for file in files]
 
 
@@ -179,7 +189,7 @@ def vulnerable(files: Iterable[LockFile], records: Records) -> list[Finding]:
                 fixed=one.fixed or "no release",
                 locks=", ".join(among),
             )
-            todo = "Set packages.lock in the inventory to a lock with a fixed version, or install a newer release of nbserver"
+            todo = "Run nbserver lock --upgrade with the package, or, for a shipped lock, install a newer release of nbserver"
             findings.append(Finding("attention", name, text, todo))
     return findings
 

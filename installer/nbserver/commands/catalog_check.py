@@ -13,7 +13,7 @@ import click
 from nbserver.base.errors import DownloadError, UsageError
 from nbserver.base.message import message
 from nbserver.base.standard_streams import say
-from nbserver.catalog import check, linux_lock, lock_lines, osv, reader, support, update
+from nbserver.catalog import check, linux_lock, osv, reader, support, update
 from nbserver.catalog.catalog import Catalog
 from nbserver.catalog.check import Finding, LockFile
 from nbserver.catalog.entries import Download
@@ -64,8 +64,7 @@ def run(wanted: Wanted, today: date, *, as_json: bool, verbose: bool) -> int:
 
 
 def _site(path: Path) -> LockFile:
-    site = SiteLock.load(path)
-    return LockFile(str(path), lock_lines.made(site.text.encode()), [(one.name, one.version) for one in site.packages])
+    return check.site_lock(str(path), SiteLock.load(path))
 
 
 def _findings(
