@@ -112,6 +112,11 @@ def tell(told: Story, host: WindowsBox, mirror: Mirror) -> None:
     told.keep("plan while stopped", site.run("plan", "win1"))
     told.keep("restarted", site.run("restart", "win1", "--json"))
     told.keep("plan after restart", site.run("plan", "win1"))
+    site.secrets["NOTEBOOK_PASSWORD"] += "2"
+    told.keep("password set", site.run("set-password", "win1", "--json"))
+    told.keep("certificate rotated", site.run("rotate-certificate", "win1", "--json"))
+    told.keep("verify after both", site.run("verify", "win1", "--json"))
+    told.keep("plan after both", site.run("plan", "win1"))
     site.write(path__entries=["%ProgramFiles%\\nbserver\\other"])
     told.keep("other path", site.run("apply", "win1", "--json"))
     told.paths["other"] = host.registry(ENVIRONMENT)[ENVIRONMENT]["PATH"]

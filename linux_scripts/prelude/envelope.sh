@@ -110,7 +110,7 @@ name_run() {
 # A run by hand has no envelope, and asks for the secret.
 request_secret() { # NAME PROMPT
     local typed
-    if [[ ${SECRETS[$1]+known} || $RUN_MODE != @(apply|rotate) ]]; then return; fi
+    if [[ ${SECRETS[$1]+known} || $RUN_MODE != @(apply|rotate|set-password) ]]; then return; fi
     if ! : 2>/dev/null >/dev/tty; then
         fail no-terminal 'cannot ask for {name} without a terminal. Run this script in a terminal, or use nbserver '\
 'apply' \

@@ -11,6 +11,12 @@ CHANGING_MODES+=(restart stop)
 restart_server() {
     assert_installed
     assert_may_start
+    report_restart
+    make_change restart_and_check
+    prove_server
+}
+
+report_restart() {
     RUN_STEP=service DIFFERENCES=()
     read_server_process
     if ((REPLY)); then
@@ -18,8 +24,11 @@ restart_server() {
     else
         differs server-starts 'the notebook server' stopped running
     fi
-    make_change restart_service
-    prove_server
+}
+
+restart_and_check() {
+    restart_service
+    if ((EXIT_CODE)); then refuse_unit; fi
 }
 
 # Mode stop. The server stays stopped when the host restarts, until a restart or an apply.
@@ -49,7 +58,7 @@ assert_installed() {
     fail server-not-installed 'this host has no notebook server of nbserver. Run nbserver apply first'
 }
 
-# After an incomplete rotation, the server would start for those who are evicted.
+# After an incomplete rotation, the server would start for those who are evicted. RUN_FINGERPRINT: of its certificate.
 assert_may_start() {
     read_rotation
     if [[ $ROTATION_RUN ]]; then
@@ -62,6 +71,8 @@ assert_may_start() {
         fail server-without-certificate 'the server has no valid certificate and could not start. Run nbserver apply '\
 'instead'
     fi
+    RUN_STEP=service
+    assert_can_restart
 }
 
 # Make a change of this part for the differences that were found. The step's own test is about the settings.

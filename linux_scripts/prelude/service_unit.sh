@@ -39,15 +39,14 @@ install_unit() {
 }
 
 # Start the installed unit again, and note in its file for which files it was started. If the run is interrupted before
-# that, the next run finds a server that was started before a change.
+# that, the next run finds a server that was started before a change. EXIT_CODE 1: systemd could not start it.
 restart_unit() {
     local started
     started_text
     started=$REPLY
     note_start
     start_unit "$SERVICE_UNIT"
-    if ((EXIT_CODE)); then refuse_unit; fi
-    note_started_files "$started"
+    if ((EXIT_CODE == 0)); then note_started_files "$started"; fi
 }
 
 note_started_files() { # TEXT

@@ -53,11 +53,7 @@ notebook_apply() {
     fi
     keep_password_hash
     request_secret notebook.password_hash 'Hash of the notebook password (from nbserver hash-password)'
-    # The hash is written into JSON unchanged. Hashes of argon2 and the older kinds have only these characters.
-    if [[ ! ${SECRETS[notebook.password_hash]:-} =~ ^[A-Za-z0-9:$=,+/.]+$ ]]; then
-        fail password-hash-invalid 'the notebook password hash is missing or not valid. Create a hash with nbserver '\
-'hash-password, then run this script again with that hash'
-    fi
+    assert_password_hash
     add_folder "$CONFIGURATION_FOLDER" "$READERS" "$FOLDER_MODE"
     add_folder "$WORK_FOLDER" "$SERVICE" 700
     add_data_folder "$NB_NOTEBOOK_DIRECTORY"
@@ -66,6 +62,14 @@ notebook_apply() {
     set_text_file "$STARTER_FILE" "$READERS" "$FILE_MODE" "$STARTER"
     configuration_text
     set_text_file "$NOTEBOOK_FILE" "$READERS" "$FILE_MODE" "$REPLY" notebook.password_hash
+}
+
+# The hash is written into JSON unchanged. Hashes of argon2 and the older kinds have only these characters.
+assert_password_hash() {
+    if [[ ! ${SECRETS[notebook.password_hash]:-} =~ ^[A-Za-z0-9:$=,+/.]+$ ]]; then
+        fail password-hash-invalid 'the notebook password hash is missing or not valid. Create a hash with nbserver '\
+'hash-password, then run this script again with that hash'
+    fi
 }
 
 # REPLY: the hash in the file, or ''.

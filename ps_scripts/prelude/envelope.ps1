@@ -78,10 +78,13 @@ function New-RunId {
 
 # A run by hand asks for what the envelope would contain.
 function Request-Secret([string]$Name, [string]$Prompt) {
-    if ($Secrets.ContainsKey($Name) -or 'apply', 'rotate' -notcontains $Run.Mode) { return }
+    if ($Secrets.ContainsKey($Name) -or 'apply', 'rotate', 'set-password' -notcontains $Run.Mode) { return }
     $typed = Read-Host -Prompt $Prompt -AsSecureString
     $Secrets[$Name] = (New-Object Net.NetworkCredential('', $typed)).Password
 }
+
+# Keep the text of a file as a secret.
+function Read-SecretFile([string]$Name, [string]$Path) { $Secrets[$Name] = [IO.File]::ReadAllText($Path, $Utf8) }
 
 # Return the part of a secret that is not secret, such as the salt of a hash. $Pattern's first group matches it.
 function Get-SecretPart([string]$Name, [string]$Pattern) {

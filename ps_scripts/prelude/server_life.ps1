@@ -7,13 +7,17 @@
 function Invoke-Restart {
     Assert-Installed
     Assert-MayStart
+    Write-RestartStart
+    Restart-Server
+    Write-ChangeEnd
+    Assert-ServerProven
+}
+
+function Write-RestartStart {
     Reset-Difference 'service'
     if (Test-ServerRunning) { Add-Difference server-restarts 'the notebook server' 'running' 'a new start' }
     else { Add-Difference server-starts 'the notebook server' 'stopped' 'running' }
     Write-ChangeStart
-    Restart-Server
-    Write-ChangeEnd
-    Assert-ServerProven
 }
 
 # Mode stop. The server stays stopped when Windows restarts, until a restart or an apply.
@@ -60,6 +64,8 @@ function Assert-MayStart {
                 'nbserver apply instead'))
     }
     $Run.Fingerprint = Get-Fingerprint $certificate
+    $Run.Step = 'service'
+    Assert-CanRestart
 }
 
 # A change of this part is for the differences that were found. The step's own Test is about the settings.

@@ -290,6 +290,14 @@ def test_a_stopped_server_stays_stopped_until_a_restart(story: Story) -> None:
     assert story.done["plan after restart"].returncode == 0, story.done["plan after restart"].stdout
 
 
+def test_password_and_certificate_are_replaced_alone(story: Story) -> None:
+    assert outcome(story.done["password set"])["steps"] == {"notebook": "changed", "service": "changed", "check": "changed"}
+    assert outcome(story.done["certificate rotated"])["steps"] == {"certificate": "changed", "service": "changed", "check": "changed"}
+    assert story.events["certificate rotated"][-1]["fingerprint"] != story.events["apply"][-1]["fingerprint"]
+    assert story.done["verify after both"].returncode == 0, story.done["verify after both"].stdout
+    assert story.done["plan after both"].returncode == 0, story.done["plan after both"].stdout
+
+
 def test_other_path_entries_replace_ours_and_nobody_elses(story: Story) -> None:
     before = story.snapshots["before"]["registry"][ENVIRONMENT]["PATH"]
     assert outcome(story.done["other path"])["steps"]["path"] == "changed"

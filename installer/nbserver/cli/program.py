@@ -47,6 +47,8 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
         hosts.rotate,
         servers.restart,
         servers.stop,
+        servers.set_password,
+        servers.rotate_certificate,
         resume,
         hosts.events,
         reports.report,
@@ -54,7 +56,6 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
         notebooks.notebooks_group,
     ),
     "Audit": (locks.lock, approval.render, approval.audit, approval.approve, catalogs.catalog_group, passwords.hash_password),
-    "This machine": (this_machine.set_password,),
 }
 
 RESULT_IS_OUTPUT = frozenset({"audit", "completion", "hash-password", "render", "report", "schema", "status"})

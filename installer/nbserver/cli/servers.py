@@ -1,4 +1,4 @@
-"""restart and stop: commands for servers that are set up. They change nothing that is installed."""
+"""restart, stop, set-password, and rotate-certificate: commands for servers that are set up. They apply nothing else."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from nbserver.cli.options import approved_option, asker, command_line, run_options
+from nbserver.cli.options import approved_option, asker, command_line, run_options, salt_option
 from nbserver.cli.output import Output
 
 
@@ -53,3 +53,50 @@ def stop(hosts: tuple[str, ...], inventory_path: Path, output: Output, **given: 
 
     options = Options(command=command_line(), **given)
     return servers.run("stop", loaded, loaded.select(hosts), options, asker(), output.view())
+
+
+@click.command("set-password")
+@run_options
+@approved_option
+@salt_option
+def set_password(hosts: tuple[str, ...], inventory_path: Path, output: Output, **given: Any) -> int:
+    """Change the password of notebook servers
+
+    Sets notebook.password of the inventory, and applies nothing else. The server restarts: kernels end, everybody is logged out,
+    and the previous password is refused. Takes access from nobody who could read the server's key; nbserver rotate does.
+
+    For local alone, does the same as apply local with a new password, for which nbserver prompts. If you leave it empty, a
+    password is generated.
+    """
+    from nbserver.commands import servers
+    from nbserver.inventory import reader
+    from nbserver.run.options import Options
+
+    with servers.hiding_arguments():
+        loaded = reader.load_for(inventory_path, hosts)
+        selected = loaded.select(hosts)
+    options = Options(command=command_line(), **given)
+    if hosts == ("local",):
+        from nbserver.commands import up
+
+        return up.set_password(loaded, options, asker(), output.view())
+
+    return servers.set_password(loaded, selected, options, asker(), output.view(), quiet=not output.for_a_person)
+
+
+@click.command("rotate-certificate")
+@run_options
+@approved_option
+def rotate_certificate(hosts: tuple[str, ...], inventory_path: Path, output: Output, **given: Any) -> int:
+    """Replace key and certificate of notebook servers
+
+    For certificates that the hosts create themselves. The password and everything else stay. The previous certificate is in
+    use until the server restarts with the new one; if it does not start, the previous one is restored. Kernels end.
+    """
+    from nbserver.commands import servers
+    from nbserver.inventory import reader
+    from nbserver.run.options import Options
+
+    loaded = reader.load_for(inventory_path, hosts)
+    options = Options(command=command_line(), **given)
+    return servers.rotate_certificate(loaded, loaded.select(hosts), options, asker(), output.view(), quiet=not output.for_a_person)

@@ -1,4 +1,4 @@
-"""up and set-password: commands for the notebook server on this machine."""
+"""up: the command for the notebook server on this machine."""
 
 from __future__ import annotations
 
@@ -58,27 +58,3 @@ def up(
     show_warnings([loaded.local])
     options = Options(runs=runs, known=known, command=command_line(), **approval)
     return local_setup.up(loaded, options, asker(), output.view(), as_json=output.as_json, quiet=output.quiet)
-
-
-@click.command("set-password")
-@click.argument("host", type=click.Choice(["local"]), metavar="local")
-@optional_inventory_option
-@runs_of_local_option
-@known_option
-@output_options
-@approved_option
-def set_password(host: str, inventory_path: Path, runs: Path | None, known: Path | None, output: Output, **approval: Any) -> int:
-    """Change the notebook password on this machine
-
-    Does the same as apply local with a new password, for which nbserver prompts. If you leave it empty, a password is generated.
-    """
-    from nbserver.commands import up as local_setup
-    from nbserver.inventory import reader
-    from nbserver.run.options import Options
-
-    return local_setup.set_password(
-        reader.load_for(inventory_path, [host]),
-        Options(runs=runs, known=known, command=command_line(), **approval),
-        asker(),
-        output.view(),
-    )

@@ -41,7 +41,7 @@ def head(settings: dict[str, Any], lock: tuple[str, ...], body: Body) -> str:
 
 def parameters(settings: dict[str, Any]) -> str:
     """Return the `param` block. Only a script of machine scope has the mode `request`."""
-    modes = "'test', 'check', 'status', 'apply', 'undo', 'rotate', 'restart', 'stop'" + (
+    modes = "'test', 'check', 'status', 'apply', 'undo', 'rotate', 'restart', 'stop', 'set-password', 'rotate-certificate'" + (
         ", 'request'" if settings.get("scope") == "machine" else ""
     )
     return f"""\
@@ -69,6 +69,8 @@ def header(settings: dict[str, Any]) -> str:
 #   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode rotate   evicts everybody who could log in
 #   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode restart  starts the server again
 #   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode stop     stops the server
+#   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode set-password        replaces the password alone
+#   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode rotate-certificate  replaces key and certificate alone
 # Exit codes: 0 success, 2 differences (test, status), 3 failed, 3010 success, but Windows must restart
 # Requires Windows PowerShell 3.0 or newer, 64-bit{rights}
 #

@@ -39,6 +39,8 @@ MODES = {
     "request": "certificate request",
     "restart": "restart",
     "stop": "stop",
+    "set-password": "set-password",
+    "rotate-certificate": "rotate-certificate",
     "list": "notebooks list",
     "push": "notebooks push",
     "pull": "notebooks pull",

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from nbserver.run.options import Options
     from nbserver.settings.secret import Ask, SecretReference
 
-SENDS_SECRETS = ("test", "apply", "rotate")  # the modes whose envelope has a password hash or a certificate
+SENDS_CERTIFICATE = ("test", "apply", "rotate")
+SETS_PASSWORD = ("apply", "rotate", "set-password")
+SENDS_PASSWORD = ("test", *SETS_PASSWORD)  # the modes whose envelope has a password hash
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def _needs(host: AnyHost, mode: Mode, options: Options) -> Iterator[Need]:
     yield from logon_needs([host, *hops_of(host)])
     for name, reference in _certificate_references(host, mode).items():
         yield Need(reference, f"certificate.{name}", host.name)
-    if mode in SENDS_SECRETS and host.name not in options.passwords and host.notebook.password is not None:
+    if mode in SENDS_PASSWORD and host.name not in options.passwords and host.notebook.password is not None:
         yield notebook_password.need(host, confirm=mode != "test")
 
 
@@ -163,7 +165,7 @@ def warnings(hosts: Iterable[AnyHost]) -> list[Message]:
 
 
 def _references_of_certificate(host: WindowsHost, mode: Mode) -> dict[str, SecretReference]:
-    if mode not in SENDS_SECRETS or host.certificate.source != "workstation":
+    if mode not in SENDS_CERTIFICATE or host.certificate.source != "workstation":
         return {}
     return workstation.references(host)
 
@@ -179,7 +181,7 @@ _certificate_references = ByKind(
 
 def _certificate(host: WindowsHost, mode: Mode, secrets: SecretStore) -> dict[str, str]:
     """Return the workstation's certificate for the envelope. Raises SecretError and InventoryError."""
-    if mode not in SENDS_SECRETS or host.certificate.source != "workstation":
+    if mode not in SENDS_CERTIFICATE or host.certificate.source != "workstation":
         return {}
     certificate = workstation.read(host, secrets)
     return {"certificate.chain": certificate.chain, "certificate.key": certificate.key}
@@ -194,7 +196,7 @@ _sent_certificate = ByKind(windows=_certificate, linux=_no_certificate, local_wi
 
 def _password(host: AnyHost, mode: Mode, secrets: SecretStore, given: str | None) -> str | None:
     """Return the plain password whose hash the envelope contains, or None to keep the host's password. Raises SecretError."""
-    if mode not in SENDS_SECRETS or (given is None and host.notebook.password is None):
+    if mode not in SENDS_PASSWORD or (given is None and host.notebook.password is None):
         return None
     plain = given if given is not None else notebook_password.plain(host, secrets)
     notebook_password.check_password(plain, host=host.name, minimum=host.notebook.password_minimum)

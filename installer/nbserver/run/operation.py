@@ -90,7 +90,7 @@ def operate(
         stop = threading.Event()
         hashes, salt = None, None
         if any(job.password is not None for job in jobs.values()):
-            salt = site_salt.of_site(inventory.path.parent, options.salt, create=mode in ("apply", "rotate"))
+            salt = site_salt.of_site(inventory.path.parent, options.salt, create=mode in host_job.SETS_PASSWORD)
             hashes = stack.enter_context(closing(PasswordHashes(salt, stop)))
             if past:
                 past.require_salt(site_salt.encoded(salt))

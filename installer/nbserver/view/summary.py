@@ -39,6 +39,8 @@ DONE = {
     "rotate": "earlier users evicted",
     "restart": "server restarted, and it presents its certificate",
     "stop": "server stopped until nbserver restart or apply",
+    "set-password": "password changed, and everybody logged out",
+    "rotate-certificate": "server presents its new certificate",
 }
 ORDER = ("ok", "differs", "reboot", "stopped", "unreachable", "failed")
 FAILED = ("failed", "unreachable")
@@ -112,7 +114,7 @@ def _words(mode: str, result: Result) -> str:
     if mode == "undo" and result.outcome == "ok":
         words = "  previous state restored"
     if mode in DONE and result.outcome == "ok":
-        words = f"  {DONE[mode]}"
+        words = f"  {DONE[mode] if result.changed else 'nothing to do'}"
     if mode == "events":
         words = "  the run has finished" if result.outcome == "ok" else ""
     if mode in ("push", "pull") and result.outcome == "ok":

@@ -44,6 +44,15 @@ keep_stopped() {
     keep_unit_stopped
 }
 
+# REPLY: the file whose last line says for which files the server was started.
+read_service_file() {
+    REPLY=$UNIT_FOLDER/$SERVICE_UNIT
+}
+
+assert_can_restart() {
+    return 0
+}
+
 has_start_with_system() {
     has_enabled_unit
 }

@@ -70,6 +70,7 @@ restart_service() {
         restart_unit
     else
         restart_process
+        EXIT_CODE=0
     fi
 }
 
@@ -80,6 +81,16 @@ keep_stopped() {
     else
         stop_process "$PROCESS_FILE"
     fi
+}
+
+# REPLY: the file whose last line says for which files the server was started.
+read_service_file() {
+    if is_unit; then REPLY=$UNIT_FOLDER/$SERVICE_UNIT; else REPLY=$PROCESS_FILE; fi
+}
+
+# A process is started with the settings of this script, a unit with what is in its file.
+assert_can_restart() {
+    if is_unit; then assert_own_systemd; else assert_same_command; fi
 }
 
 has_start_with_system() {

@@ -76,8 +76,13 @@ process_apply() {
     start_background
 }
 
-# What the process was started with before is in its file: the command and the environment are two lines.
 restart_process() {
+    assert_same_command
+    start_background
+}
+
+# What the process was started with before is in its file: the command and the environment are two lines.
+assert_same_command() {
     local is=''
     process_text
     IFS= read -r -d '' is <"$PROCESS_FILE" || true
@@ -86,7 +91,6 @@ restart_process() {
         fail server-other-command 'the settings start the server with another command than before. Run nbserver apply '\
 'instead'
     fi
-    start_background
 }
 
 start_background() {

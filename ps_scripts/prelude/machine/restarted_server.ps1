@@ -3,6 +3,16 @@
 
 function Test-ServiceRecord { Test-Record 'task' 'nbserver' }
 
+function Assert-CanRestart { }
+
+# True if the server runs, and was started after the last change of its files.
+function Test-CurrentServer {
+    $description = Get-TaskText ([xml](Get-TaskXml 'nbserver')) 'RegistrationInfo/Description'
+    (Test-ServerRunning) -and [string]::Equals($description, (Get-ServiceState))
+}
+
+function Test-OwnCertificate { $Settings.certificate.source -eq 'host' }
+
 # A task that was disabled while it runs counts as disabled, so its process is looked for, too.
 function Test-ServerAlive {
     if (Test-ServerRunning) { return $true }

@@ -1,4 +1,4 @@
-"""Restart and stop on Windows: the registered task starts again as it is, and stays stopped if it should."""
+"""Restart, stop, set-password, and rotate-certificate on Windows: the registered task starts again as it is, and nothing else is changed."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import json
 import pytest
 
 from nbserver.render.step_files import read_part
-from tests.authority import pem
+from tests.authority import ec_key, pem
 from tests.steps.windows.place import PRIVATE, Place, place, session
-from tests.workstation_certificate import LEAF
+from tests.workstation_certificate import LEAF, NAMES, SECOND
 
 __all__ = ["place", "session"]
 MAIN = read_part("ps_scripts", "main").partition("$ScriptText =")[0]
@@ -35,11 +35,25 @@ function Disable-ScheduledTask {
     [IO.File]::WriteAllText("$StateFolder\task.xml", (Get-TaskXml 'nbserver').Replace('<Enabled>true', '<Enabled>false'))
 }
 function Get-PortProcess { if ([IO.File]::Exists("$StateFolder\running")) { [pscustomobject]@{ ExecutablePath = "$Programs\python.exe"; CreationDate = [DateTime]::UtcNow } } }
+function Wait-Server { if ($global:Broken -and (Get-ServerFingerprint) -ne $global:Good) { throw (New-Failure server-silent 'no') } }
+function Get-ServerFingerprint { Get-Fingerprint (Get-ServerCertificate) }
+function Install-OwnCertificate {
+    Write-TextFile $SourceFile 'unfinished'
+    if ($global:Cut) { throw (New-Failure cut 'cut') }
+    Write-TextFile $KeyFile 'new key'
+    Write-TextFile $CertificateFile $global:NewCertificate
+    Write-TextFile $SourceFile 'host'
+}
 function Get-ServiceState { "files of $global:Files" }
 """
 CHECK = r"""
+Add-Step certificate 'c' -Test { } -Apply { }
+Add-Step notebook 'n' -Test { } -Apply { }
 Add-Step check 'k' -Test { if (-not [IO.File]::Exists("$StateFolder\running")) { Add-Difference x 'x' 'a' 'b' } } -Apply { }
 """
+OLD, NEW = (f"argon2:$argon2id$v=19$m=65536,t=3,p=4${'A' * 22}${name}" for name in ("old", "new"))
+OTHER = pem(SECOND.sign(ec_key().public_key(), NAMES))
+NEW_CERTIFICATE = f"$global:NewCertificate = '{OTHER}'; $global:Good = Get-ServerFingerprint; "
 TASK = "<Task xmlns='x'><RegistrationInfo><Description>old</Description></RegistrationInfo><Settings><Enabled>true</Enabled></Settings><More>of the site</More></Task>"
 
 
@@ -52,17 +66,25 @@ class Host:
         (self.state / "service").mkdir()
         (self.state / "service" / "certificate.pem").write_text(pem(LEAF))
         (self.state / "service" / "key.pem").write_text("key")
+        (self.state / "service" / "certificate.source").write_text("host")
+        self.configuration = self.state / "service" / "jupyter_server_config.json"
+        self.configuration.write_text(f'{{"hashed_password":  "{OLD}", "port":  1}}')
         (self.state / "running").write_text("x")
         self.task = self.state / "task.xml"
         self.task.write_text(TASK)
         line = {"step": "service", "v": 1, "kind": "task", "key": "nbserver", "before": None}
         (self.state / "record.jsonl").write_text(json.dumps(line) + "\n")
 
-    def run(self, mode: str, before: str = "") -> str:
+    def run(self, mode: str, before: str = "", *, secret: str = "", source: str = "host") -> str:
         """The code of the failure, or `done` and the codes of the events, in one run of the mode."""
         service = '$ServiceFolder = "$StateFolder\\service"; $CertificateFile = "$ServiceFolder\\certificate.pem"; '
         service += '$KeyFile = "$ServiceFolder\\key.pem"; $RotationFile = "$StateFolder\\rotation"; '
-        settings = "$Settings.notebook | Add-Member -Force port 9999; $global:Files = 'now'; "
+        service += '$SourceFile = "$ServiceFolder\\certificate.source"; $RequestFile = "$ServiceFolder\\certificate.cnf"; '
+        service += '$ConfigurationFile = "$ServiceFolder\\jupyter_server_config.json"; '
+        service += """$HashPattern = '"hashed_password":\\s+"([A-Za-z0-9:$=,+/.]+)"'; """
+        settings = "$Settings.notebook | Add-Member -Force port 9999; $global:Files = 'now'; $global:Broken = $global:Cut = $false; "
+        settings += f"$Settings | Add-Member -Force certificate ([pscustomobject]@{{ source = '{source}' }}); $Secrets.Clear(); "
+        settings += f"$Secrets['notebook.password_hash'] = '{secret}'; "
         settings += f"$Run.Mode = '{mode}'; $Run.Id = 'r1'; $Run.Outcome = 'ok'; $Run.Changed = 0; "
         codes = (
             """@(Get-Said | ForEach-Object { [regex]::Match($_, '"code":"([^"]+)"').Groups[1].Value } | Where-Object { $_ }) -join ' '"""
@@ -119,4 +141,43 @@ def test_what_cannot_start_is_not_touched(host: Host) -> None:
     (host.state / "record.jsonl").write_text("")
     host.task.write_text(TASK)
     assert {host.run(mode) for mode in ("restart", "stop")} == {"server-not-installed"}, "another one's task"
+    assert host.history() == []
+
+
+def test_only_the_password_is_replaced(host: Host) -> None:
+    assert host.run("set-password", secret=NEW) == "done rotated-password server-restarts server-proven"
+    assert host.configuration.read_text() == f'{{"hashed_password":  "{NEW}", "port":  1}}' and host.history() == [
+        "stop",
+        "register",
+        "start",
+    ]
+    assert host.run("set-password", secret=NEW) == "done " and host.history() == []
+    host.task.write_text(TASK)
+    assert host.run("set-password", secret=NEW) == "done server-restarts server-proven", "after a run that was cut off"
+    assert host.run("set-password", secret='a"b') == "password-hash-invalid"
+    host.configuration.write_text("{}")
+    assert host.run("set-password", secret=NEW) == "password-not-found"
+
+
+def files(host: Host) -> list[str]:
+    return [(host.state / "service" / name).read_text() for name in ("key.pem", "certificate.pem", "certificate.source")]
+
+
+def test_key_and_certificate_are_replaced_alone(host: Host) -> None:
+    before = host.configuration.read_text()
+    assert host.run("rotate-certificate", NEW_CERTIFICATE) == "done rotated-key server-restarts server-proven"
+    assert files(host) == ["new key", OTHER, "host"] and host.configuration.read_text() == before
+    assert host.history() == ["stop", "register", "start"]
+
+
+def test_a_certificate_that_does_not_start_is_switched_back(host: Host) -> None:
+    before = files(host)
+    assert host.run("rotate-certificate", f"{NEW_CERTIFICATE}$global:Broken = $true; ") == "certificate-switched-back-windows"
+    assert files(host) == before and host.history() == ["stop", "register", "start"] * 2 and (host.state / "running").exists()
+    assert host.run("rotate-certificate", f"{NEW_CERTIFICATE}$global:Cut = $true; ") == "cut"
+    assert files(host) == before and host.history() == []
+
+
+def test_a_certificate_from_elsewhere_is_refused(host: Host) -> None:
+    assert {host.run("rotate-certificate", source=source) for source in ("workstation", "store", "request")} == {"certificate-not-of-host"}
     assert host.history() == []

@@ -1,0 +1,109 @@
+# ---- prelude: server_secrets -----------------------------------------------------------------------
+# Modes set-password and rotate-certificate: replace the password or certificate alone.
+
+# The server restarts as it is installed, as in prelude/server_life. What else differs from the settings stays as it is.
+
+# Mode set-password. If an interrupted run has written the hash, the server restarts.
+function Invoke-SetPassword {
+    Assert-Installed
+    Assert-MayStart
+    Reset-Difference 'notebook'
+    Request-Secret $HashSecret 'Hash of the new notebook password (nbserver hash-password creates it)'
+    Assert-PasswordHash
+    $text = [IO.File]::ReadAllText($ConfigurationFile, $Utf8)
+    $old = [regex]::Match($text, $HashPattern).Groups[1].Value
+    if (-not $old) {
+        throw (New-Failure password-not-found '{path} has no password hash. Run nbserver apply instead' @{
+                path = $ConfigurationFile
+            })
+    }
+    if ([string]::Equals($old, (Expand-Secret "@$HashSecret@" $HashSecret))) {
+        Write-Event unchanged
+        if (Test-CurrentServer) { return }
+    }
+    else {
+        Add-Difference rotated-password 'notebook password' 'the previous one' 'a new one'
+        Write-ChangeStart
+        Set-TextFile $ConfigurationFile $text.Replace($old, "@$HashSecret@") $HashSecret   # the rest stays
+        Write-ChangeEnd
+    }
+    Write-RestartStart
+    Restart-Server
+    Write-ChangeEnd
+    Assert-ServerProven
+}
+
+# The hash is written into JSON unchanged.
+function Assert-PasswordHash {
+    if (Get-SecretPart $HashSecret '\A([A-Za-z0-9:$=,+/.]+)\z') { return }
+    throw (New-Failure password-hash-invalid ('the notebook password hash is missing or not valid. Create a hash ' +
+            'with nbserver hash-password, then run this script again with that hash'))
+}
+
+# Mode rotate-certificate. The server has read its files when it started, so it serves the previous certificate until it
+# restarts. If it does not start with the new one, the previous files are restored. If this run is interrupted, the
+# files are newer than the server, and the next run restarts it.
+function Invoke-CertificateRotation {
+    if (-not (Test-OwnCertificate)) {
+        throw (New-Failure certificate-not-of-host ('this host does not create its certificate itself, so it cannot ' +
+                'replace it. Replace it as described in docs/certificates.md'))
+    }
+    Assert-Installed
+    Assert-MayStart
+    $files = Read-CertificateFile
+    $fingerprint = $Run.Fingerprint
+    Reset-Difference 'certificate'
+    Add-Difference rotated-key 'private key and certificate' $fingerprint 'a new key and certificate'
+    Write-ChangeStart
+    try { Install-OwnCertificate }
+    catch {
+        Restore-CertificateFile $files
+        throw
+    }
+    Write-ChangeEnd
+    $Run.Fingerprint = Get-Fingerprint (Get-ServerCertificate)
+    Write-RestartStart
+    try { Start-WithCertificate }
+    catch {
+        $cause = $_.Exception
+        Restore-CertificateFile $files
+        $Run.Fingerprint = $fingerprint
+        Start-WithCertificate
+        throw (New-Failure certificate-switched-back-windows ('the server did not start with the new certificate, so ' +
+                'the previous one is in use again: {cause}') -Cause $cause)
+    }
+    Write-ChangeEnd
+    Assert-ServerProven
+}
+
+function Start-WithCertificate {
+    Restart-Server
+    Wait-Server
+    if ((Get-ServerFingerprint) -eq $Run.Fingerprint) { return }
+    throw (New-Failure other-certificate-shown 'TCP port {port} presents another certificate than the installed one' @{
+            port = $Settings.notebook.port
+        })
+}
+
+# Keep the key in $Secrets. Return the texts of the other files of the certificate by their paths.
+function Read-CertificateFile {
+    Read-SecretFile 'previous.key' $KeyFile
+    $found = @{}
+    foreach ($file in $CertificateFile, $RequestFile, $SourceFile) {
+        if (Test-Path -LiteralPath $file) { $found[$file] = [IO.File]::ReadAllText($file, $Utf8) }
+    }
+    $found
+}
+
+# Until all files are restored, certificate.source makes the next apply create a certificate.
+function Restore-CertificateFile([hashtable]$Files) {
+    Write-TextFile $SourceFile 'unfinished'
+    Write-TextFile $KeyFile '@previous.key@' 'previous.key'
+    foreach ($file in $CertificateFile, $RequestFile, $SourceFile) {
+        if ($Files.ContainsKey($file)) { Write-TextFile $file $Files[$file] }
+    }
+}
+
+$Modes['set-password'] = { Invoke-SetPassword }
+$Modes['rotate-certificate'] = { Invoke-CertificateRotation }
+$ChangingModes += 'set-password', 'rotate-certificate'
