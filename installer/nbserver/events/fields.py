@@ -9,7 +9,17 @@ from dataclasses import dataclass
 from nbserver.base.message import CODE
 
 VERSION = 1
-CHANGING = ("apply", "undo", "rotate", "request", "restart", "stop", "set-password", "rotate-certificate", "push")  # the modes that leave events on the host
+CHANGING = (
+    "apply",
+    "undo",
+    "rotate",
+    "request",
+    "restart",
+    "stop",
+    "set-password",
+    "rotate-certificate",
+    "push",
+)  # the modes that leave events on the host
 MOST_EVENTS = 100_000  # in a run, and in one response of a host
 NAME_LENGTH = 64
 WORDS_LENGTH = 32_768

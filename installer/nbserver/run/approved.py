@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 
 # A check and a status only read, as a plan does; a certificate request and a new password are part of what apply does, a new certificate of what rotate does, and fetching events only reads what a run has
 # written. Both a push and a pull begin with a list.
-_NAMES = {"test": "plan", "check": "plan", "status": "plan", "request": "apply", "set-password": "apply", "rotate-certificate": "rotate", "list": "", "events": ""}
+_NAMES = {
+    "test": "plan",
+    "check": "plan",
+    "status": "plan",
+    "request": "apply",
+    "set-password": "apply",
+    "rotate-certificate": "rotate",
+    "list": "",
+    "events": "",
+}
 
 
 def name_of(mode: str) -> str:

@@ -11,7 +11,23 @@ from typing import Literal
 
 from nbserver.notebooks.part import Part
 
-Mode = Literal["test", "check", "status", "apply", "undo", "rotate", "request", "restart", "stop", "set-password", "rotate-certificate", "list", "push", "pull", "events"]
+Mode = Literal[
+    "test",
+    "check",
+    "status",
+    "apply",
+    "undo",
+    "rotate",
+    "request",
+    "restart",
+    "stop",
+    "set-password",
+    "rotate-certificate",
+    "list",
+    "push",
+    "pull",
+    "events",
+]
 READING = frozenset({"test", "check", "status", "list", "pull"})
 """The modes of runs that change nothing and leave nothing on the host, not even their events."""
 
