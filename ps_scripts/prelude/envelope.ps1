@@ -12,13 +12,12 @@ $PartData = New-Object IO.MemoryStream                   # the data of these par
 # A line that does not match is not quoted in the message, because it may contain a secret.
 function Read-Envelope {
     $Run.Mode = $Mode
-    $known = @($Modes.Keys) -join '|'
     $number = 0
     foreach ($line in $EnvelopeLines) {
         $number++
         if (Add-PartLine $line) { continue }
         switch -CaseSensitive -Regex ([string]$line) {
-            "^mode ($known)\z" { $Run.Mode = $Matches[1]; break }
+            "^mode ($(@($Modes.Keys) -join '|'))\z" { $Run.Mode = $Matches[1]; break }
             '^run ([0-9A-Za-z-]{1,64})\z' { $Run.Id = $Matches[1]; break }
             '^operator ([^ ]*)\z' {
                 $Run.Operator = $Utf8.GetString([Convert]::FromBase64String($Matches[1]))
