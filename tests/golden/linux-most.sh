@@ -9,72 +9,75 @@
 #   sudo bash linux-most.sh rotate    evicts everybody who could log in
 #   sudo bash linux-most.sh restart   starts the server again
 #   sudo bash linux-most.sh stop      stops the server
+#   sudo bash linux-most.sh set-password        replaces the password alone
+#   sudo bash linux-most.sh rotate-certificate  replaces key and certificate alone
 # Exit codes: 0 success, 2 differences (test, status), 3 failed, 102 success, but the host must restart
 # Requires bash 4.4 or newer, systemd, and root
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 # Contents, by line:
-#    81  settings               What differs from host to host: data, no code.
-#   106  lock                   The Python packages, with versions and hashes.
+#    84  settings               What differs from host to host: data, no code.
+#   109  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   232  run                    Set the options of the shell, the folders, and the state of this run.
-#   286  places                 Name the places of a server for the whole machine, which root sets up.
-#   360  json                   Read and write JSON strings in bash alone.
-#   456  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   581  events                 Report events: lines of JSON, which are the only output of this script.
-#   665  findings               Report in mode check which requirements this host meets, one finding for each.
-#   730  host_log               Write to the system log which script changes this host, and keep the script.
-#   763  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#   886  lock                   Let only one run at a time change this host.
-#   929  left_program           End the program that a run left behind when it was killed.
-#   984  record                 Record the previous state of everything that is changed, and restore it.
-#  1119  programs               Run other programs: those that change something or take long through run_program.
-#  1266  paths                  Open folders without following links, and check who could replace them.
-#  1374  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1446  folders                Create folders, and set who may use them.
-#  1522  files                  Write text files, and restore the files that were replaced.
-#  1610  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1674  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1719  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1778  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1849  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2009  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2155  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2296  zypper                 Run zypper, without questions.
-#  2422  units                  Install and remove units of systemd.
-#  2511  service_unit           Compare the unit of the notebook server, and install it.
-#  2684  service                Find out what the unit of the notebook server does.
-#  2759  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2872  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2940  certificate_program    Create a certificate with OpenSSL.
-#  2948  starter                Define the Python program that starts the notebook server.
-#  3136  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3227  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3286  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3358  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3424  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3468  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3493  installed_files        Compare the files of the environment with those that were installed.
-#  3640  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3780  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  3793  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  3883  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4048  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  4238  server_life            Restart or stop the installed server: modes restart and stop.
-#  4321  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#   235  run                    Set the options of the shell, the folders, and the state of this run.
+#   289  places                 Name the places of a server for the whole machine, which root sets up.
+#   363  json                   Read and write JSON strings in bash alone.
+#   459  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   584  events                 Report events: lines of JSON, which are the only output of this script.
+#   668  findings               Report in mode check which requirements this host meets, one finding for each.
+#   733  host_log               Write to the system log which script changes this host, and keep the script.
+#   766  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#   889  lock                   Let only one run at a time change this host.
+#   932  left_program           End the program that a run left behind when it was killed.
+#   987  record                 Record the previous state of everything that is changed, and restore it.
+#  1122  programs               Run other programs: those that change something or take long through run_program.
+#  1269  paths                  Open folders without following links, and check who could replace them.
+#  1377  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1449  folders                Create folders, and set who may use them.
+#  1525  files                  Write text files, and restore the files that were replaced.
+#  1613  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1677  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1722  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1781  service_access         Let the service write in the folder for notebooks, and undo that.
+#  1852  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2012  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2158  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2299  zypper                 Run zypper, without questions.
+#  2425  units                  Install and remove units of systemd.
+#  2514  service_unit           Compare the unit of the notebook server, and install it.
+#  2686  service                Find out what the unit of the notebook server does.
+#  2770  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2883  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2951  certificate_program    Create a certificate with OpenSSL.
+#  2959  starter                Define the Python program that starts the notebook server.
+#  3147  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3238  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3297  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3369  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3435  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3479  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3504  installed_files        Compare the files of the environment with those that were installed.
+#  3651  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3791  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  3804  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  3894  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4059  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  4249  server_life            Restart or stop the installed server: modes restart and stop.
+#  4343  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  4461  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
 # Steps, in the order in which they run:
-#  4610  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4642  python                 Install Python from the distribution.
-#  4704  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  4779  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  4792  user                   Create the system user that runs the server: without a password, without a login shell.
-#  4806  certificate            Create a certificate for the server; only root and the service can read its key.
-#  4899  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  5057  service                Run the notebook server as a service that starts with the system.
-#  5191  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  5255  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5403  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  5481  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  4750  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4782  python                 Install Python from the distribution.
+#  4844  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  4919  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  4932  user                   Create the system user that runs the server: without a password, without a login shell.
+#  4946  certificate            Create a certificate for the server; only root and the service can read its key.
+#  5039  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  5201  service                Run the notebook server as a service that starts with the system.
+#  5335  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  5399  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5547  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  5625  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -872,7 +875,7 @@ name_run() {
 # A run by hand has no envelope, and asks for the secret.
 request_secret() { # NAME PROMPT
     local typed
-    if [[ ${SECRETS[$1]+known} || $RUN_MODE != @(apply|rotate) ]]; then return; fi
+    if [[ ${SECRETS[$1]+known} || $RUN_MODE != @(apply|rotate|set-password) ]]; then return; fi
     if ! : 2>/dev/null >/dev/tty; then
         fail no-terminal 'cannot ask for {name} without a terminal. Run this script in a terminal, or use nbserver '\
 'apply' \
@@ -2549,15 +2552,14 @@ install_unit() {
 }
 
 # Start the installed unit again, and note in its file for which files it was started. If the run is interrupted before
-# that, the next run finds a server that was started before a change.
+# that, the next run finds a server that was started before a change. EXIT_CODE 1: systemd could not start it.
 restart_unit() {
     local started
     started_text
     started=$REPLY
     note_start
     start_unit "$SERVICE_UNIT"
-    if ((EXIT_CODE)); then refuse_unit; fi
-    note_started_files "$started"
+    if ((EXIT_CODE == 0)); then note_started_files "$started"; fi
 }
 
 note_started_files() { # TEXT
@@ -2725,6 +2727,15 @@ restart_service() {
 
 keep_stopped() {
     keep_unit_stopped
+}
+
+# REPLY: the file whose last line says for which files the server was started.
+read_service_file() {
+    REPLY=$UNIT_FOLDER/$SERVICE_UNIT
+}
+
+assert_can_restart() {
+    return 0
 }
 
 has_start_with_system() {
@@ -4248,6 +4259,12 @@ CHANGING_MODES+=(restart stop)
 restart_server() {
     assert_installed
     assert_may_start
+    report_restart
+    make_change restart_and_check
+    prove_server
+}
+
+report_restart() {
     RUN_STEP=service DIFFERENCES=()
     read_server_process
     if ((REPLY)); then
@@ -4255,8 +4272,11 @@ restart_server() {
     else
         differs server-starts 'the notebook server' stopped running
     fi
-    make_change restart_service
-    prove_server
+}
+
+restart_and_check() {
+    restart_service
+    if ((EXIT_CODE)); then refuse_unit; fi
 }
 
 # Mode stop. The server stays stopped when the host restarts, until a restart or an apply.
@@ -4286,7 +4306,7 @@ assert_installed() {
     fail server-not-installed 'this host has no notebook server of nbserver. Run nbserver apply first'
 }
 
-# After an incomplete rotation, the server would start for those who are evicted.
+# After an incomplete rotation, the server would start for those who are evicted. RUN_FINGERPRINT: of its certificate.
 assert_may_start() {
     read_rotation
     if [[ $ROTATION_RUN ]]; then
@@ -4299,6 +4319,8 @@ assert_may_start() {
         fail server-without-certificate 'the server has no valid certificate and could not start. Run nbserver apply '\
 'instead'
     fi
+    RUN_STEP=service
+    assert_can_restart
 }
 
 # Make a change of this part for the differences that were found. The step's own test is about the settings.
@@ -4316,6 +4338,124 @@ prove_server() {
     RUN_STEP=check DIFFERENCES=()
     differs server-proven 'certificate on TCP port {port}' '' "$RUN_FINGERPRINT" port "$NB_NOTEBOOK_PORT"
     change_step check
+}
+
+# ---- prelude: server_secrets -----------------------------------------------------------------------
+# Modes set-password and rotate-certificate: replace the password or certificate alone.
+
+# The server restarts as it is installed, as in prelude/server_life. What else differs from the settings stays as it is.
+
+MODES[set-password]=set_password
+MODES[rotate-certificate]=rotate_certificate
+CHANGING_MODES+=(set-password rotate-certificate)
+FORMER_HASH=''                                     # of the password that is replaced
+FORMER_KEY='' FORMER_CERTIFICATE='' FORMER_REQUEST=''   # texts of the files that are replaced
+
+# Mode set-password. If an interrupted run has written the hash, the server restarts.
+set_password() {
+    assert_installed
+    assert_may_start
+    RUN_STEP=notebook DIFFERENCES=()
+    request_secret notebook.password_hash 'Hash of the new notebook password (from nbserver hash-password)'
+    assert_password_hash
+    read_hash
+    FORMER_HASH=$REPLY
+    if [[ ! $FORMER_HASH ]]; then
+        fail password-not-found '{path} has no password hash. Run nbserver apply instead' path "$NOTEBOOK_FILE"
+    fi
+    expand_secret @notebook.password_hash@ notebook.password_hash
+    if [[ $REPLY == "$FORMER_HASH" ]]; then
+        write_event unchanged
+        if has_current_server; then return; fi
+    else
+        differs rotated-password 'notebook password' 'the previous one' 'a new one'
+        make_change write_password_hash
+    fi
+    report_restart
+    make_change restart_and_check
+    prove_server
+}
+
+# The rest of the file stays as it is.
+write_password_hash() {
+    local text=''
+    IFS= read -r -d '' text <"$NOTEBOOK_FILE" || true
+    set_text_file "$NOTEBOOK_FILE" "$READERS" "$FILE_MODE" "${text//"$FORMER_HASH"/"@notebook.password_hash@"}" \
+        notebook.password_hash
+}
+
+# Whether the server runs, and was started after the last change of its files.
+has_current_server() {
+    local is='' file
+    read_server_process
+    if ((REPLY == 0)); then return 1; fi
+    read_service_file
+    file=$REPLY
+    started_text
+    IFS= read -r -d '' is <"$file" || true
+    [[ $is == *[$'\n'=]"$REPLY"$'\n' ]]
+}
+
+# Mode rotate-certificate. The server has read its files when it started, so it serves the previous certificate until it
+# restarts. If it does not start with the new one, the previous files come back. If this run is interrupted, the files
+# are newer than the server, and the next run restarts it.
+rotate_certificate() {
+    assert_installed
+    assert_may_start
+    RUN_STEP=certificate DIFFERENCES=()
+    IFS= read -r -d '' FORMER_KEY <"$KEY_FILE" || true
+    IFS= read -r -d '' FORMER_CERTIFICATE <"$CERTIFICATE_FILE" || true
+    if [[ -e $REQUEST_FILE ]]; then IFS= read -r -d '' FORMER_REQUEST <"$REQUEST_FILE" || true; fi
+    differs rotated-key 'private key and certificate' "$RUN_FINGERPRINT" 'a new key and certificate'
+    make_change certificate_apply
+    read_certificate
+    report_restart
+    make_change restart_with_certificate
+    prove_server
+}
+
+restart_with_certificate() {
+    local lines
+    restart_service
+    await_certificate
+    if [[ $SHOWN == "$RUN_FINGERPRINT" ]]; then return; fi
+    log_lines print_service_log
+    lines=$REPLY
+    switch_certificate_back
+    read_certificate
+    restart_service
+    await_certificate
+    if [[ $SHOWN != "$RUN_FINGERPRINT" ]]; then
+        fail certificate-way-back-failed 'the server did not start with the new certificate, nor with the previous '\
+'one, which was restored. Fix the error that the log shows, then run nbserver restart. Last lines of the log: {lines}' \
+            lines "$lines"
+    fi
+    fail certificate-switched-back 'the server did not start with the new certificate, so the previous one is in use '\
+'again. Fix the error that the log shows, then try again. Last lines of the log: {lines}' lines "$lines"
+}
+
+# SHOWN: the certificate of the port, after the server had 180 seconds to start.
+await_certificate() {
+    local -i second
+    SHOWN=''
+    if ((EXIT_CODE)); then return; fi
+    for ((second = 0; second < 180; second++)); do
+        read_shown
+        if [[ $SHOWN == "$RUN_FINGERPRINT" ]] || has_service_failed; then return; fi
+        if ((second % 10 == 5)); then
+            report_progress waiting-for-server 'Waiting for the server on TCP port {port}' "$second" 180 seconds \
+                port "$NB_NOTEBOOK_PORT"
+        fi
+        sleep 1
+    done
+}
+
+# As in the step certificate: without a certificate, the next apply creates one.
+switch_certificate_back() {
+    rm -f -- "$CERTIFICATE_FILE"
+    write_whole "$KEY_FILE" "$READERS" "$FILE_MODE" "$FORMER_KEY"
+    write_whole "$CERTIFICATE_FILE" "$READERS" "$FILE_MODE" "$FORMER_CERTIFICATE"
+    write_whole "$REQUEST_FILE" "$PROGRAM_OWNER" 600 "$FORMER_REQUEST"
 }
 
 # ---- prelude: notebook_files -----------------------------------------------------------------------
@@ -4951,11 +5091,7 @@ notebook_apply() {
     fi
     keep_password_hash
     request_secret notebook.password_hash 'Hash of the notebook password (from nbserver hash-password)'
-    # The hash is written into JSON unchanged. Hashes of argon2 and the older kinds have only these characters.
-    if [[ ! ${SECRETS[notebook.password_hash]:-} =~ ^[A-Za-z0-9:$=,+/.]+$ ]]; then
-        fail password-hash-invalid 'the notebook password hash is missing or not valid. Create a hash with nbserver '\
-'hash-password, then run this script again with that hash'
-    fi
+    assert_password_hash
     add_folder "$CONFIGURATION_FOLDER" "$READERS" "$FOLDER_MODE"
     add_folder "$WORK_FOLDER" "$SERVICE" 700
     add_data_folder "$NB_NOTEBOOK_DIRECTORY"
@@ -4964,6 +5100,14 @@ notebook_apply() {
     set_text_file "$STARTER_FILE" "$READERS" "$FILE_MODE" "$STARTER"
     configuration_text
     set_text_file "$NOTEBOOK_FILE" "$READERS" "$FILE_MODE" "$REPLY" notebook.password_hash
+}
+
+# The hash is written into JSON unchanged. Hashes of argon2 and the older kinds have only these characters.
+assert_password_hash() {
+    if [[ ! ${SECRETS[notebook.password_hash]:-} =~ ^[A-Za-z0-9:$=,+/.]+$ ]]; then
+        fail password-hash-invalid 'the notebook password hash is missing or not valid. Create a hash with nbserver '\
+'hash-password, then run this script again with that hash'
+    fi
 }
 
 # REPLY: the hash in the file, or ''.

@@ -9,100 +9,103 @@
 #   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode rotate   evicts everybody who could log in
 #   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode restart  starts the server again
 #   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode stop     stops the server
+#   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode set-password        replaces the password alone
+#   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode rotate-certificate  replaces key and certificate alone
 # Exit codes: 0 success, 2 differences (test, status), 3 failed, 3010 success, but Windows must restart
 # Requires Windows PowerShell 3.0 or newer, 64-bit, and administrator rights
 #
 # Contents, by line:
-#   115  parameters             The mode for a run by hand.
-#   120  settings               What differs from host to host: data, no code.
-#   178  lock                   The Python packages, with versions and hashes.
+#   118  parameters             The mode for a run by hand.
+#   123  settings               What differs from host to host: data, no code.
+#   181  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   186  run                    Check the language mode, and set the module path and the state of this run.
-#   260  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   350  hashes                 Compute SHA-256, the only hash that this script uses.
-#   369  events                 Report events: lines of JSON, which are the only output of this script.
-#   459  findings               Report in mode check which requirements this host meets, one finding for each.
-#   505  host_log               Write to the Windows event log which script changes this host.
-#   537  kept_script            Keep the script that changes this host.
-#   555  envelope               Read the envelope: the only input of a run in addition to this script.
-#   651  lock                   Allow only one run at a time to change this host.
-#   710  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#   790  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#   916  access                 Set and check access lists: who may read and change a folder.
-#   992  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1029  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1093  registry               Read values in the registry.
-#  1104  registry_values        Compare, set, and restore values in the registry.
-#  1138  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1258  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1345  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1378  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1466  path_access            Find other accounts that could replace a folder with another folder.
-#  1494  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1551  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1701  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  1893  server_command         Define the command line of the server, and what it was started with.
-#  1912  programs               Run other programs until they exit, and report their output.
-#  2040  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2059  downloads              Download files into the cache, and check their hashes before they are used.
-#  2232  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2319  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2395  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2451  foreign_places         Define where configuration from other installations may be on this host.
-#  2465  package_environment    Choose the environment variables of pip and uv.
-#  2512  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2517  installer_failures     Explain the exit codes of installers.
-#  2589  installers             Run installers and uninstallers, and wait while another one runs.
-#  2634  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2691  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2753  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2778  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2842  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2881  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2921  installed_files        Compare files with those that were installed.
-#  3070  running_server         Stop the server before its programs are replaced.
-#  3121  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3235  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3294  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3344  port_process           Find the program that listens on a TCP port, and what started it.
-#  3370  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3489  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3535  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3593  certificates           Read certificates from PEM files.
-#  3610  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3682  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3816  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3936  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4045  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4114  password_hash          Get the hash of the password.
-#  4119  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4164  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4186  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4252  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4395  download_checks        Check in mode check whether this host can reach what the script would download.
-#  4493  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4647  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  4685  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  4793  server_life            Restart or stop the installed server: modes restart and stop.
-#  4883  restarted_server       Start the registered task again.
-#  4917  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#   189  run                    Check the language mode, and set the module path and the state of this run.
+#   263  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   353  hashes                 Compute SHA-256, the only hash that this script uses.
+#   372  events                 Report events: lines of JSON, which are the only output of this script.
+#   462  findings               Report in mode check which requirements this host meets, one finding for each.
+#   508  host_log               Write to the Windows event log which script changes this host.
+#   540  kept_script            Keep the script that changes this host.
+#   558  envelope               Read the envelope: the only input of a run in addition to this script.
+#   656  lock                   Allow only one run at a time to change this host.
+#   715  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#   795  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#   921  access                 Set and check access lists: who may read and change a folder.
+#   997  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1034  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1098  registry               Read values in the registry.
+#  1109  registry_values        Compare, set, and restore values in the registry.
+#  1143  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1263  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1350  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1383  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1471  path_access            Find other accounts that could replace a folder with another folder.
+#  1499  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1556  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1706  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  1898  server_command         Define the command line of the server, and what it was started with.
+#  1917  programs               Run other programs until they exit, and report their output.
+#  2045  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2064  downloads              Download files into the cache, and check their hashes before they are used.
+#  2237  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2324  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2400  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2456  foreign_places         Define where configuration from other installations may be on this host.
+#  2470  package_environment    Choose the environment variables of pip and uv.
+#  2517  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2522  installer_failures     Explain the exit codes of installers.
+#  2594  installers             Run installers and uninstallers, and wait while another one runs.
+#  2639  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2696  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2758  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2783  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2847  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2886  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2926  installed_files        Compare files with those that were installed.
+#  3075  running_server         Stop the server before its programs are replaced.
+#  3126  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3240  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3299  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3349  port_process           Find the program that listens on a TCP port, and what started it.
+#  3375  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3494  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3540  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3598  certificates           Read certificates from PEM files.
+#  3615  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3687  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3821  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3941  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4050  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4119  password_hash          Get the hash of the password.
+#  4124  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4169  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4191  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4257  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4400  download_checks        Check in mode check whether this host can reach what the script would download.
+#  4498  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4652  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  4690  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  4798  server_life            Restart or stop the installed server: modes restart and stop.
+#  4894  restarted_server       Start the registered task again.
+#  4938  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5048  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
 # Steps, in the order in which they run:
-#  5139  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5219  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  5238  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  5257  python                 Install Python from the publisher, or use one that is installed.
-#  5391  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  5452  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  5571  packages               Install the packages of the lock in a virtual environment.
-#  5739  path                   Add the programs of the server to the PATH of the machine.
-#  5768  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  5794  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  5915  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  6123  service                Run the server as a scheduled task.
-#  6265  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  6330  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6405  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6445  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  5270  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5350  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  5369  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  5388  python                 Install Python from the publisher, or use one that is installed.
+#  5522  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  5583  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  5702  packages               Install the packages of the lock in a virtual environment.
+#  5870  path                   Add the programs of the server to the PATH of the machine.
+#  5899  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  5925  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  6046  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  6254  service                Run the server as a scheduled task.
+#  6396  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  6461  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6536  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6576  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -113,7 +116,7 @@
 #        step: firewall                 skipped in the inventory
 
 param(
-    [ValidateSet('test', 'check', 'status', 'apply', 'undo', 'rotate', 'restart', 'stop', 'request')]
+    [ValidateSet('test', 'check', 'status', 'apply', 'undo', 'rotate', 'restart', 'stop', 'set-password', 'rotate-certificate', 'request')]
     [string]$Mode = 'test'
 )
 
@@ -566,13 +569,12 @@ $PartData = New-Object IO.MemoryStream                   # the data of these par
 # A line that does not match is not quoted in the message, because it may contain a secret.
 function Read-Envelope {
     $Run.Mode = $Mode
-    $known = @($Modes.Keys) -join '|'
     $number = 0
     foreach ($line in $EnvelopeLines) {
         $number++
         if (Add-PartLine $line) { continue }
         switch -CaseSensitive -Regex ([string]$line) {
-            "^mode ($known)\z" { $Run.Mode = $Matches[1]; break }
+            "^mode ($(@($Modes.Keys) -join '|'))\z" { $Run.Mode = $Matches[1]; break }
             '^run ([0-9A-Za-z-]{1,64})\z' { $Run.Id = $Matches[1]; break }
             '^operator ([^ ]*)\z' {
                 $Run.Operator = $Utf8.GetString([Convert]::FromBase64String($Matches[1]))
@@ -632,10 +634,13 @@ function New-RunId {
 
 # A run by hand asks for what the envelope would contain.
 function Request-Secret([string]$Name, [string]$Prompt) {
-    if ($Secrets.ContainsKey($Name) -or 'apply', 'rotate' -notcontains $Run.Mode) { return }
+    if ($Secrets.ContainsKey($Name) -or 'apply', 'rotate', 'set-password' -notcontains $Run.Mode) { return }
     $typed = Read-Host -Prompt $Prompt -AsSecureString
     $Secrets[$Name] = (New-Object Net.NetworkCredential('', $typed)).Password
 }
+
+# Keep the text of a file as a secret.
+function Read-SecretFile([string]$Name, [string]$Path) { $Secrets[$Name] = [IO.File]::ReadAllText($Path, $Utf8) }
 
 # Return the part of a secret that is not secret, such as the salt of a hash. $Pattern's first group matches it.
 function Get-SecretPart([string]$Name, [string]$Pattern) {
@@ -4799,13 +4804,17 @@ $Modes.status = {
 function Invoke-Restart {
     Assert-Installed
     Assert-MayStart
+    Write-RestartStart
+    Restart-Server
+    Write-ChangeEnd
+    Assert-ServerProven
+}
+
+function Write-RestartStart {
     Reset-Difference 'service'
     if (Test-ServerRunning) { Add-Difference server-restarts 'the notebook server' 'running' 'a new start' }
     else { Add-Difference server-starts 'the notebook server' 'stopped' 'running' }
     Write-ChangeStart
-    Restart-Server
-    Write-ChangeEnd
-    Assert-ServerProven
 }
 
 # Mode stop. The server stays stopped when Windows restarts, until a restart or an apply.
@@ -4852,6 +4861,8 @@ function Assert-MayStart {
                 'nbserver apply instead'))
     }
     $Run.Fingerprint = Get-Fingerprint $certificate
+    $Run.Step = 'service'
+    Assert-CanRestart
 }
 
 # A change of this part is for the differences that were found. The step's own Test is about the settings.
@@ -4885,6 +4896,16 @@ $ChangingModes += 'restart', 'stop'
 
 function Test-ServiceRecord { Test-Record 'task' 'nbserver' }
 
+function Assert-CanRestart { }
+
+# True if the server runs, and was started after the last change of its files.
+function Test-CurrentServer {
+    $description = Get-TaskText ([xml](Get-TaskXml 'nbserver')) 'RegistrationInfo/Description'
+    (Test-ServerRunning) -and [string]::Equals($description, (Get-ServiceState))
+}
+
+function Test-OwnCertificate { $Settings.certificate.source -eq 'host' }
+
 # A task that was disabled while it runs counts as disabled, so its process is looked for, too.
 function Test-ServerAlive {
     if (Test-ServerRunning) { return $true }
@@ -4913,6 +4934,116 @@ function Set-TaskText {
     $node = $Xml.SelectSingleNode('/*/' + ($steps -join '/'))
     if ($node) { $node.InnerText = $Text }
 }
+
+# ---- prelude: server_secrets -----------------------------------------------------------------------
+# Modes set-password and rotate-certificate: replace the password or certificate alone.
+
+# The server restarts as it is installed, as in prelude/server_life. What else differs from the settings stays as it is.
+
+# Mode set-password. If an interrupted run has written the hash, the server restarts.
+function Invoke-SetPassword {
+    Assert-Installed
+    Assert-MayStart
+    Reset-Difference 'notebook'
+    Request-Secret $HashSecret 'Hash of the new notebook password (nbserver hash-password creates it)'
+    Assert-PasswordHash
+    $text = [IO.File]::ReadAllText($ConfigurationFile, $Utf8)
+    $old = [regex]::Match($text, $HashPattern).Groups[1].Value
+    if (-not $old) {
+        throw (New-Failure password-not-found '{path} has no password hash. Run nbserver apply instead' @{
+                path = $ConfigurationFile
+            })
+    }
+    if ([string]::Equals($old, (Expand-Secret "@$HashSecret@" $HashSecret))) {
+        Write-Event unchanged
+        if (Test-CurrentServer) { return }
+    }
+    else {
+        Add-Difference rotated-password 'notebook password' 'the previous one' 'a new one'
+        Write-ChangeStart
+        Set-TextFile $ConfigurationFile $text.Replace($old, "@$HashSecret@") $HashSecret   # the rest stays
+        Write-ChangeEnd
+    }
+    Write-RestartStart
+    Restart-Server
+    Write-ChangeEnd
+    Assert-ServerProven
+}
+
+# The hash is written into JSON unchanged.
+function Assert-PasswordHash {
+    if (Get-SecretPart $HashSecret '\A([A-Za-z0-9:$=,+/.]+)\z') { return }
+    throw (New-Failure password-hash-invalid ('the notebook password hash is missing or not valid. Create a hash ' +
+            'with nbserver hash-password, then run this script again with that hash'))
+}
+
+# Mode rotate-certificate. The server has read its files when it started, so it serves the previous certificate until it
+# restarts. If it does not start with the new one, the previous files are restored. If this run is interrupted, the
+# files are newer than the server, and the next run restarts it.
+function Invoke-CertificateRotation {
+    if (-not (Test-OwnCertificate)) {
+        throw (New-Failure certificate-not-of-host ('this host does not create its certificate itself, so it cannot ' +
+                'replace it. Replace it as described in docs/certificates.md'))
+    }
+    Assert-Installed
+    Assert-MayStart
+    $files = Read-CertificateFile
+    $fingerprint = $Run.Fingerprint
+    Reset-Difference 'certificate'
+    Add-Difference rotated-key 'private key and certificate' $fingerprint 'a new key and certificate'
+    Write-ChangeStart
+    try { Install-OwnCertificate }
+    catch {
+        Restore-CertificateFile $files
+        throw
+    }
+    Write-ChangeEnd
+    $Run.Fingerprint = Get-Fingerprint (Get-ServerCertificate)
+    Write-RestartStart
+    try { Start-WithCertificate }
+    catch {
+        $cause = $_.Exception
+        Restore-CertificateFile $files
+        $Run.Fingerprint = $fingerprint
+        Start-WithCertificate
+        throw (New-Failure certificate-switched-back-windows ('the server did not start with the new certificate, so ' +
+                'the previous one is in use again: {cause}') -Cause $cause)
+    }
+    Write-ChangeEnd
+    Assert-ServerProven
+}
+
+function Start-WithCertificate {
+    Restart-Server
+    Wait-Server
+    if ((Get-ServerFingerprint) -eq $Run.Fingerprint) { return }
+    throw (New-Failure other-certificate-shown 'TCP port {port} presents another certificate than the installed one' @{
+            port = $Settings.notebook.port
+        })
+}
+
+# Keep the key in $Secrets. Return the texts of the other files of the certificate by their paths.
+function Read-CertificateFile {
+    Read-SecretFile 'previous.key' $KeyFile
+    $found = @{}
+    foreach ($file in $CertificateFile, $RequestFile, $SourceFile) {
+        if (Test-Path -LiteralPath $file) { $found[$file] = [IO.File]::ReadAllText($file, $Utf8) }
+    }
+    $found
+}
+
+# Until all files are restored, certificate.source makes the next apply create a certificate.
+function Restore-CertificateFile([hashtable]$Files) {
+    Write-TextFile $SourceFile 'unfinished'
+    Write-TextFile $KeyFile '@previous.key@' 'previous.key'
+    foreach ($file in $CertificateFile, $RequestFile, $SourceFile) {
+        if ($Files.ContainsKey($file)) { Write-TextFile $file $Files[$file] }
+    }
+}
+
+$Modes['set-password'] = { Invoke-SetPassword }
+$Modes['rotate-certificate'] = { Invoke-CertificateRotation }
+$ChangingModes += 'set-password', 'rotate-certificate'
 
 # ---- prelude: notebook_files -----------------------------------------------------------------------
 # List, receive, and send the files of the notebooks: modes list, push, pull.
