@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
@@ -62,9 +63,15 @@ class WindowsBox:
         return Endpoint(self.prefix, **{"startup": STAND_INS / "start.ps1", **options})
 
     def registry(self, key: str) -> dict[str, dict[str, str]]:
-        """A key and all below it: key -> value name -> raw value with its type."""
+        """A key and all below it: key -> value name -> raw value with its type. An export that fails is tried again: it only reads."""
         file = self.folder / f"{uuid.uuid4().hex}.reg"
-        run(self.prefix, "reg", "export", key, windows_path(file), "/y")
+        for attempt in range(3):
+            try:
+                run(self.prefix, "reg", "export", key, windows_path(file), "/y")
+                break
+            except subprocess.CalledProcessError:
+                if attempt == 2:
+                    raise
         return registry_file.read(file.read_bytes())
 
     def snapshot(self, except_: Iterable[str] = ()) -> dict[str, Any]:

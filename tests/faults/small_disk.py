@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -23,10 +24,18 @@ class SmallDisk:
         self._filler = folder / "filler"
 
     def fill(self, leave: int = 0) -> None:
-        """Until this many bytes are left."""
-        found = os.statvfs(self.folder)
+        """Until this many bytes are left. Whoever writes there meanwhile may take what was counted as free: then it is counted again."""
         with self._filler.open("ab") as file:
-            os.posix_fallocate(file.fileno(), 0, file.tell() + max(1, found.f_bavail * found.f_frsize - leave))
+            while (room := self._free() - leave) > 0:
+                try:
+                    os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size + room)
+                except OSError as error:
+                    if error.errno != errno.ENOSPC:
+                        raise
+
+    def _free(self) -> int:
+        found = os.statvfs(self.folder)
+        return found.f_bavail * found.f_frsize
 
     def make_room(self) -> None:
         self._filler.unlink(missing_ok=True)

