@@ -10,11 +10,14 @@ function global:Get-StandInAclFile([string]$Path) {
     Join-Path (Get-StandInFolder 'acl') "$($key.Substring(0, 16)).json"
 }
 
-# What was removed took its descriptor with it; a new file of that name starts anew.
+# What was removed took its descriptor with it; a new file of that name starts anew. This is done at each look, so a file is read
+# once only: its name is a hash of the path in it.
+$global:StandInPaths = @{}
 function global:Clear-StandInAcl {
     foreach ($file in [IO.Directory]::GetFiles((Get-StandInFolder 'acl'), '*.json')) {
-        $path = ([IO.File]::ReadAllText($file) | ConvertFrom-Json).path
-        if (-not ([IO.Directory]::Exists($path) -or [IO.File]::Exists($path))) { [IO.File]::Delete($file) }
+        $path = $StandInPaths[$file]
+        if (-not $path) { $path = $StandInPaths[$file] = ([IO.File]::ReadAllText($file) | ConvertFrom-Json).path }
+        if (-not [IO.Path]::Exists($path)) { [IO.File]::Delete($file) }
     }
 }
 
