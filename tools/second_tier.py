@@ -41,7 +41,7 @@ PARTS = (
         ),
     ),
     Part("steps, Linux", ("tests/steps/linux",)),
-    Part("steps, Windows", ("tests/steps/windows",)),
+    Part("steps, Windows", ("tests/steps/windows", "tests/powershell")),
     Part("transports", ("tests/transports",)),
     Part("boxes", ("tests/boxes",)),
     Part("stories", ("tests/stories",)),
