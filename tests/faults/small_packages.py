@@ -66,6 +66,8 @@ FILES = {
     "jupyter_server/serverapp.py": SERVER,
     "notebook/__init__.py": "",
     "notebook/app.py": "",
+    "traitlets/__init__.py": "",
+    "traitlets/config.py": "class Config(dict): ...\n",
 }
 
 
