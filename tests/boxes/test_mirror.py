@@ -124,6 +124,15 @@ def test_python_is_laid_out_as_by_its_publisher(mirror: Mirror) -> None:
     assert {name for name in packages if name.endswith(".dist-info")} == {"pip-24.2.dist-info", "setuptools-72.2.0.dist-info"}
 
 
+def test_the_small_python_is_a_part_of_it(mirror: Mirror) -> None:
+    with zipfile.ZipFile(mirror.file(artifacts.PYTHON_ZIP)) as whole, zipfile.ZipFile(mirror.file(artifacts.SMALL_PYTHON_ZIP)) as small:
+        sums = [{entry.filename: entry.CRC for entry in archive.infolist()} for archive in (whole, small)]
+    assert sums[1].items() < sums[0].items()
+    assert {"python.exe", "Lib/os.py", "Lib/venv/__init__.py", "Lib/ensurepip/__init__.py", "Lib/site-packages/pip/__init__.py"} <= set(
+        sums[1]
+    )
+
+
 def test_pip_installs_from_the_index_with_hashes(mirror: Mirror, tmp_path: Path) -> None:
     line = next(text for text in mirror.lock_file.read_text().splitlines() if text.startswith("colorama=="))
     lock = tmp_path / "lock.txt"

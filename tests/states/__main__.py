@@ -74,7 +74,7 @@ def write_windows(folder: Path, target: Path) -> None:
         windows.prepared(host),
     ):
         site = Site(folder, endpoint, mirror, port=windows.PORT, windows_password="Tr0ub4dor", notebook_password=PASSWORD)
-        mirror.write_catalog(folder / "site-catalog.toml", openssl="msi")
+        mirror.write_catalog(folder / "site-catalog.toml", openssl="msi", whole_python=True)
         site.settings.update({"adopt": True, **windows.SETTINGS})
         site.write()
         apply(site)

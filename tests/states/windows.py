@@ -72,7 +72,7 @@ def put(made: HandMade, state: Path) -> None:
     for folder in (state / "folders.txt").read_text().splitlines():
         (drive / folder).mkdir(parents=True, exist_ok=True)
         if "/python-" in folder:
-            with zipfile.ZipFile(artifacts.python_zip(artifacts.cache_folder())) as archive:
+            with zipfile.ZipFile(artifacts.small_python_zip(artifacts.cache_folder())) as archive:
                 archive.extractall(drive / folder)
     shutil.copytree(state / "host", drive, dirs_exist_ok=True)
     for kind, folder in KINDS.items():

@@ -56,7 +56,7 @@ def story(windows_host: WindowsBox, mirror: Mirror, tmp_path_factory: pytest.Tem
             windows_password=password,
             notebook_password=f"Canary-Notebook-{random.token_hex(8)} é'\"$",
         )
-        mirror.write_catalog(folder / "site-catalog.toml", openssl="msi")
+        mirror.write_catalog(folder / "site-catalog.toml", openssl="msi", whole_python=True)
         told = Story(site, windows_host)
         record_requests(endpoint, told)
         tell(told, windows_host, mirror)
