@@ -9,7 +9,7 @@ from pathlib import Path
 from tools.pages import commands, formats, inventory
 from tools.pages.parts import filled, names
 
-STREAM = ("ended", "notebooks", "status", "server", "verified", "run_summary", "verified_host", "failed_host")
+STREAM = ("ended", "backup", "notebooks", "status", "server", "verified", "run_summary", "verified_host", "failed_host")
 ANSWERS = ("approved", "catalog", "catalog_check", "hash", "initialized", "locked", "rendered", "run_audit", "stopped")
 PARTS: dict[str, Callable[[], str]] = {
     **{name: partial(inventory.keys, model) for name, model in inventory.KINDS.items()},

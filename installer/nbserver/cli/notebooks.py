@@ -13,7 +13,7 @@ from nbserver.cli.output import Output
 if TYPE_CHECKING:
     from nbserver.commands.notebooks import Task
 
-_dry_run = click.option("--dry-run", is_flag=True, help="Show what would be copied; copies nothing.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would be copied; copies nothing.")
 _folder = click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
 
 
@@ -29,7 +29,7 @@ def notebooks_group() -> None:
 @_folder
 @run_options
 @approved_option
-@_dry_run
+@dry_run_option
 def push(folder: Path, **given: Any) -> int:
     """Copy the files in DIR to the notebooks of hosts
 
@@ -37,14 +37,14 @@ def push(folder: Path, **given: Any) -> int:
     """
     from nbserver.commands import notebooks
 
-    return notebooks.push(folder, _task("push", **given))
+    return notebooks.push(folder, task_of("push", **given))
 
 
 @notebooks_group.command("pull")
 @run_options
 @_folder
 @approved_option
-@_dry_run
+@dry_run_option
 def pull(folder: Path, **given: Any) -> int:
     """Copy the notebooks of each host to DIR/HOST
 
@@ -52,10 +52,10 @@ def pull(folder: Path, **given: Any) -> int:
     """
     from nbserver.commands import notebooks
 
-    return notebooks.pull(folder, _task("pull", **given))
+    return notebooks.pull(folder, task_of("pull", **given))
 
 
-def _task(mode: Any, hosts: tuple[str, ...], inventory_path: Path, output: Output, dry_run: bool, **given: Any) -> Task:
+def task_of(mode: Any, hosts: tuple[str, ...], inventory_path: Path, output: Output, dry_run: bool, **given: Any) -> Task:
     from nbserver.commands.notebooks import Task
     from nbserver.inventory import reader
     from nbserver.run.options import Options

@@ -13,6 +13,7 @@ from nbserver.base import folding, standard_streams
 from nbserver.base.errors import Abandoned, Interrupted, NbserverError, UsageError
 from nbserver.cli import (
     approval,
+    backups,
     catalogs,
     certificates,
     host_list,
@@ -54,6 +55,8 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
         reports.report,
         certificates.certificate_group,
         notebooks.notebooks_group,
+        backups.backup,
+        backups.restore,
     ),
     "Audit": (locks.lock, approval.render, approval.audit, approval.approve, catalogs.catalog_group, passwords.hash_password),
 }

@@ -137,7 +137,7 @@ def pull(folder: Path, task: Task) -> int:
 
 def _run(task: Task, begin: Callable[[AnyHost, dict[str, File], dict[str, str]], Copy]) -> int:
     """List the files of the hosts, compare, and copy batch after batch, all hosts at the same time."""
-    view, ask = OneSummary(task.view), _remembering(task.ask)
+    view, ask = OneSummary(task.view), remembering(task.ask)
     results = operation.operate("list", task.inventory, task.hosts, task.options, ask, view)
     copies: dict[str, Copy] = {}
     for host in task.hosts:
@@ -186,7 +186,7 @@ def _remember(host: str, copy: Copy) -> None:
         known_files.write(copy.folder, host, copy.known)
 
 
-def _remembering(ask: Ask | None) -> Ask | None:
+def remembering(ask: Ask | None) -> Ask | None:
     """Return a function that asks each question once: a copy consists of several runs."""
     answers: dict[str, str] = {}
 

@@ -145,7 +145,7 @@ FORMS: Mapping[str, Mapping[str, Field]] = {
     "started": {
         **_OF_THE_RUN,
         "run": Field(_RUN),
-        "mode": Field(_one_of("test", "check", "status", "list", "pull", *CHANGING)),
+        "mode": Field(_one_of("test", "check", "status", "list", "pull", "backup", *CHANGING)),
         "operator": Field(_OPERATOR),
         "release": Field(_RELEASE),
         "host": Field(_text("[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")),

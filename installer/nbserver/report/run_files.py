@@ -44,6 +44,7 @@ MODES = {
     "list": "notebooks list",
     "push": "notebooks push",
     "pull": "notebooks pull",
+    "backup": "backup",
 }
 OUTCOMES = frozenset({"ok", "differs", "failed", "unreachable", "stopped", "reboot"})
 RESULTS = frozenset({"differs", "changed", "unchanged", "failed", "restored"})

@@ -26,9 +26,10 @@ Mode = Literal[
     "list",
     "push",
     "pull",
+    "backup",
     "events",
 ]
-READING = frozenset({"test", "check", "status", "list", "pull"})
+READING = frozenset({"test", "check", "status", "list", "pull", "backup"})
 """The modes of runs that change nothing and leave nothing on the host, not even their events."""
 
 BOOT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")

@@ -20,7 +20,7 @@ from nbserver.run.record import Collected, Record
 from nbserver.run.result import Result
 from nbserver.run.resumed_run import ResumedRun
 from nbserver.run.secret_mask import SecretMask
-from nbserver.run.transfer import HostFile, Transfer
+from nbserver.run.transfer import Collecting, HostFile, Transfer
 from nbserver.transports import connect
 from nbserver.transports.transport import Transport
 
@@ -45,7 +45,7 @@ class HostCall:
     repair: bool = False
     evidence: str = BEGINNING
     past: PastHost | None = None
-    transfer: Transfer | None = None
+    transfer: Transfer | Collecting | None = None
 
     def execute(self, record: Record, stop: threading.Event, shown: Listener) -> Result:
         """Run the script on the host, and return the result. `record` and `shown` receive the events as they arrive.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nbserver.run.batches import Policy
-from nbserver.run.transfer import Transfer
+from nbserver.run.transfer import Collecting, Transfer
 
 
 @dataclass(frozen=True)
@@ -46,4 +46,4 @@ class Options:
     known: Path | None = None
     evidence_key: Path | None = None
     command: tuple[str, ...] = ()
-    transfers: Mapping[str, Transfer] = field(default_factory=dict)
+    transfers: Mapping[str, Transfer | Collecting] = field(default_factory=dict)

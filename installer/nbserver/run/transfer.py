@@ -75,13 +75,32 @@ class Transfer:
         return b"".join(pieces)
 
 
-class _Receiver:
-    """Writes what a host sends: only the requested parts, each from its beginning to its end."""
+@dataclass(frozen=True)
+class Collecting:
+    """Files whose names are known, and whose sizes and hashes are not. They are written into `folder`."""
 
-    def __init__(self, transfer: Transfer, host: str, ended: list[HostFile]) -> None:
-        self._folder, self._host, self._ended = transfer.folder, host, ended
-        self._parts = {part.path: part for part in transfer.parts} if not transfer.sends else {}
-        self._have = {path: part.offset for path, part in self._parts.items()}
+    folder: Path
+    names: frozenset[str]
+    parts: tuple[Part, ...] = ()
+
+    def watch(self, transport: Transport, host: str, ended: list[HostFile]) -> Transport:
+        """Return the transport, whose events have no data from now on. The files that were received are added to `ended`."""
+        run = transport.run
+        receiver = _Collector(self, host, ended)
+
+        def carried(script: str, envelope: Sequence[str], data: bytes = b"") -> Iterator[str]:
+            for line in run(script, envelope):
+                yield receiver.without_data(line) if '"event":"content"' in line else line
+
+        transport.run = carried  # type: ignore[method-assign]
+        return transport
+
+
+class _Stripping:
+    """Takes the data out of events."""
+
+    def __init__(self, host: str, ended: list[HostFile]) -> None:
+        self._host, self._ended = host, ended
 
     def without_data(self, line: str) -> str:
         """Write the data of an event, and return its line without the data. Raises ScriptError if it cannot be written."""
@@ -91,44 +110,83 @@ class _Receiver:
             return line  # it is reported where all events are read
         if event.event != "content":
             return line
+        path, offset = event.data["path"], event.data["offset"]
         try:
-            self._take(event.data)
+            self.take(path, offset, _decoded(event.data["data"]))
         except received.Refused as refused:
-            self._end(event.data["path"], refused.state)
+            self.end(path, refused.state)
         except OSError as error:
             raise ScriptError(
                 "notebook-not-written",
                 "could not write {path} ({reason})",
                 host=self._host,
                 todo="Make the folder writable, and make sure that its disk has free space",
-                path=event.data["path"],
+                path=path,
                 reason=error.strerror or str(error),
             ) from None
         return json.dumps({**event.as_json(), "data": ""}, separators=(",", ":"))
 
-    def _take(self, data: Any) -> None:
-        path, offset = data["path"], data["offset"]
+    def take(self, path: str, offset: int, piece: bytes) -> None:
+        """Write a piece of a file. Raises Refused and OSError."""
+        raise NotImplementedError
+
+    def end(self, path: str, state: str) -> None:
+        """Take note that a file has ended."""
+        raise NotImplementedError
+
+
+def _decoded(data: Any) -> bytes:
+    try:
+        return base64.b64decode(data, validate=True)
+    except ValueError:
+        return b""
+
+
+class _Receiver(_Stripping):
+    """Writes what a host sends: only the requested parts, each from its beginning to its end."""
+
+    def __init__(self, transfer: Transfer, host: str, ended: list[HostFile]) -> None:
+        super().__init__(host, ended)
+        self._folder = transfer.folder
+        self._parts = {part.path: part for part in transfer.parts} if not transfer.sends else {}
+        self._have = {path: part.offset for path, part in self._parts.items()}
+
+    def take(self, path: str, offset: int, piece: bytes) -> None:
         part = self._parts.get(path)
         if part is None:
             return
-        try:
-            piece = base64.b64decode(data["data"], validate=True)
-        except ValueError:
-            piece = b""
         end = part.offset + part.length
         if offset != self._have[path] or offset + len(piece) > end or (not piece and offset < end):
-            return self._end(path, "damaged")
+            return self.end(path, "damaged")
         if offset == 0:
             received.begin(self._folder, part)
         received.append(self._folder, part, offset, piece)
         self._have[path] += len(piece)
-        if self._have[path] < end:
-            return None
-        if part.is_last:
+        if self._have[path] == end and part.is_last:
             received.complete(self._folder, part)
-            self._end(path, "stored")
+            self.end(path, "stored")
         return None
 
-    def _end(self, path: str, state: str) -> None:
+    def end(self, path: str, state: str) -> None:
         part = self._parts.pop(path)
         self._ended.append(HostFile(path, part.size, part.sha256, state))
+
+
+class _Collector(_Stripping):
+    """Writes files with known names, each from its beginning. What else a host sends is discarded."""
+
+    def __init__(self, collecting: Collecting, host: str, ended: list[HostFile]) -> None:
+        super().__init__(host, ended)
+        self._folder, self._names = collecting.folder, collecting.names
+        self._have: dict[str, int] = {}
+
+    def take(self, path: str, offset: int, piece: bytes) -> None:
+        if path not in self._names or offset != self._have.get(path, 0):
+            return
+        place = received.place_of(self._folder, path)
+        with place.open("wb" if offset == 0 else "ab") as file:
+            file.write(piece)
+        self._have[path] = offset + len(piece)
+
+    def end(self, path: str, state: str) -> None:
+        self._names -= {path}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import pytest
 
 from nbserver.base.errors import UsageError
-from nbserver.commands import notebooks
+from nbserver.commands import backups, notebooks
 from nbserver.inventory import reader
 from nbserver.notebooks import batches
 from nbserver.render import render
@@ -25,7 +27,11 @@ from nbserver.transports.local.linux import LocalTransport
 from tests.linux.parts import FILES, SETTINGS, prelude, require_bash
 
 FRENCH, JAPANESE = "Leçon/été à Genève.ipynb", "日本語/音の分析.ipynb"
-SET_UP = "\nis_set_up() { return 0; }\nread_server_python() { REPLY=/usr/bin/python3; }\n"
+SET_UP = """
+is_set_up() { return 0; }
+read_server_python() { REPLY=/usr/bin/python3; }
+NOTEBOOK_FILE=$CONFIGURATION_FOLDER/jupyter_config.json CERTIFICATE_FILE=$CONFIGURATION_FOLDER/certificate.pem
+"""
 
 
 class Said:
@@ -66,6 +72,12 @@ class Both:
 
     def push(self, dry_run: bool = False) -> tuple[int, dict[str, Any]]:
         return self._run(notebooks.push, "push", self.ours, dry_run)
+
+    def back_up(self, file: Path) -> tuple[int, dict[str, Any]]:
+        return self._run(backups.backup, "pull", file, False)
+
+    def restore(self, file: Path) -> tuple[int, dict[str, Any]]:
+        return self._run(backups.restore, "push", file, False)
 
     def pull(self, folder: Path, dry_run: bool = False) -> tuple[int, dict[str, Any]]:
         return self._run(notebooks.pull, "pull", folder, dry_run)
@@ -203,3 +215,34 @@ def test_a_push_that_is_too_large_or_has_bad_names_contacts_nobody(both: Both, m
     write(both.ours, {"new\nline": b""})
     with pytest.raises(UsageError, match="the path is not valid"):
         both.push()
+
+
+def test_a_backup_is_restored_on_a_fresh_host_and_replaces_nothing(both: Both) -> None:
+    write(both.theirs, FILES_OF_A_LESSON)
+    write(both.place / "home" / ".config" / "nbserver", {"jupyter_config.json": b"{}", "key.pem": b"the private key"})
+    file = both.place / "host.zip"
+    code, said = both.back_up(file)
+    assert (code, said) == (0, {"event": "backup", "host": "local", "file": str(file), "files": 5, "error": ""})
+    assert file.stat().st_mode & 0o777 == 0o600
+    with zipfile.ZipFile(file) as found:
+        assert {*found.namelist()} == {
+            "manifest.json",
+            "configuration/jupyter_config.json",
+            *(f"notebooks/{path}" for path in FILES_OF_A_LESSON),
+        }
+        assert b"the private key" not in b"".join(found.read(name) for name in found.namelist())
+    assert not [
+        line
+        for events in both.place.rglob("events.jsonl")
+        for line in events.read_text().splitlines()
+        if "ZQ" in line and '"data":""' not in line
+    ]
+    before = tree(both.theirs)
+    shutil.rmtree(both.theirs)
+    write(both.theirs, {FRENCH: b"newer work"})
+    code, said = both.restore(file)
+    assert (code, said["not_copied"]) == (4, {FRENCH: "conflict"}) and (both.theirs / FRENCH).read_bytes() == b"newer work"
+    assert {path: sha256 for path, sha256 in tree(both.theirs).items() if path != FRENCH} == {
+        path: sha256 for path, sha256 in before.items() if path != FRENCH
+    }
+    assert not list(both.place.glob(".nbserver-*"))

@@ -94,6 +94,14 @@ def test_a_path_that_leads_elsewhere_is_refused(place: Place, notebooks: Path, p
     assert "a path in the envelope is not valid" in refused
 
 
+def test_a_backup_has_the_record_and_not_the_key(place: Place, notebooks: Path) -> None:
+    for name in ("record.jsonl", "key.pem"):
+        (place.state / name).write_text(name)
+    script = SET_UP + "$CertificateFile = 'x'; [void](Get-Said); & $Modes.backup; Get-Said"
+    (event,) = [json.loads(line) for line in place.run("\n".join([MAIN, script]))]
+    assert (event["path"], base64.b64decode(event["data"])) == ("record.jsonl", b"record.jsonl")
+
+
 def test_no_link_is_followed(place: Place, notebooks: Path) -> None:
     (notebooks / "link").symlink_to(place.target)  # a link to a file looks like a file under Wine
     assert states(run(place, "list")) == {"link": "link"}

@@ -1,0 +1,60 @@
+"""backup and restore: a host's notebooks in a file, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nbserver.base.errors import UsageError
+from nbserver.cli.notebooks import dry_run_option, task_of
+from nbserver.cli.options import approved_option, run_options
+
+if TYPE_CHECKING:
+    from nbserver.commands.notebooks import Task
+
+_file = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command()
+@run_options
+@click.option(
+    "-o", "--output", "file", type=_file, metavar="FILE", required=True, help="File for the backup; an earlier backup is replaced."
+)
+@approved_option
+def backup(file: Path, **given: Any) -> int:
+    """Write a host's notebooks and configuration to a file
+
+    A ZIP file that only you can read: notebooks, configuration with the hash of the password, certificate, and record, but not the
+    private key.
+    """
+    from nbserver.commands import backups
+
+    return backups.backup(file, _of_one_host(task_of("pull", dry_run=False, **given)))
+
+
+@click.command()
+@click.argument("file", type=_file)
+@run_options
+@approved_option
+@dry_run_option
+def restore(file: Path, **given: Any) -> int:
+    """Copy the notebooks of a backup to a host
+
+    Set up the host with apply first. A file that differs on the host is kept; then the exit code is 4.
+    """
+    from nbserver.commands import backups
+
+    return backups.restore(file, _of_one_host(task_of("push", **given)))
+
+
+def _of_one_host(task: Task) -> Task:
+    if len(task.hosts) != 1:
+        raise UsageError(
+            "backup-of-one-host",
+            "{count} hosts are selected, but a backup is of a single host",
+            todo="Specify a single host",
+            count=len(task.hosts),
+        )
+    return task

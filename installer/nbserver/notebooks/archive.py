@@ -1,0 +1,128 @@
+"""The file of a backup: a ZIP file whose first entry is a manifest with the size and hash of every other entry."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nbserver.base.errors import UsageError
+from nbserver.base.plain_text import clean
+from nbserver.notebooks import names, tree
+from nbserver.notebooks.tree import File
+
+MANIFEST = "manifest.json"
+LARGEST_MANIFEST = 16_000_000  # bytes
+FOLDER = "notebooks/"  # of the entries that a restore copies
+_BLOCK = 1 << 20
+_SHA256 = re.compile("[0-9a-f]{64}")
+
+
+def write(path: Path, folder: Path, about: Mapping[str, Any]) -> int:
+    """Write all files below a folder, of which nobody else can read the archive. Return the number of files.
+
+    The archive is replaced in one step. Raises UsageError.
+    """
+    files = tree.find(folder).files
+    content = {"v": 1, **about, "files": {name: {"size": file.size, "sha256": file.sha256} for name, file in files.items()}}
+    temporary: Path | None = None
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # with mode 0600
+        temporary = Path(name)
+        with os.fdopen(descriptor, "w+b") as file:
+            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+                archive.writestr(MANIFEST, json.dumps(content, indent=1, sort_keys=True) + "\n")
+                for entry in files:
+                    archive.write(folder / entry, entry)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise UsageError(
+            "backup-not-written",
+            "could not write the file ({reason})",
+            where=clean(str(path), 500),
+            todo="Choose another file with -o",
+            reason=error.strerror or str(error),
+        ) from None
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+    return len(files)
+
+
+def require_backup(path: Path) -> None:
+    """Raise UsageError if a file exists that is not a backup: it would be replaced."""
+    if path.is_symlink() or path.exists():
+        extract_manifest(path)
+
+
+def extract_manifest(path: Path) -> dict[str, File]:
+    """Return the files of a backup by their entry. Raises UsageError for a file that is not a backup."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _files(archive)
+    except (OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError, AttributeError, RecursionError, NotImplementedError):
+        raise _no_backup(path) from None
+
+
+def extract(path: Path, folder: Path) -> int:
+    """Write the notebooks of a backup below a folder, and return their number. Raises UsageError for a file that is not as it was written."""
+    files = extract_manifest(path)
+    wanted = {entry: file for entry, file in files.items() if entry.startswith(FOLDER)}
+    tree.require_within_limits(str(path), len(wanted), sum(file.size for file in wanted.values()))
+    with zipfile.ZipFile(path) as archive:
+        for entry, file in wanted.items():
+            if names.fault(entry.removeprefix(FOLDER), on_windows=False):
+                raise _no_backup(path)
+            place = folder / entry.removeprefix(FOLDER)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                _copy(archive, entry, file, place)
+            except (OSError, zipfile.BadZipFile, ValueError, KeyError, NotImplementedError):
+                raise _no_backup(path) from None
+    return len(wanted)
+
+
+def _copy(archive: zipfile.ZipFile, entry: str, file: File, place: Path) -> None:
+    """Write one file. Not more is read than the manifest says. Raises ValueError if it has another hash."""
+    sha256, left = hashlib.sha256(), file.size + 1
+    with archive.open(entry) as source, place.open("xb") as target:
+        while left and (block := source.read(min(_BLOCK, left))):
+            sha256.update(block)
+            target.write(block)
+            left -= len(block)
+    if left != 1 or sha256.hexdigest() != file.sha256:
+        raise ValueError("another file")
+
+
+def _files(archive: zipfile.ZipFile) -> dict[str, File]:
+    about = archive.getinfo(MANIFEST)
+    if about.file_size > LARGEST_MANIFEST:
+        raise ValueError("too large")
+    with archive.open(about) as source:
+        content = json.loads(source.read(LARGEST_MANIFEST))
+    if content["v"] != 1 or not isinstance(content["host"], str):
+        raise ValueError("not written by this release")
+    return {str(entry): _file(facts) for entry, facts in content["files"].items()}
+
+
+def _file(facts: Any) -> File:
+    if type(facts["size"]) is not int or facts["size"] < 0 or not _SHA256.fullmatch(facts["sha256"]):
+        raise ValueError("not a file")
+    return File(facts["size"], facts["sha256"])
+
+
+def _no_backup(path: Path) -> UsageError:
+    return UsageError(
+        "not-a-backup",
+        "the file is not a backup, or it was changed",
+        where=clean(str(path), 500),
+        todo="Specify a file that nbserver backup has written",
+    )

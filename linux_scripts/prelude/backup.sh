@@ -1,0 +1,25 @@
+# ---- prelude: backup -------------------------------------------------------------------------------
+# Send what a backup contains in addition to the notebooks: mode backup.
+
+# The configuration (with the hash of the password), the certificate, and the record. The private key is not sent.
+MODES[backup]=back_up_host
+
+back_up_host() {
+    assert_notebooks
+    send_file configuration/jupyter_config.json "$NOTEBOOK_FILE"
+    send_file configuration/certificate.pem "$CERTIFICATE_FILE"
+    send_file record.jsonl "$RECORD_FILE"
+}
+
+# The pieces of a file in Base64, 131,070 bytes each.
+send_file() { # NAME FILE
+    local line name
+    local -i offset=0
+    json_string "$1"
+    name=$REPLY
+    if [[ ! -f $2 || -L $2 ]]; then return; fi
+    while IFS= read -r line; do
+        write_event content data: "\"$line\"" offset: "$offset" path: "$name"
+        offset+=131070
+    done < <(exec base64 --wrap=174760 -- "$2")
+}

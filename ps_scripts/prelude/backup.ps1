@@ -1,0 +1,16 @@
+# ---- prelude: backup -------------------------------------------------------------------------------
+# Send what a backup contains in addition to the notebooks: mode backup.
+
+# The configuration (with the hash of the password), the certificate, and the record. The private key is not sent.
+$Modes.backup = {
+    [void](Get-NotebookFolder)
+    Send-BackupFile 'configuration/jupyter_server_config.json' $ConfigurationFile
+    Send-BackupFile 'configuration/certificate.pem' $CertificateFile
+    Send-BackupFile 'record.jsonl' $RecordFile
+}
+
+function Send-BackupFile([string]$Name, [string]$File) {
+    if (-not [IO.File]::Exists($File)) { return }
+    $stream = Open-Notebook $File
+    try { Write-Content @{ Path = $Name; Offset = 0; Length = $stream.Length } $stream } finally { $stream.Close() }
+}

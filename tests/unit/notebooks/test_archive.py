@@ -1,0 +1,69 @@
+"""Backups: written as a whole or not at all, and nothing in one is trusted."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nbserver.base.errors import UsageError
+from nbserver.notebooks import archive
+
+SHA256 = "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b"  # of the text 1
+
+
+@pytest.fixture
+def content(tmp_path: Path) -> Path:
+    folder = tmp_path / "content"
+    (folder / "notebooks" / "Leçon").mkdir(parents=True)
+    (folder / "notebooks" / "Leçon" / "日本語.ipynb").write_text("1")
+    (folder / "record.jsonl").write_text("1")
+    return folder
+
+
+def test_only_notebooks_are_extracted(tmp_path: Path, content: Path) -> None:
+    file = tmp_path / "host.zip"
+    assert archive.write(file, content, {"host": "win1"}) == 2
+    assert archive.extract(file, tmp_path / "out") == 1
+    assert (tmp_path / "out" / "Leçon" / "日本語.ipynb").read_text() == "1" and not (tmp_path / "out" / "record.jsonl").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["content", "host.zip", "out"]
+
+
+def test_a_file_that_is_not_a_backup_is_never_replaced(tmp_path: Path) -> None:
+    archive.require_backup(tmp_path / "new.zip")
+    (tmp_path / "thesis.zip").write_bytes(b"years of work")
+    with pytest.raises(UsageError, match="not a backup"):
+        archive.require_backup(tmp_path / "thesis.zip")
+
+
+@pytest.mark.parametrize(
+    ("entry", "facts", "data"),
+    [
+        ("notebooks/../x", {"size": 1, "sha256": SHA256}, "1"),
+        ("notebooks//x", {"size": 1, "sha256": SHA256}, "1"),
+        ("notebooks/x", {"size": 1, "sha256": SHA256}, "2"),
+        ("notebooks/x", {"size": 1, "sha256": SHA256}, "11"),
+        ("notebooks/x", {"size": 2, "sha256": SHA256}, "1"),
+        ("notebooks/x", {"size": 1, "sha256": SHA256}, None),
+        ("notebooks/x", {"size": "1", "sha256": SHA256}, "1"),
+        ("notebooks/x", None, "1"),
+    ],
+)
+def test_a_backup_that_was_changed_is_refused(tmp_path: Path, entry: str, facts: Any, data: str | None) -> None:
+    with zipfile.ZipFile(tmp_path / "host.zip", "w") as found:
+        found.writestr("manifest.json", json.dumps({"v": 1, "host": "win1", "files": {entry: facts}}))
+        if data is not None:
+            found.writestr(entry, data)
+    with pytest.raises(UsageError, match="not a backup, or it was changed"):
+        archive.extract(tmp_path / "host.zip", tmp_path / "out")
+
+
+def test_a_backup_with_too_much_is_refused_before_it_is_extracted(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "host.zip", "w") as found:
+        facts = {"size": 5_000_000_000, "sha256": SHA256}
+        found.writestr("manifest.json", json.dumps({"v": 1, "host": "win1", "files": {"notebooks/x": facts}}))
+    with pytest.raises(UsageError, match="at most 10,000 files"):
+        archive.extract(tmp_path / "host.zip", tmp_path / "out")
