@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from nbserver.base.allowance import Allowance
 from nbserver.base.pinned_tls import PinnedAdapter
 from nbserver.verify.notebook_client import Address, NotebookClient
-from tests import authority, browser, canary
+from tests import authority, browser, canary, lesson
 from tests.boxes.foreign_configuration import READ, TOKEN
 from tests.boxes.mirror import Mirror
 from tests.boxes.server_settings import ACTIVE_SETUP, ENVIRONMENT
@@ -47,6 +47,7 @@ class Story:
         self.paths: dict[str, str] = {}
         self.command_lines: set[bytes] = set()
         self.secret_files: dict[str, list[Path]] = {}
+        self.lesson: dict[str, Any] = {}
         self.configuration: dict[str, Any] = {}
         self.by_hand: subprocess.CompletedProcess[bytes] | None = None
         self.registry_while_stopped: dict[str, dict[str, str]] = {}
@@ -117,6 +118,7 @@ def tell(told: Story, host: WindowsBox, mirror: Mirror) -> None:
     told.keep("certificate rotated", site.run("rotate-certificate", "win1", "--json"))
     told.keep("verify after both", site.run("verify", "win1", "--json"))
     told.keep("plan after both", site.run("plan", "win1"))
+    told.lesson = lesson.there_and_back(site.run, site.folder, "win1", host.path(r"C:\ProgramData\nbserver\notebooks"))
     site.write(path__entries=["%ProgramFiles%\\nbserver\\other"])
     told.keep("other path", site.run("apply", "win1", "--json"))
     told.paths["other"] = host.registry(ENVIRONMENT)[ENVIRONMENT]["PATH"]

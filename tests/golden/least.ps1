@@ -15,97 +15,98 @@
 # Requires Windows PowerShell 3.0 or newer, 64-bit, and administrator rights
 #
 # Contents, by line:
-#   114  parameters             The mode for a run by hand.
-#   119  settings               What differs from host to host: data, no code.
-#   184  lock                   The Python packages, with versions and hashes.
+#   115  parameters             The mode for a run by hand.
+#   120  settings               What differs from host to host: data, no code.
+#   185  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   291  run                    Check the language mode, and set the module path and the state of this run.
-#   365  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   455  hashes                 Compute SHA-256, the only hash that this script uses.
-#   474  events                 Report events: lines of JSON, which are the only output of this script.
-#   564  findings               Report in mode check which requirements this host meets, one finding for each.
-#   610  host_log               Write to the Windows event log which script changes this host.
-#   642  kept_script            Keep the script that changes this host.
-#   660  envelope               Read the envelope: the only input of a run in addition to this script.
-#   758  lock                   Allow only one run at a time to change this host.
-#   817  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#   897  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#  1023  access                 Set and check access lists: who may read and change a folder.
-#  1099  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1136  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1200  registry               Read values in the registry.
-#  1211  registry_values        Compare, set, and restore values in the registry.
-#  1245  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1365  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1452  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1485  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1573  path_access            Find other accounts that could replace a folder with another folder.
-#  1601  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1658  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1808  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2000  server_command         Define the command line of the server, and what it was started with.
-#  2019  programs               Run other programs until they exit, and report their output.
-#  2147  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2166  downloads              Download files into the cache, and check their hashes before they are used.
-#  2339  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2426  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2502  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2558  foreign_places         Define where configuration from other installations may be on this host.
-#  2572  package_environment    Choose the environment variables of pip and uv.
-#  2619  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2624  installer_failures     Explain the exit codes of installers.
-#  2696  installers             Run installers and uninstallers, and wait while another one runs.
-#  2741  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2798  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2860  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2885  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2949  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2988  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3028  installed_files        Compare files with those that were installed.
-#  3177  running_server         Stop the server before its programs are replaced.
-#  3228  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3342  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3401  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3451  port_process           Find the program that listens on a TCP port, and what started it.
-#  3477  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3596  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3642  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3700  certificates           Read certificates from PEM files.
-#  3717  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3789  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3923  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4043  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4152  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4221  password_hash          Get the hash of the password.
-#  4226  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4271  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4293  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4359  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4502  download_checks        Check in mode check whether this host can reach what the script would download.
-#  4600  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4754  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  4792  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  4900  server_life            Restart or stop the installed server: modes restart and stop.
-#  4996  restarted_server       Start the registered task again.
-#  5040  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5150  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#   292  run                    Check the language mode, and set the module path and the state of this run.
+#   366  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   456  hashes                 Compute SHA-256, the only hash that this script uses.
+#   475  events                 Report events: lines of JSON, which are the only output of this script.
+#   565  findings               Report in mode check which requirements this host meets, one finding for each.
+#   611  host_log               Write to the Windows event log which script changes this host.
+#   643  kept_script            Keep the script that changes this host.
+#   661  envelope               Read the envelope: the only input of a run in addition to this script.
+#   759  lock                   Allow only one run at a time to change this host.
+#   818  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#   898  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#  1024  access                 Set and check access lists: who may read and change a folder.
+#  1100  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1137  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1201  registry               Read values in the registry.
+#  1212  registry_values        Compare, set, and restore values in the registry.
+#  1246  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1366  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1453  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1486  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1574  path_access            Find other accounts that could replace a folder with another folder.
+#  1602  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1659  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1809  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2001  server_command         Define the command line of the server, and what it was started with.
+#  2020  programs               Run other programs until they exit, and report their output.
+#  2148  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2167  downloads              Download files into the cache, and check their hashes before they are used.
+#  2340  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2427  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2503  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2559  foreign_places         Define where configuration from other installations may be on this host.
+#  2573  package_environment    Choose the environment variables of pip and uv.
+#  2620  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2625  installer_failures     Explain the exit codes of installers.
+#  2697  installers             Run installers and uninstallers, and wait while another one runs.
+#  2742  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2799  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2861  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2886  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2950  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2989  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3029  installed_files        Compare files with those that were installed.
+#  3178  running_server         Stop the server before its programs are replaced.
+#  3229  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3343  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3402  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3452  port_process           Find the program that listens on a TCP port, and what started it.
+#  3478  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3597  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3643  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3701  certificates           Read certificates from PEM files.
+#  3718  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3790  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3924  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4044  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4153  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4222  password_hash          Get the hash of the password.
+#  4227  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4272  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4294  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4360  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4503  download_checks        Check in mode check whether this host can reach what the script would download.
+#  4601  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4755  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  4793  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  4901  server_life            Restart or stop the installed server: modes restart and stop.
+#  4997  restarted_server       Start the registered task again.
+#  5041  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5151  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  5373  backup                 Send what a backup contains in addition to the notebooks: mode backup.
 # Steps, in the order in which they run:
-#  5372  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5452  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  5471  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  5490  python                 Install Python from the publisher, or use one that is installed.
-#  5624  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  5685  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  5804  packages               Install the packages of the lock in a virtual environment.
-#  5972  path                   Add the programs of the server to the PATH of the machine.
-#  6001  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  6027  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  6148  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  6356  service                Run the server as a scheduled task.
-#  6498  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  6563  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6638  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6678  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  5390  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5470  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  5489  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  5508  python                 Install Python from the publisher, or use one that is installed.
+#  5642  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  5703  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  5822  packages               Install the packages of the lock in a virtual environment.
+#  5990  path                   Add the programs of the server to the PATH of the machine.
+#  6019  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  6045  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  6166  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  6374  service                Run the server as a scheduled task.
+#  6516  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  6581  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6656  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6696  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -5367,6 +5368,23 @@ function Complete-File {
         $Run.Changed++
         Write-NotebookFile stored $Part.Path $Part.Size $Sha256
     }
+}
+
+# ---- prelude: backup -------------------------------------------------------------------------------
+# Send what a backup contains in addition to the notebooks: mode backup.
+
+# The configuration (with the hash of the password), the certificate, and the record. The private key is not sent.
+$Modes.backup = {
+    [void](Get-NotebookFolder)
+    Send-BackupFile 'configuration/jupyter_server_config.json' $ConfigurationFile
+    Send-BackupFile 'configuration/certificate.pem' $CertificateFile
+    Send-BackupFile 'record.jsonl' $RecordFile
+}
+
+function Send-BackupFile([string]$Name, [string]$File) {
+    if (-not [IO.File]::Exists($File)) { return }
+    $stream = Open-Notebook $File
+    try { Write-Content @{ Path = $Name; Offset = 0; Length = $stream.Length } $stream } finally { $stream.Close() }
 }
 
 # ---- step: preflight -------------------------------------------------------------------------------

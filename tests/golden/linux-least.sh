@@ -16,68 +16,69 @@
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 # Contents, by line:
-#    82  settings               What differs from host to host: data, no code.
-#   107  lock                   The Python packages, with versions and hashes.
+#    83  settings               What differs from host to host: data, no code.
+#   108  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   233  run                    Set the options of the shell, the folders, and the state of this run.
-#   287  places                 Name the places of a server for the whole machine, which root sets up.
-#   361  json                   Read and write JSON strings in bash alone.
-#   457  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   582  events                 Report events: lines of JSON, which are the only output of this script.
-#   666  findings               Report in mode check which requirements this host meets, one finding for each.
-#   731  host_log               Write to the system log which script changes this host, and keep the script.
-#   764  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#   887  lock                   Let only one run at a time change this host.
-#   930  left_program           End the program that a run left behind when it was killed.
-#   985  record                 Record the previous state of everything that is changed, and restore it.
-#  1120  programs               Run other programs: those that change something or take long through run_program.
-#  1267  paths                  Open folders without following links, and check who could replace them.
-#  1375  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1447  folders                Create folders, and set who may use them.
-#  1523  files                  Write text files, and restore the files that were replaced.
-#  1611  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1675  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1720  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1779  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1850  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2010  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2156  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2297  zypper                 Run zypper, without questions.
-#  2423  units                  Install and remove units of systemd.
-#  2512  service_unit           Compare the unit of the notebook server, and install it.
-#  2684  service                Find out what the unit of the notebook server does.
-#  2768  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2881  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2949  certificate_program    Create a certificate with OpenSSL.
-#  2957  starter                Define the Python program that starts the notebook server.
-#  3145  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3236  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3295  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3367  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3433  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3477  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3502  installed_files        Compare the files of the environment with those that were installed.
-#  3649  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3789  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  3802  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  3892  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4057  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  4247  server_life            Restart or stop the installed server: modes restart and stop.
-#  4341  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  4459  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#   234  run                    Set the options of the shell, the folders, and the state of this run.
+#   288  places                 Name the places of a server for the whole machine, which root sets up.
+#   362  json                   Read and write JSON strings in bash alone.
+#   458  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   583  events                 Report events: lines of JSON, which are the only output of this script.
+#   667  findings               Report in mode check which requirements this host meets, one finding for each.
+#   732  host_log               Write to the system log which script changes this host, and keep the script.
+#   765  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#   888  lock                   Let only one run at a time change this host.
+#   931  left_program           End the program that a run left behind when it was killed.
+#   986  record                 Record the previous state of everything that is changed, and restore it.
+#  1121  programs               Run other programs: those that change something or take long through run_program.
+#  1268  paths                  Open folders without following links, and check who could replace them.
+#  1376  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1448  folders                Create folders, and set who may use them.
+#  1524  files                  Write text files, and restore the files that were replaced.
+#  1612  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1676  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1721  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1780  service_access         Let the service write in the folder for notebooks, and undo that.
+#  1851  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2011  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2157  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2298  zypper                 Run zypper, without questions.
+#  2424  units                  Install and remove units of systemd.
+#  2513  service_unit           Compare the unit of the notebook server, and install it.
+#  2685  service                Find out what the unit of the notebook server does.
+#  2769  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2882  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2950  certificate_program    Create a certificate with OpenSSL.
+#  2958  starter                Define the Python program that starts the notebook server.
+#  3146  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3237  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3296  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3368  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3434  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3478  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3503  installed_files        Compare the files of the environment with those that were installed.
+#  3650  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3790  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  3803  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  3893  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4058  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  4248  server_life            Restart or stop the installed server: modes restart and stop.
+#  4342  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  4460  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  4749  backup                 Send what a backup contains in addition to the notebooks: mode backup.
 # Steps, in the order in which they run:
-#  4748  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4780  python                 Install Python from the distribution.
-#  4842  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  4917  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  4930  user                   Create the system user that runs the server: without a password, without a login shell.
-#  4944  certificate            Create a certificate for the server; only root and the service can read its key.
-#  5037  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  5199  service                Run the notebook server as a service that starts with the system.
-#  5333  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  5397  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5545  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  5623  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  4775  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4807  python                 Install Python from the distribution.
+#  4869  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  4944  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  4957  user                   Create the system user that runs the server: without a password, without a login shell.
+#  4971  certificate            Create a certificate for the server; only root and the service can read its key.
+#  5064  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  5226  service                Run the notebook server as a service that starts with the system.
+#  5360  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  5424  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5572  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  5650  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -4743,6 +4744,32 @@ is_report() { # STATE SIZE SHA256 PATH DATA
         *) return 1 ;;
     esac
     [[ $2 =~ ^[0-9]{1,15}$ && $3 =~ ^(-|[0-9a-f]{64})$ && $4 =~ $text && $4 != *[!\ -~]* ]]
+}
+
+# ---- prelude: backup -------------------------------------------------------------------------------
+# Send what a backup contains in addition to the notebooks: mode backup.
+
+# The configuration (with the hash of the password), the certificate, and the record. The private key is not sent.
+MODES[backup]=back_up_host
+
+back_up_host() {
+    assert_notebooks
+    send_file configuration/jupyter_config.json "$NOTEBOOK_FILE"
+    send_file configuration/certificate.pem "$CERTIFICATE_FILE"
+    send_file record.jsonl "$RECORD_FILE"
+}
+
+# The pieces of a file in Base64, 131,070 bytes each.
+send_file() { # NAME FILE
+    local line name
+    local -i offset=0
+    json_string "$1"
+    name=$REPLY
+    if [[ ! -f $2 || -L $2 ]]; then return; fi
+    while IFS= read -r line; do
+        write_event content data: "\"$line\"" offset: "$offset" path: "$name"
+        offset+=131070
+    done < <(exec base64 --wrap=174760 -- "$2")
 }
 
 # ---- step: preflight -------------------------------------------------------------------------------

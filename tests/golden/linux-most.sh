@@ -16,68 +16,69 @@
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 # Contents, by line:
-#    84  settings               What differs from host to host: data, no code.
-#   109  lock                   The Python packages, with versions and hashes.
+#    85  settings               What differs from host to host: data, no code.
+#   110  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   235  run                    Set the options of the shell, the folders, and the state of this run.
-#   289  places                 Name the places of a server for the whole machine, which root sets up.
-#   363  json                   Read and write JSON strings in bash alone.
-#   459  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   584  events                 Report events: lines of JSON, which are the only output of this script.
-#   668  findings               Report in mode check which requirements this host meets, one finding for each.
-#   733  host_log               Write to the system log which script changes this host, and keep the script.
-#   766  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#   889  lock                   Let only one run at a time change this host.
-#   932  left_program           End the program that a run left behind when it was killed.
-#   987  record                 Record the previous state of everything that is changed, and restore it.
-#  1122  programs               Run other programs: those that change something or take long through run_program.
-#  1269  paths                  Open folders without following links, and check who could replace them.
-#  1377  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1449  folders                Create folders, and set who may use them.
-#  1525  files                  Write text files, and restore the files that were replaced.
-#  1613  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1677  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1722  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1781  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1852  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2012  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2158  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2299  zypper                 Run zypper, without questions.
-#  2425  units                  Install and remove units of systemd.
-#  2514  service_unit           Compare the unit of the notebook server, and install it.
-#  2686  service                Find out what the unit of the notebook server does.
-#  2770  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2883  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2951  certificate_program    Create a certificate with OpenSSL.
-#  2959  starter                Define the Python program that starts the notebook server.
-#  3147  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3238  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3297  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3369  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3435  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3479  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3504  installed_files        Compare the files of the environment with those that were installed.
-#  3651  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3791  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  3804  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  3894  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4059  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  4249  server_life            Restart or stop the installed server: modes restart and stop.
-#  4343  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  4461  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#   236  run                    Set the options of the shell, the folders, and the state of this run.
+#   290  places                 Name the places of a server for the whole machine, which root sets up.
+#   364  json                   Read and write JSON strings in bash alone.
+#   460  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   585  events                 Report events: lines of JSON, which are the only output of this script.
+#   669  findings               Report in mode check which requirements this host meets, one finding for each.
+#   734  host_log               Write to the system log which script changes this host, and keep the script.
+#   767  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#   890  lock                   Let only one run at a time change this host.
+#   933  left_program           End the program that a run left behind when it was killed.
+#   988  record                 Record the previous state of everything that is changed, and restore it.
+#  1123  programs               Run other programs: those that change something or take long through run_program.
+#  1270  paths                  Open folders without following links, and check who could replace them.
+#  1378  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1450  folders                Create folders, and set who may use them.
+#  1526  files                  Write text files, and restore the files that were replaced.
+#  1614  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1678  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1723  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1782  service_access         Let the service write in the folder for notebooks, and undo that.
+#  1853  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2013  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2159  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2300  zypper                 Run zypper, without questions.
+#  2426  units                  Install and remove units of systemd.
+#  2515  service_unit           Compare the unit of the notebook server, and install it.
+#  2687  service                Find out what the unit of the notebook server does.
+#  2771  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2884  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2952  certificate_program    Create a certificate with OpenSSL.
+#  2960  starter                Define the Python program that starts the notebook server.
+#  3148  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3239  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3298  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3370  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3436  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3480  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3505  installed_files        Compare the files of the environment with those that were installed.
+#  3652  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3792  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  3805  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  3895  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4060  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  4250  server_life            Restart or stop the installed server: modes restart and stop.
+#  4344  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  4462  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  4751  backup                 Send what a backup contains in addition to the notebooks: mode backup.
 # Steps, in the order in which they run:
-#  4750  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4782  python                 Install Python from the distribution.
-#  4844  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  4919  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  4932  user                   Create the system user that runs the server: without a password, without a login shell.
-#  4946  certificate            Create a certificate for the server; only root and the service can read its key.
-#  5039  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  5201  service                Run the notebook server as a service that starts with the system.
-#  5335  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  5399  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5547  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  5625  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  4777  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4809  python                 Install Python from the distribution.
+#  4871  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  4946  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  4959  user                   Create the system user that runs the server: without a password, without a login shell.
+#  4973  certificate            Create a certificate for the server; only root and the service can read its key.
+#  5066  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  5228  service                Run the notebook server as a service that starts with the system.
+#  5362  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  5426  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5574  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  5652  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -4745,6 +4746,32 @@ is_report() { # STATE SIZE SHA256 PATH DATA
         *) return 1 ;;
     esac
     [[ $2 =~ ^[0-9]{1,15}$ && $3 =~ ^(-|[0-9a-f]{64})$ && $4 =~ $text && $4 != *[!\ -~]* ]]
+}
+
+# ---- prelude: backup -------------------------------------------------------------------------------
+# Send what a backup contains in addition to the notebooks: mode backup.
+
+# The configuration (with the hash of the password), the certificate, and the record. The private key is not sent.
+MODES[backup]=back_up_host
+
+back_up_host() {
+    assert_notebooks
+    send_file configuration/jupyter_config.json "$NOTEBOOK_FILE"
+    send_file configuration/certificate.pem "$CERTIFICATE_FILE"
+    send_file record.jsonl "$RECORD_FILE"
+}
+
+# The pieces of a file in Base64, 131,070 bytes each.
+send_file() { # NAME FILE
+    local line name
+    local -i offset=0
+    json_string "$1"
+    name=$REPLY
+    if [[ ! -f $2 || -L $2 ]]; then return; fi
+    while IFS= read -r line; do
+        write_event content data: "\"$line\"" offset: "$offset" path: "$name"
+        offset+=131070
+    done < <(exec base64 --wrap=174760 -- "$2")
 }
 
 # ---- step: preflight -------------------------------------------------------------------------------

@@ -15,97 +15,98 @@
 # Requires Windows PowerShell 3.0 or newer, 64-bit, and administrator rights
 #
 # Contents, by line:
-#   118  parameters             The mode for a run by hand.
-#   123  settings               What differs from host to host: data, no code.
-#   181  lock                   The Python packages, with versions and hashes.
+#   119  parameters             The mode for a run by hand.
+#   124  settings               What differs from host to host: data, no code.
+#   182  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   189  run                    Check the language mode, and set the module path and the state of this run.
-#   263  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   353  hashes                 Compute SHA-256, the only hash that this script uses.
-#   372  events                 Report events: lines of JSON, which are the only output of this script.
-#   462  findings               Report in mode check which requirements this host meets, one finding for each.
-#   508  host_log               Write to the Windows event log which script changes this host.
-#   540  kept_script            Keep the script that changes this host.
-#   558  envelope               Read the envelope: the only input of a run in addition to this script.
-#   656  lock                   Allow only one run at a time to change this host.
-#   715  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#   795  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#   921  access                 Set and check access lists: who may read and change a folder.
-#   997  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1034  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1098  registry               Read values in the registry.
-#  1109  registry_values        Compare, set, and restore values in the registry.
-#  1143  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1263  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1350  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1383  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1471  path_access            Find other accounts that could replace a folder with another folder.
-#  1499  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1556  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1706  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  1898  server_command         Define the command line of the server, and what it was started with.
-#  1917  programs               Run other programs until they exit, and report their output.
-#  2045  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2064  downloads              Download files into the cache, and check their hashes before they are used.
-#  2237  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2324  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2400  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2456  foreign_places         Define where configuration from other installations may be on this host.
-#  2470  package_environment    Choose the environment variables of pip and uv.
-#  2517  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2522  installer_failures     Explain the exit codes of installers.
-#  2594  installers             Run installers and uninstallers, and wait while another one runs.
-#  2639  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2696  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2758  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2783  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2847  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2886  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2926  installed_files        Compare files with those that were installed.
-#  3075  running_server         Stop the server before its programs are replaced.
-#  3126  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3240  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3299  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3349  port_process           Find the program that listens on a TCP port, and what started it.
-#  3375  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3494  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3540  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3598  certificates           Read certificates from PEM files.
-#  3615  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3687  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3821  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3941  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4050  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4119  password_hash          Get the hash of the password.
-#  4124  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4169  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4191  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4257  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4400  download_checks        Check in mode check whether this host can reach what the script would download.
-#  4498  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4652  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  4690  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  4798  server_life            Restart or stop the installed server: modes restart and stop.
-#  4894  restarted_server       Start the registered task again.
-#  4938  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5048  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#   190  run                    Check the language mode, and set the module path and the state of this run.
+#   264  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   354  hashes                 Compute SHA-256, the only hash that this script uses.
+#   373  events                 Report events: lines of JSON, which are the only output of this script.
+#   463  findings               Report in mode check which requirements this host meets, one finding for each.
+#   509  host_log               Write to the Windows event log which script changes this host.
+#   541  kept_script            Keep the script that changes this host.
+#   559  envelope               Read the envelope: the only input of a run in addition to this script.
+#   657  lock                   Allow only one run at a time to change this host.
+#   716  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#   796  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#   922  access                 Set and check access lists: who may read and change a folder.
+#   998  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1035  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1099  registry               Read values in the registry.
+#  1110  registry_values        Compare, set, and restore values in the registry.
+#  1144  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1264  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1351  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1384  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1472  path_access            Find other accounts that could replace a folder with another folder.
+#  1500  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1557  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1707  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  1899  server_command         Define the command line of the server, and what it was started with.
+#  1918  programs               Run other programs until they exit, and report their output.
+#  2046  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2065  downloads              Download files into the cache, and check their hashes before they are used.
+#  2238  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2325  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2401  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2457  foreign_places         Define where configuration from other installations may be on this host.
+#  2471  package_environment    Choose the environment variables of pip and uv.
+#  2518  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2523  installer_failures     Explain the exit codes of installers.
+#  2595  installers             Run installers and uninstallers, and wait while another one runs.
+#  2640  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2697  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2759  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2784  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2848  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2887  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2927  installed_files        Compare files with those that were installed.
+#  3076  running_server         Stop the server before its programs are replaced.
+#  3127  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3241  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3300  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3350  port_process           Find the program that listens on a TCP port, and what started it.
+#  3376  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3495  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3541  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3599  certificates           Read certificates from PEM files.
+#  3616  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3688  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3822  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3942  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4051  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4120  password_hash          Get the hash of the password.
+#  4125  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4170  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4192  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4258  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4401  download_checks        Check in mode check whether this host can reach what the script would download.
+#  4499  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4653  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  4691  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  4799  server_life            Restart or stop the installed server: modes restart and stop.
+#  4895  restarted_server       Start the registered task again.
+#  4939  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5049  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  5271  backup                 Send what a backup contains in addition to the notebooks: mode backup.
 # Steps, in the order in which they run:
-#  5270  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5350  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  5369  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  5388  python                 Install Python from the publisher, or use one that is installed.
-#  5522  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  5583  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  5702  packages               Install the packages of the lock in a virtual environment.
-#  5870  path                   Add the programs of the server to the PATH of the machine.
-#  5899  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  5925  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  6046  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  6254  service                Run the server as a scheduled task.
-#  6396  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  6461  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6536  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6576  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  5288  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5368  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  5387  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  5406  python                 Install Python from the publisher, or use one that is installed.
+#  5540  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  5601  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  5720  packages               Install the packages of the lock in a virtual environment.
+#  5888  path                   Add the programs of the server to the PATH of the machine.
+#  5917  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  5943  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  6064  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  6272  service                Run the server as a scheduled task.
+#  6414  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  6479  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6554  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6594  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -5265,6 +5266,23 @@ function Complete-File {
         $Run.Changed++
         Write-NotebookFile stored $Part.Path $Part.Size $Sha256
     }
+}
+
+# ---- prelude: backup -------------------------------------------------------------------------------
+# Send what a backup contains in addition to the notebooks: mode backup.
+
+# The configuration (with the hash of the password), the certificate, and the record. The private key is not sent.
+$Modes.backup = {
+    [void](Get-NotebookFolder)
+    Send-BackupFile 'configuration/jupyter_server_config.json' $ConfigurationFile
+    Send-BackupFile 'configuration/certificate.pem' $CertificateFile
+    Send-BackupFile 'record.jsonl' $RecordFile
+}
+
+function Send-BackupFile([string]$Name, [string]$File) {
+    if (-not [IO.File]::Exists($File)) { return }
+    $stream = Open-Notebook $File
+    try { Write-Content @{ Path = $Name; Offset = 0; Length = $stream.Length } $stream } finally { $stream.Close() }
 }
 
 # ---- step: preflight -------------------------------------------------------------------------------

@@ -47,6 +47,7 @@ class Story:
         self.command_lines: set[bytes] = set()
         self.lines_with_secrets: dict[str, list[bytes]] = {}
         self.secret_files: dict[str, list[Path]] = {}
+        self.lesson: dict[str, Any] = {}
 
     def nbserver(self, name: str, command: str, *options: str, watch: bool = False) -> None:
         """Runs a command on the host and keeps what became of it."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import browser
+from tests import browser, lesson
 from tests.boxes.linux.base import PASSWORD
 from tests.boxes.linux.host import LinuxBox
 from tests.boxes.linux.lab import NETWORK
@@ -60,6 +60,9 @@ def debian(debian_host: Fresh, linux_mirror: Mirror, tmp_path_factory: pytest.Te
             story.open_in_chromium()
         story.nbserver("again", "apply", "--json")
         story.nbserver("status", "status", "--json")
+        notebooks = story.host.root / "var/lib/nbserver/notebooks"
+        story.lesson = lesson.there_and_back(site.run, site.folder, "lin1", notebooks)
+        story.lesson["service"] = notebooks.stat().st_uid
         run_by_hand(story, "by hand")
         story.host.reboot()
         story.nbserver("verify after reboot", "verify", "--wait", "300", "--json")
@@ -236,6 +239,12 @@ def test_the_status_is_that_of_the_server_and_of_the_last_run(story: Story) -> N
     assert (last["mode"], last["outcome"]) == ("apply", "ok")
     assert found["script_is_current"] and last["script_sha256"] == found["script_sha256"] == story.events["status"][0]["script_sha256"]
     assert last["run"] in story.done["again"].stdout and service["since"] < last["started"]
+
+
+@pytest.mark.parametrize("story", ["debian"], indirect=True)
+def test_notebooks_go_there_and_back_and_belong_to_the_service(story: Story) -> None:
+    lesson.require(story.lesson)
+    assert story.lesson["owners"] == {story.lesson["service"]}
 
 
 @each

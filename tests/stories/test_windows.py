@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import browser, canary
+from tests import browser, canary, lesson
 from tests.boxes.foreign_configuration import FILES, VARIABLES, foreign_configuration
 from tests.boxes.mirror import Mirror
 from tests.boxes.server_settings import ENVIRONMENT, IE_ESC
@@ -296,6 +296,10 @@ def test_password_and_certificate_are_replaced_alone(story: Story) -> None:
     assert story.events["certificate rotated"][-1]["fingerprint"] != story.events["apply"][-1]["fingerprint"]
     assert story.done["verify after both"].returncode == 0, story.done["verify after both"].stdout
     assert story.done["plan after both"].returncode == 0, story.done["plan after both"].stdout
+
+
+def test_notebooks_go_there_and_back(story: Story) -> None:
+    lesson.require(story.lesson)
 
 
 def test_other_path_entries_replace_ours_and_nobody_elses(story: Story) -> None:
