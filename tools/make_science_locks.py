@@ -32,7 +32,7 @@ def main() -> None:
     kinds = [LockKind.of("linux", "x64", None), LockKind.of("linux", "arm64", None)]
     kinds += [LockKind.of("windows", found.architecture, found.python) for found in reader.load().locks]
     for kind in kinds:
-        job = lock.Job(FOLDER / kind.file_name, kind, PackageRequest.of(choice, kind), None, (str(kind),))
+        job = lock.Job(FOLDER / kind.file_name, kind, PackageRequest.of(choice, kind), None, "", (str(kind),))
         try:
             written = lock.run([job], [], upgrade_all=False, uv=uv.find(), date=lock.today(), progress=print)
         except NbserverError as error:

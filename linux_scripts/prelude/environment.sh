@@ -90,7 +90,10 @@ create_environment() {
 '(for example, free some disk space), then try again' \
         "${PROXY[@]}" "$program" -I -m venv "$ENVIRONMENT"
     printf '%s\n' "${LOCK[@]}" >"$ENVIRONMENT/lock.txt"
-    if [[ $NB_PACKAGES_INDEX_URL ]]; then LOCK_OPTIONS+=(--index-url "$NB_PACKAGES_INDEX_URL"); fi
+    if [[ $NB_PACKAGES_INDEX_URL ]]; then
+        read_login_url "$NB_PACKAGES_INDEX_URL" packages.index_login
+        PROXY+=("PIP_INDEX_URL=$REPLY" "UV_DEFAULT_INDEX=$REPLY")
+    fi
 }
 
 install_with_pip() {

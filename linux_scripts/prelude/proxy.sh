@@ -19,6 +19,14 @@ trust_authorities() { # FILE...
 read_proxy() {
     PROXY=(env)
     if [[ $NB_DOWNLOADS_PROXY ]]; then
-        PROXY+=("http_proxy=$NB_DOWNLOADS_PROXY" "https_proxy=$NB_DOWNLOADS_PROXY")
+        read_login_url "$NB_DOWNLOADS_PROXY" downloads.proxy_login
+        PROXY+=("http_proxy=$REPLY" "https_proxy=$REPLY")
     fi
+}
+
+# REPLY: the URL with the login of this name, if the envelope has one. Only variables of programs may have it, because
+# everybody can read arguments.
+read_login_url() { # URL NAME
+    REPLY=$1
+    if [[ ${SECRETS[$2]:-} ]]; then REPLY=${1%%://*}://${SECRETS[$2]}@${1#*://}; fi
 }

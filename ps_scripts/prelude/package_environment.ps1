@@ -26,8 +26,23 @@ function Get-PackageEnvironment {
     $environment.PIP_CONFIG_FILE = 'nul'   # in lower case: pip compares it with Python's name of the null device
     Set-HostAuthority $environment
     Set-PackageConfiguration $environment
-    if ($Settings.downloads.proxy) { Set-ProxyVariable $environment $Settings.downloads.proxy }
+    if ($Settings.downloads.proxy) {
+        $environment.HTTP_PROXY = Get-AddressWithLogin $Settings.downloads.proxy 'downloads.proxy_login'
+        $environment.HTTPS_PROXY = $environment.HTTP_PROXY
+    }
+    if ($Settings.packages.index_url) {
+        $environment.PIP_INDEX_URL = Get-AddressWithLogin $Settings.packages.index_url 'packages.index_login'
+        $environment.UV_DEFAULT_INDEX = $environment.PIP_INDEX_URL
+    }
     $environment
+}
+
+# Return the URL with the login of this name, if the envelope has one. Only variables of programs may have it, because
+# everybody can read arguments.
+function Get-AddressWithLogin([string]$Address, [string]$Name) {
+    if (-not $Secrets.ContainsKey($Name)) { return $Address }
+    $begin = $Address.IndexOf('://', [StringComparison]::Ordinal) + 3
+    $Address.Insert($begin, '@').Insert($begin, $Secrets[$Name])
 }
 
 # pip and uv trust the authorities that Windows trusts, such as that of a company's proxy. pip 24.2 and newer do so
@@ -38,9 +53,4 @@ function Set-HostAuthority([hashtable]$Environment) {
     if ([version]$Settings.python.version -ge [version]'3.10' -and (Test-Path -LiteralPath $library)) {
         $Environment.PIP_USE_FEATURE = 'truststore'
     }
-}
-
-function Set-ProxyVariable([hashtable]$Environment, [string]$Proxy) {
-    $Environment.HTTP_PROXY = $Proxy
-    $Environment.HTTPS_PROXY = $Proxy
 }

@@ -54,10 +54,9 @@ function Get-PackageInstaller {
     else { 'pip' }
 }
 
-# Return arguments of pip and uv: only wheels, only with the hashes in the file, and only from the wanted index.
+# Return arguments of pip and uv: only wheels, and only with the hashes in the file. Variables name the index.
 function Get-LockArgument([string]$File) {
     '-r', $File, '--require-hashes', '--no-deps', '--only-binary', ':all:'
-    if ($Settings.packages.index_url) { '--index-url', $Settings.packages.index_url }
     if ($PackageSource.NoIndex) { '--no-index' }
 }
 

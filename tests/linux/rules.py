@@ -70,6 +70,8 @@ _MAY_HOLD_SECRETS = {
     "assert_password_hash",
     "keep_password_hash",
     "read_salts",
+    "read_login_url",
+    "assert_url_answers",
 }
 
 

@@ -7,7 +7,18 @@ from collections.abc import Iterator
 from tests.powershell.findings import Scripts, command_name, member_name, variable_name
 from tests.powershell.syntax import Node
 
-ENVELOPE = frozenset({"read-envelope", "request-secret", "read-keptsecret", "read-secretfile", "expand-secret", "get-secretpart"})
+ENVELOPE = frozenset(
+    {
+        "read-envelope",
+        "request-secret",
+        "read-keptsecret",
+        "read-secretfile",
+        "expand-secret",
+        "get-secretpart",
+        "get-addresswithlogin",
+        "get-login",
+    }
+)
 COMPARISONS = frozenset("Ieq Ine Ceq Cne".split())
 VARIABLE_COMMANDS = ("Get-Variable", "Set-Variable", "New-Variable", "Remove-Variable", "Clear-Variable")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from nbserver.base.standard_streams import require_written, say
-from nbserver.cli.options import optional_hosts_and_inventory
+from nbserver.cli.options import asker, optional_hosts_and_inventory
 from nbserver.cli.output import object_option
 
 
@@ -38,7 +38,7 @@ def lock(hosts: tuple[str, ...], inventory_path: Path, upgrades: tuple[str, ...]
 
     loaded = reader.load_for(inventory_path, hosts) if hosts else reader.load(inventory_path)
     selected = loaded.select(hosts) if hosts else [*loaded.hosts.values(), *([loaded.local] if loaded.local else [])]
-    found = locking.jobs(selected)
+    found = locking.jobs(selected, asker())
     written = locking.run(
         found,
         upgrades,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -19,9 +19,12 @@ from nbserver.catalog.resolver import refusal, wheels
 from nbserver.catalog.resolver.uv import Unresolved, Uv, Wheels
 from nbserver.catalog.site_lock import SiteLock
 from nbserver.render.site_locks import kind_of, path_of
+from nbserver.run import download_logins
+from nbserver.settings.secret_store import Need, SecretStore
 
 if TYPE_CHECKING:
     from nbserver.inventory.hosts import AnyHost
+    from nbserver.settings.secret import Ask
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Job:
     kind: LockKind
     request: PackageRequest
     index_url: str | None
+    login: str = field(repr=False)
     hosts: tuple[str, ...]
 
 
@@ -55,17 +59,20 @@ class Written:
         return {**common, "changed": self.text is not None, "changes": changes}
 
 
-def jobs(hosts: Iterable[AnyHost]) -> list[Job]:
-    """Return the locks that these hosts need. Raises CatalogError, and InventoryError if two hosts need different locks in one file."""
+def jobs(hosts: Sequence[AnyHost], ask: Ask | None) -> list[Job]:
+    """Return the locks that these hosts need. Raises CatalogError, SecretError, and InventoryError if two hosts need different locks in one file."""
     catalog = cache(reader.load)
     found: dict[Path, Job] = {}
+    secrets = SecretStore(ask)
     for host in hosts:
         if host.packages.lock or not host.packages.is_own:
             continue
         kind = kind_of(host, catalog)
         if shipped_sets.lock_of(host.packages, kind):
             continue
-        job = Job(path_of(host, kind), kind, PackageRequest.of(host.packages, kind), host.packages.index_url, (host.name,))
+        job = Job(
+            path_of(host, kind), kind, PackageRequest.of(host.packages, kind), host.packages.index_url, _login(host, secrets), (host.name,)
+        )
         first = found.setdefault(job.path, job)
         if (first.request, first.index_url) != (job.request, job.index_url):
             raise InventoryError(
@@ -77,7 +84,7 @@ def jobs(hosts: Iterable[AnyHost]) -> list[Job]:
                 kind=str(kind),
             )
         if first is not job:
-            found[job.path] = Job(job.path, kind, first.request, first.index_url, (*first.hosts, host.name))
+            found[job.path] = replace(first, hosts=(*first.hosts, host.name))
     if not found:
         raise UsageError(
             "nothing-to-lock",
@@ -85,6 +92,14 @@ def jobs(hosts: Iterable[AnyHost]) -> list[Job]:
             todo="Set packages.include or packages.requirements in the inventory; a set alone has a shipped lock",
         )
     return [found[path] for path in sorted(found)]
+
+
+def _login(host: AnyHost, secrets: SecretStore) -> str:
+    if not host.packages.index_password:
+        return ""
+    need = Need(host.packages.index_password, "packages.index_password", host.name)
+    secrets.fetch([need])
+    return download_logins.in_url(str(host.packages.index_user), secrets.get(need))
 
 
 def run(
@@ -141,7 +156,7 @@ def _change(name: str, before: str, after: str) -> str:
 def _resolved(job: Job, upgrade: Sequence[str], *, upgrade_all: bool, uv: str, date: str) -> Written:
     written, warning = _existing(job)
     old = written or _shipped(job.kind)
-    program = Uv(uv, job.index_url, job.request.constraints)
+    program = Uv(uv, job.index_url, job.request.constraints, job.login)
     found: dict[str, list[Wheels]] = {}
     for python in job.kind.pythons:
         kind = job.kind.for_python(python)

@@ -20,7 +20,15 @@ from nbserver.inventory import package_choice, time_limits
 from nbserver.inventory.package_choice import PackageChoice
 from nbserver.inventory.service_limits import ServiceSettings
 from nbserver.inventory.ssh_server import SshServer, user_name
-from nbserver.inventory.windows_tables import JUMP, JUMP_TITLE, DownloadsSettings, HostCertificateSettings, Jump, NotebookSettings
+from nbserver.inventory.windows_tables import (
+    JUMP,
+    JUMP_TITLE,
+    DownloadsSettings,
+    HostCertificateSettings,
+    Jump,
+    NotebookSettings,
+    download_rules,
+)
 from nbserver.settings.refusal import contradiction, refuse
 from nbserver.settings.secret import SecretReference
 from nbserver.settings.types import (
@@ -286,6 +294,7 @@ def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, Message]]:
         ),
     ]
     rules += [("packages", is_broken, reason) for is_broken, reason in package_choice.rules(settings.get("packages"))]
+    rules += [("downloads", is_broken, reason) for is_broken, reason in download_rules(settings.get("downloads"))]
     rules.append(("notebook", needs_lab(settings) and from_distribution(settings), WITHOUT_LAB))
     return [(key, reason) for key, is_broken, reason in rules if is_broken]
 

@@ -25,7 +25,7 @@ from nbserver.inventory.linux_host import (
 )
 from nbserver.inventory.local_host import LocalCertificateSettings, LocalNotebookSettings
 from nbserver.inventory.service_limits import ServiceSettings
-from nbserver.inventory.windows_tables import DownloadsSettings
+from nbserver.inventory.windows_tables import DownloadsSettings, download_rules
 from nbserver.settings.refusal import contradiction
 from nbserver.settings.types import Array, HostName, Settings, unlike
 
@@ -131,6 +131,7 @@ class LocalLinuxHost(Settings):
             for key in sorted(self.service.model_fields_set)
         ]
         rules += [("packages", is_broken, reason) for is_broken, reason in package_choice.rules(self.packages)]
+        rules += [("downloads", is_broken, reason) for is_broken, reason in download_rules(self.downloads)]
         broken = [(key, reason) for key, is_broken, reason in rules if is_broken]
         if broken:
             raise contradiction(broken)

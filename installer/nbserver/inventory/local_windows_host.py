@@ -20,6 +20,7 @@ from nbserver.inventory.windows_tables import (
     PackagesSettings,
     PathSettings,
     PythonSettings,
+    download_rules,
 )
 from nbserver.settings.refusal import contradiction
 from nbserver.settings.types import Array, ExistingFile, HostName, Settings, WindowsFolder, unlike
@@ -131,6 +132,7 @@ class LocalWindowsHost(Settings):
             required = message("password-in-machine-scope", 'required with scope = "machine"')
             broken = [] if self.notebook.password else [("notebook.password", required)]
         broken += [("packages", reason) for is_broken, reason in package_choice.rules(self.packages) if is_broken]
+        broken += [("downloads", reason) for is_broken, reason in download_rules(self.downloads) if is_broken]
         if broken:
             raise contradiction(broken)
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -9,8 +10,10 @@ from pydantic import AfterValidator, Field
 
 from nbserver.base.message import Message, message
 from nbserver.settings.refusal import refuse
+from nbserver.settings.secret import SecretReference
 from nbserver.settings.types import Array, ExistingFile, FilePath, Settings, unlike
 
+REFERENCE = 'a reference to a secret ({ env = "NAME" }, { keyring = "NAME" }, { file = "PATH" }, or { prompt = true })'
 LOCK_FOLDER = "nbserver.locks"
 
 
@@ -53,6 +56,10 @@ class PackageChoice(Settings):
         title="Where nbserver lock writes its locks",
         description="the path of a folder, relative to the inventory",
     )
+    index_user: str | None = Field(
+        default=None, title="Who logs in to the package index; requires index_url and index_password", description="a user name"
+    )
+    index_password: SecretReference | None = Field(default=None, title="The password or token of index_user", description=REFERENCE)
     lock: ExistingFile | None = Field(
         default=None,
         title="Your own lock, which replaces the shipped one",
@@ -65,6 +72,7 @@ class PackageChoice(Settings):
         return bool(self.include or self.requirements or self.set)
 
 
+_LOGIN_ALLOWED = re.compile(r"https://|http://(localhost|127\.0\.0\.1)[:/]|None$")
 _OWN = ("include", "requirements", "set")
 
 
@@ -72,7 +80,14 @@ def rules(packages: Any) -> list[tuple[bool, Message]]:
     """Return whether each rule between the keys of a table [packages] is violated, and the reason."""
     table = dict(packages) if isinstance(packages, (Mapping, PackageChoice)) else {}
     own = [key for key in _OWN if table.get(key)]
+    user, password, url = (table.get(key) for key in ("index_user", "index_password", "index_url"))
     return [
+        (bool(user) != bool(password), message("index-login-incomplete", "index_user and index_password require each other")),
+        (bool(user) and not url, message("index-login-without-index", "index_user requires index_url")),
+        (
+            bool(user) and not _LOGIN_ALLOWED.match(str(url)),
+            message("index-login-without-tls", "index_user requires an index_url that begins with https://"),
+        ),
         (
             bool(own or table.get("lock")) and table.get("source") == "distribution",
             message(

@@ -14,13 +14,13 @@ from pydantic.json_schema import WithJsonSchema
 
 from nbserver.base.message import Message, message
 from nbserver.inventory import package_choice, time_limits
+from nbserver.inventory.package_choice import REFERENCE
 from nbserver.inventory.ssh_server import SshServer
 from nbserver.inventory.windows_tables import (
     JUMP,
     JUMP_TITLE,
     PORT,
     PROXY,
-    REFERENCE,
     CertificateSettings,
     DownloadsSettings,
     FirewallSettings,
@@ -30,6 +30,7 @@ from nbserver.inventory.windows_tables import (
     PackagesSettings,
     PathSettings,
     PythonSettings,
+    download_rules,
 )
 from nbserver.settings.refusal import contradiction, refuse
 from nbserver.settings.secret import SecretReference
@@ -252,6 +253,7 @@ def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, Message]]:
         ),
     ]
     rules += [("packages", is_broken, reason) for is_broken, reason in package_choice.rules(settings.get("packages"))]
+    rules += [("downloads", is_broken, reason) for is_broken, reason in download_rules(settings.get("downloads"))]
     rules += [("certificate", is_broken, reason) for is_broken, reason in _certificate_rules(settings.get("certificate"))]
     return [(key, reason) for key, is_broken, reason in rules if is_broken]
 

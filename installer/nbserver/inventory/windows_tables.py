@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from nbserver.inventory.package_choice import PackageChoice
+from nbserver.base.message import Message, message
+from nbserver.inventory.package_choice import REFERENCE, PackageChoice
 from nbserver.inventory.ssh_server import is_server, of_text
 from nbserver.settings.secret import SecretReference
 from nbserver.settings.types import (
@@ -28,7 +30,6 @@ from nbserver.settings.types import (
     unlike,
 )
 
-REFERENCE = 'a reference to a secret ({ env = "NAME" }, { keyring = "NAME" }, { file = "PATH" }, or { prompt = true })'
 PORT = "a whole number from 1 to 65535"
 PROXY = "a URL such as http://proxy.example.com:3128"
 JUMP = "the name of a Linux host in the inventory, or user@address:port"
@@ -87,6 +88,20 @@ class DownloadsSettings(Settings):
     proxy: ProxyUrl | None = Field(
         default=None, title="The proxy of the host for downloads and packages", description=f"{PROXY}, without credentials"
     )
+    proxy_user: str | None = Field(
+        default=None, title="Who logs in to the proxy; requires proxy and proxy_password", description="a user name"
+    )
+    proxy_password: SecretReference | None = Field(default=None, title="The password of proxy_user", description=REFERENCE)
+
+
+def download_rules(downloads: Any) -> list[tuple[bool, Message]]:
+    """Return whether each rule between the keys of a table [downloads] is violated, and the reason."""
+    table = dict(downloads) if isinstance(downloads, (Mapping, DownloadsSettings)) else {}
+    user, password = table.get("proxy_user"), table.get("proxy_password")
+    return [
+        (bool(user) != bool(password), message("proxy-login-incomplete", "proxy_user and proxy_password require each other")),
+        (bool(user) and not table.get("proxy"), message("proxy-login-without-proxy", "proxy_user requires proxy")),
+    ]
 
 
 class PathSettings(Settings):

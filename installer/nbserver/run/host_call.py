@@ -75,7 +75,7 @@ class HostCall:
         )
         if self.past:
             run = ResumedRun(job.host, job.script, self.mode, self.past, record, heard, self.thorough, self.repair)
-        result = run.execute(connected, self.operator, job.certificate, own_stop, self.password)
+        result = run.execute(connected, self.operator, job.sent, own_stop, self.password)
         if own_stop.exceeded and result.outcome == "stopped" and not stop.is_set():
             run.fail(own_stop.exceeded)
         if self.mode == "check":

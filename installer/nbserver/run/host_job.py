@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from nbserver.certificate import workstation
 from nbserver.inventory.by_kind import ByKind
-from nbserver.run import notebook_password
+from nbserver.run import download_logins, notebook_password
 from nbserver.settings.secret_store import Need, SecretStore
 from nbserver.transports.transport import LogonSecrets
 
@@ -33,7 +34,7 @@ SENDS_PASSWORD = ("test", *SETS_PASSWORD)  # the modes whose envelope has a pass
 class HostJob:
     """What one host's run needs.
 
-    `certificate` contains secrets for the envelope: the workstation's certificate, or one that was signed for the host's
+    `downloads` contains the logins for the index and the proxy, and `certificate` contains secrets for the envelope: the workstation's certificate, or one that was signed for the host's
     request. `password` is the plain notebook password, of which the host receives the hash; None keeps the host's password.
     """
 
@@ -42,6 +43,12 @@ class HostJob:
     logon: LogonSecrets
     certificate: Mapping[str, str] = field(default_factory=dict, repr=False)
     password: str | None = field(default=None, repr=False)
+    downloads: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def sent(self) -> dict[str, str]:
+        """Return the secrets of the envelope, apart from the hash of the password."""
+        return {**self.certificate, **self.downloads}
 
     @property
     def secrets(self) -> tuple[str | None, ...]:
@@ -50,6 +57,7 @@ class HostJob:
             *self.logon.values,
             self.certificate.get("certificate.key"),
             self.password,
+            *(form for login in self.downloads.values() for form in (login, unquote(login.partition(":")[2]))),
         )
 
 
@@ -73,7 +81,7 @@ def _job(host: AnyHost, script: Script, mode: Mode, options: Options, secrets: S
     password = _password(host, mode, secrets, options.passwords.get(host.name))
     if host.name in options.chains:
         certificate["certificate.chain"] = options.chains[host.name]
-    return HostJob(host, script, logon, certificate, password)
+    return HostJob(host, script, logon, certificate, password, download_logins.sent(host, mode, secrets))
 
 
 def _needs(host: AnyHost, mode: Mode, options: Options) -> Iterator[Need]:
@@ -81,6 +89,7 @@ def _needs(host: AnyHost, mode: Mode, options: Options) -> Iterator[Need]:
     yield from logon_needs([host, *hops_of(host)])
     for name, reference in _certificate_references(host, mode).items():
         yield Need(reference, f"certificate.{name}", host.name)
+    yield from download_logins.needs(host, mode)
     if mode in SENDS_PASSWORD and host.name not in options.passwords and host.notebook.password is not None:
         yield notebook_password.need(host, confirm=mode != "test")
 

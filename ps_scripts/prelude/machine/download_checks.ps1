@@ -75,6 +75,10 @@ function Get-UrlAnswer([string]$Url) {
 # Only .NET Framework keeps the certificate of the connection.
 function Send-UrlRequest([string]$Url, [string]$Method) {
     $request = New-WebRequest $Url 0
+    $index = $Settings.packages.index_url
+    if ($index -and $Url.StartsWith($index.TrimEnd('/'), [StringComparison]::Ordinal)) {
+        $request.Credentials = Get-Login 'packages.index_login'
+    }
     $request.Timeout = 20000
     $request.Method = $Method
     if ($Method -eq 'GET') { $request.AddRange(0, 0) }

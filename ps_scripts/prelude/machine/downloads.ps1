@@ -63,12 +63,25 @@ function Assert-Download($Download, [string]$Part) {
         })
 }
 
+# Return the login of this name, or $null if the envelope has none.
+function Get-Login([string]$Name) {
+    if (-not $Secrets.ContainsKey($Name)) { return }
+    $found = [regex]::Match($Secrets[$Name], '\A([^:]*):(.*)\z')
+    $login = New-Object Net.NetworkCredential
+    $login.UserName = [Uri]::UnescapeDataString($found.Groups[1].Value)
+    $login.Password = [Uri]::UnescapeDataString($found.Groups[2].Value)
+    $login
+}
+
 function New-WebRequest([string]$Url, [long]$From) {
     $request = [Net.WebRequest]::Create($Url)
     $request.Timeout = 60000
     $request.ReadWriteTimeout = 60000
     $request.UserAgent = 'nbserver'
-    if ($Settings.downloads.proxy) { $request.Proxy = New-Object Net.WebProxy $Settings.downloads.proxy }
+    if ($Settings.downloads.proxy) {
+        $request.Proxy = New-Object Net.WebProxy $Settings.downloads.proxy
+        $request.Proxy.Credentials = Get-Login 'downloads.proxy_login'
+    }
     if ($From) { $request.AddRange($From) }
     $request
 }

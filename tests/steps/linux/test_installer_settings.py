@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.linux import parts
+from tests.package_index import put_wheel, served
 
 # Without the configuration of the machine that runs this test.
 ALONE = 'unset "${!PIP_@}" "${!UV_@}" SSL_CERT_FILE REQUESTS_CA_BUNDLE CURL_CA_BUNDLE; export XDG_CONFIG_DIRS=/none\n'
@@ -164,3 +166,33 @@ def test_the_pip_of_this_environment_reads_no_file_with_dev_null(tmp_path: Path,
     assert "user" in subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
     done = subprocess.run(command, env={**environment, "PIP_CONFIG_FILE": "/dev/null"}, capture_output=True, text=True, check=True)
     assert "user" not in done.stdout
+
+
+INSTALL = """
+exec 3>"$2"
+read_envelope <<<"secret packages.index_login $(printf %s 'c%20i:p%40ss%2Frd' | base64)"
+NB_PACKAGES_INDEX_URL=$1 NB_PACKAGES_INSTALLER=pip ENVIRONMENT=$4 NOTEBOOK_PYTHON=$4/bin/python PYTHON=$3
+LOCK=("$5")
+read_package_environment
+create_environment
+install_with_pip
+run_program "${PROXY[@]}" "$6" pip install --reinstall --python "$NOTEBOOK_PYTHON" --no-cache "${LOCK_OPTIONS[@]}" \
+    --requirement "$ENVIRONMENT/lock.txt"
+printf '%s\n' "${LOCK_OPTIONS[@]}"
+"""
+
+
+def test_pip_and_uv_log_in_to_the_index(tmp_path: Path) -> None:
+    """The login is decoded from the envelope, and is in no argument and no event."""
+    index, uv = tmp_path / "index", Path(sys.executable).with_name("uv")
+    put_wheel(index, "small", "1.0")
+    digest = hashlib.sha256(next((index / "small").glob("*.whl")).read_bytes()).hexdigest()
+    line = f"small==1.0 --hash=sha256:{digest}"
+    with served(index) as web:
+        web.login = "c i:p@ss/rd"
+        words = [web.url, str(tmp_path / "events"), sys.executable, str(tmp_path / "environment"), line, str(uv)]
+        done = parts.run(ALONE + INSTALL, *words, scope="machine")
+    said = (tmp_path / "events").read_text()
+    assert done.returncode == 0, said
+    assert set(web.logins) == {web.login} and len(web.logins) >= 4
+    assert b"index" not in done.stdout and "p%40ss" not in said and "p@ss" not in said

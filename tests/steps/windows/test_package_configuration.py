@@ -40,7 +40,7 @@ print(dict(found.items()))
 def test_the_machines_pip_ini_is_not_read(session: Session, tmp_path: Path) -> None:
     """By the real pip, with Windows' name of the null device: with another one it reads the file in %ProgramData%."""
     own = part("prelude/machine/package_configuration")
-    given = f'{own}\n$Settings = ConvertFrom-Json \'{{"python": {{"version": "3.11.9"}}, "downloads": {{"proxy": null}}}}\'; function Get-Python {{ "C:\\p\\python.exe" }}; '
+    given = f'{own}\n$Settings = ConvertFrom-Json \'{{"python": {{"version": "3.11.9"}}, "downloads": {{"proxy": null}}, "packages": {{"index_url": null}}}}\'; function Get-Python {{ "C:\\p\\python.exe" }}; '
     (file,) = session.run(given + "(Get-PackageEnvironment).PIP_CONFIG_FILE")
     (tmp_path / "pip").mkdir()
     (tmp_path / "pip" / "pip.conf").write_text("[global]\nlog = /somewhere/else\nuser = true\n")
@@ -54,6 +54,21 @@ def test_the_machines_pip_ini_is_not_read(session: Session, tmp_path: Path) -> N
 
     assert "/somewhere/else" in read("NUL")
     assert "/somewhere/else" not in read(file) and "pip.conf" not in read(file)
+
+
+def test_logins_are_in_variables_of_pip_and_uv(session: Session) -> None:
+    own = part("prelude/machine/package_configuration")
+    settings = '{"python": {"version": "3.11.9"}, "downloads": {"proxy": "http://proxy:3128"}, "packages": {"index_url": "https://a/b/"}}'
+    given = f"{own}\n$Settings = ConvertFrom-Json '{settings}'; function Get-Python {{ 'C:\\p\\python.exe' }}; "
+    tell = "$found = Get-PackageEnvironment; 'PIP_INDEX_URL', 'UV_DEFAULT_INDEX', 'HTTPS_PROXY' | ForEach-Object { $found[$_] }; "
+    tell += "(Get-LockArgument 'lock.txt') -join ' '"
+    without = ["https://a/b/", "https://a/b/", "http://proxy:3128"]
+    logins = "$Secrets = @{ 'packages.index_login' = 'ci:p%40ss'; 'downloads.proxy_login' = 'me:too' }; "
+    with_login = ["https://ci:p%40ss@a/b/", "https://ci:p%40ss@a/b/", "http://me:too@proxy:3128"]
+    for more, expected in (("$Secrets = @{}; ", without), (logins, with_login)):
+        *addresses, arguments = session.run(given + more + tell)
+        assert addresses == expected
+        assert arguments == "-r lock.txt --require-hashes --no-deps --only-binary :all:"
 
 
 # -- what pip is configured for, for uv

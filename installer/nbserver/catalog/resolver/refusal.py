@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from nbserver.base.errors import CatalogError, DownloadError, NbserverError
 from nbserver.base.message import Described, Lines, message
@@ -68,7 +69,7 @@ def _refused(status: str, index: Described) -> NbserverError:
     return DownloadError(
         "index-refused",
         "{index} refused the request ({status})",
-        todo="Correct packages.index_url, and check whether it requires a login",
+        todo="Correct packages.index_url, packages.index_user, and packages.index_password",
         index=index,
         status=status,
     )
@@ -108,7 +109,7 @@ def _without_wheel(uv: Uv, text: str, kind: LockKind) -> Described | None:
 
 def _versions(uv: Uv, name: str, kind: LockKind, *, most: int = _MOST_VERSIONS) -> Iterator[str]:
     """Yield the newest versions of a package that have a wheel for the kind."""
-    unconstrained = Uv(uv.program, uv.index_url, (), uv.environment)
+    unconstrained = replace(uv, constraints=())
     wanted = name
     for _ in range(most):
         try:

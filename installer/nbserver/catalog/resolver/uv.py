@@ -44,11 +44,12 @@ class Wheels:
 
 @dataclass(frozen=True)
 class Uv:
-    """`index_url` is the only index; without it, uv uses its own configuration and that of the environment."""
+    """`index_url` is the only index, and `login` its login as in a URL; without it, uv uses its own configuration and that of the environment."""
 
     program: str
     index_url: str | None = None
     constraints: tuple[str, ...] = ()
+    login: str = field(default="", repr=False)
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
 
     def resolve(
@@ -94,12 +95,15 @@ class Uv:
             ]
             command += [argument for name in upgrade for argument in ("--upgrade-package", name)]
             command += [*([] if dependencies else ["--no-deps"]), *(["--refresh"] if refresh else [])]
-            command += ["--no-config", "--default-index", self.index_url] if self.index_url else []
+            command += ["--no-config"] if self.index_url else []
             self._run(command, scratch)
             return _read(found)
 
     def _run(self, command: list[str], folder: Path) -> None:
         own = {"UV_NO_PROGRESS": "1", "UV_SYSTEM_CERTS": "1"}
+        if self.index_url:  # in a variable, because everybody can read arguments
+            scheme, _, rest = self.index_url.partition("://")
+            own["UV_DEFAULT_INDEX"] = f"{scheme}://{self.login}@{rest}" if self.login else self.index_url
         given = {
             name: value for name, value in self.environment.items() if not (self.index_url and "INDEX" in name and name.startswith("UV_"))
         }
@@ -108,7 +112,7 @@ class Uv:
         except subprocess.TimeoutExpired:
             raise Unresolved("error: uv did not finish") from None
         if done.returncode != 0:
-            printed = done.stderr.decode("utf-8", "replace")[:20_000].splitlines()
+            printed = done.stderr.decode("utf-8", "replace")[:20_000].replace(f"{self.login}@" if self.login else "\0", "").splitlines()
             raise Unresolved("\n".join(clean(line) for line in printed))
 
 
