@@ -47,66 +47,66 @@
 #  2020  programs               Run other programs until they exit, and report their output.
 #  2148  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
 #  2167  downloads              Download files into the cache, and check their hashes before they are used.
-#  2340  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2427  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2503  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2559  foreign_places         Define where configuration from other installations may be on this host.
-#  2573  package_environment    Choose the environment variables of pip and uv.
-#  2620  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2625  installer_failures     Explain the exit codes of installers.
-#  2697  installers             Run installers and uninstallers, and wait while another one runs.
-#  2742  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2799  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2861  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2886  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2950  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2989  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3029  installed_files        Compare files with those that were installed.
-#  3178  running_server         Stop the server before its programs are replaced.
-#  3229  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3343  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3402  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3452  port_process           Find the program that listens on a TCP port, and what started it.
-#  3478  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3597  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3643  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3701  certificates           Read certificates from PEM files.
-#  3718  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3790  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3924  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4044  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4153  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4222  password_hash          Get the hash of the password.
-#  4227  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4272  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4294  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4360  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4503  download_checks        Check in mode check whether this host can reach what the script would download.
-#  4601  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4755  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  4793  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  4901  server_life            Restart or stop the installed server: modes restart and stop.
-#  4997  restarted_server       Start the registered task again.
-#  5041  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5151  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  5373  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  2353  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2440  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2516  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2572  foreign_places         Define where configuration from other installations may be on this host.
+#  2586  package_environment    Choose the environment variables of pip and uv.
+#  2643  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2648  installer_failures     Explain the exit codes of installers.
+#  2720  installers             Run installers and uninstallers, and wait while another one runs.
+#  2765  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2822  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2884  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2909  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2973  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3012  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3052  installed_files        Compare files with those that were installed.
+#  3201  running_server         Stop the server before its programs are replaced.
+#  3252  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3366  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3425  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3475  port_process           Find the program that listens on a TCP port, and what started it.
+#  3501  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3620  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3666  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3724  certificates           Read certificates from PEM files.
+#  3741  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3813  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3947  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4067  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4176  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4245  password_hash          Get the hash of the password.
+#  4250  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4295  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4317  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4383  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4526  download_checks        Check in mode check whether this host can reach what the script would download.
+#  4628  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4782  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  4820  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  4928  server_life            Restart or stop the installed server: modes restart and stop.
+#  5024  restarted_server       Start the registered task again.
+#  5068  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5178  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  5400  backup                 Send what a backup contains in addition to the notebooks: mode backup.
 # Steps, in the order in which they run:
-#  5390  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5470  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  5489  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  5508  python                 Install Python from the publisher, or use one that is installed.
-#  5642  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  5703  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  5822  packages               Install the packages of the lock in a virtual environment.
-#  5990  path                   Add the programs of the server to the PATH of the machine.
-#  6019  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  6045  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  6166  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  6374  service                Run the server as a scheduled task.
-#  6516  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  6581  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6656  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6696  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  5417  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5497  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  5516  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  5535  python                 Install Python from the publisher, or use one that is installed.
+#  5669  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  5730  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  5849  packages               Install the packages of the lock in a virtual environment.
+#  6016  path                   Add the programs of the server to the PATH of the machine.
+#  6045  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  6071  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  6192  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  6400  service                Run the server as a scheduled task.
+#  6542  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  6607  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6682  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6722  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -2229,12 +2229,25 @@ function Assert-Download($Download, [string]$Part) {
         })
 }
 
+# Return the login of this name, or $null if the envelope has none.
+function Get-Login([string]$Name) {
+    if (-not $Secrets.ContainsKey($Name)) { return }
+    $found = [regex]::Match($Secrets[$Name], '\A([^:]*):(.*)\z')
+    $login = New-Object Net.NetworkCredential
+    $login.UserName = [Uri]::UnescapeDataString($found.Groups[1].Value)
+    $login.Password = [Uri]::UnescapeDataString($found.Groups[2].Value)
+    $login
+}
+
 function New-WebRequest([string]$Url, [long]$From) {
     $request = [Net.WebRequest]::Create($Url)
     $request.Timeout = 60000
     $request.ReadWriteTimeout = 60000
     $request.UserAgent = 'nbserver'
-    if ($Settings.downloads.proxy) { $request.Proxy = New-Object Net.WebProxy $Settings.downloads.proxy }
+    if ($Settings.downloads.proxy) {
+        $request.Proxy = New-Object Net.WebProxy $Settings.downloads.proxy
+        $request.Proxy.Credentials = Get-Login 'downloads.proxy_login'
+    }
     if ($From) { $request.AddRange($From) }
     $request
 }
@@ -2598,8 +2611,23 @@ function Get-PackageEnvironment {
     $environment.PIP_CONFIG_FILE = 'nul'   # in lower case: pip compares it with Python's name of the null device
     Set-HostAuthority $environment
     Set-PackageConfiguration $environment
-    if ($Settings.downloads.proxy) { Set-ProxyVariable $environment $Settings.downloads.proxy }
+    if ($Settings.downloads.proxy) {
+        $environment.HTTP_PROXY = Get-AddressWithLogin $Settings.downloads.proxy 'downloads.proxy_login'
+        $environment.HTTPS_PROXY = $environment.HTTP_PROXY
+    }
+    if ($Settings.packages.index_url) {
+        $environment.PIP_INDEX_URL = Get-AddressWithLogin $Settings.packages.index_url 'packages.index_login'
+        $environment.UV_DEFAULT_INDEX = $environment.PIP_INDEX_URL
+    }
     $environment
+}
+
+# Return the URL with the login of this name, if the envelope has one. Only variables of programs may have it, because
+# everybody can read arguments.
+function Get-AddressWithLogin([string]$Address, [string]$Name) {
+    if (-not $Secrets.ContainsKey($Name)) { return $Address }
+    $begin = $Address.IndexOf('://', [StringComparison]::Ordinal) + 3
+    $Address.Insert($begin, '@').Insert($begin, $Secrets[$Name])
 }
 
 # pip and uv trust the authorities that Windows trusts, such as that of a company's proxy. pip 24.2 and newer do so
@@ -2610,11 +2638,6 @@ function Set-HostAuthority([hashtable]$Environment) {
     if ([version]$Settings.python.version -ge [version]'3.10' -and (Test-Path -LiteralPath $library)) {
         $Environment.PIP_USE_FEATURE = 'truststore'
     }
-}
-
-function Set-ProxyVariable([hashtable]$Environment, [string]$Proxy) {
-    $Environment.HTTP_PROXY = $Proxy
-    $Environment.HTTPS_PROXY = $Proxy
 }
 
 # ---- prelude: package_configuration ----------------------------------------------------------------
@@ -4577,6 +4600,10 @@ function Get-UrlAnswer([string]$Url) {
 # Only .NET Framework keeps the certificate of the connection.
 function Send-UrlRequest([string]$Url, [string]$Method) {
     $request = New-WebRequest $Url 0
+    $index = $Settings.packages.index_url
+    if ($index -and $Url.StartsWith($index.TrimEnd('/'), [StringComparison]::Ordinal)) {
+        $request.Credentials = Get-Login 'packages.index_login'
+    }
     $request.Timeout = 20000
     $request.Method = $Method
     if ($Method -eq 'GET') { $request.AddRange(0, 0) }
@@ -5875,10 +5902,9 @@ function Get-PackageInstaller {
     else { 'pip' }
 }
 
-# Return arguments of pip and uv: only wheels, only with the hashes in the file, and only from the wanted index.
+# Return arguments of pip and uv: only wheels, and only with the hashes in the file. Variables name the index.
 function Get-LockArgument([string]$File) {
     '-r', $File, '--require-hashes', '--no-deps', '--only-binary', ':all:'
-    if ($Settings.packages.index_url) { '--index-url', $Settings.packages.index_url }
     if ($PackageSource.NoIndex) { '--no-index' }
 }
 

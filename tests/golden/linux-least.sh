@@ -56,29 +56,29 @@
 #  3368  system_checks          Refuse a host with the wrong system, rights, or clock.
 #  3434  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
 #  3478  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3503  installed_files        Compare the files of the environment with those that were installed.
-#  3650  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3790  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  3803  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  3893  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4058  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  4248  server_life            Restart or stop the installed server: modes restart and stop.
-#  4342  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  4460  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  4749  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  3511  installed_files        Compare the files of the environment with those that were installed.
+#  3658  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3801  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  3814  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  3904  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4069  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  4259  server_life            Restart or stop the installed server: modes restart and stop.
+#  4353  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  4471  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  4760  backup                 Send what a backup contains in addition to the notebooks: mode backup.
 # Steps, in the order in which they run:
-#  4775  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4807  python                 Install Python from the distribution.
-#  4869  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  4944  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  4957  user                   Create the system user that runs the server: without a password, without a login shell.
-#  4971  certificate            Create a certificate for the server; only root and the service can read its key.
-#  5064  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  5226  service                Run the notebook server as a service that starts with the system.
-#  5360  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  5424  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5572  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  5650  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  4786  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4818  python                 Install Python from the distribution.
+#  4880  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  4955  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  4968  user                   Create the system user that runs the server: without a password, without a login shell.
+#  4982  certificate            Create a certificate for the server; only root and the service can read its key.
+#  5075  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  5237  service                Run the notebook server as a service that starts with the system.
+#  5371  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  5435  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5583  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  5661  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -3496,8 +3496,16 @@ trust_authorities() { # FILE...
 read_proxy() {
     PROXY=(env)
     if [[ $NB_DOWNLOADS_PROXY ]]; then
-        PROXY+=("http_proxy=$NB_DOWNLOADS_PROXY" "https_proxy=$NB_DOWNLOADS_PROXY")
+        read_login_url "$NB_DOWNLOADS_PROXY" downloads.proxy_login
+        PROXY+=("http_proxy=$REPLY" "https_proxy=$REPLY")
     fi
+}
+
+# REPLY: the URL with the login of this name, if the envelope has one. Only variables of programs may have it, because
+# everybody can read arguments.
+read_login_url() { # URL NAME
+    REPLY=$1
+    if [[ ${SECRETS[$2]:-} ]]; then REPLY=${1%%://*}://${SECRETS[$2]}@${1#*://}; fi
 }
 
 # ---- prelude: installed_files ----------------------------------------------------------------------
@@ -3739,7 +3747,10 @@ create_environment() {
 '(for example, free some disk space), then try again' \
         "${PROXY[@]}" "$program" -I -m venv "$ENVIRONMENT"
     printf '%s\n' "${LOCK[@]}" >"$ENVIRONMENT/lock.txt"
-    if [[ $NB_PACKAGES_INDEX_URL ]]; then LOCK_OPTIONS+=(--index-url "$NB_PACKAGES_INDEX_URL"); fi
+    if [[ $NB_PACKAGES_INDEX_URL ]]; then
+        read_login_url "$NB_PACKAGES_INDEX_URL" packages.index_login
+        PROXY+=("PIP_INDEX_URL=$REPLY" "UV_DEFAULT_INDEX=$REPLY")
+    fi
 }
 
 install_with_pip() {
@@ -3826,8 +3837,8 @@ report_default_index() {
 assert_url_answers() { # URL
     local line status='' fault=''
     local -i begin=$SECONDS
-    if ! [[ $1 =~ ^(https?)://([^/@:]+)(:([0-9]{1,5}))?(/[^[:space:]]*)?$ && $NB_DOWNLOADS_PROXY != *@* ]]; then
-        write_finding unknown url-not-checked 'the URL or the proxy contains a password or has another form, so the '\
+    if ! [[ $1 =~ ^(https?)://([^/@:]+)(:([0-9]{1,5}))?(/[^[:space:]]*)?$ && ! ${SECRETS[*]-} =~ : ]]; then
+        write_finding unknown url-not-checked 'the URL or the proxy requires a login or has another form, so the '\
 'download was not checked'
         return
     fi

@@ -56,29 +56,29 @@
 #  3370  system_checks          Refuse a host with the wrong system, rights, or clock.
 #  3436  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
 #  3480  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3505  installed_files        Compare the files of the environment with those that were installed.
-#  3652  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3792  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  3805  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  3895  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4060  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  4250  server_life            Restart or stop the installed server: modes restart and stop.
-#  4344  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  4462  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  4751  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  3513  installed_files        Compare the files of the environment with those that were installed.
+#  3660  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3803  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  3816  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  3906  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4071  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  4261  server_life            Restart or stop the installed server: modes restart and stop.
+#  4355  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  4473  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  4762  backup                 Send what a backup contains in addition to the notebooks: mode backup.
 # Steps, in the order in which they run:
-#  4777  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4809  python                 Install Python from the distribution.
-#  4871  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  4946  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  4959  user                   Create the system user that runs the server: without a password, without a login shell.
-#  4973  certificate            Create a certificate for the server; only root and the service can read its key.
-#  5066  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  5228  service                Run the notebook server as a service that starts with the system.
-#  5362  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  5426  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5574  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  5652  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  4788  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4820  python                 Install Python from the distribution.
+#  4882  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  4957  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  4970  user                   Create the system user that runs the server: without a password, without a login shell.
+#  4984  certificate            Create a certificate for the server; only root and the service can read its key.
+#  5077  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  5239  service                Run the notebook server as a service that starts with the system.
+#  5373  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  5437  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5585  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  5663  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -3498,8 +3498,16 @@ trust_authorities() { # FILE...
 read_proxy() {
     PROXY=(env)
     if [[ $NB_DOWNLOADS_PROXY ]]; then
-        PROXY+=("http_proxy=$NB_DOWNLOADS_PROXY" "https_proxy=$NB_DOWNLOADS_PROXY")
+        read_login_url "$NB_DOWNLOADS_PROXY" downloads.proxy_login
+        PROXY+=("http_proxy=$REPLY" "https_proxy=$REPLY")
     fi
+}
+
+# REPLY: the URL with the login of this name, if the envelope has one. Only variables of programs may have it, because
+# everybody can read arguments.
+read_login_url() { # URL NAME
+    REPLY=$1
+    if [[ ${SECRETS[$2]:-} ]]; then REPLY=${1%%://*}://${SECRETS[$2]}@${1#*://}; fi
 }
 
 # ---- prelude: installed_files ----------------------------------------------------------------------
@@ -3741,7 +3749,10 @@ create_environment() {
 '(for example, free some disk space), then try again' \
         "${PROXY[@]}" "$program" -I -m venv "$ENVIRONMENT"
     printf '%s\n' "${LOCK[@]}" >"$ENVIRONMENT/lock.txt"
-    if [[ $NB_PACKAGES_INDEX_URL ]]; then LOCK_OPTIONS+=(--index-url "$NB_PACKAGES_INDEX_URL"); fi
+    if [[ $NB_PACKAGES_INDEX_URL ]]; then
+        read_login_url "$NB_PACKAGES_INDEX_URL" packages.index_login
+        PROXY+=("PIP_INDEX_URL=$REPLY" "UV_DEFAULT_INDEX=$REPLY")
+    fi
 }
 
 install_with_pip() {
@@ -3828,8 +3839,8 @@ report_default_index() {
 assert_url_answers() { # URL
     local line status='' fault=''
     local -i begin=$SECONDS
-    if ! [[ $1 =~ ^(https?)://([^/@:]+)(:([0-9]{1,5}))?(/[^[:space:]]*)?$ && $NB_DOWNLOADS_PROXY != *@* ]]; then
-        write_finding unknown url-not-checked 'the URL or the proxy contains a password or has another form, so the '\
+    if ! [[ $1 =~ ^(https?)://([^/@:]+)(:([0-9]{1,5}))?(/[^[:space:]]*)?$ && ! ${SECRETS[*]-} =~ : ]]; then
+        write_finding unknown url-not-checked 'the URL or the proxy requires a login or has another form, so the '\
 'download was not checked'
         return
     fi

@@ -47,66 +47,66 @@
 #  1918  programs               Run other programs until they exit, and report their output.
 #  2046  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
 #  2065  downloads              Download files into the cache, and check their hashes before they are used.
-#  2238  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2325  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2401  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2457  foreign_places         Define where configuration from other installations may be on this host.
-#  2471  package_environment    Choose the environment variables of pip and uv.
-#  2518  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2523  installer_failures     Explain the exit codes of installers.
-#  2595  installers             Run installers and uninstallers, and wait while another one runs.
-#  2640  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2697  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2759  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2784  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2848  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2887  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2927  installed_files        Compare files with those that were installed.
-#  3076  running_server         Stop the server before its programs are replaced.
-#  3127  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3241  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3300  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3350  port_process           Find the program that listens on a TCP port, and what started it.
-#  3376  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3495  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3541  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3599  certificates           Read certificates from PEM files.
-#  3616  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3688  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3822  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3942  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4051  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4120  password_hash          Get the hash of the password.
-#  4125  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4170  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4192  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4258  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4401  download_checks        Check in mode check whether this host can reach what the script would download.
-#  4499  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4653  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  4691  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  4799  server_life            Restart or stop the installed server: modes restart and stop.
-#  4895  restarted_server       Start the registered task again.
-#  4939  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5049  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  5271  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  2251  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2338  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2414  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2470  foreign_places         Define where configuration from other installations may be on this host.
+#  2484  package_environment    Choose the environment variables of pip and uv.
+#  2541  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2546  installer_failures     Explain the exit codes of installers.
+#  2618  installers             Run installers and uninstallers, and wait while another one runs.
+#  2663  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2720  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2782  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2807  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2871  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2910  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2950  installed_files        Compare files with those that were installed.
+#  3099  running_server         Stop the server before its programs are replaced.
+#  3150  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3264  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3323  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3373  port_process           Find the program that listens on a TCP port, and what started it.
+#  3399  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3518  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3564  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3622  certificates           Read certificates from PEM files.
+#  3639  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3711  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3845  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3965  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4074  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4143  password_hash          Get the hash of the password.
+#  4148  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4193  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4215  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4281  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4424  download_checks        Check in mode check whether this host can reach what the script would download.
+#  4526  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4680  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  4718  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  4826  server_life            Restart or stop the installed server: modes restart and stop.
+#  4922  restarted_server       Start the registered task again.
+#  4966  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5076  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  5298  backup                 Send what a backup contains in addition to the notebooks: mode backup.
 # Steps, in the order in which they run:
-#  5288  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5368  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  5387  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  5406  python                 Install Python from the publisher, or use one that is installed.
-#  5540  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  5601  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  5720  packages               Install the packages of the lock in a virtual environment.
-#  5888  path                   Add the programs of the server to the PATH of the machine.
-#  5917  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  5943  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  6064  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  6272  service                Run the server as a scheduled task.
-#  6414  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  6479  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6554  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6594  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  5315  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5395  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  5414  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  5433  python                 Install Python from the publisher, or use one that is installed.
+#  5567  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  5628  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  5747  packages               Install the packages of the lock in a virtual environment.
+#  5914  path                   Add the programs of the server to the PATH of the machine.
+#  5943  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  5969  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  6090  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  6298  service                Run the server as a scheduled task.
+#  6440  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  6505  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6580  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6620  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -2127,12 +2127,25 @@ function Assert-Download($Download, [string]$Part) {
         })
 }
 
+# Return the login of this name, or $null if the envelope has none.
+function Get-Login([string]$Name) {
+    if (-not $Secrets.ContainsKey($Name)) { return }
+    $found = [regex]::Match($Secrets[$Name], '\A([^:]*):(.*)\z')
+    $login = New-Object Net.NetworkCredential
+    $login.UserName = [Uri]::UnescapeDataString($found.Groups[1].Value)
+    $login.Password = [Uri]::UnescapeDataString($found.Groups[2].Value)
+    $login
+}
+
 function New-WebRequest([string]$Url, [long]$From) {
     $request = [Net.WebRequest]::Create($Url)
     $request.Timeout = 60000
     $request.ReadWriteTimeout = 60000
     $request.UserAgent = 'nbserver'
-    if ($Settings.downloads.proxy) { $request.Proxy = New-Object Net.WebProxy $Settings.downloads.proxy }
+    if ($Settings.downloads.proxy) {
+        $request.Proxy = New-Object Net.WebProxy $Settings.downloads.proxy
+        $request.Proxy.Credentials = Get-Login 'downloads.proxy_login'
+    }
     if ($From) { $request.AddRange($From) }
     $request
 }
@@ -2496,8 +2509,23 @@ function Get-PackageEnvironment {
     $environment.PIP_CONFIG_FILE = 'nul'   # in lower case: pip compares it with Python's name of the null device
     Set-HostAuthority $environment
     Set-PackageConfiguration $environment
-    if ($Settings.downloads.proxy) { Set-ProxyVariable $environment $Settings.downloads.proxy }
+    if ($Settings.downloads.proxy) {
+        $environment.HTTP_PROXY = Get-AddressWithLogin $Settings.downloads.proxy 'downloads.proxy_login'
+        $environment.HTTPS_PROXY = $environment.HTTP_PROXY
+    }
+    if ($Settings.packages.index_url) {
+        $environment.PIP_INDEX_URL = Get-AddressWithLogin $Settings.packages.index_url 'packages.index_login'
+        $environment.UV_DEFAULT_INDEX = $environment.PIP_INDEX_URL
+    }
     $environment
+}
+
+# Return the URL with the login of this name, if the envelope has one. Only variables of programs may have it, because
+# everybody can read arguments.
+function Get-AddressWithLogin([string]$Address, [string]$Name) {
+    if (-not $Secrets.ContainsKey($Name)) { return $Address }
+    $begin = $Address.IndexOf('://', [StringComparison]::Ordinal) + 3
+    $Address.Insert($begin, '@').Insert($begin, $Secrets[$Name])
 }
 
 # pip and uv trust the authorities that Windows trusts, such as that of a company's proxy. pip 24.2 and newer do so
@@ -2508,11 +2536,6 @@ function Set-HostAuthority([hashtable]$Environment) {
     if ([version]$Settings.python.version -ge [version]'3.10' -and (Test-Path -LiteralPath $library)) {
         $Environment.PIP_USE_FEATURE = 'truststore'
     }
-}
-
-function Set-ProxyVariable([hashtable]$Environment, [string]$Proxy) {
-    $Environment.HTTP_PROXY = $Proxy
-    $Environment.HTTPS_PROXY = $Proxy
 }
 
 # ---- prelude: package_configuration ----------------------------------------------------------------
@@ -4475,6 +4498,10 @@ function Get-UrlAnswer([string]$Url) {
 # Only .NET Framework keeps the certificate of the connection.
 function Send-UrlRequest([string]$Url, [string]$Method) {
     $request = New-WebRequest $Url 0
+    $index = $Settings.packages.index_url
+    if ($index -and $Url.StartsWith($index.TrimEnd('/'), [StringComparison]::Ordinal)) {
+        $request.Credentials = Get-Login 'packages.index_login'
+    }
     $request.Timeout = 20000
     $request.Method = $Method
     if ($Method -eq 'GET') { $request.AddRange(0, 0) }
@@ -5773,10 +5800,9 @@ function Get-PackageInstaller {
     else { 'pip' }
 }
 
-# Return arguments of pip and uv: only wheels, only with the hashes in the file, and only from the wanted index.
+# Return arguments of pip and uv: only wheels, and only with the hashes in the file. Variables name the index.
 function Get-LockArgument([string]$File) {
     '-r', $File, '--require-hashes', '--no-deps', '--only-binary', ':all:'
-    if ($Settings.packages.index_url) { '--index-url', $Settings.packages.index_url }
     if ($PackageSource.NoIndex) { '--no-index' }
 }
 
