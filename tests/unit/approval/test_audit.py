@@ -20,6 +20,7 @@ from nbserver.cli import program
 from nbserver.commands.render import compare, files, write
 from nbserver.inventory import reader as inventory
 from nbserver.render.script import Script
+from nbserver.render.site_locks import SiteLocks
 from nbserver.render.windows_host import render
 from tests import golden
 from tests.checkout import CHECKOUT
@@ -30,7 +31,7 @@ SAMPLE = CHECKOUT / "nbserver.sample.toml"
 
 @pytest.fixture(scope="module")
 def script() -> Script:
-    return render(inventory.load(SAMPLE).hosts["win1"], reader.load())
+    return render(inventory.load(SAMPLE).hosts["win1"], reader.load(), SiteLocks())
 
 
 def folder_with(path: Path, script: Script, text: str) -> Path:
