@@ -83,6 +83,32 @@ def test_the_server_in_the_background_hears_ctrl_c(tmp_path: Path) -> None:
         os.kill(int(pid), signal.SIGKILL)
 
 
+def test_it_is_started_again_with_the_command_that_it_had(tmp_path: Path) -> None:
+    (tmp_path / "serve.py").write_text("import time\ntime.sleep(300)\n")
+    code = (
+        parts.step("service", "user")
+        + """
+        XDG_RUNTIME_DIR=$1 HOME_FOLDER=$1 WORK_FOLDER=$1/work CONFIGURATION_FOLDER=$1/configuration PROCESS_FILE=$1/process PROCESS_LOG=$1/log
+        NOTEBOOK_PYTHON=$2 NOTEBOOK_FILE=/none STARTER_FILE=$1/serve.py CERTIFICATE_FILE=/none SERVICE_USER=anna RUN_STEP=service
+        process_apply
+        first=$PROCESS
+        if has_current_server; then printf 'current '; fi
+        restart_service
+        if [[ $PROCESS && $PROCESS != "$first" && $EXIT_CODE == 0 ]]; then printf 'another '; fi
+        WORK_FOLDER=$1/other
+        exec 3>&1
+        { assert_can_restart; } || true
+        """
+    )
+    (tmp_path / "script.sh").write_text(settings_block({**parts.SETTINGS, "scope": "user"}) + parts.prelude("user") + PREPARED + code)
+    found = run_processes('bash "$1/script.sh" "$1" "$2"\n', str(tmp_path), sys.executable)
+    try:
+        said, _, failed = found.stdout.decode().partition("{")
+        assert said == "current another " and '"code":"server-other-command"' in failed, (found.stdout, found.stderr)
+    finally:
+        os.kill(linux_service._running(tmp_path / "process"), signal.SIGKILL)
+
+
 def test_another_process_of_that_number_is_left_alone(tmp_path: Path) -> None:
     with subprocess.Popen(["sleep", "300"]) as other:
         file = tmp_path / "process"
