@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from datetime import UTC
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from nbserver.base.standard_streams import say, warn
 from nbserver.cli.output import object_option
+
+if TYPE_CHECKING:
+    from nbserver.commands.lock import Written
 
 
 @click.group("catalog")
@@ -46,13 +52,22 @@ def catalog_group() -> None:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="PEM file with certificate authorities to trust in addition to the system's.",
 )
-@click.option("--dry-run", is_flag=True, help="Write nothing; exit with code 4 if the file would change.")
+@click.option(
+    "--locks",
+    "inventory",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="INVENTORY",
+    help="Inventory whose locks to renew as well, as nbserver lock --upgrade-all does.",
+)
+@click.option("--dry-run", is_flag=True, help="Write nothing; exit with code 4 if a file would change.")
 @click.option("--allow-downgrade", is_flag=True, help="Accept an index with older versions than the file has.")
 @object_option
-def update_catalog(output: Path, ca_file: Path | None, dry_run: bool, allow_downgrade: bool, as_json: bool, **wanted: Any) -> int:
+def update_catalog(
+    output: Path, inventory: Path | None, ca_file: Path | None, dry_run: bool, allow_downgrade: bool, as_json: bool, **wanted: Any
+) -> int:
     """Update a site catalog from the publishers' indexes
 
-    Shows every difference from the existing file. No host is contacted.
+    Shows every difference from the existing file. No host is contacted. With --locks and --json, a second line has the locks.
     """
     from datetime import datetime
 
@@ -60,7 +75,40 @@ def update_catalog(output: Path, ca_file: Path | None, dry_run: bool, allow_down
 
     today = f"{datetime.now(UTC):%Y-%m-%d}"
     wanted_files = update.Wanted(**wanted)
-    return update.run(output, wanted_files, date=today, ca_file=ca_file, dry_run=dry_run, allow_downgrade=allow_downgrade, as_json=as_json)
+    locks = _resolved(inventory, as_json) if inventory else []  # before anything is written
+    code = update.run(output, wanted_files, date=today, ca_file=ca_file, dry_run=dry_run, allow_downgrade=allow_downgrade, as_json=as_json)
+    return max(code, _written(locks, dry_run, as_json)) if inventory else code
+
+
+def _resolved(inventory: Path, as_json: bool) -> Sequence[Written]:
+    """Resolve the locks of all hosts of an inventory, with all packages upgraded. Raises NbserverError."""
+    from nbserver.catalog.resolver import uv
+    from nbserver.commands import lock
+    from nbserver.inventory import reader
+
+    loaded = reader.load(inventory)
+    found = lock.jobs([*loaded.hosts.values(), *([loaded.local] if loaded.local else [])])
+
+    def shown(text: str) -> None:
+        if not as_json:
+            say(text, err=True)
+
+    return lock.run(found, (), upgrade_all=True, uv=uv.find(), date=lock.today(), progress=shown)
+
+
+def _written(locks: Sequence[Written], dry_run: bool, as_json: bool) -> int:
+    """Write the locks unless it is a dry run, show them, and return the exit code."""
+    from nbserver.commands import lock
+
+    for one in locks:
+        if one.warning:
+            warn(one.warning)
+    if not dry_run:
+        lock.write(locks)
+    answer = {"event": "locked", "check": dry_run, "locks": [one.as_json() for one in locks]}
+    for line in [json.dumps(answer)] if as_json else lock.lines(locks, check=dry_run):
+        say(line)
+    return 4 if dry_run and any(one.text is not None for one in locks) else 0
 
 
 @catalog_group.command("check")
