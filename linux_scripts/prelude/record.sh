@@ -105,6 +105,10 @@ is_of_nbserver() { # KIND KEY BEFORE
             if [[ $3 && $3 != "$STATE_FOLDER"/before/+([!/]) ]]; then return 1; fi
             [[ $2 == "$CONFIGURATION_FOLDER"/* ]] || is_of_scope "$1" "$2"
             ;;
+        first_page)
+            if [[ $2/ == @([!/]*|*//*|*/./*|*/../*) || $2 != */Welcome.ipynb ]]; then return 1; fi
+            [[ ${2%/*} == "$NB_NOTEBOOK_DIRECTORY" ]] || is_data_folder "${2%/*}"
+            ;;
         access | files)
             [[ $2/ == @("$PROGRAMS"|"$CONFIGURATION_FOLDER"|"$WORK_FOLDER"|"$NB_NOTEBOOK_DIRECTORY")/* ]] ||
                 is_data_folder "$2"

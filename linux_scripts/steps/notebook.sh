@@ -19,6 +19,7 @@ notebook_test() {
     compare_folder "$CONFIGURATION_FOLDER" "$READERS" "$FOLDER_MODE"
     compare_folder "$WORK_FOLDER" "$SERVICE" 700
     compare_notebook_folder
+    compare_first_page
     compare_configuration
     if ! has_text "$STARTER_FILE" "$STARTER"; then
         differs file-differs '{path}' 'different or missing' 'as in this script' path "$STARTER_FILE"
@@ -57,6 +58,7 @@ notebook_apply() {
     add_folder "$CONFIGURATION_FOLDER" "$READERS" "$FOLDER_MODE"
     add_folder "$WORK_FOLDER" "$SERVICE" 700
     add_data_folder "$NB_NOTEBOOK_DIRECTORY"
+    add_first_page
     # At its second start, Jupyter would create this file, which it is not allowed to.
     set_text_file "$MIGRATED_FILE" "$READERS" "$FILE_MODE" ''
     set_text_file "$STARTER_FILE" "$READERS" "$FILE_MODE" "$STARTER"

@@ -107,6 +107,7 @@ Add-Step notebook 'The notebook server is configured: HTTPS, a password, and its
     if (-not (Test-ServiceGrant $directory)) {
         Add-Difference notebook-folder 'notebook server access to {folder}' 'none' 'modify' @{ folder = $directory }
     }
+    Compare-FirstPage
     Compare-Configuration
 } -Apply {
     Assert-Salt
@@ -114,6 +115,7 @@ Add-Step notebook 'The notebook server is configured: HTTPS, a password, and its
     Add-Folder $ServiceFolder $ServiceReads
     Add-Folder $WorkFolder $ServiceWrites
     Add-DataFolder (Expand-Path $Settings.notebook.directory)
+    Add-FirstPage
     Set-TextFile $MigratedFile ''   # at its second start, Jupyter would create this file, which it is not allowed to
     Set-TextFile $ConfigurationFile (Get-Configuration) 'notebook.password_hash'
     Set-TextFile $StarterFile $Starter

@@ -23,7 +23,7 @@ SETTINGS: dict[str, Any] = {
     "downloads": {"proxy": None},
     "firewall": {"remote_addresses": ["Any"]},
     "host": "lin1",
-    "notebook": {"directory": "/srv/people/notebooks", "interface": "notebook", "ip": "*", "port": 9999, "session": 12},
+    "notebook": {"directory": "/srv/people/notebooks", "interface": "notebook", "ip": "*", "language": "en", "port": 9999, "session": 12},
     "packages": {"index_url": None, "installer": "auto", "lock_sha256": "0" * 64, "source": "auto"},
     "python": {"program": None, "version": None},
     "release": "0.1.0",
@@ -32,6 +32,8 @@ SETTINGS: dict[str, Any] = {
     "skip": [],
     "system": "linux",
 }
+
+NO_PAGE = "FIRST_PAGE=''\n"  # a test that is about it sets another
 
 
 def require_bash() -> str:
@@ -56,12 +58,12 @@ def step(name: str, scope: str = "machine") -> str:
 def script(steps: Iterable[str], **settings: Any) -> str:
     """A whole script with these steps, given as text."""
     whole = {**SETTINGS, **settings}
-    return "\n".join([settings_block(whole), prelude(whole["scope"]), *steps, (FILES / "main.sh").read_text("ascii")])
+    return "\n".join([settings_block(whole), NO_PAGE, prelude(whole["scope"]), *steps, (FILES / "main.sh").read_text("ascii")])
 
 
 def run(code: str, *arguments: bytes | str, input: bytes = b"", scope: str = "machine") -> subprocess.CompletedProcess[bytes]:
     """Runs bash on the prelude and `code` behind it, events on standard output. The arguments are $1, $2, ..."""
-    text = settings_block({**SETTINGS, "scope": scope}) + prelude(scope) + "exec 3>&1\n" + code
+    text = settings_block({**SETTINGS, "scope": scope}) + NO_PAGE + prelude(scope) + "exec 3>&1\n" + code
     with tempfile.TemporaryDirectory() as folder:  # Linux limits one argument to 128 KiB, so `bash -c` is not enough
         file = Path(folder) / "test.sh"
         file.write_text(text, encoding="utf-8", newline="\n")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from nbserver.render.first_page import first_page
 from tests import browser
 from tests.notebook_server import NotebookServer, kernels, make_certificate, missing, notebook_server
 from tests.waiting import wait_until
@@ -92,3 +93,28 @@ def test_what_chromium_calls_insecure_is_noticed(server: NotebookServer) -> None
         watched.page.evaluate("fetch('http://notebook.test/').catch(() => null)")
         # playwright hands out what Chromium logged while it waits for something
         assert wait_until(lambda: watched.page.wait_for_timeout(50) or [text for text in watched.security if "Mixed Content" in text])
+
+
+@pytest.mark.parametrize("language", ["en", "fr", "ja"])
+def test_the_first_page_runs_in_the_browser(server: NotebookServer, tmp_path: Path, language: str) -> None:
+    """Every cell: two plots, a sound to play, a video, and a page of the server in a frame."""
+    file = server.log.parent / "home" / f"Welcome-{language}.ipynb"
+    file.write_text(first_page(language), "utf-8")
+    with browser.chromium(pin(server), "localhost") as watched:
+        page = watched.page
+        page.set_viewport_size({"width": 1280, "height": 5000})
+        page.goto(f"{url(server)}/notebooks/{file.name}")
+        with page.expect_websocket(lambda socket: "/channels" in socket.url):
+            browser.log_in(page, server.password)
+        page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
+        page.click(".jp-CodeCell .cm-content")
+        page.click(".lm-MenuBar-itemLabel >> text=Run")
+        page.click(".lm-Menu-itemLabel >> text=/^Run All Cells$/")
+        page.wait_for_function("[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].at(-1).textContent === '[7]:'")
+        page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
+        assert page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
+        assert page.locator(".jp-RenderedImage img").count() == 2
+        assert page.locator(".jp-OutputArea-output audio").count() == page.locator(".jp-OutputArea-output .animation").count() == 1
+        page.frame_locator(".jp-OutputArea-output iframe").locator(f"text={file.name}").first.wait_for()
+        page.screenshot(path=tmp_path / "page.png")
+        page.evaluate(browser._END_KERNEL)

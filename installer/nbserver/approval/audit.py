@@ -196,7 +196,7 @@ def _changed_part(code: bytes, script: Script, released: ReleasedBody, where: st
     if not code.startswith(head):
         return ApprovalError(
             "script-lock-changed",
-            "the text between the settings and the body is not the lock in the manifest",
+            "the text between the settings and the body is not the lock and the first page of the manifest",
             where=where,
             todo=COMPARE,
         )

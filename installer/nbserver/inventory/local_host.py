@@ -39,6 +39,7 @@ class LocalNotebookSettings(Settings):
     )
     directory: str
     interface: Literal["lab", "notebook"] = Field(default="notebook", title=_title("interface"), description=_description("interface"))
+    language: Literal["en", "fr", "ja", "none"] = Field(default="en", title=_title("language"), description=_description("language"))
     public_url: PublicUrl | None = Field(default=None, title=_title("public_url"), description=_description("public_url"))
     password: SecretReference | None = Field(
         default=None,

@@ -186,6 +186,11 @@ class NotebookSettings(Settings):
         title="The page after login: JupyterLab, or the simpler Jupyter Notebook; the other one is at /lab or /tree",
         description='"lab" or "notebook" (default: "notebook")',
     )
+    language: Literal["en", "fr", "ja", "none"] = Field(
+        default="en",
+        title="The language of the first page, Welcome.ipynb in the folder of the notebooks; none leaves it out",
+        description='"en", "fr", "ja", or "none" (default: "en")',
+    )
     public_url: PublicUrl | None = Field(
         default=None,
         title="Where browsers and verify connect (default: https://ADDRESS:PORT)",

@@ -12,6 +12,7 @@ from nbserver.base.errors import NbserverError
 from nbserver.catalog import lock_lines
 from nbserver.render.body import Body
 from nbserver.render.contents import contents
+from nbserver.render.first_page import first_page
 from nbserver.render.script import Script, host_of, require_keys
 from nbserver.render.step_files import read_body
 from nbserver.render.windows_settings import WindowsScriptSettings
@@ -29,12 +30,13 @@ def render_windows(settings: WindowsScriptSettings, lock: tuple[str, ...]) -> Sc
 
 def head(settings: dict[str, Any], lock: tuple[str, ...], body: Body) -> str:
     """Return everything before the body: the header, the parameters, the settings, and the lock. Raises NbserverError."""
+    text = header(settings)
     blocks = [
         ("parameters", "The mode for a run by hand.", parameters(settings)),
         ("settings", "What differs from host to host: data, no code.", settings_block(settings)),
         ("lock", "The Python packages, with versions and hashes.", lock_block(lock)),
+        ("welcome", "The notebook that people find first, as JSON.", first_page_block(settings["notebook"]["language"])),
     ]
-    text = header(settings)
     table = contents(settings, body, [(title, sentence, block.count("\n")) for title, sentence, block in blocks], text.count("\n"))
     return "".join([text, table, "\n", *(block for _, _, block in blocks)])
 
@@ -131,3 +133,8 @@ def lock_block(lock: tuple[str, ...]) -> str:
                 line=line[:80],
             )
     return LOCK_START + "".join(f"    '{line}'\n" for line in lock) + ")\n\n"
+
+
+def first_page_block(language: str | None) -> str:
+    """Return `$FirstPage = ...` with the notebook that is the first page. It contains no single quote. Null means none."""
+    return f"$FirstPage = '\n{first_page(language) if language else ''}'\n\n"

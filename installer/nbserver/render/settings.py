@@ -71,13 +71,15 @@ class Packages(Table):
 class Notebook(Table):
     interface: Annotated[Literal["lab", "notebook"], Field(description='"lab" or "notebook"')]
     ip: Annotated[ListenAddress, Field(description='"*" for all addresses of the host, or one IP address')]
+    language: Annotated[Literal["en", "fr", "ja"] | None, Field(description='"en", "fr", "ja", or null')]
     port: Annotated[int, Field(ge=1, le=65535, description="a whole number from 1 to 65535")]
     session: Annotated[int, Field(ge=1, le=744, description="a whole number of hours from 1 to 744")]
 
     @classmethod
     def of(cls, notebook: BaseModel) -> Self:
         """Return the table with those settings of the inventory's notebook table that a script has."""
-        return cls(**{field.name: getattr(notebook, field.name) for field in fields(cls)})
+        values = {field.name: getattr(notebook, field.name) for field in fields(cls)}
+        return cls(**{key: None if value == "none" else value for key, value in values.items()})
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ SCOPES = ("machine", "user")
 PRELUDE = {
     ("ps_scripts", "machine"): (
         "run messages hashes events findings machine/host_log kept_script envelope lock paths held_files access machine/places record registry machine/registry_values machine/path_entries files "
-        "state_folder removal machine/path_access machine/data_folder_names machine/data_folders starter server_command programs machine/openssl "
+        "state_folder removal machine/path_access machine/data_folder_names machine/data_folders first_page starter server_command programs machine/openssl "
         "machine/downloads machine/reboots windows_version foreign_configuration machine/foreign_places package_environment "
         "machine/package_configuration machine/installer_failures machine/installers machine/msi_packages machine/bundles machine/inno_setup "
         "machine/tasks machine/task_states machine/closing_tasks installed_files machine/running_server machine/firewall machine/port_rules "
@@ -32,19 +32,19 @@ PRELUDE = {
     ).split(),
     ("ps_scripts", "user"): (
         "run messages hashes events findings kept_script envelope lock paths held_files access user/places record registry files state_folder removal "
-        "user/data_folders starter server_command programs user/processes installed_files user/running_server windows_version "
+        "user/data_folders first_page starter server_command programs user/processes installed_files user/running_server windows_version "
         "foreign_configuration user/foreign_places package_environment user/package_configuration port_process certificates own_certificate "
         "user/certificate_program user/password_hash user/unused_programs dropped_settings "
         "server_check host_checks rotation user/rotated_keys status server_life user/restarted_server server_secrets notebook_files backup"
     ).split(),
     ("linux_scripts", "machine"): (
-        "run machine/places json messages events findings host_log envelope lock left_program record programs paths locations folders files state_folder data_folders "
+        "run machine/places json messages events findings host_log envelope lock left_program record programs paths locations folders files state_folder data_folders first_page "
         "machine/files_of_service machine/service_access machine/users machine/packages machine/apt machine/zypper units service_unit machine/service "
         "machine/firewall tls machine/certificate_program starter port disks host_checks machine/system_checks foreign_configuration proxy "
         "installed_files environment machine/installer_settings download_checks rotation status server_life server_secrets notebook_files backup"
     ).split(),
     ("linux_scripts", "user"): (
-        "run user/places json messages events findings host_log envelope lock left_program record programs paths locations folders files state_folder data_folders "
+        "run user/places json messages events findings host_log envelope lock left_program record programs paths locations folders files state_folder data_folders first_page "
         "user/service_access user/service units service_unit user/processes tls user/certificate_program starter port disks host_checks "
         "foreign_configuration proxy installed_files environment user/installer_settings download_checks rotation status server_life server_secrets notebook_files backup"
     ).split(),

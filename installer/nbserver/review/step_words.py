@@ -64,7 +64,7 @@ WINDOWS_MACHINE = {
     ),
     "notebook": Words(
         "Writes configuration and starter to %ProgramData%\\nbserver\\service. Gives the service write access to {notebook.directory} and "
-        "to %ProgramData%\\nbserver\\work",
+        "to %ProgramData%\\nbserver\\work. Writes Welcome.ipynb to the folder of the notebooks, unless somebody has changed or removed it",
         "jupyter_server_config.json in %ProgramData%\\nbserver\\service",
         "Remove the files in that folder",
     ),
@@ -107,7 +107,8 @@ WINDOWS_USER = {
         "Remove the files in that folder",
     ),
     "notebook": Words(
-        "Writes configuration and starter to %LOCALAPPDATA%\\nbserver\\state\\service, and creates {notebook.directory}",
+        "Writes configuration and starter to %LOCALAPPDATA%\\nbserver\\state\\service, and creates {notebook.directory}. "
+        "Writes Welcome.ipynb there, unless somebody has changed or removed it",
         "jupyter_server_config.json in %LOCALAPPDATA%\\nbserver\\state\\service",
         "Remove the files in that folder",
     ),
@@ -147,7 +148,7 @@ LINUX_MACHINE = {
     ),
     "notebook": Words(
         "Writes configuration and starter to /etc/nbserver. Gives the service write access to {notebook.directory} and to "
-        "/var/lib/nbserver/work",
+        "/var/lib/nbserver/work. Writes Welcome.ipynb to the folder of the notebooks, unless somebody has changed or removed it",
         "jupyter_config.json and serve.py in /etc/nbserver",
         "Remove the files in /etc/nbserver",
     ),
@@ -184,7 +185,8 @@ LINUX_USER = {
         "Remove the files in ~/.config/nbserver",
     ),
     "notebook": Words(
-        "Writes configuration and starter to ~/.config/nbserver, and creates {notebook.directory}",
+        "Writes configuration and starter to ~/.config/nbserver, and creates {notebook.directory}. "
+        "Writes Welcome.ipynb there, unless somebody has changed or removed it",
         "jupyter_config.json and serve.py in ~/.config/nbserver",
         "Remove the files in ~/.config/nbserver",
     ),

@@ -68,3 +68,11 @@ restore_access() { # PATH BEFORE
         release_user
     fi
 }
+
+# The words before a command that make it run as the user of the service.
+AS_SERVICE=()
+
+read_service_user() {
+    read_account "$SERVICE_USER"
+    AS_SERVICE=(setpriv --reuid="$ACCOUNT_NUMBER" --regid="$ACCOUNT_GROUP" --clear-groups --)
+}

@@ -38,3 +38,9 @@ restore_access() { # PATH BEFORE
     { chown -- "${2% *}" "$HELD" && chmod -- "00${2#* }" "$HELD"; } ||
         problem access-not-restored 'could not set the owner and mode to {access}' access "$2" || return
 }
+
+AS_SERVICE=()                                      # the service runs as the user who runs this
+
+read_service_user() {
+    return 0
+}

@@ -62,8 +62,8 @@ EXAMPLES: dict[str, tuple[str, tuple[str, ...]]] = {
     "every_command_is_known": (
         'f() {\n    local x=$(stat a) y\n    case $1 in\n        apt | zypper) rm b ;;\n    esac\n    if [[ $x ]]; then f; else true && mv a b; fi\n    X=1 cp a b\n    y="$(stat z)"\n}\n',
         (
-            "dd if=a\n",
-            "true && dd if=a of=b\n",
+            "shred a\n",
+            "true && shred a b\n",
             "x=$(cat a)\n",
             "if nc -l; then :; fi\n",
             "read -r x < <(id)\n",

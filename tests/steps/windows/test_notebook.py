@@ -22,8 +22,10 @@ OURS, OTHER = "A" * 22, "b" * 22
 def session() -> Iterator[Session]:
     require_engine()
     with Session() as opened:
-        places = "$CertificateFile = $KeyFile = 'x'; $ServiceFolder = $WorkFolder = 'C:\\x'; $Settings = ConvertFrom-Json '{\"scope\": \"user\"}'; "
-        opened.keep(places + prelude("run", "events", "envelope", "record", "files", "starter", "password_hash") + steps("notebook"))
+        places = "$FirstPage = ''; $CertificateFile = $KeyFile = 'x'; $ServiceFolder = $WorkFolder = 'C:\\x'; $Settings = ConvertFrom-Json '{\"scope\": \"user\"}'; "
+        opened.keep(
+            places + prelude("run", "events", "envelope", "record", "files", "first_page", "starter", "password_hash") + steps("notebook")
+        )
         yield opened
 
 

@@ -87,7 +87,7 @@ def test_no_other_text_passes_for_the_script(
         ("# nbserver", "the script's header or settings do not match"),
         ('"port": 9999', "the script's header or settings do not match"),
         ("numpy==", "between the settings and the body is not the lock"),
-        (")\n\n# ==== body", "between the settings and the body is not the lock"),
+        ("'\n\n# ==== body", "between the settings and the body is not the lock"),
         ("port_retries = 0", "the script body does not match release"),
     ],
 )

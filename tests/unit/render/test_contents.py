@@ -9,6 +9,12 @@ import pytest
 from nbserver.render.script import Script
 from tests import golden
 
+BLOCKS = {
+    "parameters": "param(",
+    "settings": ("$Settings", "NB_"),
+    "lock": ("$Lock", "LOCK=("),
+    "welcome": ("$FirstPage", "# shellcheck"),
+}
 ROW = re.compile(r"# +(\d+)  (\S.*?\S)(?:  +(\S.*))?")
 
 
@@ -19,8 +25,8 @@ def test_each_line_of_the_contents_points_to_its_part(script: Script) -> None:
     assert len(rows) > 40
     for number, title, sentence in rows:
         found = lines[number - 1]
-        if title in ("parameters", "settings", "lock"):
-            assert found.startswith({"parameters": "param(", "settings": ("$Settings", "NB_"), "lock": ("$Lock", "LOCK=(")}[title])
+        if title in BLOCKS:
+            assert found.startswith(BLOCKS[title])
         else:
             assert found.startswith(f"# ---- {title} --")
             assert lines[number] == f"# {sentence}"
@@ -30,7 +36,7 @@ def test_each_line_of_the_contents_points_to_its_part(script: Script) -> None:
 def test_every_part_is_in_the_contents_once(script: Script) -> None:
     parts = re.findall(r"^# ---- ((?:prelude: |step: )?\w+) -+$", script.text, re.MULTILINE)
     titles = [title for _, title, _ in _rows(script)]
-    assert [title for title in titles if title not in ("parameters", "settings", "lock")] == parts
+    assert [title for title in titles if title not in BLOCKS] == parts
     assert [part.removeprefix("step: ") for part in parts if part.startswith("step: ")] == list(script.steps)
 
 

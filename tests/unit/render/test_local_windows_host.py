@@ -40,6 +40,7 @@ def test_the_script_is_for_the_python_that_runs_nbserver() -> None:
     assert settings["notebook"] == {
         "directory": "%USERPROFILE%\\notebooks",
         "interface": "notebook",
+        "language": "en",
         "ip": "127.0.0.1",
         "port": 9999,
         "session": 12,

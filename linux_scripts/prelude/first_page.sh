@@ -1,0 +1,90 @@
+# ---- prelude: first_page ---------------------------------------------------------------------------
+# Put a first notebook into the folder for notebooks, and keep what people make of it.
+
+# Kind first_page: the record has the states of this file that are nobody's work: `absent`, and the SHA-256 of each text
+# that this script wrote. In any other state the file stays as it is, also at undo. Once the file is written, `absent`
+# is no longer in the record: a file that somebody deletes is not created again.
+# The file is read, written, and removed as the user of the service (AS_SERVICE, see service_access), so a link there
+# leads only to what that user may change anyway.
+
+compare_first_page() {
+    local file=$NB_NOTEBOOK_DIRECTORY/Welcome.ipynb
+    if [[ ! ${FIRST_PAGE#$'\n'} ]] || ! can_read_state; then return; fi
+    if is_page_due "$file"; then
+        differs first-page-differs '{path}' 'missing or of other settings' 'as in this script' path "$file"
+    fi
+}
+
+add_first_page() {
+    local file=$NB_NOTEBOOK_DIRECTORY/Welcome.ipynb hash
+    if [[ ! ${FIRST_PAGE#$'\n'} ]] || ! is_page_due "$file"; then return; fi
+    read_page_hash
+    hash=$REPLY
+    read_page_state "$file"
+    set_page_states "$file" "$REPLY $hash"
+    "${AS_SERVICE[@]}" rm -f -- "$file.new"        # from a run that was interrupted
+    printf %s "${FIRST_PAGE#$'\n'}" | "${AS_SERVICE[@]}" dd of="$file.new" conv=excl status=none ||
+        problem file-not-written 'could not write {path}. Make sure that its disk is writable and has free space, '\
+'then try again' path "$file"
+    "${AS_SERVICE[@]}" chmod -- "$FILE_MODE" "$file.new"
+    "${AS_SERVICE[@]}" mv -T -- "$file.new" "$file"
+    set_page_states "$file" "$hash"
+}
+
+# Whether the file has another text than this script, and nobody has changed it.
+is_page_due() { # PATH
+    local states
+    read_page_states "$1"
+    states=$REPLY
+    read_page_state "$1"
+    if [[ " $states " != *" $REPLY "* ]]; then return 1; fi
+    states=$REPLY
+    read_page_hash
+    [[ $states != "$REPLY" ]]
+}
+
+# REPLY: the SHA-256 of the text in this script.
+read_page_hash() {
+    read -r REPLY _ < <(printf %s "${FIRST_PAGE#$'\n'}" | sha256sum)
+}
+
+# REPLY: `absent`, the SHA-256 of the file, or `other`. At most a mebibyte is read, and nothing but a plain file.
+read_page_state() { # PATH
+    REPLY=absent
+    if [[ ! -e $1 && ! -L $1 ]]; then return; fi
+    REPLY=other
+    if [[ ! -f $1 || -L $1 ]]; then return; fi
+    read_service_user
+    read -r REPLY _ < <("${AS_SERVICE[@]}" dd if="$1" bs=1M count=1 iflag=nofollow,nonblock 2>/dev/null | sha256sum)
+}
+
+# REPLY: the recorded states, separated by spaces.
+read_page_states() { # PATH
+    local line
+    json_string "$1"
+    for line in "${RECORD[@]}"; do
+        if [[ $line != *"\",\"kind\":\"first_page\",\"key\":$REPLY,\"before\":\""* ]]; then continue; fi
+        line=${line##*:\"}
+        REPLY=${line%\"\}}
+        return
+    done
+    REPLY=absent
+}
+
+set_page_states() { # PATH STATES
+    local line
+    local -a others=()
+    json_string "$1"
+    for line in "${RECORD[@]}"; do
+        if [[ $line != *"\",\"kind\":\"first_page\",\"key\":$REPLY,\"before\":"* ]]; then others+=("$line"); fi
+    done
+    RECORD=("${others[@]}")
+    read_service_user
+    save_before first_page "$1" "$2"
+}
+
+restore_first_page() { # PATH STATES
+    read_page_state "$1"
+    if [[ $REPLY == absent || " $2 " != *" $REPLY "* ]]; then return; fi
+    "${AS_SERVICE[@]}" rm -f -- "$1" || problem file-not-removed 'could not remove the file'
+}

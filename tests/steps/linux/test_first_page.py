@@ -1,0 +1,76 @@
+"""The first page on a Linux host: written once, renewed while nobody has changed it, and otherwise left alone."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from nbserver.render.bash import first_page_block
+from nbserver.render.first_page import first_page
+from tests.linux.fixtures import record, run, sandbox
+from tests.linux.sandbox import Sandbox
+from tests.steps.linux.small_steps import SECRETS, STEPS, host
+
+__all__ = ["host", "sandbox"]
+FOLDER = "/srv/people/notebooks"
+PAGE = f"{FOLDER}/Welcome.ipynb"
+ENGLISH, FRENCH, NONE = ([first_page_block(language), *STEPS] for language in ("en", "fr", None))
+
+
+def states(host: Sandbox) -> list[str]:
+    return [line["before"] for line in record(host) if line["kind"] == "first_page"]
+
+
+def apply(host: Sandbox, steps: list[str]) -> list[tuple[str, str]]:
+    done = run(host, "apply", steps, secrets=SECRETS)
+    assert done.outcome == "ok" and done.errors == "", done.lines[-3:]
+    return done.steps
+
+
+def test_it_is_written_renewed_and_removed_while_nobody_has_changed_it(host: Sandbox) -> None:
+    apply(host, NONE)
+    assert host.run("find", FOLDER).stdout.decode().split() == [FOLDER]
+    assert run(host, "test", ENGLISH).of("difference")[0]["what"] == PAGE
+    apply(host, ENGLISH)
+    assert host.read(PAGE).decode() == first_page("en") and host.access(PAGE) == "nbserver:nbserver 640"
+    assert run(host, "test", ENGLISH).of("difference") == [] and len(states(host)) == 1
+    apply(host, FRENCH)
+    assert json.loads(host.read(PAGE))["cells"][0]["source"][0] == "# Bienvenue\n"
+    assert ("notebook", "unchanged") in apply(host, NONE), "without a language, what is there stays"
+    assert run(host, "undo", FRENCH).outcome == "ok"
+    assert host.run("ls", "/srv").stdout == b""
+
+
+@pytest.mark.parametrize("change", [f"echo >>{PAGE}", f"rm {PAGE}", f"rm {PAGE}; ln -s /etc/passwd {PAGE}", f"rm {PAGE}; mkfifo {PAGE}"])
+def test_what_somebody_changed_or_removed_stays_so(host: Sandbox, change: str) -> None:
+    apply(host, ENGLISH)
+    host.run("bash", "-c", change)
+    before = host.run("ls", FOLDER).stdout, host.run("cat", "/etc/passwd").stdout
+    assert run(host, "test", FRENCH).of("difference") == []
+    assert ("notebook", "unchanged") in apply(host, FRENCH)
+    assert (host.run("ls", FOLDER).stdout, host.run("cat", "/etc/passwd").stdout) == before
+    assert run(host, "undo", FRENCH).outcome == "ok"
+    left = host.run("ls", FOLDER, check=False).stdout
+    assert left == (b"" if change == f"rm {PAGE}" else b"Welcome.ipynb\n")
+
+
+def test_the_page_of_somebody_else_is_never_replaced(host: Sandbox) -> None:
+    host.run("mkdir", "-p", FOLDER)
+    host.write(PAGE, "mine")
+    apply(host, ENGLISH)
+    assert host.read(PAGE) == b"mine" and states(host) == []
+    run(host, "undo", ENGLISH)
+    assert host.read(PAGE) == b"mine"
+
+
+@pytest.mark.parametrize("steps", [ENGLISH, FRENCH])
+def test_an_interrupted_run_is_finished_by_the_next(host: Sandbox, steps: list[str]) -> None:
+    """Killed after each of the two records, before or after the file is there."""
+    apply(host, NONE if steps is ENGLISH else ENGLISH)
+    for point in ("read_page_hash() { exit 9; }", "problem() { exit 9; }\ndd() { return 1; }", "mv() { exit 9; }"):
+        run(host, "apply", [steps[0], *steps[1:], point], secrets=SECRETS)
+    apply(host, steps)
+    assert host.read(PAGE).decode() == first_page("en" if steps is ENGLISH else "fr")
+    assert len(states(host)) == 1 and " " not in states(host)[0]
+    assert host.run("ls", FOLDER).stdout == b"Welcome.ipynb\n"
