@@ -33,12 +33,20 @@ runs_of_local_option = click.option(
     metavar="FOLDER",
     help="Folder of the notebooks; created if it does not exist (default: that of the server that is set up, or notebooks in your home folder).",
 )
+@click.option("--open", "opens", is_flag=True, help="Open the first page in your browser at the end.")
 @runs_of_local_option
 @known_option
 @output_options
 @approved_option
 def up(
-    inventory_path: Path, port: int | None, directory: Path | None, runs: Path | None, known: Path | None, output: Output, **approval: Any
+    inventory_path: Path,
+    port: int | None,
+    directory: Path | None,
+    opens: bool,
+    runs: Path | None,
+    known: Path | None,
+    output: Output,
+    **approval: Any,
 ) -> int:
     """Set up a notebook server on this machine and test it
 
@@ -57,4 +65,4 @@ def up(
     loaded = local_setup.with_free_port(reader.load_for(inventory_path, ["local"], given=given))
     show_warnings([loaded.local])
     options = Options(runs=runs, known=known, command=command_line(), **approval)
-    return local_setup.up(loaded, options, asker(), output.view(), as_json=output.as_json, quiet=output.quiet)
+    return local_setup.up(loaded, options, asker(), output.view(), as_json=output.as_json, quiet=output.quiet, opens=opens)

@@ -98,8 +98,17 @@ def with_free_port(inventory: Inventory) -> Inventory:
 _rights = LocalByKind(windows=lambda host: "", linux=lambda host: "As root: " if host.scope == "machine" else "")
 
 
-def up(inventory: Inventory, options: Options, ask: secret.Ask | None, view: View, *, as_json: bool = False, quiet: bool = False) -> int:
-    """Apply, verify with a picture, and print where the server is. Return the exit code.
+def up(
+    inventory: Inventory,
+    options: Options,
+    ask: secret.Ask | None,
+    view: View,
+    *,
+    as_json: bool = False,
+    quiet: bool = False,
+    opens: bool = False,
+) -> int:
+    """Apply, verify with a picture, and print where the server is. Return the exit code. `opens` shows the first page in a browser.
 
     A generated password is never in JSON, which may be kept as a log: it is shown on standard error.
     """
@@ -132,20 +141,41 @@ def up(inventory: Inventory, options: Options, ask: secret.Ask | None, view: Vie
         show_password(made, {host.name: result})
         if as_json:
             say(json.dumps(_server(host, result, picture)))
+        if opens:
+            open_page(first_page(host))
         return 0
     say()
     say(f"Address      {url(host)}")
+    if host.notebook.language != "none":
+        say(f"First page   {first_page(host)}")
     if made:
         say(f"Password     {made[host.name]}   (shown only once; change it with nbserver set-password local)")
     say(f"Certificate  {result.fingerprint}   (self-signed: the browser warns; compare the fingerprint)")
     say(f"Picture      {picture}" if picture else "Password     unchanged; to test the server with it, run nbserver verify local")
     say(f"Notebooks    {host.notebook.directory}")
     say(f"{_rights(host)}nbserver status shows the server, nbserver stop local stops it, nbserver undo local removes everything")
+    if opens:
+        open_page(first_page(host))
     return 0
 
 
+def first_page(host: AnyLocal) -> str:
+    """Return the address of the first page, or of the server if it has none."""
+    if host.notebook.language == "none":
+        return url(host)
+    return f"{url(host)}/{'lab/tree' if host.notebook.interface == 'lab' else 'notebooks'}/Welcome.ipynb"
+
+
+def open_page(address: str) -> None:
+    """Show the page in a new tab of the browser. Without a browser, a warning has the address."""
+    import webbrowser
+
+    if not webbrowser.open_new_tab(address):
+        warn(f"no browser could be started; open {address}")
+
+
 def _server(host: AnyLocal, result: Result, picture: Path | None) -> dict[str, object]:
-    where = {"host": host.name, "url": url(host), "fingerprint": result.fingerprint}
+    where = {"host": host.name, "url": url(host), "fingerprint": result.fingerprint, "first_page": first_page(host)}
     return {"event": "server", **where, "png": str(picture) if picture else None, "notebooks": str(host.notebook.directory)}
 
 

@@ -89,6 +89,36 @@ def test_a_password_is_shown_however_the_verification_ends(
     assert "abcd-efgh" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("settings", "page"),
+    [
+        ("", "https://localhost:9999/notebooks/Welcome.ipynb"),
+        ('notebook.interface = "lab"\n', "https://localhost:9999/lab/tree/Welcome.ipynb"),
+        ('notebook.language = "none"\n', "https://localhost:9999"),
+    ],
+)
+def test_open_shows_the_first_page_whose_address_is_printed(
+    settings: str, page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from nbserver.run.result import Result
+    from nbserver.view.json_lines import JsonLines
+
+    opened: list[str] = []
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(up, "first_password", lambda hosts: {})
+    monkeypatch.setattr(up, "_apply", lambda *_: (Result("local", fingerprint="SHA256:00"), 0))
+    monkeypatch.setattr("webbrowser.open_new_tab", lambda address: opened.append(address) or len(opened) == 1)
+    inventory = load(tmp_path, f"[hosts.local]\n{settings}")
+    assert up.up(inventory, Options(), None, JsonLines(), opens=True) == 0
+    said = capsys.readouterr()
+    assert (f"First page   {page}\n" in said.out) is ("none" not in settings) and said.err == ""
+    assert up.up(inventory, Options(), None, JsonLines(), as_json=True, opens=True) == 0
+    assert opened == [page, page]
+    said = capsys.readouterr()
+    assert f'"first_page": "{page}"' in said.out
+    assert said.err == f"nbserver: warning: no browser could be started; open {page}\n"
+
+
 def test_a_new_server_gets_a_free_port_unless_somebody_chose_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
