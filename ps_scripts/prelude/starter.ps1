@@ -84,8 +84,27 @@ from jupyter_client.kernelspec import KernelSpecManager
 KERNEL = (
     "import sys; del sys.path[0]; "
     "from IPython.core import application; application.SYSTEM_CONFIG_DIRS.clear(); "
-    "from ipykernel.kernelapp import launch_new_instance; launch_new_instance()"
+    "from ipykernel.kernelapp import launch_new_instance; launch_new_instance(exec_lines={lines})"
 )
+
+# In an environment that belongs to administrators, %pip and !pip say what to do, in place of a permission error.
+NO_PACKAGES = (
+    "Packages cannot be installed from a notebook, because the environment of this server belongs to its administrator. "
+    "Ask the administrator to add the package to packages.include in the inventory, then to run nbserver lock and "
+    "nbserver apply"
+)
+SAY_SO = [
+    "get_ipython().register_magic_function(lambda line, run=get_ipython().find_line_magic({name!r}): "
+    "print({text!r}) if line.split()[:1] in ([\"install\"], [\"uninstall\"]) else run(line), \"line\", {name!r})",
+    "setattr(get_ipython(), \"system\", lambda command, run=get_ipython().system: print({text!r}) "
+    "if __import__(\"re\").match({pattern!r}, command) else run(command))",
+]
+PATTERN = r"\s*(\S*python\S* -m )?(pip[0-9.]*|uv pip|conda|mamba) (un)?install\b"
+closed = not os.access(sys.prefix, os.W_OK) or sys.prefix.startswith(os.environ.get("PROGRAMFILES", "|"))
+lines = []
+if closed:
+    lines = [SAY_SO[0].format(name=name, text=NO_PACKAGES) for name in ("pip", "conda")]
+    lines.append(SAY_SO[1].format(text=NO_PACKAGES, pattern=PATTERN))
 
 
 class OwnKernels(KernelSpecManager):
@@ -98,7 +117,7 @@ class OwnKernels(KernelSpecManager):
         found = super().get_kernel_spec(kernel_name)
         if "ipykernel_launcher" in found.argv:      # its arguments are -m ipykernel_launcher
             at = found.argv.index("ipykernel_launcher")
-            found.argv[at - 1 : at + 1] = ["-c", KERNEL]
+            found.argv[at - 1 : at + 1] = ["-c", KERNEL.format(lines=lines)]
         return found
 
 
