@@ -35,7 +35,7 @@ def head(settings: dict[str, Any], lock: tuple[str, ...], body: Body) -> str:
         ("parameters", "The mode for a run by hand.", parameters(settings)),
         ("settings", "What differs from host to host: data, no code.", settings_block(settings)),
         ("lock", "The Python packages, with versions and hashes.", lock_block(lock)),
-        ("welcome", "The notebook that people find first, as JSON.", first_page_block(settings["notebook"]["language"])),
+        ("welcome", "The notebook that people find first, as JSON.", first_page_block(settings.get("notebook", {}).get("language"))),
     ]
     table = contents(settings, body, [(title, sentence, block.count("\n")) for title, sentence, block in blocks], text.count("\n"))
     return "".join([text, table, "\n", *(block for _, _, block in blocks)])
