@@ -15,98 +15,100 @@
 # Requires Windows PowerShell 3.0 or newer, 64-bit, and administrator rights
 #
 # Contents, by line:
-#   115  parameters             The mode for a run by hand.
-#   120  settings               What differs from host to host: data, no code.
-#   185  lock                   The Python packages, with versions and hashes.
+#   117  parameters             The mode for a run by hand.
+#   122  settings               What differs from host to host: data, no code.
+#   188  lock                   The Python packages, with versions and hashes.
+#   292  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   292  run                    Check the language mode, and set the module path and the state of this run.
-#   366  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   456  hashes                 Compute SHA-256, the only hash that this script uses.
-#   475  events                 Report events: lines of JSON, which are the only output of this script.
-#   565  findings               Report in mode check which requirements this host meets, one finding for each.
-#   611  host_log               Write to the Windows event log which script changes this host.
-#   643  kept_script            Keep the script that changes this host.
-#   661  envelope               Read the envelope: the only input of a run in addition to this script.
-#   759  lock                   Allow only one run at a time to change this host.
-#   818  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#   898  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#  1024  access                 Set and check access lists: who may read and change a folder.
-#  1100  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1137  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1201  registry               Read values in the registry.
-#  1212  registry_values        Compare, set, and restore values in the registry.
-#  1246  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1366  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1453  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1486  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1574  path_access            Find other accounts that could replace a folder with another folder.
-#  1602  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1659  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1809  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2001  server_command         Define the command line of the server, and what it was started with.
-#  2020  programs               Run other programs until they exit, and report their output.
-#  2148  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2167  downloads              Download files into the cache, and check their hashes before they are used.
-#  2353  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2440  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2516  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2572  foreign_places         Define where configuration from other installations may be on this host.
-#  2586  package_environment    Choose the environment variables of pip and uv.
-#  2643  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2648  installer_failures     Explain the exit codes of installers.
-#  2720  installers             Run installers and uninstallers, and wait while another one runs.
-#  2765  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2822  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2884  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2909  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2973  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3012  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3052  installed_files        Compare files with those that were installed.
-#  3201  running_server         Stop the server before its programs are replaced.
-#  3252  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3366  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3425  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3475  port_process           Find the program that listens on a TCP port, and what started it.
-#  3501  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3620  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3666  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3724  certificates           Read certificates from PEM files.
-#  3741  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3813  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3947  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4067  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4176  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4245  password_hash          Get the hash of the password.
-#  4250  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4295  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4317  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4383  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4526  download_checks        Check in mode check whether this host can reach what the script would download.
-#  4628  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4782  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  4820  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  4928  server_life            Restart or stop the installed server: modes restart and stop.
-#  5024  restarted_server       Start the registered task again.
-#  5068  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5178  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  5400  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#   524  run                    Check the language mode, and set the module path and the state of this run.
+#   598  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   688  hashes                 Compute SHA-256, the only hash that this script uses.
+#   707  events                 Report events: lines of JSON, which are the only output of this script.
+#   797  findings               Report in mode check which requirements this host meets, one finding for each.
+#   843  host_log               Write to the Windows event log which script changes this host.
+#   875  kept_script            Keep the script that changes this host.
+#   893  envelope               Read the envelope: the only input of a run in addition to this script.
+#   991  lock                   Allow only one run at a time to change this host.
+#  1050  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1130  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#  1256  access                 Set and check access lists: who may read and change a folder.
+#  1332  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1369  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1433  registry               Read values in the registry.
+#  1444  registry_values        Compare, set, and restore values in the registry.
+#  1478  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1598  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1685  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1718  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1806  path_access            Find other accounts that could replace a folder with another folder.
+#  1834  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1891  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2041  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2115  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2326  server_command         Define the command line of the server, and what it was started with.
+#  2345  programs               Run other programs until they exit, and report their output.
+#  2473  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2492  downloads              Download files into the cache, and check their hashes before they are used.
+#  2678  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2765  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2841  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2897  foreign_places         Define where configuration from other installations may be on this host.
+#  2911  package_environment    Choose the environment variables of pip and uv.
+#  2968  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2973  installer_failures     Explain the exit codes of installers.
+#  3045  installers             Run installers and uninstallers, and wait while another one runs.
+#  3090  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3147  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3209  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3234  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3298  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3337  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3377  installed_files        Compare files with those that were installed.
+#  3526  running_server         Stop the server before its programs are replaced.
+#  3577  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3691  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3750  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3800  port_process           Find the program that listens on a TCP port, and what started it.
+#  3826  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3945  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3991  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4049  certificates           Read certificates from PEM files.
+#  4066  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4138  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4272  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4392  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4501  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4570  password_hash          Get the hash of the password.
+#  4575  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4620  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4642  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4708  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4851  download_checks        Check in mode check whether this host can reach what the script would download.
+#  4953  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5107  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5145  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5253  server_life            Restart or stop the installed server: modes restart and stop.
+#  5349  restarted_server       Start the registered task again.
+#  5393  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5503  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  5725  backup                 Send what a backup contains in addition to the notebooks: mode backup.
 # Steps, in the order in which they run:
-#  5417  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5497  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  5516  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  5535  python                 Install Python from the publisher, or use one that is installed.
-#  5669  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  5730  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  5849  packages               Install the packages of the lock in a virtual environment.
-#  6016  path                   Add the programs of the server to the PATH of the machine.
-#  6045  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  6071  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  6192  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  6400  service                Run the server as a scheduled task.
-#  6542  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  6607  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6682  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6722  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  5742  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5822  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  5841  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  5860  python                 Install Python from the publisher, or use one that is installed.
+#  5994  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  6055  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  6174  packages               Install the packages of the lock in a virtual environment.
+#  6341  path                   Add the programs of the server to the PATH of the machine.
+#  6370  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  6396  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  6519  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  6727  service                Run the server as a scheduled task.
+#  6869  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  6934  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7009  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  7049  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -138,6 +140,7 @@ $Settings = ConvertFrom-Json '
   "directory": "%ProgramData%\\nbserver\\notebooks",
   "interface": "notebook",
   "ip": "*",
+  "language": "en",
   "port": 9999,
   "session": 12
  },
@@ -285,6 +288,235 @@ $Lock = @(
     'webencodings==0.6.1 --hash=sha256:7fab6269c8bf237c657876b52058ccb182e861518d1c695c1a9aaa8c1c105d5b'
     'websocket-client==1.9.2 --hash=sha256:e1a673830a9c7bfa47b1cd3d5e4178f4c9651d80a4eab02c9c23a1c3ec6250ce'
 )
+
+$FirstPage = '
+{
+ "cells": [
+  {
+   "cell_type": "markdown",
+   "id": "text-1",
+   "metadata": {},
+   "source": [
+    "# Welcome\n",
+    "\n",
+    "This page is a *notebook*: text, code, and what the code computes. Click into a cell with code, and press\n",
+    "**Shift+Enter** to run it. The menu *Run* > *Run All Cells* runs all of them.\n",
+    "\n",
+    "## A plot"
+   ]
+  },
+  {
+   "cell_type": "code",
+   "execution_count": null,
+   "id": "plot",
+   "metadata": {},
+   "outputs": [],
+   "source": [
+    "import numpy as np\n",
+    "import matplotlib.pyplot as plt\n",
+    "\n",
+    "x = np.linspace(0, 4 * np.pi, 400)\n",
+    "figure, axes = plt.subplots(figsize=(8, 4.5), dpi=100)\n",
+    "axes.plot(x, np.sin(x) * np.exp(-x / 10), linewidth=2.5, label=\"sin(x) exp(-x/10)\")\n",
+    "axes.plot(x, np.cos(x) * np.exp(-x / 10), linewidth=2.5, color=\"tab:red\", label=\"cos(x) exp(-x/10)\")\n",
+    "axes.grid(True, alpha=0.3)\n",
+    "axes.legend()\n",
+    "plt.show()"
+   ]
+  },
+  {
+   "cell_type": "markdown",
+   "id": "text-3",
+   "metadata": {},
+   "source": [
+    "## A sound\n",
+    "\n",
+    "NumPy computes four notes. Press the play button to hear them."
+   ]
+  },
+  {
+   "cell_type": "code",
+   "execution_count": null,
+   "id": "sound",
+   "metadata": {},
+   "outputs": [],
+   "source": [
+    "from IPython.display import Audio, display\n",
+    "\n",
+    "rate = 8000\n",
+    "time = np.arange(rate // 2) / rate\n",
+    "\n",
+    "\n",
+    "def tone(frequency):\n",
+    "    wave = sum(np.sin(2 * np.pi * frequency * k * time) / k for k in (1, 2, 3))\n",
+    "    return wave * np.exp(-4 * time)\n",
+    "\n",
+    "\n",
+    "notes = [262, 330, 392, 523]\n",
+    "sound = np.concatenate([tone(note) for note in notes])\n",
+    "display(Audio(sound, rate=rate))"
+   ]
+  },
+  {
+   "cell_type": "markdown",
+   "id": "text-5",
+   "metadata": {},
+   "source": [
+    "The spectrogram shows which frequencies sound when: each note has its pitch, and two overtones above it."
+   ]
+  },
+  {
+   "cell_type": "code",
+   "execution_count": null,
+   "id": "specgram",
+   "metadata": {},
+   "outputs": [],
+   "source": [
+    "figure, axes = plt.subplots(figsize=(8, 4.5), dpi=100)\n",
+    "axes.specgram(sound, NFFT=512, Fs=rate, noverlap=384)\n",
+    "axes.set_ylim(0, 2000)\n",
+    "axes.set_xlabel(\"s\")\n",
+    "axes.set_ylabel(\"Hz\")\n",
+    "plt.show()"
+   ]
+  },
+  {
+   "cell_type": "markdown",
+   "id": "text-7",
+   "metadata": {},
+   "source": [
+    "With SciPy, the next cell measures the pitch of each note. SciPy is in the set of packages that is named `science`."
+   ]
+  },
+  {
+   "cell_type": "code",
+   "execution_count": null,
+   "id": "scipy",
+   "metadata": {},
+   "outputs": [],
+   "source": [
+    "try:\n",
+    "    from scipy import signal\n",
+    "except ImportError:\n",
+    "    print(\"SciPy: not installed\")\n",
+    "else:\n",
+    "    for note, part in zip(notes, np.split(sound, len(notes))):\n",
+    "        frequencies, power = signal.periodogram(part, rate)\n",
+    "        print(f\"{note} Hz: {frequencies[power.argmax()]:.0f} Hz\")"
+   ]
+  },
+  {
+   "cell_type": "markdown",
+   "id": "text-9",
+   "metadata": {},
+   "source": [
+    "## A video\n",
+    "\n",
+    "Matplotlib draws the frames, and the browser plays them. No other program is needed."
+   ]
+  },
+  {
+   "cell_type": "code",
+   "execution_count": null,
+   "id": "video",
+   "metadata": {},
+   "outputs": [],
+   "source": [
+    "from IPython.display import HTML\n",
+    "from matplotlib.animation import FuncAnimation\n",
+    "\n",
+    "figure, axes = plt.subplots(figsize=(6, 3), dpi=80)\n",
+    "(line,) = axes.plot(x, np.sin(x))\n",
+    "\n",
+    "\n",
+    "def move(step):\n",
+    "    line.set_ydata(np.sin(x - 2 * np.pi * step / 20))\n",
+    "    return [line]\n",
+    "\n",
+    "\n",
+    "video = HTML(FuncAnimation(figure, move, frames=20, interval=60).to_jshtml(default_mode=\"loop\"))\n",
+    "plt.close(figure)\n",
+    "video"
+   ]
+  },
+  {
+   "cell_type": "markdown",
+   "id": "text-11",
+   "metadata": {},
+   "source": [
+    "## Another page in this one\n",
+    "\n",
+    "A frame shows any page that your browser can open. Here it is the list of files on this server."
+   ]
+  },
+  {
+   "cell_type": "code",
+   "execution_count": null,
+   "id": "frame",
+   "metadata": {},
+   "outputs": [],
+   "source": [
+    "from IPython.display import IFrame\n",
+    "\n",
+    "IFrame(\"/tree\", width=\"100%\", height=300)"
+   ]
+  },
+  {
+   "cell_type": "markdown",
+   "id": "text-13",
+   "metadata": {},
+   "source": [
+    "## Your files\n",
+    "\n",
+    "New notebooks and files that you upload are on the server, in the folder of this notebook. To upload a file, drag it\n",
+    "into the list of files. *File* > *Save and Export Notebook As* > *HTML* makes a page that opens without a server."
+   ]
+  },
+  {
+   "cell_type": "code",
+   "execution_count": null,
+   "id": "folder",
+   "metadata": {},
+   "outputs": [],
+   "source": [
+    "from pathlib import Path\n",
+    "\n",
+    "print(Path.cwd())\n",
+    "for file in sorted(Path.cwd().iterdir()):\n",
+    "    print(\" \", file.name)"
+   ]
+  },
+  {
+   "cell_type": "markdown",
+   "id": "text-15",
+   "metadata": {},
+   "source": [
+    "## More packages\n",
+    "\n",
+    "Ask the administrator of this server to add a package to `packages.include` in the inventory of nbserver, and to run\n",
+    "`nbserver lock` and `nbserver apply`.\n",
+    "\n",
+    "## This page is yours\n",
+    "\n",
+    "Change it as you like: nbserver never overwrites a page that somebody has changed, and never restores one that somebody\n",
+    "has deleted."
+   ]
+  }
+ ],
+ "metadata": {
+  "kernelspec": {
+   "display_name": "Python 3 (ipykernel)",
+   "language": "python",
+   "name": "python3"
+  },
+  "language_info": {
+   "name": "python"
+  }
+ },
+ "nbformat": 4,
+ "nbformat_minor": 5
+}
+'
 
 # ==== body: to the end, the script is the same for every Windows host of a release with the same scope =
 # Order: prelude (what the steps may use), steps (each has a Test and an Apply), main (runs the steps).
@@ -1806,6 +2038,80 @@ $Restore.data_folder = {
     Remove-DataFolder $Path
 }
 
+# ---- prelude: first_page ---------------------------------------------------------------------------
+# Put a first notebook into the folder for notebooks, and keep what people make of it.
+
+# Kind first_page: the record has the states of this file that are not somebody's work: absent, and the SHA-256 of each
+# text that this script wrote. In any other state the file stays as it is, also at undo. Once the file is written,
+# absent is no longer in the record: a file that somebody deletes is not created again.
+
+$FirstPageName = 'Welcome.ipynb'
+
+function Get-FirstPagePath { Join-Path (Expand-Path $Settings.notebook.directory) $FirstPageName }
+
+function Get-FirstPage { ($FirstPage -replace "`r", '').TrimStart() }
+
+# Return "absent", the SHA-256 of the file, or "other" for what is not a file.
+function Get-FirstPageState([string]$Path) {
+    if ((Test-Link $Path) -or [IO.Directory]::Exists($Path)) { return 'other' }
+    if (-not [IO.File]::Exists($Path)) { return 'absent' }
+    Get-FileSha256 $Path
+}
+
+function Get-FirstPageRecord([string]$Path) {
+    foreach ($line in @(Read-Record)) {
+        if ($line.kind -eq 'first_page' -and $line.key -eq $Path) { return $line.before -split ' ' }
+    }
+    'absent'
+}
+
+function Set-FirstPageRecord([string]$Path, [string]$States) {
+    Write-Record @(Read-Record | Where-Object { $_.kind -ne 'first_page' -or $_.key -ne $Path })
+    Save-Before 'first_page' $Path $States
+}
+
+# True if the file has another text than this script, and nobody has changed it.
+function Test-FirstPageDue([string]$Path) {
+    if (-not (Get-FirstPage)) { return $false }
+    $state = Get-FirstPageState $Path
+    (@(Get-FirstPageRecord $Path) -ccontains $state) -and $state -cne (Get-Sha256 $Utf8.GetBytes((Get-FirstPage)))
+}
+
+function Compare-FirstPage {
+    $path = Get-FirstPagePath
+    if (Test-FirstPageDue $path) {
+        Add-Difference first-page '{path}' 'missing or of other settings' 'as in this script' @{ path = $path }
+    }
+}
+
+# The service may write in this folder, so the folder is locked, and the new file must not exist before.
+function Add-FirstPage {
+    $path = Get-FirstPagePath
+    if (-not (Test-FirstPageDue $path)) { return }
+    $bytes = $Utf8.GetBytes((Get-FirstPage))
+    $hash = Get-Sha256 $bytes
+    Set-FirstPageRecord $path "$(Get-FirstPageState $path) $hash"
+    $lock = Lock-Folder (Split-Path -Parent $path)
+    try {
+        Remove-SingleFile "$path.new"
+        $file = New-Object IO.FileStream "$path.new", ([IO.FileMode]::CreateNew), ([IO.FileAccess]::Write)
+        try { $file.Write($bytes, 0, $bytes.Length) } finally { $file.Close() }
+        Assert-NoLink $path
+        Move-Over "$path.new" $path
+    }
+    finally { $lock.Close() }
+    Set-FirstPageRecord $path $hash
+}
+
+$Restore.first_page = {
+    param($Path, $Before)
+    $folder = Split-Path -Parent $Path
+    if ((Split-Path -Leaf $Path) -ne $FirstPageName -or -not (Test-Path -LiteralPath $folder)) { return }
+    if (($Before -split ' ') -cnotcontains (Get-FirstPageState $Path)) { return }
+    $lock = Lock-Folder $folder
+    try { Remove-SingleFile $Path } finally { $lock.Close() }
+}
+
 # ---- prelude: starter ------------------------------------------------------------------------------
 # Define the Python program that starts the server; Linux hosts get the same text.
 
@@ -1892,8 +2198,27 @@ from jupyter_client.kernelspec import KernelSpecManager
 KERNEL = (
     "import sys; del sys.path[0]; "
     "from IPython.core import application; application.SYSTEM_CONFIG_DIRS.clear(); "
-    "from ipykernel.kernelapp import launch_new_instance; launch_new_instance()"
+    "from ipykernel.kernelapp import launch_new_instance; launch_new_instance(exec_lines={lines})"
 )
+
+# In an environment that belongs to administrators, %pip and !pip say what to do, in place of a permission error.
+NO_PACKAGES = (
+    "Packages cannot be installed from a notebook, because the environment of this server belongs to its administrator. "
+    "Ask the administrator to add the package to packages.include in the inventory, then to run nbserver lock and "
+    "nbserver apply"
+)
+SAY_SO = [
+    "get_ipython().register_magic_function(lambda line, run=get_ipython().find_line_magic({name!r}): "
+    "print({text!r}) if line.split()[:1] in ([\"install\"], [\"uninstall\"]) else run(line), \"line\", {name!r})",
+    "setattr(get_ipython(), \"system\", lambda command, run=get_ipython().system: print({text!r}) "
+    "if __import__(\"re\").match({pattern!r}, command) else run(command))",
+]
+PATTERN = r"\s*(\S*python\S* -m )?(pip[0-9.]*|uv pip|conda|mamba) (un)?install\b"
+closed = not os.access(sys.prefix, os.W_OK) or sys.prefix.startswith(os.environ.get("PROGRAMFILES", "|"))
+lines = []
+if closed:
+    lines = [SAY_SO[0].format(name=name, text=NO_PACKAGES) for name in ("pip", "conda")]
+    lines.append(SAY_SO[1].format(text=NO_PACKAGES, pattern=PATTERN))
 
 
 class OwnKernels(KernelSpecManager):
@@ -1906,7 +2231,7 @@ class OwnKernels(KernelSpecManager):
         found = super().get_kernel_spec(kernel_name)
         if "ipykernel_launcher" in found.argv:      # its arguments are -m ipykernel_launcher
             at = found.argv.index("ipykernel_launcher")
-            found.argv[at - 1 : at + 1] = ["-c", KERNEL]
+            found.argv[at - 1 : at + 1] = ["-c", KERNEL.format(lines=lines)]
         return found
 
 
@@ -6177,6 +6502,7 @@ Add-Step notebook 'The notebook server is configured: HTTPS, a password, and its
     if (-not (Test-ServiceGrant $directory)) {
         Add-Difference notebook-folder 'notebook server access to {folder}' 'none' 'modify' @{ folder = $directory }
     }
+    Compare-FirstPage
     Compare-Configuration
 } -Apply {
     Assert-Salt
@@ -6184,6 +6510,7 @@ Add-Step notebook 'The notebook server is configured: HTTPS, a password, and its
     Add-Folder $ServiceFolder $ServiceReads
     Add-Folder $WorkFolder $ServiceWrites
     Add-DataFolder (Expand-Path $Settings.notebook.directory)
+    Add-FirstPage
     Set-TextFile $MigratedFile ''   # at its second start, Jupyter would create this file, which it is not allowed to
     Set-TextFile $ConfigurationFile (Get-Configuration) 'notebook.password_hash'
     Set-TextFile $StarterFile $Starter

@@ -16,69 +16,71 @@
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 # Contents, by line:
-#    83  settings               What differs from host to host: data, no code.
-#   108  lock                   The Python packages, with versions and hashes.
+#    85  settings               What differs from host to host: data, no code.
+#   111  lock                   The Python packages, with versions and hashes.
+#   234  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   234  run                    Set the options of the shell, the folders, and the state of this run.
-#   288  places                 Name the places of a server for the whole machine, which root sets up.
-#   362  json                   Read and write JSON strings in bash alone.
-#   458  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   583  events                 Report events: lines of JSON, which are the only output of this script.
-#   667  findings               Report in mode check which requirements this host meets, one finding for each.
-#   732  host_log               Write to the system log which script changes this host, and keep the script.
-#   765  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#   888  lock                   Let only one run at a time change this host.
-#   931  left_program           End the program that a run left behind when it was killed.
-#   986  record                 Record the previous state of everything that is changed, and restore it.
-#  1121  programs               Run other programs: those that change something or take long through run_program.
-#  1268  paths                  Open folders without following links, and check who could replace them.
-#  1376  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1448  folders                Create folders, and set who may use them.
-#  1524  files                  Write text files, and restore the files that were replaced.
-#  1612  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1676  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1721  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1780  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1851  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2011  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2157  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2298  zypper                 Run zypper, without questions.
-#  2424  units                  Install and remove units of systemd.
-#  2513  service_unit           Compare the unit of the notebook server, and install it.
-#  2685  service                Find out what the unit of the notebook server does.
-#  2769  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2882  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2950  certificate_program    Create a certificate with OpenSSL.
-#  2958  starter                Define the Python program that starts the notebook server.
-#  3146  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3237  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3296  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3368  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3434  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3478  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3511  installed_files        Compare the files of the environment with those that were installed.
-#  3658  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3801  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  3814  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  3904  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4069  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  4259  server_life            Restart or stop the installed server: modes restart and stop.
-#  4353  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  4471  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  4760  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#   467  run                    Set the options of the shell, the folders, and the state of this run.
+#   521  places                 Name the places of a server for the whole machine, which root sets up.
+#   595  json                   Read and write JSON strings in bash alone.
+#   691  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   816  events                 Report events: lines of JSON, which are the only output of this script.
+#   900  findings               Report in mode check which requirements this host meets, one finding for each.
+#   965  host_log               Write to the system log which script changes this host, and keep the script.
+#   998  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#  1121  lock                   Let only one run at a time change this host.
+#  1164  left_program           End the program that a run left behind when it was killed.
+#  1219  record                 Record the previous state of everything that is changed, and restore it.
+#  1358  programs               Run other programs: those that change something or take long through run_program.
+#  1505  paths                  Open folders without following links, and check who could replace them.
+#  1613  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1685  folders                Create folders, and set who may use them.
+#  1761  files                  Write text files, and restore the files that were replaced.
+#  1849  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1913  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1958  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2049  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2108  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2187  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2347  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2493  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2634  zypper                 Run zypper, without questions.
+#  2760  units                  Install and remove units of systemd.
+#  2849  service_unit           Compare the unit of the notebook server, and install it.
+#  3021  service                Find out what the unit of the notebook server does.
+#  3105  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3218  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3286  certificate_program    Create a certificate with OpenSSL.
+#  3294  starter                Define the Python program that starts the notebook server.
+#  3501  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3592  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3651  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3723  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3789  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3833  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3866  installed_files        Compare the files of the environment with those that were installed.
+#  4013  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4156  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4169  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4259  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4424  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  4614  server_life            Restart or stop the installed server: modes restart and stop.
+#  4708  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  4826  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  5115  backup                 Send what a backup contains in addition to the notebooks: mode backup.
 # Steps, in the order in which they run:
-#  4786  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4818  python                 Install Python from the distribution.
-#  4880  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  4955  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  4968  user                   Create the system user that runs the server: without a password, without a login shell.
-#  4982  certificate            Create a certificate for the server; only root and the service can read its key.
-#  5075  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  5237  service                Run the notebook server as a service that starts with the system.
-#  5371  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  5435  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5583  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  5661  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  5141  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5173  python                 Install Python from the distribution.
+#  5235  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  5310  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  5323  user                   Create the system user that runs the server: without a password, without a login shell.
+#  5337  certificate            Create a certificate for the server; only root and the service can read its key.
+#  5430  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  5594  service                Run the notebook server as a service that starts with the system.
+#  5728  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  5792  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5940  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6018  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -89,6 +91,7 @@ NB_HOST='linux-least'
 NB_NOTEBOOK_DIRECTORY='/var/lib/nbserver/notebooks'
 NB_NOTEBOOK_INTERFACE='notebook'
 NB_NOTEBOOK_IP='*'
+NB_NOTEBOOK_LANGUAGE='en'
 NB_NOTEBOOK_PORT='9999'
 NB_NOTEBOOK_SESSION='12'
 NB_PACKAGES_INDEX_URL=''
@@ -227,6 +230,236 @@ LOCK=(
     'webencodings==0.6.1 --hash=sha256:7fab6269c8bf237c657876b52058ccb182e861518d1c695c1a9aaa8c1c105d5b'
     'websocket-client==1.9.2 --hash=sha256:e1a673830a9c7bfa47b1cd3d5e4178f4c9651d80a4eab02c9c23a1c3ec6250ce'
 )
+
+# shellcheck disable=SC2016 # nothing in it is expanded
+FIRST_PAGE='
+{
+ "cells": [
+  {
+   "cell_type": "markdown",
+   "id": "text-1",
+   "metadata": {},
+   "source": [
+    "# Welcome\n",
+    "\n",
+    "This page is a *notebook*: text, code, and what the code computes. Click into a cell with code, and press\n",
+    "**Shift+Enter** to run it. The menu *Run* > *Run All Cells* runs all of them.\n",
+    "\n",
+    "## A plot"
+   ]
+  },
+  {
+   "cell_type": "code",
+   "execution_count": null,
+   "id": "plot",
+   "metadata": {},
+   "outputs": [],
+   "source": [
+    "import numpy as np\n",
+    "import matplotlib.pyplot as plt\n",
+    "\n",
+    "x = np.linspace(0, 4 * np.pi, 400)\n",
+    "figure, axes = plt.subplots(figsize=(8, 4.5), dpi=100)\n",
+    "axes.plot(x, np.sin(x) * np.exp(-x / 10), linewidth=2.5, label=\"sin(x) exp(-x/10)\")\n",
+    "axes.plot(x, np.cos(x) * np.exp(-x / 10), linewidth=2.5, color=\"tab:red\", label=\"cos(x) exp(-x/10)\")\n",
+    "axes.grid(True, alpha=0.3)\n",
+    "axes.legend()\n",
+    "plt.show()"
+   ]
+  },
+  {
+   "cell_type": "markdown",
+   "id": "text-3",
+   "metadata": {},
+   "source": [
+    "## A sound\n",
+    "\n",
+    "NumPy computes four notes. Press the play button to hear them."
+   ]
+  },
+  {
+   "cell_type": "code",
+   "execution_count": null,
+   "id": "sound",
+   "metadata": {},
+   "outputs": [],
+   "source": [
+    "from IPython.display import Audio, display\n",
+    "\n",
+    "rate = 8000\n",
+    "time = np.arange(rate // 2) / rate\n",
+    "\n",
+    "\n",
+    "def tone(frequency):\n",
+    "    wave = sum(np.sin(2 * np.pi * frequency * k * time) / k for k in (1, 2, 3))\n",
+    "    return wave * np.exp(-4 * time)\n",
+    "\n",
+    "\n",
+    "notes = [262, 330, 392, 523]\n",
+    "sound = np.concatenate([tone(note) for note in notes])\n",
+    "display(Audio(sound, rate=rate))"
+   ]
+  },
+  {
+   "cell_type": "markdown",
+   "id": "text-5",
+   "metadata": {},
+   "source": [
+    "The spectrogram shows which frequencies sound when: each note has its pitch, and two overtones above it."
+   ]
+  },
+  {
+   "cell_type": "code",
+   "execution_count": null,
+   "id": "specgram",
+   "metadata": {},
+   "outputs": [],
+   "source": [
+    "figure, axes = plt.subplots(figsize=(8, 4.5), dpi=100)\n",
+    "axes.specgram(sound, NFFT=512, Fs=rate, noverlap=384)\n",
+    "axes.set_ylim(0, 2000)\n",
+    "axes.set_xlabel(\"s\")\n",
+    "axes.set_ylabel(\"Hz\")\n",
+    "plt.show()"
+   ]
+  },
+  {
+   "cell_type": "markdown",
+   "id": "text-7",
+   "metadata": {},
+   "source": [
+    "With SciPy, the next cell measures the pitch of each note. SciPy is in the set of packages that is named `science`."
+   ]
+  },
+  {
+   "cell_type": "code",
+   "execution_count": null,
+   "id": "scipy",
+   "metadata": {},
+   "outputs": [],
+   "source": [
+    "try:\n",
+    "    from scipy import signal\n",
+    "except ImportError:\n",
+    "    print(\"SciPy: not installed\")\n",
+    "else:\n",
+    "    for note, part in zip(notes, np.split(sound, len(notes))):\n",
+    "        frequencies, power = signal.periodogram(part, rate)\n",
+    "        print(f\"{note} Hz: {frequencies[power.argmax()]:.0f} Hz\")"
+   ]
+  },
+  {
+   "cell_type": "markdown",
+   "id": "text-9",
+   "metadata": {},
+   "source": [
+    "## A video\n",
+    "\n",
+    "Matplotlib draws the frames, and the browser plays them. No other program is needed."
+   ]
+  },
+  {
+   "cell_type": "code",
+   "execution_count": null,
+   "id": "video",
+   "metadata": {},
+   "outputs": [],
+   "source": [
+    "from IPython.display import HTML\n",
+    "from matplotlib.animation import FuncAnimation\n",
+    "\n",
+    "figure, axes = plt.subplots(figsize=(6, 3), dpi=80)\n",
+    "(line,) = axes.plot(x, np.sin(x))\n",
+    "\n",
+    "\n",
+    "def move(step):\n",
+    "    line.set_ydata(np.sin(x - 2 * np.pi * step / 20))\n",
+    "    return [line]\n",
+    "\n",
+    "\n",
+    "video = HTML(FuncAnimation(figure, move, frames=20, interval=60).to_jshtml(default_mode=\"loop\"))\n",
+    "plt.close(figure)\n",
+    "video"
+   ]
+  },
+  {
+   "cell_type": "markdown",
+   "id": "text-11",
+   "metadata": {},
+   "source": [
+    "## Another page in this one\n",
+    "\n",
+    "A frame shows any page that your browser can open. Here it is the list of files on this server."
+   ]
+  },
+  {
+   "cell_type": "code",
+   "execution_count": null,
+   "id": "frame",
+   "metadata": {},
+   "outputs": [],
+   "source": [
+    "from IPython.display import IFrame\n",
+    "\n",
+    "IFrame(\"/tree\", width=\"100%\", height=300)"
+   ]
+  },
+  {
+   "cell_type": "markdown",
+   "id": "text-13",
+   "metadata": {},
+   "source": [
+    "## Your files\n",
+    "\n",
+    "New notebooks and files that you upload are on the server, in the folder of this notebook. To upload a file, drag it\n",
+    "into the list of files. *File* > *Save and Export Notebook As* > *HTML* makes a page that opens without a server."
+   ]
+  },
+  {
+   "cell_type": "code",
+   "execution_count": null,
+   "id": "folder",
+   "metadata": {},
+   "outputs": [],
+   "source": [
+    "from pathlib import Path\n",
+    "\n",
+    "print(Path.cwd())\n",
+    "for file in sorted(Path.cwd().iterdir()):\n",
+    "    print(\" \", file.name)"
+   ]
+  },
+  {
+   "cell_type": "markdown",
+   "id": "text-15",
+   "metadata": {},
+   "source": [
+    "## More packages\n",
+    "\n",
+    "Ask the administrator of this server to add a package to `packages.include` in the inventory of nbserver, and to run\n",
+    "`nbserver lock` and `nbserver apply`.\n",
+    "\n",
+    "## This page is yours\n",
+    "\n",
+    "Change it as you like: nbserver never overwrites a page that somebody has changed, and never restores one that somebody\n",
+    "has deleted."
+   ]
+  }
+ ],
+ "metadata": {
+  "kernelspec": {
+   "display_name": "Python 3 (ipykernel)",
+   "language": "python",
+   "name": "python3"
+  },
+  "language_info": {
+   "name": "python"
+  }
+ },
+ "nbformat": 4,
+ "nbformat_minor": 5
+}
+'
 
 # ==== body: to the end, the script is the same for every Linux host of a release with the same scope ===
 # Order: prelude (what the steps may use), steps (each has a test and an apply), main (runs the steps).
@@ -1090,6 +1323,10 @@ is_of_nbserver() { # KIND KEY BEFORE
             if [[ $3 && $3 != "$STATE_FOLDER"/before/+([!/]) ]]; then return 1; fi
             [[ $2 == "$CONFIGURATION_FOLDER"/* ]] || is_of_scope "$1" "$2"
             ;;
+        first_page)
+            if [[ $2/ == @([!/]*|*//*|*/./*|*/../*) || $2 != */Welcome.ipynb ]]; then return 1; fi
+            [[ ${2%/*} == "$NB_NOTEBOOK_DIRECTORY" ]] || is_data_folder "${2%/*}"
+            ;;
         access | files)
             [[ $2/ == @("$PROGRAMS"|"$CONFIGURATION_FOLDER"|"$WORK_FOLDER"|"$NB_NOTEBOOK_DIRECTORY")/* ]] ||
                 is_data_folder "$2"
@@ -1718,6 +1955,97 @@ create_data_folder() { # PATH MODE
     REPLY=$owner
 }
 
+# ---- prelude: first_page ---------------------------------------------------------------------------
+# Put a first notebook into the folder for notebooks, and keep what people make of it.
+
+# Kind first_page: the record has the states of this file that are nobody's work: `absent`, and the SHA-256 of each text
+# that this script wrote. In any other state the file stays as it is, also at undo. Once the file is written, `absent`
+# is no longer in the record: a file that somebody deletes is not created again.
+# The file is read, written, and removed as the user of the service (AS_SERVICE, see service_access), so a link there
+# leads only to what that user may change anyway.
+
+compare_first_page() {
+    local file=$NB_NOTEBOOK_DIRECTORY/Welcome.ipynb
+    if [[ ! ${FIRST_PAGE#$'\n'} ]] || ! can_read_state; then return; fi
+    if is_page_due "$file"; then
+        differs first-page-differs '{path}' 'missing or of other settings' 'as in this script' path "$file"
+    fi
+}
+
+add_first_page() {
+    local file=$NB_NOTEBOOK_DIRECTORY/Welcome.ipynb hash
+    if [[ ! ${FIRST_PAGE#$'\n'} ]] || ! is_page_due "$file"; then return; fi
+    read_page_hash
+    hash=$REPLY
+    read_page_state "$file"
+    set_page_states "$file" "$REPLY $hash"
+    "${AS_SERVICE[@]}" rm -f -- "$file.new"        # from a run that was interrupted
+    printf %s "${FIRST_PAGE#$'\n'}" | "${AS_SERVICE[@]}" dd of="$file.new" conv=excl status=none ||
+        problem file-not-written 'could not write {path}. Make sure that its disk is writable and has free space, '\
+'then try again' path "$file"
+    "${AS_SERVICE[@]}" chmod -- "$FILE_MODE" "$file.new"
+    "${AS_SERVICE[@]}" mv -T -- "$file.new" "$file"
+    set_page_states "$file" "$hash"
+}
+
+# Whether the file has another text than this script, and nobody has changed it.
+is_page_due() { # PATH
+    local states
+    read_page_states "$1"
+    states=$REPLY
+    read_page_state "$1"
+    if [[ " $states " != *" $REPLY "* ]]; then return 1; fi
+    states=$REPLY
+    read_page_hash
+    [[ $states != "$REPLY" ]]
+}
+
+# REPLY: the SHA-256 of the text in this script.
+read_page_hash() {
+    read -r REPLY _ < <(printf %s "${FIRST_PAGE#$'\n'}" | sha256sum)
+}
+
+# REPLY: `absent`, the SHA-256 of the file, or `other`. At most a mebibyte is read, and nothing but a plain file.
+read_page_state() { # PATH
+    REPLY=absent
+    if [[ ! -e $1 && ! -L $1 ]]; then return; fi
+    REPLY=other
+    if [[ ! -f $1 || -L $1 ]]; then return; fi
+    read_service_user
+    read -r REPLY _ < <("${AS_SERVICE[@]}" dd if="$1" bs=1M count=1 iflag=nofollow,nonblock 2>/dev/null | sha256sum)
+}
+
+# REPLY: the recorded states, separated by spaces.
+read_page_states() { # PATH
+    local line
+    json_string "$1"
+    for line in "${RECORD[@]}"; do
+        if [[ $line != *"\",\"kind\":\"first_page\",\"key\":$REPLY,\"before\":\""* ]]; then continue; fi
+        line=${line##*:\"}
+        REPLY=${line%\"\}}
+        return
+    done
+    REPLY=absent
+}
+
+set_page_states() { # PATH STATES
+    local line
+    local -a others=()
+    json_string "$1"
+    for line in "${RECORD[@]}"; do
+        if [[ $line != *"\",\"kind\":\"first_page\",\"key\":$REPLY,\"before\":"* ]]; then others+=("$line"); fi
+    done
+    RECORD=("${others[@]}")
+    read_service_user
+    save_before first_page "$1" "$2"
+}
+
+restore_first_page() { # PATH STATES
+    read_page_state "$1"
+    if [[ $REPLY == absent || " $2 " != *" $REPLY "* ]]; then return; fi
+    "${AS_SERVICE[@]}" rm -f -- "$1" || problem file-not-removed 'could not remove the file'
+}
+
 # ---- prelude: files_of_service ---------------------------------------------------------------------
 # Find files of the service that stay after undo, and keep their user.
 
@@ -1846,6 +2174,14 @@ restore_access() { # PATH BEFORE
     else
         release_user
     fi
+}
+
+# The words before a command that make it run as the user of the service.
+AS_SERVICE=()
+
+read_service_user() {
+    read_account "$SERVICE_USER"
+    AS_SERVICE=(setpriv --reuid="$ACCOUNT_NUMBER" --regid="$ACCOUNT_GROUP" --clear-groups --)
 }
 
 # ---- prelude: users --------------------------------------------------------------------------------
@@ -3037,8 +3373,27 @@ from jupyter_client.kernelspec import KernelSpecManager
 KERNEL = (
     "import sys; del sys.path[0]; "
     "from IPython.core import application; application.SYSTEM_CONFIG_DIRS.clear(); "
-    "from ipykernel.kernelapp import launch_new_instance; launch_new_instance()"
+    "from ipykernel.kernelapp import launch_new_instance; launch_new_instance(exec_lines={lines})"
 )
+
+# In an environment that belongs to administrators, %pip and !pip say what to do, in place of a permission error.
+NO_PACKAGES = (
+    "Packages cannot be installed from a notebook, because the environment of this server belongs to its administrator. "
+    "Ask the administrator to add the package to packages.include in the inventory, then to run nbserver lock and "
+    "nbserver apply"
+)
+SAY_SO = [
+    "get_ipython().register_magic_function(lambda line, run=get_ipython().find_line_magic({name!r}): "
+    "print({text!r}) if line.split()[:1] in ([\"install\"], [\"uninstall\"]) else run(line), \"line\", {name!r})",
+    "setattr(get_ipython(), \"system\", lambda command, run=get_ipython().system: print({text!r}) "
+    "if __import__(\"re\").match({pattern!r}, command) else run(command))",
+]
+PATTERN = r"\s*(\S*python\S* -m )?(pip[0-9.]*|uv pip|conda|mamba) (un)?install\b"
+closed = not os.access(sys.prefix, os.W_OK) or sys.prefix.startswith(os.environ.get("PROGRAMFILES", "|"))
+lines = []
+if closed:
+    lines = [SAY_SO[0].format(name=name, text=NO_PACKAGES) for name in ("pip", "conda")]
+    lines.append(SAY_SO[1].format(text=NO_PACKAGES, pattern=PATTERN))
 
 
 class OwnKernels(KernelSpecManager):
@@ -3051,7 +3406,7 @@ class OwnKernels(KernelSpecManager):
         found = super().get_kernel_spec(kernel_name)
         if "ipykernel_launcher" in found.argv:      # its arguments are -m ipykernel_launcher
             at = found.argv.index("ipykernel_launcher")
-            found.argv[at - 1 : at + 1] = ["-c", KERNEL]
+            found.argv[at - 1 : at + 1] = ["-c", KERNEL.format(lines=lines)]
         return found
 
 
@@ -5093,6 +5448,7 @@ notebook_test() {
     compare_folder "$CONFIGURATION_FOLDER" "$READERS" "$FOLDER_MODE"
     compare_folder "$WORK_FOLDER" "$SERVICE" 700
     compare_notebook_folder
+    compare_first_page
     compare_configuration
     if ! has_text "$STARTER_FILE" "$STARTER"; then
         differs file-differs '{path}' 'different or missing' 'as in this script' path "$STARTER_FILE"
@@ -5131,6 +5487,7 @@ notebook_apply() {
     add_folder "$CONFIGURATION_FOLDER" "$READERS" "$FOLDER_MODE"
     add_folder "$WORK_FOLDER" "$SERVICE" 700
     add_data_folder "$NB_NOTEBOOK_DIRECTORY"
+    add_first_page
     # At its second start, Jupyter would create this file, which it is not allowed to.
     set_text_file "$MIGRATED_FILE" "$READERS" "$FILE_MODE" ''
     set_text_file "$STARTER_FILE" "$READERS" "$FILE_MODE" "$STARTER"

@@ -15,98 +15,100 @@
 # Requires Windows PowerShell 3.0 or newer, 64-bit, and administrator rights
 #
 # Contents, by line:
-#   119  parameters             The mode for a run by hand.
-#   124  settings               What differs from host to host: data, no code.
-#   182  lock                   The Python packages, with versions and hashes.
+#   121  parameters             The mode for a run by hand.
+#   126  settings               What differs from host to host: data, no code.
+#   185  lock                   The Python packages, with versions and hashes.
+#   190  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   190  run                    Check the language mode, and set the module path and the state of this run.
-#   264  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   354  hashes                 Compute SHA-256, the only hash that this script uses.
-#   373  events                 Report events: lines of JSON, which are the only output of this script.
-#   463  findings               Report in mode check which requirements this host meets, one finding for each.
-#   509  host_log               Write to the Windows event log which script changes this host.
-#   541  kept_script            Keep the script that changes this host.
-#   559  envelope               Read the envelope: the only input of a run in addition to this script.
-#   657  lock                   Allow only one run at a time to change this host.
-#   716  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#   796  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#   922  access                 Set and check access lists: who may read and change a folder.
-#   998  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1035  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1099  registry               Read values in the registry.
-#  1110  registry_values        Compare, set, and restore values in the registry.
-#  1144  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1264  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1351  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1384  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1472  path_access            Find other accounts that could replace a folder with another folder.
-#  1500  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1557  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1707  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  1899  server_command         Define the command line of the server, and what it was started with.
-#  1918  programs               Run other programs until they exit, and report their output.
-#  2046  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2065  downloads              Download files into the cache, and check their hashes before they are used.
-#  2251  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2338  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2414  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2470  foreign_places         Define where configuration from other installations may be on this host.
-#  2484  package_environment    Choose the environment variables of pip and uv.
-#  2541  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2546  installer_failures     Explain the exit codes of installers.
-#  2618  installers             Run installers and uninstallers, and wait while another one runs.
-#  2663  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2720  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2782  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2807  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2871  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2910  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2950  installed_files        Compare files with those that were installed.
-#  3099  running_server         Stop the server before its programs are replaced.
-#  3150  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3264  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3323  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3373  port_process           Find the program that listens on a TCP port, and what started it.
-#  3399  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3518  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3564  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3622  certificates           Read certificates from PEM files.
-#  3639  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3711  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3845  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3965  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4074  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4143  password_hash          Get the hash of the password.
-#  4148  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4193  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4215  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4281  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4424  download_checks        Check in mode check whether this host can reach what the script would download.
-#  4526  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4680  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  4718  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  4826  server_life            Restart or stop the installed server: modes restart and stop.
-#  4922  restarted_server       Start the registered task again.
-#  4966  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5076  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  5298  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#   422  run                    Check the language mode, and set the module path and the state of this run.
+#   496  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   586  hashes                 Compute SHA-256, the only hash that this script uses.
+#   605  events                 Report events: lines of JSON, which are the only output of this script.
+#   695  findings               Report in mode check which requirements this host meets, one finding for each.
+#   741  host_log               Write to the Windows event log which script changes this host.
+#   773  kept_script            Keep the script that changes this host.
+#   791  envelope               Read the envelope: the only input of a run in addition to this script.
+#   889  lock                   Allow only one run at a time to change this host.
+#   948  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1028  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#  1154  access                 Set and check access lists: who may read and change a folder.
+#  1230  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1267  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1331  registry               Read values in the registry.
+#  1342  registry_values        Compare, set, and restore values in the registry.
+#  1376  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1496  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1583  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1616  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1704  path_access            Find other accounts that could replace a folder with another folder.
+#  1732  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1789  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1939  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2013  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2224  server_command         Define the command line of the server, and what it was started with.
+#  2243  programs               Run other programs until they exit, and report their output.
+#  2371  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2390  downloads              Download files into the cache, and check their hashes before they are used.
+#  2576  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2663  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2739  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2795  foreign_places         Define where configuration from other installations may be on this host.
+#  2809  package_environment    Choose the environment variables of pip and uv.
+#  2866  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2871  installer_failures     Explain the exit codes of installers.
+#  2943  installers             Run installers and uninstallers, and wait while another one runs.
+#  2988  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3045  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3107  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3132  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3196  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3235  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3275  installed_files        Compare files with those that were installed.
+#  3424  running_server         Stop the server before its programs are replaced.
+#  3475  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3589  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3648  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3698  port_process           Find the program that listens on a TCP port, and what started it.
+#  3724  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3843  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3889  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3947  certificates           Read certificates from PEM files.
+#  3964  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4036  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4170  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4290  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4399  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4468  password_hash          Get the hash of the password.
+#  4473  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4518  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4540  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4606  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4749  download_checks        Check in mode check whether this host can reach what the script would download.
+#  4851  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5005  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5043  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5151  server_life            Restart or stop the installed server: modes restart and stop.
+#  5247  restarted_server       Start the registered task again.
+#  5291  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5401  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  5623  backup                 Send what a backup contains in addition to the notebooks: mode backup.
 # Steps, in the order in which they run:
-#  5315  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5395  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  5414  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  5433  python                 Install Python from the publisher, or use one that is installed.
-#  5567  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  5628  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  5747  packages               Install the packages of the lock in a virtual environment.
-#  5914  path                   Add the programs of the server to the PATH of the machine.
-#  5943  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  5969  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  6090  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  6298  service                Run the server as a scheduled task.
-#  6440  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  6505  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6580  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6620  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  5640  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5720  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  5739  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  5758  python                 Install Python from the publisher, or use one that is installed.
+#  5892  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  5953  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  6072  packages               Install the packages of the lock in a virtual environment.
+#  6239  path                   Add the programs of the server to the PATH of the machine.
+#  6268  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  6294  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  6417  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  6625  service                Run the server as a scheduled task.
+#  6767  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  6832  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6907  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6947  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -142,6 +144,7 @@ $Settings = ConvertFrom-Json '
   "directory": "D:\\notebooks",
   "interface": "lab",
   "ip": "192.0.2.7",
+  "language": "en",
   "port": 8443,
   "session": 8
  },
@@ -183,6 +186,235 @@ $Lock = @(
     'example-one==1.0 --hash=sha256:13550350a8681c84c861aac2e5b440161c2b33a3e4f302ac680ca5b686de48de'
     'example-two==2.0+site --hash=sha256:13550350a8681c84c861aac2e5b440161c2b33a3e4f302ac680ca5b686de48de'
 )
+
+$FirstPage = '
+{
+ "cells": [
+  {
+   "cell_type": "markdown",
+   "id": "text-1",
+   "metadata": {},
+   "source": [
+    "# Welcome\n",
+    "\n",
+    "This page is a *notebook*: text, code, and what the code computes. Click into a cell with code, and press\n",
+    "**Shift+Enter** to run it. The menu *Run* > *Run All Cells* runs all of them.\n",
+    "\n",
+    "## A plot"
+   ]
+  },
+  {
+   "cell_type": "code",
+   "execution_count": null,
+   "id": "plot",
+   "metadata": {},
+   "outputs": [],
+   "source": [
+    "import numpy as np\n",
+    "import matplotlib.pyplot as plt\n",
+    "\n",
+    "x = np.linspace(0, 4 * np.pi, 400)\n",
+    "figure, axes = plt.subplots(figsize=(8, 4.5), dpi=100)\n",
+    "axes.plot(x, np.sin(x) * np.exp(-x / 10), linewidth=2.5, label=\"sin(x) exp(-x/10)\")\n",
+    "axes.plot(x, np.cos(x) * np.exp(-x / 10), linewidth=2.5, color=\"tab:red\", label=\"cos(x) exp(-x/10)\")\n",
+    "axes.grid(True, alpha=0.3)\n",
+    "axes.legend()\n",
+    "plt.show()"
+   ]
+  },
+  {
+   "cell_type": "markdown",
+   "id": "text-3",
+   "metadata": {},
+   "source": [
+    "## A sound\n",
+    "\n",
+    "NumPy computes four notes. Press the play button to hear them."
+   ]
+  },
+  {
+   "cell_type": "code",
+   "execution_count": null,
+   "id": "sound",
+   "metadata": {},
+   "outputs": [],
+   "source": [
+    "from IPython.display import Audio, display\n",
+    "\n",
+    "rate = 8000\n",
+    "time = np.arange(rate // 2) / rate\n",
+    "\n",
+    "\n",
+    "def tone(frequency):\n",
+    "    wave = sum(np.sin(2 * np.pi * frequency * k * time) / k for k in (1, 2, 3))\n",
+    "    return wave * np.exp(-4 * time)\n",
+    "\n",
+    "\n",
+    "notes = [262, 330, 392, 523]\n",
+    "sound = np.concatenate([tone(note) for note in notes])\n",
+    "display(Audio(sound, rate=rate))"
+   ]
+  },
+  {
+   "cell_type": "markdown",
+   "id": "text-5",
+   "metadata": {},
+   "source": [
+    "The spectrogram shows which frequencies sound when: each note has its pitch, and two overtones above it."
+   ]
+  },
+  {
+   "cell_type": "code",
+   "execution_count": null,
+   "id": "specgram",
+   "metadata": {},
+   "outputs": [],
+   "source": [
+    "figure, axes = plt.subplots(figsize=(8, 4.5), dpi=100)\n",
+    "axes.specgram(sound, NFFT=512, Fs=rate, noverlap=384)\n",
+    "axes.set_ylim(0, 2000)\n",
+    "axes.set_xlabel(\"s\")\n",
+    "axes.set_ylabel(\"Hz\")\n",
+    "plt.show()"
+   ]
+  },
+  {
+   "cell_type": "markdown",
+   "id": "text-7",
+   "metadata": {},
+   "source": [
+    "With SciPy, the next cell measures the pitch of each note. SciPy is in the set of packages that is named `science`."
+   ]
+  },
+  {
+   "cell_type": "code",
+   "execution_count": null,
+   "id": "scipy",
+   "metadata": {},
+   "outputs": [],
+   "source": [
+    "try:\n",
+    "    from scipy import signal\n",
+    "except ImportError:\n",
+    "    print(\"SciPy: not installed\")\n",
+    "else:\n",
+    "    for note, part in zip(notes, np.split(sound, len(notes))):\n",
+    "        frequencies, power = signal.periodogram(part, rate)\n",
+    "        print(f\"{note} Hz: {frequencies[power.argmax()]:.0f} Hz\")"
+   ]
+  },
+  {
+   "cell_type": "markdown",
+   "id": "text-9",
+   "metadata": {},
+   "source": [
+    "## A video\n",
+    "\n",
+    "Matplotlib draws the frames, and the browser plays them. No other program is needed."
+   ]
+  },
+  {
+   "cell_type": "code",
+   "execution_count": null,
+   "id": "video",
+   "metadata": {},
+   "outputs": [],
+   "source": [
+    "from IPython.display import HTML\n",
+    "from matplotlib.animation import FuncAnimation\n",
+    "\n",
+    "figure, axes = plt.subplots(figsize=(6, 3), dpi=80)\n",
+    "(line,) = axes.plot(x, np.sin(x))\n",
+    "\n",
+    "\n",
+    "def move(step):\n",
+    "    line.set_ydata(np.sin(x - 2 * np.pi * step / 20))\n",
+    "    return [line]\n",
+    "\n",
+    "\n",
+    "video = HTML(FuncAnimation(figure, move, frames=20, interval=60).to_jshtml(default_mode=\"loop\"))\n",
+    "plt.close(figure)\n",
+    "video"
+   ]
+  },
+  {
+   "cell_type": "markdown",
+   "id": "text-11",
+   "metadata": {},
+   "source": [
+    "## Another page in this one\n",
+    "\n",
+    "A frame shows any page that your browser can open. Here it is the list of files on this server."
+   ]
+  },
+  {
+   "cell_type": "code",
+   "execution_count": null,
+   "id": "frame",
+   "metadata": {},
+   "outputs": [],
+   "source": [
+    "from IPython.display import IFrame\n",
+    "\n",
+    "IFrame(\"/tree\", width=\"100%\", height=300)"
+   ]
+  },
+  {
+   "cell_type": "markdown",
+   "id": "text-13",
+   "metadata": {},
+   "source": [
+    "## Your files\n",
+    "\n",
+    "New notebooks and files that you upload are on the server, in the folder of this notebook. To upload a file, drag it\n",
+    "into the list of files. *File* > *Save and Export Notebook As* > *HTML* makes a page that opens without a server."
+   ]
+  },
+  {
+   "cell_type": "code",
+   "execution_count": null,
+   "id": "folder",
+   "metadata": {},
+   "outputs": [],
+   "source": [
+    "from pathlib import Path\n",
+    "\n",
+    "print(Path.cwd())\n",
+    "for file in sorted(Path.cwd().iterdir()):\n",
+    "    print(\" \", file.name)"
+   ]
+  },
+  {
+   "cell_type": "markdown",
+   "id": "text-15",
+   "metadata": {},
+   "source": [
+    "## More packages\n",
+    "\n",
+    "Ask the administrator of this server to add a package to `packages.include` in the inventory of nbserver, and to run\n",
+    "`nbserver lock` and `nbserver apply`.\n",
+    "\n",
+    "## This page is yours\n",
+    "\n",
+    "Change it as you like: nbserver never overwrites a page that somebody has changed, and never restores one that somebody\n",
+    "has deleted."
+   ]
+  }
+ ],
+ "metadata": {
+  "kernelspec": {
+   "display_name": "Python 3 (ipykernel)",
+   "language": "python",
+   "name": "python3"
+  },
+  "language_info": {
+   "name": "python"
+  }
+ },
+ "nbformat": 4,
+ "nbformat_minor": 5
+}
+'
 
 # ==== body: to the end, the script is the same for every Windows host of a release with the same scope =
 # Order: prelude (what the steps may use), steps (each has a Test and an Apply), main (runs the steps).
@@ -1704,6 +1936,80 @@ $Restore.data_folder = {
     Remove-DataFolder $Path
 }
 
+# ---- prelude: first_page ---------------------------------------------------------------------------
+# Put a first notebook into the folder for notebooks, and keep what people make of it.
+
+# Kind first_page: the record has the states of this file that are not somebody's work: absent, and the SHA-256 of each
+# text that this script wrote. In any other state the file stays as it is, also at undo. Once the file is written,
+# absent is no longer in the record: a file that somebody deletes is not created again.
+
+$FirstPageName = 'Welcome.ipynb'
+
+function Get-FirstPagePath { Join-Path (Expand-Path $Settings.notebook.directory) $FirstPageName }
+
+function Get-FirstPage { ($FirstPage -replace "`r", '').TrimStart() }
+
+# Return "absent", the SHA-256 of the file, or "other" for what is not a file.
+function Get-FirstPageState([string]$Path) {
+    if ((Test-Link $Path) -or [IO.Directory]::Exists($Path)) { return 'other' }
+    if (-not [IO.File]::Exists($Path)) { return 'absent' }
+    Get-FileSha256 $Path
+}
+
+function Get-FirstPageRecord([string]$Path) {
+    foreach ($line in @(Read-Record)) {
+        if ($line.kind -eq 'first_page' -and $line.key -eq $Path) { return $line.before -split ' ' }
+    }
+    'absent'
+}
+
+function Set-FirstPageRecord([string]$Path, [string]$States) {
+    Write-Record @(Read-Record | Where-Object { $_.kind -ne 'first_page' -or $_.key -ne $Path })
+    Save-Before 'first_page' $Path $States
+}
+
+# True if the file has another text than this script, and nobody has changed it.
+function Test-FirstPageDue([string]$Path) {
+    if (-not (Get-FirstPage)) { return $false }
+    $state = Get-FirstPageState $Path
+    (@(Get-FirstPageRecord $Path) -ccontains $state) -and $state -cne (Get-Sha256 $Utf8.GetBytes((Get-FirstPage)))
+}
+
+function Compare-FirstPage {
+    $path = Get-FirstPagePath
+    if (Test-FirstPageDue $path) {
+        Add-Difference first-page '{path}' 'missing or of other settings' 'as in this script' @{ path = $path }
+    }
+}
+
+# The service may write in this folder, so the folder is locked, and the new file must not exist before.
+function Add-FirstPage {
+    $path = Get-FirstPagePath
+    if (-not (Test-FirstPageDue $path)) { return }
+    $bytes = $Utf8.GetBytes((Get-FirstPage))
+    $hash = Get-Sha256 $bytes
+    Set-FirstPageRecord $path "$(Get-FirstPageState $path) $hash"
+    $lock = Lock-Folder (Split-Path -Parent $path)
+    try {
+        Remove-SingleFile "$path.new"
+        $file = New-Object IO.FileStream "$path.new", ([IO.FileMode]::CreateNew), ([IO.FileAccess]::Write)
+        try { $file.Write($bytes, 0, $bytes.Length) } finally { $file.Close() }
+        Assert-NoLink $path
+        Move-Over "$path.new" $path
+    }
+    finally { $lock.Close() }
+    Set-FirstPageRecord $path $hash
+}
+
+$Restore.first_page = {
+    param($Path, $Before)
+    $folder = Split-Path -Parent $Path
+    if ((Split-Path -Leaf $Path) -ne $FirstPageName -or -not (Test-Path -LiteralPath $folder)) { return }
+    if (($Before -split ' ') -cnotcontains (Get-FirstPageState $Path)) { return }
+    $lock = Lock-Folder $folder
+    try { Remove-SingleFile $Path } finally { $lock.Close() }
+}
+
 # ---- prelude: starter ------------------------------------------------------------------------------
 # Define the Python program that starts the server; Linux hosts get the same text.
 
@@ -1790,8 +2096,27 @@ from jupyter_client.kernelspec import KernelSpecManager
 KERNEL = (
     "import sys; del sys.path[0]; "
     "from IPython.core import application; application.SYSTEM_CONFIG_DIRS.clear(); "
-    "from ipykernel.kernelapp import launch_new_instance; launch_new_instance()"
+    "from ipykernel.kernelapp import launch_new_instance; launch_new_instance(exec_lines={lines})"
 )
+
+# In an environment that belongs to administrators, %pip and !pip say what to do, in place of a permission error.
+NO_PACKAGES = (
+    "Packages cannot be installed from a notebook, because the environment of this server belongs to its administrator. "
+    "Ask the administrator to add the package to packages.include in the inventory, then to run nbserver lock and "
+    "nbserver apply"
+)
+SAY_SO = [
+    "get_ipython().register_magic_function(lambda line, run=get_ipython().find_line_magic({name!r}): "
+    "print({text!r}) if line.split()[:1] in ([\"install\"], [\"uninstall\"]) else run(line), \"line\", {name!r})",
+    "setattr(get_ipython(), \"system\", lambda command, run=get_ipython().system: print({text!r}) "
+    "if __import__(\"re\").match({pattern!r}, command) else run(command))",
+]
+PATTERN = r"\s*(\S*python\S* -m )?(pip[0-9.]*|uv pip|conda|mamba) (un)?install\b"
+closed = not os.access(sys.prefix, os.W_OK) or sys.prefix.startswith(os.environ.get("PROGRAMFILES", "|"))
+lines = []
+if closed:
+    lines = [SAY_SO[0].format(name=name, text=NO_PACKAGES) for name in ("pip", "conda")]
+    lines.append(SAY_SO[1].format(text=NO_PACKAGES, pattern=PATTERN))
 
 
 class OwnKernels(KernelSpecManager):
@@ -1804,7 +2129,7 @@ class OwnKernels(KernelSpecManager):
         found = super().get_kernel_spec(kernel_name)
         if "ipykernel_launcher" in found.argv:      # its arguments are -m ipykernel_launcher
             at = found.argv.index("ipykernel_launcher")
-            found.argv[at - 1 : at + 1] = ["-c", KERNEL]
+            found.argv[at - 1 : at + 1] = ["-c", KERNEL.format(lines=lines)]
         return found
 
 
@@ -6075,6 +6400,7 @@ Add-Step notebook 'The notebook server is configured: HTTPS, a password, and its
     if (-not (Test-ServiceGrant $directory)) {
         Add-Difference notebook-folder 'notebook server access to {folder}' 'none' 'modify' @{ folder = $directory }
     }
+    Compare-FirstPage
     Compare-Configuration
 } -Apply {
     Assert-Salt
@@ -6082,6 +6408,7 @@ Add-Step notebook 'The notebook server is configured: HTTPS, a password, and its
     Add-Folder $ServiceFolder $ServiceReads
     Add-Folder $WorkFolder $ServiceWrites
     Add-DataFolder (Expand-Path $Settings.notebook.directory)
+    Add-FirstPage
     Set-TextFile $MigratedFile ''   # at its second start, Jupyter would create this file, which it is not allowed to
     Set-TextFile $ConfigurationFile (Get-Configuration) 'notebook.password_hash'
     Set-TextFile $StarterFile $Starter
