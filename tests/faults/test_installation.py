@@ -209,7 +209,7 @@ def wait(true: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("point", points(AROUND, "wheels", "service"))
+@pytest.mark.parametrize("point", points(AROUND, "wheels"))
 def test_connection_lost(installation: Installation, point: Point) -> None:
     """For so long that the shell is given up: the run goes on in it, and is heard to its end through another one."""
     full = FULL.get(("cut", point), False)

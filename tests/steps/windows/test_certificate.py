@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import PrivateFormat, load_pem_private_key, pkcs12
 
-from tests import authority, canary
+from tests import authority, canary, tier
 from tests.authority import DAY, NOW, ec_key, intermediate, key_pem, pem, root, rsa_key
 from tests.boxes import artifacts
 from tests.boxes.windows import WindowsBox
@@ -118,6 +118,9 @@ def test_sent_by_the_workstation(site: CertificateSite, kind: str) -> None:
     applied = expect(site, "apply", "changed")
     assert applied.last["fingerprint"] == fingerprint(first)
     assert served(site) == [first, INTERMEDIATE.certificate]
+    if kind == "rsa" and not tier.FULL:  # what follows does not ask for the kind of key
+        expect_undone(site)
+        return
     for command in ("apply", "plan"):
         assert expect(site, command, "unchanged").last["fingerprint"] == fingerprint(first)
     known = json.loads((site.folder / "nbserver.known").read_text())
