@@ -1,4 +1,4 @@
-"""A lesson that a test copies to a host and back: names in French and Japanese, an empty file, and one that needs two runs."""
+"""A lesson that a test copies to a host and back: names in French and Japanese, an empty file, and one of several pieces."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def write(folder: Path) -> dict[str, str]:
     for number, name in enumerate(NAMES):
         path = folder / "lesson" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        size = 8_500_000 if "large" in name else 0 if "empty" in name else 1000
+        size = 700_000 if "large" in name else 0 if "empty" in name else 1000
         path.write_bytes(bytes((number + at * at) % 251 for at in range(1000)) * (size // 1000))
     return hashes(folder / "lesson")
 
