@@ -85,7 +85,9 @@ apply() {
     plan
     for name in "${STEPS[@]}"; do
         if [[ $RUN_DIFFERS == true ]]; then
+            if [[ $name == notebook ]]; then begin_switch; fi
             apply_step "$name"
+            if [[ $name == service ]]; then verify_switch; fi
         else                                       # nothing differs, so nothing is tested again
             RUN_STEP=$name
             write_event unchanged
@@ -161,7 +163,9 @@ finish_run() { # EXIT-CODE
         write_message failed text script-ended 'the script stopped unexpectedly with exit code {exit_code}: {error}. '\
 'Fix this error, then try again' \
             exit_code "$1" error "${REPLY:-see standard error}"
+        FAILURE=("$MESSAGE_CODE" "$MESSAGE_VALUES" "$MESSAGE")
     fi
+    if is_switch_to_end; then read -r RUN_EVENTS RUN_OUTCOME < <(end_switch_in_subshell) || true; fi
     RUN_STEP=''
     if [[ $RUN_FOLDER && $RUN_SCRIPT ]]; then
         write_host_log state=finished outcome="$RUN_OUTCOME" changed="$RUN_CHANGED" reboot="$RUN_REBOOT"
@@ -185,6 +189,7 @@ give_up() { # CODE COMMAND
     if [[ $RUN_MODE == events ]]; then exit 3; fi
     if [[ $PROBLEM ]]; then
         write_event failed code "$PROBLEM_CODE" values: "$PROBLEM_VALUES" text "$PROBLEM" at "line $REPLY"
+        FAILURE=("$PROBLEM_CODE" "$PROBLEM_VALUES" "$PROBLEM")
     else
         local line=$REPLY program=${2%%[[:space:]]*}
         if [[ $(type -t -- "$program") != file ]]; then program='the script'; fi   # a part of bash, or a function
@@ -192,6 +197,7 @@ give_up() { # CODE COMMAND
         write_message failed text command-failed '{command} exited with code {exit_code}: {error}. Fix this error, '\
 'then try again' \
             command "$program" exit_code "$1" error "${REPLY:-no error output}" -- at "line $line"
+        FAILURE=("$MESSAGE_CODE" "$MESSAGE_VALUES" "$MESSAGE")
     fi
     exit 3
 }

@@ -9,6 +9,7 @@ LOCK_MARK=$ENVIRONMENT/nbserver.lock               # written last: the lock's ha
 NOTEBOOK_PYTHON=$ENVIRONMENT/bin/python            # the program that runs the server
 INSTALLER_SETTINGS='packages.index_url, downloads.proxy'   # what decides from where packages are downloaded
 ENVIRONMENT_KEPT=''                                # of keep_environment
+ENVIRONMENT_STARTED=''                             # this run has begun to install it
 
 # The environment is complete if its mark has the hash of the lock. Its Python is a link to the distribution's Python,
 # which may have been removed since.
@@ -60,6 +61,7 @@ keep_environment() {
 }
 
 start_environment() {
+    ENVIRONMENT_STARTED=1
     forget_files "$ENVIRONMENT"
     save_before folder "$ENVIRONMENT" ''
     if [[ -e $ENVIRONMENT ]]; then report_start removing-folder 'Removing {path}' path "$ENVIRONMENT"; fi
@@ -74,6 +76,7 @@ fill_environment() {
         install_with_uv
     fi
     label_environment
+    check_imports
     mark_environment
     list_files
     RUN_REPAIR=''

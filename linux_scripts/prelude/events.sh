@@ -43,7 +43,7 @@ event_time() {
 
 # The events on the host are evidence: without them, a run does not continue.
 assert_events_kept() {
-    if [[ $RUN_NOT_KEPT ]]; then
+    if [[ $RUN_NOT_KEPT && ! $RUN_ENDING ]]; then
         fail events-not-kept 'could not write the events of this run to {folder}: {error}. Fix this error (for '\
 'example, free some disk space), then try again' \
             folder "$RUN_FOLDER" error "$RUN_NOT_KEPT"

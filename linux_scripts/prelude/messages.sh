@@ -82,6 +82,7 @@ fail() { # CODE TEXT [NAME VALUE]...
     RUN_OUTCOME=failed
     line_of_step
     write_message failed text "$@" -- at "line $REPLY"
+    FAILURE=("$MESSAGE_CODE" "$MESSAGE_VALUES" "$MESSAGE")
     exit 3
 }
 

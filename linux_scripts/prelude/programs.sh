@@ -70,7 +70,7 @@ become_program() { # [env NAME=VALUE...] PROGRAM [ARGUMENT...]
             shift
         done
     fi
-    exec setsid -- "$@" </dev/null 2>&1 3>&- 4>&- 6>&- 8>&- 9>&-
+    exec setsid -- "$@" </dev/null 2>&1 3>&- 4>&- 5>&- 6>&- 8>&- 9>&-
 }
 
 # Read descriptor 7 to its end. Of a progress bar, only the last state of a line is reported.

@@ -104,6 +104,7 @@ begin_rotation() {
     RUN_STEP=service
     write_whole "$ROTATION_FILE" "$PROGRAM_OWNER" 600 \
         "{\"v\":1,\"run\":\"$RUN_ID\",\"password\":\"$FORMER_PASSWORD\",\"key\":null}"$'\n'
+    rm -rf -- "$SWITCH_FOLDER"                     # what an upgrade that was cut off would restore
     stop_service
 }
 

@@ -21,6 +21,9 @@ check_test() {
         fi
     fi
     if [[ $SHOWN ]]; then compare_answers; fi
+    if has_open_switch; then
+        differs switch-open 'verification of the new environment' 'cut off' complete
+    fi
 }
 
 # Report requests that the server does not refuse, although they have no password.
@@ -65,14 +68,17 @@ is_server_young() {
 
 # The service step has just started the server. On a slow host, its start takes a minute.
 check_apply() {
+    if ! has_answered; then refuse_silent_server; fi
+    assert_port_free
+    assert_server_closed
+}
+
+# Wait for the server. Whether it answers.
+has_answered() {
     local -i second
     for ((second = 0; second < 180; second++)); do
         read_shown
-        if ((${#ANSWERS[@]} == 2)); then
-            assert_port_free
-            assert_server_closed
-            return
-        fi
+        if ((${#ANSWERS[@]} == 2)); then return 0; fi
         if has_service_failed; then break; fi
         if ((second % 10 == 5)); then
             report_progress waiting-for-server 'Waiting for the server on TCP port {port}' "$second" 180 seconds \
@@ -80,7 +86,7 @@ check_apply() {
         fi
         sleep 1
     done
-    refuse_silent_server
+    return 1
 }
 
 refuse_silent_server() {

@@ -5,11 +5,14 @@
 # record is removed or restored, in the same way as undo does it. Packages of the distribution stay until undo.
 
 KEPT_FOLDERS_ARE_REPORTED=''
+KEPT_PYTHON=''                                     # of the environment that a rollback would restore
 
 step cleanup 'Unused files and settings from earlier runs are removed or restored'
 
 cleanup_test() {
     local line
+    read_kept_python
+    KEPT_PYTHON=$REPLY
     for line in "${RECORD[@]}"; do
         if is_unused_environment "$line"; then differs installed-path '{path}' installed '' path "$LINE_KEY"; fi
         if is_dropped "$line"; then
@@ -43,10 +46,11 @@ cleanup_apply() {
     done
 }
 
-# Whether a line of the record is an environment that the server does not run from.
+# Whether a line of the record is an environment that the server does not run from, and not the previous one.
 is_unused_environment() { # LINE
     split_line "$1"
-    [[ $LINE_KIND == folder && $LINE_KEY =~ ^"$PROGRAMS"/env-[0-9a-f]{8}$ && $NOTEBOOK_PYTHON != "$LINE_KEY"/* ]]
+    [[ $LINE_KIND == folder && $LINE_KEY =~ ^"$PROGRAMS"/env-[0-9a-f]{8}$ && $NOTEBOOK_PYTHON != "$LINE_KEY"/* ]] &&
+        [[ $KEPT_PYTHON != "$LINE_KEY"/* ]]
 }
 
 # Whether a line of the record is about what only earlier settings needed. A folder that has files stays until undo.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.boxes.mirror import Mirror
 
-SERVER = '''"""Refuses to list kernels and answers other requests with 200, on the port and with the certificate of the configuration: Windows' file or Linux'."""
+SERVER = '''"""Refuses to list kernels and every password, and answers other requests with 200, on the port and with the certificate of the configuration."""
 import http.server
 import json
 import os
@@ -23,6 +24,10 @@ from jupyter_server.auth.login import LoginFormHandler
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(403 if self.path == "/api/kernels" else 200)
+        self.end_headers()
+
+    def do_POST(self):
+        self.send_response(401)
         self.end_headers()
 
 
@@ -65,9 +70,9 @@ FILES = {
     "jupyter_server/auth/login.py": "class LoginFormHandler: ...\n",
     "jupyter_server/serverapp.py": SERVER,
     "notebook/__init__.py": "",
-    "notebook/app.py": "",
     "traitlets/__init__.py": "",
-    "traitlets/config.py": "class Config(dict): ...\n",
+    "traitlets/config.py": "Config = dict\n",
+    "notebook/app.py": "",
 }
 
 
@@ -76,20 +81,26 @@ def write_index(folder: Path, mirror: Mirror) -> list[str]:
     return [put_notebook(folder, "1.0"), put_uv(folder, mirror)]
 
 
-def put_notebook(folder: Path, version: str) -> str:
-    """Puts a version of the small server into the index. Returns its line of a lock."""
-    wheel = folder / "notebook" / f"notebook-{version}-py3-none-any.whl"
+def put_notebook(folder: Path, version: str, login: int = 401) -> str:
+    """Puts a version of the small server into the index; `login` is its status for a wrong password. Returns its line of a lock."""
+    server = SERVER.replace("self.send_response(401)", f"self.send_response({login})")
+    return put_package(folder, "notebook", version, {**FILES, "jupyter_server/serverapp.py": server})
+
+
+def put_package(folder: Path, project: str, version: str, files: Mapping[str, str]) -> str:
+    """Puts a version of a package into the index. Returns its line of a lock."""
+    wheel = folder / project / f"{project}-{version}-py3-none-any.whl"
     wheel.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(wheel, "w") as archive:
-        for name, text in FILES.items():
+        for name, text in files.items():
             archive.writestr(name, text)
-        archive.writestr(f"notebook-{version}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: notebook\nVersion: {version}\n")
+        archive.writestr(f"{project}-{version}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {project}\nVersion: {version}\n")
         archive.writestr(
-            f"notebook-{version}.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+            f"{project}-{version}.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
         )
-        archive.writestr(f"notebook-{version}.dist-info/RECORD", "")
+        archive.writestr(f"{project}-{version}.dist-info/RECORD", "")
     write_page(wheel.parent)
-    return f"notebook=={version} --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}"
+    return f"{project}=={version} --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}"
 
 
 def put_uv(folder: Path, mirror: Mirror) -> str:

@@ -26,7 +26,8 @@ WRAPPED = set(
 )
 # Where functions stand in a condition, errexit is off in all of them: only those that ask, or that return on every failure.
 IN_CONDITIONS = re.compile(
-    r"(has|is|can|hold|check)_\w+$|take_hold$|restore_file$|problem$|run_program$|stop_process$|run_apt$|run_zypper$|undo_line$|read_others$|write_record$|json_string$|fingerprint_of$|stop_unit$|reset_failed_unit$|forget_files$|fail$|write_event$|differs$|difference$"
+    r"(has|is|can|hold|check)_\w+$|take_hold$|restore_file$|problem$|run_program$|stop_process$|run_apt$|run_zypper$|undo_line$|read_others$|write_record$|json_string$|fingerprint_of$|stop_unit$|reset_failed_unit$|forget_files$|fail$|write_event$|differs$|difference$|"
+    r"stop_service$|launch_process$|save_server$|switch_to$|bring_back_files$|start_saved_\w+$|prove_restored$|remove_environment$"
 )
 
 
@@ -72,6 +73,7 @@ _MAY_HOLD_SECRETS = {
     "read_salts",
     "read_login_url",
     "assert_url_answers",
+    "bring_back_files",
 }
 
 
@@ -138,7 +140,7 @@ def steps_change_through_the_prelude(files: Files) -> Iterator[str]:
 def restoring_sees_every_failure(files: Files) -> Iterator[str]:
     """Undo calls these in a condition, so errexit is off: every command but the last one says what happens when it fails."""
     for name, body in functions(files).items():
-        if not name.startswith("restore_"):
+        if not re.match(r"restore_|switch_to$|bring_back_files$|start_saved_|save_server$|remove_environment$", name):
             continue
         inner = [line for line in body[1:] if line.code.strip() not in ("}", "fi", "esac", ";;", "else")]
         for line in inner[:-1]:

@@ -20,6 +20,7 @@ UNIT_FOLDER=/etc/systemd/system
 SYSTEMCTL=(systemctl)
 DISK_FOLDER=${PROGRAMS%/*}                         # a folder on the disk of the programs
 ALLOW_ROOT=false                                   # whether the server may run as root
+WITHOUT_RIGHTS=(setpriv --reuid=65534 --regid=65534 --clear-groups)   # runs a program as nobody
 
 # A plan may run without root, which alone has access to the record.
 can_read_state() {

@@ -10,6 +10,16 @@ read_server_process() {
     read_unit_process
 }
 
+# REPLY: the file that names the program of the server.
+service_file() {
+    REPLY=$UNIT_FOLDER/$SERVICE_UNIT
+}
+
+# Called before "||".
+start_saved_service() { # FOLDER
+    start_saved_unit "$1"
+}
+
 is_unit() {
     return 0
 }

@@ -29,6 +29,7 @@ READERS=$PROGRAM_OWNER
 FOLDER_MODE=700 FILE_MODE=600 PARENT_MODE=700
 if [[ ${NB_NOTEBOOK_DIRECTORY:0:1} == '~' ]]; then NB_NOTEBOOK_DIRECTORY=$HOME_FOLDER/${NB_NOTEBOOK_DIRECTORY:2}; fi
 ALLOW_ROOT=false                                   # whether the server may run as root
+WITHOUT_RIGHTS=()                                  # this user has no rights to give up
 if [[ $EUID -eq 0 ]]; then ALLOW_ROOT=true; fi
 PROCESS_FILE=$DATA_FOLDER/process                  # of a server that does not run as a unit
 PROCESS_LOG=$DATA_FOLDER/server.log

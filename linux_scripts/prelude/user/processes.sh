@@ -40,7 +40,7 @@ start_process() { # FILE LOG TEXT PROGRAM [ARGUMENT...]
         cd /
         process_since "$BASHPID"
         write_whole "$file" "$PROGRAM_OWNER" 600 "$BASHPID $REPLY"$'\n'"$text"
-        exec setsid -- "$@" </dev/null >>"$log" 2>&1 3>&- 4>&- 6>&- 7>&- 8>&- 9>&-
+        exec setsid -- "$@" </dev/null >>"$log" 2>&1 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
     ) &
     for ((i = 0; i < 100; i++)); do
         read_process "$file"

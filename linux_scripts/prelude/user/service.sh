@@ -13,6 +13,16 @@ is_unit() {
     [[ -S $XDG_RUNTIME_DIR/systemd/private ]]
 }
 
+# REPLY: the file that names the program of the server.
+service_file() {
+    if is_unit; then REPLY=$UNIT_FOLDER/$SERVICE_UNIT; else REPLY=$PROCESS_FILE; fi
+}
+
+# Called before "||".
+start_saved_service() { # FOLDER
+    if is_unit; then start_saved_unit "$1"; else launch_process; fi
+}
+
 is_set_up() {
     if is_unit; then [[ -e $UNIT_FOLDER/$SERVICE_UNIT ]]; else [[ -e $PROCESS_FILE ]]; fi
 }

@@ -95,6 +95,10 @@ assert_same_command() {
 
 start_background() {
     save_file_before "$PROCESS_LOG"
+    launch_process
+}
+
+launch_process() {
     process_text
     note_start
     start_process "$PROCESS_FILE" "$PROCESS_LOG" "$REPLY" env -i "${SERVICE_ENVIRONMENT[@]}" \

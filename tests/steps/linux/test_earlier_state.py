@@ -15,7 +15,7 @@ from tests.boxes.linux.host import LinuxBox
 from tests.boxes.linux.snapshot import Snapshot, differences
 from tests.boxes.mirror import Mirror
 from tests.checkout import TESTS
-from tests.faults.small_packages import write_index
+from tests.faults.small_packages import put_notebook, write_index
 from tests.linux.small_lock import SmallSite
 from tests.linux.story import EVIDENCE
 from tests.served import served
@@ -31,8 +31,14 @@ ENVIRONMENT = "/opt/nbserver/env-7fefc45f"
 class Earlier:
     """A Debian with the state of the earlier release; `before` is how it looked without it."""
 
-    def __init__(self, host: LinuxBox, site: SmallSite, before: Snapshot) -> None:
-        self.host, self.site, self.before = host, site, before
+    def __init__(self, host: LinuxBox, site: SmallSite, before: Snapshot, index: Path) -> None:
+        self.host, self.site, self.before, self.index = host, site, before, index
+
+    def want(self, version: str, login: int) -> None:
+        """From now on with another small server."""
+        lock = self.site.folder / "small.lock.txt"
+        uv = next(line for line in lock.read_text("utf-8").splitlines() if line.startswith("uv=="))
+        lock.write_text(f"{put_notebook(self.index, version, login)}\n{uv}\n", "utf-8")
 
     def run(self, command: str, code: int = 0) -> list[dict[str, Any]]:
         """The events of a run of this release."""
@@ -58,7 +64,7 @@ def prepared(debian_host: Callable[[], LinuxBox], linux_mirror: Mirror, tmp_path
         (folder / "small.lock.txt").write_text("\n".join(write_index(index, linux_mirror)))
         site.settings.update({"packages.index_url": url, **linux.SETTINGS})
         site.write()
-        yield Earlier(host, site, host.snapshot())
+        yield Earlier(host, site, host.snapshot(), index)
 
 
 @pytest.fixture
@@ -95,6 +101,18 @@ def test_plan_apply_and_undo(earlier: Earlier) -> None:
     assert earlier.host.ssh("systemctl is-active nbserver").stdout == "active\n"
     keys = [line["key"] for line in earlier.record()]
     assert len(keys) == len(set(keys)) and RECORDED - set(keys) == {ENVIRONMENT}
+
+    unit = earlier.host.root / "etc/systemd/system/nbserver.service"
+    before = unit.read_text("ascii")
+    earlier.want("3.0", login=500)
+    events = earlier.run("apply", 3)
+    assert [event["code"] for event in events if event["event"] == "failed"] == ["login-broken", "upgrade-switched-back"]
+    assert earlier.host.ssh("systemctl is-active nbserver").stdout == "active\n" and unit.read_text("ascii") == before
+    earlier.want("2.0", login=401)
+    earlier.run("apply")
+    assert earlier.host.ssh("systemctl is-active nbserver").stdout == "active\n" and unit.read_text("ascii") != before
+    assert len(list((earlier.host.root / "opt/nbserver").iterdir())) == 2, "the previous one is kept, and the one that failed is not"
+    earlier.run("plan")
 
     earlier.run("undo")
     assert earlier.record() == []

@@ -1,0 +1,118 @@
+# ---- prelude: switch -------------------------------------------------------------------------------
+# Switch the server to another environment, and verify the server that runs from it.
+
+# Another lock gets another environment. Before the server is switched to it, a folder gets what the server ran before:
+# the path of its Python, its configuration, the program that starts it, and its unit. As long as this folder exists,
+# the switch is open: a run that fails restores what is in it, and the next run completes a switch that was cut off.
+# When the new server has been verified, the folder becomes that of the previous environment, which is kept.
+
+SWITCH_FOLDER=$STATE_FOLDER/switch
+PREVIOUS_FOLDER=$STATE_FOLDER/previous
+DEPLOYED_PYTHON=''                                 # of read_deployed_python
+SAVED_PYTHON=''                                    # of read_saved_python
+FAILURE=()                                         # why this run failed: code, values, text
+
+# ---- which environment the server runs from
+
+# DEPLOYED_PYTHON: the Python that the unit of this script, or its process in the background, was set up with; '' if
+# there is none, or if it cannot run any more.
+read_deployed_python() {
+    local line file
+    DEPLOYED_PYTHON=''
+    service_file
+    file=$REPLY
+    if [[ ! -r $file ]] || ! has_server_record; then return; fi
+    while IFS= read -r line; do
+        if [[ $line =~ ("$PROGRAMS"/env-[0-9a-f]{8}/bin/python|/usr/bin/python3[0-9.]*)[\"\ ] ]]; then
+            DEPLOYED_PYTHON=${BASH_REMATCH[1]}
+            break
+        fi
+    done <"$file"
+    if [[ ! -x $DEPLOYED_PYTHON ]]; then DEPLOYED_PYTHON=''; fi
+}
+
+has_server_record() {
+    has_record unit "$SERVICE_UNIT" || ! is_unit
+}
+
+# SAVED_PYTHON: the Python in such a folder; '' if there is none, or if it cannot run any more.
+read_saved_python() { # FOLDER
+    local line=''
+    SAVED_PYTHON=''
+    if [[ ! -r $1/python ]]; then return; fi
+    IFS= read -r line <"$1/python" || true
+    if [[ $line =~ ^("$PROGRAMS"/env-[0-9a-f]{8}/bin/python|/usr/bin/python3[0-9.]*)$ && -x $line ]]; then
+        SAVED_PYTHON=$line
+    fi
+}
+
+# REPLY: the Python of the environment that is kept: during an upgrade the one that the server runs from, else the
+# previous one.
+read_kept_python() {
+    if has_open_switch; then
+        read_saved_python "$SWITCH_FOLDER"
+        REPLY=$SAVED_PYTHON
+        return
+    fi
+    read_deployed_python
+    REPLY=$DEPLOYED_PYTHON
+    if [[ $REPLY && $REPLY != "$NOTEBOOK_PYTHON" ]]; then return; fi
+    read_saved_python "$PREVIOUS_FOLDER"
+    REPLY=$SAVED_PYTHON
+}
+
+has_open_switch() {
+    [[ -e $SWITCH_FOLDER ]]
+}
+
+# ---- the switch
+
+# Called before the first file changes that the server reads. A switch that is open keeps what it saved: the server may
+# already run from the new environment.
+begin_switch() {
+    local folder=$SWITCH_FOLDER.new
+    if has_open_switch; then return; fi
+    read_deployed_python
+    if [[ ! $DEPLOYED_PYTHON || $DEPLOYED_PYTHON == "$NOTEBOOK_PYTHON" ]]; then return; fi
+    RUN_STEP=packages
+    save_server "$folder" ||
+        fail previous-not-saved 'could not save what the server runs now, so it was not changed: {cause}. Fix this '\
+'error, then try again'
+    mv -T -- "$folder" "$SWITCH_FOLDER"
+}
+
+save_server() { # FOLDER
+    local file
+    rm -rf -- "$1" && mkdir -m 700 -- "$1" || return
+    local -a files=("$NOTEBOOK_FILE" "$STARTER_FILE")
+    if is_unit; then files+=("$UNIT_FOLDER/$SERVICE_UNIT"); fi
+    for file in "${files[@]}"; do
+        if [[ ! -e $file ]]; then continue; fi
+        hold_parent "$file" || return
+        cp -a -T -- "$HELD/${file##*/}" "$1/${file##*/}" ||
+            problem previous-not-copied 'could not copy {path}' path "$file" || return
+    done
+    printf '%s\n' "$DEPLOYED_PYTHON" >"$1/python" || return
+    sync -- "$1"/* || return
+}
+
+# Called when the server has been started from the new environment. Until then, nothing of the old one was removed.
+verify_switch() {
+    if ! has_open_switch; then return; fi
+    RUN_STEP=check
+    report_start verifying-server 'Verifying the new server before the previous environment is given up'
+    check_apply
+    read_shown
+    if [[ $SHOWN != "$RUN_FINGERPRINT" ]]; then
+        fail new-server-certificate 'the new server presents another certificate on TCP port {port}: expected '\
+'{expected}, got {actual}' port "$NB_NOTEBOOK_PORT" expected "$RUN_FINGERPRINT" actual "$SHOWN"
+    fi
+    check_login
+    read_saved_python "$SWITCH_FOLDER"
+    if [[ $SAVED_PYTHON == "$NOTEBOOK_PYTHON" ]]; then
+        rm -rf -- "$SWITCH_FOLDER"                 # a rollback that was cut off, and nothing is new
+        return
+    fi
+    rm -rf -- "$PREVIOUS_FOLDER"
+    mv -T -- "$SWITCH_FOLDER" "$PREVIOUS_FOLDER"
+}

@@ -1,0 +1,147 @@
+# ---- prelude: way_back -----------------------------------------------------------------------------
+# Restore the previous server after an upgrade that failed.
+
+# Restore what the folder has, start that server, and prove that it answers. Called before "||".
+switch_to() { # FOLDER
+    read_saved_python "$1"
+    if [[ ! $SAVED_PYTHON ]]; then
+        problem previous-environment-missing 'the previous environment is not complete any more' || return
+    fi
+    NOTEBOOK_PYTHON=$SAVED_PYTHON
+    ENVIRONMENT=${SAVED_PYTHON%/bin/python*}
+    LOCK_MARK=$ENVIRONMENT/nbserver.lock
+    stop_service || return
+    bring_back_files "$1" || return
+    read_saved_address
+    start_saved_service "$1" || return
+    prove_restored
+}
+
+# A password that was replaced since does not come back.
+bring_back_files() { # FOLDER
+    local text='' hash former='' file name=notebook.password_hash
+    if [[ -e $1/${STARTER_FILE##*/} ]]; then restore_file "$STARTER_FILE" "$1/${STARTER_FILE##*/}" || return; fi
+    if [[ ! -e $1/${NOTEBOOK_FILE##*/} ]]; then return 0; fi
+    read_hash
+    hash=$REPLY
+    IFS= read -r -d '' text <"$1/${NOTEBOOK_FILE##*/}" || true
+    if [[ $text =~ $HASH_PATTERN ]]; then former=${BASH_REMATCH[1]}; fi
+    if [[ ! $hash || ! $former || $hash == "$former" ]]; then
+        restore_file "$NOTEBOOK_FILE" "$1/${NOTEBOOK_FILE##*/}"
+        return
+    fi
+    SECRETS[$name]=$hash
+    expand_secret "${text//"$former"/@$name@}" "$name"
+    text=$REPLY
+    hold_parent "$NOTEBOOK_FILE" || return
+    file=$HELD/${NOTEBOOK_FILE##*/}
+    rm -f -- "$file.new" || return
+    printf %s "$text" >"$file.new" ||
+        problem file-not-written 'could not write {path}. Make sure that its disk is writable and has free space, '\
+'then try again' path "$NOTEBOOK_FILE" || return
+    chown -- "$READERS" "$file.new" || return
+    chmod -- "$FILE_MODE" "$file.new" || return
+    mv -T -- "$file.new" "$file"
+}
+
+# The port and the address in the configuration that was restored.
+read_saved_address() {
+    local text=''
+    if [[ ! -r $NOTEBOOK_FILE ]]; then return 0; fi
+    IFS= read -r -d '' text <"$NOTEBOOK_FILE" || true
+    if [[ $text =~ \"port\":\ ([0-9]{1,5}), ]]; then NB_NOTEBOOK_PORT=${BASH_REMATCH[1]}; fi
+    if [[ $text =~ \"ip\":\ \"([0-9a-f.:*]{1,45})\", ]]; then NB_NOTEBOOK_IP=${BASH_REMATCH[1]}; fi
+    return 0
+}
+
+prove_restored() {
+    if has_answered && is_refused 0 && is_refused 1; then return 0; fi
+    problem previous-not-responding 'the previous server does not respond on TCP port {port} as it must' \
+        port "$NB_NOTEBOOK_PORT"
+}
+
+# Whether a run has failed, or was stopped, while it was replacing the environment.
+# shellcheck disable=SC2317 # a trap calls it
+is_switch_to_end() {
+    [[ $RUN_MODE == apply && $RUN_OUTCOME != ok && $RUN_LOCKED && ! -e $ROTATION_FILE ]] &&
+        { has_open_switch || [[ $ENVIRONMENT_STARTED ]]; }
+}
+
+# In a trap, a plain `return` returns the status of what failed, and what is started ignores the signals that the trap
+# ignores. Neither is so in a subshell. Prints the number of events and the outcome of the run.
+# shellcheck disable=SC2317 # a trap calls it
+end_switch_in_subshell() {
+    (
+        trap 'printf "%s %s\n" "$RUN_EVENTS" "$RUN_OUTCOME" >&5' EXIT
+        trap : TERM INT HUP
+        RUN_STOPPING='' CHILD='' RUN_ENDING=1
+        end_switch 1>&2
+    ) 5>&1
+}
+
+# Its last events say what this host runs.
+# shellcheck disable=SC2317 # a trap calls it
+end_switch() {
+    local environment=$ENVIRONMENT problem
+    if ! has_open_switch; then
+        report_not_switched
+        return
+    fi
+    RUN_STEP=service
+    report_start switching-back 'Switching back to the previous environment'
+    if switch_to "$SWITCH_FOLDER" || { remove_environment "$environment" && switch_to "$SWITCH_FOLDER"; }; then
+        rm -rf -- "$SWITCH_FOLDER"
+        use_failure
+        write_message "$REPLY" text upgrade-switched-back 'the upgrade failed, so this host runs its previous '\
+'environment {environment} again: {cause}' environment "$ENVIRONMENT"
+        return
+    fi
+    RUN_OUTCOME=failed
+    problem=$PROBLEM
+    use_failure
+    write_message "$REPLY" text upgrade-not-switched-back 'the upgrade failed, and so did switching back to the '\
+'previous environment ({problem}). Fix this error, then run nbserver apply again. The upgrade failed because: {cause}' \
+        problem "$problem"
+}
+
+# The server still runs from its previous environment, if this run has built another one.
+# shellcheck disable=SC2317 # a trap calls it
+report_not_switched() {
+    if [[ ! $ENVIRONMENT_STARTED ]]; then return 0; fi
+    read_deployed_python
+    if [[ ! $DEPLOYED_PYTHON || $DEPLOYED_PYTHON == "$NOTEBOOK_PYTHON" ]]; then return 0; fi
+    RUN_STEP=packages
+    if [[ ! -e $LOCK_MARK ]]; then remove_environment "$ENVIRONMENT" || true; fi
+    use_failure
+    write_message "$REPLY" text upgrade-not-begun 'the upgrade failed, and this host still runs its previous '\
+'environment {environment}: {cause}' environment "${DEPLOYED_PYTHON%/bin/python*}"
+}
+
+# PROBLEM: why this run failed. REPLY: the event that says so: a run that was stopped did not fail.
+# shellcheck disable=SC2317 # a trap calls it
+use_failure() {
+    if ((${#FAILURE[@]})); then
+        PROBLEM_CODE=${FAILURE[0]} PROBLEM_VALUES=${FAILURE[1]} PROBLEM=${FAILURE[2]} REPLY=failed
+    else
+        PROBLEM='the run was stopped' PROBLEM_CODE='' REPLY=warning
+    fi
+}
+
+# It would take the space that the previous server needs.
+remove_environment() { # ENVIRONMENT
+    local line
+    for line in "${RECORD[@]}"; do
+        split_line "$line"
+        if [[ $LINE_KIND == folder && $LINE_KEY == "$1" ]]; then
+            undo_line "$line"
+            return
+        fi
+    done
+    return 1
+}
+
+# Undo removes all environments.
+forget_previous() {
+    rm -rf -- "$SWITCH_FOLDER" "$SWITCH_FOLDER.new" "$PREVIOUS_FOLDER"
+}
+BEFORE_UNDO+=(forget_previous)

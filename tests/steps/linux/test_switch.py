@@ -1,0 +1,164 @@
+"""Upgrades to another lock: the new server is verified first, and the previous one runs again if it fails.
+
+The steps of user scope run with real environments of small wheels and a real server, in the background: no systemd is needed.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.small_packages import put_notebook, put_package
+from tests.linux import parts
+from tests.linux.fixtures import Run, run, sandbox
+from tests.linux.sandbox import Sandbox
+from tests.ports import free_port
+from tests.served import served
+from tests.steps.linux.small_steps import SECRETS
+from tests.tier import FULL
+
+__all__ = ["sandbox"]
+STEPS = ("python", "packages", "certificate", "notebook", "service", "check", "cleanup")
+HOME = Path.home()
+PROGRAMS, STATE = f"{HOME}/.local/share/nbserver", f"{HOME}/.local/state/nbserver/state"
+ENVIRONMENTS = {letter: f"{PROGRAMS}/env-{letter * 8}" for letter in "abcde"}
+QUICK = """
+create_environment() {
+    cp -a /srv/template "$ENVIRONMENT"
+    printf '%s\\n' "${LOCK[@]}" >"$ENVIRONMENT/lock.txt"
+    LOCK_OPTIONS+=(--index-url "$NB_PACKAGES_INDEX_URL")
+}
+"""
+# Ends the run as a power failure would, when it has written so many events.
+CUT = """
+eval "plain_$(declare -f write_event)"
+write_event() { if ((RUN_EVENTS == %d)); then kill -KILL $$; fi; plain_write_event "$@"; }
+"""
+
+
+class Host:
+    """A sandbox with an index of small wheels. Each letter is a lock."""
+
+    def __init__(self, sandbox: Sandbox, index: Path, url: str) -> None:
+        self.sandbox, self.port = sandbox, free_port()
+        good = put_package(index, "numpy", "1.0", {"numpy/__init__.py": ""})
+        self.locks = {
+            "a": [put_notebook(index, "1.0"), good],
+            "b": [put_notebook(index, "2.0"), good],
+            "c": [put_notebook(index, "3.0"), put_package(index, "numpy", "3.0", {"numpy/__init__.py": "raise ImportError('no BLAS')\n"})],
+            "d": [put_notebook(index, "4.0", login=500), good],
+            "e": [put_notebook(index, "5.0").replace("sha256:", "sha256:00")[:-2], good],
+        }
+        self.url = url
+
+    def run(self, mode: str, lock: str, *more: str) -> Run:
+        lines = " ".join(f"'{line}'" for line in self.locks[lock])
+        steps = [f"LOCK=({lines})", *(parts.step(name, "user") for name in STEPS), QUICK, *more]
+        return run(
+            self.sandbox,
+            mode,
+            steps,
+            secrets=SECRETS,
+            scope="user",
+            notebook={**parts.SETTINGS["notebook"], "directory": "~/notebooks", "port": self.port},
+            packages={"index_url": self.url, "installer": "pip", "lock_sha256": lock * 64, "source": "auto"},
+        )
+
+    def serves(self) -> str:
+        """The lock of the environment that the server runs from."""
+        file = f"{HOME}/.local/state/nbserver/process"
+        pid, command = (line.split(" ")[0] for line in self.sandbox.read(file).decode().splitlines()[:2])
+        assert Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode() == command
+        return command.removeprefix(f"{PROGRAMS}/env-")[0]
+
+    def environments(self) -> str:
+        names = self.sandbox.run("ls", PROGRAMS).stdout.decode().split()
+        return "".join(sorted(name[4] for name in names))
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment with pip, which takes long to create."""
+    folder = tmp_path_factory.mktemp("template")
+    subprocess.run(["/usr/bin/python3", "-m", "venv", str(folder)], check=True)
+    return folder
+
+
+@pytest.fixture
+def host(sandbox: Sandbox, tmp_path: Path, template: Path) -> Iterator[Host]:
+    """With the lock `a`, and a notebook."""
+    sandbox.lay(template, "/srv/template")
+    sandbox.run("bash", "-c", 'mkdir -p "$HOME" && cd && rm -rf .local/share/nbserver .local/state/nbserver .config/nbserver notebooks')
+    with served(tmp_path) as url:
+        opened = Host(sandbox, tmp_path, url)
+        try:
+            first = opened.run("apply", "a")
+            assert first.outcome == "ok", first.of("failed")
+            sandbox.write(f"{HOME}/notebooks/mine.ipynb", "{}")
+            yield opened
+        finally:
+            opened.run("undo", "a")
+
+
+def test_an_upgrade_keeps_exactly_one_previous_environment(host: Host) -> None:
+    planned = host.run("test", "b")
+    assert [event["what"] for event in planned.of("difference") if event["step"] == "cleanup"] == [], "the present one is kept"
+    done = host.run("apply", "b")
+    assert done.outcome == "ok" and (host.serves(), host.environments()) == ("b", "ab"), done.events
+    assert "verifying-server" in [event.get("code") for event in done.of("progress")]
+    assert host.run("test", "b").code == 0
+    host.locks["c"] = host.locks["b"]
+    assert host.run("apply", "c").outcome == "ok" and (host.serves(), host.environments()) == ("c", "bc")
+    assert host.run("undo", "c").outcome == "ok"
+    assert not host.sandbox.exists(PROGRAMS) and not host.sandbox.exists(f"{STATE}/previous")
+    assert host.sandbox.read(f"{HOME}/notebooks/mine.ipynb") == b"{}"
+
+
+@pytest.mark.parametrize(
+    ("lock", "cause", "code", "kept"),
+    [
+        ("c", "packages-not-importable", "upgrade-not-begun", "a"),
+        ("d", "login-broken", "upgrade-switched-back", "ad"),
+        ("e", "packages-not-installed", "upgrade-not-begun", "a"),
+    ],
+)
+def test_an_upgrade_that_fails_leaves_the_previous_server(host: Host, lock: str, cause: str, code: str, kept: str) -> None:
+    files = [f"{HOME}/.config/nbserver/{name}" for name in ("jupyter_config.json", "serve.py", "certificate.pem")]
+    before = [host.sandbox.read(file) for file in files]
+    done = host.run("apply", lock)
+    assert done.outcome == "failed" and [event["code"] for event in done.of("failed")] == [cause, code], done.of("failed")
+    last = done.of("failed")[-1]
+    assert last["cause"]["code"] == cause and ENVIRONMENTS["a"] in last["text"] and done.of("failed")[0]["text"] in last["text"]
+    assert (host.serves(), host.environments()) == ("a", kept)
+    assert [host.sandbox.read(file) for file in files] == before and not host.sandbox.exists(f"{STATE}/switch")
+    assert host.run("test", "a").of("difference") == [] or kept == "ad", "only the environment that failed is left"
+    assert host.run("apply", "a").outcome == "ok" and (host.serves(), host.environments()) == ("a", "a")
+    assert host.run("apply", "b").outcome == "ok" and (host.serves(), host.environments()) == ("b", "ab")
+
+
+def test_whatever_cuts_an_upgrade_off_the_next_run_completes_it_or_goes_back(host: Host) -> None:
+    host.run("apply", "b")
+    host.run("apply", "a")
+    done = host.run("apply", "b")  # as each of those below: its environment is there
+    back = host.run("apply", "a")
+    assert done.outcome == back.outcome == "ok", (done.of("failed"), back.of("failed"))
+    codes = [event.get("code", event["event"]) for event in done.events]
+    first = next(number for number, event in enumerate(done.events) if event["step"] == "service" and event["event"] == "started")
+    verified = codes.index("verifying-server")
+    for number in range(first, len(codes)) if FULL else (first + 1, verified - 1, verified + 1, len(codes) - 1):
+        cut = host.run("apply", "b", CUT % number)
+        assert cut.code != 0, (number, codes)
+        assert ("switch-open" in [event["code"] for event in host.run("test", "b").of("difference")]) == (
+            host.sandbox.exists(f"{STATE}/switch")
+        )
+        again = host.run("apply", "b")
+        assert again.outcome == "ok" and (host.serves(), host.environments()) == ("b", "ab"), (number, again.events)
+        assert host.run("test", "b").code == 0
+        cut = host.run("apply", "d", CUT % number)
+        again = host.run("apply", "d")
+        assert again.outcome == "failed" and host.serves() == "b", (number, again.events)
+        assert again.of("failed")[-1]["code"] == "upgrade-switched-back" and host.sandbox.read(f"{HOME}/notebooks/mine.ipynb") == b"{}"
+        assert host.run("apply", "a").outcome == "ok" and host.serves() == "a"
