@@ -71,7 +71,7 @@ FILES = {
     "jupyter_server/serverapp.py": SERVER,
     "notebook/__init__.py": "",
     "traitlets/__init__.py": "",
-    "traitlets/config.py": "Config = dict\n",
+    "traitlets/config.py": "class Config(dict): ...\n",
     "notebook/app.py": "",
 }
 
