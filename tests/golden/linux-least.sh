@@ -16,71 +16,74 @@
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 # Contents, by line:
-#    85  settings               What differs from host to host: data, no code.
-#   111  lock                   The Python packages, with versions and hashes.
-#   234  welcome                The notebook that people find first, as JSON.
+#    88  settings               What differs from host to host: data, no code.
+#   114  lock                   The Python packages, with versions and hashes.
+#   237  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   467  run                    Set the options of the shell, the folders, and the state of this run.
-#   521  places                 Name the places of a server for the whole machine, which root sets up.
-#   595  json                   Read and write JSON strings in bash alone.
-#   691  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   816  events                 Report events: lines of JSON, which are the only output of this script.
-#   900  findings               Report in mode check which requirements this host meets, one finding for each.
-#   965  host_log               Write to the system log which script changes this host, and keep the script.
-#   998  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#  1121  lock                   Let only one run at a time change this host.
-#  1164  left_program           End the program that a run left behind when it was killed.
-#  1219  record                 Record the previous state of everything that is changed, and restore it.
-#  1358  programs               Run other programs: those that change something or take long through run_program.
-#  1505  paths                  Open folders without following links, and check who could replace them.
-#  1613  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1685  folders                Create folders, and set who may use them.
-#  1761  files                  Write text files, and restore the files that were replaced.
-#  1849  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1913  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1958  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2049  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2108  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2187  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2347  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2493  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2634  zypper                 Run zypper, without questions.
-#  2760  units                  Install and remove units of systemd.
-#  2849  service_unit           Compare the unit of the notebook server, and install it.
-#  3021  service                Find out what the unit of the notebook server does.
-#  3105  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3218  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3286  certificate_program    Create a certificate with OpenSSL.
-#  3294  starter                Define the Python program that starts the notebook server.
-#  3501  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3592  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3651  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3723  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3789  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3833  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3866  installed_files        Compare the files of the environment with those that were installed.
-#  4013  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4156  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4169  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4259  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4424  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  4614  server_life            Restart or stop the installed server: modes restart and stop.
-#  4708  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  4826  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  5115  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#   470  run                    Set the options of the shell, the folders, and the state of this run.
+#   525  places                 Name the places of a server for the whole machine, which root sets up.
+#   600  json                   Read and write JSON strings in bash alone.
+#   696  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   822  events                 Report events: lines of JSON, which are the only output of this script.
+#   906  findings               Report in mode check which requirements this host meets, one finding for each.
+#   971  host_log               Write to the system log which script changes this host, and keep the script.
+#  1004  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#  1127  lock                   Let only one run at a time change this host.
+#  1170  left_program           End the program that a run left behind when it was killed.
+#  1225  record                 Record the previous state of everything that is changed, and restore it.
+#  1364  programs               Run other programs: those that change something or take long through run_program.
+#  1511  paths                  Open folders without following links, and check who could replace them.
+#  1619  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1691  folders                Create folders, and set who may use them.
+#  1767  files                  Write text files, and restore the files that were replaced.
+#  1855  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1919  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1964  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2055  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2114  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2193  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2353  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2499  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2640  zypper                 Run zypper, without questions.
+#  2766  units                  Install and remove units of systemd.
+#  2855  service_unit           Compare the unit of the notebook server, and install it.
+#  3037  service                Find out what the unit of the notebook server does.
+#  3131  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3244  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3312  certificate_program    Create a certificate with OpenSSL.
+#  3320  starter                Define the Python program that starts the notebook server.
+#  3527  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3618  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3677  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3749  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3815  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3859  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3892  installed_files        Compare the files of the environment with those that were installed.
+#  4039  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4185  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4198  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4288  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4454  new_server             Check what another environment contains, and the server that runs from it.
+#  4530  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  4649  way_back               Restore the previous server after an upgrade that failed.
+#  4797  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  4987  server_life            Restart or stop the installed server: modes restart and stop.
+#  5081  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5199  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  5488  backup                 Send what a backup contains in addition to the notebooks: mode backup.
 # Steps, in the order in which they run:
-#  5141  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5173  python                 Install Python from the distribution.
-#  5235  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  5310  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  5323  user                   Create the system user that runs the server: without a password, without a login shell.
-#  5337  certificate            Create a certificate for the server; only root and the service can read its key.
-#  5430  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  5594  service                Run the notebook server as a service that starts with the system.
-#  5728  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  5792  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5940  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6018  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  5514  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5546  python                 Install Python from the distribution.
+#  5608  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  5683  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  5696  user                   Create the system user that runs the server: without a password, without a login shell.
+#  5710  certificate            Create a certificate for the server; only root and the service can read its key.
+#  5803  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  5967  service                Run the notebook server as a service that starts with the system.
+#  6101  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  6165  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6319  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6401  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -493,6 +496,7 @@ RUN_CHANGED=0 RUN_DIFFERS=false RUN_OUTCOME='' RUN_REBOOT=false RUN_FINGERPRINT=
 RUN_SCRIPT='' RUN_EVIDENCE=''                      # hashes: of this script, and of what the sender keeps about this run
 RUN_THOROUGH='' RUN_REPAIR=''                      # whether to read all installed files, or to install them again
 RUN_FORMER_SALT='' RUN_NEW_SALT=''                 # which password hashes may be replaced: see step notebook
+RUN_ENDING=''                                      # it has failed, and restores the previous server
 RUN_NOT_KEPT=''                                    # why the events of this run cannot be written to the host
 ERRORS_READ=0                                      # lines of standard error that were read
 
@@ -540,6 +544,7 @@ UNIT_FOLDER=/etc/systemd/system
 SYSTEMCTL=(systemctl)
 DISK_FOLDER=${PROGRAMS%/*}                         # a folder on the disk of the programs
 ALLOW_ROOT=false                                   # whether the server may run as root
+WITHOUT_RIGHTS=(setpriv --reuid=65534 --regid=65534 --clear-groups)   # runs a program as nobody
 
 # A plan may run without root, which alone has access to the record.
 can_read_state() {
@@ -772,6 +777,7 @@ fail() { # CODE TEXT [NAME VALUE]...
     RUN_OUTCOME=failed
     line_of_step
     write_message failed text "$@" -- at "line $REPLY"
+    FAILURE=("$MESSAGE_CODE" "$MESSAGE_VALUES" "$MESSAGE")
     exit 3
 }
 
@@ -858,7 +864,7 @@ event_time() {
 
 # The events on the host are evidence: without them, a run does not continue.
 assert_events_kept() {
-    if [[ $RUN_NOT_KEPT ]]; then
+    if [[ $RUN_NOT_KEPT && ! $RUN_ENDING ]]; then
         fail events-not-kept 'could not write the events of this run to {folder}: {error}. Fix this error (for '\
 'example, free some disk space), then try again' \
             folder "$RUN_FOLDER" error "$RUN_NOT_KEPT"
@@ -1427,7 +1433,7 @@ become_program() { # [env NAME=VALUE...] PROGRAM [ARGUMENT...]
             shift
         done
     fi
-    exec setsid -- "$@" </dev/null 2>&1 3>&- 4>&- 6>&- 8>&- 9>&-
+    exec setsid -- "$@" </dev/null 2>&1 3>&- 4>&- 5>&- 6>&- 8>&- 9>&-
 }
 
 # Read descriptor 7 to its end. Of a progress bar, only the last state of a line is reported.
@@ -2916,6 +2922,16 @@ has_enabled_unit() {
     [[ ${UNIT[UnitFileState]:-} == enabled ]]
 }
 
+# Restore the unit of the previous server, and start it. Called before "||".
+start_saved_unit() { # FOLDER
+    restore_file "$UNIT_FOLDER/$SERVICE_UNIT" "$1/$SERVICE_UNIT" || return
+    run_program "${SYSTEMCTL[@]}" daemon-reload || return
+    note_start
+    run_program "${SYSTEMCTL[@]}" enable -- "$SERVICE_UNIT" || return
+    reset_failed_unit "$SERVICE_UNIT" || return
+    run_program "${SYSTEMCTL[@]}" restart -- "$SERVICE_UNIT"
+}
+
 note_start() {
     printf -v SERVER_STARTED '%(%s)T' -1
 }
@@ -3028,6 +3044,16 @@ has_service_failed() {
 # REPLY: the number of the process of the server, or 0.
 read_server_process() {
     read_unit_process
+}
+
+# REPLY: the file that names the program of the server.
+service_file() {
+    REPLY=$UNIT_FOLDER/$SERVICE_UNIT
+}
+
+# Called before "||".
+start_saved_service() { # FOLDER
+    start_saved_unit "$1"
 }
 
 is_unit() {
@@ -4021,6 +4047,7 @@ LOCK_MARK=$ENVIRONMENT/nbserver.lock               # written last: the lock's ha
 NOTEBOOK_PYTHON=$ENVIRONMENT/bin/python            # the program that runs the server
 INSTALLER_SETTINGS='packages.index_url, downloads.proxy'   # what decides from where packages are downloaded
 ENVIRONMENT_KEPT=''                                # of keep_environment
+ENVIRONMENT_STARTED=''                             # this run has begun to install it
 
 # The environment is complete if its mark has the hash of the lock. Its Python is a link to the distribution's Python,
 # which may have been removed since.
@@ -4072,6 +4099,7 @@ keep_environment() {
 }
 
 start_environment() {
+    ENVIRONMENT_STARTED=1
     forget_files "$ENVIRONMENT"
     save_before folder "$ENVIRONMENT" ''
     if [[ -e $ENVIRONMENT ]]; then report_start removing-folder 'Removing {path}' path "$ENVIRONMENT"; fi
@@ -4086,6 +4114,7 @@ fill_environment() {
         install_with_uv
     fi
     label_environment
+    check_imports
     mark_environment
     list_files
     RUN_REPAIR=''
@@ -4362,6 +4391,7 @@ begin_rotation() {
     RUN_STEP=service
     write_whole "$ROTATION_FILE" "$PROGRAM_OWNER" 600 \
         "{\"v\":1,\"run\":\"$RUN_ID\",\"password\":\"$FORMER_PASSWORD\",\"key\":null}"$'\n'
+    rm -rf -- "$SWITCH_FOLDER"                     # what an upgrade that was cut off would restore
     stop_service
 }
 
@@ -4420,6 +4450,349 @@ assert_rotation_complete() {
 'server for earlier users. Run nbserver rotate again' run "$ROTATION_RUN"
     fi
 }
+
+# ---- prelude: new_server ---------------------------------------------------------------------------
+# Check what another environment contains, and the server that runs from it.
+
+# What the core packages are imported as. Only those in the lock are imported.
+CORE_MODULES=(numpy=numpy matplotlib=matplotlib tornado=tornado.web pyzmq=zmq ipython=IPython
+    ipykernel=ipykernel.kernelapp jupyter-server=jupyter_server.serverapp notebook=notebook)
+IMPORT_WITH_PYTHON='
+import importlib, sys
+
+for name in sys.argv[1:]:
+    try:
+        importlib.import_module(name)
+    except BaseException as error:
+        sys.exit("error: import %s: %s: %s" % (name, type(error).__name__, error))
+'
+# Load the login page, and log in with a wrong password, as a browser would. Prints the status of both answers.
+LOGIN_WITH_PYTHON='
+import http.client, os, re, ssl, sys, urllib.parse
+
+address, port = sys.argv[1], int(sys.argv[2])
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+context.check_hostname, context.verify_mode, context.minimum_version = False, ssl.CERT_NONE, ssl.TLSVersion.TLSv1_2
+
+
+def ask(method, body, headers):
+    line = http.client.HTTPSConnection(address, port, timeout=30, context=context)
+    line.request(method, "/login", body, {"Host": "localhost:%d" % port, **headers})
+    answer = line.getresponse()
+    cookies = answer.headers.get_all("Set-Cookie") or []
+    line.close()
+    return answer.status, [cookie.partition(";")[0] for cookie in cookies]
+
+
+status, cookies = ask("GET", None, {})
+print("Page=%d" % status, flush=True)
+token = [cookie.partition("=")[2] for cookie in cookies if cookie.startswith("_xsrf=")]
+form = urllib.parse.urlencode({"password": os.urandom(16).hex(), "_xsrf": "".join(token)})
+headers = {"Content-Type": "application/x-www-form-urlencoded", "Cookie": "; ".join(cookies)}
+print("Wrong=%d" % ask("POST", form, headers)[0], flush=True)
+'
+
+# Import the core packages of the lock. For a whole machine, a user without rights does that.
+check_imports() {
+    local line pair
+    local -a modules=()
+    for pair in "${CORE_MODULES[@]}"; do
+        for line in "${LOCK[@]}"; do
+            if [[ $line == "${pair%%=*}=="* ]]; then modules+=("${pair#*=}"); fi
+        done
+    done
+    if ((${#modules[@]} == 0)); then return; fi
+    report_start importing-packages 'Importing the new packages'
+    run_program --failure packages-not-importable \
+        'the installed packages cannot be used ({output}). Use another lock or python.version, then try again' \
+        env HOME=/nonexistent MPLCONFIGDIR=/nonexistent "${WITHOUT_RIGHTS[@]}" \
+        "$NOTEBOOK_PYTHON" -I -B -c "$IMPORT_WITH_PYTHON" "${modules[@]}"
+}
+
+# This host has only the hash of the password, so it cannot log in. But a server that cannot compare passwords does not
+# refuse a wrong one as it must: with 401.
+check_login() {
+    local line address=127.0.0.1 page='no answer' wrong='no answer'
+    if [[ $NB_NOTEBOOK_IP != '*' ]]; then address=$NB_NOTEBOOK_IP; fi
+    while IFS= read -r line; do
+        case $line in
+            Page=*) page=${line#*=} ;;
+            Wrong=*) wrong=${line#*=} ;;
+        esac
+    done < <(timeout 90 "$NOTEBOOK_PYTHON" -I -c "$LOGIN_WITH_PYTHON" "$address" "$NB_NOTEBOOK_PORT" 2>/dev/null)
+    if [[ $page == 200 && $wrong == 401 ]]; then return; fi
+    read_service_commands
+    fail login-broken 'nobody can log in to the new server: its login page responded with {page} instead of 200, and '\
+'a wrong password with {wrong} instead of 401. Find the error in its log ({log}), or use another lock, then '\
+'try again' page "$page" wrong "$wrong" log "$LOG_COMMAND"
+}
+
+# ---- prelude: switch -------------------------------------------------------------------------------
+# Switch the server to another environment, and verify the server that runs from it.
+
+# Another lock gets another environment. Before the server is switched to it, a folder gets what the server ran before:
+# the path of its Python, its configuration, the program that starts it, and its unit. As long as this folder exists,
+# the switch is open: a run that fails restores what is in it, and the next run completes a switch that was cut off.
+# When the new server has been verified, the folder becomes that of the previous environment, which is kept.
+
+SWITCH_FOLDER=$STATE_FOLDER/switch
+PREVIOUS_FOLDER=$STATE_FOLDER/previous
+DEPLOYED_PYTHON=''                                 # of read_deployed_python
+SAVED_PYTHON=''                                    # of read_saved_python
+FAILURE=()                                         # why this run failed: code, values, text
+
+# ---- which environment the server runs from
+
+# DEPLOYED_PYTHON: the Python that the unit of this script, or its process in the background, was set up with; '' if
+# there is none, or if it cannot run any more.
+read_deployed_python() {
+    local line file
+    DEPLOYED_PYTHON=''
+    service_file
+    file=$REPLY
+    if [[ ! -r $file ]] || ! has_server_record; then return; fi
+    while IFS= read -r line; do
+        if [[ $line =~ ("$PROGRAMS"/env-[0-9a-f]{8}/bin/python|/usr/bin/python3[0-9.]*)[\"\ ] ]]; then
+            DEPLOYED_PYTHON=${BASH_REMATCH[1]}
+            break
+        fi
+    done <"$file"
+    if [[ ! -x $DEPLOYED_PYTHON ]]; then DEPLOYED_PYTHON=''; fi
+}
+
+has_server_record() {
+    has_record unit "$SERVICE_UNIT" || ! is_unit
+}
+
+# SAVED_PYTHON: the Python in such a folder; '' if there is none, or if it cannot run any more.
+read_saved_python() { # FOLDER
+    local line=''
+    SAVED_PYTHON=''
+    if [[ ! -r $1/python ]]; then return; fi
+    IFS= read -r line <"$1/python" || true
+    if [[ $line =~ ^("$PROGRAMS"/env-[0-9a-f]{8}/bin/python|/usr/bin/python3[0-9.]*)$ && -x $line ]]; then
+        SAVED_PYTHON=$line
+    fi
+}
+
+# REPLY: the Python of the environment that is kept: during an upgrade the one that the server runs from, else the
+# previous one.
+read_kept_python() {
+    if has_open_switch; then
+        read_saved_python "$SWITCH_FOLDER"
+        REPLY=$SAVED_PYTHON
+        return
+    fi
+    read_deployed_python
+    REPLY=$DEPLOYED_PYTHON
+    if [[ $REPLY && $REPLY != "$NOTEBOOK_PYTHON" ]]; then return; fi
+    read_saved_python "$PREVIOUS_FOLDER"
+    REPLY=$SAVED_PYTHON
+}
+
+has_open_switch() {
+    [[ -e $SWITCH_FOLDER ]]
+}
+
+# ---- the switch
+
+# Called before the first file changes that the server reads. A switch that is open keeps what it saved: the server may
+# already run from the new environment.
+begin_switch() {
+    local folder=$SWITCH_FOLDER.new
+    if has_open_switch; then return; fi
+    read_deployed_python
+    if [[ ! $DEPLOYED_PYTHON || $DEPLOYED_PYTHON == "$NOTEBOOK_PYTHON" ]]; then return; fi
+    RUN_STEP=packages
+    save_server "$folder" ||
+        fail previous-not-saved 'could not save what the server runs now, so it was not changed: {cause}. Fix this '\
+'error, then try again'
+    mv -T -- "$folder" "$SWITCH_FOLDER"
+}
+
+save_server() { # FOLDER
+    local file
+    rm -rf -- "$1" && mkdir -m 700 -- "$1" || return
+    local -a files=("$NOTEBOOK_FILE" "$STARTER_FILE")
+    if is_unit; then files+=("$UNIT_FOLDER/$SERVICE_UNIT"); fi
+    for file in "${files[@]}"; do
+        if [[ ! -e $file ]]; then continue; fi
+        hold_parent "$file" || return
+        cp -a -T -- "$HELD/${file##*/}" "$1/${file##*/}" ||
+            problem previous-not-copied 'could not copy {path}' path "$file" || return
+    done
+    printf '%s\n' "$DEPLOYED_PYTHON" >"$1/python" || return
+    sync -- "$1"/* || return
+}
+
+# Called when the server has been started from the new environment. Until then, nothing of the old one was removed.
+verify_switch() {
+    if ! has_open_switch; then return; fi
+    RUN_STEP=check
+    report_start verifying-server 'Verifying the new server before the previous environment is given up'
+    check_apply
+    read_shown
+    if [[ $SHOWN != "$RUN_FINGERPRINT" ]]; then
+        fail new-server-certificate 'the new server presents another certificate on TCP port {port}: expected '\
+'{expected}, got {actual}' port "$NB_NOTEBOOK_PORT" expected "$RUN_FINGERPRINT" actual "$SHOWN"
+    fi
+    check_login
+    read_saved_python "$SWITCH_FOLDER"
+    if [[ $SAVED_PYTHON == "$NOTEBOOK_PYTHON" ]]; then
+        rm -rf -- "$SWITCH_FOLDER"                 # a rollback that was cut off, and nothing is new
+        return
+    fi
+    rm -rf -- "$PREVIOUS_FOLDER"
+    mv -T -- "$SWITCH_FOLDER" "$PREVIOUS_FOLDER"
+}
+
+# ---- prelude: way_back -----------------------------------------------------------------------------
+# Restore the previous server after an upgrade that failed.
+
+# Restore what the folder has, start that server, and prove that it answers. Called before "||".
+switch_to() { # FOLDER
+    read_saved_python "$1"
+    if [[ ! $SAVED_PYTHON ]]; then
+        problem previous-environment-missing 'the previous environment is not complete any more' || return
+    fi
+    NOTEBOOK_PYTHON=$SAVED_PYTHON
+    ENVIRONMENT=${SAVED_PYTHON%/bin/python*}
+    LOCK_MARK=$ENVIRONMENT/nbserver.lock
+    stop_service || return
+    bring_back_files "$1" || return
+    read_saved_address
+    start_saved_service "$1" || return
+    prove_restored
+}
+
+# A password that was replaced since does not come back.
+bring_back_files() { # FOLDER
+    local text='' hash former='' file name=notebook.password_hash
+    if [[ -e $1/${STARTER_FILE##*/} ]]; then restore_file "$STARTER_FILE" "$1/${STARTER_FILE##*/}" || return; fi
+    if [[ ! -e $1/${NOTEBOOK_FILE##*/} ]]; then return 0; fi
+    read_hash
+    hash=$REPLY
+    IFS= read -r -d '' text <"$1/${NOTEBOOK_FILE##*/}" || true
+    if [[ $text =~ $HASH_PATTERN ]]; then former=${BASH_REMATCH[1]}; fi
+    if [[ ! $hash || ! $former || $hash == "$former" ]]; then
+        restore_file "$NOTEBOOK_FILE" "$1/${NOTEBOOK_FILE##*/}"
+        return
+    fi
+    SECRETS[$name]=$hash
+    expand_secret "${text//"$former"/@$name@}" "$name"
+    text=$REPLY
+    hold_parent "$NOTEBOOK_FILE" || return
+    file=$HELD/${NOTEBOOK_FILE##*/}
+    rm -f -- "$file.new" || return
+    printf %s "$text" >"$file.new" ||
+        problem file-not-written 'could not write {path}. Make sure that its disk is writable and has free space, '\
+'then try again' path "$NOTEBOOK_FILE" || return
+    chown -- "$READERS" "$file.new" || return
+    chmod -- "$FILE_MODE" "$file.new" || return
+    mv -T -- "$file.new" "$file"
+}
+
+# The port and the address in the configuration that was restored.
+read_saved_address() {
+    local text=''
+    if [[ ! -r $NOTEBOOK_FILE ]]; then return 0; fi
+    IFS= read -r -d '' text <"$NOTEBOOK_FILE" || true
+    if [[ $text =~ \"port\":\ ([0-9]{1,5}), ]]; then NB_NOTEBOOK_PORT=${BASH_REMATCH[1]}; fi
+    if [[ $text =~ \"ip\":\ \"([0-9a-f.:*]{1,45})\", ]]; then NB_NOTEBOOK_IP=${BASH_REMATCH[1]}; fi
+    return 0
+}
+
+prove_restored() {
+    if has_answered && is_refused 0 && is_refused 1; then return 0; fi
+    problem previous-not-responding 'the previous server does not respond on TCP port {port} as it must' \
+        port "$NB_NOTEBOOK_PORT"
+}
+
+# Whether a run has failed, or was stopped, while it was replacing the environment.
+# shellcheck disable=SC2317 # a trap calls it
+is_switch_to_end() {
+    [[ $RUN_MODE == apply && $RUN_OUTCOME != ok && $RUN_LOCKED && ! -e $ROTATION_FILE ]] &&
+        { has_open_switch || [[ $ENVIRONMENT_STARTED ]]; }
+}
+
+# In a trap, a plain `return` returns the status of what failed, and what is started ignores the signals that the trap
+# ignores. Neither is so in a subshell. Prints the number of events and the outcome of the run.
+# shellcheck disable=SC2317 # a trap calls it
+end_switch_in_subshell() {
+    (
+        trap 'printf "%s %s\n" "$RUN_EVENTS" "$RUN_OUTCOME" >&5' EXIT
+        trap : TERM INT HUP
+        RUN_STOPPING='' CHILD='' RUN_ENDING=1
+        end_switch 1>&2
+    ) 5>&1
+}
+
+# Its last events say what this host runs.
+# shellcheck disable=SC2317 # a trap calls it
+end_switch() {
+    local environment=$ENVIRONMENT problem
+    if ! has_open_switch; then
+        report_not_switched
+        return
+    fi
+    RUN_STEP=service
+    report_start switching-back 'Switching back to the previous environment'
+    if switch_to "$SWITCH_FOLDER" || { remove_environment "$environment" && switch_to "$SWITCH_FOLDER"; }; then
+        rm -rf -- "$SWITCH_FOLDER"
+        use_failure
+        write_message "$REPLY" text upgrade-switched-back 'the upgrade failed, so this host runs its previous '\
+'environment {environment} again: {cause}' environment "$ENVIRONMENT"
+        return
+    fi
+    RUN_OUTCOME=failed
+    problem=$PROBLEM
+    use_failure
+    write_message "$REPLY" text upgrade-not-switched-back 'the upgrade failed, and so did switching back to the '\
+'previous environment ({problem}). Fix this error, then run nbserver apply again. The upgrade failed because: {cause}' \
+        problem "$problem"
+}
+
+# The server still runs from its previous environment, if this run has built another one.
+# shellcheck disable=SC2317 # a trap calls it
+report_not_switched() {
+    if [[ ! $ENVIRONMENT_STARTED ]]; then return 0; fi
+    read_deployed_python
+    if [[ ! $DEPLOYED_PYTHON || $DEPLOYED_PYTHON == "$NOTEBOOK_PYTHON" ]]; then return 0; fi
+    RUN_STEP=packages
+    if [[ ! -e $LOCK_MARK ]]; then remove_environment "$ENVIRONMENT" || true; fi
+    use_failure
+    write_message "$REPLY" text upgrade-not-begun 'the upgrade failed, and this host still runs its previous '\
+'environment {environment}: {cause}' environment "${DEPLOYED_PYTHON%/bin/python*}"
+}
+
+# PROBLEM: why this run failed. REPLY: the event that says so: a run that was stopped did not fail.
+# shellcheck disable=SC2317 # a trap calls it
+use_failure() {
+    if ((${#FAILURE[@]})); then
+        PROBLEM_CODE=${FAILURE[0]} PROBLEM_VALUES=${FAILURE[1]} PROBLEM=${FAILURE[2]} REPLY=failed
+    else
+        PROBLEM='the run was stopped' PROBLEM_CODE='' REPLY=warning
+    fi
+}
+
+# It would take the space that the previous server needs.
+remove_environment() { # ENVIRONMENT
+    local line
+    for line in "${RECORD[@]}"; do
+        split_line "$line"
+        if [[ $LINE_KIND == folder && $LINE_KEY == "$1" ]]; then
+            undo_line "$line"
+            return
+        fi
+    done
+    return 1
+}
+
+# Undo removes all environments.
+forget_previous() {
+    rm -rf -- "$SWITCH_FOLDER" "$SWITCH_FOLDER.new" "$PREVIOUS_FOLDER"
+}
+BEFORE_UNDO+=(forget_previous)
 
 # ---- prelude: status -------------------------------------------------------------------------------
 # Report the server, its versions, its certificate, and the last run: mode status.
@@ -5812,6 +6185,9 @@ check_test() {
         fi
     fi
     if [[ $SHOWN ]]; then compare_answers; fi
+    if has_open_switch; then
+        differs switch-open 'verification of the new environment' 'cut off' complete
+    fi
 }
 
 # Report requests that the server does not refuse, although they have no password.
@@ -5856,14 +6232,17 @@ is_server_young() {
 
 # The service step has just started the server. On a slow host, its start takes a minute.
 check_apply() {
+    if ! has_answered; then refuse_silent_server; fi
+    assert_port_free
+    assert_server_closed
+}
+
+# Wait for the server. Whether it answers.
+has_answered() {
     local -i second
     for ((second = 0; second < 180; second++)); do
         read_shown
-        if ((${#ANSWERS[@]} == 2)); then
-            assert_port_free
-            assert_server_closed
-            return
-        fi
+        if ((${#ANSWERS[@]} == 2)); then return 0; fi
         if has_service_failed; then break; fi
         if ((second % 10 == 5)); then
             report_progress waiting-for-server 'Waiting for the server on TCP port {port}' "$second" 180 seconds \
@@ -5871,7 +6250,7 @@ check_apply() {
         fi
         sleep 1
     done
-    refuse_silent_server
+    return 1
 }
 
 refuse_silent_server() {
@@ -5944,11 +6323,14 @@ read_shown() {
 # record is removed or restored, in the same way as undo does it. Packages of the distribution stay until undo.
 
 KEPT_FOLDERS_ARE_REPORTED=''
+KEPT_PYTHON=''                                     # of the environment that a rollback would restore
 
 step cleanup 'Unused files and settings from earlier runs are removed or restored'
 
 cleanup_test() {
     local line
+    read_kept_python
+    KEPT_PYTHON=$REPLY
     for line in "${RECORD[@]}"; do
         if is_unused_environment "$line"; then differs installed-path '{path}' installed '' path "$LINE_KEY"; fi
         if is_dropped "$line"; then
@@ -5982,10 +6364,11 @@ cleanup_apply() {
     done
 }
 
-# Whether a line of the record is an environment that the server does not run from.
+# Whether a line of the record is an environment that the server does not run from, and not the previous one.
 is_unused_environment() { # LINE
     split_line "$1"
-    [[ $LINE_KIND == folder && $LINE_KEY =~ ^"$PROGRAMS"/env-[0-9a-f]{8}$ && $NOTEBOOK_PYTHON != "$LINE_KEY"/* ]]
+    [[ $LINE_KIND == folder && $LINE_KEY =~ ^"$PROGRAMS"/env-[0-9a-f]{8}$ && $NOTEBOOK_PYTHON != "$LINE_KEY"/* ]] &&
+        [[ $KEPT_PYTHON != "$LINE_KEY"/* ]]
 }
 
 # Whether a line of the record is about what only earlier settings needed. A folder that has files stays until undo.
@@ -6102,7 +6485,9 @@ apply() {
     plan
     for name in "${STEPS[@]}"; do
         if [[ $RUN_DIFFERS == true ]]; then
+            if [[ $name == notebook ]]; then begin_switch; fi
             apply_step "$name"
+            if [[ $name == service ]]; then verify_switch; fi
         else                                       # nothing differs, so nothing is tested again
             RUN_STEP=$name
             write_event unchanged
@@ -6178,7 +6563,9 @@ finish_run() { # EXIT-CODE
         write_message failed text script-ended 'the script stopped unexpectedly with exit code {exit_code}: {error}. '\
 'Fix this error, then try again' \
             exit_code "$1" error "${REPLY:-see standard error}"
+        FAILURE=("$MESSAGE_CODE" "$MESSAGE_VALUES" "$MESSAGE")
     fi
+    if is_switch_to_end; then read -r RUN_EVENTS RUN_OUTCOME < <(end_switch_in_subshell) || true; fi
     RUN_STEP=''
     if [[ $RUN_FOLDER && $RUN_SCRIPT ]]; then
         write_host_log state=finished outcome="$RUN_OUTCOME" changed="$RUN_CHANGED" reboot="$RUN_REBOOT"
@@ -6202,6 +6589,7 @@ give_up() { # CODE COMMAND
     if [[ $RUN_MODE == events ]]; then exit 3; fi
     if [[ $PROBLEM ]]; then
         write_event failed code "$PROBLEM_CODE" values: "$PROBLEM_VALUES" text "$PROBLEM" at "line $REPLY"
+        FAILURE=("$PROBLEM_CODE" "$PROBLEM_VALUES" "$PROBLEM")
     else
         local line=$REPLY program=${2%%[[:space:]]*}
         if [[ $(type -t -- "$program") != file ]]; then program='the script'; fi   # a part of bash, or a function
@@ -6209,6 +6597,7 @@ give_up() { # CODE COMMAND
         write_message failed text command-failed '{command} exited with code {exit_code}: {error}. Fix this error, '\
 'then try again' \
             command "$program" exit_code "$1" error "${REPLY:-no error output}" -- at "line $line"
+        FAILURE=("$MESSAGE_CODE" "$MESSAGE_VALUES" "$MESSAGE")
     fi
     exit 3
 }
