@@ -106,7 +106,7 @@ keep_password_hash() {
 
 # REPLY: the configuration. @notebook.password_hash@ is replaced only when the file is written.
 configuration_text() {
-    local directory days shared login page=/tree
+    local directory days shared login kernels page=/tree
     if [[ $NB_NOTEBOOK_INTERFACE == lab ]]; then page=/lab; fi
     # A login is valid for NB_NOTEBOOK_SESSION hours: then the browser deletes its cookie, and the server refuses it.
     printf -v days '%d.%06d' $((NB_NOTEBOOK_SESSION / 24)) $((NB_NOTEBOOK_SESSION % 24 * 1000000 / 24))
@@ -118,6 +118,8 @@ configuration_text() {
     directory=$REPLY
     shared_configuration
     shared=$REPLY
+    idle_kernels
+    kernels=$REPLY
     REPLY="{
   \"ServerApp\": {$shared,
     \"allow_unauthenticated_access\": false,
@@ -136,9 +138,24 @@ configuration_text() {
     \"password\": \"@notebook.password_hash@\",
     \"password_required\": true,
     \"allow_password_change\": false,$login
-  }
+  }$kernels
 }
 "
+}
+
+# REPLY: when a kernel that runs nothing is stopped, also if a browser is connected to it; a busy one never is. Empty if
+# idle kernels stay.
+idle_kernels() {
+    REPLY=''
+    if ((NB_NOTEBOOK_CULL_IDLE_SECONDS)); then
+        REPLY=",
+  \"MappingKernelManager\": {
+    \"cull_idle_timeout\": $NB_NOTEBOOK_CULL_IDLE_SECONDS,
+    \"cull_interval\": 60,
+    \"cull_connected\": true,
+    \"cull_busy\": false
+  }"
+    fi
 }
 
 # REPLY: the values that both generations of the notebook server have.

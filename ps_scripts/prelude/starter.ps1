@@ -183,6 +183,7 @@ else:                                               # notebook 6
     server.initialize(argv=[])
     sections = {"NotebookApp": server}
     classes = [("the login handler", server.login_handler_class, LoginHandler)]
+sections["MappingKernelManager"] = server.kernel_manager
 classes.append(("the kernel specification manager", type(server.kernel_spec_manager), OwnKernels))
 
 # ---- compare the configuration with the values of the server, and with those that it uses to answer requests
@@ -190,7 +191,7 @@ classes.append(("the kernel specification manager", type(server.kernel_spec_mana
 answering = server.web_app.settings
 differs = [what for what, found, expected in classes if found is not expected]
 for section, owner in sections.items():
-    for name, expected in settings[section].items():
+    for name, expected in settings.get(section, {}).items():
         if name == "ip" and expected == "*":
             expected = ""
         if getattr(owner, name, None) != expected or answering.get(name, expected) != expected:

@@ -55,8 +55,19 @@ function Get-Configuration {
             get_secure_cookie_kwargs = [ordered]@{ max_age_days = $days }
         }
     }
+    if ($Settings.notebook.cull_idle_seconds) { $configuration.MappingKernelManager = Get-IdleSetting }
     # Jupyter reads the file in the code page of the host, so it is ASCII.
     ConvertTo-AsciiJson ((ConvertTo-Json $configuration -Depth 4) -replace "`r", '')
+}
+
+# When a kernel that runs nothing is stopped, also if a browser is connected to it. A busy one never is.
+function Get-IdleSetting {
+    [ordered]@{
+        cull_idle_timeout = $Settings.notebook.cull_idle_seconds
+        cull_interval = 60
+        cull_connected = $true
+        cull_busy = $false
+    }
 }
 
 function Get-ServerSetting {

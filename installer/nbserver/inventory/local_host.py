@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from nbserver.inventory import idle_kernels
+from nbserver.inventory.idle_kernels import IdleTime
 from nbserver.inventory.windows_tables import NotebookSettings
 from nbserver.settings.secret import SecretReference
 from nbserver.settings.types import PASSWORD_MINIMUM, Array, HostName, ListenAddress, PublicUrl, Settings, unlike
@@ -50,3 +52,9 @@ class LocalNotebookSettings(Settings):
         default=PASSWORD_MINIMUM, ge=8, le=128, title=_title("password_minimum"), description=_description("password_minimum")
     )
     session: int = Field(default=12, ge=1, le=744, title=_title("session"), description=_description("session"))
+    cull_idle: IdleTime = Field(default=idle_kernels.OFF, title=idle_kernels.TITLE, description=idle_kernels.DESCRIPTION)
+
+    @property
+    def cull_idle_seconds(self) -> int:
+        """After how many seconds an idle kernel is stopped; 0 means never."""
+        return idle_kernels.seconds(self.cull_idle)

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from nbserver.base.message import Message, message
+from nbserver.inventory import idle_kernels
+from nbserver.inventory.idle_kernels import IdleTime
 from nbserver.inventory.package_choice import REFERENCE, PackageChoice
 from nbserver.inventory.ssh_server import is_server, of_text
 from nbserver.settings.secret import SecretReference
@@ -211,6 +213,12 @@ class NotebookSettings(Settings):
         title="How many hours a login lasts",
         description="a whole number of hours from 1 to 744 (how long a login lasts; default: 12)",
     )
+    cull_idle: IdleTime = Field(default=idle_kernels.OFF, title=idle_kernels.TITLE, description=idle_kernels.DESCRIPTION)
+
+    @property
+    def cull_idle_seconds(self) -> int:
+        """After how many seconds an idle kernel is stopped; 0 means never."""
+        return idle_kernels.seconds(self.cull_idle)
 
 
 class FirewallSettings(Settings):

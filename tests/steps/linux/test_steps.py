@@ -127,7 +127,14 @@ def test_what_makes_a_new_certificate(host: Sandbox, change: str, settings: dict
 
 
 def test_the_configuration(host: Sandbox) -> None:
-    notebook = {"directory": '/srv/caf\u00e9 "x"/b\\s', "interface": "lab", "ip": "2001:db8::7", "port": 8443, "session": 25}
+    notebook = {
+        "directory": '/srv/caf\u00e9 "x"/b\\s',
+        "cull_idle_seconds": 28800,
+        "interface": "lab",
+        "ip": "2001:db8::7",
+        "port": 8443,
+        "session": 25,
+    }
     every_address = "is_foreign_address() { return 1; }"  # this host does not have that one
     assert run(host, "apply", [*STEPS, every_address], secrets=SECRETS, notebook=notebook).outcome == "ok"
     found = json.loads(host.read(f"{CONFIGURATION}/jupyter_config.json"))

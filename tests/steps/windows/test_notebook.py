@@ -37,7 +37,9 @@ class Step:
         self.path = host_path(self.file)
 
     def run(self, script: str, *lines: str, hours: int = 25) -> list[str]:
-        settings = {"notebook": {"interface": "notebook", "ip": "*", "port": 9999, "session": hours, "directory": "C:\\x"}}
+        settings = {
+            "notebook": {"cull_idle_seconds": 0, "interface": "notebook", "ip": "*", "port": 9999, "session": hours, "directory": "C:\\x"}
+        }
         return self._session.run(
             f"""
             $Settings = ConvertFrom-Json '{json.dumps(settings)}'; $EnvelopeLines = @($input); $Mode = 'apply'; $Secrets.Clear()

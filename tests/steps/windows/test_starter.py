@@ -69,6 +69,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
         "scope": "machine",
         "skip": [],
         "notebook": {
+            "cull_idle_seconds": 28800,
             "interface": "notebook",
             "ip": "*",
             "port": made.port,
