@@ -24,5 +24,5 @@ def test_times_become_seconds_of_the_script(text: str, expected: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "8", "8H", "8 h", "0h", "8h\n", "9m", "32d", "99999d", "-1h", "on"])
 def test_what_is_not_a_time_is_refused(text: str) -> None:
-    with pytest.raises(ValidationError, match="must be"):
+    with pytest.raises(ValidationError, match="must "):
         NotebookSettings.model_validate({"password": PASSWORD, "cull_idle": text})
