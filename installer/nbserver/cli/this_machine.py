@@ -34,6 +34,7 @@ runs_of_local_option = click.option(
     help="Folder of the notebooks; created if it does not exist (default: that of the server that is set up, or notebooks in your home folder).",
 )
 @click.option("--open", "opens", is_flag=True, help="Open the first page in your browser at the end.")
+@click.option("--trust", is_flag=True, help="Make your browsers trust the certificate, until undo; requires user scope.")
 @runs_of_local_option
 @known_option
 @output_options
@@ -43,6 +44,7 @@ def up(
     port: int | None,
     directory: Path | None,
     opens: bool,
+    trust: bool,
     runs: Path | None,
     known: Path | None,
     output: Output,
@@ -65,4 +67,6 @@ def up(
     loaded = local_setup.with_free_port(reader.load_for(inventory_path, ["local"], given=given))
     show_warnings([loaded.local])
     options = Options(runs=runs, known=known, command=command_line(), **approval)
-    return local_setup.up(loaded, options, asker(), output.view(), as_json=output.as_json, quiet=output.quiet, opens=opens)
+    return local_setup.up(
+        loaded, options, asker(), output.view(), as_json=output.as_json, quiet=output.quiet, opens=opens, trust=trust
+    )

@@ -14,10 +14,11 @@ import click
 
 from nbserver.base.errors import NbserverError, UsageError
 from nbserver.base.standard_streams import say, warn
+from nbserver.inventory import own_server
 from nbserver.inventory.by_kind import LocalByKind
 from nbserver.inventory.names import LOCAL
 from nbserver.local.places import is_set_up, url
-from nbserver.run import notebook_password, operation
+from nbserver.run import notebook_password, operation, own_trust
 from nbserver.run.options import Options
 from nbserver.run.result import exit_code
 from nbserver.run.secret_mask import SecretMask
@@ -107,12 +108,16 @@ def up(
     as_json: bool = False,
     quiet: bool = False,
     opens: bool = False,
+    trust: bool = False,
 ) -> int:
     """Apply, verify with a picture, and print where the server is. Return the exit code. `opens` shows the first page in a browser.
 
-    A generated password is never in JSON, which may be kept as a log: it is shown on standard error.
+    A generated password is never in JSON, which may be kept as a log: it is shown on standard error. With `trust`, the user's
+    browsers trust the certificate. Raises HostError if that failed, after everything else.
     """
     host = inventory.local
+    if trust:
+        own_trust.require_possible(host.scope)
     made = first_password([host])
     password = made.get(host.name) or (SecretStore(ask).get(notebook_password.need(host, confirm=True)) if host.notebook.password else None)
     with password_not_lost(made):
@@ -137,12 +142,15 @@ def up(
 
         for warning in kept_picture.keep(result.folder, picture, operation.operator()):
             warn(warning)
+    refused = _trust(result.fingerprint) if trust else None
     if as_json or quiet:
         show_password(made, {host.name: result})
         if as_json:
             say(json.dumps(_server(host, result, picture)))
         if opens:
             open_page(first_page(host))
+        if refused:
+            raise refused
         return 0
     say()
     say(f"Address      {url(host)}")
@@ -150,12 +158,17 @@ def up(
         say(f"First page   {first_page(host)}")
     if made:
         say(f"Password     {made[host.name]}   (shown only once; change it with nbserver set-password local)")
-    say(f"Certificate  {result.fingerprint}   (self-signed: the browser warns; compare the fingerprint)")
+    known = own_server.trusted()
+    is_trusted = known is not None and known.fingerprint == result.fingerprint
+    words = "your browsers trust it, until undo" if is_trusted else "self-signed: the browser warns; compare the fingerprint"
+    say(f"Certificate  {result.fingerprint}   ({words})")
     say(f"Picture      {picture}" if picture else "Password     unchanged; to test the server with it, run nbserver verify local")
     say(f"Notebooks    {host.notebook.directory}")
     say(f"{_rights(host)}nbserver status shows the server, nbserver stop local stops it, nbserver undo local removes everything")
     if opens:
         open_page(first_page(host))
+    if refused:
+        raise refused
     return 0
 
 
@@ -172,6 +185,15 @@ def open_page(address: str) -> None:
 
     if not webbrowser.open_new_tab(address):
         warn(f"no browser could be started; open {address}")
+
+
+def _trust(fingerprint: str) -> NbserverError | None:
+    """Make the user's browsers trust the certificate. Return the error if that failed: the password must still be shown."""
+    try:
+        own_trust.add(fingerprint)
+    except NbserverError as error:
+        return error
+    return None
 
 
 def _server(host: AnyLocal, result: Result, picture: Path | None) -> dict[str, object]:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,15 @@ from nbserver.base.errors import UsageError
 FILE_NAME = "nbserver.server"
 LARGEST = 1_000_000  # bytes
 VERSION = 1
+_TRUSTED = {"fingerprint": "SHA256:[0-9a-f]{64}", "sha1": "[0-9a-f]{40}"}
+
+
+@dataclass(frozen=True)
+class Trusted:
+    """A certificate that the user's browsers trust. `sha1` names it in the store of Windows."""
+
+    fingerprint: str
+    sha1: str
 
 
 def state_folder(platform: str) -> Path:
@@ -61,40 +73,64 @@ def _is_default(directory: str, scope: str, platform: str) -> bool:
 
 def inventory_of(scope: str) -> Path | None:
     """Return the inventory from which the server of the scope was set up, or None if it had none, or if it is not known."""
-    named = _inventories().get(scope)
+    named = _state()["inventories"].get(scope)
     return Path(named) if named else None
 
 
 def remember(scope: str, inventory: Path | None) -> None:
-    """Record from which inventory the server of the scope was set up. With None, it had none."""
-    before = _inventories()
-    after = {name: path for name, path in before.items() if name != scope} | ({scope: str(inventory)} if inventory else {})
+    """Record from which inventory the server of the scope was set up. With None, it had none. Raises UsageError."""
+    state = _state()
+    inventories = {name: path for name, path in state["inventories"].items() if name != scope}
+    _write(state, {**state, "inventories": inventories | ({scope: str(inventory)} if inventory else {})})
+
+
+def trusted() -> Trusted | None:
+    """Return the certificate that `up --trust` has added to the certificates that the user's browsers trust."""
+    found = _state()["trusted"]
+    return Trusted(found["fingerprint"], found["sha1"]) if found else None
+
+
+def remember_trusted(certificate: Trusted | None) -> None:
+    """Record which certificate was added, or with None that it was removed. Raises UsageError."""
+    state = _state()
+    _write(state, {**state, "trusted": asdict(certificate) if certificate else {}})
+
+
+def certificate(platform: str = sys.platform) -> Path:
+    """Return the certificate of the server in user scope."""
+    return configuration("user", platform).parent / "certificate.pem"
+
+
+def _write(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
     if after == before:
         return
     path = state_folder(sys.platform) / FILE_NAME
     try:
-        if after:
+        if any(after.values()):
             path.parent.mkdir(0o700, parents=True, exist_ok=True)
-            atomic_file.write_text(path, json.dumps({"v": VERSION, "inventories": after}, indent=2) + "\n")
+            atomic_file.write_text(path, json.dumps({"v": VERSION, **after}, indent=2) + "\n")
         else:
             path.unlink(missing_ok=True)
     except OSError as error:
         raise UsageError(
             "own-server-not-written",
-            "could not record which inventory the server belongs to ({reason})",
+            "could not record what belongs to the server ({reason})",
             where=str(path),
             todo="Make the folder writable; until then, run commands for local with -i",
             reason=error.strerror or type(error).__name__,
         ) from None
 
 
-def _inventories() -> dict[str, str]:
-    """Return the inventories by scope. A file that is not valid counts as missing: it only saves typing -i."""
+def _state() -> dict[str, dict[str, str]]:
+    """Return the valid parts of the file. The others count as missing: they only save typing -i, and help undo."""
     try:
-        found = _json(state_folder(sys.platform) / FILE_NAME)["inventories"].items()
+        found = _json(state_folder(sys.platform) / FILE_NAME)
+        inventories, kept = found.get("inventories", {}).items(), found.get("trusted", {})
+        is_valid = {name: re.fullmatch(form, kept[name]) for name, form in _TRUSTED.items()} if kept else {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, UsageError):
-        return {}
-    return {scope: path for scope, path in found if scope in ("user", "machine") and isinstance(path, str) and os.path.isabs(path)}  # noqa: PTH117
+        return {"inventories": {}, "trusted": {}}
+    paths = {scope: path for scope, path in inventories if scope in ("user", "machine") and isinstance(path, str) and os.path.isabs(path)}  # noqa: PTH117
+    return {"inventories": paths, "trusted": {name: kept[name] for name in _TRUSTED} if is_valid and all(is_valid.values()) else {}}
 
 
 def _json(path: Path) -> Any:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from nbserver.base.errors import UsageError
+from nbserver.base.errors import NbserverError
 from nbserver.base.message import message
 from nbserver.base.standard_streams import warn
 from nbserver.inventory import own_server
 from nbserver.inventory.names import LOCAL
+from nbserver.run import own_trust
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,11 +38,15 @@ def before(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost]) -> None:
 
 def after(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], results: Mapping[str, Result]) -> None:
     """Record from which inventory the server of this machine was set up; after undo, from none."""
-    if mode in ("apply", "undo") and _has_local(hosts) and results[LOCAL].outcome == "ok":
-        try:
+    if not _has_local(hosts) or results[LOCAL].outcome != "ok":
+        return
+    try:
+        if mode in ("apply", "undo"):
             own_server.remember(inventory.local.scope, _named(inventory) if mode == "apply" else None)
-        except UsageError as error:
-            warn(message("own-server-not-recorded", "{reason}", reason=str(error)))
+        if inventory.local.scope == "user":
+            own_trust.remove() if mode == "undo" else own_trust.renew(results[LOCAL].fingerprint)
+    except NbserverError as error:
+        warn(message("own-server-not-recorded", "{reason}", reason=str(error)))
 
 
 def _has_local(hosts: Sequence[AnyHost]) -> bool:

@@ -1,0 +1,97 @@
+"""The certificates that the browsers of this user trust: on Linux the NSS database of Chromium, on Windows the user's store."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nbserver.base import user_folders
+from nbserver.base.errors import HostError, UsageError
+from nbserver.base.message import message
+from nbserver.base.plain_text import clean
+
+NICKNAME = "nbserver"  # in the NSS database; nbserver replaces and removes only this entry
+SECONDS = 600  # Windows asks the user in a window
+
+
+@dataclass(frozen=True)
+class TrustStore:
+    """The store of one user. `program` is certutil, which is a different program on Windows and on Linux."""
+
+    program: str
+    platform: str = sys.platform
+
+    def add_commands(self, certificate: Path) -> list[list[str]]:
+        """Return the commands that add a certificate."""
+        if self.platform == "win32":
+            return [[self.program, "-user", "-f", "-addstore", "Root", str(certificate)]]
+        create = [] if (_database() / "cert9.db").exists() else [[self.program, "-d", _name(), "-N", "--empty-password"]]
+        return [*create, [self.program, "-d", _name(), "-A", "-t", "P,,", "-n", NICKNAME, "-i", str(certificate)]]
+
+    def remove_command(self, sha1: str) -> list[str]:
+        """Return the command that removes the certificate that was added. `sha1` names it in the store of Windows."""
+        if self.platform == "win32":
+            return [self.program, "-user", "-delstore", "Root", sha1]
+        return [self.program, "-d", _name(), "-D", "-n", NICKNAME]
+
+    def add(self, certificate: Path) -> None:
+        """Add a certificate. Raises HostError."""
+        if self.platform != "win32":
+            _database().mkdir(0o700, parents=True, exist_ok=True)
+        for command in self.add_commands(certificate):
+            _run(command)
+
+    def remove(self, sha1: str) -> None:
+        """Remove the certificate that was added. Raises HostError, also if it is not in the store any more."""
+        _run(self.remove_command(sha1))
+
+
+def of_this_user(platform: str = sys.platform) -> TrustStore:
+    """Return the store. Raises UsageError if the program for it is missing."""
+    if platform == "win32":
+        return TrustStore(str(Path(os.environ.get("SYSTEMROOT", "C:/Windows"), "System32", "certutil.exe")), platform)
+    program = shutil.which("certutil")
+    if program is None:
+        raise UsageError(
+            "certutil-missing",
+            "--trust needs certutil, which is not installed",
+            todo="Install libnss3-tools (on openSUSE and SLES: mozilla-nss-tools), or run the command without --trust",
+        )
+    return TrustStore(program, platform)
+
+
+def sha1_of(der: bytes) -> str:
+    """Return the hash by which the store of Windows names a certificate."""
+    return hashlib.sha1(der, usedforsecurity=False).hexdigest()
+
+
+def _database() -> Path:
+    return user_folders.home() / ".pki" / "nssdb"
+
+
+def _name() -> str:
+    return f"sql:{_database()}"
+
+
+def _run(command: Sequence[str]) -> None:
+    environment = {**os.environ, "LC_ALL": "C"}
+    try:
+        done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False)
+        output, code = (done.stderr or done.stdout).decode("utf-8", "replace"), done.returncode
+    except (OSError, subprocess.TimeoutExpired) as error:
+        output, code = getattr(error, "strerror", None) or type(error).__name__, -1
+    if code:
+        raise HostError(
+            "trust-store-failed",
+            "{program} could not change the certificates that your browsers trust: {reason}",
+            host="local",
+            todo="Fix this error, then run nbserver up --trust again",
+            program=Path(command[0]).name,
+            reason=clean(output, 500) or message("no-error-output", "no error output"),
+        )
