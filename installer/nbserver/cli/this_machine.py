@@ -67,6 +67,4 @@ def up(
     loaded = local_setup.with_free_port(reader.load_for(inventory_path, ["local"], given=given))
     show_warnings([loaded.local])
     options = Options(runs=runs, known=known, command=command_line(), **approval)
-    return local_setup.up(
-        loaded, options, asker(), output.view(), as_json=output.as_json, quiet=output.quiet, opens=opens, trust=trust
-    )
+    return local_setup.up(loaded, options, asker(), output.view(), as_json=output.as_json, quiet=output.quiet, opens=opens, trust=trust)
