@@ -17,98 +17,98 @@
 # Contents, by line:
 #   117  parameters             The mode for a run by hand.
 #   122  settings               What differs from host to host: data, no code.
-#   188  lock                   The Python packages, with versions and hashes.
-#   292  welcome                The notebook that people find first, as JSON.
+#   189  lock                   The Python packages, with versions and hashes.
+#   293  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   524  run                    Check the language mode, and set the module path and the state of this run.
-#   598  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   688  hashes                 Compute SHA-256, the only hash that this script uses.
-#   707  events                 Report events: lines of JSON, which are the only output of this script.
-#   797  findings               Report in mode check which requirements this host meets, one finding for each.
-#   843  host_log               Write to the Windows event log which script changes this host.
-#   875  kept_script            Keep the script that changes this host.
-#   893  envelope               Read the envelope: the only input of a run in addition to this script.
-#   991  lock                   Allow only one run at a time to change this host.
-#  1050  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1130  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#  1256  access                 Set and check access lists: who may read and change a folder.
-#  1332  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1369  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1433  registry               Read values in the registry.
-#  1444  registry_values        Compare, set, and restore values in the registry.
-#  1478  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1598  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1685  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1718  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1806  path_access            Find other accounts that could replace a folder with another folder.
-#  1834  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1891  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2041  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2115  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2326  server_command         Define the command line of the server, and what it was started with.
-#  2345  programs               Run other programs until they exit, and report their output.
-#  2473  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2492  downloads              Download files into the cache, and check their hashes before they are used.
-#  2678  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2765  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2841  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2897  foreign_places         Define where configuration from other installations may be on this host.
-#  2911  package_environment    Choose the environment variables of pip and uv.
-#  2968  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2973  installer_failures     Explain the exit codes of installers.
-#  3045  installers             Run installers and uninstallers, and wait while another one runs.
-#  3090  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3147  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3209  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3234  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3298  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3337  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3377  installed_files        Compare files with those that were installed.
-#  3526  running_server         Stop the server before its programs are replaced.
-#  3577  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3691  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3750  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3800  port_process           Find the program that listens on a TCP port, and what started it.
-#  3826  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3945  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3991  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4049  certificates           Read certificates from PEM files.
-#  4066  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4138  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4272  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4392  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4501  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4570  password_hash          Get the hash of the password.
-#  4575  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4620  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4642  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4708  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4851  download_checks        Check in mode check whether this host can reach what the script would download.
-#  4953  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5107  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5145  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5253  server_life            Restart or stop the installed server: modes restart and stop.
-#  5349  restarted_server       Start the registered task again.
-#  5393  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5503  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  5725  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#   525  run                    Check the language mode, and set the module path and the state of this run.
+#   599  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   689  hashes                 Compute SHA-256, the only hash that this script uses.
+#   708  events                 Report events: lines of JSON, which are the only output of this script.
+#   798  findings               Report in mode check which requirements this host meets, one finding for each.
+#   844  host_log               Write to the Windows event log which script changes this host.
+#   876  kept_script            Keep the script that changes this host.
+#   894  envelope               Read the envelope: the only input of a run in addition to this script.
+#   992  lock                   Allow only one run at a time to change this host.
+#  1051  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1131  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#  1257  access                 Set and check access lists: who may read and change a folder.
+#  1333  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1370  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1434  registry               Read values in the registry.
+#  1445  registry_values        Compare, set, and restore values in the registry.
+#  1479  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1599  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1686  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1719  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1807  path_access            Find other accounts that could replace a folder with another folder.
+#  1835  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1892  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2042  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2116  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2328  server_command         Define the command line of the server, and what it was started with.
+#  2347  programs               Run other programs until they exit, and report their output.
+#  2475  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2494  downloads              Download files into the cache, and check their hashes before they are used.
+#  2680  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2767  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2843  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2899  foreign_places         Define where configuration from other installations may be on this host.
+#  2913  package_environment    Choose the environment variables of pip and uv.
+#  2970  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2975  installer_failures     Explain the exit codes of installers.
+#  3047  installers             Run installers and uninstallers, and wait while another one runs.
+#  3092  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3149  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3211  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3236  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3300  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3339  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3379  installed_files        Compare files with those that were installed.
+#  3528  running_server         Stop the server before its programs are replaced.
+#  3579  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3693  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3752  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3802  port_process           Find the program that listens on a TCP port, and what started it.
+#  3828  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3947  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3993  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4051  certificates           Read certificates from PEM files.
+#  4068  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4140  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4274  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4394  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4503  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4572  password_hash          Get the hash of the password.
+#  4577  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4622  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4644  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4710  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4853  download_checks        Check in mode check whether this host can reach what the script would download.
+#  4955  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5109  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5147  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5255  server_life            Restart or stop the installed server: modes restart and stop.
+#  5351  restarted_server       Start the registered task again.
+#  5395  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5505  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  5727  backup                 Send what a backup contains in addition to the notebooks: mode backup.
 # Steps, in the order in which they run:
-#  5742  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5822  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  5841  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  5860  python                 Install Python from the publisher, or use one that is installed.
-#  5994  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  6055  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  6174  packages               Install the packages of the lock in a virtual environment.
-#  6341  path                   Add the programs of the server to the PATH of the machine.
-#  6370  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  6396  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  6519  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  6727  service                Run the server as a scheduled task.
-#  6869  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  6934  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7009  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  7049  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  5744  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5824  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  5843  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  5862  python                 Install Python from the publisher, or use one that is installed.
+#  5996  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  6057  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  6176  packages               Install the packages of the lock in a virtual environment.
+#  6343  path                   Add the programs of the server to the PATH of the machine.
+#  6372  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  6398  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  6532  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  6740  service                Run the server as a scheduled task.
+#  6882  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  6947  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7022  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  7062  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -137,6 +137,7 @@ $Settings = ConvertFrom-Json '
  },
  "host": "least",
  "notebook": {
+  "cull_idle_seconds": 0,
   "directory": "%ProgramData%\\nbserver\\notebooks",
   "interface": "notebook",
   "ip": "*",
@@ -2297,6 +2298,7 @@ else:                                               # notebook 6
     server.initialize(argv=[])
     sections = {"NotebookApp": server}
     classes = [("the login handler", server.login_handler_class, LoginHandler)]
+sections["MappingKernelManager"] = server.kernel_manager
 classes.append(("the kernel specification manager", type(server.kernel_spec_manager), OwnKernels))
 
 # ---- compare the configuration with the values of the server, and with those that it uses to answer requests
@@ -2304,7 +2306,7 @@ classes.append(("the kernel specification manager", type(server.kernel_spec_mana
 answering = server.web_app.settings
 differs = [what for what, found, expected in classes if found is not expected]
 for section, owner in sections.items():
-    for name, expected in settings[section].items():
+    for name, expected in settings.get(section, {}).items():
         if name == "ip" and expected == "*":
             expected = ""
         if getattr(owner, name, None) != expected or answering.get(name, expected) != expected:
@@ -6450,8 +6452,19 @@ function Get-Configuration {
             get_secure_cookie_kwargs = [ordered]@{ max_age_days = $days }
         }
     }
+    if ($Settings.notebook.cull_idle_seconds) { $configuration.MappingKernelManager = Get-IdleSetting }
     # Jupyter reads the file in the code page of the host, so it is ASCII.
     ConvertTo-AsciiJson ((ConvertTo-Json $configuration -Depth 4) -replace "`r", '')
+}
+
+# When a kernel that runs nothing is stopped, also if a browser is connected to it. A busy one never is.
+function Get-IdleSetting {
+    [ordered]@{
+        cull_idle_timeout = $Settings.notebook.cull_idle_seconds
+        cull_interval = 60
+        cull_connected = $true
+        cull_busy = $false
+    }
 }
 
 function Get-ServerSetting {

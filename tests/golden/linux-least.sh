@@ -17,73 +17,73 @@
 #
 # Contents, by line:
 #    88  settings               What differs from host to host: data, no code.
-#   114  lock                   The Python packages, with versions and hashes.
-#   237  welcome                The notebook that people find first, as JSON.
+#   115  lock                   The Python packages, with versions and hashes.
+#   238  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   470  run                    Set the options of the shell, the folders, and the state of this run.
-#   525  places                 Name the places of a server for the whole machine, which root sets up.
-#   600  json                   Read and write JSON strings in bash alone.
-#   696  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   822  events                 Report events: lines of JSON, which are the only output of this script.
-#   906  findings               Report in mode check which requirements this host meets, one finding for each.
-#   971  host_log               Write to the system log which script changes this host, and keep the script.
-#  1004  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#  1127  lock                   Let only one run at a time change this host.
-#  1170  left_program           End the program that a run left behind when it was killed.
-#  1225  record                 Record the previous state of everything that is changed, and restore it.
-#  1364  programs               Run other programs: those that change something or take long through run_program.
-#  1511  paths                  Open folders without following links, and check who could replace them.
-#  1619  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1691  folders                Create folders, and set who may use them.
-#  1767  files                  Write text files, and restore the files that were replaced.
-#  1855  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1919  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1964  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2055  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2114  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2193  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2353  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2499  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2640  zypper                 Run zypper, without questions.
-#  2766  units                  Install and remove units of systemd.
-#  2855  service_unit           Compare the unit of the notebook server, and install it.
-#  3037  service                Find out what the unit of the notebook server does.
-#  3131  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3244  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3312  certificate_program    Create a certificate with OpenSSL.
-#  3320  starter                Define the Python program that starts the notebook server.
-#  3527  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3618  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3677  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3749  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3815  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3859  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3892  installed_files        Compare the files of the environment with those that were installed.
-#  4039  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4185  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4198  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4288  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4454  new_server             Check what another environment contains, and the server that runs from it.
-#  4530  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  4649  way_back               Restore the previous server after an upgrade that failed.
-#  4797  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  4987  server_life            Restart or stop the installed server: modes restart and stop.
-#  5081  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5199  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  5488  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#   471  run                    Set the options of the shell, the folders, and the state of this run.
+#   526  places                 Name the places of a server for the whole machine, which root sets up.
+#   601  json                   Read and write JSON strings in bash alone.
+#   697  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   823  events                 Report events: lines of JSON, which are the only output of this script.
+#   907  findings               Report in mode check which requirements this host meets, one finding for each.
+#   972  host_log               Write to the system log which script changes this host, and keep the script.
+#  1005  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#  1128  lock                   Let only one run at a time change this host.
+#  1171  left_program           End the program that a run left behind when it was killed.
+#  1226  record                 Record the previous state of everything that is changed, and restore it.
+#  1365  programs               Run other programs: those that change something or take long through run_program.
+#  1512  paths                  Open folders without following links, and check who could replace them.
+#  1620  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1692  folders                Create folders, and set who may use them.
+#  1768  files                  Write text files, and restore the files that were replaced.
+#  1856  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1920  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1965  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2056  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2115  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2194  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2354  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2500  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2641  zypper                 Run zypper, without questions.
+#  2767  units                  Install and remove units of systemd.
+#  2856  service_unit           Compare the unit of the notebook server, and install it.
+#  3038  service                Find out what the unit of the notebook server does.
+#  3132  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3245  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3313  certificate_program    Create a certificate with OpenSSL.
+#  3321  starter                Define the Python program that starts the notebook server.
+#  3529  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3620  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3679  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3751  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3817  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3861  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3894  installed_files        Compare the files of the environment with those that were installed.
+#  4041  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4187  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4200  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4290  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4456  new_server             Check what another environment contains, and the server that runs from it.
+#  4532  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  4651  way_back               Restore the previous server after an upgrade that failed.
+#  4799  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  4989  server_life            Restart or stop the installed server: modes restart and stop.
+#  5083  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5201  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  5490  backup                 Send what a backup contains in addition to the notebooks: mode backup.
 # Steps, in the order in which they run:
-#  5514  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5546  python                 Install Python from the distribution.
-#  5608  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  5683  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  5696  user                   Create the system user that runs the server: without a password, without a login shell.
-#  5710  certificate            Create a certificate for the server; only root and the service can read its key.
-#  5803  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  5967  service                Run the notebook server as a service that starts with the system.
-#  6101  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  6165  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6319  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6401  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  5516  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5548  python                 Install Python from the distribution.
+#  5610  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  5685  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  5698  user                   Create the system user that runs the server: without a password, without a login shell.
+#  5712  certificate            Create a certificate for the server; only root and the service can read its key.
+#  5805  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  5986  service                Run the notebook server as a service that starts with the system.
+#  6120  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  6184  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6338  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6420  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -91,6 +91,7 @@ NB_CERTIFICATE_NAMES=( 'linux.example.com' )
 NB_DOWNLOADS_PROXY=''
 NB_FIREWALL_REMOTE_ADDRESSES=( 'Any' )
 NB_HOST='linux-least'
+NB_NOTEBOOK_CULL_IDLE_SECONDS='0'
 NB_NOTEBOOK_DIRECTORY='/var/lib/nbserver/notebooks'
 NB_NOTEBOOK_INTERFACE='notebook'
 NB_NOTEBOOK_IP='*'
@@ -3498,6 +3499,7 @@ else:                                               # notebook 6
     server.initialize(argv=[])
     sections = {"NotebookApp": server}
     classes = [("the login handler", server.login_handler_class, LoginHandler)]
+sections["MappingKernelManager"] = server.kernel_manager
 classes.append(("the kernel specification manager", type(server.kernel_spec_manager), OwnKernels))
 
 # ---- compare the configuration with the values of the server, and with those that it uses to answer requests
@@ -3505,7 +3507,7 @@ classes.append(("the kernel specification manager", type(server.kernel_spec_mana
 answering = server.web_app.settings
 differs = [what for what, found, expected in classes if found is not expected]
 for section, owner in sections.items():
-    for name, expected in settings[section].items():
+    for name, expected in settings.get(section, {}).items():
         if name == "ip" and expected == "*":
             expected = ""
         if getattr(owner, name, None) != expected or answering.get(name, expected) != expected:
@@ -5908,7 +5910,7 @@ keep_password_hash() {
 
 # REPLY: the configuration. @notebook.password_hash@ is replaced only when the file is written.
 configuration_text() {
-    local directory days shared login page=/tree
+    local directory days shared login kernels page=/tree
     if [[ $NB_NOTEBOOK_INTERFACE == lab ]]; then page=/lab; fi
     # A login is valid for NB_NOTEBOOK_SESSION hours: then the browser deletes its cookie, and the server refuses it.
     printf -v days '%d.%06d' $((NB_NOTEBOOK_SESSION / 24)) $((NB_NOTEBOOK_SESSION % 24 * 1000000 / 24))
@@ -5920,6 +5922,8 @@ configuration_text() {
     directory=$REPLY
     shared_configuration
     shared=$REPLY
+    idle_kernels
+    kernels=$REPLY
     REPLY="{
   \"ServerApp\": {$shared,
     \"allow_unauthenticated_access\": false,
@@ -5938,9 +5942,24 @@ configuration_text() {
     \"password\": \"@notebook.password_hash@\",
     \"password_required\": true,
     \"allow_password_change\": false,$login
-  }
+  }$kernels
 }
 "
+}
+
+# REPLY: when a kernel that runs nothing is stopped, also if a browser is connected to it; a busy one never is. Empty if
+# idle kernels stay.
+idle_kernels() {
+    REPLY=''
+    if ((NB_NOTEBOOK_CULL_IDLE_SECONDS)); then
+        REPLY=",
+  \"MappingKernelManager\": {
+    \"cull_idle_timeout\": $NB_NOTEBOOK_CULL_IDLE_SECONDS,
+    \"cull_interval\": 60,
+    \"cull_connected\": true,
+    \"cull_busy\": false
+  }"
+    fi
 }
 
 # REPLY: the values that both generations of the notebook server have.

@@ -17,73 +17,73 @@
 #
 # Contents, by line:
 #    90  settings               What differs from host to host: data, no code.
-#   116  lock                   The Python packages, with versions and hashes.
-#   239  welcome                The notebook that people find first, as JSON.
+#   117  lock                   The Python packages, with versions and hashes.
+#   240  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   472  run                    Set the options of the shell, the folders, and the state of this run.
-#   527  places                 Name the places of a server for the whole machine, which root sets up.
-#   602  json                   Read and write JSON strings in bash alone.
-#   698  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   824  events                 Report events: lines of JSON, which are the only output of this script.
-#   908  findings               Report in mode check which requirements this host meets, one finding for each.
-#   973  host_log               Write to the system log which script changes this host, and keep the script.
-#  1006  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#  1129  lock                   Let only one run at a time change this host.
-#  1172  left_program           End the program that a run left behind when it was killed.
-#  1227  record                 Record the previous state of everything that is changed, and restore it.
-#  1366  programs               Run other programs: those that change something or take long through run_program.
-#  1513  paths                  Open folders without following links, and check who could replace them.
-#  1621  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1693  folders                Create folders, and set who may use them.
-#  1769  files                  Write text files, and restore the files that were replaced.
-#  1857  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1921  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1966  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2057  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2116  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2195  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2355  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2501  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2642  zypper                 Run zypper, without questions.
-#  2768  units                  Install and remove units of systemd.
-#  2857  service_unit           Compare the unit of the notebook server, and install it.
-#  3039  service                Find out what the unit of the notebook server does.
-#  3133  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3246  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3314  certificate_program    Create a certificate with OpenSSL.
-#  3322  starter                Define the Python program that starts the notebook server.
-#  3529  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3620  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3679  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3751  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3817  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3861  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3894  installed_files        Compare the files of the environment with those that were installed.
-#  4041  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4187  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4200  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4290  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4456  new_server             Check what another environment contains, and the server that runs from it.
-#  4532  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  4651  way_back               Restore the previous server after an upgrade that failed.
-#  4799  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  4989  server_life            Restart or stop the installed server: modes restart and stop.
-#  5083  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5201  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  5490  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#   473  run                    Set the options of the shell, the folders, and the state of this run.
+#   528  places                 Name the places of a server for the whole machine, which root sets up.
+#   603  json                   Read and write JSON strings in bash alone.
+#   699  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   825  events                 Report events: lines of JSON, which are the only output of this script.
+#   909  findings               Report in mode check which requirements this host meets, one finding for each.
+#   974  host_log               Write to the system log which script changes this host, and keep the script.
+#  1007  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#  1130  lock                   Let only one run at a time change this host.
+#  1173  left_program           End the program that a run left behind when it was killed.
+#  1228  record                 Record the previous state of everything that is changed, and restore it.
+#  1367  programs               Run other programs: those that change something or take long through run_program.
+#  1514  paths                  Open folders without following links, and check who could replace them.
+#  1622  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1694  folders                Create folders, and set who may use them.
+#  1770  files                  Write text files, and restore the files that were replaced.
+#  1858  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1922  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1967  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2058  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2117  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2196  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2356  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2502  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2643  zypper                 Run zypper, without questions.
+#  2769  units                  Install and remove units of systemd.
+#  2858  service_unit           Compare the unit of the notebook server, and install it.
+#  3040  service                Find out what the unit of the notebook server does.
+#  3134  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3247  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3315  certificate_program    Create a certificate with OpenSSL.
+#  3323  starter                Define the Python program that starts the notebook server.
+#  3531  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3622  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3681  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3753  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3819  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3863  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3896  installed_files        Compare the files of the environment with those that were installed.
+#  4043  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4189  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4202  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4292  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4458  new_server             Check what another environment contains, and the server that runs from it.
+#  4534  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  4653  way_back               Restore the previous server after an upgrade that failed.
+#  4801  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  4991  server_life            Restart or stop the installed server: modes restart and stop.
+#  5085  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5203  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  5492  backup                 Send what a backup contains in addition to the notebooks: mode backup.
 # Steps, in the order in which they run:
-#  5516  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5548  python                 Install Python from the distribution.
-#  5610  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  5685  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  5698  user                   Create the system user that runs the server: without a password, without a login shell.
-#  5712  certificate            Create a certificate for the server; only root and the service can read its key.
-#  5805  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  5969  service                Run the notebook server as a service that starts with the system.
-#  6103  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  6167  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6321  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6403  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  5518  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5550  python                 Install Python from the distribution.
+#  5612  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  5687  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  5700  user                   Create the system user that runs the server: without a password, without a login shell.
+#  5714  certificate            Create a certificate for the server; only root and the service can read its key.
+#  5807  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  5988  service                Run the notebook server as a service that starts with the system.
+#  6122  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  6186  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6340  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6422  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -93,6 +93,7 @@ NB_CERTIFICATE_NAMES=( '2001:db8::8' 'www.example.com' 'notebooks.example.com' '
 NB_DOWNLOADS_PROXY='http://proxy.example.com:3128'
 NB_FIREWALL_REMOTE_ADDRESSES=( '192.0.2.0/24' '2001:db8::/32' )
 NB_HOST='linux-most'
+NB_NOTEBOOK_CULL_IDLE_SECONDS='1800'
 NB_NOTEBOOK_DIRECTORY=$'/srv/it\047s caf\303\251 \134 \346\227\245\346\234\254'
 NB_NOTEBOOK_INTERFACE='notebook'
 NB_NOTEBOOK_IP='192.0.2.8'
@@ -3500,6 +3501,7 @@ else:                                               # notebook 6
     server.initialize(argv=[])
     sections = {"NotebookApp": server}
     classes = [("the login handler", server.login_handler_class, LoginHandler)]
+sections["MappingKernelManager"] = server.kernel_manager
 classes.append(("the kernel specification manager", type(server.kernel_spec_manager), OwnKernels))
 
 # ---- compare the configuration with the values of the server, and with those that it uses to answer requests
@@ -3507,7 +3509,7 @@ classes.append(("the kernel specification manager", type(server.kernel_spec_mana
 answering = server.web_app.settings
 differs = [what for what, found, expected in classes if found is not expected]
 for section, owner in sections.items():
-    for name, expected in settings[section].items():
+    for name, expected in settings.get(section, {}).items():
         if name == "ip" and expected == "*":
             expected = ""
         if getattr(owner, name, None) != expected or answering.get(name, expected) != expected:
@@ -5910,7 +5912,7 @@ keep_password_hash() {
 
 # REPLY: the configuration. @notebook.password_hash@ is replaced only when the file is written.
 configuration_text() {
-    local directory days shared login page=/tree
+    local directory days shared login kernels page=/tree
     if [[ $NB_NOTEBOOK_INTERFACE == lab ]]; then page=/lab; fi
     # A login is valid for NB_NOTEBOOK_SESSION hours: then the browser deletes its cookie, and the server refuses it.
     printf -v days '%d.%06d' $((NB_NOTEBOOK_SESSION / 24)) $((NB_NOTEBOOK_SESSION % 24 * 1000000 / 24))
@@ -5922,6 +5924,8 @@ configuration_text() {
     directory=$REPLY
     shared_configuration
     shared=$REPLY
+    idle_kernels
+    kernels=$REPLY
     REPLY="{
   \"ServerApp\": {$shared,
     \"allow_unauthenticated_access\": false,
@@ -5940,9 +5944,24 @@ configuration_text() {
     \"password\": \"@notebook.password_hash@\",
     \"password_required\": true,
     \"allow_password_change\": false,$login
-  }
+  }$kernels
 }
 "
+}
+
+# REPLY: when a kernel that runs nothing is stopped, also if a browser is connected to it; a busy one never is. Empty if
+# idle kernels stay.
+idle_kernels() {
+    REPLY=''
+    if ((NB_NOTEBOOK_CULL_IDLE_SECONDS)); then
+        REPLY=",
+  \"MappingKernelManager\": {
+    \"cull_idle_timeout\": $NB_NOTEBOOK_CULL_IDLE_SECONDS,
+    \"cull_interval\": 60,
+    \"cull_connected\": true,
+    \"cull_busy\": false
+  }"
+    fi
 }
 
 # REPLY: the values that both generations of the notebook server have.

@@ -17,98 +17,98 @@
 # Contents, by line:
 #   121  parameters             The mode for a run by hand.
 #   126  settings               What differs from host to host: data, no code.
-#   185  lock                   The Python packages, with versions and hashes.
-#   190  welcome                The notebook that people find first, as JSON.
+#   186  lock                   The Python packages, with versions and hashes.
+#   191  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   422  run                    Check the language mode, and set the module path and the state of this run.
-#   496  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   586  hashes                 Compute SHA-256, the only hash that this script uses.
-#   605  events                 Report events: lines of JSON, which are the only output of this script.
-#   695  findings               Report in mode check which requirements this host meets, one finding for each.
-#   741  host_log               Write to the Windows event log which script changes this host.
-#   773  kept_script            Keep the script that changes this host.
-#   791  envelope               Read the envelope: the only input of a run in addition to this script.
-#   889  lock                   Allow only one run at a time to change this host.
-#   948  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1028  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#  1154  access                 Set and check access lists: who may read and change a folder.
-#  1230  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1267  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1331  registry               Read values in the registry.
-#  1342  registry_values        Compare, set, and restore values in the registry.
-#  1376  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1496  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1583  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1616  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1704  path_access            Find other accounts that could replace a folder with another folder.
-#  1732  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1789  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1939  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2013  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2224  server_command         Define the command line of the server, and what it was started with.
-#  2243  programs               Run other programs until they exit, and report their output.
-#  2371  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2390  downloads              Download files into the cache, and check their hashes before they are used.
-#  2576  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2663  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2739  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2795  foreign_places         Define where configuration from other installations may be on this host.
-#  2809  package_environment    Choose the environment variables of pip and uv.
-#  2866  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2871  installer_failures     Explain the exit codes of installers.
-#  2943  installers             Run installers and uninstallers, and wait while another one runs.
-#  2988  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3045  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3107  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3132  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3196  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3235  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3275  installed_files        Compare files with those that were installed.
-#  3424  running_server         Stop the server before its programs are replaced.
-#  3475  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3589  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3648  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3698  port_process           Find the program that listens on a TCP port, and what started it.
-#  3724  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3843  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3889  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3947  certificates           Read certificates from PEM files.
-#  3964  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4036  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4170  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4290  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4399  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4468  password_hash          Get the hash of the password.
-#  4473  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4518  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4540  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4606  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4749  download_checks        Check in mode check whether this host can reach what the script would download.
-#  4851  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5005  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5043  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5151  server_life            Restart or stop the installed server: modes restart and stop.
-#  5247  restarted_server       Start the registered task again.
-#  5291  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5401  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  5623  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#   423  run                    Check the language mode, and set the module path and the state of this run.
+#   497  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   587  hashes                 Compute SHA-256, the only hash that this script uses.
+#   606  events                 Report events: lines of JSON, which are the only output of this script.
+#   696  findings               Report in mode check which requirements this host meets, one finding for each.
+#   742  host_log               Write to the Windows event log which script changes this host.
+#   774  kept_script            Keep the script that changes this host.
+#   792  envelope               Read the envelope: the only input of a run in addition to this script.
+#   890  lock                   Allow only one run at a time to change this host.
+#   949  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1029  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#  1155  access                 Set and check access lists: who may read and change a folder.
+#  1231  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1268  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1332  registry               Read values in the registry.
+#  1343  registry_values        Compare, set, and restore values in the registry.
+#  1377  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1497  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1584  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1617  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1705  path_access            Find other accounts that could replace a folder with another folder.
+#  1733  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1790  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1940  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2014  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2226  server_command         Define the command line of the server, and what it was started with.
+#  2245  programs               Run other programs until they exit, and report their output.
+#  2373  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2392  downloads              Download files into the cache, and check their hashes before they are used.
+#  2578  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2665  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2741  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2797  foreign_places         Define where configuration from other installations may be on this host.
+#  2811  package_environment    Choose the environment variables of pip and uv.
+#  2868  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2873  installer_failures     Explain the exit codes of installers.
+#  2945  installers             Run installers and uninstallers, and wait while another one runs.
+#  2990  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3047  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3109  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3134  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3198  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3237  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3277  installed_files        Compare files with those that were installed.
+#  3426  running_server         Stop the server before its programs are replaced.
+#  3477  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3591  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3650  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3700  port_process           Find the program that listens on a TCP port, and what started it.
+#  3726  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3845  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3891  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3949  certificates           Read certificates from PEM files.
+#  3966  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4038  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4172  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4292  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4401  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4470  password_hash          Get the hash of the password.
+#  4475  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4520  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4542  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4608  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4751  download_checks        Check in mode check whether this host can reach what the script would download.
+#  4853  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5007  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5045  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5153  server_life            Restart or stop the installed server: modes restart and stop.
+#  5249  restarted_server       Start the registered task again.
+#  5293  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5403  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  5625  backup                 Send what a backup contains in addition to the notebooks: mode backup.
 # Steps, in the order in which they run:
-#  5640  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5720  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  5739  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  5758  python                 Install Python from the publisher, or use one that is installed.
-#  5892  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  5953  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  6072  packages               Install the packages of the lock in a virtual environment.
-#  6239  path                   Add the programs of the server to the PATH of the machine.
-#  6268  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  6294  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  6417  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  6625  service                Run the server as a scheduled task.
-#  6767  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  6832  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6907  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6947  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  5642  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5722  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  5741  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  5760  python                 Install Python from the publisher, or use one that is installed.
+#  5894  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  5955  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  6074  packages               Install the packages of the lock in a virtual environment.
+#  6241  path                   Add the programs of the server to the PATH of the machine.
+#  6270  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  6296  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  6430  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  6638  service                Run the server as a scheduled task.
+#  6780  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  6845  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6920  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6960  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -141,6 +141,7 @@ $Settings = ConvertFrom-Json '
  },
  "host": "most",
  "notebook": {
+  "cull_idle_seconds": 28800,
   "directory": "D:\\notebooks",
   "interface": "lab",
   "ip": "192.0.2.7",
@@ -2195,6 +2196,7 @@ else:                                               # notebook 6
     server.initialize(argv=[])
     sections = {"NotebookApp": server}
     classes = [("the login handler", server.login_handler_class, LoginHandler)]
+sections["MappingKernelManager"] = server.kernel_manager
 classes.append(("the kernel specification manager", type(server.kernel_spec_manager), OwnKernels))
 
 # ---- compare the configuration with the values of the server, and with those that it uses to answer requests
@@ -2202,7 +2204,7 @@ classes.append(("the kernel specification manager", type(server.kernel_spec_mana
 answering = server.web_app.settings
 differs = [what for what, found, expected in classes if found is not expected]
 for section, owner in sections.items():
-    for name, expected in settings[section].items():
+    for name, expected in settings.get(section, {}).items():
         if name == "ip" and expected == "*":
             expected = ""
         if getattr(owner, name, None) != expected or answering.get(name, expected) != expected:
@@ -6348,8 +6350,19 @@ function Get-Configuration {
             get_secure_cookie_kwargs = [ordered]@{ max_age_days = $days }
         }
     }
+    if ($Settings.notebook.cull_idle_seconds) { $configuration.MappingKernelManager = Get-IdleSetting }
     # Jupyter reads the file in the code page of the host, so it is ASCII.
     ConvertTo-AsciiJson ((ConvertTo-Json $configuration -Depth 4) -replace "`r", '')
+}
+
+# When a kernel that runs nothing is stopped, also if a browser is connected to it. A busy one never is.
+function Get-IdleSetting {
+    [ordered]@{
+        cull_idle_timeout = $Settings.notebook.cull_idle_seconds
+        cull_interval = 60
+        cull_connected = $true
+        cull_busy = $false
+    }
 }
 
 function Get-ServerSetting {
