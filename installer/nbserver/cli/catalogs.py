@@ -83,11 +83,12 @@ def update_catalog(
 def _resolved(inventory: Path, as_json: bool) -> Sequence[Written]:
     """Resolve the locks of all hosts of an inventory, with all packages upgraded. Raises NbserverError."""
     from nbserver.catalog.resolver import uv
+    from nbserver.cli.options import asker
     from nbserver.commands import lock
     from nbserver.inventory import reader
 
     loaded = reader.load(inventory)
-    found = lock.jobs([*loaded.hosts.values(), *([loaded.local] if loaded.local else [])])
+    found = lock.jobs([*loaded.hosts.values(), *([loaded.local] if loaded.local else [])], asker())
 
     def shown(text: str) -> None:
         if not as_json:

@@ -80,7 +80,8 @@ class Notebook(Table):
     def of(cls, notebook: BaseModel) -> Self:
         """Return the table with those settings of the inventory's notebook table that a script has."""
         values = {field.name: getattr(notebook, field.name) for field in fields(cls)}
-        return cls(**{key: None if value == "none" else value for key, value in values.items()})
+        given: dict[str, Any] = {key: None if value == "none" else value for key, value in values.items()}
+        return cls(**given)
 
 
 @dataclass(frozen=True)
