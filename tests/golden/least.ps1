@@ -10,7 +10,7 @@
 #   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode restart  starts the server again
 #   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode stop     stops the server
 #   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode set-password        replaces the password alone
-#   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode rotate-certificate  replaces key and certificate alone
+#   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode rotate-certificate  replaces the certificate
 # Exit codes: 0 success, 2 differences (test, status), 3 failed, 3010 success, but Windows must restart
 # Requires Windows PowerShell 3.0 or newer, 64-bit, and administrator rights
 #
