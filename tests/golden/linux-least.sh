@@ -3405,7 +3405,7 @@ KERNEL = (
 
 # In an environment that belongs to administrators, %pip and !pip say what to do, in place of a permission error.
 NO_PACKAGES = (
-    "Packages cannot be installed from a notebook, because the environment of this server belongs to its administrator. "
+    "Packages cannot be installed from a notebook, because the environment belongs to an administrator. "
     "Ask the administrator to add the package to packages.include in the inventory, then to run nbserver lock and "
     "nbserver apply"
 )
