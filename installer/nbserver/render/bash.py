@@ -58,7 +58,7 @@ def header(settings: dict[str, Any]) -> str:
 #   {bash} {host}.sh restart   starts the server again
 #   {bash} {host}.sh stop      stops the server
 #   {bash} {host}.sh set-password        replaces the password alone
-#   {bash} {host}.sh rotate-certificate  replaces key and certificate alone
+#   {bash} {host}.sh rotate-certificate  replaces the certificate
 # Exit codes: 0 success, 2 differences (test, status), 3 failed, 102 success, but the host must restart
 # Requires bash 4.4 or newer, {needs}
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
