@@ -10,7 +10,7 @@
 #   sudo bash linux-least.sh restart   starts the server again
 #   sudo bash linux-least.sh stop      stops the server
 #   sudo bash linux-least.sh set-password        replaces the password alone
-#   sudo bash linux-least.sh rotate-certificate  replaces key and certificate alone
+#   sudo bash linux-least.sh rotate-certificate  replaces the certificate
 # Exit codes: 0 success, 2 differences (test, status), 3 failed, 102 success, but the host must restart
 # Requires bash 4.4 or newer, systemd, and root
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
