@@ -18,6 +18,7 @@ from nbserver.catalog.reader import load
 from nbserver.catalog.windows_releases import RELEASES, version
 from nbserver.inventory import reader
 from nbserver.inventory.windows_host import WindowsHostSettings
+from nbserver.render.site_locks import SiteLocks
 from nbserver.render.windows_host import render
 
 HEX = "0123456789abcdef" * 4
@@ -41,7 +42,7 @@ def settings(folder: Path, **changes: Any) -> dict[str, Any]:
     text = f'[hosts.win1]\nsystem = "windows"\naddress = "win1.example.com"\nnotebook.password = {{ prompt = true }}\n{lines}'
     (folder / "nbserver.toml").write_text(text)
     (host,) = reader.load(folder / "nbserver.toml").hosts.values()
-    return render(host, load(host.catalog)).settings
+    return render(host, load(host.catalog), SiteLocks()).settings
 
 
 @pytest.mark.parametrize(("architecture", "windows", "chosen"), CHOSEN)

@@ -20,6 +20,7 @@ from nbserver.events.reader import Event, parse
 from nbserver.inventory import reader
 from nbserver.inventory.ssh_server import SshServer
 from nbserver.render.script import Script
+from nbserver.render.site_locks import SiteLocks
 from nbserver.render.windows_host import render
 from nbserver.run import host_run
 from nbserver.run.journal import Journal
@@ -56,7 +57,7 @@ class Told:
 
 @pytest.fixture(scope="module")
 def script() -> Script:
-    return render(HOST, catalog.load())
+    return render(HOST, catalog.load(), SiteLocks())
 
 
 @pytest.fixture

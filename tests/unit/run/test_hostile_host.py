@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from nbserver.base.errors import AuthenticationError, CertificateError, HostKeyError
 from nbserver.catalog import reader
 from nbserver.render.script import Script
+from nbserver.render.site_locks import SiteLocks
 from nbserver.render.windows_host import render
 from nbserver.run import host_run
 from nbserver.run.journal import Journal
@@ -232,7 +233,7 @@ def lines(draw: Any, sha256: str) -> Any:
 
 @functools.cache
 def small() -> Script:
-    return replace(render(HOST, reader.load()), parts=("# nothing that runs\n",))
+    return replace(render(HOST, reader.load(), SiteLocks()), parts=("# nothing that runs\n",))
 
 
 @examples(60)
