@@ -16,12 +16,12 @@ from nbserver.render.site_locks import SiteLocks
 from nbserver.render.windows_settings import PathEntries, PresentPython, WindowsCertificate, WindowsNotebook, WindowsUserSettings
 
 
-def render(host: LocalWindowsHost, catalog: Catalog, site_locks: SiteLocks) -> Script:
+def render(host: LocalWindowsHost, catalog: Catalog, site_locks: SiteLocks | None = None) -> Script:
     """Return the script for user scope, which uses the Python that runs nbserver. Raises UsageError and CatalogError.
 
     `site_locks` has the locks that the inventory chooses.
     """
-    own = site_locks.of(host, sysconfig.get_python_version())
+    own = (site_locks or SiteLocks()).of(host, sysconfig.get_python_version())
     python = this_python(catalog, own, with_uv=host.packages.installer != "pip")
     settings = WindowsUserSettings(
         adopt=False,

@@ -17,14 +17,14 @@ from nbserver.render.windows_settings import PathEntries, Program, WindowsCertif
 PROGRAMS = "%ProgramFiles%\\nbserver"
 
 
-def render(host: WindowsHost | LocalWindowsHost, catalog: Catalog, site_locks: SiteLocks) -> Script:
+def render(host: WindowsHost | LocalWindowsHost, catalog: Catalog, site_locks: SiteLocks | None = None) -> Script:
     """Return the script of a Windows host, which is the same on every workstation. Raises CatalogError.
 
     `site_locks` has the locks that the inventory chooses.
     """
 
     def locked(architecture: str, python: str) -> Lock:
-        own = site_locks.of(host, python)
+        own = (site_locks or SiteLocks()).of(host, python)
         return (
             own.for_windows(architecture, python, with_uv=host.packages.installer != "pip") if own else catalog.lock(python, architecture)
         )
