@@ -118,6 +118,8 @@ def tell(told: Story, host: WindowsBox, mirror: Mirror) -> None:
     told.keep("certificate rotated", site.run("rotate-certificate", "win1", "--json"))
     told.keep("verify after both", site.run("verify", "win1", "--json"))
     told.keep("plan after both", site.run("plan", "win1"))
+    site.secrets["NOTEBOOK_PASSWORD"] = site.secrets["NOTEBOOK_PASSWORD"][:-1]
+    told.keep("former password", site.run("set-password", "win1", "--json"))  # what was sent to apply is compared later
     told.lesson = lesson.there_and_back(site.run, site.folder, "win1", host.path(r"C:\ProgramData\nbserver\notebooks"))
     site.write(path__entries=["%ProgramFiles%\\nbserver\\other"])
     told.keep("other path", site.run("apply", "win1", "--json"))
