@@ -18,7 +18,6 @@ from tests.linux.sandbox import Sandbox
 from tests.ports import free_port
 from tests.served import served
 from tests.steps.linux.small_steps import SECRETS
-from tests.tier import FULL
 
 __all__ = ["sandbox"]
 STEPS = ("python", "packages", "certificate", "notebook", "service", "check", "cleanup")
@@ -31,11 +30,6 @@ create_environment() {
     printf '%s\\n' "${LOCK[@]}" >"$ENVIRONMENT/lock.txt"
     LOCK_OPTIONS+=(--index-url "$NB_PACKAGES_INDEX_URL")
 }
-"""
-# Ends the run as a power failure would, when it has written so many events.
-CUT = """
-eval "plain_$(declare -f write_event)"
-write_event() { if ((RUN_EVENTS == %d)); then kill -KILL $$; fi; plain_write_event "$@"; }
 """
 
 
@@ -137,28 +131,3 @@ def test_an_upgrade_that_fails_leaves_the_previous_server(host: Host, lock: str,
     assert host.run("test", "a").of("difference") == [] or kept == "ad", "only the environment that failed is left"
     assert host.run("apply", "a").outcome == "ok" and (host.serves(), host.environments()) == ("a", "a")
     assert host.run("apply", "b").outcome == "ok" and (host.serves(), host.environments()) == ("b", "ab")
-
-
-def test_whatever_cuts_an_upgrade_off_the_next_run_completes_it_or_goes_back(host: Host) -> None:
-    host.run("apply", "b")
-    host.run("apply", "a")
-    done = host.run("apply", "b")  # as each of those below: its environment is there
-    back = host.run("apply", "a")
-    assert done.outcome == back.outcome == "ok", (done.of("failed"), back.of("failed"))
-    codes = [event.get("code", event["event"]) for event in done.events]
-    first = next(number for number, event in enumerate(done.events) if event["step"] == "service" and event["event"] == "started")
-    verified = codes.index("verifying-server")
-    for number in range(first, len(codes)) if FULL else (first + 1, verified - 1, verified + 1, len(codes) - 1):
-        cut = host.run("apply", "b", CUT % number)
-        assert cut.code != 0, (number, codes)
-        assert ("switch-open" in [event["code"] for event in host.run("test", "b").of("difference")]) == (
-            host.sandbox.exists(f"{STATE}/switch")
-        )
-        again = host.run("apply", "b")
-        assert again.outcome == "ok" and (host.serves(), host.environments()) == ("b", "ab"), (number, again.events)
-        assert host.run("test", "b").code == 0
-        cut = host.run("apply", "d", CUT % number)
-        again = host.run("apply", "d")
-        assert again.outcome == "failed" and host.serves() == "b", (number, again.events)
-        assert again.of("failed")[-1]["code"] == "upgrade-switched-back" and host.sandbox.read(f"{HOME}/notebooks/mine.ipynb") == b"{}"
-        assert host.run("apply", "a").outcome == "ok" and host.serves() == "a"
