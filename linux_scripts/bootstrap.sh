@@ -42,13 +42,13 @@ sum=$(printf "%s" "$script" | sha256sum)
     die "the SHA-256 of the script is ${sum%% *}, expected $2"
 
 envelope=()
-data=0
+size=0
 while true; do
     IFS= read -r line ||
         die "the input ended before the end of the envelope"
     if [[ $line == "nbserver start" ]]; then break; fi
     if [[ $line =~ ^nbserver\ data\ ([1-9][0-9]{0,8})$ ]]; then
-        data=${BASH_REMATCH[1]}
+        size=${BASH_REMATCH[1]}
     else
         envelope+=("$line")
     fi
@@ -73,9 +73,9 @@ clean_up() {
 }
 trap clean_up EXIT
 
-head -c "$data" >data ||
+head -c "$size" >data ||
     die "the data could not be kept: the disk may be full"
-[[ $(stat -c %s data) == "$data" ]] ||
+[[ $(stat -c %s data) == "$size" ]] ||
     die "the input ended before the end of the data"
 printf "%s" "$script" >nbserver.sh
 : >output

@@ -1,5 +1,6 @@
 # ---- main ------------------------------------------------------------------------------------------
 # Run the steps in the mode that was asked for, and report the outcome.
+# shellcheck disable=SC2317 # MODES names the functions that it seems nothing calls
 
 is_skipped() { # STEP
     local name
@@ -152,7 +153,6 @@ start_change() {
 }
 
 # The last thing of every run, however it ends.
-# shellcheck disable=SC2317 # a trap calls it
 finish_run() { # EXIT-CODE
     trap - ERR EXIT
     trap '' TERM INT HUP

@@ -2,7 +2,7 @@
 # Send what a backup contains in addition to the notebooks: mode backup.
 
 # The configuration (with the hash of the password), the certificate, and the record. The private key is not sent.
-MODES[backup]=back_up_host
+MODES['backup']=back_up_host
 
 back_up_host() {
     assert_notebooks

@@ -7,9 +7,9 @@
 
 PARTS=()                                           # lines of the envelope: path, size, SHA-256, offset, length, before
 
-MODES[list]=list_notebooks
-MODES[push]=push_notebooks
-MODES[pull]=pull_notebooks
+MODES['list']=list_notebooks
+MODES['push']=push_notebooks
+MODES['pull']=pull_notebooks
 CHANGING_MODES+=(push)
 
 # What all three share. A file is opened from folder to folder, each without following a link.

@@ -9,7 +9,7 @@ SET_ASIDE_FOLDER=$STATE_FOLDER/set-aside           # what kernels wrote: a folde
 ROTATION_PATTERN='^\{"v":1,"run":"([0-9A-Za-z-]{1,64})","password":"([0-9a-f]{64})","key":(null|"[0-9a-f]{64}")\}$'
 ROTATION_RUN='' FORMER_PASSWORD=''                 # of the rotation that is not complete: its run, a hash of the hash
 
-MODES[rotate]=rotate
+MODES['rotate']=rotate
 CHANGING_MODES+=(rotate)
 
 # Mode rotate.

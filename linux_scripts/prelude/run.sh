@@ -36,7 +36,7 @@ ERRORS_READ=0                                      # lines of standard error tha
 
 # What each mode of a run does: a function. Parts of the prelude add modes, and those that may change the host.
 declare -A MODES=([test]=test_host [check]=check_host [status]=show_host [apply]=apply [undo]=undo)
-MODES[events]=send_events_after
+MODES['events']=send_events_after
 CHANGING_MODES=(apply undo)
 
 # Whether this run may change the host. Other runs leave nothing on it.

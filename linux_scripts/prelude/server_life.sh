@@ -3,8 +3,8 @@
 
 # The server starts as it is installed. What differs from the settings stays as it is, and an apply still changes it.
 
-MODES[restart]=restart_server
-MODES[stop]=stop_server
+MODES['restart']=restart_server
+MODES['stop']=stop_server
 CHANGING_MODES+=(restart stop)
 
 # Mode restart, which also starts a server that was stopped.

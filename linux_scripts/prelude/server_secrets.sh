@@ -3,8 +3,8 @@
 
 # The server restarts as it is installed, as in prelude/server_life. What else differs from the settings stays as it is.
 
-MODES[set-password]=set_password
-MODES[rotate-certificate]=rotate_certificate
+MODES['set-password']=set_password
+MODES['rotate-certificate']=rotate_certificate
 CHANGING_MODES+=(set-password rotate-certificate)
 FORMER_HASH=''                                     # of the password that is replaced
 FORMER_KEY='' FORMER_CERTIFICATE='' FORMER_REQUEST=''   # texts of the files that are replaced

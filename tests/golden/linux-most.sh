@@ -505,7 +505,7 @@ ERRORS_READ=0                                      # lines of standard error tha
 
 # What each mode of a run does: a function. Parts of the prelude add modes, and those that may change the host.
 declare -A MODES=([test]=test_host [check]=check_host [status]=show_host [apply]=apply [undo]=undo)
-MODES[events]=send_events_after
+MODES['events']=send_events_after
 CHANGING_MODES=(apply undo)
 
 # Whether this run may change the host. Other runs leave nothing on it.
@@ -4300,7 +4300,7 @@ SET_ASIDE_FOLDER=$STATE_FOLDER/set-aside           # what kernels wrote: a folde
 ROTATION_PATTERN='^\{"v":1,"run":"([0-9A-Za-z-]{1,64})","password":"([0-9a-f]{64})","key":(null|"[0-9a-f]{64}")\}$'
 ROTATION_RUN='' FORMER_PASSWORD=''                 # of the rotation that is not complete: its run, a hash of the hash
 
-MODES[rotate]=rotate
+MODES['rotate']=rotate
 CHANGING_MODES+=(rotate)
 
 # Mode rotate.
@@ -4682,7 +4682,7 @@ bring_back_files() { # FOLDER
         restore_file "$NOTEBOOK_FILE" "$1/${NOTEBOOK_FILE##*/}"
         return
     fi
-    SECRETS[$name]=$hash
+    SECRETS["$name"]=$hash
     expand_secret "${text//"$former"/@$name@}" "$name"
     text=$REPLY
     hold_parent "$NOTEBOOK_FILE" || return
@@ -4993,8 +4993,8 @@ read_field() { # NAME LINE
 
 # The server starts as it is installed. What differs from the settings stays as it is, and an apply still changes it.
 
-MODES[restart]=restart_server
-MODES[stop]=stop_server
+MODES['restart']=restart_server
+MODES['stop']=stop_server
 CHANGING_MODES+=(restart stop)
 
 # Mode restart, which also starts a server that was stopped.
@@ -5087,8 +5087,8 @@ prove_server() {
 
 # The server restarts as it is installed, as in prelude/server_life. What else differs from the settings stays as it is.
 
-MODES[set-password]=set_password
-MODES[rotate-certificate]=rotate_certificate
+MODES['set-password']=set_password
+MODES['rotate-certificate']=rotate_certificate
 CHANGING_MODES+=(set-password rotate-certificate)
 FORMER_HASH=''                                     # of the password that is replaced
 FORMER_KEY='' FORMER_CERTIFICATE='' FORMER_REQUEST=''   # texts of the files that are replaced
@@ -5209,9 +5209,9 @@ switch_certificate_back() {
 
 PARTS=()                                           # lines of the envelope: path, size, SHA-256, offset, length, before
 
-MODES[list]=list_notebooks
-MODES[push]=push_notebooks
-MODES[pull]=pull_notebooks
+MODES['list']=list_notebooks
+MODES['push']=push_notebooks
+MODES['pull']=pull_notebooks
 CHANGING_MODES+=(push)
 
 # What all three share. A file is opened from folder to folder, each without following a link.
@@ -5493,7 +5493,7 @@ is_report() { # STATE SIZE SHA256 PATH DATA
 # Send what a backup contains in addition to the notebooks: mode backup.
 
 # The configuration (with the hash of the password), the certificate, and the record. The private key is not sent.
-MODES[backup]=back_up_host
+MODES['backup']=back_up_host
 
 back_up_host() {
     assert_notebooks
@@ -6421,6 +6421,7 @@ has_entries() { # FOLDER
 
 # ---- main ------------------------------------------------------------------------------------------
 # Run the steps in the mode that was asked for, and report the outcome.
+# shellcheck disable=SC2317 # MODES names the functions that it seems nothing calls
 
 is_skipped() { # STEP
     local name
@@ -6573,7 +6574,6 @@ start_change() {
 }
 
 # The last thing of every run, however it ends.
-# shellcheck disable=SC2317 # a trap calls it
 finish_run() { # EXIT-CODE
     trap - ERR EXIT
     trap '' TERM INT HUP

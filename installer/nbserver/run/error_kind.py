@@ -81,6 +81,7 @@ _CODES: dict[Kind, tuple[str, ...]] = {
         "notebook-certificate-invalid",
         "notebook-certificate-untrusted",
         "other-certificate",
+        "trust-other-certificate",
         "winrm-certificate-untrusted",
     ),
     "auth": (
@@ -171,6 +172,7 @@ _CODES: dict[Kind, tuple[str, ...]] = {
         "start-output-too-large",
         "systemd-stop-failed",
         "token-accepted",
+        "trust-store-failed",
         "websocket-not-http",
         "websocket-rejected",
         "winrm-response-too-large",

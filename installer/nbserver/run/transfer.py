@@ -131,7 +131,7 @@ class _Stripping:
         raise NotImplementedError
 
     def end(self, path: str, state: str) -> None:
-        """Take note that a file has ended."""
+        """Record that a file has ended."""
         raise NotImplementedError
 
 

@@ -49,7 +49,7 @@ SETTINGS = [
     ('"odd key\\u0007" = 1', "[hosts.win1] unknown key; valid keys: system"),
     (
         "notebook.prot = 1",
-        'notebook: unknown key (did you mean "port"?); valid keys: port, ip, directory, interface, public_url',
+        'notebook: unknown key (did you mean "port"?); valid keys: port, ip, directory, interface, language, public_url',
     ),
     ("nom = 'x'", "[hosts.win1] unknown key"),
     ('address = "https://win1"', "address: must not contain a scheme"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import assume, given
@@ -156,14 +157,19 @@ def test_tornado_strips_what_we_refuse() -> None:
 
 
 @pytest.mark.parametrize(
-    "line",
-    [["set-password", "local", "Correct-Horse-99"], ["set-password", "Correct-Horse-99"], ["hash-password", "win1", "Correct-Horse-99"]],
+    ("line", "words"),
+    [
+        (["set-password", "local", "Correct-Horse-99"], "the file does not exist"),
+        (["set-password", "Correct-Horse-99"], "the file does not exist"),
+        (["hash-password", "win1", "Correct-Horse-99"], "prompts for the password"),
+    ],
 )
 def test_a_password_on_the_command_line_is_not_repeated(
-    line: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    line: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["nbserver", *line])
     with pytest.raises(SystemExit) as ended:
         program.main()
     said = capsys.readouterr()
-    assert ended.value.code == 2 and "prompts for the password" in said.err and "Correct-Horse" not in said.out + said.err
+    assert ended.value.code == 2 and words in said.err and "Correct-Horse" not in said.out + said.err
