@@ -1,5 +1,6 @@
 # ---- main ------------------------------------------------------------------------------------------
 # Run the steps in the mode that was asked for, and report the outcome.
+
 # shellcheck disable=SC2317 # MODES names the functions that it seems nothing calls
 
 is_skipped() { # STEP

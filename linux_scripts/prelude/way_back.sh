@@ -30,7 +30,8 @@ bring_back_files() { # FOLDER
         restore_file "$NOTEBOOK_FILE" "$1/${NOTEBOOK_FILE##*/}"
         return
     fi
-    SECRETS["$name"]=$hash
+    # shellcheck disable=SC2004 # the names of SECRETS are text
+    SECRETS[$name]=$hash
     expand_secret "${text//"$former"/@$name@}" "$name"
     text=$REPLY
     hold_parent "$NOTEBOOK_FILE" || return

@@ -47,6 +47,7 @@ class ServerApp:
         self.identity_provider.login_handler_class = LoginFormHandler
         vars(self.identity_provider).update(settings["IdentityProvider"], **settings["PasswordIdentityProvider"])
         self.authorizer = AllowAllAuthorizer()
+        self.kernel_manager = SimpleNamespace(**settings.get("MappingKernelManager", {}))
         self.web_app = SimpleNamespace(settings={})
         self.contents_manager = SimpleNamespace(root_dir=self.root_dir)
 

@@ -66,24 +66,24 @@
 #  4456  new_server             Check what another environment contains, and the server that runs from it.
 #  4532  switch                 Switch the server to another environment, and verify the server that runs from it.
 #  4651  way_back               Restore the previous server after an upgrade that failed.
-#  4799  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  4989  server_life            Restart or stop the installed server: modes restart and stop.
-#  5083  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5201  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  5490  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  4800  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  4990  server_life            Restart or stop the installed server: modes restart and stop.
+#  5084  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5202  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  5491  backup                 Send what a backup contains in addition to the notebooks: mode backup.
 # Steps, in the order in which they run:
-#  5516  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5548  python                 Install Python from the distribution.
-#  5610  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  5685  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  5698  user                   Create the system user that runs the server: without a password, without a login shell.
-#  5712  certificate            Create a certificate for the server; only root and the service can read its key.
-#  5805  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  5986  service                Run the notebook server as a service that starts with the system.
-#  6120  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  6184  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6338  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6420  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  5517  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5549  python                 Install Python from the distribution.
+#  5611  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  5686  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  5699  user                   Create the system user that runs the server: without a password, without a login shell.
+#  5713  certificate            Create a certificate for the server; only root and the service can read its key.
+#  5806  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  5987  service                Run the notebook server as a service that starts with the system.
+#  6121  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  6185  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6339  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6421  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -4680,7 +4680,8 @@ bring_back_files() { # FOLDER
         restore_file "$NOTEBOOK_FILE" "$1/${NOTEBOOK_FILE##*/}"
         return
     fi
-    SECRETS["$name"]=$hash
+    # shellcheck disable=SC2004 # the names of SECRETS are text
+    SECRETS[$name]=$hash
     expand_secret "${text//"$former"/@$name@}" "$name"
     text=$REPLY
     hold_parent "$NOTEBOOK_FILE" || return
@@ -6419,6 +6420,7 @@ has_entries() { # FOLDER
 
 # ---- main ------------------------------------------------------------------------------------------
 # Run the steps in the mode that was asked for, and report the outcome.
+
 # shellcheck disable=SC2317 # MODES names the functions that it seems nothing calls
 
 is_skipped() { # STEP

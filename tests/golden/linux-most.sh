@@ -66,24 +66,24 @@
 #  4458  new_server             Check what another environment contains, and the server that runs from it.
 #  4534  switch                 Switch the server to another environment, and verify the server that runs from it.
 #  4653  way_back               Restore the previous server after an upgrade that failed.
-#  4801  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  4991  server_life            Restart or stop the installed server: modes restart and stop.
-#  5085  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5203  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  5492  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  4802  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  4992  server_life            Restart or stop the installed server: modes restart and stop.
+#  5086  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5204  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  5493  backup                 Send what a backup contains in addition to the notebooks: mode backup.
 # Steps, in the order in which they run:
-#  5518  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5550  python                 Install Python from the distribution.
-#  5612  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  5687  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  5700  user                   Create the system user that runs the server: without a password, without a login shell.
-#  5714  certificate            Create a certificate for the server; only root and the service can read its key.
-#  5807  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  5988  service                Run the notebook server as a service that starts with the system.
-#  6122  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  6186  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6340  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6422  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  5519  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5551  python                 Install Python from the distribution.
+#  5613  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  5688  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  5701  user                   Create the system user that runs the server: without a password, without a login shell.
+#  5715  certificate            Create a certificate for the server; only root and the service can read its key.
+#  5808  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  5989  service                Run the notebook server as a service that starts with the system.
+#  6123  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  6187  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6341  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6423  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -4682,7 +4682,8 @@ bring_back_files() { # FOLDER
         restore_file "$NOTEBOOK_FILE" "$1/${NOTEBOOK_FILE##*/}"
         return
     fi
-    SECRETS["$name"]=$hash
+    # shellcheck disable=SC2004 # the names of SECRETS are text
+    SECRETS[$name]=$hash
     expand_secret "${text//"$former"/@$name@}" "$name"
     text=$REPLY
     hold_parent "$NOTEBOOK_FILE" || return
@@ -6421,6 +6422,7 @@ has_entries() { # FOLDER
 
 # ---- main ------------------------------------------------------------------------------------------
 # Run the steps in the mode that was asked for, and report the outcome.
+
 # shellcheck disable=SC2317 # MODES names the functions that it seems nothing calls
 
 is_skipped() { # STEP

@@ -1948,7 +1948,7 @@ $FirstPageName = 'Welcome.ipynb'
 
 function Get-FirstPagePath { Join-Path (Expand-Path $Settings.notebook.directory) $FirstPageName }
 
-function Get-FirstPage { ($FirstPage -replace "`r", '').TrimStart() }
+function Get-FirstPage { $FirstPage -replace "`r|\A\s+", '' }
 
 # Return "absent", the SHA-256 of the file, or "other" for what is not a file.
 function Get-FirstPageState([string]$Path) {
