@@ -39,7 +39,7 @@ assert_notebook_folder_allowed() {
 
 assert_own_folders_safe() {
     local path
-    met own-folders-safe 'no other user can replace the folders of nbserver'
+    met own-folders-safe 'no other user can replace the folders that nbserver uses'
     for path in "$PROGRAMS" "$CONFIGURATION_FOLDER" "$STATE_FOLDER" "$WORK_FOLDER" "$UNIT_FOLDER"; do
         check_location "$path" ||
             fail own-folder-unsafe 'nbserver cannot safely use {path}: {cause}. After fixing '\

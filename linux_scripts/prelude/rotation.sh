@@ -53,8 +53,8 @@ read_rotation() {
 
 assert_deployed() {
     if has_record file "$NOTEBOOK_FILE"; then return; fi
-    fail rotate-not-deployed 'this host has no notebook server of nbserver, so there is nobody to evict. Run nbserver '\
-'apply instead'
+    fail rotate-not-deployed 'this host has no notebook server managed by nbserver, so there is nobody to evict. Run '\
+'nbserver apply instead'
 }
 
 # The server must start again, so nothing else may be missing. Rules of the firewall and what remains of earlier
@@ -88,8 +88,8 @@ assert_new_password() {
     fi
     digest_of "$REPLY"
     if [[ $REPLY == "$former" ]]; then
-        fail rotate-same-password 'the notebook password is the same as before, so everybody who knows it could log '\
-'in again. Set another notebook.password, then try again. Nothing was changed'
+        fail rotate-same-password 'the notebook password is the same as before, so anyone who knows it could log '\
+'in again. Set a different notebook.password, then try again. Nothing was changed'
     fi
     FORMER_PASSWORD=$former
 }
@@ -122,7 +122,7 @@ read_rotated() { # STEP
             ;;
         notebook)
             differs rotated-password 'notebook password' 'the previous one' 'a new one'
-            differs rotated-work '{path}' 'files of earlier sessions' 'a new folder' path "$WORK_FOLDER"
+            differs rotated-work '{path}' 'files from earlier sessions' 'a new folder' path "$WORK_FOLDER"
             ;;
         service) differs rotated-sessions 'sessions and kernels' stopped 'a new start' ;;
         check)

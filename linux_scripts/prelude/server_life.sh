@@ -47,15 +47,15 @@ stop_server() {
     make_change keep_stopped
     read_server_process
     if ((REPLY)); then
-        fail server-not-stopped 'the notebook server still runs as process {id}. Find out what starts it, then try '\
-'again' id "$REPLY"
+        fail server-not-stopped 'the notebook server is still running as process {id}. Find out what starts it, then '\
+'try again' id "$REPLY"
     fi
 }
 
 assert_installed() {
     RUN_STEP=service
     if has_recorded_service && is_set_up; then return; fi
-    fail server-not-installed 'this host has no notebook server of nbserver. Run nbserver apply first'
+    fail server-not-installed 'this host has no notebook server managed by nbserver. Run nbserver apply first'
 }
 
 # After an incomplete rotation, the server would start for those who are evicted. RUN_FINGERPRINT: of its certificate.

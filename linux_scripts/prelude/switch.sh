@@ -100,7 +100,7 @@ save_server() { # FOLDER
 verify_switch() {
     if ! has_open_switch; then return; fi
     RUN_STEP=check
-    report_start verifying-server 'Verifying the new server before the previous environment is given up'
+    report_start verifying-server 'Verifying the new server before the switch is completed'
     check_apply
     read_shown
     if [[ $SHOWN != "$RUN_FINGERPRINT" ]]; then

@@ -14,8 +14,8 @@ $ValidName = '\A(?!\.)[^\\/:*?"<>|\x00-\x1f]+(?<![. ])\z'
 function Get-NotebookFolder {
     $folder = (Expand-Path $Settings.notebook.directory).TrimEnd('\')
     if (-not (Test-Record 'file' $ConfigurationFile) -or -not [IO.Directory]::Exists($folder)) {
-        throw (New-Failure notebooks-not-set-up ('this host has no notebook server of nbserver with the folder ' +
-                '{path}. Run nbserver apply, then try again') @{ path = $folder })
+        throw (New-Failure notebooks-not-set-up ('this host has no notebook server managed by nbserver with the ' +
+                'folder {path}. Run nbserver apply, then try again') @{ path = $folder })
     }
     Assert-NoLink $folder
     $folder

@@ -48,8 +48,8 @@ function Read-Rotation {
 
 function Assert-Deployed {
     if (Test-Record 'file' $ConfigurationFile) { return }
-    throw (New-Failure rotate-not-deployed ('this host has no notebook server of nbserver, so there is nobody to ' +
-            'evict. Run nbserver apply instead'))
+    throw (New-Failure rotate-not-deployed ('this host has no notebook server managed by nbserver, so there is ' +
+            'nobody to evict. Run nbserver apply instead'))
 }
 
 # The server must start again, so nothing else may be missing.
@@ -74,8 +74,8 @@ function Assert-NewPassword {
     if (-not $Former.Run) { $Former.Password = Format-Digest $sha256.ComputeHash($Utf8.GetBytes($set)) }
     $sent = $sha256.ComputeHash($Utf8.GetBytes((Expand-Secret "@$HashSecret@" $HashSecret)))
     if ((Format-Digest $sent) -ne $Former.Password) { return }
-    throw (New-Failure rotate-same-password ('the notebook password is the same as before, so everybody who knows it ' +
-            'could log in again. Set another notebook.password, then try again. Nothing was changed'))
+    throw (New-Failure rotate-same-password ('the notebook password is the same as before, so anyone who knows it ' +
+            'could log in again. Set a different notebook.password, then try again. Nothing was changed'))
 }
 
 function Format-Digest([byte[]]$Bytes) { ([BitConverter]::ToString($Bytes) -replace '-', '').ToLowerInvariant() }
@@ -108,7 +108,7 @@ function Invoke-RotatedStep($Step) {
         }
         'notebook' {
             Add-Difference rotated-password 'notebook password' 'the previous one' 'a new one'
-            Add-Difference rotated-work '{path}' 'files of earlier sessions' 'a new folder' @{ path = $WorkFolder }
+            Add-Difference rotated-work '{path}' 'files from earlier sessions' 'a new folder' @{ path = $WorkFolder }
             Move-WorkAside
         }
         'service' { Add-Difference rotated-sessions 'sessions and kernels' 'stopped' 'a new start' }

@@ -46,8 +46,8 @@ function Reset-Difference([string]$Name) {
 function Assert-Installed {
     $Run.Step = 'service'
     if ((Test-ServiceRecord) -and (Get-ServiceStatus).state -ne 'absent') { return }
-    throw (New-Failure server-not-installed ('this host has no notebook server of nbserver. Run nbserver apply ' +
-            'first'))
+    throw (New-Failure server-not-installed ('this host has no notebook server managed by nbserver. Run nbserver ' +
+            'apply first'))
 }
 
 # After an incomplete rotation, the server would start for those who are evicted.

@@ -1658,7 +1658,7 @@ assert_notebook_folder_allowed() {
 
 assert_own_folders_safe() {
     local path
-    met own-folders-safe 'no other user can replace the folders of nbserver'
+    met own-folders-safe 'no other user can replace the folders that nbserver uses'
     for path in "$PROGRAMS" "$CONFIGURATION_FOLDER" "$STATE_FOLDER" "$WORK_FOLDER" "$UNIT_FOLDER"; do
         check_location "$path" ||
             fail own-folder-unsafe 'nbserver cannot safely use {path}: {cause}. After fixing '\
@@ -3752,7 +3752,7 @@ read_installation_folder() {
 # Refuse a host with the wrong system, rights, or clock.
 
 assert_root() {
-    met is-root 'the script runs as root'
+    met is-root 'the script is running as root'
     if [[ $EUID -ne 0 ]]; then
         fail not-root 'root privileges are required. Run nbserver, or this script, as root or with sudo'
     fi
@@ -4342,8 +4342,8 @@ read_rotation() {
 
 assert_deployed() {
     if has_record file "$NOTEBOOK_FILE"; then return; fi
-    fail rotate-not-deployed 'this host has no notebook server of nbserver, so there is nobody to evict. Run nbserver '\
-'apply instead'
+    fail rotate-not-deployed 'this host has no notebook server managed by nbserver, so there is nobody to evict. Run '\
+'nbserver apply instead'
 }
 
 # The server must start again, so nothing else may be missing. Rules of the firewall and what remains of earlier
@@ -4377,8 +4377,8 @@ assert_new_password() {
     fi
     digest_of "$REPLY"
     if [[ $REPLY == "$former" ]]; then
-        fail rotate-same-password 'the notebook password is the same as before, so everybody who knows it could log '\
-'in again. Set another notebook.password, then try again. Nothing was changed'
+        fail rotate-same-password 'the notebook password is the same as before, so anyone who knows it could log '\
+'in again. Set a different notebook.password, then try again. Nothing was changed'
     fi
     FORMER_PASSWORD=$former
 }
@@ -4411,7 +4411,7 @@ read_rotated() { # STEP
             ;;
         notebook)
             differs rotated-password 'notebook password' 'the previous one' 'a new one'
-            differs rotated-work '{path}' 'files of earlier sessions' 'a new folder' path "$WORK_FOLDER"
+            differs rotated-work '{path}' 'files from earlier sessions' 'a new folder' path "$WORK_FOLDER"
             ;;
         service) differs rotated-sessions 'sessions and kernels' stopped 'a new start' ;;
         check)
@@ -4631,7 +4631,7 @@ save_server() { # FOLDER
 verify_switch() {
     if ! has_open_switch; then return; fi
     RUN_STEP=check
-    report_start verifying-server 'Verifying the new server before the previous environment is given up'
+    report_start verifying-server 'Verifying the new server before the switch is completed'
     check_apply
     read_shown
     if [[ $SHOWN != "$RUN_FINGERPRINT" ]]; then
@@ -5036,15 +5036,15 @@ stop_server() {
     make_change keep_stopped
     read_server_process
     if ((REPLY)); then
-        fail server-not-stopped 'the notebook server still runs as process {id}. Find out what starts it, then try '\
-'again' id "$REPLY"
+        fail server-not-stopped 'the notebook server is still running as process {id}. Find out what starts it, then '\
+'try again' id "$REPLY"
     fi
 }
 
 assert_installed() {
     RUN_STEP=service
     if has_recorded_service && is_set_up; then return; fi
-    fail server-not-installed 'this host has no notebook server of nbserver. Run nbserver apply first'
+    fail server-not-installed 'this host has no notebook server managed by nbserver. Run nbserver apply first'
 }
 
 # After an incomplete rotation, the server would start for those who are evicted. RUN_FINGERPRINT: of its certificate.
@@ -5434,8 +5434,8 @@ assert_notebooks() {
 'user of the server. Run nbserver as root or with sudo'
     fi
     if [[ ! -d $NB_NOTEBOOK_DIRECTORY || -L $NB_NOTEBOOK_DIRECTORY ]] || ! is_set_up; then
-        fail notebooks-not-set-up 'this host has no notebook server of nbserver with the folder {path}. Run nbserver '\
-'apply, then try again' path "$NB_NOTEBOOK_DIRECTORY"
+        fail notebooks-not-set-up 'this host has no notebook server managed by nbserver with the folder {path}. Run '\
+'nbserver apply, then try again' path "$NB_NOTEBOOK_DIRECTORY"
     fi
 }
 

@@ -4900,8 +4900,8 @@ function Read-Rotation {
 
 function Assert-Deployed {
     if (Test-Record 'file' $ConfigurationFile) { return }
-    throw (New-Failure rotate-not-deployed ('this host has no notebook server of nbserver, so there is nobody to ' +
-            'evict. Run nbserver apply instead'))
+    throw (New-Failure rotate-not-deployed ('this host has no notebook server managed by nbserver, so there is ' +
+            'nobody to evict. Run nbserver apply instead'))
 }
 
 # The server must start again, so nothing else may be missing.
@@ -4926,8 +4926,8 @@ function Assert-NewPassword {
     if (-not $Former.Run) { $Former.Password = Format-Digest $sha256.ComputeHash($Utf8.GetBytes($set)) }
     $sent = $sha256.ComputeHash($Utf8.GetBytes((Expand-Secret "@$HashSecret@" $HashSecret)))
     if ((Format-Digest $sent) -ne $Former.Password) { return }
-    throw (New-Failure rotate-same-password ('the notebook password is the same as before, so everybody who knows it ' +
-            'could log in again. Set another notebook.password, then try again. Nothing was changed'))
+    throw (New-Failure rotate-same-password ('the notebook password is the same as before, so anyone who knows it ' +
+            'could log in again. Set a different notebook.password, then try again. Nothing was changed'))
 }
 
 function Format-Digest([byte[]]$Bytes) { ([BitConverter]::ToString($Bytes) -replace '-', '').ToLowerInvariant() }
@@ -4960,7 +4960,7 @@ function Invoke-RotatedStep($Step) {
         }
         'notebook' {
             Add-Difference rotated-password 'notebook password' 'the previous one' 'a new one'
-            Add-Difference rotated-work '{path}' 'files of earlier sessions' 'a new folder' @{ path = $WorkFolder }
+            Add-Difference rotated-work '{path}' 'files from earlier sessions' 'a new folder' @{ path = $WorkFolder }
             Move-WorkAside
         }
         'service' { Add-Difference rotated-sessions 'sessions and kernels' 'stopped' 'a new start' }
@@ -5198,8 +5198,8 @@ function Reset-Difference([string]$Name) {
 function Assert-Installed {
     $Run.Step = 'service'
     if ((Test-ServiceRecord) -and (Get-ServiceStatus).state -ne 'absent') { return }
-    throw (New-Failure server-not-installed ('this host has no notebook server of nbserver. Run nbserver apply ' +
-            'first'))
+    throw (New-Failure server-not-installed ('this host has no notebook server managed by nbserver. Run nbserver ' +
+            'apply first'))
 }
 
 # After an incomplete rotation, the server would start for those who are evicted.
@@ -5416,8 +5416,8 @@ $ValidName = '\A(?!\.)[^\\/:*?"<>|\x00-\x1f]+(?<![. ])\z'
 function Get-NotebookFolder {
     $folder = (Expand-Path $Settings.notebook.directory).TrimEnd('\')
     if (-not (Test-Record 'file' $ConfigurationFile) -or -not [IO.Directory]::Exists($folder)) {
-        throw (New-Failure notebooks-not-set-up ('this host has no notebook server of nbserver with the folder ' +
-                '{path}. Run nbserver apply, then try again') @{ path = $folder })
+        throw (New-Failure notebooks-not-set-up ('this host has no notebook server managed by nbserver with the ' +
+                'folder {path}. Run nbserver apply, then try again') @{ path = $folder })
     }
     Assert-NoLink $folder
     $folder

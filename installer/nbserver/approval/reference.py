@@ -176,7 +176,7 @@ def _require_lock(settings: AnyScriptSettings, sha256: str) -> None:
     if settings.packages.lock_sha256 != sha256:
         raise UnknownLockError(
             "lock-differs",
-            "settings.packages.lock_sha256 matches neither the lock of the catalog for this host ({expected}) nor any lock given with --lock",
+            "settings.packages.lock_sha256 matches neither the catalog's lock for this host ({expected}) nor any lock given with --lock",
             expected=sha256,
         )
 

@@ -289,7 +289,7 @@ def _check_signature(certificate: x509.Certificate) -> None:
     if algorithm.name not in HASHES:
         raise ChainFault(
             "certificate-signature",
-            "{subject} is signed with {algorithm}",
+            "{subject} is signed with {algorithm}, which Windows or browsers do not support",
             todo="Have the certificate signed with SHA-256, SHA-384, or SHA-512 and an RSA or EC key",
             subject=_subject(certificate),
             algorithm=algorithm.name,

@@ -97,7 +97,9 @@ def _fault(column: str, kinds: frozenset[type]) -> Message | None:
     near = nearest(column, _columns())
     if near:
         return message("column-unknown-near", 'unknown (did you mean "{near}"?)', near=near)
-    return message("column-unknown", "unknown; a column is name, groups, or a key of the inventory, such as address or notebook.port")
+    return message(
+        "column-unknown", "not a known column; expected name, groups, or a key of the inventory, such as address or notebook.port"
+    )
 
 
 def _columns() -> list[str]:

@@ -169,20 +169,18 @@ class _Array:
             if near:
                 return message(
                     "no-such-group-near",
-                    '[{group}] groups: no group has this name (did you mean "{near}"?); known groups: {groups}',
+                    '[{group}] groups: unknown group (did you mean "{near}"?); known groups: {groups}',
                     group=self.table,
                     near=near,
                     groups=named,
                 )
-            return message(
-                "no-such-group", "[{group}] groups: no group has this name; known groups: {groups}", group=self.table, groups=named
-            )
+            return message("no-such-group", "[{group}] groups: unknown group; known groups: {groups}", group=self.table, groups=named)
         if near:
             return message(
                 "no-such-member-near",
-                '[{group}] hosts: no host has this name (did you mean "{near}"?); known hosts: {hosts}',
+                '[{group}] hosts: unknown host (did you mean "{near}"?); known hosts: {hosts}',
                 group=self.table,
                 near=near,
                 hosts=named,
             )
-        return message("no-such-member", "[{group}] hosts: no host has this name; known hosts: {hosts}", group=self.table, hosts=named)
+        return message("no-such-member", "[{group}] hosts: unknown host; known hosts: {hosts}", group=self.table, hosts=named)

@@ -70,7 +70,7 @@ def _of_own_server(patterns: Sequence[str]) -> Inventory | None:
         warn(
             message(
                 "inventory-of-server-missing",
-                "local: the notebook server was set up from {path}, which does not exist; without it, the default settings apply",
+                "local: the notebook server was set up from {path}, which no longer exists; the default settings apply",
                 path=path,
             )
         )

@@ -127,13 +127,15 @@ def _name_and_port(address: str, port: int) -> dict[str, Message]:
         ipaddress.ip_address(address)
     except ValueError:
         found = ", ".join(_addresses(address))
-        return {"name": message("check-name", "{address} is {addresses}", address=address, addresses=found), **answers}
+        if not found:
+            return {"name": message("check-name-resolved", "{address} could be resolved", address=address), **answers}
+        return {"name": message("check-name", "{address} resolves to {addresses}", address=address, addresses=found), **answers}
     return answers
 
 
 def _addresses(name: str) -> list[str]:
     """Return the addresses of a name that a transport has just resolved."""
     try:
-        return list(dict.fromkeys(str(found[4][0]) for found in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM))) or ["unknown"]
+        return list(dict.fromkeys(str(found[4][0]) for found in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)))
     except OSError:
-        return ["unknown"]
+        return []

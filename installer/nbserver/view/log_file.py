@@ -43,7 +43,7 @@ class LogFile:
                 self._file.close()
                 raise UsageError(
                     "log-is-other-file",
-                    "{file} exists, and it is not a log of nbserver",
+                    "{file} exists, and it is not an nbserver log",
                     todo="Choose another file with --log, or remove this one",
                     file=path,
                 )

@@ -2,7 +2,7 @@
 # Refuse a host with the wrong system, rights, or clock.
 
 assert_root() {
-    met is-root 'the script runs as root'
+    met is-root 'the script is running as root'
     if [[ $EUID -ne 0 ]]; then
         fail not-root 'root privileges are required. Run nbserver, or this script, as root or with sudo'
     fi

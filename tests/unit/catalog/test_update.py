@@ -208,7 +208,7 @@ def test_the_publishers_own_indexes_are_the_default(site: Site, tmp_path: Path) 
         (
             APRIL_PYTHON,
             openssl_index(openssl_entry("3.5.6", url="https://evil.example/Win64OpenSSL_Light-3_5_6.msi")),
-            "is not valid: must be below",
+            "is not valid: must start with",
         ),
     ],
 )

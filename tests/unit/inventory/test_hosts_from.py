@@ -82,7 +82,7 @@ def test_hosts_of_the_inventory_and_of_the_list(tmp_path: Path) -> None:
         ("", "hosts.csv:1: the header has no column name; expected a header such as name,address,groups"),
         ("address,groups\n", "hosts.csv:1: the header has no column name"),
         ("\n\nname,adress\n", 'hosts.csv:3: column 2: unknown (did you mean "address"?)'),
-        ("name,hunter2\n", "hosts.csv:1: column 2: unknown; a column is name, groups, or a key of the inventory"),
+        ("name,hunter2\n", "hosts.csv:1: column 2: not a known column; expected name, groups, or a key of the inventory"),
         ("name,notebook.prot\n", 'hosts.csv:1: column 2: unknown (did you mean "notebook.port"?)'),
         ("name,notebook.password\na,hunter2\n", "hosts.csv:1: column 2: notebook.password is not one value; set it in [defaults]"),
         ("name,certificate.names\n", "hosts.csv:1: column 2: certificate.names is not one value"),

@@ -52,7 +52,7 @@ def test_a_log_that_cannot_be_opened_is_refused_before_the_run(tmp_path: Path) -
 @pytest.mark.parametrize("content", ['[hosts.win1]\naddress = "x"\n', "x", "\n", "{}", "2026-11-29 10:00 some other log\n"])
 def test_a_file_that_is_not_a_log_stays_as_it_is(tmp_path: Path, content: str) -> None:
     (tmp_path / "nbserver.toml").write_text(content)
-    with pytest.raises(UsageError, match="it is not a log of nbserver"):
+    with pytest.raises(UsageError, match="it is not an nbserver log"):
         LogFile(tmp_path / "nbserver.toml")
     assert (tmp_path / "nbserver.toml").read_text() == content
     (tmp_path / "empty").write_text("")
