@@ -87,7 +87,7 @@ def test_the_inventory_of_the_server_is_found_from_elsewhere(home: Path, tmp_pat
     site.unlink()
     configured(home)
     assert reader.load_for(DEFAULT, ["local"]).local.notebook.port == 23999
-    assert f"was set up from {site}, which does not exist" in " ".join(capsys.readouterr().err.split())
+    assert f"was set up from {site}, which no longer exists" in " ".join(capsys.readouterr().err.split())
     own_server.remember("user", None)
     assert own_server.inventory_of("user") is None and not list((home / ".local" / "state").iterdir())
 

@@ -234,7 +234,7 @@ LAYOUT = [
     ("port = 1\n" + GOOD, 1, "port: unknown key (to set it for all hosts, move it to [defaults])"),
     (GOOD + "[groups.lab]\n", 5, "[groups.lab] hosts: this key is required"),
     (GOOD + "[groups.lab]\nhosts = 'win1'\n", 6, "[groups.lab] hosts: expected an array of names, found text"),
-    (GOOD + "[groups.lab]\nhosts = [\n  'win1',\n  'win2']\n", 8, 'no host has this name (did you mean "win1"?)'),
+    (GOOD + "[groups.lab]\nhosts = [\n  'win1',\n  'win2']\n", 8, 'unknown host (did you mean "win1"?)'),
     (GOOD + "[groups.lab]\nhosts = ['win1', 'win1']\n", 6, '"win1" is listed twice'),
     (GOOD + "[groups.lab]\nhosts = ['win1', 'WIN1']\n", 6, '"WIN1" is listed twice'),
     (GOOD + "[groups.lab]\nhosts = [1]\n", 6, "expected an array of names"),
