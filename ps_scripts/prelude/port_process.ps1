@@ -1,9 +1,18 @@
 # ---- prelude: port_process -------------------------------------------------------------------------
 # Find the program that listens on a TCP port, and what started it.
 
+# Return the addresses and ports on which programs listen. The table of connections can change while it is read, and
+# reading it then fails: it is read up to 5 times.
+function Get-TcpListener {
+    for ($try = 1; $true; $try++) {
+        try { return [Net.NetworkInformation.IPGlobalProperties]::GetIPGlobalProperties().GetActiveTcpListeners() }
+        catch { if ($try -ge 5) { throw } }
+        Start-Pause 100
+    }
+}
+
 function Test-PortListening([int]$Port) {
-    $listeners = [Net.NetworkInformation.IPGlobalProperties]::GetIPGlobalProperties().GetActiveTcpListeners()
-    [bool]@($listeners | Where-Object { $_.Port -eq $Port }).Count
+    [bool]@(Get-TcpListener | Where-Object { $_.Port -eq $Port }).Count
 }
 
 # Return the process that listens, its parent, the parent of that, and so on; nothing if Windows does not report it.

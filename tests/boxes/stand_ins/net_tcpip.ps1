@@ -5,7 +5,13 @@ function global:Get-NetTCPConnection {
     [CmdletBinding()]
     param([uint16]$LocalPort, [ValidateSet('Listen')] [string]$State = 'Listen')
     $file = Join-Path (Get-StandInFolder 'listeners') $LocalPort
-    $listening = [Net.NetworkInformation.IPGlobalProperties]::GetIPGlobalProperties().GetActiveTcpListeners() | Where-Object { $_.Port -eq $LocalPort }
+    for ($try = 1; $true; $try++) {
+        # The table can change while it is read, and reading it then fails.
+        try { $all = [Net.NetworkInformation.IPGlobalProperties]::GetIPGlobalProperties().GetActiveTcpListeners(); break }
+        catch { if ($try -ge 5) { throw } }
+        Start-Sleep -Milliseconds 100
+    }
+    $listening = $all | Where-Object { $_.Port -eq $LocalPort }
     if (-not $listening) {
         $text = "No MSFT_NetTCPConnection objects found with property 'LocalPort' equal to '$LocalPort'.  Verify the value of the property and retry."
         $PSCmdlet.WriteError((New-StandInError $text 'CmdletizationQuery_NotFound_LocalPort' 'ObjectNotFound' $LocalPort))
