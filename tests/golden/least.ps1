@@ -69,46 +69,46 @@
 #  3693  port_rules             Find and disable other firewall rules that open the notebook port.
 #  3752  services               Disable Windows services of other programs, and enable and start them in undo.
 #  3802  port_process           Find the program that listens on a TCP port, and what started it.
-#  3828  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3947  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3993  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4051  certificates           Read certificates from PEM files.
-#  4068  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4140  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4274  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4394  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4503  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4572  password_hash          Get the hash of the password.
-#  4577  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4622  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4644  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4710  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4853  download_checks        Check in mode check whether this host can reach what the script would download.
-#  4955  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5109  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5147  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5255  server_life            Restart or stop the installed server: modes restart and stop.
-#  5351  restarted_server       Start the registered task again.
-#  5395  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5505  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  5727  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  3837  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3956  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4002  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4060  certificates           Read certificates from PEM files.
+#  4077  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4149  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4283  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4403  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4512  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4581  password_hash          Get the hash of the password.
+#  4586  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4631  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4653  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4719  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4862  download_checks        Check in mode check whether this host can reach what the script would download.
+#  4964  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5118  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5156  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5264  server_life            Restart or stop the installed server: modes restart and stop.
+#  5360  restarted_server       Start the registered task again.
+#  5404  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5514  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  5736  backup                 Send what a backup contains in addition to the notebooks: mode backup.
 # Steps, in the order in which they run:
-#  5744  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5824  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  5843  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  5862  python                 Install Python from the publisher, or use one that is installed.
-#  5996  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  6057  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  6176  packages               Install the packages of the lock in a virtual environment.
-#  6343  path                   Add the programs of the server to the PATH of the machine.
-#  6372  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  6398  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  6532  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  6740  service                Run the server as a scheduled task.
-#  6882  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  6947  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7022  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  7062  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  5753  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5833  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  5852  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  5871  python                 Install Python from the publisher, or use one that is installed.
+#  6005  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  6066  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  6185  packages               Install the packages of the lock in a virtual environment.
+#  6352  path                   Add the programs of the server to the PATH of the machine.
+#  6381  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  6407  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  6541  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  6749  service                Run the server as a scheduled task.
+#  6891  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  6956  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7031  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  7071  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -3802,9 +3802,18 @@ $Restore.service = {
 # ---- prelude: port_process -------------------------------------------------------------------------
 # Find the program that listens on a TCP port, and what started it.
 
+# Return the addresses and ports on which programs listen. The table of connections can change while it is read, and
+# reading it then fails: it is read up to 5 times.
+function Get-TcpListener {
+    for ($try = 1; $true; $try++) {
+        try { return [Net.NetworkInformation.IPGlobalProperties]::GetIPGlobalProperties().GetActiveTcpListeners() }
+        catch { if ($try -ge 5) { throw } }
+        Start-Pause 100
+    }
+}
+
 function Test-PortListening([int]$Port) {
-    $listeners = [Net.NetworkInformation.IPGlobalProperties]::GetIPGlobalProperties().GetActiveTcpListeners()
-    [bool]@($listeners | Where-Object { $_.Port -eq $Port }).Count
+    [bool]@(Get-TcpListener | Where-Object { $_.Port -eq $Port }).Count
 }
 
 # Return the process that listens, its parent, the parent of that, and so on; nothing if Windows does not report it.

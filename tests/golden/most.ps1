@@ -69,46 +69,46 @@
 #  3591  port_rules             Find and disable other firewall rules that open the notebook port.
 #  3650  services               Disable Windows services of other programs, and enable and start them in undo.
 #  3700  port_process           Find the program that listens on a TCP port, and what started it.
-#  3726  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3845  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3891  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3949  certificates           Read certificates from PEM files.
-#  3966  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4038  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4172  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4292  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4401  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4470  password_hash          Get the hash of the password.
-#  4475  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4520  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4542  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4608  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4751  download_checks        Check in mode check whether this host can reach what the script would download.
-#  4853  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5007  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5045  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5153  server_life            Restart or stop the installed server: modes restart and stop.
-#  5249  restarted_server       Start the registered task again.
-#  5293  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5403  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  5625  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  3735  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3854  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3900  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3958  certificates           Read certificates from PEM files.
+#  3975  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4047  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4181  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4301  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4410  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4479  password_hash          Get the hash of the password.
+#  4484  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4529  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4551  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4617  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4760  download_checks        Check in mode check whether this host can reach what the script would download.
+#  4862  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5016  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5054  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5162  server_life            Restart or stop the installed server: modes restart and stop.
+#  5258  restarted_server       Start the registered task again.
+#  5302  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5412  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  5634  backup                 Send what a backup contains in addition to the notebooks: mode backup.
 # Steps, in the order in which they run:
-#  5642  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5722  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  5741  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  5760  python                 Install Python from the publisher, or use one that is installed.
-#  5894  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  5955  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  6074  packages               Install the packages of the lock in a virtual environment.
-#  6241  path                   Add the programs of the server to the PATH of the machine.
-#  6270  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  6296  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  6430  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  6638  service                Run the server as a scheduled task.
-#  6780  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  6845  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6920  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6960  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  5651  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5731  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  5750  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  5769  python                 Install Python from the publisher, or use one that is installed.
+#  5903  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  5964  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  6083  packages               Install the packages of the lock in a virtual environment.
+#  6250  path                   Add the programs of the server to the PATH of the machine.
+#  6279  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  6305  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  6439  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  6647  service                Run the server as a scheduled task.
+#  6789  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  6854  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6929  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6969  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -3700,9 +3700,18 @@ $Restore.service = {
 # ---- prelude: port_process -------------------------------------------------------------------------
 # Find the program that listens on a TCP port, and what started it.
 
+# Return the addresses and ports on which programs listen. The table of connections can change while it is read, and
+# reading it then fails: it is read up to 5 times.
+function Get-TcpListener {
+    for ($try = 1; $true; $try++) {
+        try { return [Net.NetworkInformation.IPGlobalProperties]::GetIPGlobalProperties().GetActiveTcpListeners() }
+        catch { if ($try -ge 5) { throw } }
+        Start-Pause 100
+    }
+}
+
 function Test-PortListening([int]$Port) {
-    $listeners = [Net.NetworkInformation.IPGlobalProperties]::GetIPGlobalProperties().GetActiveTcpListeners()
-    [bool]@($listeners | Where-Object { $_.Port -eq $Port }).Count
+    [bool]@(Get-TcpListener | Where-Object { $_.Port -eq $Port }).Count
 }
 
 # Return the process that listens, its parent, the parent of that, and so on; nothing if Windows does not report it.
