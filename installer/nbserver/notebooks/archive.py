@@ -8,19 +8,21 @@ import os
 import re
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from nbserver.base.errors import UsageError
 from nbserver.base.plain_text import clean
-from nbserver.notebooks import names, tree
+from nbserver.notebooks import names, received, tree
 from nbserver.notebooks.tree import File
 
 MANIFEST = "manifest.json"
 LARGEST_MANIFEST = 16_000_000  # bytes
 FOLDER = "notebooks/"  # of the entries that a restore copies
 _BLOCK = 1 << 20
+_NOT_AS_WRITTEN = (OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError, AttributeError, RuntimeError)
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -68,7 +70,7 @@ def extract_manifest(path: Path) -> dict[str, File]:
     try:
         with zipfile.ZipFile(path) as archive:
             return _files(archive)
-    except (OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError, AttributeError, RecursionError, NotImplementedError):
+    except _NOT_AS_WRITTEN:
         raise _no_backup(path) from None
 
 
@@ -77,23 +79,37 @@ def extract(path: Path, folder: Path) -> int:
     files = extract_manifest(path)
     wanted = {entry: file for entry, file in files.items() if entry.startswith(FOLDER)}
     tree.require_within_limits(str(path), len(wanted), sum(file.size for file in wanted.values()))
-    with zipfile.ZipFile(path) as archive:
-        for entry, file in wanted.items():
-            if names.fault(entry.removeprefix(FOLDER), on_windows=False):
-                raise _no_backup(path)
-            place = folder / entry.removeprefix(FOLDER)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            try:
+    for entry in wanted:
+        _require_name(path, entry.removeprefix(FOLDER))
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for entry, file in wanted.items():
+                place = folder / entry.removeprefix(FOLDER)
+                place.parent.mkdir(parents=True, exist_ok=True)
                 _copy(archive, entry, file, place)
-            except (OSError, zipfile.BadZipFile, ValueError, KeyError, NotImplementedError):
-                raise _no_backup(path) from None
+    except _NOT_AS_WRITTEN:
+        raise _no_backup(path) from None
     return len(wanted)
+
+
+def _require_name(path: Path, name: str) -> None:
+    """Raise UsageError for a name that no backup has, and for one that this workstation cannot have: it could lead to another folder."""
+    if names.fault(name, on_windows=False):
+        raise _no_backup(path)
+    if fault := names.fault(name, on_windows=received.ON_WINDOWS):
+        raise UsageError(
+            "backup-names-not-on-windows",
+            "{fault}",
+            where=clean(str(path), 500),
+            todo="Restore this backup on a workstation with Linux or macOS",
+            fault=fault,
+        )
 
 
 def _copy(archive: zipfile.ZipFile, entry: str, file: File, place: Path) -> None:
     """Write one file. Not more is read than the manifest says. Raises ValueError if it has another hash."""
     sha256, left = hashlib.sha256(), file.size + 1
-    with archive.open(entry) as source, place.open("xb") as target:
+    with _opened(archive, archive.getinfo(entry)) as source, place.open("xb") as target:
         while left and (block := source.read(min(_BLOCK, left))):
             sha256.update(block)
             target.write(block)
@@ -102,11 +118,17 @@ def _copy(archive: zipfile.ZipFile, entry: str, file: File, place: Path) -> None
         raise ValueError("another file")
 
 
+def _opened(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> IO[bytes]:
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError("not written by this release")
+    return archive.open(entry)
+
+
 def _files(archive: zipfile.ZipFile) -> dict[str, File]:
     about = archive.getinfo(MANIFEST)
     if about.file_size > LARGEST_MANIFEST:
         raise ValueError("too large")
-    with archive.open(about) as source:
+    with _opened(archive, about) as source:
         content = json.loads(source.read(LARGEST_MANIFEST))
     if content["v"] != 1 or not isinstance(content["host"], str):
         raise ValueError("not written by this release")

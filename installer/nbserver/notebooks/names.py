@@ -13,7 +13,8 @@ LONGEST_PATH = 1000  # bytes of a path below the folder
 LONGEST_ON_WINDOWS = 180  # UTF-16 units of a path below the folder: Windows refuses more than 259 in all, unless a policy allows more
 DEEPEST = 32  # folders
 
-_RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3])(\..*)?", re.IGNORECASE)
+_RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3]) *(\..*)?", re.IGNORECASE)
+_SHORT = re.compile(r"[^.]{1,6}~[0-9]{1,6}(\.[^.]{0,3})?")  # by which Windows finds a file with a longer name, for example .git as GIT~1
 _NOT_ON_WINDOWS = re.compile(r'[\\:*?"<>|]')
 _CONTROLS = re.compile("[\x00-\x1f\x7f]")
 
@@ -22,7 +23,7 @@ def fault(path: str, *, on_windows: bool) -> Message | None:
     """Return why a path cannot be copied, or None. Also paths that a host reported are checked, which could lead anywhere."""
     names = path.split("/")
     shown = clean(path, 300)
-    if len(path.encode("utf-8", "surrogateescape")) > LONGEST_PATH or len(names) > DEEPEST:
+    if len(path.encode("utf-8", "surrogatepass")) > LONGEST_PATH or len(names) > DEEPEST:
         return message(
             "notebook-path-long",
             "{path}: the path is longer than {most} bytes or {deepest} folders",
@@ -41,6 +42,8 @@ def fault(path: str, *, on_windows: bool) -> Message | None:
             return message("notebook-name-long", "{path}: the name is longer than {most} bytes", path=shown, most=LONGEST_NAME)
         if on_windows and (_NOT_ON_WINDOWS.search(name) or name[-1] in ". " or _RESERVED.fullmatch(name)):
             return message("notebook-name-not-on-windows", "{path}: Windows does not allow this name", path=shown)
+        if on_windows and _SHORT.fullmatch(name):
+            return message("notebook-name-short-on-windows", "{path}: Windows can use this name for a different file", path=shown)
     if on_windows and len(path.encode("utf-16-le")) > 2 * LONGEST_ON_WINDOWS:
         return message(
             "notebook-path-long-on-windows",

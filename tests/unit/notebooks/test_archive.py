@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from nbserver.base.errors import UsageError
-from nbserver.notebooks import archive
+from nbserver.notebooks import archive, received
 
 SHA256 = "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b"  # of the text 1
 
@@ -59,6 +60,44 @@ def test_a_backup_that_was_changed_is_refused(tmp_path: Path, entry: str, facts:
             found.writestr(entry, data)
     with pytest.raises(UsageError, match="not a backup, or it was changed"):
         archive.extract(tmp_path / "host.zip", tmp_path / "out")
+
+
+def written(file: Path, *entries: str, compression: int = zipfile.ZIP_STORED) -> Path:
+    """A backup with these notebooks."""
+    with zipfile.ZipFile(file, "w", compression) as found:
+        facts = {"size": 1, "sha256": SHA256}
+        files = {f"notebooks/{entry}": facts for entry in entries}
+        found.writestr("manifest.json", json.dumps({"v": 1, "host": "win1", "files": files}), zipfile.ZIP_STORED)
+        for entry in files:
+            found.writestr(entry, "1")
+    return file
+
+
+@pytest.mark.parametrize("name", ["C:/Users/Public/x.bat", "x\\..\\..\\y", "a\\b/x", "GIT~1/hooks/x"])
+def test_a_name_that_leads_elsewhere_on_windows_is_refused_before_anything_is_written(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = written(tmp_path / "host.zip", "a/x", name)
+    monkeypatch.setattr(received, "ON_WINDOWS", True)
+    with pytest.raises(UsageError, match=r"Windows .*Restore this backup on a workstation with Linux"):
+        archive.extract(file, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_backup_that_cannot_be_unpacked_is_refused(tmp_path: Path) -> None:
+    same = written(tmp_path / "same.zip", "a", "a/b")
+    packed = written(tmp_path / "packed.zip", "x", compression=zipfile.ZIP_LZMA)
+    damaged = written(tmp_path / "damaged.zip", "x", compression=zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(damaged) as found:
+        offset = found.getinfo("notebooks/x").header_offset + 30 + len("notebooks/x")
+    with damaged.open("r+b") as file:
+        file.seek(offset)
+        file.write(b"\xff")  # a kind of block that does not exist
+    locked = written(tmp_path / "locked.zip", "x")
+    locked.write_bytes(re.sub(b"(PK\x01\x02....)\x00", b"\\1\x01", re.sub(b"(PK\x03\x04..)\x00", b"\\1\x01", locked.read_bytes())))
+    for number, file_ in enumerate((same, packed, damaged, locked)):
+        with pytest.raises(UsageError, match="not a backup, or it was changed"):
+            archive.extract(file_, tmp_path / str(number))
 
 
 def test_a_backup_with_too_much_is_refused_before_it_is_extracted(tmp_path: Path) -> None:

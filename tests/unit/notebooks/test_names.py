@@ -6,13 +6,31 @@ import pytest
 
 from nbserver.notebooks import names
 
-FINE = ("Leçon/été.ipynb", "日本語.ipynb", "a b'c.csv", "x" * 255, "com.txt", "console")
-NEVER = ("", "/x", "../x", "a/../x", "a//b", ".hidden", "a/.git/x", "a\nb", "x" * 256, "/".join("x" * 40), "\udcff", "x" * 254 + "é")
+FINE = ("Leçon/été.ipynb", "日本語.ipynb", "a b'c.csv", "x" * 255, "com.txt", "console", "nul x.txt", "a lesson~1.ipynb")
+NEVER = (
+    "",
+    "/x",
+    "../x",
+    "a/../x",
+    "a//b",
+    ".hidden",
+    "a/.git/x",
+    "a\nb",
+    "x" * 256,
+    "/".join("x" * 40),
+    "\udcff",
+    "\ud800",
+    "x" * 254 + "é",
+)
 NOT_ON_WINDOWS = (
     "con",
     "NUL.txt",
     "a/aux/x",
     "COM1",
+    "nul .txt",
+    "com1  .ipynb",
+    "GIT~1/hooks/x",
+    "lesson~1.IPY",
     "lpt9.ipynb",
     "a:b",
     "a\\b",
