@@ -243,6 +243,7 @@ report_notebooks() { # PROGRAM ARGUMENT...
     local program=$OPEN_WITH_PYTHON$1 output
     local -i code=0
     shift
+    read_service_user
     read_server_python
     output=$(exec mktemp -p "${BASH_SOURCE[0]%/*}")
     "${AS_SERVICE[@]}" env -i PATH=/usr/bin:/bin "$REPLY" -I -X utf8 -c "$program" "$@" \

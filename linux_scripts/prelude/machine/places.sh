@@ -13,7 +13,6 @@ SERVICE_UNIT=nbserver.service
 PROGRAM_OWNER=root:root                            # of programs and units
 OWNER_FORMAT=%U:%G                                 # how `stat` prints such an owner
 SERVICE=$SERVICE_USER:$SERVICE_USER                # owner of what the service writes
-AS_SERVICE=(setpriv --reuid="$SERVICE_USER" --regid="$SERVICE_USER" --clear-groups --no-new-privs)
 READERS=root:$SERVICE_USER                         # owner of what the service only reads, with these modes:
 FOLDER_MODE=750 FILE_MODE=640 PARENT_MODE=755
 UNIT_FOLDER=/etc/systemd/system

@@ -69,10 +69,10 @@ restore_access() { # PATH BEFORE
     fi
 }
 
-# The words before a command that make it run as the user of the service.
-AS_SERVICE=()
+# The words before a command that make it run as the user of the service. Before read_service_user, nothing runs.
+AS_SERVICE=(false)
 
 read_service_user() {
     read_account "$SERVICE_USER"
-    AS_SERVICE=(setpriv --reuid="$ACCOUNT_NUMBER" --regid="$ACCOUNT_GROUP" --clear-groups --)
+    AS_SERVICE=(setpriv --reuid="$ACCOUNT_NUMBER" --regid="$ACCOUNT_GROUP" --clear-groups --no-new-privs --)
 }

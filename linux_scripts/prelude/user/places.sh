@@ -24,7 +24,6 @@ OWNER_FORMAT=%u:%g                                 # numbers: in a container thi
 read -r PROGRAM_OWNER SERVICE_USER < <(exec stat --format="$OWNER_FORMAT %U" /proc/$$)
 if [[ $SERVICE_USER == UNKNOWN ]]; then SERVICE_USER=$EUID; fi
 SERVICE=$PROGRAM_OWNER
-AS_SERVICE=()                                      # programs already run as the user of the server
 READERS=$PROGRAM_OWNER
 FOLDER_MODE=700 FILE_MODE=600 PARENT_MODE=700
 if [[ ${NB_NOTEBOOK_DIRECTORY:0:1} == '~' ]]; then NB_NOTEBOOK_DIRECTORY=$HOME_FOLDER/${NB_NOTEBOOK_DIRECTORY:2}; fi

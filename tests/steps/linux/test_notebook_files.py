@@ -17,6 +17,7 @@ from nbserver.base.errors import UsageError
 from nbserver.commands import backups, notebooks
 from nbserver.inventory import reader
 from nbserver.notebooks import batches
+from nbserver.notebooks.part import Part
 from nbserver.render import render
 from nbserver.render.bash import settings_block
 from nbserver.render.script import Script
@@ -24,8 +25,12 @@ from nbserver.run import operation
 from nbserver.run.options import Options
 from nbserver.transports.local import linux
 from nbserver.transports.local.linux import LocalTransport
+from tests.linux.fixtures import run, sandbox
 from tests.linux.parts import FILES, SETTINGS, prelude, require_bash
+from tests.linux.sandbox import Sandbox
+from tests.steps.linux.small_steps import SECRETS, STEPS, host
 
+__all__ = ["host", "sandbox"]
 FRENCH, JAPANESE = "Leçon/été à Genève.ipynb", "日本語/音の分析.ipynb"
 SET_UP = """
 is_set_up() { return 0; }
@@ -246,3 +251,51 @@ def test_a_backup_is_restored_on_a_fresh_host_and_replaces_nothing(both: Both) -
         path: sha256 for path, sha256 in before.items() if path != FRENCH
     }
     assert not list(both.place.glob(".nbserver-*"))
+
+
+FOLDER_OF_MACHINE = SETTINGS["notebook"]["directory"]
+TELL_STATUS = """
+OPEN_WITH_PYTHON+='
+with open(os.open("status.txt", os.O_WRONLY | os.O_CREAT, dir_fd=ROOT), "w") as told, open("/proc/self/status") as status:
+    told.write(status.read())
+'
+"""
+BECOMES_A_LINK = f"""
+assert_notebooks() {{ mv {FOLDER_OF_MACHINE} /srv/people/kept; ln -s /etc/cron.d {FOLDER_OF_MACHINE}; }}
+"""
+
+
+@pytest.fixture
+def served(host: Sandbox) -> Sandbox:
+    """The whole machine: its folder for notebooks belongs to a user of its own, as which the server runs."""
+    assert run(host, "apply", STEPS, secrets=SECRETS).outcome == "ok"
+    return host
+
+
+def push_to_machine(host: Sandbox, files: dict[str, bytes], further: str = "") -> Any:
+    host.write("/tmp/data", b"".join(files.values()))
+    parts = [Part(path, len(data), hashlib.sha256(data).hexdigest(), 0, len(data)).line() for path, data in files.items()]
+    return run(host, "push", [*STEPS, SET_UP, further], secrets="".join(f"{line}\n" for line in parts))
+
+
+def test_for_the_whole_machine_the_files_belong_to_the_user_of_the_server(served: Sandbox) -> None:
+    done = push_to_machine(served, {"folder/a.ipynb": b"{}"}, TELL_STATUS)
+    assert [event["state"] for event in done.of("file")] == ["stored"], done.lines
+    assert served.access(f"{FOLDER_OF_MACHINE}/folder/a.ipynb") == "nbserver:nbserver 644"
+    assert served.access(f"{FOLDER_OF_MACHINE}/folder") == "nbserver:nbserver 755"
+    told = dict(line.split(":\t", 1) for line in served.read(f"{FOLDER_OF_MACHINE}/status.txt").decode().splitlines())
+    number, group = (served.run("id", word, "nbserver").stdout.decode().strip() for word in ("-u", "-g"))
+    assert number != "0" and told["Uid"].split() == [number] * 4 and told["Gid"].split() == [group] * 4
+    assert (told["Groups"].strip(), told["NoNewPrivs"]) == ("", "1")
+    assert {told[f"Cap{kind}"] for kind in ("Prm", "Eff", "Amb")} == {"0" * 16}
+
+
+def test_for_the_whole_machine_a_link_leads_to_nothing_that_only_root_may_change(served: Sandbox) -> None:
+    served.run("mkdir", "-p", "/etc/cron.d")
+    before = served.run("ls", "/etc/cron.d").stdout
+    done = push_to_machine(served, {"nbserver-test": b"* * * * * root true\n"}, BECOMES_A_LINK)
+    assert done.outcome == "failed" and done.of("file") == [], done.lines
+    assert served.run("ls", "/etc/cron.d").stdout == before
+    served.run("chmod", "700", "/etc/cron.d")
+    listed = run(served, "list", [*STEPS, SET_UP, "assert_notebooks() { return 0; }"])
+    assert listed.outcome == "failed" and listed.of("file") == [], listed.lines
