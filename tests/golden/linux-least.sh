@@ -22,54 +22,54 @@
 # Prelude, which the steps use:
 #   471  run                    Set the options of the shell, the folders, and the state of this run.
 #   526  places                 Name the places of a server for the whole machine, which root sets up.
-#   601  json                   Read and write JSON strings in bash alone.
-#   697  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   823  events                 Report events: lines of JSON, which are the only output of this script.
-#   907  findings               Report in mode check which requirements this host meets, one finding for each.
-#   972  host_log               Write to the system log which script changes this host, and keep the script.
-#  1005  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#  1128  lock                   Let only one run at a time change this host.
-#  1171  left_program           End the program that a run left behind when it was killed.
-#  1226  record                 Record the previous state of everything that is changed, and restore it.
-#  1365  programs               Run other programs: those that change something or take long through run_program.
-#  1512  paths                  Open folders without following links, and check who could replace them.
-#  1620  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1692  folders                Create folders, and set who may use them.
-#  1768  files                  Write text files, and restore the files that were replaced.
-#  1856  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1920  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1965  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2056  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2115  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2194  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2354  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2500  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2641  zypper                 Run zypper, without questions.
-#  2767  units                  Install and remove units of systemd.
-#  2856  service_unit           Compare the unit of the notebook server, and install it.
-#  3038  service                Find out what the unit of the notebook server does.
-#  3132  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3245  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3313  certificate_program    Create a certificate with OpenSSL.
-#  3321  starter                Define the Python program that starts the notebook server.
-#  3529  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3620  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3679  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3751  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3817  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3861  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3894  installed_files        Compare the files of the environment with those that were installed.
-#  4041  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4187  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4200  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4290  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4456  new_server             Check what another environment contains, and the server that runs from it.
-#  4532  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  4651  way_back               Restore the previous server after an upgrade that failed.
-#  4800  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  4990  server_life            Restart or stop the installed server: modes restart and stop.
-#  5084  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5202  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#   600  json                   Read and write JSON strings in bash alone.
+#   696  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   822  events                 Report events: lines of JSON, which are the only output of this script.
+#   906  findings               Report in mode check which requirements this host meets, one finding for each.
+#   971  host_log               Write to the system log which script changes this host, and keep the script.
+#  1004  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#  1127  lock                   Let only one run at a time change this host.
+#  1170  left_program           End the program that a run left behind when it was killed.
+#  1225  record                 Record the previous state of everything that is changed, and restore it.
+#  1364  programs               Run other programs: those that change something or take long through run_program.
+#  1511  paths                  Open folders without following links, and check who could replace them.
+#  1619  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1691  folders                Create folders, and set who may use them.
+#  1767  files                  Write text files, and restore the files that were replaced.
+#  1855  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1919  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1964  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2055  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2114  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2193  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2353  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2499  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2640  zypper                 Run zypper, without questions.
+#  2766  units                  Install and remove units of systemd.
+#  2855  service_unit           Compare the unit of the notebook server, and install it.
+#  3037  service                Find out what the unit of the notebook server does.
+#  3131  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3244  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3312  certificate_program    Create a certificate with OpenSSL.
+#  3320  starter                Define the Python program that starts the notebook server.
+#  3528  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3619  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3678  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3750  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3816  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3860  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3893  installed_files        Compare the files of the environment with those that were installed.
+#  4040  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4186  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4199  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4289  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4455  new_server             Check what another environment contains, and the server that runs from it.
+#  4531  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  4650  way_back               Restore the previous server after an upgrade that failed.
+#  4799  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  4989  server_life            Restart or stop the installed server: modes restart and stop.
+#  5083  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5201  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
 #  5491  backup                 Send what a backup contains in addition to the notebooks: mode backup.
 # Steps, in the order in which they run:
 #  5517  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
@@ -538,7 +538,6 @@ SERVICE_UNIT=nbserver.service
 PROGRAM_OWNER=root:root                            # of programs and units
 OWNER_FORMAT=%U:%G                                 # how `stat` prints such an owner
 SERVICE=$SERVICE_USER:$SERVICE_USER                # owner of what the service writes
-AS_SERVICE=(setpriv --reuid="$SERVICE_USER" --regid="$SERVICE_USER" --clear-groups --no-new-privs)
 READERS=root:$SERVICE_USER                         # owner of what the service only reads, with these modes:
 FOLDER_MODE=750 FILE_MODE=640 PARENT_MODE=755
 UNIT_FOLDER=/etc/systemd/system
@@ -2183,12 +2182,12 @@ restore_access() { # PATH BEFORE
     fi
 }
 
-# The words before a command that make it run as the user of the service.
-AS_SERVICE=()
+# The words before a command that make it run as the user of the service. Before read_service_user, nothing runs.
+AS_SERVICE=(false)
 
 read_service_user() {
     read_account "$SERVICE_USER"
-    AS_SERVICE=(setpriv --reuid="$ACCOUNT_NUMBER" --regid="$ACCOUNT_GROUP" --clear-groups --)
+    AS_SERVICE=(setpriv --reuid="$ACCOUNT_NUMBER" --regid="$ACCOUNT_GROUP" --clear-groups --no-new-privs --)
 }
 
 # ---- prelude: users --------------------------------------------------------------------------------
@@ -5444,6 +5443,7 @@ report_notebooks() { # PROGRAM ARGUMENT...
     local program=$OPEN_WITH_PYTHON$1 output
     local -i code=0
     shift
+    read_service_user
     read_server_python
     output=$(exec mktemp -p "${BASH_SOURCE[0]%/*}")
     "${AS_SERVICE[@]}" env -i PATH=/usr/bin:/bin "$REPLY" -I -X utf8 -c "$program" "$@" \

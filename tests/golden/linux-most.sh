@@ -22,54 +22,54 @@
 # Prelude, which the steps use:
 #   473  run                    Set the options of the shell, the folders, and the state of this run.
 #   528  places                 Name the places of a server for the whole machine, which root sets up.
-#   603  json                   Read and write JSON strings in bash alone.
-#   699  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   825  events                 Report events: lines of JSON, which are the only output of this script.
-#   909  findings               Report in mode check which requirements this host meets, one finding for each.
-#   974  host_log               Write to the system log which script changes this host, and keep the script.
-#  1007  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#  1130  lock                   Let only one run at a time change this host.
-#  1173  left_program           End the program that a run left behind when it was killed.
-#  1228  record                 Record the previous state of everything that is changed, and restore it.
-#  1367  programs               Run other programs: those that change something or take long through run_program.
-#  1514  paths                  Open folders without following links, and check who could replace them.
-#  1622  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1694  folders                Create folders, and set who may use them.
-#  1770  files                  Write text files, and restore the files that were replaced.
-#  1858  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1922  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1967  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2058  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2117  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2196  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2356  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2502  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2643  zypper                 Run zypper, without questions.
-#  2769  units                  Install and remove units of systemd.
-#  2858  service_unit           Compare the unit of the notebook server, and install it.
-#  3040  service                Find out what the unit of the notebook server does.
-#  3134  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3247  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3315  certificate_program    Create a certificate with OpenSSL.
-#  3323  starter                Define the Python program that starts the notebook server.
-#  3531  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3622  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3681  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3753  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3819  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3863  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3896  installed_files        Compare the files of the environment with those that were installed.
-#  4043  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4189  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4202  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4292  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4458  new_server             Check what another environment contains, and the server that runs from it.
-#  4534  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  4653  way_back               Restore the previous server after an upgrade that failed.
-#  4802  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  4992  server_life            Restart or stop the installed server: modes restart and stop.
-#  5086  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5204  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#   602  json                   Read and write JSON strings in bash alone.
+#   698  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   824  events                 Report events: lines of JSON, which are the only output of this script.
+#   908  findings               Report in mode check which requirements this host meets, one finding for each.
+#   973  host_log               Write to the system log which script changes this host, and keep the script.
+#  1006  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#  1129  lock                   Let only one run at a time change this host.
+#  1172  left_program           End the program that a run left behind when it was killed.
+#  1227  record                 Record the previous state of everything that is changed, and restore it.
+#  1366  programs               Run other programs: those that change something or take long through run_program.
+#  1513  paths                  Open folders without following links, and check who could replace them.
+#  1621  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1693  folders                Create folders, and set who may use them.
+#  1769  files                  Write text files, and restore the files that were replaced.
+#  1857  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1921  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1966  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2057  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2116  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2195  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2355  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2501  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2642  zypper                 Run zypper, without questions.
+#  2768  units                  Install and remove units of systemd.
+#  2857  service_unit           Compare the unit of the notebook server, and install it.
+#  3039  service                Find out what the unit of the notebook server does.
+#  3133  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3246  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3314  certificate_program    Create a certificate with OpenSSL.
+#  3322  starter                Define the Python program that starts the notebook server.
+#  3530  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3621  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3680  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3752  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3818  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3862  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3895  installed_files        Compare the files of the environment with those that were installed.
+#  4042  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4188  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4201  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4291  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4457  new_server             Check what another environment contains, and the server that runs from it.
+#  4533  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  4652  way_back               Restore the previous server after an upgrade that failed.
+#  4801  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  4991  server_life            Restart or stop the installed server: modes restart and stop.
+#  5085  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5203  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
 #  5493  backup                 Send what a backup contains in addition to the notebooks: mode backup.
 # Steps, in the order in which they run:
 #  5519  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
@@ -540,7 +540,6 @@ SERVICE_UNIT=nbserver.service
 PROGRAM_OWNER=root:root                            # of programs and units
 OWNER_FORMAT=%U:%G                                 # how `stat` prints such an owner
 SERVICE=$SERVICE_USER:$SERVICE_USER                # owner of what the service writes
-AS_SERVICE=(setpriv --reuid="$SERVICE_USER" --regid="$SERVICE_USER" --clear-groups --no-new-privs)
 READERS=root:$SERVICE_USER                         # owner of what the service only reads, with these modes:
 FOLDER_MODE=750 FILE_MODE=640 PARENT_MODE=755
 UNIT_FOLDER=/etc/systemd/system
@@ -2185,12 +2184,12 @@ restore_access() { # PATH BEFORE
     fi
 }
 
-# The words before a command that make it run as the user of the service.
-AS_SERVICE=()
+# The words before a command that make it run as the user of the service. Before read_service_user, nothing runs.
+AS_SERVICE=(false)
 
 read_service_user() {
     read_account "$SERVICE_USER"
-    AS_SERVICE=(setpriv --reuid="$ACCOUNT_NUMBER" --regid="$ACCOUNT_GROUP" --clear-groups --)
+    AS_SERVICE=(setpriv --reuid="$ACCOUNT_NUMBER" --regid="$ACCOUNT_GROUP" --clear-groups --no-new-privs --)
 }
 
 # ---- prelude: users --------------------------------------------------------------------------------
@@ -5446,6 +5445,7 @@ report_notebooks() { # PROGRAM ARGUMENT...
     local program=$OPEN_WITH_PYTHON$1 output
     local -i code=0
     shift
+    read_service_user
     read_server_python
     output=$(exec mktemp -p "${BASH_SOURCE[0]%/*}")
     "${AS_SERVICE[@]}" env -i PATH=/usr/bin:/bin "$REPLY" -I -X utf8 -c "$program" "$@" \
