@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
-from nbserver.base.errors import UsageError
+from nbserver.base.errors import ScriptError, UsageError
 from nbserver.base.message import Message
 from nbserver.base.plain_text import clean
 from nbserver.base.standard_streams import say
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from nbserver.settings.secret import Ask
 
 DIFFERS = 4  # exit code: a conflict, or what a dry run would copy
-SHOWN = 20  # names in a message, or lines of a host
+SHOWN = 20  # names in a message, or files of a host that were not copied
 NOT_COPIED = {
     "conflict": "changed on both sides since the last copy; kept",
     "link": "not a file; left out",
@@ -126,6 +125,8 @@ def pull(folder: Path, task: Task) -> int:
         for path, file in theirs.items():
             if names.fault(path, on_windows=received.ON_WINDOWS):
                 states[path] = "name"
+            elif not file.sha256:  # its state is already "large", or the host is not as it should be
+                states.setdefault(path, "unreadable")
             else:
                 wanted[path] = file
         comparison = compare(wanted, ours, known[host.name], ignores_case=received.IGNORES_CASE)
@@ -142,13 +143,16 @@ def _run(task: Task, begin: Callable[[AnyHost, dict[str, File], dict[str, str]],
     copies: dict[str, Copy] = {}
     for host in task.hosts:
         if results[host.name].outcome == "ok":
-            copies[host.name] = _begun(host, results[host.name], begin)
+            try:
+                copies[host.name] = _begun(host, results[host.name], begin)
+            except (UsageError, OSError) as error:
+                _fail(results[host.name], error)
     for name, copy in copies.items():
         copy.states.update(dict.fromkeys(copy.comparison.conflicts, "conflict"))
         copy.pending = [] if task.dry_run else list(batches(copy.comparison.copied, copy.files))
         if not task.dry_run:
             copy.known.update({path: copy.files[path].sha256 for path in copy.comparison.equal})
-            _remember(name, copy)
+            _remember(results[name], copy)
     while any(copy.pending for copy in copies.values()):
         now = {name: copy.pending.pop(0) for name, copy in copies.items() if copy.pending}
         transfers = {name: Transfer(copies[name].folder, parts, task.mode == "push") for name, parts in now.items()}
@@ -157,7 +161,7 @@ def _run(task: Task, begin: Callable[[AnyHost, dict[str, File], dict[str, str]],
         for name, result in operation.operate(task.mode, task.inventory, hosts, options, ask, view).items():
             results[name] = _joined(results[name], result)
             copies[name].take(result)
-            _remember(name, copies[name])
+            _remember(results[name], copies[name])
     view.show(task.mode, results)
     for name, copy in copies.items():
         _show(name, copy, task)
@@ -169,8 +173,25 @@ def _run(task: Task, begin: Callable[[AnyHost, dict[str, File], dict[str, str]],
 
 def _begun(host: AnyHost, result: Result, begin: Callable[[AnyHost, dict[str, File], dict[str, str]], Copy]) -> Copy:
     theirs = {file.path: File(file.size, file.sha256) for file in result.files if file.state in ("present", "large")}
-    states = {file.path: file.state for file in result.files if file.state != "present"}
+    states = {file.path: file.state for file in result.files if file.state in NOT_COPIED}
     return begin(host, theirs, states)
+
+
+def _fail(result: Result, error: UsageError | OSError) -> None:
+    """Make an error of the workstation the failure of one host: the others continue."""
+    if isinstance(error, UsageError):
+        result.fail(ScriptError.of(error, host=result.host, where=error.where))
+        return
+    result.fail(
+        ScriptError(
+            "notebooks-folder-unusable",
+            "could not use the folder {path} ({reason})",
+            host=result.host,
+            todo="Make the folder readable and writable, then run the command again",
+            path=str(error.filename),
+            reason=error.strerror or type(error).__name__,
+        )
+    )
 
 
 def _joined(former: Result, result: Result) -> Result:
@@ -181,9 +202,16 @@ def _joined(former: Result, result: Result) -> Result:
     return result
 
 
-def _remember(host: str, copy: Copy) -> None:
-    if copy.known:
-        known_files.write(copy.folder, host, copy.known)
+def _remember(result: Result, copy: Copy) -> None:
+    """Record what both sides have. If this fails, nothing more is copied: a later run could not tell which side was changed."""
+    if not copy.known:
+        return
+    try:
+        known_files.write(copy.folder, result.host, copy.known)
+    except UsageError as error:
+        copy.pending = []
+        if result.outcome == "ok":
+            _fail(result, error)
 
 
 def remembering(ask: Ask | None) -> Ask | None:
@@ -247,9 +275,11 @@ def _show(name: str, copy: Copy, task: Task) -> None:
         return
     words = "would be copied" if task.dry_run else "copied"
     say(f"{name}  {len(todo)} files {words}, {len(copy.comparison.equal)} unchanged, {len(copy.states)} not copied")
-    for path, state in sorted(copy.states.items()):
-        with suppress(KeyError):
-            say(f"    {click.style(clean(path, 300), fg='red' if state == 'conflict' else None)}: {NOT_COPIED[state]}")
+    states = sorted(copy.states.items(), key=lambda item: (item[1] != "conflict", item))
+    for path, state in states[:SHOWN]:
+        say(f"    {click.style(clean(path, 300), fg='red' if state == 'conflict' else None)}: {NOT_COPIED[state]}")
+    if len(states) > SHOWN:
+        say(f"    and {len(states) - SHOWN} more; --json shows all")
     if task.dry_run:
         for path in todo:
             say(f"    {clean(path, 300)}")

@@ -178,7 +178,14 @@ _CODES: dict[Kind, tuple[str, ...]] = {
         "winrm-response-too-large",
     ),
     "reboot": ("host-did-not-restart", "restart-needed", "restart-not-allowed", "restart-not-done"),
-    "internal": ("events-not-saved", "internal-error", "internal-error-in-verify", "notebook-not-written", "picture-not-written"),
+    "internal": (
+        "events-not-saved",
+        "internal-error",
+        "internal-error-in-verify",
+        "notebook-not-written",
+        "notebooks-folder-unusable",
+        "picture-not-written",
+    ),
 }
 BY_CODE: Mapping[str, Kind] = {code: kind for kind, codes in _CODES.items() for code in codes}
 

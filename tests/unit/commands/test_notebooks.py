@@ -1,0 +1,113 @@
+"""nbserver notebooks: what one host reports never ends the copies of the others."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nbserver.commands import notebooks
+from nbserver.inventory import reader
+from nbserver.run import operation
+from nbserver.run.options import Options
+from nbserver.run.result import Result
+from nbserver.run.transfer import HostFile
+
+SHA256 = "1" * 64
+SETTINGS = 'system = "linux"\naddress = "192.0.2.7"\nuser = "admin"\nnotebook.password = { env = "N" }\n'
+HOSTS = "".join(f"[hosts.{name}]\n{SETTINGS}" for name in ("bad", "good"))
+FINE = HostFile("fine.ipynb", 1, SHA256, "present")
+
+
+class Site:
+    """Two hosts: what the first one reports is given, and the second one has one file. `asked` are the hosts of each run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.listed, self.results = folder, list[HostFile](), dict[str, Result]()
+        self.asked: list[tuple[str, list[str]]] = []
+
+    def operate(self, mode: str, inventory: Any, hosts: Sequence[Any], options: Options, ask: Any, view: Any) -> dict[str, Result]:
+        self.asked.append((mode, [host.name for host in hosts]))
+        stored = {
+            name: [HostFile(part.path, part.size, part.sha256, "stored") for part in it.parts] for name, it in options.transfers.items()
+        }
+        files = {"bad": self.listed, "good": [FINE]} if mode == "list" else stored
+        results = {host.name: Result(host.name, outcome="ok", files=files[host.name]) for host in hosts}
+        view.summary(mode, results, self.folder)
+        return results
+
+    def pull(self, *, as_json: bool = True) -> int:
+        (self.folder / "nbserver.toml").write_text(HOSTS)
+        loaded = reader.load(self.folder / "nbserver.toml")
+        task = notebooks.Task("pull", loaded, loaded.select(["bad", "good"]), Options(), None, self, as_json=as_json)  # type: ignore[arg-type]
+        return notebooks.pull(self.folder / "work", task)
+
+    def summary(self, mode: str, results: dict[str, Result], folder: Path) -> None:
+        self.results = results
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    site = Site(tmp_path)
+    monkeypatch.setattr(operation, "operate", site.operate)
+    return site
+
+
+def copied(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return {line["host"]: (line["copied"], line["not_copied"]) for line in said}
+
+
+def test_a_file_without_a_hash_is_left_out(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    site.listed = [
+        HostFile("sparse.bin", 5_000_000_000, "", "large"),
+        HostFile("small.bin", 1, "", "large"),
+        HostFile("lie.bin", 1, "", "present"),
+        HostFile("done.bin", 1, SHA256, "stored"),
+        FINE,
+    ]
+    assert site.pull() == 0
+    states = {"sparse.bin": "large", "small.bin": "large", "lie.bin": "unreadable"}
+    assert copied(capsys) == {"bad": ([FINE.path], states), "good": ([FINE.path], {})}
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("size", "bad: nbserver copies at most 10,000 files"),
+        ("folder", "bad: could not use the folder .*work/bad"),
+        ("known", ".*work/bad/.nbserver/bad.json: could not write"),
+    ],
+)
+def test_an_error_of_one_host_is_its_failure(
+    site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, fault: str, said: str
+) -> None:
+    site.listed = [HostFile("large.bin", 2_000_000_000, SHA256, "present") if fault == "size" else FINE]
+    if fault == "folder":
+        mkdir = Path.mkdir
+
+        def refuse(self: Path, *given: Any, **more: Any) -> None:
+            if self.name == "bad":
+                raise PermissionError(13, "Permission denied", str(self))
+            mkdir(self, *given, **more)
+
+        monkeypatch.setattr(Path, "mkdir", refuse)
+    if fault == "known":
+        (site.folder / "work" / "bad").mkdir(parents=True)
+        (site.folder / "work" / "bad" / ".nbserver").symlink_to(site.folder / "gone", target_is_directory=True)
+    assert site.pull() == 3
+    assert site.results["bad"].outcome == "failed" and re.match(said, site.results["bad"].error)
+    assert site.results["good"].outcome == "ok" and copied(capsys)["good"] == ([FINE.path], {}) and "good" in site.asked[-1][1]
+
+
+def test_a_host_does_not_fill_the_screen_and_conflicts_come_first(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    site.listed = [*(HostFile(f"{number:05}", 0, "", "link") for number in range(5000)), HostFile("z.ipynb", 1, "2" * 64, "present")]
+    (site.folder / "work" / "bad").mkdir(parents=True)
+    (site.folder / "work" / "bad" / "z.ipynb").write_text("work")
+    assert site.pull(as_json=False) == 4
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 23 and "z.ipynb" in lines[1] and lines[21] == "    and 4981 more; --json shows all"
