@@ -6,16 +6,25 @@
 # absent is no longer in the record: a file that somebody deletes is not created again.
 
 $FirstPageName = 'Welcome.ipynb'
+$LongestFirstPage = 1048576                              # bytes
+$FirstPageNotes = @{ Refused = $false }                  # this run could not write it, and does not try again
 
 function Get-FirstPagePath { Join-Path (Expand-Path $Settings.notebook.directory) $FirstPageName }
 
 function Get-FirstPage { $FirstPage -replace "`r|\A\s+", '' }
 
-# Return "absent", the SHA-256 of the file, or "other" for what is not a file.
+# Return "absent", the SHA-256 of the file, or "other" for what this script did not write: a folder, a link, a file that
+# cannot be read, or one that is too long, which is not read.
 function Get-FirstPageState([string]$Path) {
     if ((Test-Link $Path) -or [IO.Directory]::Exists($Path)) { return 'other' }
     if (-not [IO.File]::Exists($Path)) { return 'absent' }
-    Get-FileSha256 $Path
+    try { $stream = [IO.File]::Open($Path, 'Open', 'Read', 'ReadWrite, Delete') }
+    catch { return 'other' }
+    try {
+        if ($stream.Length -gt $LongestFirstPage) { return 'other' }
+        Get-StartSha256 $stream $LongestFirstPage
+    }
+    finally { $stream.Close() }
 }
 
 function Get-FirstPageRecord([string]$Path) {
@@ -25,49 +34,61 @@ function Get-FirstPageRecord([string]$Path) {
     'absent'
 }
 
-function Set-FirstPageRecord([string]$Path, [string]$States) {
-    Write-Record @(Read-Record | Where-Object { $_.kind -ne 'first_page' -or $_.key -ne $Path })
-    Save-Before 'first_page' $Path $States
-}
-
-# True if the file has another text than this script, and nobody has changed it.
-function Test-FirstPageDue([string]$Path) {
-    if (-not (Get-FirstPage)) { return $false }
+# Return the state of the file if it has another text than this script, and nobody has changed it; or nothing.
+function Get-DueFirstPage([string]$Path) {
+    if (-not (Get-FirstPage) -or $FirstPageNotes.Refused) { return }
     $state = Get-FirstPageState $Path
-    (@(Get-FirstPageRecord $Path) -ccontains $state) -and $state -cne (Get-Sha256 $Utf8.GetBytes((Get-FirstPage)))
+    if ($state -ceq 'other' -or $state -ceq (Get-Sha256 $Utf8.GetBytes((Get-FirstPage)))) { return }
+    if (@(Get-FirstPageRecord $Path) -ccontains $state) { $state }
 }
 
 function Compare-FirstPage {
     $path = Get-FirstPagePath
-    if (Test-FirstPageDue $path) {
+    if (Get-DueFirstPage $path) {
         Add-Difference first-page '{path}' 'missing or of other settings' 'as in this script' @{ path = $path }
     }
 }
 
-# The service may write in this folder, so the folder is locked, and the new file must not exist before.
+# The server can do without this file, so a failure is a warning: notebooks can make their folder unusable.
 function Add-FirstPage {
     $path = Get-FirstPagePath
-    if (-not (Test-FirstPageDue $path)) { return }
+    $state = Get-DueFirstPage $path
+    if (-not $state) { return }
     $bytes = $Utf8.GetBytes((Get-FirstPage))
     $hash = Get-Sha256 $bytes
-    Set-FirstPageRecord $path "$(Get-FirstPageState $path) $hash"
-    $lock = Lock-Folder (Split-Path -Parent $path)
+    Save-Before 'first_page' $path "$state $hash" -Replace
+    try { Write-FirstPage $path $bytes }
+    catch {
+        $FirstPageNotes.Refused = $true
+        $failure = ConvertTo-Failure $_.Exception
+        Write-Notice warning first-page-not-written ('could not write {path}: {error}. The server works without this ' +
+            'file. To have it, fix this error, then run apply again') @{ path = $path; error = $failure.Message }
+        return
+    }
+    Save-Before 'first_page' $path $hash -Replace
+}
+
+# The service may write in this folder, so the folder is locked, and the new file must not exist before.
+function Write-FirstPage([string]$Path, [byte[]]$Bytes) {
+    $lock = Lock-Folder (Split-Path -Parent $Path)
     try {
-        Remove-SingleFile "$path.new"
-        $file = New-Object IO.FileStream "$path.new", ([IO.FileMode]::CreateNew), ([IO.FileAccess]::Write)
-        try { $file.Write($bytes, 0, $bytes.Length) } finally { $file.Close() }
-        Assert-NoLink $path
-        Move-Over "$path.new" $path
+        Remove-SingleFile "$Path.new"
+        $file = New-Object IO.FileStream "$Path.new", ([IO.FileMode]::CreateNew), ([IO.FileAccess]::Write)
+        try { $file.Write($Bytes, 0, $Bytes.Length) } finally { $file.Close() }
+        Assert-NoLink $Path
+        if ([IO.File]::Exists($Path)) { Clear-ReadOnly $Path }
+        Move-Over "$Path.new" $Path
     }
     finally { $lock.Close() }
-    Set-FirstPageRecord $path $hash
 }
 
 $Restore.first_page = {
     param($Path, $Before)
     $folder = Split-Path -Parent $Path
+    Assert-RecordedFolder $folder
     if ((Split-Path -Leaf $Path) -ne $FirstPageName -or -not (Test-Path -LiteralPath $folder)) { return }
-    if (($Before -split ' ') -cnotcontains (Get-FirstPageState $Path)) { return }
+    $state = Get-FirstPageState $Path
+    if ($state -ceq 'absent' -or $state -ceq 'other' -or ($Before -split ' ') -cnotcontains $state) { return }
     $lock = Lock-Folder $folder
     try { Remove-SingleFile $Path } finally { $lock.Close() }
 }

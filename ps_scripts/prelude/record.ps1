@@ -5,10 +5,12 @@
 # first. $Restore has one script block per kind, which restores that state. Undo goes through the record backwards.
 $Restore = @{}
 
+# A line that is already in the record stays as it is, or is replaced with -Replace, in one write.
 function Save-Before {
-    param([string]$Kind, [string]$Key, $Before)
-    if (Test-Record $Kind $Key) { return }
-    Write-Record (@(Read-Record) + @{ v = 1; step = $Run.Step; kind = $Kind; key = $Key; before = $Before })
+    param([string]$Kind, [string]$Key, $Before, [switch]$Replace)
+    if (-not $Replace -and (Test-Record $Kind $Key)) { return }
+    $others = @(Read-Record | Where-Object { $_.kind -ne $Kind -or $_.key -ne $Key })
+    Write-Record ($others + @{ v = 1; step = $Run.Step; kind = $Kind; key = $Key; before = $Before })
 }
 
 # A replacement that fails halfway can leave only the new file. In one that was not written to its end, the last line is

@@ -13,6 +13,18 @@ function Add-DataFolder([string]$Path) {
     }
 }
 
+# Undo restores a folder that the settings may name, which may be an earlier notebook.directory, whatever the record
+# contains.
+function Assert-RecordedFolder([string]$Path) {
+    if ($Path -cmatch '\A([A-Za-z]:|\\\\[^\\:/]+)\\[^:/]+\z' -and "$Path\" -cnotmatch '\\\.\.?\\') { return }
+    $fault = New-Failure folder-name-form ('expected a path with a drive letter and without / or .., such as ' +
+        'D:\notebooks')
+    throw (New-Failure record-folder-refused ('the record lists {path} as a notebook folder, but this path ' +
+            'cannot be one: {cause}. Find out who added this line to {record}, remove the line, then try again') @{
+            path = $Path; record = $RecordFile
+        } -Cause $fault)
+}
+
 $Restore.data_folder = {
     param($Path)
     if (Test-Path -LiteralPath $Path) { Remove-DataFolder $Path }

@@ -116,6 +116,7 @@ def test_undo_leaves_what_is_not_nbservers(place: Place) -> None:
         ("file", rf"{own}\config", rf"{other}\copy"),
         ("grant", r"C:\windows\temp", None),
         ("data_folder", r"C:\windows\temp", None),
+        ("first_page", r"C:\windows\temp\Welcome.ipynb", "absent"),
     ]
     (foreign / "kept.txt").write_text("kept")
     record = "".join(
@@ -127,7 +128,7 @@ def test_undo_leaves_what_is_not_nbservers(place: Place) -> None:
     assert all("the record " in text and "who added this line to" in text for text in said[1:])
     assert "as a notebook folder, but this path cannot be one: " in said[-1]
     assert (foreign / "kept.txt").read_text() == "kept"
-    assert len((place.state / "record.jsonl").read_text().splitlines()) == 7
+    assert len((place.state / "record.jsonl").read_text().splitlines()) == 8
     (place.state / "record.jsonl").unlink()
 
 
