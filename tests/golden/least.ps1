@@ -23,92 +23,92 @@
 #   525  run                    Check the language mode, and set the module path and the state of this run.
 #   599  messages               Write messages: a sentence with named values, and a code that no release changes.
 #   689  hashes                 Compute SHA-256, the only hash that this script uses.
-#   708  events                 Report events: lines of JSON, which are the only output of this script.
-#   798  findings               Report in mode check which requirements this host meets, one finding for each.
-#   844  host_log               Write to the Windows event log which script changes this host.
-#   876  kept_script            Keep the script that changes this host.
-#   894  envelope               Read the envelope: the only input of a run in addition to this script.
-#   992  lock                   Allow only one run at a time to change this host.
-#  1051  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1131  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#  1257  access                 Set and check access lists: who may read and change a folder.
-#  1333  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1370  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1434  registry               Read values in the registry.
-#  1445  registry_values        Compare, set, and restore values in the registry.
-#  1479  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1599  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1686  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1719  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1807  path_access            Find other accounts that could replace a folder with another folder.
-#  1835  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1892  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2042  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2116  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2328  server_command         Define the command line of the server, and what it was started with.
-#  2347  programs               Run other programs until they exit, and report their output.
-#  2475  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2494  downloads              Download files into the cache, and check their hashes before they are used.
-#  2680  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2767  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2843  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2899  foreign_places         Define where configuration from other installations may be on this host.
-#  2913  package_environment    Choose the environment variables of pip and uv.
-#  2970  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2975  installer_failures     Explain the exit codes of installers.
-#  3047  installers             Run installers and uninstallers, and wait while another one runs.
-#  3092  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3149  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3211  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3236  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3300  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3339  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3379  installed_files        Compare files with those that were installed.
-#  3528  running_server         Stop the server before its programs are replaced.
-#  3579  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3693  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3752  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3802  port_process           Find the program that listens on a TCP port, and what started it.
-#  3837  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3956  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4002  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4060  certificates           Read certificates from PEM files.
-#  4077  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4149  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4283  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4403  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4512  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4581  password_hash          Get the hash of the password.
-#  4586  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4631  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4653  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4719  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4862  download_checks        Check in mode check whether this host can reach what the script would download.
-#  4964  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5118  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5156  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5264  server_life            Restart or stop the installed server: modes restart and stop.
-#  5360  restarted_server       Start the registered task again.
-#  5404  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5514  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  5736  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#   727  events                 Report events: lines of JSON, which are the only output of this script.
+#   817  findings               Report in mode check which requirements this host meets, one finding for each.
+#   863  host_log               Write to the Windows event log which script changes this host.
+#   895  kept_script            Keep the script that changes this host.
+#   913  envelope               Read the envelope: the only input of a run in addition to this script.
+#  1011  lock                   Allow only one run at a time to change this host.
+#  1070  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1150  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#  1276  access                 Set and check access lists: who may read and change a folder.
+#  1352  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1389  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1455  registry               Read values in the registry.
+#  1466  registry_values        Compare, set, and restore values in the registry.
+#  1500  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1620  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1707  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1740  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1828  path_access            Find other accounts that could replace a folder with another folder.
+#  1856  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1913  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2063  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2158  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2370  server_command         Define the command line of the server, and what it was started with.
+#  2389  programs               Run other programs until they exit, and report their output.
+#  2517  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2536  downloads              Download files into the cache, and check their hashes before they are used.
+#  2722  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2809  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2885  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2941  foreign_places         Define where configuration from other installations may be on this host.
+#  2955  package_environment    Choose the environment variables of pip and uv.
+#  3012  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3017  installer_failures     Explain the exit codes of installers.
+#  3089  installers             Run installers and uninstallers, and wait while another one runs.
+#  3134  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3191  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3253  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3278  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3342  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3381  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3421  installed_files        Compare files with those that were installed.
+#  3570  running_server         Stop the server before its programs are replaced.
+#  3621  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3735  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3794  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3844  port_process           Find the program that listens on a TCP port, and what started it.
+#  3879  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3998  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4044  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4102  certificates           Read certificates from PEM files.
+#  4119  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4191  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4325  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4445  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4554  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4623  password_hash          Get the hash of the password.
+#  4628  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4673  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4695  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4761  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4904  download_checks        Check in mode check whether this host can reach what the script would download.
+#  5006  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5160  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5198  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5306  server_life            Restart or stop the installed server: modes restart and stop.
+#  5402  restarted_server       Start the registered task again.
+#  5446  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5556  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  5778  backup                 Send what a backup contains in addition to the notebooks: mode backup.
 # Steps, in the order in which they run:
-#  5753  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5833  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  5852  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  5871  python                 Install Python from the publisher, or use one that is installed.
-#  6005  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  6066  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  6185  packages               Install the packages of the lock in a virtual environment.
-#  6352  path                   Add the programs of the server to the PATH of the machine.
-#  6381  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  6407  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  6541  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  6749  service                Run the server as a scheduled task.
-#  6891  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  6956  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7031  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  7071  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  5795  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5875  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  5894  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  5913  python                 Install Python from the publisher, or use one that is installed.
+#  6047  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  6108  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  6227  packages               Install the packages of the lock in a virtual environment.
+#  6394  path                   Add the programs of the server to the PATH of the machine.
+#  6423  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  6449  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  6583  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  6791  service                Run the server as a scheduled task.
+#  6933  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  6998  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7073  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  7113  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -693,9 +693,28 @@ function Add-Difference {
 # refuses the managed class of .NET; this class calls Windows.
 function Get-Sha256($Source) {
     $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
+    try { Format-Hash $sha256.ComputeHash($Source) } finally { $sha256.Dispose() }
+}
+
+function Format-Hash([byte[]]$Hash) {
+    $hex = [BitConverter]::ToString($Hash) -replace '-', ''
+    $hex.ToLowerInvariant()
+}
+
+# Return the SHA-256 of the next bytes of a stream, at most $Most of them. Other accounts can make some files longer
+# while this script reads them.
+function Get-StartSha256([IO.Stream]$Stream, [long]$Most) {
+    $buffer = New-Object byte[] 1048576
+    $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
     try {
-        $hex = [BitConverter]::ToString($sha256.ComputeHash($Source)) -replace '-', ''
-        $hex.ToLowerInvariant()
+        while ($Most) {
+            $size = $Stream.Read($buffer, 0, [Math]::Min($buffer.Length, $Most))
+            if (-not $size) { break }
+            [void]$sha256.TransformBlock($buffer, 0, $size, $null, 0)
+            $Most -= $size
+        }
+        [void]$sha256.TransformFinalBlock($buffer, 0, 0)
+        Format-Hash $sha256.Hash
     }
     finally { $sha256.Dispose() }
 }
@@ -1374,10 +1393,12 @@ $StateOwner = 'BA'
 # first. $Restore has one script block per kind, which restores that state. Undo goes through the record backwards.
 $Restore = @{}
 
+# A line that is already in the record stays as it is, or is replaced with -Replace, in one write.
 function Save-Before {
-    param([string]$Kind, [string]$Key, $Before)
-    if (Test-Record $Kind $Key) { return }
-    Write-Record (@(Read-Record) + @{ v = 1; step = $Run.Step; kind = $Kind; key = $Key; before = $Before })
+    param([string]$Kind, [string]$Key, $Before, [switch]$Replace)
+    if (-not $Replace -and (Test-Record $Kind $Key)) { return }
+    $others = @(Read-Record | Where-Object { $_.kind -ne $Kind -or $_.key -ne $Key })
+    Write-Record ($others + @{ v = 1; step = $Run.Step; kind = $Kind; key = $Key; before = $Before })
 }
 
 # A replacement that fails halfway can leave only the new file. In one that was not written to its end, the last line is
@@ -2047,16 +2068,25 @@ $Restore.data_folder = {
 # absent is no longer in the record: a file that somebody deletes is not created again.
 
 $FirstPageName = 'Welcome.ipynb'
+$LongestFirstPage = 1048576                              # bytes
+$FirstPageNotes = @{ Refused = $false }                  # this run could not write it, and does not try again
 
 function Get-FirstPagePath { Join-Path (Expand-Path $Settings.notebook.directory) $FirstPageName }
 
 function Get-FirstPage { $FirstPage -replace "`r|\A\s+", '' }
 
-# Return "absent", the SHA-256 of the file, or "other" for what is not a file.
+# Return "absent", the SHA-256 of the file, or "other" for what this script did not write: a folder, a link, a file that
+# cannot be read, or one that is too long, which is not read.
 function Get-FirstPageState([string]$Path) {
     if ((Test-Link $Path) -or [IO.Directory]::Exists($Path)) { return 'other' }
     if (-not [IO.File]::Exists($Path)) { return 'absent' }
-    Get-FileSha256 $Path
+    try { $stream = [IO.File]::Open($Path, 'Open', 'Read', 'ReadWrite, Delete') }
+    catch { return 'other' }
+    try {
+        if ($stream.Length -gt $LongestFirstPage) { return 'other' }
+        Get-StartSha256 $stream $LongestFirstPage
+    }
+    finally { $stream.Close() }
 }
 
 function Get-FirstPageRecord([string]$Path) {
@@ -2066,49 +2096,61 @@ function Get-FirstPageRecord([string]$Path) {
     'absent'
 }
 
-function Set-FirstPageRecord([string]$Path, [string]$States) {
-    Write-Record @(Read-Record | Where-Object { $_.kind -ne 'first_page' -or $_.key -ne $Path })
-    Save-Before 'first_page' $Path $States
-}
-
-# True if the file has another text than this script, and nobody has changed it.
-function Test-FirstPageDue([string]$Path) {
-    if (-not (Get-FirstPage)) { return $false }
+# Return the state of the file if it has another text than this script, and nobody has changed it; or nothing.
+function Get-DueFirstPage([string]$Path) {
+    if (-not (Get-FirstPage) -or $FirstPageNotes.Refused) { return }
     $state = Get-FirstPageState $Path
-    (@(Get-FirstPageRecord $Path) -ccontains $state) -and $state -cne (Get-Sha256 $Utf8.GetBytes((Get-FirstPage)))
+    if ($state -ceq 'other' -or $state -ceq (Get-Sha256 $Utf8.GetBytes((Get-FirstPage)))) { return }
+    if (@(Get-FirstPageRecord $Path) -ccontains $state) { $state }
 }
 
 function Compare-FirstPage {
     $path = Get-FirstPagePath
-    if (Test-FirstPageDue $path) {
+    if (Get-DueFirstPage $path) {
         Add-Difference first-page '{path}' 'missing or of other settings' 'as in this script' @{ path = $path }
     }
 }
 
-# The service may write in this folder, so the folder is locked, and the new file must not exist before.
+# The server can do without this file, so a failure is a warning: notebooks can make their folder unusable.
 function Add-FirstPage {
     $path = Get-FirstPagePath
-    if (-not (Test-FirstPageDue $path)) { return }
+    $state = Get-DueFirstPage $path
+    if (-not $state) { return }
     $bytes = $Utf8.GetBytes((Get-FirstPage))
     $hash = Get-Sha256 $bytes
-    Set-FirstPageRecord $path "$(Get-FirstPageState $path) $hash"
-    $lock = Lock-Folder (Split-Path -Parent $path)
+    Save-Before 'first_page' $path "$state $hash" -Replace
+    try { Write-FirstPage $path $bytes }
+    catch {
+        $FirstPageNotes.Refused = $true
+        $failure = ConvertTo-Failure $_.Exception
+        Write-Notice warning first-page-not-written ('could not write {path}: {error}. The server works without this ' +
+            'file. To have it, fix this error, then run apply again') @{ path = $path; error = $failure.Message }
+        return
+    }
+    Save-Before 'first_page' $path $hash -Replace
+}
+
+# The service may write in this folder, so the folder is locked, and the new file must not exist before.
+function Write-FirstPage([string]$Path, [byte[]]$Bytes) {
+    $lock = Lock-Folder (Split-Path -Parent $Path)
     try {
-        Remove-SingleFile "$path.new"
-        $file = New-Object IO.FileStream "$path.new", ([IO.FileMode]::CreateNew), ([IO.FileAccess]::Write)
-        try { $file.Write($bytes, 0, $bytes.Length) } finally { $file.Close() }
-        Assert-NoLink $path
-        Move-Over "$path.new" $path
+        Remove-SingleFile "$Path.new"
+        $file = New-Object IO.FileStream "$Path.new", ([IO.FileMode]::CreateNew), ([IO.FileAccess]::Write)
+        try { $file.Write($Bytes, 0, $Bytes.Length) } finally { $file.Close() }
+        Assert-NoLink $Path
+        if ([IO.File]::Exists($Path)) { Clear-ReadOnly $Path }
+        Move-Over "$Path.new" $Path
     }
     finally { $lock.Close() }
-    Set-FirstPageRecord $path $hash
 }
 
 $Restore.first_page = {
     param($Path, $Before)
     $folder = Split-Path -Parent $Path
+    Assert-RecordedFolder $folder
     if ((Split-Path -Leaf $Path) -ne $FirstPageName -or -not (Test-Path -LiteralPath $folder)) { return }
-    if (($Before -split ' ') -cnotcontains (Get-FirstPageState $Path)) { return }
+    $state = Get-FirstPageState $Path
+    if ($state -ceq 'absent' -or $state -ceq 'other' -or ($Before -split ' ') -cnotcontains $state) { return }
     $lock = Lock-Folder $folder
     try { Remove-SingleFile $Path } finally { $lock.Close() }
 }

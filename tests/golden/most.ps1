@@ -23,92 +23,92 @@
 #   423  run                    Check the language mode, and set the module path and the state of this run.
 #   497  messages               Write messages: a sentence with named values, and a code that no release changes.
 #   587  hashes                 Compute SHA-256, the only hash that this script uses.
-#   606  events                 Report events: lines of JSON, which are the only output of this script.
-#   696  findings               Report in mode check which requirements this host meets, one finding for each.
-#   742  host_log               Write to the Windows event log which script changes this host.
-#   774  kept_script            Keep the script that changes this host.
-#   792  envelope               Read the envelope: the only input of a run in addition to this script.
-#   890  lock                   Allow only one run at a time to change this host.
-#   949  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1029  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#  1155  access                 Set and check access lists: who may read and change a folder.
-#  1231  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1268  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1332  registry               Read values in the registry.
-#  1343  registry_values        Compare, set, and restore values in the registry.
-#  1377  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1497  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1584  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1617  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1705  path_access            Find other accounts that could replace a folder with another folder.
-#  1733  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1790  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1940  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2014  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2226  server_command         Define the command line of the server, and what it was started with.
-#  2245  programs               Run other programs until they exit, and report their output.
-#  2373  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2392  downloads              Download files into the cache, and check their hashes before they are used.
-#  2578  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2665  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2741  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2797  foreign_places         Define where configuration from other installations may be on this host.
-#  2811  package_environment    Choose the environment variables of pip and uv.
-#  2868  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2873  installer_failures     Explain the exit codes of installers.
-#  2945  installers             Run installers and uninstallers, and wait while another one runs.
-#  2990  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3047  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3109  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3134  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3198  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3237  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3277  installed_files        Compare files with those that were installed.
-#  3426  running_server         Stop the server before its programs are replaced.
-#  3477  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3591  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3650  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3700  port_process           Find the program that listens on a TCP port, and what started it.
-#  3735  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3854  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3900  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3958  certificates           Read certificates from PEM files.
-#  3975  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4047  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4181  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4301  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4410  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4479  password_hash          Get the hash of the password.
-#  4484  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4529  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4551  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4617  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4760  download_checks        Check in mode check whether this host can reach what the script would download.
-#  4862  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5016  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5054  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5162  server_life            Restart or stop the installed server: modes restart and stop.
-#  5258  restarted_server       Start the registered task again.
-#  5302  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5412  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  5634  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#   625  events                 Report events: lines of JSON, which are the only output of this script.
+#   715  findings               Report in mode check which requirements this host meets, one finding for each.
+#   761  host_log               Write to the Windows event log which script changes this host.
+#   793  kept_script            Keep the script that changes this host.
+#   811  envelope               Read the envelope: the only input of a run in addition to this script.
+#   909  lock                   Allow only one run at a time to change this host.
+#   968  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1048  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#  1174  access                 Set and check access lists: who may read and change a folder.
+#  1250  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1287  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1353  registry               Read values in the registry.
+#  1364  registry_values        Compare, set, and restore values in the registry.
+#  1398  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1518  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1605  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1638  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1726  path_access            Find other accounts that could replace a folder with another folder.
+#  1754  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1811  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1961  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2056  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2268  server_command         Define the command line of the server, and what it was started with.
+#  2287  programs               Run other programs until they exit, and report their output.
+#  2415  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2434  downloads              Download files into the cache, and check their hashes before they are used.
+#  2620  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2707  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2783  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2839  foreign_places         Define where configuration from other installations may be on this host.
+#  2853  package_environment    Choose the environment variables of pip and uv.
+#  2910  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2915  installer_failures     Explain the exit codes of installers.
+#  2987  installers             Run installers and uninstallers, and wait while another one runs.
+#  3032  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3089  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3151  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3176  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3240  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3279  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3319  installed_files        Compare files with those that were installed.
+#  3468  running_server         Stop the server before its programs are replaced.
+#  3519  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3633  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3692  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3742  port_process           Find the program that listens on a TCP port, and what started it.
+#  3777  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3896  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3942  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4000  certificates           Read certificates from PEM files.
+#  4017  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4089  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4223  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4343  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4452  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4521  password_hash          Get the hash of the password.
+#  4526  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4571  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4593  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4659  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4802  download_checks        Check in mode check whether this host can reach what the script would download.
+#  4904  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5058  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5096  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5204  server_life            Restart or stop the installed server: modes restart and stop.
+#  5300  restarted_server       Start the registered task again.
+#  5344  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5454  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  5676  backup                 Send what a backup contains in addition to the notebooks: mode backup.
 # Steps, in the order in which they run:
-#  5651  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5731  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  5750  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  5769  python                 Install Python from the publisher, or use one that is installed.
-#  5903  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  5964  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  6083  packages               Install the packages of the lock in a virtual environment.
-#  6250  path                   Add the programs of the server to the PATH of the machine.
-#  6279  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  6305  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  6439  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  6647  service                Run the server as a scheduled task.
-#  6789  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  6854  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6929  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6969  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  5693  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5773  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  5792  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  5811  python                 Install Python from the publisher, or use one that is installed.
+#  5945  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  6006  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  6125  packages               Install the packages of the lock in a virtual environment.
+#  6292  path                   Add the programs of the server to the PATH of the machine.
+#  6321  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  6347  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  6481  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  6689  service                Run the server as a scheduled task.
+#  6831  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  6896  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6971  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  7011  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -591,9 +591,28 @@ function Add-Difference {
 # refuses the managed class of .NET; this class calls Windows.
 function Get-Sha256($Source) {
     $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
+    try { Format-Hash $sha256.ComputeHash($Source) } finally { $sha256.Dispose() }
+}
+
+function Format-Hash([byte[]]$Hash) {
+    $hex = [BitConverter]::ToString($Hash) -replace '-', ''
+    $hex.ToLowerInvariant()
+}
+
+# Return the SHA-256 of the next bytes of a stream, at most $Most of them. Other accounts can make some files longer
+# while this script reads them.
+function Get-StartSha256([IO.Stream]$Stream, [long]$Most) {
+    $buffer = New-Object byte[] 1048576
+    $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
     try {
-        $hex = [BitConverter]::ToString($sha256.ComputeHash($Source)) -replace '-', ''
-        $hex.ToLowerInvariant()
+        while ($Most) {
+            $size = $Stream.Read($buffer, 0, [Math]::Min($buffer.Length, $Most))
+            if (-not $size) { break }
+            [void]$sha256.TransformBlock($buffer, 0, $size, $null, 0)
+            $Most -= $size
+        }
+        [void]$sha256.TransformFinalBlock($buffer, 0, 0)
+        Format-Hash $sha256.Hash
     }
     finally { $sha256.Dispose() }
 }
@@ -1272,10 +1291,12 @@ $StateOwner = 'BA'
 # first. $Restore has one script block per kind, which restores that state. Undo goes through the record backwards.
 $Restore = @{}
 
+# A line that is already in the record stays as it is, or is replaced with -Replace, in one write.
 function Save-Before {
-    param([string]$Kind, [string]$Key, $Before)
-    if (Test-Record $Kind $Key) { return }
-    Write-Record (@(Read-Record) + @{ v = 1; step = $Run.Step; kind = $Kind; key = $Key; before = $Before })
+    param([string]$Kind, [string]$Key, $Before, [switch]$Replace)
+    if (-not $Replace -and (Test-Record $Kind $Key)) { return }
+    $others = @(Read-Record | Where-Object { $_.kind -ne $Kind -or $_.key -ne $Key })
+    Write-Record ($others + @{ v = 1; step = $Run.Step; kind = $Kind; key = $Key; before = $Before })
 }
 
 # A replacement that fails halfway can leave only the new file. In one that was not written to its end, the last line is
@@ -1945,16 +1966,25 @@ $Restore.data_folder = {
 # absent is no longer in the record: a file that somebody deletes is not created again.
 
 $FirstPageName = 'Welcome.ipynb'
+$LongestFirstPage = 1048576                              # bytes
+$FirstPageNotes = @{ Refused = $false }                  # this run could not write it, and does not try again
 
 function Get-FirstPagePath { Join-Path (Expand-Path $Settings.notebook.directory) $FirstPageName }
 
 function Get-FirstPage { $FirstPage -replace "`r|\A\s+", '' }
 
-# Return "absent", the SHA-256 of the file, or "other" for what is not a file.
+# Return "absent", the SHA-256 of the file, or "other" for what this script did not write: a folder, a link, a file that
+# cannot be read, or one that is too long, which is not read.
 function Get-FirstPageState([string]$Path) {
     if ((Test-Link $Path) -or [IO.Directory]::Exists($Path)) { return 'other' }
     if (-not [IO.File]::Exists($Path)) { return 'absent' }
-    Get-FileSha256 $Path
+    try { $stream = [IO.File]::Open($Path, 'Open', 'Read', 'ReadWrite, Delete') }
+    catch { return 'other' }
+    try {
+        if ($stream.Length -gt $LongestFirstPage) { return 'other' }
+        Get-StartSha256 $stream $LongestFirstPage
+    }
+    finally { $stream.Close() }
 }
 
 function Get-FirstPageRecord([string]$Path) {
@@ -1964,49 +1994,61 @@ function Get-FirstPageRecord([string]$Path) {
     'absent'
 }
 
-function Set-FirstPageRecord([string]$Path, [string]$States) {
-    Write-Record @(Read-Record | Where-Object { $_.kind -ne 'first_page' -or $_.key -ne $Path })
-    Save-Before 'first_page' $Path $States
-}
-
-# True if the file has another text than this script, and nobody has changed it.
-function Test-FirstPageDue([string]$Path) {
-    if (-not (Get-FirstPage)) { return $false }
+# Return the state of the file if it has another text than this script, and nobody has changed it; or nothing.
+function Get-DueFirstPage([string]$Path) {
+    if (-not (Get-FirstPage) -or $FirstPageNotes.Refused) { return }
     $state = Get-FirstPageState $Path
-    (@(Get-FirstPageRecord $Path) -ccontains $state) -and $state -cne (Get-Sha256 $Utf8.GetBytes((Get-FirstPage)))
+    if ($state -ceq 'other' -or $state -ceq (Get-Sha256 $Utf8.GetBytes((Get-FirstPage)))) { return }
+    if (@(Get-FirstPageRecord $Path) -ccontains $state) { $state }
 }
 
 function Compare-FirstPage {
     $path = Get-FirstPagePath
-    if (Test-FirstPageDue $path) {
+    if (Get-DueFirstPage $path) {
         Add-Difference first-page '{path}' 'missing or of other settings' 'as in this script' @{ path = $path }
     }
 }
 
-# The service may write in this folder, so the folder is locked, and the new file must not exist before.
+# The server can do without this file, so a failure is a warning: notebooks can make their folder unusable.
 function Add-FirstPage {
     $path = Get-FirstPagePath
-    if (-not (Test-FirstPageDue $path)) { return }
+    $state = Get-DueFirstPage $path
+    if (-not $state) { return }
     $bytes = $Utf8.GetBytes((Get-FirstPage))
     $hash = Get-Sha256 $bytes
-    Set-FirstPageRecord $path "$(Get-FirstPageState $path) $hash"
-    $lock = Lock-Folder (Split-Path -Parent $path)
+    Save-Before 'first_page' $path "$state $hash" -Replace
+    try { Write-FirstPage $path $bytes }
+    catch {
+        $FirstPageNotes.Refused = $true
+        $failure = ConvertTo-Failure $_.Exception
+        Write-Notice warning first-page-not-written ('could not write {path}: {error}. The server works without this ' +
+            'file. To have it, fix this error, then run apply again') @{ path = $path; error = $failure.Message }
+        return
+    }
+    Save-Before 'first_page' $path $hash -Replace
+}
+
+# The service may write in this folder, so the folder is locked, and the new file must not exist before.
+function Write-FirstPage([string]$Path, [byte[]]$Bytes) {
+    $lock = Lock-Folder (Split-Path -Parent $Path)
     try {
-        Remove-SingleFile "$path.new"
-        $file = New-Object IO.FileStream "$path.new", ([IO.FileMode]::CreateNew), ([IO.FileAccess]::Write)
-        try { $file.Write($bytes, 0, $bytes.Length) } finally { $file.Close() }
-        Assert-NoLink $path
-        Move-Over "$path.new" $path
+        Remove-SingleFile "$Path.new"
+        $file = New-Object IO.FileStream "$Path.new", ([IO.FileMode]::CreateNew), ([IO.FileAccess]::Write)
+        try { $file.Write($Bytes, 0, $Bytes.Length) } finally { $file.Close() }
+        Assert-NoLink $Path
+        if ([IO.File]::Exists($Path)) { Clear-ReadOnly $Path }
+        Move-Over "$Path.new" $Path
     }
     finally { $lock.Close() }
-    Set-FirstPageRecord $path $hash
 }
 
 $Restore.first_page = {
     param($Path, $Before)
     $folder = Split-Path -Parent $Path
+    Assert-RecordedFolder $folder
     if ((Split-Path -Leaf $Path) -ne $FirstPageName -or -not (Test-Path -LiteralPath $folder)) { return }
-    if (($Before -split ' ') -cnotcontains (Get-FirstPageState $Path)) { return }
+    $state = Get-FirstPageState $Path
+    if ($state -ceq 'absent' -or $state -ceq 'other' -or ($Before -split ' ') -cnotcontains $state) { return }
     $lock = Lock-Folder $folder
     try { Remove-SingleFile $Path } finally { $lock.Close() }
 }
