@@ -18,6 +18,7 @@ from nbserver.base.plain_text import clean
 
 NICKNAME = "nbserver"  # in the NSS database; nbserver replaces and removes only this entry
 SECONDS = 600  # Windows asks the user in a window
+NOT_FOUND = 0x80090011  # exit code of certutil.exe: NTE_NOT_FOUND
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,12 @@ class TrustStore:
             return [self.program, "-user", "-delstore", "Root", sha1]
         return [self.program, "-d", _name(), "-D", "-n", NICKNAME]
 
+    def list_command(self, sha1: str) -> list[str]:
+        """Return the command that lists the certificate on Windows, and all certificates on Linux."""
+        if self.platform == "win32":
+            return [self.program, "-user", "-store", "Root", sha1]
+        return [self.program, "-d", _name(), "-L"]
+
     def add(self, certificate: Path) -> None:
         """Add a certificate. Raises HostError."""
         if self.platform != "win32":
@@ -48,8 +55,21 @@ class TrustStore:
             _run(command)
 
     def remove(self, sha1: str) -> None:
-        """Remove the certificate that was added. Raises HostError, also if it is not in the store any more."""
-        _run(self.remove_command(sha1))
+        """Remove the certificate that was added, if it is still in the store. Raises HostError."""
+        try:
+            _run(self.remove_command(sha1))
+        except HostError:
+            if not self._is_gone(sha1):
+                raise
+
+    def _is_gone(self, sha1: str) -> bool:
+        """Return whether the certificate is not in the store. If that cannot be found out, it counts as still there."""
+        if self.platform != "win32" and not (_database() / "cert9.db").exists():
+            return True
+        code, output = _output(self.list_command(sha1))
+        if self.platform == "win32":
+            return code & 0xFFFFFFFF == NOT_FOUND
+        return code == 0 and not any(line.rpartition(" ")[0].rstrip() == NICKNAME for line in output.splitlines())
 
 
 def of_this_user(platform: str = sys.platform) -> TrustStore:
@@ -79,19 +99,24 @@ def _name() -> str:
     return f"sql:{_database()}"
 
 
-def _run(command: Sequence[str]) -> None:
+def _output(command: Sequence[str]) -> tuple[int, str]:
+    """Return the exit code, and the error output or else the output. The code is -1 if the program did not run to its end."""
     environment = {**os.environ, "LC_ALL": "C"}
     try:
         done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False)
-        output, code = (done.stderr or done.stdout).decode("utf-8", "replace"), done.returncode
     except (OSError, subprocess.TimeoutExpired) as error:
-        output, code = getattr(error, "strerror", None) or type(error).__name__, -1
+        return -1, getattr(error, "strerror", None) or type(error).__name__
+    return done.returncode, (done.stderr or done.stdout).decode("utf-8", "replace")
+
+
+def _run(command: Sequence[str]) -> None:
+    code, output = _output(command)
     if code:
         raise HostError(
             "trust-store-failed",
             "{program} could not change the certificates that your browsers trust: {reason}",
             host="local",
-            todo="Fix this error, then run nbserver up --trust again",
+            todo="Fix this error, then run the command again",
             program=Path(command[0]).name,
             reason=clean(output, 500) or message("no-error-output", "no error output"),
         )

@@ -28,7 +28,7 @@ def add(fingerprint: str) -> None:
     try:
         store.add(path)
     except HostError:
-        own_server.remember_trusted(None)
+        own_server.remember_trusted(before if before and before.fingerprint == fingerprint else None)
         raise
 
 
@@ -40,13 +40,11 @@ def renew(fingerprint: str) -> None:
 
 
 def remove() -> None:
-    """Remove the certificate if one was added. Raises HostError and UsageError."""
+    """Remove the certificate if one was added. Raises HostError and UsageError, and then it is still recorded: it is still trusted."""
     before = own_server.trusted()
     if before:
-        try:
-            trust_store.of_this_user().remove(before.sha1)
-        finally:
-            own_server.remember_trusted(None)
+        trust_store.of_this_user().remove(before.sha1)
+        own_server.remember_trusted(None)
 
 
 def require_possible(scope: str) -> None:

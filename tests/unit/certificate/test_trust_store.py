@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -57,8 +58,30 @@ def test_a_certificate_is_added_replaced_and_removed(home: Path, tmp_path: Path)
     assert entry.split() == ["nbserver", "P,,"] and (home / ".pki" / "nssdb").stat().st_mode & 0o777 == 0o700
     store.remove("")
     assert listed(home) == []
+    store.remove("")  # somebody else removed it
+    store.add(certificate)
+    database = home / ".pki" / "nssdb" / "cert9.db"
+    content = database.read_bytes()
+    database.write_bytes(b"damaged")
     with pytest.raises(HostError, match="certutil could not change the certificates that your browsers trust"):
         store.remove("")
+    database.write_bytes(content)
+    store.remove("")
+    assert listed(home) == []
+    shutil.rmtree(database.parent)
+    store.remove("")
+
+
+@pytest.mark.parametrize(
+    ("removed", "listed", "is_error"),
+    [(0, 0, False), (0x800704C7, 0, True), (0x80090011, 0x80090011, False), (1, 0x80090011 - (1 << 32), False), (-1, -1, True)],
+)
+def test_windows_removes_it_or_has_not_found_it(monkeypatch: pytest.MonkeyPatch, removed: int, listed: int, is_error: bool) -> None:
+    """No Windows was available. 0x800704C7: the user refused in the window."""
+    codes = {"-delstore": removed, "-store": listed}
+    monkeypatch.setattr(trust_store, "_output", lambda command: (codes[command[2]], "said"))
+    with pytest.raises(HostError, match="said") if is_error else nullcontext():
+        TrustStore("certutil.exe", "win32").remove("ab" * 20)
 
 
 @linux

@@ -69,6 +69,34 @@ def test_what_was_not_added_is_not_recorded(tmp_path: Path, calls: list[str], mo
     assert own_server.trusted() is None and not calls
 
 
+def test_what_was_not_removed_stays_recorded(tmp_path: Path, calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    first = served(tmp_path / "1")
+    own_trust.add(first)
+
+    def refuse(self: TrustStore, given: object) -> None:
+        raise HostError("trust-store-failed", "no", host="local")
+
+    def missing() -> TrustStore:
+        raise UsageError("certutil-missing", "no")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrustStore, "add", refuse)
+        with pytest.raises(HostError):
+            own_trust.add(first)
+    second = served(tmp_path / "2")
+    for name, found in (("remove", refuse), ("of_this_user", missing)):
+        with monkeypatch.context() as patch:
+            patch.setattr(TrustStore if name == "remove" else trust_store, name, found)
+            for act in (own_trust.remove, lambda: own_trust.renew(second)):
+                with pytest.raises((HostError, UsageError)):
+                    act()
+        trusted = own_server.trusted()
+        assert trusted and trusted.fingerprint == first, "undo must know it"
+    own_trust.renew(second)
+    trusted = own_server.trusted()
+    assert calls == ["added", "removed", "added"] and trusted and trusted.fingerprint == second
+
+
 def test_machine_scope_is_refused(calls: list[str]) -> None:
     own_trust.require_possible("user")
     with pytest.raises(UsageError, match="--trust requires scope"):
