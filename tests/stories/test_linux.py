@@ -328,7 +328,9 @@ def test_ufw_lets_the_port_in_and_nothing_else(debian: Story) -> None:
 def test_other_settings_replace_ours_and_start_the_server_again(debian: Story) -> None:
     assert good(debian.done["moved"])
     changed = [step for step, word in outcome(debian.done["moved"])["steps"].items() if word == "changed"]
-    assert [step for step in changed if step != "check"] == ["notebook", "service", "firewall", "cleanup"]
+    assert [step for step in changed if step != "check"] == ["notebook", "service", "firewall"]
+    kept = [event for event in debian.events["moved"] if event.get("code") == "earlier-notebook-folder"]
+    assert [event["values"] for event in kept] == [{"path": "/var/lib/nbserver/notebooks"}], "which is not empty, so cleanup keeps it"
     rule = "ufw allow from {} to any port 443 proto tcp comment 'nbserver'"
     rules = [rule.format(address) for address in (f"{NETWORK}.0/24", "2001:db8::/32")]
     assert debian.seen["ufw moved"].splitlines()[1:-1] == ["ufw allow 22/tcp", *rules]
