@@ -69,7 +69,8 @@ class TrustStore:
         code, output = _output(self.list_command(sha1))
         if self.platform == "win32":
             return code & 0xFFFFFFFF == NOT_FOUND
-        return code == 0 and not any(line.rpartition(" ")[0].rstrip() == NICKNAME for line in output.splitlines())
+        is_list = code == 0 and "Certificate Nickname" in output  # and not a warning
+        return is_list and not any(line.rpartition(" ")[0].rstrip() == NICKNAME for line in output.splitlines())
 
 
 def of_this_user(platform: str = sys.platform) -> TrustStore:
