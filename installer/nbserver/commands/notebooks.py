@@ -41,7 +41,7 @@ NOT_COPIED = {
     "conflict": "changed on both sides since the last copy; kept",
     "link": "not a file; left out",
     "unreadable": "could not be read; left out",
-    "name": "the name is not valid UTF-8; left out",
+    "name": "the name is not valid, or the path is too long; left out",
     "large": "too large to compare; left out",
     "incomplete": "interrupted; run the command again",
     "damaged": "changed while it was copied; run the command again",

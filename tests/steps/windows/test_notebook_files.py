@@ -81,6 +81,7 @@ def test_a_large_file_comes_in_parts_and_what_is_in_the_way_is_kept(place: Place
     assert states(run(place, "push", rest, data=data[600:])) == {"a.bin": "stored"} and (notebooks / "a.bin").read_bytes() == data
     assert states(run(place, "push", rest, data=data[600:])) == {"a.bin": "incomplete"}
     assert push(place, {"a.bin": b"new", "a.bin/below": b"new"}) == {"a.bin": "conflict", "a.bin/below": "conflict"}
+    (notebooks / "a.bin").chmod(0o444)  # to be read only says nothing about who may replace it
     assert push(place, {"a.bin": b"new"}, before=sha256(data)) == {"a.bin": "stored"} and (notebooks / "a.bin").read_bytes() == b"new"
     (notebooks / f".nbserver-push-{'0' * 32}").write_bytes(b"of an interrupted run")
     wrong = Part("b.bin", 3, "1" * 64, 0, 3)
@@ -100,6 +101,31 @@ def test_a_backup_has_the_record_and_not_the_key(place: Place, notebooks: Path) 
     script = SET_UP + "$CertificateFile = 'x'; [void](Get-Said); & $Modes.backup; Get-Said"
     (event,) = [json.loads(line) for line in place.run("\n".join([MAIN, script]))]
     assert (event["path"], base64.b64decode(event["data"])) == ("record.jsonl", b"record.jsonl")
+
+
+def test_a_list_has_no_path_that_is_too_long_or_too_deep(place: Place, notebooks: Path) -> None:
+    deep = "/".join(["d"] * 32)
+    (notebooks / deep).mkdir(parents=True)
+    (notebooks / deep / "far.txt").write_bytes(b"")
+    (notebooks / deep).with_name("near.txt").write_bytes(b"")
+    near = "/".join(["d"] * 31) + "/near.txt"
+    assert states(run(place, "list")) == {near: "present", f"{deep}/far.txt": "name"}
+    script = "$item = @{ Attributes = 0 }; Write-ListedFile @{} $item ('x' * 1001); Get-Said"
+    (event,) = [json.loads(line) for line in place.run("\n".join([MAIN, SET_UP + "[void](Get-Said); " + script]))]
+    assert (event["state"], event["path"]) == ("name", "x" * 200 + "...")
+
+
+def test_push_reads_no_more_than_a_list_had(place: Place, notebooks: Path) -> None:
+    before = sha256(b"known")
+    with (notebooks / "a.bin").open("wb") as sparse:
+        sparse.truncate(1 << 40)
+    assert push(place, {"a.bin": b"new"}, before=before) == {"a.bin": "conflict"}
+    assert states(run(place, "list")) == {"a.bin": "large"}
+
+
+def test_a_file_that_cannot_be_written_does_not_prevent_the_others(place: Place, notebooks: Path) -> None:
+    (notebooks / f".nbserver-push-{sha256(b'1')[:32]}").mkdir()
+    assert push(place, {"a.txt": b"1", "b.txt": b"2"}) == {"a.txt": "unreadable", "b.txt": "stored"}
 
 
 def test_no_link_is_followed(place: Place, notebooks: Path) -> None:
