@@ -91,24 +91,24 @@
 #  5300  restarted_server       Start the registered task again.
 #  5344  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
 #  5454  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  5676  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  5710  backup                 Send what a backup contains in addition to the notebooks: mode backup.
 # Steps, in the order in which they run:
-#  5693  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5773  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  5792  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  5811  python                 Install Python from the publisher, or use one that is installed.
-#  5945  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  6006  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  6125  packages               Install the packages of the lock in a virtual environment.
-#  6292  path                   Add the programs of the server to the PATH of the machine.
-#  6321  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  6347  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  6481  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  6689  service                Run the server as a scheduled task.
-#  6831  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  6896  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6971  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  7011  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  5727  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5807  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  5826  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  5845  python                 Install Python from the publisher, or use one that is installed.
+#  5979  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  6040  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  6159  packages               Install the packages of the lock in a virtual environment.
+#  6326  path                   Add the programs of the server to the PATH of the machine.
+#  6355  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  6381  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  6515  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  6723  service                Run the server as a scheduled task.
+#  6865  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  6930  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7005  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  7045  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -5461,6 +5461,9 @@ $NewFilePrefix = '.nbserver-push-'                       # of the name of a file
 $PieceSize = 131072                                      # bytes in one event
 $MostToRead = 4000000000                                 # bytes of all files of which a list has the hashes
 $MostFiles = 10000                                       # files and folders in a list
+$LongestPath = 1000                                      # bytes of a path in a list
+$MostLevels = 32                                         # folders and file in a path in a list
+$ToHash = @{ Left = 2 * $MostToRead }                    # bytes that push may read: each file twice
 $StrictUtf8 = New-Object Text.UTF8Encoding $false, $true
 $ValidName = '\A(?!\.)[^\\/:*?"<>|\x00-\x1f]+(?<![. ])\z'
 
@@ -5488,13 +5491,21 @@ function Open-Notebook([string]$File) {
     $stream
 }
 
-# Return the SHA-256 of a file, "-" if there is none, or "folder" for what is not a file.
+# Return the SHA-256 of a file, "-" if there is none, or another word for what was not in the list of the sender. A run
+# holds the lock meanwhile, so it reads no more than the files of a list, however long a notebook makes a file.
 function Get-NotebookSha256([string]$File) {
     if (Test-Link $File) { return 'link' }
     if ([IO.Directory]::Exists($File)) { return 'folder' }
     if (-not [IO.File]::Exists($File)) { return '-' }
     $stream = Open-Notebook $File
-    try { Get-Sha256 $stream } finally { $stream.Close() }
+    try {
+        $size = $stream.Length
+        if ($size -gt $ToHash.Left) { return 'large' }
+        $ToHash.Left -= $size
+        $sha256 = Get-StartSha256 $stream $size
+        if ($stream.Length -eq $size) { $sha256 } else { 'changed' }
+    }
+    finally { $stream.Close() }
 }
 
 $ChangingModes += 'push'
@@ -5513,7 +5524,7 @@ function Write-NotebookList($List) {
     $below = $List.Pending.Pop()
     $folder = "$($List.Top)\$($below.Replace('/', '\'))".TrimEnd('\')
     try { $items = @((New-Object IO.DirectoryInfo $folder).GetFileSystemInfos()) }
-    catch { Write-NotebookFile unreadable "$below"; return }
+    catch { Write-NotebookFile unreadable "$(if ($below) { $below } else { '.' })"; return }
     foreach ($item in $items) {
         if ($item.Name.StartsWith('.', [StringComparison]::Ordinal)) { continue }
         $List.Count++
@@ -5528,15 +5539,30 @@ function Write-NotebookList($List) {
 
 function Write-ListedFile {
     param($List, $Item, [string]$Path)
-    try { [void]$StrictUtf8.GetBytes($Path) }
-    catch { Write-NotebookFile name $Utf8.GetString($Utf8.GetBytes($Path)); return }
+    try { $length = $StrictUtf8.GetBytes($Path).Length }
+    catch { $length = $LongestPath + 1 }
+    if ($length -gt $LongestPath -or $Path.Split('/').Length -gt $MostLevels) {
+        Write-NotebookFile name (Get-ShortPath $Path)
+        return
+    }
     if ($Item.Attributes -band [IO.FileAttributes]::ReparsePoint) { Write-NotebookFile link $Path; return }
     if ($Item.Attributes -band [IO.FileAttributes]::Directory) { $List.Pending.Push($Path); return }
-    if ($Item.Length -gt $List.Left) { Write-NotebookFile large $Path $Item.Length; return }
-    $List.Left -= $Item.Length
     try { $stream = Open-Notebook $Item.FullName }
     catch { Write-NotebookFile unreadable $Path; return }
-    try { Write-NotebookFile present $Path $stream.Length (Get-Sha256 $stream) } finally { $stream.Close() }
+    try {
+        $size = $stream.Length
+        if ($size -gt $List.Left) { Write-NotebookFile large $Path $size; return }
+        $List.Left -= $size
+        Write-NotebookFile present $Path $size (Get-StartSha256 $stream $size)
+    }
+    finally { $stream.Close() }
+}
+
+# Return the beginning of a path, as valid Unicode.
+function Get-ShortPath([string]$Path) {
+    $start = $Path
+    if ($Path.Length -gt 200) { $start = $Path.Substring(0, 200) + '...' }
+    $Utf8.GetString($Utf8.GetBytes($start))
 }
 
 # ---- mode pull
@@ -5569,7 +5595,8 @@ function Write-Content($Part, [IO.Stream]$Stream) {
 # ---- mode push
 
 # A file is written next to the one that it replaces, and takes its place once it is complete and has the right hash. It
-# replaces only the file that the sender knows ("Before"), and what it does not know is kept: a conflict.
+# replaces only the file that the sender knows ("Before"), and what it does not know is kept: a conflict. What cannot be
+# written or read does not stop the others; a full disk does, and so does a file that another program holds for long.
 $Modes.push = {
     $top = Get-NotebookFolder
     $data = $PartData.ToArray()
@@ -5580,8 +5607,14 @@ $Modes.push = {
         if ($part.Length -gt $data.Length - $start) {
             throw (New-Failure notebooks-data-short 'the data of the envelope is incomplete. Try again')
         }
-        $folder = Add-PartFolder $top $part
-        if ($folder) { Receive-Part $folder $part $data $start $cleaned } else { Write-Conflict $part }
+        try {
+            $folder = Add-PartFolder $top $part
+            if ($folder) { Receive-Part $folder $part $data $start $cleaned } else { Write-Conflict $part }
+        }
+        catch {
+            if ($_.Exception.Data.Contains('code') -or (Test-DiskFull $_.Exception)) { throw }
+            Write-NotebookFile unreadable $part.Path $part.Size
+        }
         $start += $part.Length
     }
 }
@@ -5667,6 +5700,7 @@ function Complete-File {
         Write-Conflict $Part
     }
     else {
+        if ([IO.File]::Exists($File)) { Clear-ReadOnly $File }
         Move-Over $New $File
         $Run.Changed++
         Write-NotebookFile stored $Part.Path $Part.Size $Sha256
