@@ -5,11 +5,14 @@
 # that this script wrote. In any other state the file stays as it is, also at undo. Once the file is written, `absent`
 # is no longer in the record: a file that somebody deletes is not created again.
 # The file is read, written, and removed as the user of the service (AS_SERVICE, see service_access), so a link there
-# leads only to what that user may change anyway.
+# leads only to what that user may change anyway. What that user has put in its way is no reason to refuse a server: the
+# page is then not written, with a warning.
+
+PAGE_FAILED=''                                     # whether this run could not write it
 
 compare_first_page() {
     local file=$NB_NOTEBOOK_DIRECTORY/Welcome.ipynb
-    if [[ ! ${FIRST_PAGE#$'\n'} ]] || ! can_read_state; then return; fi
+    if [[ ! ${FIRST_PAGE#$'\n'} || $PAGE_FAILED ]] || ! can_read_state; then return; fi
     if is_page_due "$file"; then
         differs first-page-differs '{path}' 'missing or of other settings' 'as in this script' path "$file"
     fi
@@ -22,13 +25,28 @@ add_first_page() {
     hash=$REPLY
     read_page_state "$file"
     set_page_states "$file" "$REPLY $hash"
-    "${AS_SERVICE[@]}" rm -f -- "$file.new"        # from a run that was interrupted
-    printf %s "${FIRST_PAGE#$'\n'}" | "${AS_SERVICE[@]}" dd of="$file.new" conv=excl status=none ||
-        problem file-not-written 'could not write {path}. Make sure that its disk is writable and has free space, '\
-'then try again' path "$file"
-    "${AS_SERVICE[@]}" chmod -- "$FILE_MODE" "$file.new"
-    "${AS_SERVICE[@]}" mv -T -- "$file.new" "$file"
-    set_page_states "$file" "$hash"
+    if write_first_page "$file"; then
+        set_page_states "$file" "$hash"
+    else
+        PAGE_FAILED=1
+        read_last_error
+        warn first-page-not-written 'could not write {path}: {error}. The server works without this file. To have it, '\
+'fix this error, then run apply again' path "$file" error "${REPLY:-no error output}"
+    fi
+}
+
+# Called in a condition.
+write_first_page() { # PATH
+    for_page rm -f -- "$1.new" &&                  # from a run that was interrupted
+        printf %s "${FIRST_PAGE#$'\n'}" | for_page dd of="$1.new" conv=excl status=none &&
+        for_page chmod -- "$FILE_MODE" "$1.new" &&
+        for_page mv -T -- "$1.new" "$1"
+}
+
+# Run a program as the user of the server, after read_service_user. It gets none of this script's descriptors, and not
+# more than a minute: other programs of that user could stop it.
+for_page() { # PROGRAM [ARGUMENT...]
+    timeout --kill-after=10 60 "${AS_SERVICE[@]}" "$@" 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
 }
 
 # Whether the file has another text than this script, and nobody has changed it.
@@ -55,7 +73,7 @@ read_page_state() { # PATH
     REPLY=other
     if [[ ! -f $1 || -L $1 ]]; then return; fi
     read_service_user
-    read -r REPLY _ < <("${AS_SERVICE[@]}" dd if="$1" bs=1M count=1 iflag=nofollow,nonblock 2>/dev/null | sha256sum)
+    read -r REPLY _ < <(for_page dd if="$1" bs=1M count=1 iflag=nofollow,nonblock 2>/dev/null | sha256sum)
 }
 
 # REPLY: the recorded states, separated by spaces.
@@ -86,5 +104,5 @@ set_page_states() { # PATH STATES
 restore_first_page() { # PATH STATES
     read_page_state "$1"
     if [[ $REPLY == absent || " $2 " != *" $REPLY "* ]]; then return; fi
-    "${AS_SERVICE[@]}" rm -f -- "$1" || problem file-not-removed 'could not remove the file'
+    for_page rm -f -- "$1" || problem file-not-removed 'could not remove the file'
 }

@@ -3,7 +3,8 @@
 
 # The programs below run as the user of the server, never as root: whatever is in the folder, they can do no more than a
 # notebook can. They follow no link. Names that begin with a period are left out. Each line that they print is checked
-# before it becomes an event.
+# before it becomes an event. What runs in a notebook can make the files huge, or stop these programs: so they read only
+# so much, and get 15 minutes.
 
 PARTS=()                                           # lines of the envelope: path, size, SHA-256, offset, length, before
 
@@ -24,10 +25,11 @@ def show(state, size, sha256, path, data="-"):
     print(state, size, sha256 or "-", json.dumps(path).replace(" ", "\\u0020"), data)
 
 
-def digest(file):
+def digest(file, left):
     found = hashlib.sha256()
-    while block := os.read(file, 1 << 20):
+    while left and (block := os.read(file, min(left, 1 << 20))):
         found.update(block)
+        left -= len(block)
     return found.hexdigest()
 
 
@@ -48,6 +50,7 @@ def open_folder(names, create=False):
 def open_file(name, folder):
     file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
         raise OSError(errno.EINVAL, "not a file")
     return file
 
@@ -78,6 +81,9 @@ while pending:
         count += 1
         if count > most:
             sys.exit(4)
+        if len(os.fsencode(path)) > 1000 or len(names) > 31:
+            show("name", 0, "", path[:100].encode(errors="replace").decode() + "...")
+            continue
         try:
             path.encode()
         except UnicodeEncodeError:
@@ -94,7 +100,7 @@ while pending:
             else:
                 left -= about.st_size
                 file = open_file(name, folder)
-                show("present", about.st_size, digest(file), path)
+                show("present", about.st_size, digest(file, about.st_size), path)
                 os.close(file)
         except FileNotFoundError:
             pass
@@ -106,8 +112,10 @@ PULL_WITH_PYTHON='
 for names, size, sha256, offset, length, before in parts():
     try:
         folder = open_folder(names[:-1])
-        file = open_file(names[-1], folder)
-        os.close(folder)
+        try:
+            file = open_file(names[-1], folder)
+        finally:
+            os.close(folder)
     except OSError:
         show("unreadable", 0, "", "/".join(names))
         continue
@@ -122,9 +130,13 @@ for names, size, sha256, offset, length, before in parts():
 '
 # A file is written next to the one that it replaces, and takes its place once it is complete and has the right hash. It
 # replaces only the file that the sender knows (before), and what it does not know is kept: a conflict. Unfinished files
-# of earlier runs are removed.
+# of earlier runs are removed. What cannot be written to one place does not stop the others; a full disk does.
 PUSH_WITH_PYTHON='
+left = 8000000000                                  # bytes of files that are here already
+
+
 def current(name, folder):
+    global left
     try:
         file = open_file(name, folder)
     except FileNotFoundError:
@@ -132,7 +144,12 @@ def current(name, folder):
     except OSError:
         return "link"
     try:
-        return digest(file)
+        size = os.fstat(file).st_size
+        if size > left:
+            return "large"
+        left -= size
+        found = digest(file, size)
+        return found if os.fstat(file).st_size == size else "changed"
     finally:
         os.close(file)
 
@@ -155,41 +172,29 @@ def place(new, name, folder, before):
     return "stored"
 
 
-def remove_others(folder, new):
+def remove_others(folder):
     for name in os.listdir(folder):
-        if name.startswith(PREFIX) and name != new:
-            os.unlink(name, dir_fd=folder)
+        if name.startswith(PREFIX):
+            with contextlib.suppress(OSError):
+                os.unlink(name, dir_fd=folder)
 
 
-os.umask(0o022)
-cleaned = set()
-for names, size, sha256, offset, length, before in parts():
-    path, new = "/".join(names), PREFIX + sha256[:32]
-    try:
-        folder = open_folder(names[:-1], create=True)
-    except OSError as error:                       # a file or a link is where a folder should be
-        if error.errno not in (errno.ELOOP, errno.ENOTDIR):
-            raise
-        os.lseek(0, length, os.SEEK_CUR)
-        show("conflict", size, "", path)
-        continue
+def receive(names, size, sha256, offset, length, before, opened):
+    new = PREFIX + sha256[:32]
+    folder = open_folder(names[:-1], create=True)
+    opened.callback(os.close, folder)
     if offset == 0:
         if tuple(names[:-1]) not in cleaned:
             cleaned.add(tuple(names[:-1]))
-            remove_others(folder, "")
+            remove_others(folder)
         if current(names[-1], folder) != before:
-            os.lseek(0, length, os.SEEK_CUR)
-            show("conflict", size, "", path)
-            os.close(folder)
-            continue
-    flags = os.O_RDWR | os.O_NOFOLLOW | (os.O_CREAT | os.O_EXCL if offset == 0 else 0)
+            return "conflict"
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | (os.O_CREAT | os.O_EXCL if offset == 0 else 0)
     try:
         file = os.open(new, flags, 0o666, dir_fd=folder)
     except FileNotFoundError:
-        os.lseek(0, length, os.SEEK_CUR)
-        show("incomplete", size, "", path)
-        os.close(folder)
-        continue
+        return "incomplete"
+    opened.callback(os.close, file)
     os.lseek(file, offset, os.SEEK_SET)
     os.ftruncate(file, offset)
     while length:
@@ -199,16 +204,32 @@ for names, size, sha256, offset, length, before in parts():
         length -= len(block)
         while block:
             block = block[os.write(file, block):]
-    if os.lseek(file, 0, os.SEEK_END) == size:
-        os.fsync(file)
-        os.lseek(file, 0, os.SEEK_SET)
-        if digest(file) == sha256:
-            show(place(new, names[-1], folder, before), size, sha256, path)
-        else:
-            os.unlink(new, dir_fd=folder)
-            show("damaged", size, "", path)
-    os.close(file)
-    os.close(folder)
+    if os.lseek(file, 0, os.SEEK_END) != size:
+        return ""
+    os.fsync(file)
+    os.lseek(file, 0, os.SEEK_SET)
+    if digest(file, size) == sha256:
+        return place(new, names[-1], folder, before)
+    os.unlink(new, dir_fd=folder)
+    return "damaged"
+
+
+os.umask(0o022)
+cleaned, start = set(), 0
+for names, size, sha256, offset, length, before in parts():
+    os.lseek(0, start, os.SEEK_SET)
+    start += length
+    try:
+        with contextlib.ExitStack() as opened:
+            state = receive(names, size, sha256, offset, length, before, opened)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
+            raise
+        # A file, a folder, or a link is where another thing should be.
+        taken = error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ESPIPE)
+        state = "conflict" if taken else "unreadable"
+    if state:
+        show(state, size, sha256 if state == "stored" else "", "/".join(names))
 '
 
 list_notebooks() {
@@ -224,7 +245,8 @@ pull_notebooks() {
 # The data of all parts, one after the other, is in a file next to this script.
 push_notebooks() {
     assert_notebooks
-    report_notebooks "$PUSH_WITH_PYTHON" "$NB_NOTEBOOK_DIRECTORY" <"${BASH_SOURCE[0]%/*}/data"
+    read_script_folder
+    report_notebooks "$PUSH_WITH_PYTHON" "$NB_NOTEBOOK_DIRECTORY" <"$REPLY/data"
 }
 
 assert_notebooks() {
@@ -238,27 +260,44 @@ assert_notebooks() {
     fi
 }
 
-# Run a program as the user of the server, and report what it prints.
+# REPLY: the folder of this script. By hand, its path may have no folder.
+read_script_folder() {
+    REPLY=.
+    if [[ ${BASH_SOURCE[0]} == */* ]]; then REPLY=${BASH_SOURCE[0]%/*}; fi
+}
+
+# Run a program as the user of the server, and report what it prints. A stop ends the program.
 report_notebooks() { # PROGRAM ARGUMENT...
     local program=$OPEN_WITH_PYTHON$1 output
-    local -i code=0
     shift
+    read_script_folder
+    output=$(exec mktemp -p "$REPLY")
+    exec 5>"$output" 7<"$output"
+    rm -f -- "$output"
     read_service_user
     read_server_python
-    output=$(exec mktemp -p "${BASH_SOURCE[0]%/*}")
-    "${AS_SERVICE[@]}" env -i PATH=/usr/bin:/bin "$REPLY" -I -X utf8 -c "$program" "$@" \
-        7< <(if ((${#PARTS[@]})); then printf '%s\n' "${PARTS[@]}"; fi) 3>&- 6>&- 8>&- 9>&- >"$output" || code=$?
-    if ((code == 4)); then
+    CHILD=starting CHILD_TO_ITS_END=''
+    timeout --kill-after=10 900 "${AS_SERVICE[@]}" env -i PATH=/usr/bin:/bin "$REPLY" -I -X utf8 -c "$program" "$@" \
+        7< <(if ((${#PARTS[@]})); then printf '%s\n' "${PARTS[@]}"; fi) 3>&- 4>&- 6>&- 8>&- 9>&- \
+        <&0 >&5 5>&- &
+    await_background $!
+    exec 5>&-
+    if ((EXIT_CODE == 4)); then
         fail notebooks-too-many '{path} contains more than 10,000 files and folders, and nbserver copies at most that '\
 'many. Copy them with another program, or move some of them to another folder' path "$NB_NOTEBOOK_DIRECTORY"
     fi
-    report_lines <"$output"
-    rm -f -- "$output"
-    if ((code)); then
+    report_lines <&7
+    exec 7<&-
+    if ((EXIT_CODE == 124 || EXIT_CODE == 137)); then
+        fail notebooks-slow 'the program that copies notebooks was still running after 15 minutes, and was stopped. '\
+'Make sure that the disk of {path} is not too slow and that nothing on this host interferes, then try again' \
+            path "$NB_NOTEBOOK_DIRECTORY"
+    fi
+    if ((EXIT_CODE)); then
         read_last_error
         fail notebooks-program 'the program that copies notebooks exited with code {exit_code}: {error}. Fix this '\
 'error (for example, free some disk space), then try again' \
-            exit_code "$code" error "${REPLY:-no error output}"
+            exit_code "$EXIT_CODE" error "${REPLY:-no error output}"
     fi
 }
 

@@ -109,6 +109,15 @@ await_child() {
     done
 }
 
+# Wait for a program that was started with "&" while CHILD was "starting". A stop ends it.
+await_background() { # PROCESS
+    CHILD=$1
+    if [[ $RUN_STOPPING ]]; then stop_run; fi
+    await_child
+    CHILD=''
+    if [[ $RUN_STOPPING ]]; then end_stopped; fi
+}
+
 # REPLY: what explains a failure, in at most 800 characters: everything from the first line that says "error", "fatal",
 # or "E:", and the last warning before it, which often has the reason. Without such a line: the last eight lines.
 error_text() {

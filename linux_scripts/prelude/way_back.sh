@@ -61,10 +61,11 @@ prove_restored() {
         port "$NB_NOTEBOOK_PORT"
 }
 
-# Whether a run has failed, or was stopped, while it was replacing the environment.
+# Whether a run has failed, or was stopped, while it was replacing the environment. A run that was refused at its start
+# changes nothing.
 # shellcheck disable=SC2317 # a trap calls it
 is_switch_to_end() {
-    [[ $RUN_MODE == apply && $RUN_OUTCOME != ok && $RUN_LOCKED && ! -e $ROTATION_FILE ]] &&
+    [[ $RUN_MODE == apply && $RUN_OUTCOME != ok && $RUN_LOCKED && $RUN_SCRIPT && ! -e $ROTATION_FILE ]] &&
         { has_open_switch || [[ $ENVIRONMENT_STARTED ]]; }
 }
 
@@ -90,7 +91,9 @@ end_switch() {
     fi
     RUN_STEP=service
     report_start switching-back 'Switching back to the previous environment'
-    if switch_to "$SWITCH_FOLDER" || { remove_environment "$environment" && switch_to "$SWITCH_FOLDER"; }; then
+    # A run that applies the previous settings again has built no environment, and removes none.
+    if switch_to "$SWITCH_FOLDER" || { [[ $SAVED_PYTHON && $environment != "$ENVIRONMENT" ]] &&
+        remove_environment "$environment" && switch_to "$SWITCH_FOLDER"; }; then
         rm -rf -- "$SWITCH_FOLDER"
         use_failure
         write_message "$REPLY" text upgrade-switched-back 'the upgrade failed, so this host runs its previous '\

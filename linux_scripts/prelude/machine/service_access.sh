@@ -69,10 +69,11 @@ restore_access() { # PATH BEFORE
     fi
 }
 
-# The words before a command that make it run as the user of the service. Before read_service_user, nothing runs.
+# The words before a command that make it run as the user of the service, away from the terminal of this script. Before
+# read_service_user, nothing runs.
 AS_SERVICE=(false)
 
 read_service_user() {
     read_account "$SERVICE_USER"
-    AS_SERVICE=(setpriv --reuid="$ACCOUNT_NUMBER" --regid="$ACCOUNT_GROUP" --clear-groups --no-new-privs --)
+    AS_SERVICE=(setsid -- setpriv --reuid="$ACCOUNT_NUMBER" --regid="$ACCOUNT_GROUP" --clear-groups --no-new-privs --)
 }

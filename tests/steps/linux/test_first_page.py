@@ -74,3 +74,14 @@ def test_an_interrupted_run_is_finished_by_the_next(host: Sandbox, steps: list[s
     assert host.read(PAGE).decode() == first_page("en" if steps is ENGLISH else "fr")
     assert len(states(host)) == 1 and " " not in states(host)[0]
     assert host.run("ls", FOLDER).stdout == b"Welcome.ipynb\n"
+
+
+def test_what_is_in_the_way_of_the_page_does_not_stop_the_run(host: Sandbox) -> None:
+    apply(host, NONE)
+    host.run("mkdir", "-p", f"{PAGE}.new/x")
+    done = run(host, "apply", ENGLISH, secrets=SECRETS)
+    (warning,) = (event for event in done.of("warning") if event["code"] == "first-page-not-written")
+    assert done.outcome == "ok" and warning["cause"]["code"] == "file-not-written", done.lines
+    host.run("rm", "-r", f"{PAGE}.new")
+    apply(host, ENGLISH)
+    assert host.read(PAGE).decode() == first_page("en")

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -255,9 +256,13 @@ def test_a_backup_is_restored_on_a_fresh_host_and_replaces_nothing(both: Both) -
 
 FOLDER_OF_MACHINE = SETTINGS["notebook"]["directory"]
 TELL_STATUS = """
-OPEN_WITH_PYTHON+='
+OPEN_WITH_PYTHON='
+import os
+links = {name: os.readlink("/proc/self/fd/" + name) for name in os.listdir("/proc/self/fd") if os.path.lexists("/proc/self/fd/" + name)}
+held = [name for name, link in links.items() if name == "7" or link not in (links["7"], f"/proc/{os.getpid()}/fd")]
+'$OPEN_WITH_PYTHON'
 with open(os.open("status.txt", os.O_WRONLY | os.O_CREAT, dir_fd=ROOT), "w") as told, open("/proc/self/status") as status:
-    told.write(status.read())
+    told.write(status.read() + "Descriptors:\t" + " ".join(sorted(held)))
 '
 """
 BECOMES_A_LINK = f"""
@@ -279,14 +284,19 @@ def push_to_machine(host: Sandbox, files: dict[str, bytes], further: str = "") -
 
 
 def test_for_the_whole_machine_the_files_belong_to_the_user_of_the_server(served: Sandbox) -> None:
-    done = push_to_machine(served, {"folder/a.ipynb": b"{}"}, TELL_STATUS)
-    assert [event["state"] for event in done.of("file")] == ["stored"], done.lines
+    in_the_way = "mkdir -p locked folder/.nbserver-push-1/x; truncate -s 1T folder/large.txt; chown -R nbserver: folder"
+    served.run("bash", "-c", f"cd {FOLDER_OF_MACHINE}; {in_the_way}")
+    files = {"locked/b.ipynb": b"{}", "folder/large.txt": b"2", "folder/a.ipynb": b"{}"}
+    done = push_to_machine(served, files, TELL_STATUS)
+    assert [event["state"] for event in done.of("file")] == ["unreadable", "conflict", "stored"], done.lines
+    assert served.read(f"{FOLDER_OF_MACHINE}/folder/a.ipynb") == b"{}"
     assert served.access(f"{FOLDER_OF_MACHINE}/folder/a.ipynb") == "nbserver:nbserver 644"
     assert served.access(f"{FOLDER_OF_MACHINE}/folder") == "nbserver:nbserver 755"
     told = dict(line.split(":\t", 1) for line in served.read(f"{FOLDER_OF_MACHINE}/status.txt").decode().splitlines())
     number, group = (served.run("id", word, "nbserver").stdout.decode().strip() for word in ("-u", "-g"))
     assert number != "0" and told["Uid"].split() == [number] * 4 and told["Gid"].split() == [group] * 4
     assert (told["Groups"].strip(), told["NoNewPrivs"]) == ("", "1")
+    assert told["Descriptors"] == "0 1 2 7"
     assert {told[f"Cap{kind}"] for kind in ("Prm", "Eff", "Amb")} == {"0" * 16}
 
 
@@ -294,8 +304,26 @@ def test_for_the_whole_machine_a_link_leads_to_nothing_that_only_root_may_change
     served.run("mkdir", "-p", "/etc/cron.d")
     before = served.run("ls", "/etc/cron.d").stdout
     done = push_to_machine(served, {"nbserver-test": b"* * * * * root true\n"}, BECOMES_A_LINK)
-    assert done.outcome == "failed" and done.of("file") == [], done.lines
+    assert [event["state"] for event in done.of("file")] == ["unreadable"], done.lines
     assert served.run("ls", "/etc/cron.d").stdout == before
     served.run("chmod", "700", "/etc/cron.d")
     listed = run(served, "list", [*STEPS, SET_UP, "assert_notebooks() { return 0; }"])
     assert listed.outcome == "failed" and listed.of("file") == [], listed.lines
+
+
+def test_a_program_that_somebody_stops_is_ended(served: Sandbox) -> None:
+    stopped = "\nOPEN_WITH_PYTHON+='os.kill(os.getpid(), 19)\n'\ntimeout() { command timeout --kill-after=10 1 \"${@:3}\"; }\n"
+    done = run(served, "list", [*STEPS, SET_UP, stopped])
+    assert [event["code"] for event in done.of("failed")] == ["notebooks-slow"], done.lines
+    run(served, "list", [*STEPS, SET_UP])
+    by_hand = served.run("bash", "-c", "cd /tmp && bash lin1.sh list && ls").stdout.decode().splitlines()
+    assert json.loads(by_hand[-2])["outcome"] == "ok" and by_hand[-1] == "lin1.sh"
+
+
+def test_paths_that_are_too_long_are_left_out_and_the_others_are_copied(both: Both) -> None:
+    write(both.theirs, {"/".join(["d"] * 31 + ["fine.txt"]): b"1", "/".join(["d"] * 32 + ["deep.txt"]): b"1"})
+    nested = f"cd '{both.theirs}'; for i in {{1..18}}; do mkdir {'n' * 250}; cd {'n' * 250}; done; echo 1 >x"
+    subprocess.run(["bash", "-c", nested], check=True)
+    code, said = both.pull(both.place / "back")
+    assert (code, said["error"], said["copied"]) == (0, "", ["/".join(["d"] * 31 + ["fine.txt"])])
+    assert {*said["not_copied"].values()} == {"name"} and len(said["not_copied"]) == 2, said

@@ -131,3 +131,15 @@ def test_an_upgrade_that_fails_leaves_the_previous_server(host: Host, lock: str,
     assert host.run("test", "a").of("difference") == [] or kept == "ad", "only the environment that failed is left"
     assert host.run("apply", "a").outcome == "ok" and (host.serves(), host.environments()) == ("a", "a")
     assert host.run("apply", "b").outcome == "ok" and (host.serves(), host.environments()) == ("b", "ab")
+
+
+def test_the_only_environment_that_works_is_never_removed(host: Host) -> None:
+    """An upgrade is cut off, and the previous settings are applied again, which fails: that environment is not a new one."""
+    assert host.run("apply", "b", "verify_switch() { kill -KILL $$; }").code
+    host.sandbox.run("mkdir", f"{STATE}/runs/used")
+    refused = host.run("apply", "a", "name_run() { RUN_ID=used; }")
+    assert [event["event"] for event in refused.events] == ["failed", "finished"], "nothing is switched by a run that is refused"
+    done = host.run("apply", "a", "prove_restored() { problem unknown x; }", "check_apply() { fail unknown y; }")
+    assert [event["code"] for event in done.of("failed")][1:] == ["upgrade-not-switched-back"], done.of("failed")
+    assert host.environments() == "ab" and host.sandbox.exists(f"{STATE}/switch")
+    assert host.run("apply", "a").outcome == "ok" and host.serves() == "a"
