@@ -272,7 +272,8 @@ report_notebooks() { # PROGRAM ARGUMENT...
     shift
     read_script_folder
     output=$(exec mktemp -p "$REPLY")
-    exec 5>"$output" 7<"$output"
+    exec 5>"$output"
+    exec 7<"$output"
     rm -f -- "$output"
     read_service_user
     read_server_python

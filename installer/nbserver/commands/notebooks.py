@@ -40,7 +40,7 @@ SHOWN = 20  # names in a message, or files of a host that were not copied
 NOT_COPIED = {
     "conflict": "changed on both sides since the last copy; kept",
     "link": "not a file; left out",
-    "unreadable": "could not be read; left out",
+    "unreadable": "could not be read or written; left out",
     "name": "the name is not valid, or the path is too long; left out",
     "large": "too large to compare; left out",
     "incomplete": "interrupted; run the command again",
@@ -167,7 +167,8 @@ def _run(task: Task, begin: Callable[[AnyHost, dict[str, File], dict[str, str]],
         _show(name, copy, task)
     code = exit_code(results)
     differs = any("conflict" in copy.states.values() or (task.dry_run and copy.comparison.copied) for copy in copies.values())
-    failed = any(state in ("incomplete", "damaged") for copy in copies.values() for state in copy.states.values())
+    bad = ("incomplete", "damaged", *(("unreadable",) if task.mode == "push" else ()))
+    failed = any(state in bad for copy in copies.values() for state in copy.states.values())
     return code or (3 if failed else DIFFERS if differs else 0)
 
 
