@@ -32,58 +32,58 @@
 #  1170  left_program           End the program that a run left behind when it was killed.
 #  1225  record                 Record the previous state of everything that is changed, and restore it.
 #  1364  programs               Run other programs: those that change something or take long through run_program.
-#  1511  paths                  Open folders without following links, and check who could replace them.
-#  1619  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1691  folders                Create folders, and set who may use them.
-#  1767  files                  Write text files, and restore the files that were replaced.
-#  1855  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1919  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1964  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2055  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2114  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2193  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2353  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2499  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2640  zypper                 Run zypper, without questions.
-#  2766  units                  Install and remove units of systemd.
-#  2855  service_unit           Compare the unit of the notebook server, and install it.
-#  3037  service                Find out what the unit of the notebook server does.
-#  3131  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3244  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3312  certificate_program    Create a certificate with OpenSSL.
-#  3320  starter                Define the Python program that starts the notebook server.
-#  3528  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3619  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3678  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3750  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3816  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3860  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3893  installed_files        Compare the files of the environment with those that were installed.
-#  4040  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4186  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4199  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4289  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4455  new_server             Check what another environment contains, and the server that runs from it.
-#  4531  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  4650  way_back               Restore the previous server after an upgrade that failed.
-#  4799  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  4989  server_life            Restart or stop the installed server: modes restart and stop.
-#  5083  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5201  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  5491  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  1520  paths                  Open folders without following links, and check who could replace them.
+#  1628  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1700  folders                Create folders, and set who may use them.
+#  1776  files                  Write text files, and restore the files that were replaced.
+#  1864  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1928  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1973  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2082  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2141  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2221  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2381  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2527  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2668  zypper                 Run zypper, without questions.
+#  2794  units                  Install and remove units of systemd.
+#  2883  service_unit           Compare the unit of the notebook server, and install it.
+#  3065  service                Find out what the unit of the notebook server does.
+#  3159  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3272  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3340  certificate_program    Create a certificate with OpenSSL.
+#  3348  starter                Define the Python program that starts the notebook server.
+#  3556  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3647  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3706  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3778  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3844  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3888  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3921  installed_files        Compare the files of the environment with those that were installed.
+#  4068  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4214  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4227  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4317  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4483  new_server             Check what another environment contains, and the server that runs from it.
+#  4559  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  4678  way_back               Restore the previous server after an upgrade that failed.
+#  4830  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5020  server_life            Restart or stop the installed server: modes restart and stop.
+#  5114  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5232  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  5562  backup                 Send what a backup contains in addition to the notebooks: mode backup.
 # Steps, in the order in which they run:
-#  5517  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5549  python                 Install Python from the distribution.
-#  5611  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  5686  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  5699  user                   Create the system user that runs the server: without a password, without a login shell.
-#  5713  certificate            Create a certificate for the server; only root and the service can read its key.
-#  5806  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  5987  service                Run the notebook server as a service that starts with the system.
-#  6121  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  6185  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6339  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6421  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  5588  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5620  python                 Install Python from the distribution.
+#  5682  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  5757  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  5770  user                   Create the system user that runs the server: without a password, without a login shell.
+#  5784  certificate            Create a certificate for the server; only root and the service can read its key.
+#  5877  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  6058  service                Run the notebook server as a service that starts with the system.
+#  6192  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  6256  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6410  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6492  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -1472,6 +1472,15 @@ await_child() {
     done
 }
 
+# Wait for a program that was started with "&" while CHILD was "starting". A stop ends it.
+await_background() { # PROCESS
+    CHILD=$1
+    if [[ $RUN_STOPPING ]]; then stop_run; fi
+    await_child
+    CHILD=''
+    if [[ $RUN_STOPPING ]]; then end_stopped; fi
+}
+
 # REPLY: what explains a failure, in at most 800 characters: everything from the first line that says "error", "fatal",
 # or "E:", and the last warning before it, which often has the reason. Without such a line: the last eight lines.
 error_text() {
@@ -1968,11 +1977,14 @@ create_data_folder() { # PATH MODE
 # that this script wrote. In any other state the file stays as it is, also at undo. Once the file is written, `absent`
 # is no longer in the record: a file that somebody deletes is not created again.
 # The file is read, written, and removed as the user of the service (AS_SERVICE, see service_access), so a link there
-# leads only to what that user may change anyway.
+# leads only to what that user may change anyway. What that user has put in its way is no reason to refuse a server: the
+# page is then not written, with a warning.
+
+PAGE_FAILED=''                                     # whether this run could not write it
 
 compare_first_page() {
     local file=$NB_NOTEBOOK_DIRECTORY/Welcome.ipynb
-    if [[ ! ${FIRST_PAGE#$'\n'} ]] || ! can_read_state; then return; fi
+    if [[ ! ${FIRST_PAGE#$'\n'} || $PAGE_FAILED ]] || ! can_read_state; then return; fi
     if is_page_due "$file"; then
         differs first-page-differs '{path}' 'missing or of other settings' 'as in this script' path "$file"
     fi
@@ -1985,13 +1997,28 @@ add_first_page() {
     hash=$REPLY
     read_page_state "$file"
     set_page_states "$file" "$REPLY $hash"
-    "${AS_SERVICE[@]}" rm -f -- "$file.new"        # from a run that was interrupted
-    printf %s "${FIRST_PAGE#$'\n'}" | "${AS_SERVICE[@]}" dd of="$file.new" conv=excl status=none ||
-        problem file-not-written 'could not write {path}. Make sure that its disk is writable and has free space, '\
-'then try again' path "$file"
-    "${AS_SERVICE[@]}" chmod -- "$FILE_MODE" "$file.new"
-    "${AS_SERVICE[@]}" mv -T -- "$file.new" "$file"
-    set_page_states "$file" "$hash"
+    if write_first_page "$file"; then
+        set_page_states "$file" "$hash"
+    else
+        PAGE_FAILED=1
+        read_last_error
+        warn first-page-not-written 'could not write {path}: {error}. The server works without this file. To have it, '\
+'fix this error, then run apply again' path "$file" error "${REPLY:-no error output}"
+    fi
+}
+
+# Called in a condition.
+write_first_page() { # PATH
+    for_page rm -f -- "$1.new" &&                  # from a run that was interrupted
+        printf %s "${FIRST_PAGE#$'\n'}" | for_page dd of="$1.new" conv=excl status=none &&
+        for_page chmod -- "$FILE_MODE" "$1.new" &&
+        for_page mv -T -- "$1.new" "$1"
+}
+
+# Run a program as the user of the server, after read_service_user. It gets none of this script's descriptors, and not
+# more than a minute: other programs of that user could stop it.
+for_page() { # PROGRAM [ARGUMENT...]
+    timeout --kill-after=10 60 "${AS_SERVICE[@]}" "$@" 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
 }
 
 # Whether the file has another text than this script, and nobody has changed it.
@@ -2018,7 +2045,7 @@ read_page_state() { # PATH
     REPLY=other
     if [[ ! -f $1 || -L $1 ]]; then return; fi
     read_service_user
-    read -r REPLY _ < <("${AS_SERVICE[@]}" dd if="$1" bs=1M count=1 iflag=nofollow,nonblock 2>/dev/null | sha256sum)
+    read -r REPLY _ < <(for_page dd if="$1" bs=1M count=1 iflag=nofollow,nonblock 2>/dev/null | sha256sum)
 }
 
 # REPLY: the recorded states, separated by spaces.
@@ -2049,7 +2076,7 @@ set_page_states() { # PATH STATES
 restore_first_page() { # PATH STATES
     read_page_state "$1"
     if [[ $REPLY == absent || " $2 " != *" $REPLY "* ]]; then return; fi
-    "${AS_SERVICE[@]}" rm -f -- "$1" || problem file-not-removed 'could not remove the file'
+    for_page rm -f -- "$1" || problem file-not-removed 'could not remove the file'
 }
 
 # ---- prelude: files_of_service ---------------------------------------------------------------------
@@ -2182,12 +2209,13 @@ restore_access() { # PATH BEFORE
     fi
 }
 
-# The words before a command that make it run as the user of the service. Before read_service_user, nothing runs.
+# The words before a command that make it run as the user of the service, away from the terminal of this script. Before
+# read_service_user, nothing runs.
 AS_SERVICE=(false)
 
 read_service_user() {
     read_account "$SERVICE_USER"
-    AS_SERVICE=(setpriv --reuid="$ACCOUNT_NUMBER" --regid="$ACCOUNT_GROUP" --clear-groups --no-new-privs --)
+    AS_SERVICE=(setsid -- setpriv --reuid="$ACCOUNT_NUMBER" --regid="$ACCOUNT_GROUP" --clear-groups --no-new-privs --)
 }
 
 # ---- prelude: users --------------------------------------------------------------------------------
@@ -4710,10 +4738,11 @@ prove_restored() {
         port "$NB_NOTEBOOK_PORT"
 }
 
-# Whether a run has failed, or was stopped, while it was replacing the environment.
+# Whether a run has failed, or was stopped, while it was replacing the environment. A run that was refused at its start
+# changes nothing.
 # shellcheck disable=SC2317 # a trap calls it
 is_switch_to_end() {
-    [[ $RUN_MODE == apply && $RUN_OUTCOME != ok && $RUN_LOCKED && ! -e $ROTATION_FILE ]] &&
+    [[ $RUN_MODE == apply && $RUN_OUTCOME != ok && $RUN_LOCKED && $RUN_SCRIPT && ! -e $ROTATION_FILE ]] &&
         { has_open_switch || [[ $ENVIRONMENT_STARTED ]]; }
 }
 
@@ -4739,7 +4768,9 @@ end_switch() {
     fi
     RUN_STEP=service
     report_start switching-back 'Switching back to the previous environment'
-    if switch_to "$SWITCH_FOLDER" || { remove_environment "$environment" && switch_to "$SWITCH_FOLDER"; }; then
+    # A run that applies the previous settings again has built no environment, and removes none.
+    if switch_to "$SWITCH_FOLDER" || { [[ $SAVED_PYTHON && $environment != "$ENVIRONMENT" ]] &&
+        remove_environment "$environment" && switch_to "$SWITCH_FOLDER"; }; then
         rm -rf -- "$SWITCH_FOLDER"
         use_failure
         write_message "$REPLY" text upgrade-switched-back 'the upgrade failed, so this host runs its previous '\
@@ -5203,7 +5234,8 @@ switch_certificate_back() {
 
 # The programs below run as the user of the server, never as root: whatever is in the folder, they can do no more than a
 # notebook can. They follow no link. Names that begin with a period are left out. Each line that they print is checked
-# before it becomes an event.
+# before it becomes an event. What runs in a notebook can make the files huge, or stop these programs: so they read only
+# so much, and get 15 minutes.
 
 PARTS=()                                           # lines of the envelope: path, size, SHA-256, offset, length, before
 
@@ -5224,10 +5256,11 @@ def show(state, size, sha256, path, data="-"):
     print(state, size, sha256 or "-", json.dumps(path).replace(" ", "\\u0020"), data)
 
 
-def digest(file):
+def digest(file, left):
     found = hashlib.sha256()
-    while block := os.read(file, 1 << 20):
+    while left and (block := os.read(file, min(left, 1 << 20))):
         found.update(block)
+        left -= len(block)
     return found.hexdigest()
 
 
@@ -5248,6 +5281,7 @@ def open_folder(names, create=False):
 def open_file(name, folder):
     file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
         raise OSError(errno.EINVAL, "not a file")
     return file
 
@@ -5278,6 +5312,9 @@ while pending:
         count += 1
         if count > most:
             sys.exit(4)
+        if len(os.fsencode(path)) > 1000 or len(names) > 31:
+            show("name", 0, "", path[:100].encode(errors="replace").decode() + "...")
+            continue
         try:
             path.encode()
         except UnicodeEncodeError:
@@ -5294,7 +5331,7 @@ while pending:
             else:
                 left -= about.st_size
                 file = open_file(name, folder)
-                show("present", about.st_size, digest(file), path)
+                show("present", about.st_size, digest(file, about.st_size), path)
                 os.close(file)
         except FileNotFoundError:
             pass
@@ -5306,8 +5343,10 @@ PULL_WITH_PYTHON='
 for names, size, sha256, offset, length, before in parts():
     try:
         folder = open_folder(names[:-1])
-        file = open_file(names[-1], folder)
-        os.close(folder)
+        try:
+            file = open_file(names[-1], folder)
+        finally:
+            os.close(folder)
     except OSError:
         show("unreadable", 0, "", "/".join(names))
         continue
@@ -5322,9 +5361,13 @@ for names, size, sha256, offset, length, before in parts():
 '
 # A file is written next to the one that it replaces, and takes its place once it is complete and has the right hash. It
 # replaces only the file that the sender knows (before), and what it does not know is kept: a conflict. Unfinished files
-# of earlier runs are removed.
+# of earlier runs are removed. What cannot be written to one place does not stop the others; a full disk does.
 PUSH_WITH_PYTHON='
+left = 8000000000                                  # bytes of files that are here already
+
+
 def current(name, folder):
+    global left
     try:
         file = open_file(name, folder)
     except FileNotFoundError:
@@ -5332,7 +5375,12 @@ def current(name, folder):
     except OSError:
         return "link"
     try:
-        return digest(file)
+        size = os.fstat(file).st_size
+        if size > left:
+            return "large"
+        left -= size
+        found = digest(file, size)
+        return found if os.fstat(file).st_size == size else "changed"
     finally:
         os.close(file)
 
@@ -5355,41 +5403,29 @@ def place(new, name, folder, before):
     return "stored"
 
 
-def remove_others(folder, new):
+def remove_others(folder):
     for name in os.listdir(folder):
-        if name.startswith(PREFIX) and name != new:
-            os.unlink(name, dir_fd=folder)
+        if name.startswith(PREFIX):
+            with contextlib.suppress(OSError):
+                os.unlink(name, dir_fd=folder)
 
 
-os.umask(0o022)
-cleaned = set()
-for names, size, sha256, offset, length, before in parts():
-    path, new = "/".join(names), PREFIX + sha256[:32]
-    try:
-        folder = open_folder(names[:-1], create=True)
-    except OSError as error:                       # a file or a link is where a folder should be
-        if error.errno not in (errno.ELOOP, errno.ENOTDIR):
-            raise
-        os.lseek(0, length, os.SEEK_CUR)
-        show("conflict", size, "", path)
-        continue
+def receive(names, size, sha256, offset, length, before, opened):
+    new = PREFIX + sha256[:32]
+    folder = open_folder(names[:-1], create=True)
+    opened.callback(os.close, folder)
     if offset == 0:
         if tuple(names[:-1]) not in cleaned:
             cleaned.add(tuple(names[:-1]))
-            remove_others(folder, "")
+            remove_others(folder)
         if current(names[-1], folder) != before:
-            os.lseek(0, length, os.SEEK_CUR)
-            show("conflict", size, "", path)
-            os.close(folder)
-            continue
-    flags = os.O_RDWR | os.O_NOFOLLOW | (os.O_CREAT | os.O_EXCL if offset == 0 else 0)
+            return "conflict"
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | (os.O_CREAT | os.O_EXCL if offset == 0 else 0)
     try:
         file = os.open(new, flags, 0o666, dir_fd=folder)
     except FileNotFoundError:
-        os.lseek(0, length, os.SEEK_CUR)
-        show("incomplete", size, "", path)
-        os.close(folder)
-        continue
+        return "incomplete"
+    opened.callback(os.close, file)
     os.lseek(file, offset, os.SEEK_SET)
     os.ftruncate(file, offset)
     while length:
@@ -5399,16 +5435,32 @@ for names, size, sha256, offset, length, before in parts():
         length -= len(block)
         while block:
             block = block[os.write(file, block):]
-    if os.lseek(file, 0, os.SEEK_END) == size:
-        os.fsync(file)
-        os.lseek(file, 0, os.SEEK_SET)
-        if digest(file) == sha256:
-            show(place(new, names[-1], folder, before), size, sha256, path)
-        else:
-            os.unlink(new, dir_fd=folder)
-            show("damaged", size, "", path)
-    os.close(file)
-    os.close(folder)
+    if os.lseek(file, 0, os.SEEK_END) != size:
+        return ""
+    os.fsync(file)
+    os.lseek(file, 0, os.SEEK_SET)
+    if digest(file, size) == sha256:
+        return place(new, names[-1], folder, before)
+    os.unlink(new, dir_fd=folder)
+    return "damaged"
+
+
+os.umask(0o022)
+cleaned, start = set(), 0
+for names, size, sha256, offset, length, before in parts():
+    os.lseek(0, start, os.SEEK_SET)
+    start += length
+    try:
+        with contextlib.ExitStack() as opened:
+            state = receive(names, size, sha256, offset, length, before, opened)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
+            raise
+        # A file, a folder, or a link is where another thing should be.
+        taken = error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ESPIPE)
+        state = "conflict" if taken else "unreadable"
+    if state:
+        show(state, size, sha256 if state == "stored" else "", "/".join(names))
 '
 
 list_notebooks() {
@@ -5424,7 +5476,8 @@ pull_notebooks() {
 # The data of all parts, one after the other, is in a file next to this script.
 push_notebooks() {
     assert_notebooks
-    report_notebooks "$PUSH_WITH_PYTHON" "$NB_NOTEBOOK_DIRECTORY" <"${BASH_SOURCE[0]%/*}/data"
+    read_script_folder
+    report_notebooks "$PUSH_WITH_PYTHON" "$NB_NOTEBOOK_DIRECTORY" <"$REPLY/data"
 }
 
 assert_notebooks() {
@@ -5438,27 +5491,45 @@ assert_notebooks() {
     fi
 }
 
-# Run a program as the user of the server, and report what it prints.
+# REPLY: the folder of this script. By hand, its path may have no folder.
+read_script_folder() {
+    REPLY=.
+    if [[ ${BASH_SOURCE[0]} == */* ]]; then REPLY=${BASH_SOURCE[0]%/*}; fi
+}
+
+# Run a program as the user of the server, and report what it prints. A stop ends the program.
 report_notebooks() { # PROGRAM ARGUMENT...
     local program=$OPEN_WITH_PYTHON$1 output
-    local -i code=0
     shift
+    read_script_folder
+    output=$(exec mktemp -p "$REPLY")
+    exec 5>"$output"
+    exec 7<"$output"
+    rm -f -- "$output"
     read_service_user
     read_server_python
-    output=$(exec mktemp -p "${BASH_SOURCE[0]%/*}")
-    "${AS_SERVICE[@]}" env -i PATH=/usr/bin:/bin "$REPLY" -I -X utf8 -c "$program" "$@" \
-        7< <(if ((${#PARTS[@]})); then printf '%s\n' "${PARTS[@]}"; fi) 3>&- 6>&- 8>&- 9>&- >"$output" || code=$?
-    if ((code == 4)); then
+    CHILD=starting CHILD_TO_ITS_END=''
+    timeout --kill-after=10 900 "${AS_SERVICE[@]}" env -i PATH=/usr/bin:/bin "$REPLY" -I -X utf8 -c "$program" "$@" \
+        7< <(if ((${#PARTS[@]})); then printf '%s\n' "${PARTS[@]}"; fi) 3>&- 4>&- 6>&- 8>&- 9>&- \
+        <&0 >&5 5>&- &
+    await_background $!
+    exec 5>&-
+    if ((EXIT_CODE == 4)); then
         fail notebooks-too-many '{path} contains more than 10,000 files and folders, and nbserver copies at most that '\
 'many. Copy them with another program, or move some of them to another folder' path "$NB_NOTEBOOK_DIRECTORY"
     fi
-    report_lines <"$output"
-    rm -f -- "$output"
-    if ((code)); then
+    report_lines <&7
+    exec 7<&-
+    if ((EXIT_CODE == 124 || EXIT_CODE == 137)); then
+        fail notebooks-slow 'the program that copies notebooks was still running after 15 minutes, and was stopped. '\
+'Make sure that the disk of {path} is not too slow and that nothing on this host interferes, then try again' \
+            path "$NB_NOTEBOOK_DIRECTORY"
+    fi
+    if ((EXIT_CODE)); then
         read_last_error
         fail notebooks-program 'the program that copies notebooks exited with code {exit_code}: {error}. Fix this '\
 'error (for example, free some disk space), then try again' \
-            exit_code "$code" error "${REPLY:-no error output}"
+            exit_code "$EXIT_CODE" error "${REPLY:-no error output}"
     fi
 }
 
