@@ -24,7 +24,8 @@ report_default_index() {
 assert_url_answers() { # URL
     local line status='' fault=''
     local -i begin=$SECONDS
-    if ! [[ $1 =~ ^(https?)://([^/@:]+)(:([0-9]{1,5}))?(/[^[:space:]]*)?$ && ! ${SECRETS[*]-} =~ : ]]; then
+    if [[ ${SECRETS[packages.index_login]-}${SECRETS[downloads.proxy_login]-} ]] ||
+        ! [[ $1 =~ ^(https?)://([^/@:]+)(:([0-9]{1,5}))?(/[^[:space:]]*)?$ ]]; then
         write_finding unknown url-not-checked 'the URL or the proxy requires a login or has another form, so the '\
 'download was not checked'
         return

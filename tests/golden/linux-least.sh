@@ -62,28 +62,28 @@
 #  4068  environment            Create the virtual environment, and install the packages of the lock in it.
 #  4214  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
 #  4227  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4317  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4483  new_server             Check what another environment contains, and the server that runs from it.
-#  4559  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  4678  way_back               Restore the previous server after an upgrade that failed.
-#  4830  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5020  server_life            Restart or stop the installed server: modes restart and stop.
-#  5114  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5232  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  5562  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  4318  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4484  new_server             Check what another environment contains, and the server that runs from it.
+#  4560  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  4679  way_back               Restore the previous server after an upgrade that failed.
+#  4831  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5021  server_life            Restart or stop the installed server: modes restart and stop.
+#  5115  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5233  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  5563  backup                 Send what a backup contains in addition to the notebooks: mode backup.
 # Steps, in the order in which they run:
-#  5588  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5620  python                 Install Python from the distribution.
-#  5682  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  5757  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  5770  user                   Create the system user that runs the server: without a password, without a login shell.
-#  5784  certificate            Create a certificate for the server; only root and the service can read its key.
-#  5877  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  6058  service                Run the notebook server as a service that starts with the system.
-#  6192  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  6256  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6410  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6492  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  5589  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5621  python                 Install Python from the distribution.
+#  5683  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  5758  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  5771  user                   Create the system user that runs the server: without a password, without a login shell.
+#  5785  certificate            Create a certificate for the server; only root and the service can read its key.
+#  5878  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  6059  service                Run the notebook server as a service that starts with the system.
+#  6193  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  6257  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6411  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6493  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -4250,7 +4250,8 @@ report_default_index() {
 assert_url_answers() { # URL
     local line status='' fault=''
     local -i begin=$SECONDS
-    if ! [[ $1 =~ ^(https?)://([^/@:]+)(:([0-9]{1,5}))?(/[^[:space:]]*)?$ && ! ${SECRETS[*]-} =~ : ]]; then
+    if [[ ${SECRETS[packages.index_login]-}${SECRETS[downloads.proxy_login]-} ]] ||
+        ! [[ $1 =~ ^(https?)://([^/@:]+)(:([0-9]{1,5}))?(/[^[:space:]]*)?$ ]]; then
         write_finding unknown url-not-checked 'the URL or the proxy requires a login or has another form, so the '\
 'download was not checked'
         return

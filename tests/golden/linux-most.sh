@@ -62,28 +62,28 @@
 #  4070  environment            Create the virtual environment, and install the packages of the lock in it.
 #  4216  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
 #  4229  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4319  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4485  new_server             Check what another environment contains, and the server that runs from it.
-#  4561  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  4680  way_back               Restore the previous server after an upgrade that failed.
-#  4832  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5022  server_life            Restart or stop the installed server: modes restart and stop.
-#  5116  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5234  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  5564  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  4320  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4486  new_server             Check what another environment contains, and the server that runs from it.
+#  4562  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  4681  way_back               Restore the previous server after an upgrade that failed.
+#  4833  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5023  server_life            Restart or stop the installed server: modes restart and stop.
+#  5117  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5235  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  5565  backup                 Send what a backup contains in addition to the notebooks: mode backup.
 # Steps, in the order in which they run:
-#  5590  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5622  python                 Install Python from the distribution.
-#  5684  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  5759  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  5772  user                   Create the system user that runs the server: without a password, without a login shell.
-#  5786  certificate            Create a certificate for the server; only root and the service can read its key.
-#  5879  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  6060  service                Run the notebook server as a service that starts with the system.
-#  6194  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  6258  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6412  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6494  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  5591  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5623  python                 Install Python from the distribution.
+#  5685  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  5760  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  5773  user                   Create the system user that runs the server: without a password, without a login shell.
+#  5787  certificate            Create a certificate for the server; only root and the service can read its key.
+#  5880  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  6061  service                Run the notebook server as a service that starts with the system.
+#  6195  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  6259  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6413  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6495  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -4252,7 +4252,8 @@ report_default_index() {
 assert_url_answers() { # URL
     local line status='' fault=''
     local -i begin=$SECONDS
-    if ! [[ $1 =~ ^(https?)://([^/@:]+)(:([0-9]{1,5}))?(/[^[:space:]]*)?$ && ! ${SECRETS[*]-} =~ : ]]; then
+    if [[ ${SECRETS[packages.index_login]-}${SECRETS[downloads.proxy_login]-} ]] ||
+        ! [[ $1 =~ ^(https?)://([^/@:]+)(:([0-9]{1,5}))?(/[^[:space:]]*)?$ ]]; then
         write_finding unknown url-not-checked 'the URL or the proxy requires a login or has another form, so the '\
 'download was not checked'
         return
