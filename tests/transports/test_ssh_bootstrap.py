@@ -280,7 +280,7 @@ def test_output_comes_as_it_is_written_to_the_byte(tmp_path: Path) -> None:
 def test_its_files_are_for_its_user_only_and_the_envelope_is_in_none(tmp_path: Path) -> None:
     waiting = Waiting(tmp_path)
     assert waiting.mode == "700" and waiting.file.parent.parent == tmp_path / "tmp"
-    assert {path.name for path in waiting.file.parent.iterdir()} == {"nbserver.sh", "output", "errors"}
+    assert {path.name for path in waiting.file.parent.iterdir()} == {"nbserver.sh", "data", "output", "errors"}
     assert not any(ENVELOPE[-1].encode() in path.read_bytes() for path in waiting.file.parent.iterdir())
     waiting.go.touch()
     assert waiting.process.wait(600) == 102
