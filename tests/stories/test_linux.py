@@ -9,136 +9,39 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests import browser, lesson
-from tests.boxes.linux.base import PASSWORD
-from tests.boxes.linux.host import LinuxBox
 from tests.boxes.linux.lab import NETWORK
 from tests.boxes.linux.snapshot import differences
 from tests.boxes.mirror import Mirror
-from tests.linux.server_life import live
-from tests.linux.story import Story, another_wheel, find_secrets, good, leave_foreign_configuration, move, outcome, password, run_by_hand
-from tests.site import LinuxSite, steps
+from tests.linux import three_stories
+from tests.linux.story import Story, good, outcome
+from tests.linux.three_stories import Fresh
+from tests.site import steps
 
-Fresh = Callable[[], LinuxBox]
 STEPS = ["preflight", "python", "packages", "openssl", "user", "certificate", "notebook", "service", "firewall", "check", "cleanup"]
 UNCHANGED = {"outcome": "ok", "changed": 0, "reboot": False, "steps": dict.fromkeys(STEPS, "unchanged")}
-INSTALL = "apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y"
 # What firewalld makes of its default zone when a rule is added, and keeps when it is taken away.
 ZONE = re.compile(r"files: etc/firewalld/zones/public\.xml(\.old)?: absent -> ")
 
 
 @pytest.fixture(scope="module")
 def debian(debian_host: Fresh, linux_mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    """Debian 12, wheels, ufw."""
-    with debian_host() as host:
-        host.ssh(f"{INSTALL} ufw && ufw allow 22/tcp && ufw --force enable && systemctl start ufw", timeout=1200)
-        story = Story(LinuxSite(tmp_path_factory.mktemp("debian"), host, linux_mirror, notebook_password=password()))
-        site = story.site
-        leave_foreign_configuration(host)
-        story.snapshot("before")
-        story.nbserver("render", "render", "-o", "rendered")
-        story.nbserver("plan", "plan")
-        story.snapshot("planned")
-        run_by_hand(story, "by hand before")
-        story.nbserver("apply", "apply", "--approved", "rendered/manifest.json", watch=True)
-        story.see("security", "systemd-analyze security --no-pager --threshold=15 nbserver.service")
-        inside = "nsenter --mount --target=$(systemctl show --property=MainPID --value nbserver)"
-        story.see("kernel's files", f"{inside} cat /proc/meminfo /proc/stat /proc/cpuinfo")
-        story.see("others' processes", f"{inside} setpriv --reuid=nbserver --regid=nbserver --clear-groups cat /proc/1/cmdline 2>/dev/null")
-        story.see(
-            "access", "cd /var/lib/nbserver && stat -c '%U:%G %a %n' /opt/nbserver . state work notebooks /etc/nbserver /etc/nbserver/*"
-        )
-        story.see("ufw", "ufw show added")
-        story.nbserver("verify", "verify", "--png", "pictures", "--json")
-        story.ask("without a password")
-        if not browser.missing():
-            story.open_in_chromium()
-        story.nbserver("again", "apply", "--json")
-        story.nbserver("status", "status", "--json")
-        notebooks = story.host.root / "var/lib/nbserver/notebooks"
-        story.lesson = lesson.there_and_back(site.run, site.folder, "lin1", notebooks)
-        story.lesson["service"] = notebooks.stat().st_uid
-        run_by_hand(story, "by hand")
-        story.host.reboot()
-        story.nbserver("verify after reboot", "verify", "--wait", "300", "--json")
-        story.nbserver("plan after reboot", "plan")
-        live(story)
-        story.secret_files = find_secrets(story)
-        move(story)
-        story.nbserver("undo", "undo")
-        story.snapshot("undone")
-        story.nbserver("undo again", "undo", "--json")
-        site.write()
-        yield story
+    yield from three_stories.debian(debian_host, linux_mirror, tmp_path_factory.mktemp("debian"))
 
 
 @pytest.fixture(scope="module")
 def suse(suse_host: Fresh, linux_mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    """The openSUSE-like host, wheels, sudo with a password, no firewall."""
-    with suse_host() as host:
-        story = Story(LinuxSite(tmp_path_factory.mktemp("suse"), host, linux_mirror, user="sudoer", notebook_password=password()))
-        story.site.secrets["SUDO_PASSWORD"] = PASSWORD
-        story.site.settings["sudo_password.env"] = "SUDO_PASSWORD"
-        story.site.write()
-        story.snapshot("before")
-        story.nbserver("plan", "plan")
-        story.snapshot("planned")
-        with another_wheel(linux_mirror, "numpy", tmp_path_factory.mktemp("wheel")):
-            story.nbserver("tampered", "apply")
-        story.see("environment", "ls /opt/nbserver/env-*/nbserver.lock; systemctl is-enabled nbserver")
-        story.nbserver("apply", "apply", watch=True)
-        story.see("rpm", "rpm -qa --queryformat '%{NAME}\\n'")
-        story.nbserver("verify", "verify", "--png", "pictures", "--json")
-        if not browser.missing():
-            story.open_in_chromium()
-        story.nbserver("again", "apply", "--json")
-        story.nbserver("status", "status", "--json")
-        story.host.reboot()
-        story.nbserver("verify after reboot", "verify", "--wait", "300", "--json")
-        story.nbserver("plan after reboot", "plan")
-        story.secret_files = find_secrets(story)
-        story.nbserver("undo", "undo")
-        story.snapshot("undone")
-        yield story
+    yield from three_stories.suse(suse_host, linux_mirror, tmp_path_factory.mktemp("suse"))
 
 
 @pytest.fixture(scope="module")
 def distribution(debian_host: Fresh, linux_mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    """Debian 12, apt's packages, firewalld."""
-    with debian_host() as host:
-        host.ssh(f"{INSTALL} firewalld && firewall-cmd --state", timeout=1200)
-        story = Story(LinuxSite(tmp_path_factory.mktemp("distribution"), host, linux_mirror, notebook_password=password()))
-        story.site.settings.update(
-            {
-                "packages.source": "distribution",
-                "packages.index_url": None,
-                "firewall.remote_addresses": [f"{NETWORK}.0/24", "2001:db8::/32"],
-            }
-        )
-        story.site.write()
-        leave_foreign_configuration(host)
-        story.snapshot("before")
-        story.nbserver("plan", "plan")
-        story.snapshot("planned")
-        story.nbserver("apply", "apply", watch=True)
-        for name, option in (("now", ""), ("permanent", "--permanent")):
-            story.see(f"firewalld {name}", f"firewall-cmd {option} --list-rich-rules")
-        story.nbserver("verify", "verify", "--png", "pictures", "--json")
-        story.ask("without a password")
-        story.nbserver("again", "apply", "--json")
-        story.nbserver("status", "status", "--json")
-        story.host.reboot()
-        story.nbserver("verify after reboot", "verify", "--wait", "300", "--json")
-        story.nbserver("plan after reboot", "plan")
-        story.secret_files = find_secrets(story)
-        story.nbserver("undo", "undo")
-        story.snapshot("undone")
-        yield story
+    yield from three_stories.distribution(debian_host, linux_mirror, tmp_path_factory.mktemp("distribution"))
 
 
 @pytest.fixture
