@@ -19,7 +19,7 @@ FAILURE=()                                         # why this run failed: code, 
 read_deployed_python() {
     local line file
     DEPLOYED_PYTHON=''
-    service_file
+    read_service_file
     file=$REPLY
     if [[ ! -r $file ]] || ! has_server_record; then return; fi
     while IFS= read -r line; do

@@ -71,14 +71,12 @@ function Assert-NewPassword {
     }
     $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
     $set = [regex]::Match([IO.File]::ReadAllText($ConfigurationFile, $Utf8), $HashPattern).Groups[1].Value
-    if (-not $Former.Run) { $Former.Password = Format-Digest $sha256.ComputeHash($Utf8.GetBytes($set)) }
+    if (-not $Former.Run) { $Former.Password = Format-Hash $sha256.ComputeHash($Utf8.GetBytes($set)) }
     $sent = $sha256.ComputeHash($Utf8.GetBytes((Expand-Secret "@$HashSecret@" $HashSecret)))
-    if ((Format-Digest $sent) -ne $Former.Password) { return }
+    if ((Format-Hash $sent) -ne $Former.Password) { return }
     throw (New-Failure rotate-same-password ('the notebook password is the same as before, so anyone who knows it ' +
             'could log in again. Set a different notebook.password, then try again. Nothing was changed'))
 }
-
-function Format-Digest([byte[]]$Bytes) { ([BitConverter]::ToString($Bytes) -replace '-', '').ToLowerInvariant() }
 
 # Return the SHA-256 of the public key of a certificate.
 function Get-KeyDigest($Certificate) { Get-Sha256 $Certificate.PublicKey.EncodedKeyValue.RawData }

@@ -85,30 +85,30 @@
 #  4761  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
 #  4904  download_checks        Check in mode check whether this host can reach what the script would download.
 #  5006  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5160  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5198  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5306  server_life            Restart or stop the installed server: modes restart and stop.
-#  5402  restarted_server       Start the registered task again.
-#  5446  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5556  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  5812  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  5158  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5196  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5304  server_life            Restart or stop the installed server: modes restart and stop.
+#  5400  restarted_server       Start the registered task again.
+#  5444  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5554  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  5810  backup                 Send what a backup contains in addition to the notebooks: mode backup.
 # Steps, in the order in which they run:
-#  5829  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5909  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  5928  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  5947  python                 Install Python from the publisher, or use one that is installed.
-#  6081  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  6142  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  6261  packages               Install the packages of the lock in a virtual environment.
-#  6428  path                   Add the programs of the server to the PATH of the machine.
-#  6457  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  6483  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  6617  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  6825  service                Run the server as a scheduled task.
-#  6967  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  7032  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7107  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  7147  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  5827  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5907  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  5926  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  5945  python                 Install Python from the publisher, or use one that is installed.
+#  6079  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  6140  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  6259  packages               Install the packages of the lock in a virtual environment.
+#  6426  path                   Add the programs of the server to the PATH of the machine.
+#  6455  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  6481  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  6615  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  6823  service                Run the server as a scheduled task.
+#  6965  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  7030  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7105  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  7145  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -5076,14 +5076,12 @@ function Assert-NewPassword {
     }
     $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
     $set = [regex]::Match([IO.File]::ReadAllText($ConfigurationFile, $Utf8), $HashPattern).Groups[1].Value
-    if (-not $Former.Run) { $Former.Password = Format-Digest $sha256.ComputeHash($Utf8.GetBytes($set)) }
+    if (-not $Former.Run) { $Former.Password = Format-Hash $sha256.ComputeHash($Utf8.GetBytes($set)) }
     $sent = $sha256.ComputeHash($Utf8.GetBytes((Expand-Secret "@$HashSecret@" $HashSecret)))
-    if ((Format-Digest $sent) -ne $Former.Password) { return }
+    if ((Format-Hash $sent) -ne $Former.Password) { return }
     throw (New-Failure rotate-same-password ('the notebook password is the same as before, so anyone who knows it ' +
             'could log in again. Set a different notebook.password, then try again. Nothing was changed'))
 }
-
-function Format-Digest([byte[]]$Bytes) { ([BitConverter]::ToString($Bytes) -replace '-', '').ToLowerInvariant() }
 
 # Return the SHA-256 of the public key of a certificate.
 function Get-KeyDigest($Certificate) { Get-Sha256 $Certificate.PublicKey.EncodedKeyValue.RawData }

@@ -48,42 +48,42 @@
 #  2794  units                  Install and remove units of systemd.
 #  2883  service_unit           Compare the unit of the notebook server, and install it.
 #  3065  service                Find out what the unit of the notebook server does.
-#  3159  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3272  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3340  certificate_program    Create a certificate with OpenSSL.
-#  3348  starter                Define the Python program that starts the notebook server.
-#  3556  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3647  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3706  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3778  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3844  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3888  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3921  installed_files        Compare the files of the environment with those that were installed.
-#  4068  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4214  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4227  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4318  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4484  new_server             Check what another environment contains, and the server that runs from it.
-#  4560  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  4679  way_back               Restore the previous server after an upgrade that failed.
-#  4831  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5021  server_life            Restart or stop the installed server: modes restart and stop.
-#  5115  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5233  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  5563  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  3154  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3267  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3335  certificate_program    Create a certificate with OpenSSL.
+#  3343  starter                Define the Python program that starts the notebook server.
+#  3551  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3642  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3701  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3773  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3839  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3883  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3916  installed_files        Compare the files of the environment with those that were installed.
+#  4063  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4209  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4222  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4313  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4479  new_server             Check what another environment contains, and the server that runs from it.
+#  4555  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  4674  way_back               Restore the previous server after an upgrade that failed.
+#  4826  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5016  server_life            Restart or stop the installed server: modes restart and stop.
+#  5110  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5228  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  5558  backup                 Send what a backup contains in addition to the notebooks: mode backup.
 # Steps, in the order in which they run:
-#  5589  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5621  python                 Install Python from the distribution.
-#  5683  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  5758  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  5771  user                   Create the system user that runs the server: without a password, without a login shell.
-#  5785  certificate            Create a certificate for the server; only root and the service can read its key.
-#  5878  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  6059  service                Run the notebook server as a service that starts with the system.
-#  6193  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  6257  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6411  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6493  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  5584  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5616  python                 Install Python from the distribution.
+#  5678  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  5753  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  5766  user                   Create the system user that runs the server: without a password, without a login shell.
+#  5780  certificate            Create a certificate for the server; only root and the service can read its key.
+#  5873  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  6054  service                Run the notebook server as a service that starts with the system.
+#  6188  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  6252  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6406  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6488  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -3074,11 +3074,6 @@ read_server_process() {
     read_unit_process
 }
 
-# REPLY: the file that names the program of the server.
-service_file() {
-    REPLY=$UNIT_FOLDER/$SERVICE_UNIT
-}
-
 # Called before "||".
 start_saved_service() { # FOLDER
     start_saved_unit "$1"
@@ -3118,7 +3113,7 @@ keep_stopped() {
     keep_unit_stopped
 }
 
-# REPLY: the file whose last line says for which files the server was started.
+# REPLY: the file that names the program of the server, and whose last line says for which files it was started.
 read_service_file() {
     REPLY=$UNIT_FOLDER/$SERVICE_UNIT
 }
@@ -4578,7 +4573,7 @@ FAILURE=()                                         # why this run failed: code, 
 read_deployed_python() {
     local line file
     DEPLOYED_PYTHON=''
-    service_file
+    read_service_file
     file=$REPLY
     if [[ ! -r $file ]] || ! has_server_record; then return; fi
     while IFS= read -r line; do

@@ -48,42 +48,42 @@
 #  2796  units                  Install and remove units of systemd.
 #  2885  service_unit           Compare the unit of the notebook server, and install it.
 #  3067  service                Find out what the unit of the notebook server does.
-#  3161  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3274  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3342  certificate_program    Create a certificate with OpenSSL.
-#  3350  starter                Define the Python program that starts the notebook server.
-#  3558  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3649  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3708  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3780  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3846  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3890  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3923  installed_files        Compare the files of the environment with those that were installed.
-#  4070  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4216  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4229  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4320  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4486  new_server             Check what another environment contains, and the server that runs from it.
-#  4562  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  4681  way_back               Restore the previous server after an upgrade that failed.
-#  4833  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5023  server_life            Restart or stop the installed server: modes restart and stop.
-#  5117  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5235  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  5565  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  3156  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3269  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3337  certificate_program    Create a certificate with OpenSSL.
+#  3345  starter                Define the Python program that starts the notebook server.
+#  3553  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3644  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3703  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3775  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3841  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3885  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3918  installed_files        Compare the files of the environment with those that were installed.
+#  4065  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4211  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4224  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4315  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4481  new_server             Check what another environment contains, and the server that runs from it.
+#  4557  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  4676  way_back               Restore the previous server after an upgrade that failed.
+#  4828  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5018  server_life            Restart or stop the installed server: modes restart and stop.
+#  5112  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5230  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  5560  backup                 Send what a backup contains in addition to the notebooks: mode backup.
 # Steps, in the order in which they run:
-#  5591  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5623  python                 Install Python from the distribution.
-#  5685  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  5760  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  5773  user                   Create the system user that runs the server: without a password, without a login shell.
-#  5787  certificate            Create a certificate for the server; only root and the service can read its key.
-#  5880  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  6061  service                Run the notebook server as a service that starts with the system.
-#  6195  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  6259  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6413  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6495  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  5586  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5618  python                 Install Python from the distribution.
+#  5680  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  5755  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  5768  user                   Create the system user that runs the server: without a password, without a login shell.
+#  5782  certificate            Create a certificate for the server; only root and the service can read its key.
+#  5875  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  6056  service                Run the notebook server as a service that starts with the system.
+#  6190  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  6254  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6408  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6490  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -3076,11 +3076,6 @@ read_server_process() {
     read_unit_process
 }
 
-# REPLY: the file that names the program of the server.
-service_file() {
-    REPLY=$UNIT_FOLDER/$SERVICE_UNIT
-}
-
 # Called before "||".
 start_saved_service() { # FOLDER
     start_saved_unit "$1"
@@ -3120,7 +3115,7 @@ keep_stopped() {
     keep_unit_stopped
 }
 
-# REPLY: the file whose last line says for which files the server was started.
+# REPLY: the file that names the program of the server, and whose last line says for which files it was started.
 read_service_file() {
     REPLY=$UNIT_FOLDER/$SERVICE_UNIT
 }
@@ -4580,7 +4575,7 @@ FAILURE=()                                         # why this run failed: code, 
 read_deployed_python() {
     local line file
     DEPLOYED_PYTHON=''
-    service_file
+    read_service_file
     file=$REPLY
     if [[ ! -r $file ]] || ! has_server_record; then return; fi
     while IFS= read -r line; do

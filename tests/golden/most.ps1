@@ -85,30 +85,30 @@
 #  4659  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
 #  4802  download_checks        Check in mode check whether this host can reach what the script would download.
 #  4904  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5058  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5096  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5204  server_life            Restart or stop the installed server: modes restart and stop.
-#  5300  restarted_server       Start the registered task again.
-#  5344  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5454  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  5710  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  5056  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5094  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5202  server_life            Restart or stop the installed server: modes restart and stop.
+#  5298  restarted_server       Start the registered task again.
+#  5342  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5452  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  5708  backup                 Send what a backup contains in addition to the notebooks: mode backup.
 # Steps, in the order in which they run:
-#  5727  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5807  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  5826  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  5845  python                 Install Python from the publisher, or use one that is installed.
-#  5979  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  6040  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  6159  packages               Install the packages of the lock in a virtual environment.
-#  6326  path                   Add the programs of the server to the PATH of the machine.
-#  6355  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  6381  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  6515  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  6723  service                Run the server as a scheduled task.
-#  6865  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  6930  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7005  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  7045  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  5725  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5805  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  5824  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  5843  python                 Install Python from the publisher, or use one that is installed.
+#  5977  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  6038  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  6157  packages               Install the packages of the lock in a virtual environment.
+#  6324  path                   Add the programs of the server to the PATH of the machine.
+#  6353  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  6379  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  6513  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  6721  service                Run the server as a scheduled task.
+#  6863  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  6928  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7003  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  7043  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -4974,14 +4974,12 @@ function Assert-NewPassword {
     }
     $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
     $set = [regex]::Match([IO.File]::ReadAllText($ConfigurationFile, $Utf8), $HashPattern).Groups[1].Value
-    if (-not $Former.Run) { $Former.Password = Format-Digest $sha256.ComputeHash($Utf8.GetBytes($set)) }
+    if (-not $Former.Run) { $Former.Password = Format-Hash $sha256.ComputeHash($Utf8.GetBytes($set)) }
     $sent = $sha256.ComputeHash($Utf8.GetBytes((Expand-Secret "@$HashSecret@" $HashSecret)))
-    if ((Format-Digest $sent) -ne $Former.Password) { return }
+    if ((Format-Hash $sent) -ne $Former.Password) { return }
     throw (New-Failure rotate-same-password ('the notebook password is the same as before, so anyone who knows it ' +
             'could log in again. Set a different notebook.password, then try again. Nothing was changed'))
 }
-
-function Format-Digest([byte[]]$Bytes) { ([BitConverter]::ToString($Bytes) -replace '-', '').ToLowerInvariant() }
 
 # Return the SHA-256 of the public key of a certificate.
 function Get-KeyDigest($Certificate) { Get-Sha256 $Certificate.PublicKey.EncodedKeyValue.RawData }

@@ -61,7 +61,7 @@ class Copy:
     copied: list[str] = field(default_factory=list)
 
     def take(self, result: Result) -> None:
-        """Take note of what one run copied."""
+        """Record what one run copied."""
         for file in result.files:
             if file.path not in self.comparison.copied:
                 continue

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from nbserver.base.message import CODE
 
 VERSION = 1
+READING = ("test", "check", "status", "list", "pull", "backup")  # the modes that leave nothing on the host, not even events
 CHANGING = (
     "apply",
     "undo",
@@ -138,14 +139,14 @@ _OF_THE_RUN = {**_COMMON, "step": Field(_NO_STEP)}
 _MESSAGE = {"code": Field(_CODE, required=False), "values": Field(_values, required=False)}
 _CAUSE = {"cause": Field(_cause, required=False)}
 
-# By event name. "started step" is the form of `started` for a step.
 _LIMIT = _object(asked=_text("[0-9A-Za-z%]{1,20}"), now=_text("([0-9a-z. ]{1,40})?"))
 
+# By event name. "started step" is the form of `started` for a step.
 FORMS: Mapping[str, Mapping[str, Field]] = {
     "started": {
         **_OF_THE_RUN,
         "run": Field(_RUN),
-        "mode": Field(_one_of("test", "check", "status", "list", "pull", "backup", *CHANGING)),
+        "mode": Field(_one_of(*READING, *CHANGING)),
         "operator": Field(_OPERATOR),
         "release": Field(_RELEASE),
         "host": Field(_text("[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")),

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from nbserver.render.script import Script
     from nbserver.run.options import Options
 
-# A check and a status only read, as a plan does; a certificate request and a new password are part of what apply does, a new certificate of what rotate does, and fetching events only reads what a run has
-# written. Both a push and a pull begin with a list.
+# A check and a status only read, as a plan does. A certificate request and a new password are part of what apply does, and
+# a new certificate is part of what rotate does. Fetching events only reads what a run has written. Both a push and a pull
+# begin with a list.
 _NAMES = {
     "test": "plan",
     "check": "plan",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
+from nbserver.events import fields
 from nbserver.notebooks.part import Part
 
 Mode = Literal[
@@ -29,7 +30,7 @@ Mode = Literal[
     "backup",
     "events",
 ]
-READING = frozenset({"test", "check", "status", "list", "pull", "backup"})
+READING = frozenset(fields.READING)
 """The modes of runs that change nothing and leave nothing on the host, not even their events."""
 
 BOOT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")

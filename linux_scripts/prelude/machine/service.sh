@@ -10,11 +10,6 @@ read_server_process() {
     read_unit_process
 }
 
-# REPLY: the file that names the program of the server.
-service_file() {
-    REPLY=$UNIT_FOLDER/$SERVICE_UNIT
-}
-
 # Called before "||".
 start_saved_service() { # FOLDER
     start_saved_unit "$1"
@@ -54,7 +49,7 @@ keep_stopped() {
     keep_unit_stopped
 }
 
-# REPLY: the file whose last line says for which files the server was started.
+# REPLY: the file that names the program of the server, and whose last line says for which files it was started.
 read_service_file() {
     REPLY=$UNIT_FOLDER/$SERVICE_UNIT
 }

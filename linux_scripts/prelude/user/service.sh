@@ -13,11 +13,6 @@ is_unit() {
     [[ -S $XDG_RUNTIME_DIR/systemd/private ]]
 }
 
-# REPLY: the file that names the program of the server.
-service_file() {
-    if is_unit; then REPLY=$UNIT_FOLDER/$SERVICE_UNIT; else REPLY=$PROCESS_FILE; fi
-}
-
 # Called before "||".
 start_saved_service() { # FOLDER
     if is_unit; then start_saved_unit "$1"; else launch_process; fi
@@ -93,7 +88,7 @@ keep_stopped() {
     fi
 }
 
-# REPLY: the file whose last line says for which files the server was started.
+# REPLY: the file that names the program of the server, and whose last line says for which files it was started.
 read_service_file() {
     if is_unit; then REPLY=$UNIT_FOLDER/$SERVICE_UNIT; else REPLY=$PROCESS_FILE; fi
 }
