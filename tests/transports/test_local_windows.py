@@ -168,10 +168,8 @@ for name in ("604", "602", "600"):
         print(error)
 """
     readable, writable, private = run(desktop, code)
-    assert readable.startswith(
-        "local: notebook.password: other users can access the secret file C:\\604.txt: it is open to Everyone. Run: icacls"
-    )
-    assert "C:\\602.txt: it is open to Everyone" in writable and "hunter2" not in readable + writable
+    assert readable.startswith("local: notebook.password: other users can access the secret file C:\\604.txt: Everyone. Run: icacls")
+    assert "C:\\602.txt: Everyone" in writable and "hunter2" not in readable + writable
     assert private == "hunter2-hunter2"
 
 

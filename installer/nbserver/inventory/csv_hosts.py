@@ -64,7 +64,7 @@ def _rows(found: HostList, text: str) -> Iterator[tuple[int, list[str]]]:
                 yield line, cells
             line = reader.line_num + 1
     except csv.Error:
-        found.fault(line, message("csv-invalid", "this is not valid CSV: a quote that is not closed, or text after a closing quote"))
+        found.fault(line, message("csv-invalid", "this is not valid CSV: a quote is not closed, or text follows a closing quote"))
 
 
 def _table(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,14 +92,14 @@ def _fault(column: str, kinds: frozenset[type]) -> Message | None:
         return None
     if kinds:
         return message(
-            "column-not-one-value", "{column} is not one value; set it in [defaults] or in a group of the inventory", column=column
+            "column-not-one-value",
+            "a cell cannot hold {column}, which is a table or an array; set it in [defaults] or in a group of the inventory",
+            column=column,
         )
     near = nearest(column, _columns())
     if near:
-        return message("column-unknown-near", 'unknown (did you mean "{near}"?)', near=near)
-    return message(
-        "column-unknown", "not a known column; expected name, groups, or a key of the inventory, such as address or notebook.port"
-    )
+        return message("column-unknown-near", 'unknown column (did you mean "{near}"?)', near=near)
+    return message("column-unknown", "unknown column; expected name, groups, or a key of the inventory, such as address or notebook.port")
 
 
 def _columns() -> list[str]:

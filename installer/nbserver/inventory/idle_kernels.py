@@ -23,7 +23,7 @@ def seconds(text: str) -> int:
 def idle_time(text: str) -> str:
     """Return the time as it is written, if it is a valid one."""
     if text != OFF and not seconds(text):
-        raise refuse("idle-time-form", 'must be a time in minutes, hours, or days, such as "30m", "8h", or "2d", or "off"')
+        raise refuse("idle-time-form", 'must be "off" or a time in minutes, hours, or days, such as "30m", "8h", or "2d"')
     if text != OFF and not LEAST <= seconds(text) <= MOST:
         raise refuse("idle-time-range", 'must be from "10m" to "31d"')
     return text

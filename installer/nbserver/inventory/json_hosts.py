@@ -21,7 +21,9 @@ def add_to(found: HostList, text: str) -> None:
         value = _parse(text)
     except json.JSONDecodeError as error:
         if error.msg != "Extra data":
-            found.fault(error.lineno, message("hosts-not-json", "this is not valid JSON (column {column})", column=error.colno))
+            found.fault(
+                error.lineno, message("hosts-not-json", "this is not valid JSON: syntax error at column {column}", column=error.colno)
+            )
             return
         _add_lines(found, text)
         return
@@ -42,7 +44,7 @@ def _add_lines(found: HostList, text: str) -> None:
         try:
             _add(found, number, _parse(line))
         except json.JSONDecodeError as error:
-            found.fault(number, message("hosts-not-json", "this is not valid JSON (column {column})", column=error.colno))
+            found.fault(number, message("hosts-not-json", "this is not valid JSON: syntax error at column {column}", column=error.colno))
         except DescribedError as error:
             found.fault(number, error)
 
@@ -58,15 +60,15 @@ def _parse(text: str) -> Any:
     except ValueError as error:
         if isinstance(error, DescribedError):
             raise
-        raise DescribedError("hosts-json-number", "the JSON has a number with too many digits") from None
+        raise DescribedError("hosts-json-number", "a number in the JSON has too many digits") from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = {key: value for key, value in pairs if value is not None}
     if len(dict(pairs)) < len(pairs):
-        raise DescribedError("hosts-json-key-twice", "an object of the JSON has the same key twice")
+        raise DescribedError("hosts-json-key-twice", "an object in the JSON has the same key twice")
     if not all(key.isprintable() for key in found):  # pydantic has no place for a key that is not Unicode
-        raise DescribedError("hosts-json-key-invalid", "a key of the JSON has a character that no key can have")
+        raise DescribedError("hosts-json-key-invalid", "a key in the JSON contains a character that is not allowed in a key")
     return found
 
 
@@ -78,7 +80,7 @@ def _add(found: HostList, line: int, table: Any) -> None:
     table = dict(table)
     name, groups = table.pop("name", None), table.pop("groups", [])
     if not isinstance(name, str):
-        found.fault(line, message("host-without-name", "each host must have a name, which is text"))
+        found.fault(line, message("host-without-name", "each host must have a name, and the name must be text"))
         return
     if not isinstance(groups, list) or not all(isinstance(group, str) for group in groups):
         found.fault(line, message("host-groups-not-array", "groups: expected an array of names"))
@@ -94,12 +96,16 @@ def _add_of_ansible(found: HostList, value: Mapping[str, Any]) -> None:
     variables = meta.get("hostvars", {}) if isinstance(meta, dict) else None
     groups = {name: group for name, group in value.items() if name != "_meta"}
     if not isinstance(variables, dict) or not all(isinstance(of_host, dict) for of_host in variables.values()):
-        found.fault(0, message("ansible-hostvars-invalid", "_meta.hostvars: expected an object for each host"))
+        found.fault(0, message("ansible-hostvars-invalid", "_meta.hostvars: expected one object per host"))
         return
     for group in groups.values():
         if not isinstance(group, dict) or not all(map(_is_names, (group.get("hosts", []), group.get("children", [])))):
             found.fault(
-                0, message("ansible-group-invalid", "expected the form of ansible-inventory --list: objects with hosts and children")
+                0,
+                message(
+                    "ansible-group-invalid",
+                    "expected the output of ansible-inventory --list: one object per group, with hosts and children",
+                ),
             )
             return
     hosts = dict.fromkeys(host for group in groups.values() for host in group.get("hosts", []))

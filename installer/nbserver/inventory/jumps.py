@@ -41,7 +41,10 @@ class Jumps:
                 break
             if hop.name in seen:
                 circle = message(
-                    "jump-in-circle", "jump: the way to {name} goes in a circle, through {other} again", name=host.name, other=hop.name
+                    "jump-in-circle",
+                    "jump: the jump hosts for {name} form a loop: {other} is reached twice",
+                    name=host.name,
+                    other=hop.name,
                 )
                 self._fault(current.name, circle)
                 break
@@ -64,7 +67,9 @@ class Jumps:
         if other is None:
             self._fault(name, self._unknown(jump))
         elif hop is not None and hop.transport != SSH:
-            self._fault(name, message("jump-not-linux", "jump: {name} is not a Linux host, which is reached over SSH", name=other))
+            self._fault(
+                name, message("jump-not-linux", "jump: {name} is not a Linux host; a jump host must be reached over SSH", name=other)
+            )
             return None
         return hop
 

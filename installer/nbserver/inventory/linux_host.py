@@ -59,7 +59,7 @@ def linux_folder(text: str) -> str:
     if text.startswith(("~", "$")):
         raise refuse("path-with-shell-variable", "must begin with /: neither ~ nor variables are expanded")
     if _SYSTEM.match(absolute_folder(text)):
-        raise refuse("folder-of-system", "must not be a system folder or an nbserver folder, or be inside one")
+        raise refuse("folder-of-system", "must not be a system folder, one of nbserver's own folders, or a folder inside them")
     return text
 
 

@@ -129,7 +129,7 @@ class LocalWindowsHost(Settings):
             broken = [(key, machine_only) for key in MACHINE_ONLY if key in given]
             broken += [(key, own_python) for key in OF_PYTHON if key in given]
         else:
-            required = message("password-in-machine-scope", 'required with scope = "machine"')
+            required = message("password-in-machine-scope", 'this key is required if scope = "machine"')
             broken = [] if self.notebook.password else [("notebook.password", required)]
         broken += [("packages", reason) for is_broken, reason in package_choice.rules(self.packages) if is_broken]
         broken += [("downloads", reason) for is_broken, reason in download_rules(self.downloads) if is_broken]

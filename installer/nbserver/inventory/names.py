@@ -18,7 +18,8 @@ def name_fault(name: str) -> Message | None:
     """Return why a host or group of an inventory cannot have this name, or None."""
     if not NAME.fullmatch(name):
         return message(
-            "name-malformed", "a name must have up to 100 letters, digits, and . - _, begin with a letter or digit, and not end with a dot"
+            "name-malformed",
+            "a name must consist of at most 100 letters, digits, and . - _, begin with a letter or digit, and not end with a dot",
         )
     if RESERVED.fullmatch(name):
         return message("name-reserved-by-windows", "Windows reserves this name for a device")

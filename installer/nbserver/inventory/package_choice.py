@@ -23,9 +23,9 @@ def _requirement(text: str) -> str:
     try:
         url = Requirement(text).url
     except InvalidRequirement:
-        raise refuse("package-name-invalid", "must be the name of a package, with a version if necessary") from None
+        raise refuse("package-name-invalid", "must be a package name, optionally with a version") from None
     if url is not None:
-        raise refuse("package-with-url", "must not have a URL; put the wheel into the package index")
+        raise refuse("package-with-url", "must not contain a URL; upload the wheel to the package index instead")
     return text
 
 
@@ -82,7 +82,7 @@ def rules(packages: Any) -> list[tuple[bool, Message]]:
     own = [key for key in _OWN if table.get(key)]
     user, password, url = (table.get(key) for key in ("index_user", "index_password", "index_url"))
     return [
-        (bool(user) != bool(password), message("index-login-incomplete", "index_user and index_password require each other")),
+        (bool(user) != bool(password), message("index-login-incomplete", "index_user and index_password must be set together")),
         (bool(user) and not url, message("index-login-without-index", "index_user requires index_url")),
         (
             bool(user) and not _LOGIN_ALLOWED.match(str(url)),

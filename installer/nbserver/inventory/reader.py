@@ -50,7 +50,12 @@ def load_for(path: Path, patterns: Sequence[str], *, commands: bool = True, give
     Raises InventoryError, and UsageError for `local` on a system other than Linux and Windows.
     """
     if includes_local(patterns) and sys.platform not in ("linux", "win32"):
-        raise UsageError("local-system-unsupported", "only Linux and Windows are supported", where=LOCAL, todo="Select other hosts")
+        raise UsageError(
+            "local-system-unsupported",
+            "nbserver cannot set up this machine, because it runs neither Linux nor Windows",
+            where=LOCAL,
+            todo="Select other hosts",
+        )
     if not is_only_local(patterns):
         return load(path, patterns, commands=commands)
     found = load(path, patterns, commands=commands) if path != DEFAULT or path.exists() else None
@@ -261,7 +266,7 @@ class _Reader:
                 ("hosts_command",),
                 message(
                     "hosts-command-invalid",
-                    'hosts_command: expected an array of texts: a program and its arguments, such as ["ansible-inventory", "--list"]',
+                    'hosts_command: expected an array of a program and its arguments, such as ["ansible-inventory", "--list"]',
                 ),
             )
             return HostList()
@@ -269,9 +274,9 @@ class _Reader:
         if not self.commands:
             raise InventoryError(
                 "hosts-command-not-run",
-                "the hosts come from hosts_command, and this command runs no programs",
+                "the inventory gets its hosts from hosts_command, but this command does not run programs",
                 where=where,
-                todo="Write them to a file with: nbserver hosts '*' --listed --json > hosts.json, and set hosts_from = \"hosts.json\" in place of hosts_command",
+                todo="Write the hosts to a file with: nbserver hosts '*' --listed --json > hosts.json . Then replace hosts_command in the inventory with hosts_from = \"hosts.json\"",
             )
         from nbserver.inventory import hosts_command
 
@@ -290,7 +295,7 @@ class _Reader:
                 first = used[name.lower()]
                 self._fault(
                     first,
-                    message("name-of-listed-group", "{key}: {list} has a group of the same name", key=dotted(first), list=listed.name),
+                    message("name-of-listed-group", "{key}: a group in {list} has the same name", key=dotted(first), list=listed.name),
                 )
         used |= {name.lower(): ("groups", name) for name in [*groups, *listed.groups]}
         for name in listed.tables:
@@ -301,7 +306,7 @@ class _Reader:
                     listed.places[name],
                     message(
                         "name-of-inventory",
-                        '"{name}" is the name of {other} in {inventory} too; names are not case-sensitive',
+                        '"{name}" is already the name of {other} in {inventory}; names are not case-sensitive',
                         name=name,
                         other=dotted(first),
                         inventory=self.file.name,

@@ -88,9 +88,9 @@ class Selection:
         if marked and not chosen:
             raise InventoryError(
                 "no-host-left",
-                "these patterns and limits leave no host",
+                "these patterns and limits exclude every host",
                 where=str(self.path),
-                todo="Check the parts with & and !, --limit, and --failed-from",
+                todo="Check the patterns that begin with & or !, and the options --limit and --failed-from",
             )
         return [name for name in (LOCAL, *self.names) if name in chosen]
 

@@ -43,7 +43,7 @@ def _known_architecture(value: Any) -> Any:
     if isinstance(value, str) and value.lower() in ("x86", "win32", "32-bit", "32bit", "i386", "i686"):
         raise refuse(
             "architecture-32-bit",
-            "32-bit Windows is not supported: the catalog has no Python release and no packages for it. For 64-bit Windows on Intel or AMD, use x64",
+            '32-bit Windows is not supported: the catalog has neither a Python release nor packages for it. For 64-bit Windows on Intel or AMD, set architecture = "x64"',
         )
     return value
 
@@ -59,7 +59,7 @@ def user_name(text: str) -> str:
     if '"' in text or text.count("\\") > 1 or text.endswith("\\"):
         raise refuse(
             "windows-user-name",
-            "must have at most one backslash, between a domain and a name, and no \" (in 'text', write a backslash once)",
+            'must contain at most one backslash, between domain and user name, and no " (in single quotes, write the backslash only once)',
         )
     return text
 

@@ -101,7 +101,7 @@ def download_rules(downloads: Any) -> list[tuple[bool, Message]]:
     table = dict(downloads) if isinstance(downloads, (Mapping, DownloadsSettings)) else {}
     user, password = table.get("proxy_user"), table.get("proxy_password")
     return [
-        (bool(user) != bool(password), message("proxy-login-incomplete", "proxy_user and proxy_password require each other")),
+        (bool(user) != bool(password), message("proxy-login-incomplete", "proxy_user and proxy_password must be set together")),
         (bool(user) and not table.get("proxy"), message("proxy-login-without-proxy", "proxy_user requires proxy")),
     ]
 

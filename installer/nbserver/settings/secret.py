@@ -309,7 +309,7 @@ def _from_command(command: tuple[str, ...], what: str, host: str) -> str:
             "secret-command-failed",
             "{key}: {reason}",
             where=host,
-            todo="Run the command yourself, as the same user",
+            todo="Run the command yourself as the same user, and check its output and exit code",
             key=what,
             reason=reason,
         ) from None
@@ -328,7 +328,7 @@ def _from_command(command: tuple[str, ...], what: str, host: str) -> str:
             "secret-command-empty",
             "{key}: the command printed nothing",
             where=host,
-            todo="Run the command yourself, as the same user",
+            todo="Run the command yourself as the same user, and check its output and exit code",
             key=what,
         )
     return secret
@@ -353,7 +353,7 @@ def _refuse_open_to_everybody(handle: int, path: Path, what: str, host: str) -> 
     if who:
         raise SecretError(
             "secret-file-open-windows",
-            "{key}: other users can access the secret file {path}: it is open to {who}",
+            "{key}: other users can access the secret file {path}: {who}",
             where=host,
             todo='Run: icacls "{path}" /inheritance:r /grant:r "{user}:F"',
             key=what,
@@ -377,7 +377,7 @@ def _from_person(what: str, host: str, ask: Ask | None) -> str:
     except EOFError:
         raise SecretError(
             "no-answer",
-            "{key}: no answer was entered",
+            "{key}: the prompt was closed before an answer was entered",
             where=host,
             todo="Run the command in a terminal, or use env, keyring, file, or command in the inventory",
             key=what,

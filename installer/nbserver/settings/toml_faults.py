@@ -53,7 +53,7 @@ def _in_column(text: str, column: int) -> Message:
     if text.startswith("Unexpected character"):
         return message(
             "toml-character-in-column",
-            "unexpected character at column {column} (text must be in quotes, and each line must be one `key = value`)",
+            "unexpected character at column {column} (text must be in quotes, and each line must have the form `key = value`)",
             column=column,
         )
     if text.startswith(_ESCAPES):
@@ -61,7 +61,7 @@ def _in_column(text: str, column: int) -> Message:
     if text.startswith("Control characters"):
         return message(
             "toml-quote-in-column",
-            "unterminated string, or a string with a control character at column {column}",
+            "unterminated string, or control character in a string, at column {column}",
             column=column,
         )
     if text in _PLAIN:
@@ -71,13 +71,13 @@ def _in_column(text: str, column: int) -> Message:
 
 def _in_line(text: str) -> Message:
     if text.startswith("Unexpected character"):
-        return message("toml-character", "unexpected character (text must be in quotes, and each line must be one `key = value`)")
+        return message("toml-character", "unexpected character (text must be in quotes, and each line must have the form `key = value`)")
     if text.startswith(_ESCAPES):
         return message(
             "toml-escape", "unknown escape sequence (in \"...\", write each backslash as \\\\; or use '...', where a backslash is literal)"
         )
     if text.startswith("Control characters"):
-        return message("toml-quote", "unterminated string, or a string with a control character")
+        return message("toml-quote", "unterminated string, or control character in a string")
     if text in _PLAIN:
         return message("toml-fault", "{reason}", reason=text[:1].lower() + text[1:])
     return message("toml-syntax", "syntax error")

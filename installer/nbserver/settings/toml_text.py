@@ -31,9 +31,9 @@ def decode(content: bytes, error: type[NbserverError], *, name: str) -> str:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise error(
             "toml-mixed-encodings",
-            "the text is UTF-8 at first and UTF-16 from this line on, or it is not text",
+            "the file changes from UTF-8 to UTF-16 on this line, or it is not a text file",
             where=f"{name}:{line}",
-            todo="Save the file as UTF-8. In Windows PowerShell, append to it with Add-Content -Encoding UTF8 instead of >>",
+            todo="Save the file as UTF-8. In Windows PowerShell, append to files with Add-Content -Encoding UTF8 instead of >>",
         )
     return text
 

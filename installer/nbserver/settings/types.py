@@ -86,7 +86,7 @@ def remote_address(text: str) -> str:
         return str(ipaddress.ip_network(text) if "/" in text else ipaddress.ip_address(text))
     except ValueError as reason:
         if "host bits" in str(reason):
-            raise refuse("network-host-bits", "the network address has bits set after its prefix length") from None
+            raise refuse("network-host-bits", "the network address has host bits set: all bits after the prefix length must be 0") from None
         raise refuse("not-a-remote-address", "must be an IP address, a network, or a firewall keyword") from None
 
 
@@ -124,7 +124,7 @@ def url(text: str, *schemes: str, path: bool) -> str:
     if parts.scheme not in schemes:
         raise refuse("url-scheme", "must begin with {schemes}", schemes=" or ".join(f"{scheme}://" for scheme in schemes))
     if not name or port == 0:
-        raise refuse("url-without-host", "must contain a host, and its port must not be 0")
+        raise refuse("url-without-host", "must contain a host, and the port must not be 0")
     host_name(name)
     if "?" in text or "#" in text:
         raise refuse("url-with-query", "must not contain a query or fragment")

@@ -34,14 +34,14 @@ def windows_path(text: str) -> str:
         if RESERVED.fullmatch(part):
             raise refuse("windows-path-reserved", "must not have a component whose name Windows reserves for a device")
     if "\\\\" in rest:
-        raise refuse("windows-path-doubled", "must not contain an empty component (in 'text', write each backslash once)")
+        raise refuse("windows-path-doubled", "must not contain an empty component (in single quotes, write each backslash only once)")
     return text
 
 
 def windows_folder(text: str) -> str:
     """Return a Windows path below the root of a drive or the folder of a variable: its permissions will be changed."""
     if not re.search(r"\\[^\\]", windows_path(text)):
-        raise refuse("folder-at-root", "must be a folder below the drive or environment variable, not its root")
+        raise refuse("folder-at-root", "must be a folder below a drive or an environment variable, not the drive or variable alone")
     return text
 
 
@@ -58,7 +58,7 @@ def _not_absolute(text: str) -> PydanticCustomError:
     if text.startswith(("/", "~")):
         return refuse("path-of-linux", "must be a Windows path such as 'C:\\notebooks', not a Linux path")
     if re.match(r"\$(env:|\{env:)", text, re.IGNORECASE):
-        return refuse("path-with-powershell-variable", "must have variables in the form %ProgramData%, not $env:ProgramData")
+        return refuse("path-with-powershell-variable", "must use the form %ProgramData% for variables, not $env:ProgramData")
     return refuse("path-not-absolute", "must be an absolute path")
 
 

@@ -53,7 +53,7 @@ def others_on_posix(found: os.stat_result, trusted: Collection[int] | None, memb
     if mode & stat.S_IWOTH:
         return message("writer-everybody", "every user")
     if mode & stat.S_IWGRP and found.st_gid != 0 and members(found.st_gid, found.st_uid):
-        return message("writer-group", "a group of several users (group ID {gid})", gid=found.st_gid)
+        return message("writer-group", "a group with several members (group ID {gid})", gid=found.st_gid)
     return None
 
 

@@ -81,20 +81,23 @@ def test_hosts_of_the_inventory_and_of_the_list(tmp_path: Path) -> None:
     [
         ("", "hosts.csv:1: the header has no column name; expected a header such as name,address,groups"),
         ("address,groups\n", "hosts.csv:1: the header has no column name"),
-        ("\n\nname,adress\n", 'hosts.csv:3: column 2: unknown (did you mean "address"?)'),
-        ("name,hunter2\n", "hosts.csv:1: column 2: not a known column; expected name, groups, or a key of the inventory"),
-        ("name,notebook.prot\n", 'hosts.csv:1: column 2: unknown (did you mean "notebook.port"?)'),
-        ("name,notebook.password\na,hunter2\n", "hosts.csv:1: column 2: notebook.password is not one value; set it in [defaults]"),
-        ("name,certificate.names\n", "hosts.csv:1: column 2: certificate.names is not one value"),
-        ("name,notebook\n", "hosts.csv:1: column 2: notebook is not one value"),
+        ("\n\nname,adress\n", 'hosts.csv:3: column 2: unknown column (did you mean "address"?)'),
+        ("name,hunter2\n", "hosts.csv:1: column 2: unknown column; expected name, groups, or a key of the inventory"),
+        ("name,notebook.prot\n", 'hosts.csv:1: column 2: unknown column (did you mean "notebook.port"?)'),
+        (
+            "name,notebook.password\na,hunter2\n",
+            "hosts.csv:1: column 2: a cell cannot hold notebook.password, which is a table or an array; set it in [defaults]",
+        ),
+        ("name,certificate.names\n", "hosts.csv:1: column 2: a cell cannot hold certificate.names, which is a table or an array"),
+        ("name,notebook\n", "hosts.csv:1: column 2: a cell cannot hold notebook, which is a table or an array"),
         ("name,NAME\n", "hosts.csv:1: two columns have the same name"),
         ("name,address\na,b\na,b,c\n", "hosts.csv:3: expected 2 cells, as in the header, got 3"),
         ('name,address\na,"b\nc,d\n', "hosts.csv:2: this is not valid CSV"),
         ('name,address\na,"b"c\n', "hosts.csv:2: this is not valid CSV"),
         ("name,address\na,b\nA,c\n", 'hosts.csv:3: "A" is already listed in hosts.csv:2; names are not case-sensitive'),
         ("name,address\nlocal,b\n", 'hosts.csv:2: name: "local" is reserved for this machine'),
-        ("name,address\n,b\n", "hosts.csv:2: name: a name must have up to 100 letters"),
-        ("name,address,groups\na,b,x*y\n", "hosts.csv:2: [hosts.a] groups: a name must have"),
+        ("name,address\n,b\n", "hosts.csv:2: name: a name must consist of at most 100 letters"),
+        ("name,address,groups\na,b,x*y\n", "hosts.csv:2: [hosts.a] groups: a name must consist"),
         ('name,address\n"a\n",b\nd,https://x\n', "hosts.csv:4: [hosts.d] address: must not contain a scheme"),
         ("name,address,port\na,b,x\n", "hosts.csv:2: [hosts.a] port: expected a whole number"),
         ("name,address,port\na,b,9999999999\n", "hosts.csv:2: [hosts.a] port: the number is out of range"),
@@ -109,14 +112,14 @@ def test_a_wrong_csv_file(tmp_path: Path, listed: str | bytes, words: str) -> No
 def test_errors_have_the_places_of_both_files(tmp_path: Path) -> None:
     found = refusal(tmp_path, "name,address\na,https://x\nB,b\n", TOP + DEFAULTS + "prot = 1\n[hosts.b]\naddress = 'b'\n").splitlines()
     assert [line.split(" ")[0] for line in found] == ["nbserver.toml:6:", "hosts.csv:2:", "hosts.csv:3:"]
-    assert '"B" is the name of hosts.b in' in found[2]
+    assert '"B" is already the name of hosts.b in' in found[2]
 
 
 def test_names_that_something_else_has(tmp_path: Path) -> None:
     own = TOP + DEFAULTS + "[hosts.a]\naddress = 'a'\n[groups.g]\nhosts = []\n"
-    assert 'hosts.csv:2: "G" is the name of groups.g in' in refusal(tmp_path, "name,address\nG,x\n", own)
-    assert "nbserver.toml:6: hosts.a: hosts.csv has a group of the same name" in refusal(tmp_path, "name,address,groups\nb,x,A\n", own)
-    assert 'hosts.csv:2: "b" is the name of groups.b in' in refusal(tmp_path, "name,address,groups\nb,x,b\n", own)
+    assert 'hosts.csv:2: "G" is already the name of groups.g in' in refusal(tmp_path, "name,address\nG,x\n", own)
+    assert "nbserver.toml:6: hosts.a: a group in hosts.csv has the same name" in refusal(tmp_path, "name,address,groups\nb,x,A\n", own)
+    assert 'hosts.csv:2: "b" is already the name of groups.b in' in refusal(tmp_path, "name,address,groups\nb,x,b\n", own)
 
 
 @pytest.mark.parametrize("value", ["1", "''", "['a']", "{}"])
@@ -206,22 +209,22 @@ def test_the_list_of_ansible(tmp_path: Path) -> None:
     ("listed", "words"),
     [
         ("[1]", "hosts.csv: expected an object for each host, found a whole number"),
-        ('[{"address": "x"}]', "hosts.csv: each host must have a name, which is text"),
+        ('[{"address": "x"}]', "hosts.csv: each host must have a name, and the name must be text"),
         ('{"name": "a", "groups": "g"}', "hosts.csv: groups: expected an array of names"),
         ('{"name": "a", "address": "x"}\n{"name": "b", "adress": "x"}\n', 'hosts.csv:2: [hosts.b] unknown key (did you mean "address"?)'),
-        ('{"name": "a", "address": "x"}\n{"name": "b"\n', "hosts.csv:2: this is not valid JSON (column 13)"),
-        ('[{"name": "a",\n}]', "hosts.csv:2: this is not valid JSON (column 1)"),
-        ('[{"name": "a", "name": "b"}]', "hosts.csv: an object of the JSON has the same key twice"),
+        ('{"name": "a", "address": "x"}\n{"name": "b"\n', "hosts.csv:2: this is not valid JSON: syntax error at column 13"),
+        ('[{"name": "a",\n}]', "hosts.csv:2: this is not valid JSON: syntax error at column 1"),
+        ('[{"name": "a", "name": "b"}]', "hosts.csv: an object in the JSON has the same key twice"),
         ("[" * 100_000, "hosts.csv: the JSON is nested too deeply"),
-        ('[{"name": "a", "address": "x", "port": ' + "9" * 5000 + "}]", "hosts.csv: the JSON has a number with too many digits"),
-        ('[{"name": "a", "address": "x", "\\ud800": 1}]', "hosts.csv: a key of the JSON has a character that no key can have"),
-        ('{"name": "a", "notebook": {"\\u0000": 1}}', "hosts.csv: a key of the JSON has a character that no key can have"),
+        ('[{"name": "a", "address": "x", "port": ' + "9" * 5000 + "}]", "hosts.csv: a number in the JSON has too many digits"),
+        ('[{"name": "a", "address": "x", "\\ud800": 1}]', "hosts.csv: a key in the JSON contains a character that is not allowed in a key"),
+        ('{"name": "a", "notebook": {"\\u0000": 1}}', "hosts.csv: a key in the JSON contains a character that is not allowed in a key"),
         ('{"_meta": {"hostvars": {"a": {"ansible_port": "' + "9" * 5000 + '"}}}}', "hosts.csv: [hosts.a] port: "),
         ('[{"name": "a", "password": "hunter2"}]', "hosts.csv: [hosts.a] password: must be a reference"),
-        ('{"_meta": {"hostvars": {"a": 1}}}', "hosts.csv: _meta.hostvars: expected an object for each host"),
-        ('{"lab": {"hosts": {"a": {}}}}', "hosts.csv: expected the form of ansible-inventory --list"),
+        ('{"_meta": {"hostvars": {"a": 1}}}', "hosts.csv: _meta.hostvars: expected one object per host"),
+        ('{"lab": {"hosts": {"a": {}}}}', "hosts.csv: expected the output of ansible-inventory --list"),
         ('{"lab": {"hosts": ["a"]}, "a": {"hosts": []}}', ""),
-        ('{"lab": {"hosts": ["a b"]}}', "hosts.csv: name: a name must have"),
+        ('{"lab": {"hosts": ["a b"]}}', "hosts.csv: name: a name must consist"),
         ('{"_meta": {"hostvars": {"a": {"nbserver": "hunter2"}}}}', "hosts.csv: [hosts.a] unknown key"),
     ],
 )

@@ -116,7 +116,7 @@ SETTINGS = [
     ('notebook.directory = "/srv/x/"', "must not end in /"),
     (
         'notebook.directory = "/etc/sudoers.d"',
-        "must not be a system folder or an nbserver folder, or be inside one; expected the absolute path",
+        "must not be a system folder, one of nbserver's own folders, or a folder inside them; expected the absolute path",
     ),
     ('notebook.directory = "/var/lib/nbserver"', "must not be a system folder"),
     ('notebook.directory = "/var/lib/nbserver/state/x"', "must not be a system folder"),

@@ -114,5 +114,5 @@ def test_what_fits_user_scope_only_tells_root_which_scope_counts(tmp_path: Path,
 
 def test_another_system_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
-    with pytest.raises(UsageError, match="only Linux and Windows are supported"):
+    with pytest.raises(UsageError, match="nbserver cannot set up this machine, because it runs neither Linux nor Windows"):
         reader.load_for(Path("nbserver.toml"), ["local"])

@@ -69,7 +69,7 @@ def test_its_own_table(tmp_path: Path) -> None:
         ('openssl.version = "3.5"', 1, 'openssl: requires scope = "machine"'),
         ('skip = ["path"]', 1, 'skip: requires scope = "machine"'),
         ('python.version = "3.12"', 1, 'python: with scope = "user", the Python that runs nbserver is used'),
-        ('scope = "machine"', 1, 'notebook.password: required with scope = "machine"'),
+        ('scope = "machine"', 1, 'notebook.password: this key is required if scope = "machine"'),
         ('notebook.directory = "~/notebooks"', 2, "must be a Windows path such as"),
         ('notebook.directory = "C:"', 2, "must have a backslash after the drive"),
         ('system = "linux"', 2, "unknown value"),

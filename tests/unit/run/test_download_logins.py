@@ -60,13 +60,13 @@ def test_only_runs_that_download_send_them(tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("lines", "reason"),
     [
-        ('packages.index_user = "ci"', "index_user and index_password require each other"),
+        ('packages.index_user = "ci"', "index_user and index_password must be set together"),
         ('packages.index_user = "ci"\npackages.index_password = { env = "X" }', "index_user requires index_url"),
         (
             'packages.index_url = "http://example.com/"\npackages.index_user = "ci"\npackages.index_password = { env = "X" }',
             "index_user requires an index_url that begins with https://",
         ),
-        ('downloads.proxy_user = "ci"', "proxy_user and proxy_password require each other"),
+        ('downloads.proxy_user = "ci"', "proxy_user and proxy_password must be set together"),
         ('downloads.proxy_user = "ci"\ndownloads.proxy_password = { env = "X" }', "proxy_user requires proxy"),
     ],
 )

@@ -98,7 +98,7 @@ def test_the_output_is_the_secret() -> None:
         ("print()", "the command printed nothing"),
         ("import sys; sys.stdout.buffer.write(b'hunter2\\xff')", "the output of the command is not UTF-8 text"),
         ("print('hunter2\\0')", "the output of the command is not UTF-8 text"),
-        ("print('hunter2'); raise SystemExit('locked')", "exited with code 1: locked. Run the command yourself, as the same user"),
+        ("print('hunter2'); raise SystemExit('locked')", "exited with code 1: locked. Run the command yourself as the same user"),
     ):
         with pytest.raises(SecretError) as error:
             secret(code)

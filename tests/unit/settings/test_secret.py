@@ -125,7 +125,7 @@ def test_prompt() -> None:
     def closed(text: str) -> str:
         raise EOFError
 
-    assert "no answer was entered" in refusal(reference, closed)
+    assert "the prompt was closed before an answer was entered" in refusal(reference, closed)
 
 
 def test_a_secret_in_place_of_its_place_is_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

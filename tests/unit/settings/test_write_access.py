@@ -37,12 +37,12 @@ def found(mode: int, uid: int = ME, gid: int = GROUP) -> os.stat_result:
         (found(FILE | 0o600, uid=OTHER), None, [], ""),
         (found(FILE | 0o602), {0, ME}, [], "every user"),
         (found(FILE | 0o664), {0, ME}, [], ""),  # a group that only its owner belongs to
-        (found(FILE | 0o664), {0, ME}, ["ben"], "a group of several users (group ID 2000)"),
+        (found(FILE | 0o664), {0, ME}, ["ben"], "a group with several members (group ID 2000)"),
         (found(FILE | 0o664, gid=0), {0, ME}, ["ben"], ""),
         (found(FOLDER | 0o777), {0, ME}, [], "every user"),
         (found(FOLDER | 0o1777), {0, ME}, [], ""),
         (found(FOLDER | 0o1777, uid=OTHER), {0, ME}, [], "its owner (user ID 1001)"),
-        (found(FOLDER | 0o775), {0, ME}, ["ben"], "a group of several users (group ID 2000)"),
+        (found(FOLDER | 0o775), {0, ME}, ["ben"], "a group with several members (group ID 2000)"),
     ],
 )
 def test_owner_and_mode(status: os.stat_result, trusted: set[int] | None, members: list[str], who: str) -> None:
