@@ -21,6 +21,7 @@ ORDER = (
     "certificate",
     "render",
     "approval",
+    "bundle",
     "pages",
     "review",
     "events",

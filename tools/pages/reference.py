@@ -10,7 +10,7 @@ from tools.pages import commands, formats, inventory
 from tools.pages.parts import filled, names
 
 STREAM = ("ended", "backup", "notebooks", "status", "server", "verified", "run_summary", "verified_host", "failed_host")
-ANSWERS = ("approved", "catalog", "catalog_check", "hash", "initialized", "locked", "rendered", "run_audit", "stopped")
+ANSWERS = tuple(formats.load("answer")["$defs"])
 PARTS: dict[str, Callable[[], str]] = {
     **{name: partial(inventory.keys, model) for name, model in inventory.KINDS.items()},
     "secret references": inventory.secret_references,
@@ -39,6 +39,7 @@ PARTS: dict[str, Callable[[], str]] = {
             "known",
             "evidence_log",
             "host",
+            "bundle",
         )
     },
     **{f"fields of stream/{name}": partial(formats.fields, "stream", name) for name in STREAM},

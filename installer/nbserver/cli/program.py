@@ -14,6 +14,7 @@ from nbserver.base.errors import Abandoned, Interrupted, NbserverError, UsageErr
 from nbserver.cli import (
     approval,
     backups,
+    bundles,
     catalogs,
     certificates,
     host_list,
@@ -58,7 +59,15 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
         backups.backup,
         backups.restore,
     ),
-    "Audit": (locks.lock, approval.render, approval.audit, approval.approve, catalogs.catalog_group, passwords.hash_password),
+    "Audit": (
+        locks.lock,
+        bundles.download,
+        approval.render,
+        approval.audit,
+        approval.approve,
+        catalogs.catalog_group,
+        passwords.hash_password,
+    ),
 }
 
 RESULT_IS_OUTPUT = frozenset({"audit", "completion", "hash-password", "render", "report", "schema", "status"})

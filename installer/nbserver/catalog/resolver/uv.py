@@ -34,12 +34,23 @@ class Unresolved(Exception):
 
 
 @dataclass(frozen=True)
+class IndexedWheel:
+    """A wheel as an index lists it. `url` is "" if the index is a folder, and `size` None if the index does not say it."""
+
+    file: str
+    sha256: str
+    url: str
+    size: int | None
+
+
+@dataclass(frozen=True)
 class Wheels:
-    """A package in one version, and the (file name, SHA-256) of each of its wheels."""
+    """A package in one version, and the (file name, SHA-256) of each of its wheels. `files` are the same wheels with their URLs."""
 
     name: str
     version: str
     wheels: tuple[tuple[str, str], ...]
+    files: tuple[IndexedWheel, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,7 +132,7 @@ def find() -> str:
     beside = [str(Path(sys.executable).parent)]
     found = shutil.which("uv", path=os.pathsep.join([*beside, os.environ.get("PATH", "")]))
     if found is None:
-        raise UsageError("uv-missing", "nbserver lock needs uv, which is not installed", todo="Run: pip install 'nbserver[lock]'")
+        raise UsageError("uv-missing", "this command needs uv, which is not installed", todo="Run: pip install 'nbserver[lock]'")
     return found
 
 
@@ -138,8 +149,12 @@ def _read(path: Path) -> list[Wheels]:
 
     found = []
     for package in tomllib.loads(path.read_text("utf-8")).get("packages", []):
-        wheels = [
-            (str(one.get("name") or one["url"].rpartition("/")[2]), str(one["hashes"]["sha256"])) for one in package.get("wheels", [])
-        ]
-        found.append(Wheels(package["name"], package["version"], tuple(wheels)))
+        files = tuple(map(_wheel, package.get("wheels", [])))
+        found.append(Wheels(package["name"], package["version"], tuple((one.file, one.sha256) for one in files), files))
     return found
+
+
+def _wheel(entry: dict[str, Any]) -> IndexedWheel:
+    url, size = str(entry.get("url", "")), entry.get("size")
+    name = entry.get("name") or (url or str(entry["path"])).rpartition("/")[2]
+    return IndexedWheel(str(name), str(entry["hashes"]["sha256"]), url, size if type(size) is int and size > 0 else None)

@@ -1,0 +1,111 @@
+"""Compare a bundle with its list: every file is there, has its hash, and nothing else is there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from nbserver.base import plain_file
+from nbserver.base.message import Message, message
+from nbserver.base.plain_text import clean
+from nbserver.bundle import contents
+from nbserver.bundle.contents import File
+
+_BLOCK = 1024 * 1024
+_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+def findings(bundle: Path, shown: Callable[[File], object] = lambda file: None) -> list[Message]:
+    """Return what is wrong with a bundle: one message per file, none if all is well. Raises ApprovalError if it has no valid list.
+
+    `shown` is called for each file before it is read.
+    """
+    files = contents.read(bundle)
+    listed = {one.path: one for one in files} | dict.fromkeys((contents.FILE_NAME, contents.PAGE))
+    present, wrong = _walk(bundle, {*listed, *(folder for path in listed for folder in _folders(path))})
+    for path, one in listed.items():
+        if path not in present:
+            wrong.append(message("bundle-file-missing", "{file} is missing", file=path))
+        elif one is not None:
+            shown(one)
+            if reason := fault(bundle / path, one):
+                wrong.append(reason)
+    if contents.PAGE in present:
+        expected = contents.page(files).encode()
+        if _digest(bundle / contents.PAGE) != (len(expected), hashlib.sha256(expected).hexdigest()):
+            wrong.append(
+                message("bundle-page-differs", "{file} does not list the wheels of {list}", file=contents.PAGE, list=contents.FILE_NAME)
+            )
+    return wrong
+
+
+def fault(path: Path, file: File) -> Message | None:
+    """Return what is wrong with a file that is in the bundle, or None."""
+    try:
+        size, digest = _digest(path)
+    except OSError as error:
+        return message("bundle-file-unreadable", "{file} could not be read ({reason})", file=file.path, reason=error.strerror)
+    if file.size is not None and size != file.size:
+        return message(
+            "bundle-file-size", "{file} has {actual} bytes, expected {expected}", file=file.path, actual=size, expected=file.size
+        )
+    if digest != file.sha256:
+        return message("bundle-file-hash", "{file} has other contents: its SHA-256 is {actual}", file=file.path, actual=digest)
+    return None
+
+
+def has(bundle: Path, file: File) -> bool:
+    """Return whether the bundle has this file, complete and unchanged, and not behind a link."""
+    try:
+        return stat.S_ISREG(os.lstat(bundle / file.path).st_mode) and fault(bundle / file.path, file) is None
+    except OSError:
+        return False
+
+
+def _digest(path: Path) -> tuple[int, str]:
+    """Return the size and the SHA-256 of a regular file. Raises OSError, also for a link."""
+    found, size = hashlib.sha256(), 0
+    with open(os.open(path, _FLAGS), "rb") as file:  # noqa: PTH123 (the flags are what this is about)
+        while block := file.read(_BLOCK):
+            found.update(block)
+            size += len(block)
+    return size, found.hexdigest()
+
+
+def _folders(path: str) -> Iterator[str]:
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
+
+
+def _walk(bundle: Path, expected: set[str]) -> tuple[set[str], list[Message]]:
+    """Return the paths of the regular files of a bundle, and a message for everything that must not be there."""
+    present, wrong = set[str](), list[Message]()
+    waiting = [""]
+    while waiting:
+        folder = waiting.pop()
+        alike = defaultdict(list)
+        for name in sorted(plain_file.names(bundle / folder)):
+            path = f"{folder}/{name}" if folder else name
+            found = os.lstat(bundle / path)
+            alike[name.lower()].append(path)
+            if plain_file.is_link(found):
+                wrong.append(message("bundle-link", "{file} is a link", file=clean(path, 300)))
+            elif not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+                wrong.append(message("bundle-not-a-file", "{file} is not a regular file", file=clean(path, 300)))
+            elif path not in expected:
+                wrong.append(message("bundle-file-extra", "{file} does not belong to the bundle", file=clean(path, 300)))
+            elif stat.S_ISDIR(found.st_mode):
+                waiting.append(path)
+            else:
+                present.add(path)
+        wrong += [
+            message("bundle-names-alike", "{files} differ only in upper and lower case", files=clean(", ".join(paths), 600))
+            for paths in alike.values()
+            if len(paths) > 1
+        ]
+    return present, wrong

@@ -1,0 +1,120 @@
+"""bundle.json: the list of the files of a bundle, and where each of them is (see docs/formats.md).
+
+Nothing in it depends on when or where the bundle was written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from html import escape
+from pathlib import Path
+from typing import Any, Literal
+
+from nbserver.base import json_lines, plain_file, strict_json
+from nbserver.base.errors import ApprovalError
+from nbserver.base.message import DescribedError, cause, message
+
+FILE_NAME = "bundle.json"
+PAGE = "wheels.html"
+"""The page with a link to each wheel, which pip and uv read with --find-links."""
+FILES, PARTIAL = "files", "partial"
+VERSION = 1
+LARGEST = 4 * 1024**3
+"""Maximum size of one file in bytes."""
+_LIMIT, _MOST = 32_000_000, 20_000  # bytes of bundle.json, and its files
+_KEYS = {"file": str, "kind": str, "name": str, "sha256": str, "size": int, "url": str, "version": str}
+_PLAIN = {
+    "file": re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._+!-]{0,178}[A-Za-z0-9])?"),
+    "kind": re.compile(r"program|wheel"),
+    "name": re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,98}[a-z0-9])?"),
+    "sha256": re.compile(r"[0-9a-f]{64}"),
+    "url": re.compile(r"https?://[!-~]{1,2000}"),
+    "version": re.compile(r"[0-9][0-9a-z.!+-]{0,99}"),
+}
+
+
+@dataclass(frozen=True, order=True)
+class File:
+    """A file that scripts download. `size` is in bytes, or None until it is known; `url` is where it came from.
+
+    `kind` is program or wheel, `name` that of the program in the catalog or of the package, and `file` the name of the file.
+    """
+
+    kind: Literal["program", "wheel"]
+    name: str
+    version: str
+    file: str
+    sha256: str
+    size: int | None
+    url: str
+
+    @property
+    def path(self) -> str:
+        """The path in the bundle, which is also the path below the URL of a mirror."""
+        return path_of(self.sha256, self.file)
+
+
+def path_of(sha256: str, file: str) -> str:
+    """Return the path of a file in each bundle that has it."""
+    return f"{FILES}/{sha256}/{file}"
+
+
+def file_of(url: str) -> str:
+    """Return the name of the file at a URL. Raises ValueError if a bundle cannot hold a file with this name."""
+    name = url.partition("?")[0].partition("#")[0].rpartition("/")[2]
+    if not _PLAIN["file"].fullmatch(name):
+        raise DescribedError("bundle-file-name", 'a bundle cannot hold a file named "{name}"', name=name[:100])
+    return name
+
+
+def to_text(files: Iterable[File], release: str) -> str:
+    """Return the text of bundle.json. The size of each file must be known."""
+    return json_lines.dumps({"v": VERSION, "release": release, "files": [asdict(one) for one in sorted(files)]}) + "\n"
+
+
+def page(files: Iterable[File]) -> str:
+    """Return the page that lists the wheels."""
+    links = (f'<a href="{one.path}#sha256={one.sha256}">{escape(one.file)}</a><br>' for one in sorted(files) if one.kind == "wheel")
+    return "\n".join(["<!DOCTYPE html>", "<title>Wheels</title>", *links]) + "\n"
+
+
+def read(bundle: Path) -> tuple[File, ...]:
+    """Return the files that bundle.json lists. Raises ApprovalError."""
+    path = bundle / FILE_NAME
+    data = plain_file.read(path, _LIMIT, advice=message("download-first", "Run nbserver download first"))
+    try:
+        return _parsed(strict_json.parse(data))
+    except ValueError as error:
+        raise ApprovalError(
+            "bundle-list-invalid",
+            "{reason}",
+            where=plain_file.shown(path),
+            todo="Run nbserver download into a new folder",
+            reason=cause(error, 1000),
+        ) from None
+
+
+def _parsed(value: Any) -> tuple[File, ...]:
+    if not isinstance(value, dict) or value.keys() != {"v", "release", "files"} or not isinstance(value["files"], list):
+        raise DescribedError("bundle-list-shape", "expected an object with v, release, and files")
+    if not strict_json.same(value["v"], VERSION):
+        raise DescribedError("bundle-list-version", "expected version {version} of the format", version=VERSION)
+    if len(value["files"]) > _MOST:
+        raise DescribedError("bundle-list-long", "lists more than {limit} files", limit=_MOST)
+    found = tuple(_file(entry, number) for number, entry in enumerate(value["files"], 1))
+    if len({one.path.lower() for one in found}) < len(found):
+        raise DescribedError("bundle-file-twice", "lists a file twice")
+    return found
+
+
+def _file(entry: Any, number: int) -> File:
+    if not isinstance(entry, dict) or entry.keys() != _KEYS.keys():
+        raise DescribedError("bundle-entry-keys", "file {number} must have the keys {keys}", number=number, keys=", ".join(_KEYS))
+    for key, kind in _KEYS.items():
+        if type(entry[key]) is not kind or (key in _PLAIN and not _PLAIN[key].fullmatch(entry[key])):
+            raise DescribedError("bundle-entry-value", "file {number}: {key} is not valid", number=number, key=key)
+    if not 0 < entry["size"] <= LARGEST:
+        raise DescribedError("bundle-entry-size", "file {number}: size must be from 1 to {limit}", number=number, limit=LARGEST)
+    return File(**entry)

@@ -1,0 +1,107 @@
+"""nbserver download: everything that hosts download, in one folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nbserver.base.errors import UsageError
+from nbserver.base.standard_streams import require_written, say
+from nbserver.cli.options import asker, optional_hosts_and_inventory
+from nbserver.cli.output import object_option
+from nbserver.cli.warnings import show_warnings
+
+if TYPE_CHECKING:
+    from nbserver.commands.download import Needed
+
+NOT_AS_LISTED = 5  # exit code of --verify
+FAILED = 3
+
+
+@click.command("download")
+@optional_hosts_and_inventory
+@click.option(
+    "-o",
+    "--output",
+    "bundle",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="BUNDLE",
+    required=True,
+    help="Folder of the bundle; created if it does not exist.",
+)
+@click.option("--verify", is_flag=True, help="Download nothing; check the files in the bundle, and whether it has all that HOST needs.")
+@click.option(
+    "--ca-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="PEM file with certificate authorities to trust in addition to the system's.",
+)
+@object_option
+def download(hosts: tuple[str, ...], inventory_path: Path, bundle: Path, verify: bool, ca_file: Path | None, as_json: bool) -> int:
+    """Download all that hosts need into a bundle
+
+    The bundle has Python, OpenSSL, Visual C++, and the wheels of the locks, as far as the scripts of the hosts name them.
+    A file without the hash in the script is never kept. Files that are there are not downloaded again. --verify without
+    HOST compares the bundle with its list, and exits with code 5 if something differs. No host is contacted.
+    """
+    if not hosts and not verify:
+        raise UsageError("download-without-hosts", "no hosts are given", todo="Name the hosts, such as: nbserver download lab -o bundle")
+    needed = _needed(hosts, inventory_path) if hosts else None
+    if verify or needed is None:
+        return _verify(bundle, needed, as_json)
+    return _download(bundle, needed, ca_file, as_json)
+
+
+def _needed(hosts: tuple[str, ...], inventory_path: Path) -> Needed:
+    from nbserver.commands import download as downloading
+    from nbserver.inventory import reader
+
+    selected = reader.load_for(inventory_path, hosts).select(hosts)
+    show_warnings(selected)
+    return downloading.needed(selected, asker())
+
+
+def _download(bundle: Path, needed: Needed, ca_file: Path | None, as_json: bool) -> int:
+    import sys
+
+    from nbserver.base.plain_text import clean
+    from nbserver.bundle.progress import Silent
+    from nbserver.catalog.resolver import uv
+    from nbserver.commands import download as downloading
+    from nbserver.view.download_bars import DownloadBars, DownloadLines
+
+    def shown(text: str) -> None:
+        if not as_json:
+            say(text, err=True)
+
+    bars = Silent() if as_json else DownloadBars() if sys.stderr.isatty() else DownloadLines()
+    done = downloading.run(bundle, needed, uv=uv.find, ca_file=ca_file, bars=bars, say=shown)
+    for error in done.errors:
+        say(f"nbserver: {clean(str(error), 4000)}", err=True)
+    answer = downloading.fetched_as_json(bundle, done)
+    size = f"{answer['bytes'] / 1_000_000:.0f} MB"
+    words = (
+        f"{bundle}: {len(done.errors)} files could not be downloaded; run the command again"
+        if done.errors
+        else f"{bundle}: {len(done.files)} files, {size}, {len(done.downloaded)} of them downloaded now"
+    )
+    say(json.dumps(answer) if as_json else words)
+    require_written()
+    return FAILED if done.errors else 0
+
+
+def _verify(bundle: Path, needed: Needed | None, as_json: bool) -> int:
+    from nbserver.commands import download as downloading
+
+    wrong = downloading.verified(bundle, needed)
+    answer = downloading.verified_as_json(bundle, wrong)
+    if as_json:
+        say(json.dumps(answer))
+    else:
+        for one in wrong:
+            say(f"{bundle}: {one}")
+        say(f"{bundle}: {answer['files']} files, {len(wrong)} findings")
+    require_written()
+    return NOT_AS_LISTED if wrong else 0

@@ -1,0 +1,131 @@
+"""`nbserver download`: fetch everything that the scripts of hosts download into a bundle, or check one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from nbserver.base.message import Message, detail, message
+from nbserver.bundle import check, contents, fetch, wanted, wheel_sources
+from nbserver.bundle.contents import File
+from nbserver.bundle.download import FileDownload
+from nbserver.bundle.wanted import Packages
+from nbserver.catalog.resolver.uv import Uv
+from nbserver.render.render import render_each
+from nbserver.run import download_logins
+from nbserver.settings.secret_store import Need, SecretStore
+
+if TYPE_CHECKING:
+    from nbserver.bundle.progress import Progress
+    from nbserver.inventory.hosts import AnyHost
+    from nbserver.settings.secret import Ask
+
+
+@dataclass(frozen=True)
+class Index:
+    """Where the packages of hosts come from: `url` is None for the default index, `login` is as in a URL."""
+
+    url: str | None
+    login: str
+
+
+@dataclass(frozen=True)
+class Needed:
+    """What hosts download: the files of programs, and the packages from each index. Both are without repetitions."""
+
+    programs: tuple[File, ...]
+    packages: tuple[tuple[Packages, Index], ...]
+
+    @property
+    def logins(self) -> dict[str, str]:
+        """Return the login of each origin that needs one."""
+        found = {}
+        for index in (index for _, index in self.packages if index.url and index.login):
+            parts = urlsplit(str(index.url))
+            found[f"{parts.scheme}://{parts.netloc}"] = index.login
+        return found
+
+
+def needed(hosts: Sequence[AnyHost], ask: Ask | None) -> Needed:
+    """Return what the scripts of these hosts download. Raises CatalogError, DownloadError, and SecretError."""
+    secrets = SecretStore(ask)
+    programs: dict[str, File] = {}
+    packages: dict[Any, tuple[Packages, Index]] = {}
+    for host, (script, _) in zip(hosts, render_each(hosts), strict=True):
+        programs |= {one.path: one for one in wanted.programs(script)}
+        for found in wanted.packages(script):
+            index = Index(host.packages.index_url, _login(host, secrets))
+            packages.setdefault((found.kind, found.pins, index), (found, index))
+    return Needed(tuple(programs.values()), tuple(packages.values()))
+
+
+def _login(host: AnyHost, secrets: SecretStore) -> str:
+    if not host.packages.index_password:
+        return ""
+    need = Need(host.packages.index_password, "packages.index_password", host.name)
+    secrets.fetch([need])
+    return download_logins.in_url(str(host.packages.index_user), secrets.get(need))
+
+
+def run(
+    bundle: Path, found: Needed, *, uv: Callable[[], str], ca_file: Path | None, bars: Progress, say: Callable[[str], object]
+) -> fetch.Fetched:
+    """Download what the bundle lacks. `uv` returns the path of uv, and is called if the bundle lacks wheels.
+
+    Raises NbserverError. The errors of single files are in the result.
+    """
+    with fetch.opened(bundle):
+        there = fetch.present(bundle)
+        files = {one.path: one for one in found.programs}
+        for packages, index in found.packages:
+            lacking = packages.lacking((*there, *files.values()))
+            if lacking:
+                say(f"Asking the package index for {len(lacking)} packages for {packages.kind}")
+                program = Uv(uv(), index.url, (), index.login)
+                files |= {one.path: one for one in wheel_sources.located(packages, lacking, program)}
+        with bars, FileDownload(bundle, ca_file, bars, logins=found.logins) as download:
+            return fetch.fetch(bundle, files.values(), there, download)
+
+
+def lacking(bundle: Path, found: Needed) -> list[Message]:
+    """Return a message for each program and package that the bundle lacks. Raises ApprovalError if it has no valid list."""
+    files = contents.read(bundle)
+    paths = {one.path for one in files}
+    missing: dict[str, Message] = {}
+    for one in found.programs:
+        if one.path not in paths:
+            text = f"{one.name} {one.version}"
+            missing[text] = message("bundle-lacks-program", "the bundle lacks {program} ({file})", program=text, file=one.file)
+    for packages, _ in found.packages:
+        for pin in packages.lacking(files):
+            missing.setdefault(
+                str(pin),
+                message(
+                    "bundle-lacks-package", "the bundle lacks a wheel of {package} for {kind}", package=str(pin), kind=str(packages.kind)
+                ),
+            )
+    return list(missing.values())
+
+
+def verified(bundle: Path, found: Needed | None) -> list[Message]:
+    """Return all that is wrong with a bundle, also what the hosts need and it does not have."""
+    return [*check.findings(bundle), *(lacking(bundle, found) if found else [])]
+
+
+def fetched_as_json(bundle: Path, done: fetch.Fetched) -> dict[str, Any]:
+    """Return the answer for --json after a download."""
+    common = _totals(bundle, done.files)
+    errors = [{"text": str(error), **detail(error)} for error in done.errors]
+    return {"event": "downloaded", **common, "downloaded": [one.path for one in done.downloaded], "errors": errors}
+
+
+def verified_as_json(bundle: Path, wrong: Iterable[Message]) -> dict[str, Any]:
+    """Return the answer for --json after a check."""
+    return {"event": "verified", **_totals(bundle, contents.read(bundle)), "findings": [{"text": str(one), **detail(one)} for one in wrong]}
+
+
+def _totals(bundle: Path, files: Sequence[File]) -> Mapping[str, Any]:
+    return {"bundle": str(bundle), "files": len(files), "bytes": sum(one.size or 0 for one in files)}

@@ -1,0 +1,147 @@
+"""Downloads into a bundle from a server that misbehaves: nothing wrong is kept, and what is right is not fetched twice."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nbserver.base.errors import DownloadError, OutputError
+from nbserver.bundle import check, contents, fetch
+from nbserver.bundle.contents import File
+from nbserver.bundle.download import FileDownload
+from nbserver.bundle.progress import Silent
+from tests.unit.bundle.bundle_server import DATA, Served, served
+
+PAUSES = (0.0, 0.0)
+
+
+@pytest.fixture
+def server() -> Iterator[Served]:
+    with served() as found:
+        yield found
+
+
+def download(bundle: Path, *files: File) -> fetch.Fetched:
+    with fetch.opened(bundle), FileDownload(bundle, None, Silent(), pauses=PAUSES) as one:
+        return fetch.fetch(bundle, files, fetch.present(bundle), one)
+
+
+def test_a_bundle_is_complete_and_a_second_run_fetches_nothing(server: Served, tmp_path: Path) -> None:
+    files = [server.file(f"tool-{number}.zip") for number in range(6)]
+    done = download(tmp_path / "bundle", *files)
+    assert not done.errors
+    assert {one.file for one in done.downloaded} == {one.file for one in files}
+    assert check.findings(tmp_path / "bundle") == []
+    assert {one.size for one in contents.read(tmp_path / "bundle")} == {len(DATA)}
+    assert not (tmp_path / "bundle" / contents.PARTIAL).exists()
+    server.ranges.clear()
+    before = (tmp_path / "bundle" / contents.FILE_NAME).read_bytes()
+    assert download(tmp_path / "bundle", *files).downloaded == ()
+    assert server.ranges == []
+    assert (tmp_path / "bundle" / contents.FILE_NAME).read_bytes() == before
+
+
+def test_other_hosts_extend_a_bundle(server: Served, tmp_path: Path) -> None:
+    download(tmp_path, server.file("a.zip"))
+    download(tmp_path, server.file("b.zip"))
+    assert [one.file for one in contents.read(tmp_path)] == ["a.zip", "b.zip"]
+    assert check.findings(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("ways", "ranges"),
+    [
+        (["cut"], ["", "bytes=300000-"]),
+        (["cut", "503"], ["", "bytes=300000-", "bytes=300000-"]),
+        (["cut", "cut"], ["", "bytes=300000-", "bytes=600000-"]),
+        (["cut", "wrong part"], ["", "bytes=300000-", ""]),
+        (["cut", "whole"], ["", "bytes=300000-"]),
+        (["cut", "416"], ["", "bytes=300000-", ""]),
+        (["503", "429"], ["", "", ""]),
+    ],
+)
+def test_an_interrupted_download_continues(ways: list[str], ranges: list[str], server: Served, tmp_path: Path) -> None:
+    server.ways = ways[:]
+    assert not download(tmp_path, server.file()).errors
+    assert server.ranges == ranges
+    assert check.findings(tmp_path) == []
+
+
+def test_a_later_run_continues(server: Served, tmp_path: Path) -> None:
+    server.ways = ["cut", "404"]
+    (error,) = download(tmp_path, server.file()).errors
+    assert error.code == "download-http-status"
+    assert not (tmp_path / contents.FILE_NAME).exists()
+    server.ranges.clear()
+    assert not download(tmp_path, server.file()).errors
+    assert server.ranges == ["bytes=300000-"]
+
+
+def test_the_beginning_of_another_file_is_discarded(server: Served, tmp_path: Path) -> None:
+    file = server.file()
+    with fetch.opened(tmp_path):
+        (tmp_path / contents.PARTIAL / f"{file.sha256}-{file.file}").write_bytes(b"x" * 1000)
+    assert not download(tmp_path, file).errors
+    assert server.ranges == ["bytes=1000-", ""]
+
+
+@pytest.mark.parametrize(
+    ("way", "code"),
+    [
+        ("404", "download-http-status"),
+        ("page", "download-is-page"),
+        ("unnamed page", "download-is-page"),
+        ("wrong part", "download-wrong-part"),
+        ("endless", "download-too-large"),
+    ],
+)
+def test_a_wrong_answer_is_one_message_and_nothing_is_kept(way: str, code: str, server: Served, tmp_path: Path) -> None:
+    server.ways = [way]
+    file = server.file(size=len(DATA)) if way == "endless" else server.file()
+    (error,) = download(tmp_path, file).errors
+    assert error.code == code
+    assert file.url in str(error)
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and path.stat().st_size] == []
+
+
+def test_another_file_is_not_kept(server: Served, tmp_path: Path) -> None:
+    server.data = DATA[:-1] + b"x"
+    (error,) = download(tmp_path, server.file(), server.file("other.zip")).errors[:1]
+    assert isinstance(error, DownloadError) and error.code == "download-other-hash"
+    assert hashlib.sha256(server.data).hexdigest() in str(error)
+    assert not [path for path in tmp_path.rglob("*.zip") if path.is_file()]
+
+
+def test_an_announced_size_that_is_wrong_ends_the_download_before_it_begins(server: Served, tmp_path: Path) -> None:
+    (error,) = download(tmp_path, server.file(size=len(DATA) - 1)).errors
+    assert error.code == "download-other-size"
+
+
+def test_a_server_that_is_not_there(tmp_path: Path) -> None:
+    with served() as server:
+        file = server.file()
+    (error,) = download(tmp_path, file).errors
+    assert error.code == "download-no-file" and "refused the connection" in str(error)
+
+
+def test_a_full_disk_ends_all_downloads_and_a_later_run_continues(server: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("nbserver.bundle.download.os.fsync", full)
+        errors = download(tmp_path, server.file("a.zip"), server.file("b.zip")).errors
+    assert errors and all(isinstance(error, OutputError) and "No space left on device" in str(error) for error in errors)
+    assert not download(tmp_path, server.file("a.zip"), server.file("b.zip")).errors
+    assert check.findings(tmp_path) == []
+
+
+def test_a_folder_that_is_a_link_is_refused(server: Served, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "files").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Exception, match="found a link"):
+        download(tmp_path / "bundle", server.file())

@@ -1,0 +1,134 @@
+"""`nbserver download` with real uv, a small index, and a server with the files of programs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nbserver.catalog.site_lock import NEEDED
+from nbserver.cli import program
+from tests.formats import validate
+from tests.package_index import Served, put_server, put_wheel, served
+
+INVENTORY = """
+[defaults]
+notebook.password = { prompt = true }
+packages.index_url = "INDEXsimple/"
+packages.lock = "site.lock"
+[hosts.win1]
+system = "windows"
+address = "win1.example.com"
+python.version = "3.13"
+catalog = "catalog.toml"
+[hosts.lin1]
+system = "linux"
+address = "lin1.example.com"
+user = "anna"
+"""
+PROGRAMS = {"python-3.13.99-amd64.zip": b"python" * 1000, "openssl-3.5.99.zip": b"openssl" * 1000}
+
+
+class Site:
+    def __init__(self, folder: Path, index: Served, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder, self.index, self._capsys, self._monkeypatch = folder, index, capsys, monkeypatch
+        self.bundle = folder / "bundle"
+
+    def run(self, *arguments: str, code: int = 0) -> tuple[str, str]:
+        given = ["nbserver", "download", *arguments, "-i", str(self.folder / "nbserver.toml"), "-o", str(self.bundle)]
+        self._monkeypatch.setattr("sys.argv", given)
+        with pytest.raises(SystemExit) as ended:
+            program.main()
+        printed = self._capsys.readouterr()
+        assert ended.value.code == code, printed
+        return printed.out, printed.err
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@pytest.fixture
+def site(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    index = tmp_path / "index" / "simple"
+    put_server(index)
+    for tag in ("cp313-cp313-win_amd64", "cp313-cp313-manylinux_2_17_x86_64", "cp313-cp313-manylinux_2_17_aarch64"):
+        put_wheel(index, "numpy", "1.0", tag=tag)
+    (index / "numpy" / "numpy-1.0-py3-none-any.whl").unlink()
+    put_wheel(index, "numpy", "1.0", tag="cp310-abi3-manylinux_2_17_x86_64")
+    lines = []
+    for name in NEEDED:
+        hashes = sorted(digest(path.read_bytes()) for path in (index / name).glob("*.whl"))
+        lines.append(f"{name}==1.0" + "".join(f" --hash=sha256:{one}" for one in hashes))
+    (tmp_path / "site.lock").write_text("\n".join(lines) + "\n")
+    with served(tmp_path / "index") as found:
+        catalog = []
+        for (name, data), kind in zip(PROGRAMS.items(), ("python", "openssl"), strict=True):
+            (tmp_path / "index" / name).write_bytes(data)
+            version = name.split("-")[1].removesuffix(".zip")
+            catalog.append(
+                f'[[{kind}]]\nversion = "{version}"\narchitecture = "x64"\nkind = "zip"\nurl = "{found.url}{name}"\n'
+                f'sha256 = "{digest(data)}"\nexecutable = "{kind}.exe"\n'
+            )
+        (tmp_path / "catalog.toml").write_text("\n".join(catalog))
+        (tmp_path / "nbserver.toml").write_text(INVENTORY.replace("INDEX", found.url))
+        yield Site(tmp_path, found, capsys, monkeypatch)
+
+
+def test_a_bundle_for_windows_and_linux_hosts(site: Site) -> None:
+    answer = json.loads(site.run("win1", "lin1", "--json")[0])
+    validate("answer", answer)
+    found = json.loads((site.bundle / "bundle.json").read_text())
+    validate("bundle", found)
+    files = {one["file"] for one in found["files"]}
+    assert files >= {*PROGRAMS, "notebook-1.0-py3-none-any.whl", "numpy-1.0-cp313-cp313-win_amd64.whl"}
+    assert "numpy-1.0-cp310-abi3-manylinux_2_17_x86_64.whl" in files
+    assert not [name for name in files if "aarch64" in name]  # no host has this processor
+    assert len(answer["downloaded"]) == answer["files"] == len(files)
+    page = (site.bundle / "wheels.html").read_text()
+    assert all(f'href="{path}#sha256=' in page for path in answer["downloaded"] if path.endswith(".whl"))
+
+    shutil.rmtree(site.folder / "index")  # a second run does not even ask the index
+    out, err = site.run("win1", "lin1")
+    assert "0 of them downloaded now" in out and err == ""
+    assert "0 findings" in site.run("--verify")[0]
+    validate("answer", json.loads(site.run("win1", "--verify", "--json")[0]))
+
+
+def test_verify_names_what_hosts_need_and_the_bundle_lacks(site: Site) -> None:
+    site.run("lin1")
+    out, _ = site.run("win1", "--verify", code=5)
+    assert "the bundle lacks python 3.13.99" in out
+    assert "the bundle lacks a wheel of numpy==1.0 for Windows x64, Python 3.13" in out
+    assert "notebook==1.0" not in out
+    next(site.bundle.rglob("*.whl")).write_bytes(b"x")
+    answer = json.loads(site.run("--verify", "--json", code=5)[0])
+    assert [one["code"] for one in answer["findings"]] == ["bundle-file-size"]
+
+
+def test_a_file_that_its_publisher_has_moved_is_one_message_and_the_rest_is_kept(site: Site) -> None:
+    (site.folder / "index" / "python-3.13.99-amd64.zip").rename(site.folder / "moved")
+    out, err = site.run("win1", code=3)
+    assert "python-3.13.99-amd64.zip: the server responded with HTTP status 404" in err
+    assert "run the command again" in out
+    assert not (site.bundle / "bundle.json").exists()
+    (site.folder / "moved").rename(site.folder / "index" / "python-3.13.99-amd64.zip")
+    assert "1 of them downloaded now" in site.run("win1")[0]
+
+
+def test_an_index_with_another_wheel_is_refused(site: Site) -> None:
+    put_wheel(site.folder / "index" / "simple", "tornado", "1.0", "other")
+    _, err = site.run("lin1", code=2)
+    assert "lin1: the index has no wheel of tornado==1.0 with a hash of the lock" in err
+
+
+def test_hosts_must_be_named(site: Site) -> None:
+    assert "no hosts are given" in site.run(code=2)[1]
+    assert os.listdir(site.folder).count("bundle") == 0  # noqa: PTH208 (names only)
