@@ -91,7 +91,7 @@ def test_a_second_factor(sshd: Sshd, user: User, state: Path) -> None:
         user.pam(code, "account required pam_permit.so")
         user.sudo(f"Defaults:%u pam_service={service},!passprompt_override", "%u ALL=(root) PASSWD: ALL")
         host = host.model_copy(update={"connect_timeout": 1.0})
-        assert f'does not ask {user.name} for a password, but: "Verification code:"' in refused(
+        assert f'asks {user.name} for something other than a password: "Verification code:"' in refused(
             host, AuthenticationError, sudo_password=PASSWORD
         )
     finally:

@@ -210,5 +210,9 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _not_as_written(path: Path) -> ApprovalError:
     return ApprovalError(
-        "run-file-invalid", "the file is not as nbserver writes it", where=plain_file.shown(path), todo="{advice}", advice=_FIND
+        "run-file-invalid",
+        "the file is not in the format that nbserver writes",
+        where=plain_file.shown(path),
+        todo="{advice}",
+        advice=_FIND,
     )

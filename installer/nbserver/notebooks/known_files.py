@@ -29,7 +29,11 @@ def read(folder: Path, host: str) -> dict[str, str]:
             raise ValueError("not written by this release")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UsageError(
-            "known-files-invalid", "the file is not as nbserver writes it", where=plain_file.shown(path), todo="{advice}", advice=_ADVICE
+            "known-files-invalid",
+            "the file is not in the format that nbserver writes",
+            where=plain_file.shown(path),
+            todo="{advice}",
+            advice=_ADVICE,
         ) from None
     return dict(files)
 

@@ -74,8 +74,8 @@ def _canaries(names: Sequence[str], given: Sequence[str], select: Callable[[Sequ
     if others := sorted(chosen - set(names)):
         raise UsageError(
             "canary-not-selected",
-            "the canary {name} is not a host of this run",
-            todo="Choose canaries among the hosts of the command, or add this host to them",
+            "the canary {name} is not one of the hosts of this run",
+            todo="Choose canaries from the hosts that you specified, or specify this host as well",
             name=others[0],
         )
     return [name for name in names if name in chosen]
@@ -115,13 +115,13 @@ class Course:
         if batch == 0:
             return message(
                 "not-begun-after-canary",
-                "not begun, because the canary {name} did not succeed. Fix this host, then run the command again",
+                "not started, because the canary {name} did not succeed. Fix that host, then run the command again",
                 name=name,
             )
         if self._most is not None and self._failed > self._most:
             return message(
                 "not-begun-after-failures",
-                "not begun, because more than {limit} hosts failed (--max-failures). Fix these hosts, then run the command again",
+                "not started, because more than {limit} hosts failed (--max-failures). Fix the failed hosts, then run the command again",
                 limit=self._most,
             )
         return None

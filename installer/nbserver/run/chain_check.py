@@ -20,7 +20,7 @@ LARGEST_CHAIN = 64_000_000  # bytes
 LARGEST = 256_000_000  # bytes; a host cannot send more than 20 MB per leg
 GROWING = ("events.jsonl", "log.txt")  # may be in the chain more than once: each time as far as it was written
 MOST_SHOWN = 20
-_KEPT = message("run-folder-advice", "Use a copy of the run directory that nobody could change")
+_KEPT = message("run-folder-advice", "Use a copy of the run directory that nobody else could have changed")
 _END = b'\n  "end": null,\n'
 
 
@@ -48,9 +48,9 @@ def check(folder: Path, anchors: Sequence[Head], hashes: Iterable[str] = ()) -> 
     if FILE not in present:
         raise ApprovalError(
             "run-without-chain",
-            "the run directory has no {file}: it was removed, or the run is of a release before 0.5.0",
+            "the run directory has no {file}: the file was removed, or the run was made by a release earlier than 0.5.0",
             where=plain_file.shown(folder),
-            todo="Compare the files with the records of the hosts",
+            todo="Compare the files with the records on the hosts",
             file=FILE,
         )
     found = read_chain(folder / FILE)
@@ -62,9 +62,9 @@ def check(folder: Path, anchors: Sequence[Head], hashes: Iterable[str] = ()) -> 
             shown.append(message("more-faults", "and {count} more", count=len(found.faults) - MOST_SHOWN))
         raise ApprovalError(
             "run-differs",
-            "the run directory is not as nbserver has written it: {differences}",
+            "the run directory is not as nbserver wrote it: {differences}",
             where=plain_file.shown(folder),
-            todo="Find out who changed it",
+            todo="Find out who changed the run directory",
             differences=Lines(shown, ", "),
         )
     if signed_head.SIGNATURE in present:
@@ -125,9 +125,9 @@ def read_chain(path: Path) -> Checked:
         except ValueError:
             raise ApprovalError(
                 "chain-broken",
-                "line {number} does not follow the line before it: the chain was changed",
+                "line {number} does not follow from the previous line: the chain was changed",
                 where=plain_file.shown(path),
-                todo="Find out who changed it",
+                todo="Find out who changed the chain",
                 number=number,
             ) from None
         links.append(link)
@@ -147,12 +147,14 @@ def _check_files(folder: Path, present: set[str], found: Checked) -> None:
         if fault:
             found.faults.append(fault)
     if "summary.json" not in listed:
-        found.faults.append(message("run-without-summary", "the run has no end: it is still running, or nbserver was killed"))
+        found.faults.append(message("run-without-summary", "the run has no recorded end: it is still in progress, or nbserver was killed"))
 
 
 def _fault(folder: Path, name: str, links: list[Link]) -> Message | None:
     """Return how a file differs from the chain, or None. A file that grows must begin with what it was before."""
-    differs = message("run-file-differs", "{file} differs from line {number} of the chain", file=clean(name, 200), number=links[-1].n)
+    differs = message(
+        "run-file-differs", "{file} does not match its hash in line {number} of the chain", file=clean(name, 200), number=links[-1].n
+    )
     if os.lstat(folder / name).st_size != links[-1].size or links[-1].size > LARGEST:
         return differs
     data = plain_file.read(folder / name, LARGEST, advice=_KEPT)
@@ -166,7 +168,9 @@ def _fault(folder: Path, name: str, links: list[Link]) -> Message | None:
         else:
             earlier = data
         if (len(earlier), chain.sha256(earlier)) != (link.size, link.sha256):
-            return message("run-file-differs", "{file} differs from line {number} of the chain", file=clean(name, 200), number=link.n)
+            return message(
+                "run-file-differs", "{file} does not match its hash in line {number} of the chain", file=clean(name, 200), number=link.n
+            )
     return None
 
 
@@ -180,12 +184,14 @@ def _check_heads(found: Checked, anchors: Sequence[Head], hashes: Iterable[str])
     for head in anchors:
         if not 1 <= head.n <= len(found.hashes) or found.hashes[head.n - 1] != head.sha256:
             found.faults.append(
-                message("chain-not-as-logged", "line {number} of the chain is not the one in the log of the workstation", number=head.n)
+                message("chain-not-as-logged", "line {number} of the chain differs from the one in this workstation's log", number=head.n)
             )
     if anchors and all(head.n < len(found.hashes) for head in anchors):
         found.faults.append(
-            message("chain-longer-than-logged", "the log of the workstation has no line {number} of the chain", number=len(found.hashes))
+            message(
+                "chain-longer-than-logged", "line {number} of the chain is missing from this workstation's log", number=len(found.hashes)
+            )
         )
     for sha256 in hashes:
         if sha256 not in found.hashes:
-            found.faults.append(message("head-not-in-chain", "no line of the chain has the SHA-256 {hash}", hash=clean(sha256, 64)))
+            found.faults.append(message("head-not-in-chain", "no line in the chain has the SHA-256 {hash}", hash=clean(sha256, 64)))

@@ -79,9 +79,9 @@ def _failed(host: AnyHost, result: Result) -> Finding:
 def _windows(host: WindowsHost) -> dict[str, Message]:
     met = _way(host) if host.proxy or host.hops else _name_and_port(host.address, host.port)
     if host.tls and host.fingerprint:
-        met["tls"] = message("check-pinned", "the listener has the certificate that the inventory pins")
+        met["tls"] = message("check-pinned", "the listener presents the certificate that is pinned in the inventory")
     elif host.tls:
-        met["tls"] = message("check-certificate", "the certificate of the listener is valid for {address}", address=host.address)
+        met["tls"] = message("check-certificate", "the listener's certificate is valid for {address}", address=host.address)
     met["logon"] = _logon(host.user)
     return met
 
@@ -89,7 +89,7 @@ def _windows(host: WindowsHost) -> dict[str, Message]:
 def _linux(host: LinuxHost) -> dict[str, Message]:
     met = _way(host) if host.hops else _name_and_port(host.address, host.port)
     where = "the inventory" if host.host_key else "known_hosts"
-    met["host_key"] = message("check-host-key", "the host key is the one in {place}", place=where)
+    met["host_key"] = message("check-host-key", "the host key matches the one in {place}", place=where)
     met["logon"] = _logon(host.user)
     if host.sudo and host.user != "root":
         met["sudo"] = message("check-sudo", "sudo runs the script as root")
@@ -102,7 +102,7 @@ def _way(host: WindowsHost | LinuxHost) -> dict[str, Message]:
     if not host.hops:
         return met
     hops = ", ".join(hop.name for hop in host.hops)
-    return {"jump": message("check-jump", "the jump hosts are reached and have the expected keys: {hops}", hops=hops), **met}
+    return {"jump": message("check-jump", "the jump hosts can be reached and have the expected host keys: {hops}", hops=hops), **met}
 
 
 def _this_machine(host: AnyHost) -> dict[str, Message]:

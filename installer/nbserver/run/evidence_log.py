@@ -25,7 +25,7 @@ _FIELDS = {"v": int, "time": str, "run": str, "mode": str, "operator": str, "fol
 _BEGIN = b'{"v": 1, "time": "'
 _SYSLOG = {"linux": "/dev/log", "darwin": "/var/run/syslog"}
 _INFORMATION = 4  # EVENTLOG_INFORMATION_TYPE [winnt.h]
-_ADVICE = message("evidence-log-advice", "Specify the log of the user who ran nbserver with --evidence-log")
+_ADVICE = message("evidence-log-advice", "Use --evidence-log to specify the log of the user who ran nbserver")
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def write(run: str, mode: str, operator: str, place: Path, head: Head) -> list[M
         warnings.append(
             message(
                 "evidence-log-not-written",
-                "could not write the run to the log of this user, which audit --run needs ({reason})",
+                "could not add the run to this user's log, which nbserver audit --run needs ({reason})",
                 reason=reason,
             )
         )
@@ -104,9 +104,9 @@ def read(path: Path, run: str, *, strict: bool = True) -> list[Entry]:
                 continue
             raise ApprovalError(
                 "evidence-log-invalid",
-                "line {number} is not a line that nbserver has written",
+                "line {number} was not written by nbserver",
                 where=plain_file.shown(path),
-                todo="Find out who changed the file. To check other runs, specify a copy of it without this line with --evidence-log",
+                todo="Find out who changed the file. To check other runs, remove this line from a copy of the file, and specify the copy with --evidence-log",
                 number=number,
             ) from None
         if value["run"] == run:

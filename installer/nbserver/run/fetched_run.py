@@ -24,7 +24,7 @@ class FetchedLeg(Leg):
 
     def _begin(self, event: Event) -> None:
         if event.n != 1 or event.data["run"] != self.envelope.run:
-            raise self._broken(message("fetched-other-run", "the events belong to another run"))
+            raise self._broken(message("fetched-other-run", "the events belong to a different run"))
         if self.sent_sha256 and event.data["script_sha256"] != self.sent_sha256:
             raise self._another_script(event.data["script_sha256"], self.sent_sha256)
         self.hashed = True
@@ -55,7 +55,7 @@ def _fetch(leg: Leg, connect: Callable[[], Transport], heard: Callable[[Event], 
         transport.deadline = time.monotonic() + host_run.END_TIMEOUT
         transport.close()
     if leg.gap:
-        raise ConnectError("fetched-events-lost", "events were lost on the way", host=leg.host, todo="Try again")
+        raise ConnectError("fetched-events-lost", "some of the host's events were lost in transit", host=leg.host, todo="Try again")
     if not leg.ended:
         raise _without_end(leg)
 
@@ -66,7 +66,7 @@ def _without_end(leg: Leg) -> HostError:
             "run-not-on-host",
             "the host has no events for run {run}",
             host=leg.host,
-            todo="Check the run ID; plan keeps no events on a host",
+            todo="Check the run ID; plan does not keep its events on the host",
             run=leg.envelope.run,
         )
     return ScriptError(

@@ -77,7 +77,11 @@ def read(folder: Path) -> Intent | None:
             raise ValueError("not written by this release")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ApprovalError(
-            "intent-invalid", "the file is not as nbserver writes it", where=plain_file.shown(path), todo="{advice}", advice=_ADVICE
+            "intent-invalid",
+            "the file is not in the format that nbserver writes",
+            where=plain_file.shown(path),
+            todo="{advice}",
+            advice=_ADVICE,
         ) from None
     return intent
 

@@ -131,7 +131,7 @@ class Leg:
         if data["script_sha256"] != self.script.sha256:
             raise self._another_script(data["script_sha256"])
         if (data["run"], data["mode"], data["host"]) != (self.envelope.run, self.envelope.mode, self.script.host):
-            raise self._broken(message("other-run", "the events belong to another run, mode, or host"))
+            raise self._broken(message("other-run", "the events belong to a different run, mode, or host"))
         self.hashed, self.boot = True, data.get("boot", "")
 
     def _take_unhashed(self, event: Event) -> None:

@@ -116,7 +116,7 @@ def operate(
         except KeyboardInterrupt:
             raise Abandoned(
                 "interrupted-again",
-                "interrupted again: nbserver exits without waiting for the hosts, and scripts that it could not stop continue to their end",
+                "interrupted again: nbserver exits without waiting for the hosts, and scripts that it could not stop keep running until they finish",
                 todo="To fetch the rest of their events, run nbserver events {run} HOST",
                 run=journal.run,
             ) from None

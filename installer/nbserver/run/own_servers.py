@@ -29,9 +29,9 @@ def before(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost]) -> None:
         warn(
             message(
                 "other-inventory-of-server",
-                "local: your notebook server was set up from {before}; apply gives this server the settings of {after}",
+                "local: your notebook server was set up from {before}; apply sets it up again from {after}",
                 before=known,
-                after=_named(inventory) or message("default-settings", "no inventory"),
+                after=_named(inventory) or message("default-settings", "the default settings"),
             )
         )
 

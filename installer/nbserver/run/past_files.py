@@ -52,7 +52,11 @@ def head(folder: Path) -> dict[str, Any]:
 def invalid(path: Path) -> ApprovalError:
     """Return the error for a file that nbserver has not written."""
     return ApprovalError(
-        "past-run-invalid", "the file is not as nbserver writes it", where=plain_file.shown(path), todo="{advice}", advice=ADVICE
+        "past-run-invalid",
+        "the file is not in the format that nbserver writes",
+        where=plain_file.shown(path),
+        todo="{advice}",
+        advice=ADVICE,
     )
 
 

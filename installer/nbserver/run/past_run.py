@@ -77,7 +77,7 @@ class PastRun:
         if expected is None:  # the host has another name now, also in upper case, or a group has its name
             raise UsageError(
                 "resume-other-host",
-                "{name}: the run {run} has no host of this name, but the inventory now has it in place of one of the run",
+                "{name}: run {run} has no host with this name; host names in the inventory have changed since that run",
                 todo="To continue the run, restore the inventory",
                 name=script.host,
                 run=self.run,
@@ -94,8 +94,8 @@ class PastRun:
         if script.sha256 != expected:
             raise UsageError(
                 "resume-other-script",
-                "{name}: the inventory now renders another script than that of the run {run}: {difference}",
-                todo="To continue the run, restore the inventory and the release of nbserver; to run the new script, run nbserver {command} {name}",
+                "{name}: the script that the inventory renders now differs from the script of the run {run}: {difference}",
+                todo="To continue the run, restore the inventory and use the same release of nbserver; to run the new script, run nbserver {command} {name}",
                 name=script.host,
                 run=self.run,
                 difference=_difference(data.decode("ascii", "replace"), script.text),
@@ -107,7 +107,7 @@ class PastRun:
         if self.mode != "test" and self.intent.salt not in (None, salt):
             raise UsageError(
                 "resume-other-salt",
-                "the salt of the site is not the one that the run {run} began with",
+                "the site's salt is not the one that the run {run} started with",
                 todo="Restore the file nbserver.salt from version control",
                 run=self.run,
             )
@@ -130,7 +130,7 @@ def read(folder: Path) -> PastRun:
     if found is None:
         raise UsageError(
             "run-not-begun",
-            "the run {run} cannot be resumed: it stopped before it contacted a host, or a release before 0.6.0 wrote it",
+            "the run {run} cannot be resumed: it stopped before it contacted a host, or it was made by a release earlier than 0.6.0",
             todo="Run the command again",
             run=folder.name,
         )
@@ -169,7 +169,7 @@ def _difference(before: str, after: str) -> Message:
     lines = zip([*before.split("\n"), ""], [*after.split("\n"), ""], strict=False)
     number, (then, now) = next((number, pair) for number, pair in enumerate(lines, 1) if pair[0] != pair[1])
     if not before:
-        return message("kept-script-missing", "the SHA-256 of the script differs")
+        return message("kept-script-missing", "its SHA-256 is different, and the run directory has no copy of the script to compare")
     return message(
         "script-line-differs", 'line {number} is "{now}" instead of "{then}"', number=number, now=clean(now, 200), then=clean(then, 200)
     )

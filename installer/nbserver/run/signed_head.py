@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SIGNATURE = f"{FILE}.sig"
 NAMESPACE = "nbserver-evidence"
-_ADVICE = message("run-signature-advice", "Find out who changed it")
+_ADVICE = message("run-signature-advice", "Find out who changed the chain or its signature")
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def check(folder: Path, links: Sequence[Link]) -> SignedHead:
 
 def public_key(path: Path) -> sshsig.PublicKey:
     """Return the key in a file such as id_ed25519.pub. Raises ApprovalError."""
-    advice = message("public-key-expected", "Specify a public key that ssh-keygen -t ed25519 has written")
+    advice = message("public-key-expected", "Specify an Ed25519 public key, such as the .pub file that ssh-keygen -t ed25519 creates")
     data = plain_file.read(path, sshsig.LIMIT, advice=advice)
     try:
         return sshsig.parse_key(base64.b64decode(data.split()[1], validate=True))

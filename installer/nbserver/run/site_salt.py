@@ -80,7 +80,7 @@ def read(path: Path) -> bytes:
     if len(salt) != SALT_BYTES or not match or base64.b64encode(salt).decode("ascii") != match.group(1):
         raise UsageError(
             "salt-invalid",
-            'the salt file is not valid: it must have one line "nbserver-salt-1" with 16 bytes in Base64',
+            'the salt file is not valid: it must contain one line with "nbserver-salt-1", a space, and 16 bytes in Base64',
             where=str(path),
             todo=_RESTORE,
         )

@@ -66,7 +66,7 @@ class Transfer:
             if len(piece) < part.length:
                 raise ScriptError(
                     "notebook-became-shorter",
-                    "{path} was changed while it was copied",
+                    "{path} was changed while it was being copied",
                     host=host,
                     todo="Run the command again",
                     path=part.path,

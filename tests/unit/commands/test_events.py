@@ -108,7 +108,7 @@ def test_what_is_no_end_of_a_run_fails(site: Site, said: list[Any], error: str) 
     site.says(said, said)
     assert site.events("run-9") == 3 and error in "".join(site.shown)
     site.says([site.started("run-8", "5" * 64)], [])
-    assert site.events("run-9") == 3 and "the events belong to another run" in "".join(site.shown)
+    assert site.events("run-9") == 3 and "the events belong to a different run" in "".join(site.shown)
     site.says([site.started("run-9", "5" * 64)])
     assert site.events("run-9") == 3 and "stopped without reporting a result" in "".join(site.shown)
 

@@ -58,7 +58,7 @@ def test_a_pattern_in_a_summary_selects_nothing(stopped: Site, name: str) -> Non
     content = json.loads(path.read_text())
     content["hosts"][name] = content["hosts"]["lin0001"]
     path.write_text(json.dumps(content))
-    with pytest.raises(ApprovalError, match="is not as nbserver writes it"):
+    with pytest.raises(ApprovalError, match="is not in the format that nbserver writes"):
         failed_in(stopped.folder.name, None, stopped.fleet.path)
 
 

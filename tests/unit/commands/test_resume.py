@@ -128,7 +128,7 @@ def test_a_plan_is_repeated_on_hosts_that_were_not_reached(site: Site) -> None:
 def test_another_script_is_refused_with_the_first_difference(stopped: Site) -> None:
     text = stopped.fleet.path.read_text()
     stopped.fleet.path.write_text(text.replace("[hosts.lin0002]\n", "[hosts.lin0002]\nnotebook.port = 8123\n"))
-    stopped.refused(UsageError, r'lin0002: the inventory now renders another script .*: line \d+ is ".*8123.*" instead of ".*"')
+    stopped.refused(UsageError, r'lin0002: the script that the inventory renders now differs .*: line \d+ is ".*8123.*" instead of ".*"')
     stopped.fleet.path.write_text(text.replace("[hosts.lin0004]\n", "[hosts.lin0004]\nnotebook.port = 8123\n"))
     stopped.resume()  # what has an outcome is not compared
 
@@ -180,7 +180,7 @@ def test_a_chain_names_no_file_elsewhere(stopped: Site, name: str) -> None:
 def test_a_host_with_another_name_is_refused(stopped: Site) -> None:
     text = stopped.fleet.path.read_text()
     stopped.fleet.path.write_text(text.replace("lin0002", "Lin0002").replace("Lin0002.example", "lin0002.example"))
-    stopped.refused(UsageError, "Lin0002: the run .* has no host of this name")
+    stopped.refused(UsageError, "Lin0002: run .* has no host with this name")
 
 
 def test_runs_in_a_folder_that_cannot_exist(stopped: Site) -> None:
@@ -207,7 +207,7 @@ def test_the_approval_is_checked_again(site: Site, tmp_path: Path) -> None:
 
 def test_another_salt_is_refused(stopped: Site) -> None:
     (stopped.fleet.path.parent / "nbserver.salt").write_text("nbserver-salt-1 AAECAwQFBgcICQoLDA0ODw==\n")
-    stopped.refused(UsageError, "the salt of the site is not the one")
+    stopped.refused(UsageError, "the site's salt is not the one")
 
 
 def test_a_password_that_is_stored_nowhere_is_not_replaced(site: Site) -> None:
@@ -258,7 +258,7 @@ def test_a_line_of_another_program_in_the_log_of_runs_stops_nothing(stopped: Sit
     log.write_bytes(b"not a line of this log\n" + log.read_bytes() + b'{"v": 2}\n')
     results = stopped.resume()
     assert {result.outcome for result in results.values()} == {"ok"}
-    with pytest.raises(ApprovalError, match="line 1 is not a line that nbserver has written"):
+    with pytest.raises(ApprovalError, match="line 1 was not written by nbserver"):
         evidence_log.read(log, stopped.folder.name)
     assert evidence_log.read(log, stopped.folder.name, strict=False)
 

@@ -105,7 +105,7 @@ def test_files_that_nbserver_does_not_write_are_refused_without_a_traceback(
     path.write_text(text.replace(before, after, 1))
     rewrite(site.folder)
     evidence_log.default_path().unlink()
-    with pytest.raises(ApprovalError, match="the file is not as nbserver writes it"):
+    with pytest.raises(ApprovalError, match="the file is not in the format that nbserver writes"):
         audit("--run", str(site.folder))
 
 
@@ -119,14 +119,14 @@ def test_control_characters_do_not_reach_the_terminal(site: Site, audit: Audit) 
 
 
 def test_what_does_not_match_exits_with_code_5(site: Site, audit: Audit) -> None:
-    with pytest.raises(ApprovalError, match="no line of the chain has the SHA-256 aaaa"):
+    with pytest.raises(ApprovalError, match="no line in the chain has the SHA-256 aaaa"):
         audit("--run", str(site.folder), "--head", "a" * 64)
     log = evidence_log.default_path()
     log.write_text(log.read_text().replace(site.anchors[-1].sha256, "b" * 64))
-    with pytest.raises(ApprovalError, match="is not the one in the log of the workstation"):
+    with pytest.raises(ApprovalError, match="differs from the one in this workstation's log"):
         audit("--run", str(site.folder))
     log.write_text(log.read_text() + "{}\n")
-    with pytest.raises(ApprovalError, match="line 4 is not a line that nbserver has written") as caught:
+    with pytest.raises(ApprovalError, match="line 4 was not written by nbserver") as caught:
         audit("--run", str(site.folder))
     assert caught.value.exit_code == 5
     with pytest.raises(ApprovalError, match="could not read the file"):

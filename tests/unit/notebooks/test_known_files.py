@@ -22,5 +22,5 @@ def test_it_is_kept_per_host(tmp_path: Path) -> None:
 def test_a_file_that_nbserver_did_not_write_is_refused(tmp_path: Path, text: str) -> None:
     known_files.write(tmp_path, "win1", {})
     (tmp_path / ".nbserver" / "win1.json").write_text(text)
-    with pytest.raises(UsageError, match="not as nbserver writes it"):
+    with pytest.raises(UsageError, match="not in the format that nbserver writes"):
         known_files.read(tmp_path, "win1")

@@ -205,7 +205,7 @@ def test_a_chain_that_was_rewritten_as_a_whole_is_caught_by_what_is_outside(site
     sent = copy / "lin1" / "script.sh"
     sent.write_text(sent.read_text() + "# more\n")
     rewrite(copy)
-    with pytest.raises(ApprovalError, match="no line of the chain has the SHA-256"):
+    with pytest.raises(ApprovalError, match="no line in the chain has the SHA-256"):
         chain_check.check(copy, [], [site.sent.sha256])
 
 
@@ -226,7 +226,7 @@ def test_what_a_killed_run_leaves(tmp_path: Path, site: Site) -> None:
     host = run.host(site.script)
     sent = host.sent(["mode apply"])
     host.event(event(1, "started", STARTED))
-    with pytest.raises(ApprovalError, match="the run has no end") as caught:
+    with pytest.raises(ApprovalError, match="the run has no recorded end") as caught:
         chain_check.check(run.folder, [run.head])
     assert "lin1/events.jsonl is not in the chain" in str(caught.value)
     assert "script" not in str(caught.value)
@@ -253,7 +253,7 @@ def test_what_was_changed_while_a_run_was_going_on_is_found(tmp_path: Path, site
     run.finish({"lin1": {"outcome": "ok"}})
     with pytest.raises(ApprovalError) as caught:
         chain_check.check(run.folder, [run.head])
-    assert "lin1/script.sh differs" in str(caught.value) and "lin1/log.txt differs" in str(caught.value)
+    assert "lin1/script.sh does not match its hash" in str(caught.value) and "lin1/log.txt does not match its hash" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["events.jsonl", "log.txt"])

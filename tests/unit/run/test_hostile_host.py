@@ -72,7 +72,7 @@ def test_a_hash_that_comes_later_is_too_late(run: Run, script: Script) -> None:
 @pytest.mark.parametrize("changes", [{"run": "run-0"}, {"mode": "test"}, {"host": "win2"}])
 def test_another_run_is_not_this_one(run: Run, script: Script, changes: dict[str, str]) -> None:
     result, _ = run([begun(script, **changes), OK])
-    assert result.outcome == "failed" and "another run, mode, or host" in result.error
+    assert result.outcome == "failed" and "a different run, mode, or host" in result.error
 
 
 def test_what_failed_does_not_end_well(run: Run, script: Script) -> None:
@@ -155,7 +155,7 @@ def test_a_leg_without_a_hash_does_not_count(restarting: Run, script: Script, se
 
 def test_a_leg_is_not_the_one_before(restarting: Run, script: Script) -> None:
     result, _ = restarting([begun(script, boot=BOOT), DOWN], [begun(script), OK])
-    assert result.outcome == "failed" and "another run" in result.error
+    assert result.outcome == "failed" and "a different run" in result.error
 
 
 def test_a_host_does_not_restart_for_ever(restarting: Run, script: Script) -> None:

@@ -91,7 +91,7 @@ def test_a_value_of_the_wrong_kind_is_refused(tmp_path: Path, changed: dict[str,
     (tmp_path / "intent.json").write_text(json.dumps(content), "utf-8")
     assert intent.read(tmp_path) == intent.Intent({"web1": "0" * 64})
     (tmp_path / "intent.json").write_text(json.dumps({**content, **changed}), "utf-8")
-    with pytest.raises(ApprovalError, match="is not as nbserver writes it"):
+    with pytest.raises(ApprovalError, match="is not in the format that nbserver writes"):
         intent.read(tmp_path)
 
 
@@ -101,5 +101,5 @@ def test_a_value_of_the_wrong_kind_is_refused(tmp_path: Path, changed: dict[str,
 def test_an_intent_that_somebody_changed_is_refused(tmp_path: Path, content: bytes) -> None:
     assert intent.read(tmp_path) is None
     (tmp_path / "intent.json").write_bytes(content)
-    with pytest.raises(ApprovalError, match="is not as nbserver writes it"):
+    with pytest.raises(ApprovalError, match="is not in the format that nbserver writes"):
         intent.read(tmp_path)

@@ -85,5 +85,5 @@ def test_only_the_mode_push_sends_the_data(tmp_path: Path) -> None:
         list(transfer.watch(answering, "lin1", []).run("", [f"mode {mode}", "run x"]))
         assert answering.data == sent
     (tmp_path / "a").write_bytes(b"12345")
-    with pytest.raises(ScriptError, match="a was changed while it was copied"):
+    with pytest.raises(ScriptError, match="a was changed while it was being copied"):
         list(transfer.watch(Answering(), "lin1", []).run("", ["mode push"]))

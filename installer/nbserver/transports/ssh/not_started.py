@@ -81,7 +81,7 @@ def _no_bash(host: LinuxHost, code: int | None, words: str, *, sudo: bool) -> Ho
             "sudo-noexec",
             "sudo allows {user} to run bash, but bash cannot start other programs (NOEXEC)",
             host=host.name,
-            todo='Add the line "{sudoers_user} ALL=(root) EXEC: ALL" to a file in /etc/sudoers.d on the host, or remove noexec from its Defaults',
+            todo='Add the line "{sudoers_user} ALL=(root) EXEC: ALL" to a file in /etc/sudoers.d on the host, or remove noexec from the Defaults in the sudoers files',
             user=host.user,
             sudoers_user=in_sudoers(host.user),
         )
@@ -192,7 +192,7 @@ def sudo_waits(host: LinuxHost, output: bytes) -> AuthenticationError:
     if question:
         return AuthenticationError(
             "sudo-asks-more",
-            'sudo on the host does not ask {user} for a password, but: "{question}"',
+            'sudo on the host asks {user} for something other than a password: "{question}"',
             host=host.name,
             todo="Exempt {user} from sudo's second factor on the host, or allow sudo without a password (NOPASSWD in /etc/sudoers.d)",
             user=host.user,
