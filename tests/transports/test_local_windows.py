@@ -195,7 +195,7 @@ os.environ["ProgramData"] = "C:\\\\elsewhere"
 print(site_file())
 """
     writable, readable, access, site = run(desktop, code)
-    assert writable.startswith("C:\\606.toml: Everyone may write to this file or its folder. Remove the permission")
+    assert writable.startswith("C:\\606.toml: Everyone can write to this file or its folder. Remove this write access")
     assert (readable, access, site) == ("0", "True False True", r"C:\ProgramData\nbserver\site.toml")
 
 

@@ -54,7 +54,12 @@ class AllowedSigners:
         if any(_is_valid(line, now) for line in usable):
             return None
         if usable:
-            return message("signer-not-valid-now", "line {line} of {file} is not valid at this time", line=usable[0].line, file=self.where)
+            return message(
+                "signer-not-valid-now",
+                "the key in line {line} of {file} has expired or is not valid yet",
+                line=usable[0].line,
+                file=self.where,
+            )
         if of_key:
             return message(
                 "signer-other-namespace",
@@ -63,7 +68,9 @@ class AllowedSigners:
                 file=self.where,
                 namespace=namespace,
             )
-        return message("signer-unknown", "{file} does not allow {name} with the key {key}", file=self.where, name=name, key=key.fingerprint)
+        return message(
+            "signer-unknown", "{file} does not allow {name} to sign with the key {key}", file=self.where, name=name, key=key.fingerprint
+        )
 
 
 def _is_valid(line: AllowedSigner, now: datetime) -> bool:
@@ -72,7 +79,7 @@ def _is_valid(line: AllowedSigner, now: datetime) -> bool:
 
 def read(path: Path) -> AllowedSigners:
     """Return the allowed signers in a file. Raises ApprovalError with file and line."""
-    data = plain_file.read(path, LIMIT, advice=message("allowed-signers-expected", "Specify a file of allowed signers"))
+    data = plain_file.read(path, LIMIT, advice=message("allowed-signers-expected", "Specify an allowed signers file"))
     where = plain_file.shown(path)
     try:
         text = data.decode("utf-8-sig")
@@ -91,7 +98,9 @@ def read(path: Path) -> AllowedSigners:
                 reason=cause(error),
             ) from None
     if not found:
-        raise ApprovalError("allowed-signers-empty", "the file allows no signer", where=where, todo="Add a line: NAME ssh-ed25519 AAAA...")
+        raise ApprovalError(
+            "allowed-signers-empty", "the file lists no signers", where=where, todo="Add a line of the form: NAME ssh-ed25519 AAAA..."
+        )
     return AllowedSigners(where, tuple(found))
 
 
@@ -105,7 +114,7 @@ def _parsed(line: str, number: int) -> Iterator[AllowedSigner]:
         raise DescribedError("signer-line-control", "the line contains a control character")
     quoted = re.fullmatch(r'"([^"]+)"[ \t]+(.*)', line) if line.startswith('"') else re.fullmatch(r"(\S+)[ \t]+(.*)", line)
     if not quoted:
-        raise DescribedError("signer-line-invalid", "expected names, options, a type of key, and a key in Base64")
+        raise DescribedError("signer-line-invalid", "expected names, options if any, a key type, and a key in Base64")
     principals, rest = quoted.groups()
     _require_patterns(principals)
     options, words = "", rest.split()
@@ -119,13 +128,13 @@ def _options_and_rest(text: str) -> tuple[str, str]:
     """Split at the first space that is not in quotes."""
     found = re.match(r'((?:[^\s"]|"[^"]*")+)[ \t]+(.*)', text)
     if not found:
-        raise DescribedError("signer-line-invalid", "expected names, options, a type of key, and a key in Base64")
+        raise DescribedError("signer-line-invalid", "expected names, options if any, a key type, and a key in Base64")
     return found[1], found[2]
 
 
 def _key(words: list[str]) -> bytes:
     if len(words) < 2 or not _KEY_TYPE.fullmatch(words[0]):
-        raise DescribedError("signer-line-invalid", "expected names, options, a type of key, and a key in Base64")
+        raise DescribedError("signer-line-invalid", "expected names, options if any, a key type, and a key in Base64")
     try:
         blob = base64.b64decode(words[1], validate=True)
     except (binascii.Error, ValueError):
@@ -169,7 +178,7 @@ def _limits(options: str) -> tuple[str | None, datetime | None, datetime | None]
 def _require_patterns(patterns: str) -> None:
     for pattern in patterns.split(","):
         if not pattern.removeprefix("!") or len(pattern) > LONGEST_PATTERN:
-            raise DescribedError("signer-pattern", "a pattern must have from 1 to {limit} characters", limit=LONGEST_PATTERN)
+            raise DescribedError("signer-pattern", "a pattern must be 1 to {limit} characters long", limit=LONGEST_PATTERN)
 
 
 def _time(text: str | None) -> datetime | None:

@@ -65,7 +65,7 @@ def require(folder: Path, wanted: Wanted) -> tuple[Signed, ...]:
         path, reason = refused[0]
         raise ApprovalError(
             "approval-refused",
-            "the approval does not count: {reason}",
+            "the approval is not valid for this run: {reason}",
             where=plain_file.shown(path),
             todo="Have the scripts approved with nbserver approve",
             reason=reason,
@@ -93,7 +93,7 @@ def _documents(folder: Path) -> set[str]:
     if strange or len(names) > MANY:
         raise ApprovalError(
             "file-not-an-approval",
-            "{file} does not belong in this folder, which has at most {limit} files",
+            "{file} does not belong in this folder, which may contain only approvals with their signatures, and at most {limit} files",
             where=plain_file.shown(place),
             todo="Remove the file",
             file=clean(min(strange or names), 100),
@@ -128,23 +128,23 @@ def reason(approval: Approval, wanted: Wanted) -> Described | None:
     if approval.manifest_sha256 != wanted.manifest_sha256:
         return message(
             "approval-of-other-manifest",
-            "it is for another manifest: expected SHA-256 {expected}, got {actual}",
+            "it is for a different manifest: expected SHA-256 {expected}, got {actual}",
             expected=approval.manifest_sha256,
             actual=wanted.manifest_sha256,
         )
     if approval.release != wanted.manifest["release"]:
         return message(
             "approval-of-other-release",
-            "it is for release {expected}, but the scripts are of release {actual}",
+            "it is for release {expected}, but the scripts are from release {actual}",
             expected=approval.release,
             actual=wanted.manifest["release"],
         )
     if wanted.mode and wanted.mode not in approval.modes:
-        return message("approval-of-other-mode", "it is for {modes}, not for {mode}", modes=", ".join(approval.modes), mode=wanted.mode)
+        return message("approval-of-other-mode", "it covers {modes}, but not {mode}", modes=", ".join(approval.modes), mode=wanted.mode)
     if wanted.now + SKEW < approval.issued:
         return message(
             "approval-of-the-future",
-            "it was issued at {issued}, but the clock of this workstation shows {now}",
+            "it was issued at {issued}, which is in the future: the clock of this workstation shows {now}",
             issued=utc.text(approval.issued),
             now=utc.text(wanted.now),
         )
@@ -152,9 +152,9 @@ def reason(approval: Approval, wanted: Wanted) -> Described | None:
         return message("approval-expired", "it expired at {expires}", expires=utc.text(approval.expires))
     for host in sorted(wanted.hosts):
         if host not in approval.hosts:
-            return message("approval-without-host", "it does not approve the host {name}", name=host)
+            return message("approval-without-host", "it does not cover the host {name}", name=host)
         if approval.hosts[host] != wanted.manifest["hosts"].get(host, {}).get("sha256"):
-            return message("approval-of-other-script", "it approves another script for {name} than the manifest", name=host)
+            return message("approval-of-other-script", "the script that it approves for {name} is not the one in the manifest", name=host)
     return None
 
 

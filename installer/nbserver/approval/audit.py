@@ -109,7 +109,7 @@ def _require_this_release(content: Mapping[str, Any], path: Path) -> None:
     if content["v"] != manifest.VERSION:
         raise ApprovalError(
             "manifest-of-old-version",
-            "a version {version} manifest lacks what the audit compares; expected version {expected}",
+            "the manifest is version {version}, which lacks values that the audit compares; expected version {expected}",
             where=plain_file.shown(path),
             todo=AGAIN,
             version=content["v"],
@@ -196,7 +196,7 @@ def _changed_part(code: bytes, script: Script, released: ReleasedBody, where: st
     if not code.startswith(head):
         return ApprovalError(
             "script-lock-changed",
-            "the text between the settings and the body is not the lock and the first page of the manifest",
+            "the text between the settings and the body does not match the lock and the first page for the settings in the manifest",
             where=where,
             todo=COMPARE,
         )

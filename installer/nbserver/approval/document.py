@@ -34,7 +34,7 @@ def _time(text: str) -> str:
     try:
         utc.parse(text)
     except ValueError:
-        raise refuse("approval-time", "must be a time such as 2026-11-29T00:10:00Z") from None
+        raise refuse("approval-time", "must be a UTC time such as 2026-11-29T00:10:00Z") from None
     return text
 
 
@@ -112,9 +112,7 @@ def parse(data: bytes) -> Approval:
         raise DescribedError("approval-no-table", "expected a table, found {kind}", kind=kind(value))
     hosts = value.get("hosts")
     if len(value) > 20 or (isinstance(hosts, dict) and len(hosts) > HOSTS):
-        raise DescribedError(
-            "approval-too-large", "the approval contains more than {limit} hosts, or more keys than it may have", limit=HOSTS
-        )
+        raise DescribedError("approval-too-large", "the approval lists more than {limit} hosts, or contains too many keys", limit=HOSTS)
     found = faults(value, Document, {}, missing=True)
     if found:
         raise DescribedError("approval-fault", "{reason}", reason=found[0][1])

@@ -95,7 +95,7 @@ def require_targets(manifest: Mapping[str, Any], path: Path) -> None:
     if manifest["v"] != VERSION:
         raise ApprovalError(
             "manifest-without-targets",
-            "a version {version} manifest does not name the target of each host, which a signed approval requires",
+            "the manifest is version {version}, which does not name the target of each host, as a signed approval requires",
             where=plain_file.shown(path),
             todo="Render the scripts again and have them approved",
             version=manifest["v"],

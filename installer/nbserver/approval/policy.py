@@ -136,16 +136,16 @@ def _require_unwritable(path: Path, administrators_only: bool) -> None:
     if who and administrators_only:
         raise ApprovalError(
             "site-file-writable",
-            "{who} may write to this file or its folder, but only administrators may",
+            "only administrators may write to this file and its folder, but {who} can",
             where=plain_file.shown(path),
-            todo="Let an administrator own both, and remove the permission of all others",
+            todo="Make an administrator the owner of both, and remove write access for everyone else",
             who=who,
         )
     if who:
         raise ApprovalError(
             "trusted-file-writable",
-            "{who} may write to this file or its folder",
+            "{who} can write to this file or its folder",
             where=plain_file.shown(path),
-            todo="Remove the permission",
+            todo="Remove this write access",
             who=who,
         )

@@ -124,7 +124,7 @@ class Reference:
                 return Source(SHIPPED if own.name in shipped_sets.load_all() else OF_SITE, _lock_title(own.name), lock.lines)
         raise UnknownLockError(
             "linux-lock-differs",
-            "catalog_sha256 matches neither the lock {release} for Linux hosts nor any lock given with --lock",
+            "catalog_sha256 matches neither the shipped lock {release} for Linux hosts nor any lock given with --lock",
             release=SHIPPED,
         )
 

@@ -131,7 +131,7 @@ def _contradictions(settings: AnyScriptSettings) -> list[tuple[str, Message]]:
             (
                 "service",
                 {value is None for value in settings.service.as_json().values()} != {user},
-                message("limits-of-scope", "must all be null in user scope, and none of them otherwise"),
+                message("limits-of-scope", "must all be null in user scope, and must all be set otherwise"),
             ),
             ("python.program", settings.python.program is not None and not user, message("user-scope-only", 'requires scope = "user"')),
         ]

@@ -43,7 +43,7 @@ def split(data: bytes) -> tuple[bytes, str]:
     signed, begin, rest = data.partition(BEGIN)
     block = _BLOCK.fullmatch(begin + rest)
     if block is None:
-        raise DescribedError("signature-block-malformed", "what follows the last line of the body is not a signature block")
+        raise DescribedError("signature-block-malformed", "the text after the last line of the body is not a signature block")
     text = signed.replace(b"\r\n", b"\n")
     if to_sign(text) != signed or b"\r" in text:
         raise DescribedError("signed-line-endings", "a signed script must have CRLF line endings throughout")
@@ -54,7 +54,7 @@ def _signer(lines: bytes, signed: bytes) -> str:
     der = _decoded(lines.replace(b"# ", b"").replace(b"\r\n", b""))
     digest = hashlib.sha256(signed.decode("latin-1").encode("utf-16-le")).digest()
     if _SHA256_DIGEST + digest not in der:
-        raise DescribedError("signature-of-other-text", "the signature block is not for this script, or not with SHA-256")
+        raise DescribedError("signature-of-other-text", "the signature block is for a different script, or does not use SHA-256")
     from cryptography.hazmat.primitives.serialization import pkcs7
 
     try:
@@ -62,7 +62,7 @@ def _signer(lines: bytes, signed: bytes) -> str:
     except ValueError:
         certificates = []
     if not certificates:
-        raise DescribedError("signature-without-certificate", "the signature block has no readable certificate")
+        raise DescribedError("signature-without-certificate", "the signature block contains no readable certificate")
     issuers = {certificate.issuer.public_bytes() for certificate in certificates}
     leaves = [certificate for certificate in certificates if certificate.subject.public_bytes() not in issuers]
     name = clean((leaves or certificates)[0].subject.rfc4514_string(), 200)

@@ -38,13 +38,17 @@ class SigningKey:
         try:
             sshsig.parse(found).verify(data, namespace)
         except ValueError as error:
-            raise SecretError("key-signed-wrongly", "the key did not sign as expected: {reason}", reason=cause(error)) from None
+            raise SecretError(
+                "key-signed-wrongly", "the signature that this key created is not valid: {reason}", reason=cause(error)
+            ) from None
         return found
 
 
 def load(path: Path, passphrase: Passphrase) -> SigningKey:
     """Return the key in a file. A public key stands for the private key in the agent. Raises SecretError and ApprovalError."""
-    data = plain_file.read(path, LIMIT, advice=message("key-file-expected", "Specify a private key, or a public key of the agent"))
+    data = plain_file.read(
+        path, LIMIT, advice=message("key-file-expected", "Specify a private key file, or the public key file of a key in the SSH agent")
+    )
     if b"PRIVATE KEY-----" not in data:
         return _of_agent(_public_key(data, path))
     if os.name == "posix" and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
@@ -61,13 +65,15 @@ def _of_file(data: bytes, path: Path, passphrase: Passphrase) -> SigningKey:
         key = _imported(data, path, passphrase)
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, ValueError):
         raise SecretError(
-            "private-key-invalid", "this is not a private key that nbserver can read, or the passphrase is wrong", where=str(path)
+            "private-key-invalid",
+            "the file does not contain a private key that nbserver can read, or the passphrase is wrong",
+            where=str(path),
         ) from None
     public = _supported(key.public_data, path)
     if public.kind != sshsig.ED25519:
         raise SecretError(
             "security-key-in-file",
-            "a key on a security key (FIDO) is used through the SSH agent",
+            "a key on a FIDO security key can only be used through the SSH agent",
             where=str(path),
             todo="Add it with ssh-add, and specify the .pub file",
         )
@@ -99,7 +105,10 @@ def _public_key(data: bytes, path: Path) -> PublicKey:
         return _supported(base64.b64decode(words[1], validate=True), path)
     except (IndexError, binascii.Error):
         raise SecretError(
-            "key-file-neither", "this is neither a private key nor a public key", where=str(path), todo="Specify a key of ssh-keygen"
+            "key-file-neither",
+            "the file contains neither a private key nor a public key",
+            where=str(path),
+            todo="Specify a key file that ssh-keygen created",
         ) from None
 
 
@@ -125,8 +134,8 @@ async def _signed_by_agent(public: PublicKey, signed: bytes) -> bytes:
     except (OSError, ValueError, asyncssh.Error) as error:  # also TimeoutError
         raise SecretError(
             "agent-did-not-sign",
-            "the SSH agent did not sign with the key {key} ({reason})",
-            todo="Start the agent and add the key with ssh-add, or specify the private key",
+            "the SSH agent could not sign with the key {key} ({reason})",
+            todo="Start the agent and add the key with ssh-add, or specify the file of the private key instead",
             key=public.fingerprint,
             reason=str(error) or type(error).__name__,
         ) from None

@@ -56,12 +56,12 @@ class Signature:
 
         if self.namespace != namespace:
             raise DescribedError(
-                "signature-namespace", 'the signature is for another purpose: expected the namespace "{expected}"', expected=namespace
+                "signature-namespace", 'the signature is for a different purpose: expected the namespace "{expected}"', expected=namespace
             )
         signed = signed_data(message, namespace, self.hash_name)
         if self.key.kind == SK_ED25519:
             if not self.flags & _USER_PRESENT:
-                raise DescribedError("signature-without-touch", "the security key signed without a touch")
+                raise DescribedError("signature-without-touch", "the security key signed without being touched")
             head = hashlib.sha256(self.key.application).digest() + bytes([self.flags]) + self.counter.to_bytes(4, "big")
             signed = head + hashlib.sha256(signed).digest()
         try:
@@ -149,7 +149,9 @@ def _without_armor(data: bytes) -> bytes:
 
 
 def _malformed() -> DescribedError:
-    return DescribedError("signature-malformed", "this is not a valid SSH signature; expected one that ssh-keygen -Y sign can write")
+    return DescribedError(
+        "signature-malformed", 'the file is not a valid SSH signature; expected the format that "ssh-keygen -Y sign" writes'
+    )
 
 
 def _string(value: bytes) -> bytes:

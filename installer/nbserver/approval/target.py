@@ -92,7 +92,7 @@ def _sha256(path: Path, name: str) -> str:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise InventoryError(
-            "ca-file-unreadable", "ca_file of {name} could not be read ({reason})", where=str(path), name=name, reason=error.strerror
+            "ca-file-unreadable", "could not read the ca_file set for {name} ({reason})", where=str(path), name=name, reason=error.strerror
         ) from None
 
 

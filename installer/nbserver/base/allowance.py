@@ -61,7 +61,7 @@ class Allowance:
         """Count received bytes. Raises TooMuch."""
         self._bytes -= size
         if self._bytes < 0:
-            raise TooMuch("response-too-large", "sent more than {size} in one response", size=_human(self._size))
+            raise TooMuch("response-too-large", "the server sent more than {size} in one response", size=_human(self._size))
 
 
 def keep_to(allowance: Allowance, context: ssl.SSLContext) -> ssl.SSLContext:

@@ -23,7 +23,7 @@ def require_no_other_content(path: Path) -> None:
     if begin.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] not in (b"", b"<"):
         raise UsageError(
             "output-is-other-file",
-            "the file exists, and it is not earlier output of this kind",
+            "the file already exists, and does not look like earlier output of this command",
             where=plain_file.shown(path),
             todo="Choose another file, or remove this one",
         )

@@ -17,14 +17,14 @@ def parse(data: bytes) -> Any:
     if data.startswith(b"\xef\xbb\xbf"):
         raise DescribedError(
             "json-with-mark",
-            "the file begins with a byte order mark, so another program has saved it; expected UTF-8 without a byte order mark",
+            "the file begins with a byte order mark, so a different program saved it; expected UTF-8 without a byte order mark",
         )
     if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data:
         raise DescribedError("json-not-plain-utf8", "the file is UTF-16 or contains null bytes; expected UTF-8 without a byte order mark")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise DescribedError("json-not-utf8", "this is not UTF-8 text (byte {byte})", byte=error.start) from None
+        raise DescribedError("json-not-utf8", "the text is not valid UTF-8 (byte {byte})", byte=error.start) from None
     try:
         value = loads(text, parse_int=_no_minus_zero)
     except json.JSONDecodeError as error:
@@ -70,7 +70,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise DescribedError("json-key-twice", 'the key "{key}" is defined twice in an object', key=key)
+            raise DescribedError("json-key-twice", 'the key "{key}" is defined twice in the same object', key=key)
         found[key] = value
     return found
 
@@ -86,7 +86,9 @@ def _no_minus_zero(digits: str) -> int:
 
 
 def _no_number(_: str) -> NoReturn:
-    raise DescribedError("json-number-not-whole", "a number is not a plain whole number")
+    raise DescribedError(
+        "json-number-not-whole", "numbers must be plain whole numbers; fractions, exponents, -0, and very long numbers are not accepted"
+    )
 
 
 def _require_characters(value: Any) -> None:

@@ -62,7 +62,7 @@ def choose(downloads: Iterable[Download], wanted: Requirement) -> Download:
         add = message("add-verified-entry", "add an entry with the publisher's hash to a site catalog")
         raise CatalogError(
             "program-unverified",
-            "{program} is unverified: the catalog has {versions}, but not the publisher's hash for it",
+            "{program} is unverified: the catalog has {versions}, but without the publisher's hash",
             where="catalog",
             todo="{ways}",
             program=wanted.described(),
@@ -164,7 +164,7 @@ def _too_new(fitting: Sequence[Download], entries: Sequence[Download], wanted: R
             ways=_Ways(
                 [
                     *_other_versions(entries, wanted),
-                    message("correct-windows", "if the host runs a newer release, update the setting windows in the inventory"),
+                    message("correct-windows", "if the host runs a newer Windows release, update the setting windows in the inventory"),
                 ]
             ),
         )
@@ -177,7 +177,10 @@ def _too_new(fitting: Sequence[Download], entries: Sequence[Download], wanted: R
         needed=windows_releases.title(needed),
         oldest=windows_releases.title(windows_releases.OLDEST),
         ways=_Ways(
-            [*_other_versions(entries, wanted), message("set-windows", "if the host runs a newer release, set windows in the inventory")]
+            [
+                *_other_versions(entries, wanted),
+                message("set-windows", "if the host runs a newer Windows release, set windows in the inventory"),
+            ]
         ),
     )
 

@@ -62,7 +62,7 @@ class Entry(Settings):
         absolute = [bool(re.match(r"%\w[\w()]*%\\|[A-Za-z]:\\", path)) for path in self.executable]
         if self.kind != "msi" and (len(absolute) > 1 or any(absolute) or any(":" in path for path in self.executable)):
             if self.kind == "exe":
-                raise refuse("exe-executable-outside-folder", "for an exe, executable must be a single path inside its folder")
+                raise refuse("exe-executable-outside-folder", "for an exe, executable must be a single path inside the installation folder")
             raise refuse("zip-executable-outside-zip", "for a zip, executable must be a single path inside the zip")
         if self.kind == "msi" and not all(absolute):
             raise refuse(

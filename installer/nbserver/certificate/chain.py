@@ -110,7 +110,7 @@ def order(found: Sequence[x509.Certificate], public_key: bytes, now: datetime | 
     if len(leaves) > 1:
         raise ChainFault(
             "certificate-key-twice",
-            "the file contains {count} certificates for the key",
+            "the file contains {count} certificates for the same private key",
             todo="Keep only the certificate that the server should use",
             count=len(leaves),
         )
@@ -138,7 +138,7 @@ def check(chain: Sequence[x509.Certificate], names: Sequence[str], now: datetime
         if not _is_authority(one):
             raise ChainFault(
                 "issuer-not-authority",
-                "{subject} issued a certificate in the chain, but is not a CA certificate",
+                "the chain contains a certificate issued by {subject}, which is not a CA certificate",
                 todo="Ask the issuer for the correct chain",
                 subject=_subject(one),
             )
@@ -171,7 +171,9 @@ def check_key_type(key: object) -> None:
             )
     else:
         raise ChainFault(
-            "key-kind", "the key is neither an RSA key nor an EC key, and Windows or browsers support no other kind", todo=_ALLOWED_KEYS
+            "key-kind",
+            "the key is neither an RSA key nor an EC key, the only types that both Windows and browsers support",
+            todo=_ALLOWED_KEYS,
         )
 
 
@@ -262,7 +264,7 @@ def _check_dates(certificate: x509.Certificate, now: datetime) -> None:
     if ends <= now:
         raise ChainFault(
             "certificate-expired",
-            "{subject} expired on {time} UTC",
+            "the certificate {subject} expired on {time} UTC",
             todo="Renew the certificate",
             subject=_subject(certificate),
             time=f"{ends:%Y-%m-%d %H:%M}",
@@ -270,8 +272,8 @@ def _check_dates(certificate: x509.Certificate, now: datetime) -> None:
     if begins > now:
         raise ChainFault(
             "certificate-not-yet-valid",
-            "{subject} is not valid before {time} UTC",
-            todo="Wait until then, or check this machine's clock",
+            "the certificate {subject} is not valid until {time} UTC",
+            todo="Wait until then, or check the clock of the workstation",
             subject=_subject(certificate),
             time=f"{begins:%Y-%m-%d %H:%M}",
         )
@@ -282,14 +284,14 @@ def _check_signature(certificate: x509.Certificate) -> None:
     if algorithm is None:
         raise ChainFault(
             "certificate-signature-unknown",
-            "{subject} is signed with an algorithm that Windows or browsers do not support",
+            "the certificate {subject} is signed with an algorithm that Windows or browsers do not support",
             todo="Have the certificate signed with SHA-256, SHA-384, or SHA-512 and an RSA or EC key",
             subject=_subject(certificate),
         )
     if algorithm.name not in HASHES:
         raise ChainFault(
             "certificate-signature",
-            "{subject} is signed with {algorithm}, which Windows or browsers do not support",
+            "the certificate {subject} is signed with {algorithm}, which Windows or browsers do not support",
             todo="Have the certificate signed with SHA-256, SHA-384, or SHA-512 and an RSA or EC key",
             subject=_subject(certificate),
             algorithm=algorithm.name,
@@ -306,7 +308,7 @@ def _check_curve(certificate: x509.Certificate) -> None:
     if key[start : name + 2 + key[name + 1]] not in certificate.tbs_certificate_bytes:
         raise ChainFault(
             "ec-key-explicit",
-            "{subject} has an EC key with explicit curve parameters, which Windows and browsers do not support",
+            "the certificate {subject} has an EC key with explicit curve parameters, which Windows and browsers do not support",
             todo="Have the certificate reissued for a key with a named curve: openssl ecparam -name prime256v1 -param_enc named_curve -genkey",
             subject=_subject(certificate),
         )
@@ -319,7 +321,7 @@ def _check_purpose(leaf: x509.Certificate) -> None:
     if _is_authority(leaf):
         raise ChainFault(
             "certificate-is-authority",
-            "this is a CA certificate: notebooks can read the server's key and could use it to issue certificates",
+            "the server's certificate is a CA certificate: notebooks can read the server's key and could use it to issue certificates",
             todo="Use a server certificate (CA:FALSE)",
         )
     purposes = _extension(leaf, x509.ExtendedKeyUsage)

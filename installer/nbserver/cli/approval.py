@@ -176,7 +176,7 @@ def _require_one_subject(folder: Path | None, run: str | None, bodies: tuple[Pat
     if [folder, run, bodies].count(None) != 2:
         raise UsageError(
             "audit-what",
-            "audit needs exactly one of: a rendered folder, --run, --bodies",
+            "audit requires exactly one of: a rendered folder, --run, --bodies",
             todo="Specify the folder that nbserver render wrote",
         )
 

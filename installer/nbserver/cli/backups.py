@@ -53,7 +53,7 @@ def _of_one_host(task: Task) -> Task:
     if len(task.hosts) != 1:
         raise UsageError(
             "backup-of-one-host",
-            "{count} hosts are selected, but a backup is of a single host",
+            "{count} hosts are selected, but only one host can be backed up at a time",
             todo="Specify a single host",
             count=len(task.hosts),
         )

@@ -106,7 +106,7 @@ def install_certificate(
     if len(selected) != 1:
         raise UsageError(
             "certificate-for-one-host",
-            '"{pattern}" matches {count} hosts, but a certificate is for a single host',
+            '"{pattern}" matches {count} hosts, but a certificate can be installed on only one host at a time',
             todo="Specify a single host",
             pattern=host,
             count=len(selected),

@@ -197,7 +197,7 @@ def events(run: str, host: str, inventory_path: Path, runs: Path | None, output:
     if len(selected) != 1:
         raise UsageError(
             "events-of-one-host",
-            '"{pattern}" matches {count} hosts, but events are fetched from a single host',
+            '"{pattern}" matches {count} hosts, but events can be fetched from only one host at a time',
             todo="Specify a single host",
             pattern=host,
             count=len(selected),

@@ -81,7 +81,9 @@ def init(
     if asked:
         if dialog is None:
             raise UsageError(
-                "init-without-hosts", "there is no terminal for questions", todo="Name the hosts with --windows, --linux, or --local"
+                "init-without-hosts",
+                "no hosts were specified, and there is no terminal to ask for them",
+                todo="Specify the hosts with --windows, --linux, or --local",
             )
         hosts = ask_for_hosts(dialog)
     found = _pins(pins, hosts, dialog)
@@ -148,7 +150,12 @@ def _pins(pins: tuple[str, ...], hosts: list[NewHost], dialog: Dialog | None) ->
     for pin in pins:
         name, _, fingerprint = pin.partition("=")
         if name.lower() not in windows:
-            raise UsageError("init-pin-unknown", '--pin: "{name}" is not a Windows host of this inventory', name=name, todo="Use --windows")
+            raise UsageError(
+                "init-pin-unknown",
+                '--pin: "{name}" is not one of the hosts given with --windows',
+                name=name,
+                todo="Add the host with --windows",
+            )
         if not fingerprint and dialog is None:
             raise UsageError(
                 "init-pin-without-fingerprint",

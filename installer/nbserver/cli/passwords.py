@@ -34,7 +34,7 @@ def hash_password(host: str, inventory_path: Path, salt: Path | None, as_json: b
     if len(selected) != 1:
         raise UsageError(
             "password-for-one-host",
-            '"{pattern}" matches {count} hosts, but a password hash is for a single host',
+            '"{pattern}" matches {count} hosts, but a password can be hashed for only one host at a time',
             todo="Specify a single host",
             pattern=host,
             count=len(selected),

@@ -78,13 +78,16 @@ def approve(
             "manifest-not-reviewed",
             "the manifest is not the one that you reviewed: expected SHA-256 {expected}, got {actual}",
             where=plain_file.shown(path),
-            todo="Audit the folder again, and read what differs",
+            todo="Audit the folder again, and review what changed",
             expected=clean(reviewed, 100),
             actual=digest,
         )
     if audit.checked(folder, reference).sha256 != digest:
         raise ApprovalError(
-            "manifest-changed-meanwhile", "the manifest was changed during the audit", where=plain_file.shown(path), todo="Audit it again"
+            "manifest-changed-meanwhile",
+            "the manifest was changed during the audit",
+            where=plain_file.shown(path),
+            todo="Audit the folder again",
         )
     content = manifest.parse(data, path)
     chosen = _chosen(content["hosts"], hosts)
@@ -113,7 +116,7 @@ def _require_names(by: str, modes: Sequence[str]) -> None:
         )
     wrong = next((mode for mode in modes if mode not in MODES), None)
     if wrong is not None or len(set(modes)) < len(modes):
-        raise UsageError("mode-unknown", "--modes must be different names out of {modes}", modes=", ".join(MODES))
+        raise UsageError("mode-unknown", "--modes accepts only these modes, each at most once: {modes}", modes=", ".join(MODES))
 
 
 def _chosen(known: Collection[str], patterns: Sequence[str]) -> list[str]:

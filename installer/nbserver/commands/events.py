@@ -87,7 +87,7 @@ def events(
                 for warning in evidence_log.write(run, "events", operation.operator(), kept.parent, journal.chain.head()):
                     warn(warning)
     if stop.is_set():
-        raise Interrupted("events-interrupted", "interrupted; this does not stop the run on the host")
+        raise Interrupted("events-interrupted", "interrupted; the run on the host continues")
     view.summary("events", {host.name: result}, kept.parent)
     return exit_code({host.name: result})
 

@@ -22,7 +22,7 @@ WINRM_PORT = 5986
 TIMEOUT = 15.0  # seconds for a host to show its certificate
 _OTHER = message(
     "compare-fingerprints",
-    "Run enable-remoting.ps1 on the host, at its console or over RDP, and compare what it prints; this may be an attack",
+    "This may be an attack. Run enable-remoting.ps1 on the host, at its console or over RDP, and compare the fingerprint that it prints",
 )
 
 
@@ -43,10 +43,10 @@ def init(wanted: Wanted, dialog: Dialog | None, *, as_json: bool) -> int:
     paths = [path for path in (wanted.output if wanted.hosts else None, wanted.remoting_script) if path is not None]
     for path in paths:
         if str(path) == "-":
-            raise UsageError("init-to-standard-output", "init writes files only, not to standard output", todo="Name a file")
+            raise UsageError("init-to-standard-output", "init cannot write to standard output", todo="Specify a file")
         if not wanted.force and os.path.lexists(path):
             raise UsageError(
-                "init-file-exists", "the file exists already", where=str(path), todo="Choose another file, or replace it with --force"
+                "init-file-exists", "the file already exists", where=str(path), todo="Choose another file, or replace it with --force"
             )
     if len(set(map(os.path.realpath, paths))) < len(paths):
         raise UsageError(
@@ -75,14 +75,14 @@ def _pinned(host: NewHost, pins: dict[str, str | None], dialog: Dialog | None) -
         reason = getattr(error, "strerror", None) or str(error)
         if expected is None and dialog is not None:
             dialog.tell(
-                f"{host.name}: {host.address}:{WINRM_PORT} shows no certificate ({reason}). Run enable-remoting.ps1 on the host first"
+                f"{host.name}: {host.address}:{WINRM_PORT} did not present a certificate ({reason}). Run enable-remoting.ps1 on the host first"
             )
             return host
         raise ConnectError(
             "init-no-certificate",
-            "{place} shows no certificate: {reason}",
+            "{place} did not present a certificate: {reason}",
             host=host.name,
-            todo="Run enable-remoting.ps1 on the host, and check that this workstation may connect",
+            todo="Run enable-remoting.ps1 on the host, and check that its firewall allows connections from this workstation",
             place=f"{host.address}:{WINRM_PORT}",
             reason=reason,
         ) from None
@@ -92,7 +92,7 @@ def _pinned(host: NewHost, pins: dict[str, str | None], dialog: Dialog | None) -
     if shown != expected:
         raise CertificateError(
             "init-other-certificate",
-            "the listener shows a different certificate: expected {expected}, got {actual}",
+            "the listener presented a different certificate: expected {expected}, got {actual}",
             host=host.name,
             todo="{advice}",
             expected=expected,

@@ -148,7 +148,7 @@ def compare(found: Files, folder: Path) -> None:
         if name not in present:
             wrong[name] = message("file-not-in-folder", "{file} is missing", file=name)
         elif plain_file.read(folder / name, len(data) + LONGER, advice=RENDER_AGAIN) != data:
-            wrong[name] = message("file-differs", "{file} differs", file=name)
+            wrong[name] = message("file-differs", "{file} differs from what this release renders", file=name)
     differences: list[Described] = [
         message("file-not-rendered", "{file} does not belong in this folder", file=clean(name, 100)) for name in sorted(strange)
     ]

@@ -47,7 +47,7 @@ def rotate(
     if certificate is None and requesting:
         raise UsageError(
             "rotate-without-certificate",
-            "a new key needs a new certificate, which is signed for a request of this host",
+            "a new key needs a new certificate, which must be issued for a request from this host",
             where=requesting[0].name,
             todo="Run nbserver certificate request {name} -o DIR, have the request signed, then run nbserver rotate {name} --certificate FILE",
             name=requesting[0].name,
@@ -79,7 +79,7 @@ def _chain(inventory: Inventory, hosts: Sequence[AnyHost], certificate: Path, cs
     if len(hosts) != 1:
         raise UsageError(
             "rotate-certificate-for-one-host",
-            "--certificate is for a single host, but {count} hosts are selected",
+            "--certificate requires a single host, but {count} hosts are selected",
             todo="Specify a single host",
             count=len(hosts),
         )

@@ -43,8 +43,8 @@ def hiding_arguments() -> Iterator[None]:
             raise
         raise UsageError(
             "password-for-no-host",
-            "no host or group matches one of the arguments; it is not shown because it may be a password",
-            todo="Specify hosts. nbserver takes the password from the inventory, or prompts for it",
+            "one of the arguments matches no host or group; it is not shown because it may be a password",
+            todo="Specify only hosts. nbserver reads the password from the inventory, or prompts for it",
         ) from None
 
 
@@ -56,7 +56,7 @@ def set_password(inventory: Inventory, hosts: Sequence[AnyHost], options: Option
             "set-password-without-reference",
             "the inventory does not say where the new notebook password is",
             where=without[0],
-            todo="Set notebook.password in the inventory. For this machine alone, run nbserver set-password local",
+            todo="Set notebook.password in the inventory. To change only the password of this machine, run nbserver set-password local",
         )
     results = operation.operate("set-password", inventory, hosts, options, ask, view)
     if not quiet:
@@ -72,7 +72,7 @@ def rotate_certificate(
     if given:
         raise UsageError(
             "certificate-not-own",
-            "the host does not create this certificate itself, so nbserver cannot replace it alone",
+            "the host did not create this certificate itself, so nbserver cannot replace it",
             where=given[0],
             todo="Replace it at its source as described in docs/certificates.md, then run nbserver apply {name}",
             name=given[0],

@@ -54,7 +54,7 @@ def first_password(hosts: Sequence[AnyHost]) -> dict[str, str]:
     if made and not say("The notebook password is generated, and is shown at the end", err=True):
         raise UsageError(
             "password-not-shown",
-            "the notebook password would be generated, but neither standard output nor standard error can be written",
+            "a generated notebook password could not be shown, because nbserver can write to neither standard output nor standard error",
             todo="Redirect one of them to a writable file, or set notebook.password in the inventory",
         )
     return made

@@ -219,13 +219,13 @@ def _bodies(path: Path) -> dict[tuple[str, str], str]:
         if found.setdefault(kind, _body(text)) != _body(text):
             raise ApprovalError(
                 "bodies-in-folder-differ",
-                "the folder has scripts with different bodies for the same system and scope",
+                "the folder contains scripts with different bodies for the same system and scope",
                 where=plain_file.shown(path),
                 todo="Specify a single script",
             )
     if not found:
         raise ApprovalError(
-            "folder-without-scripts", "the folder has no scripts", where=plain_file.shown(path), todo="{advice}", advice=AGAIN
+            "folder-without-scripts", "the folder contains no scripts", where=plain_file.shown(path), todo="{advice}", advice=AGAIN
         )
     return found
 

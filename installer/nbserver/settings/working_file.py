@@ -55,8 +55,8 @@ class WorkingFile:
         if who:
             raise self.error(
                 "working-file-writable",
-                "{who} may write to this file or its folder",
+                "{who} can write to this file or its folder",
                 where=str(self.path),
-                todo="Remove the permission, so that nobody else decides what runs on your hosts",
+                todo="Remove this write access, so that nobody else decides what runs on your hosts",
                 who=who,
             )

@@ -80,9 +80,9 @@ def test_ssh_keygen_allows_the_same(tmp_path: Path, key: Path) -> None:
 def test_the_reason_is_named(tmp_path: Path, key: Path) -> None:
     other = approvals.key(tmp_path / "other")
     fingerprint = signing_key.load(key, lambda: None).public.fingerprint
-    assert refusal(tmp_path, approvals.line(ANNA, other), key) == f"/allowed does not allow {ANNA} with the key {fingerprint}"
+    assert refusal(tmp_path, approvals.line(ANNA, other), key) == f"/allowed does not allow {ANNA} to sign with the key {fingerprint}"
     assert refusal(tmp_path, "# none\n" + approvals.line(ANNA, key, 'valid-before="20200101"'), key) == (
-        "line 2 of /allowed is not valid at this time"
+        "the key in line 2 of /allowed has expired or is not valid yet"
     )
     assert refusal(tmp_path, approvals.line(ANNA, key, 'namespaces="git"'), key) == (
         'line 1 of /allowed does not allow the namespace "nbserver-approval"'
@@ -105,22 +105,22 @@ BLOB = approvals.base64_of(approvals.string(b"ssh-ed25519") + approvals.string(b
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "allows no signer"),
-        ("# nobody\n", "allows no signer"),
+        ("", "lists no signers"),
+        ("# nobody\n", "lists no signers"),
         (f"x cert-authority ssh-ed25519 {BLOB}", "cert-authority is not supported; list the key of each person"),
         (f'x namespaces="a",CERT-AUTHORITY ssh-ed25519 {BLOB}', "cert-authority is not supported"),
         (f"x no-touch-required ssh-ed25519 {BLOB}", "the option is not supported"),
         (f"x namespaces=git ssh-ed25519 {BLOB}", "the option is not supported"),
         (f'x namespaces="a",namespaces="b" ssh-ed25519 {BLOB}', "the option namespaces is set twice"),
-        (f'x namespaces="" ssh-ed25519 {BLOB}', "a pattern must have"),
+        (f'x namespaces="" ssh-ed25519 {BLOB}', "a pattern must be 1 to"),
         (f'x namespaces="a", ssh-ed25519 {BLOB}', "must not end with a comma"),
         (f'x namespaces="a ssh-ed25519 {BLOB}', "expected names, options"),
         (f'x valid-after="2026-11-29" ssh-ed25519 {BLOB}', "a time must have the form"),
         (f'x valid-after="20261332" ssh-ed25519 {BLOB}', "a time must have the form"),
         (f'x valid-before="20200101",valid-after="20210101" ssh-ed25519 {BLOB}', "valid-before must be later"),
-        (f"x,,y ssh-ed25519 {BLOB}", "a pattern must have"),
-        (f"x,! ssh-ed25519 {BLOB}", "a pattern must have"),
-        (f"{'x' * 300} ssh-ed25519 {BLOB}", "a pattern must have from 1 to 200"),
+        (f"x,,y ssh-ed25519 {BLOB}", "a pattern must be 1 to"),
+        (f"x,! ssh-ed25519 {BLOB}", "a pattern must be 1 to"),
+        (f"{'x' * 300} ssh-ed25519 {BLOB}", "a pattern must be 1 to 200 characters long"),
         ("x", "expected names, options"),
         ("x ssh-ed25519", "expected names, options"),
         ("x ssh-ed25519 AAAA!", "the key is not valid Base64"),

@@ -86,8 +86,8 @@ def test_no_other_text_passes_for_the_script(
     [
         ("# nbserver", "the script's header or settings do not match"),
         ('"port": 9999', "the script's header or settings do not match"),
-        ("numpy==", "between the settings and the body is not the lock"),
-        ("'\n\n# ==== body", "between the settings and the body is not the lock"),
+        ("numpy==", "between the settings and the body does not match the lock"),
+        ("'\n\n# ==== body", "between the settings and the body does not match the lock"),
         ("port_retries = 0", "the script body does not match release"),
     ],
 )
@@ -187,7 +187,7 @@ def test_a_manifest_of_version_1_is_to_be_rendered_again(tmp_path: Path) -> None
     path.write_text(json.dumps(content), "ascii")
     with pytest.raises(
         ApprovalError,
-        match=r"manifest\.json: a version 1 manifest lacks what the audit compares; expected version 3. Run nbserver render again",
+        match=r"manifest\.json: the manifest is version 1, which lacks values that the audit compares; expected version 3. Run nbserver render again",
     ):
         audit.audit(tmp_path)
 

@@ -272,7 +272,7 @@ def test_a_manifest_of_another_release_can_be_read(scripts: list[Script], approv
     [
         (b"", r"this is not valid JSON \(line 1"),
         (b"{", r"this is not valid JSON \(line 1"),
-        (b"\xef\xbb\xbf{}", "the file begins with a byte order mark, so another program has saved it; expected UTF-8 without"),
+        (b"\xef\xbb\xbf{}", "the file begins with a byte order mark, so a different program saved it; expected UTF-8 without"),
         (b"\xff\xfe{}", "the file is UTF-16 or contains null bytes; expected UTF-8 without a byte order mark"),
         (b"[]", r"the manifest version is not supported; expected 1, 2, or 3"),
         (b"{}", r"the manifest version is not supported; expected 1, 2, or 3"),

@@ -95,7 +95,7 @@ def test_only_administrators_may_write_the_site_file(site: Site, change: Callabl
     os.chown(path.parent, 0, 1234)
     assert site.accepted(approved=None, signers=None)
     change(path.parent if of_folder else path)
-    assert "may write to this file or its folder, but only administrators may" in site.refused(approved=None, signers=None)
+    assert "only administrators may write to this file and its folder, but " in site.refused(approved=None, signers=None)
 
 
 @POSIX_ROOT

@@ -68,9 +68,9 @@ def test_it_is_audited(signed: dict[str, bytes], files: dict[str, bytes], tmp_pa
     assert "expected " in refused({**signed, "win1.ps1": files["win1.ps1"]}, tmp_path)
     assert "expected " in refused({**files, "win1.ps1": signed["win1.ps1"]}, tmp_path)
     foreign = with_hashes({**signed, "win1.ps1": signed["win1.ps1"] + b"Remove-Item C:\\\r\n"})
-    assert "what follows the last line of the body is not a signature block" in refused(foreign, tmp_path)
+    assert "the text after the last line of the body is not a signature block" in refused(foreign, tmp_path)
     changed = with_hashes({**signed, "win1.ps1": signed["win1.ps1"].replace(b"9999", b"9998", 1)})
-    assert "the signature block is not for this script" in refused(changed, tmp_path)
+    assert "the signature block is for a different script" in refused(changed, tmp_path)
 
 
 def test_what_is_sent_is_approved_by_the_manifest_of_the_signed(signed: dict[str, bytes]) -> None:

@@ -84,7 +84,7 @@ def test_a_signature_for_another_purpose_is_refused() -> None:
 def test_a_security_key_must_have_been_touched() -> None:
     sshsig.parse(approvals.security_key_signature(PRIVATE, DATA, NAMESPACE)).verify(DATA, NAMESPACE)
     untouched = sshsig.parse(approvals.security_key_signature(PRIVATE, DATA, NAMESPACE, flags=0))
-    with pytest.raises(ValueError, match="without a touch"):
+    with pytest.raises(ValueError, match="without being touched"):
         untouched.verify(DATA, NAMESPACE)
     touched = sshsig.parse(approvals.security_key_signature(PRIVATE, DATA, NAMESPACE, counter=8))
     with pytest.raises(ValueError, match="does not match"):

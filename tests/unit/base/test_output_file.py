@@ -21,5 +21,5 @@ def test_earlier_output_is_replaced(tmp_path: Path, content: bytes) -> None:
 @pytest.mark.parametrize("content", [b"[hosts.win1]\n", b"{}", b"\0", b"# an inventory"])
 def test_anything_else_is_not(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "file").write_bytes(content)
-    with pytest.raises(UsageError, match="is not earlier output of this kind"):
+    with pytest.raises(UsageError, match="does not look like earlier output of this command"):
         require_no_other_content(tmp_path / "file")

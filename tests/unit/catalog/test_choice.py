@@ -73,16 +73,16 @@ REFUSED = [
     (
         {"windows": "2012r2", "python__version": "3.13"},
         'Python 3.13 for x64 requires Windows 10, Server 2016 or newer, but the inventory has windows = "2012r2". '
-        "Set python.version to an available version (3.11.9, 3.12.10), or if the host runs a newer release, update the setting windows in the inventory",
+        "Set python.version to an available version (3.11.9, 3.12.10), or if the host runs a newer Windows release, update the setting windows in the inventory",
     ),
     ({"windows": "2012", "accept_end_of_life": True, "python__version": "3.12"}, "requires Windows Server 2012 R2 or newer"),
     (
         {"windows": "2012", "accept_end_of_life": True, "python__version": "3.12"},
-        "Set python.version to an available version (3.8.10), or if the host runs a newer release",
+        "Set python.version to an available version (3.8.10), or if the host runs a newer Windows release",
     ),
     (
         {"windows": "2012", "accept_end_of_life": True, "python__kind": "zip"},
-        "Remove python.kind and set python.version to an available version (3.8.10), or if the host runs a newer release, update the setting windows",
+        "Remove python.kind and set python.version to an available version (3.8.10), or if the host runs a newer Windows release, update the setting windows",
     ),
     (
         {"python__version": "3.8"},
@@ -90,7 +90,10 @@ REFUSED = [
         "or set python.version to an available version (3.11.9, 3.12.10,",
     ),
     ({"windows": "2012r2", "architecture": "arm64"}, "Python 3.13 for arm64 requires Windows 10, Server 2016 or newer"),
-    ({"windows": "2012r2", "architecture": "arm64"}, "If the host runs a newer release, update the setting windows in the inventory"),
+    (
+        {"windows": "2012r2", "architecture": "arm64"},
+        "If the host runs a newer Windows release, update the setting windows in the inventory",
+    ),
     ({"architecture": "arm64", "python__version": "3.11"}, "the catalog has no lock for Python 3.11.9 on arm64"),
     ({"architecture": "arm64", "openssl__kind": "zip"}, "OpenSSL 3.5 for arm64 as zip is not in the catalog"),
     ({"openssl__kind": "zip"}, "OpenSSL 3.5 for x64 as zip is unverified: the catalog has 3.5.8, 3.5.9"),

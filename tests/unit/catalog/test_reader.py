@@ -166,7 +166,10 @@ def test_the_digest_is_over_everything_loaded(tmp_path: Path) -> None:
         (entry(url='"ftp://x/y.zip"'), "site.toml:5: python[1].url: must begin with"),
         (entry(url='"https://x/"'), "must not end in /"),
         (entry(kind='"msi"'), "site.toml:4: python[1].kind: unknown value; expected zip or exe"),
-        (entry(kind='"exe"', executable='"C:\\\\python.exe"'), "for an exe, executable must be a single path inside its folder"),
+        (
+            entry(kind='"exe"', executable='"C:\\\\python.exe"'),
+            "for an exe, executable must be a single path inside the installation folder",
+        ),
         (
             entry(kind='"rpm"').replace("python]", "openssl]"),
             "openssl[1].kind: unknown value; expected zip, msi, or exe",

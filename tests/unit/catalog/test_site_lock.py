@@ -100,7 +100,7 @@ def test_a_lock_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "site.txt"
     path.write_text(COMPLETE, "utf-8")
     path.chmod(0o666)
-    with pytest.raises(ApprovalError, match="may write to this file"):
+    with pytest.raises(ApprovalError, match="can write to this file"):
         SiteLock.load(path)
 
 

@@ -212,7 +212,7 @@ def as_if_by_sha_1(certificate: x509.Certificate) -> x509.Certificate:
 
 WRONG: dict[str, tuple[tuple[Any, ...], Any, str]] = {
     "another key": (CHAIN, ec_key(), "no certificate in the file matches the private key"),
-    "two of one key": ((LEAF, SECOND.sign(KEY.public_key(), NAMES), SECOND.certificate), KEY, "2 certificates for the key"),
+    "two of one key": ((LEAF, SECOND.sign(KEY.public_key(), NAMES), SECOND.certificate), KEY, "2 certificates for the same private key"),
     "a stranger": ((*CHAIN, intermediate(ROOT, "stranger").certificate), KEY, "not part of the chain: CN=stranger"),
     "a gap": ((LEAF, FIRST.certificate), KEY, "not part of the chain: CN=first"),
     "a wildcard": ((SECOND.sign(KEY.public_key(), [*NAMES, "*.example.com"]),), KEY, "*.example.com"),
@@ -226,7 +226,7 @@ WRONG: dict[str, tuple[tuple[Any, ...], Any, str]] = {
     "no SAN": ((SECOND.sign(KEY.public_key(), subject="win1.example.com"),), KEY, "found: none"),
     "an address as a name": ((SECOND.sign(KEY.public_key(), NAMES[1:], subject="x"),), KEY, "do not include 192.0.2.7"),
     "ended": ((SECOND.sign(KEY.public_key(), NAMES, begins=NOW - 9 * DAY, ends=NOW - DAY),), KEY, "expired on"),
-    "not yet": ((SECOND.sign(KEY.public_key(), NAMES, begins=NOW + DAY),), KEY, "not valid before"),
+    "not yet": ((SECOND.sign(KEY.public_key(), NAMES, begins=NOW + DAY),), KEY, "not valid until"),
     "an authority": ((SECOND.sign(KEY.public_key(), NAMES, ca=True),), KEY, "CA certificate"),
     "for clients": (
         (SECOND.sign(KEY.public_key(), NAMES, purposes=[ExtendedKeyUsageOID.CLIENT_AUTH]),),

@@ -117,13 +117,13 @@ def test_only_the_manifest_that_was_reviewed_is_signed(
     [
         (["--by", "anna example"], 2, "--by must be a name without spaces"),
         (["--by", "*"], 2, "--by must be a name without spaces"),
-        (["--modes", "apply,destroy"], 2, "--modes must be different names out of plan, apply, undo"),
-        (["--modes", "apply,apply"], 2, "--modes must be different names out of"),
+        (["--modes", "apply,destroy"], 2, "--modes accepts only these modes, each at most once: plan, apply, undo"),
+        (["--modes", "apply,apply"], 2, "--modes accepts only these modes, each at most once:"),
         (["--modes", "apply,"], 2, "must be names separated by commas"),
         (["--hosts", "win1,linux9"], 2, 'no host in the manifest matches "linux9"'),
         (["--expires", "400d"], 2, "must be a number of hours, days, or weeks"),
         (["--key", "missing"], 5, "missing: could not read the file"),
-        (["--key", "out/manifest.json"], 2, "this is neither a private key nor a public key"),
+        (["--key", "out/manifest.json"], 2, "the file contains neither a private key nor a public key"),
         (["--key-password", "secret"], 2, "must be env=NAME, keyring=NAME, or file=PATH"),
     ],
 )
@@ -225,7 +225,7 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_a_key_of_the_agent_signs(agent: None, tmp_path: Path) -> None:
     path = approvals.key(tmp_path / "id")
     with pytest.raises(
-        SecretError, match=r"the SSH agent did not sign with the key SHA256:.* Start the agent and add the key with ssh-add"
+        SecretError, match=r"the SSH agent could not sign with the key SHA256:.* Start the agent and add the key with ssh-add"
     ):
         load(tmp_path / "id.pub").armored(b"x", "n")
     subprocess.run(["ssh-add", "-q", str(path)], check=True)
@@ -235,13 +235,13 @@ def test_a_key_of_the_agent_signs(agent: None, tmp_path: Path) -> None:
 def test_an_agent_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "none"))
     approvals.key(tmp_path / "id")
-    with pytest.raises(SecretError, match="the SSH agent did not sign"):
+    with pytest.raises(SecretError, match="the SSH agent could not sign"):
         load(tmp_path / "id.pub").armored(b"x", "n")
 
 
 def test_a_key_that_signs_wrongly_is_noticed(tmp_path: Path) -> None:
     key, other = load(approvals.key(tmp_path / "id")), load(approvals.key(tmp_path / "other"))
-    with pytest.raises(SecretError, match="did not sign as expected: the signature does not match the file"):
+    with pytest.raises(SecretError, match="the signature that this key created is not valid: the signature does not match the file"):
         signing_key.SigningKey(key.public, other.sign).armored(b"x", "n")
 
 

@@ -208,4 +208,4 @@ def test_a_host_that_shows_no_certificate(folder: Path, monkeypatch: pytest.Monk
     assert code_of("--windows", "win1=127.0.0.1", "--pin", "win1=SHA256:" + "0" * 64) == "3 init-no-certificate"
     person = Person()
     assert init(wanted(folder, None), person, as_json=True) == 0
-    assert "shows no certificate" in person.told[0] and pinned(load(folder / "nbserver.toml")) is None
+    assert "did not present a certificate" in person.told[0] and pinned(load(folder / "nbserver.toml")) is None

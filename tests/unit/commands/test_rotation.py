@@ -70,7 +70,7 @@ def test_a_requested_certificate_needs_a_new_request(tmp_path: Path, sent: list[
     (tmp_path / "signed.pem").write_text(pem(*CHAIN))
     (tmp_path / "win1.csr").write_bytes(csr(KEY).public_bytes(Encoding.PEM))
     files = {"certificate": tmp_path / "signed.pem", "csr_file": tmp_path / "win1.csr"}
-    with pytest.raises(UsageError, match="for a single host, but 2 hosts are selected"):
+    with pytest.raises(UsageError, match="requires a single host, but 2 hosts are selected"):
         rotate(tmp_path, requesting + requesting.replace("win1", "win2"), "win1", "win2", **files)
     assert not sent
     assert rotate(tmp_path, requesting, "win1", **files) == 0

@@ -48,7 +48,7 @@ def test_a_host_without_a_reference_is_refused(tmp_path: Path, sent: list[Any]) 
 
 def test_only_certificates_that_the_host_creates_are_rotated(tmp_path: Path, sent: list[Any]) -> None:
     requesting = f"{WINDOWS}{NAMES}certificate.request = true\n"
-    with pytest.raises(NbserverError, match=r"win1: the host does not create this certificate itself.*docs/certificates.md"):
+    with pytest.raises(NbserverError, match=r"win1: the host did not create this certificate itself.*docs/certificates.md"):
         call(servers.rotate_certificate, tmp_path, requesting + LINUX, "lin1", "win1")
     assert not sent
     assert call(servers.rotate_certificate, tmp_path, WINDOWS + LINUX, "lin1", "win1") == 0

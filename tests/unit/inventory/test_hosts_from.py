@@ -144,7 +144,7 @@ def test_the_file_is_one_of_the_operator(tmp_path: Path) -> None:
     listed = tmp_path / "hosts.csv"
     if os.name == "posix":
         listed.chmod(0o666)
-        with pytest.raises(InventoryError, match="every user may write to this file"):
+        with pytest.raises(InventoryError, match="every user can write to this file"):
             load(path)
     listed.unlink()
     with pytest.raises(InventoryError, match=r"hosts\.csv: hosts_from: the file does not exist"):

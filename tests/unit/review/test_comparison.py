@@ -124,7 +124,7 @@ def test_the_bodies_of_two_releases_are_compared(files: dict[str, bytes], tmp_pa
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        ({}, "the folder has no scripts"),
+        ({}, "the folder contains no scripts"),
         ({"a.ps1": b"x"}, "not a script"),
         ({"a.sh": b"NB_SCOPE='user'\n\n# ==== body 1\n", "b.sh": b"NB_SCOPE='user'\n\n# ==== body 2\n"}, "different bodies"),
     ],

@@ -39,15 +39,18 @@ def test_what_was_approved_may_run(site: Site) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"modes": ("plan",)}, "the approval does not count: it is for plan, not for apply"),
-        ({"hosts": ("win2",)}, "it does not approve the host win1"),
+        ({"modes": ("plan",)}, "the approval is not valid for this run: it covers plan, but not apply"),
+        ({"hosts": ("win2",)}, "it does not cover the host win1"),
         ({"issued": utc.now() - 2 * WEEK}, "it expired at 20"),
-        ({"issued": utc.now() + timedelta(days=1)}, "it was issued at 20.*, but the clock of this workstation shows 20"),
-        ({"release": "0.1.0"}, "it is for release 0.1.0, but the scripts are of release "),
-        ({"manifest_sha256": "0" * 64}, "it is for another manifest: expected SHA-256 0000.*, got "),
+        (
+            {"issued": utc.now() + timedelta(days=1)},
+            "it was issued at 20.*, which is in the future: the clock of this workstation shows 20",
+        ),
+        ({"release": "0.1.0"}, "it is for release 0.1.0, but the scripts are from release "),
+        ({"manifest_sha256": "0" * 64}, "it is for a different manifest: expected SHA-256 0000.*, got "),
         ({"hosts": ("win1",), "manifest_sha256": 5}, "manifest_sha256: "),
         ({"namespace": "git"}, 'expected the namespace "nbserver-approval"'),
-        ({"by": "eve@example.com"}, "allowed_signers does not allow eve@example.com with the key SHA256:"),
+        ({"by": "eve@example.com"}, "allowed_signers does not allow eve@example.com to sign with the key SHA256:"),
     ],
 )
 def test_an_approval_for_something_else_does_not_count(site: Site, change: dict[str, Any], said: str) -> None:
@@ -62,7 +65,7 @@ def test_an_approval_that_was_issued_a_moment_ahead_counts(site: Site) -> None:
 
 def test_another_script_than_in_the_manifest_does_not_count(site: Site) -> None:
     site.sign(site.anna, ANNA, scripts={"win1": "0" * 64})
-    assert "it approves another script for win1 than the manifest" in site.refused()
+    assert "the script that it approves for win1 is not the one in the manifest" in site.refused()
 
 
 def test_nobody_has_approved(site: Site) -> None:
@@ -73,7 +76,7 @@ def test_nobody_has_approved(site: Site) -> None:
 
 def test_the_key_must_be_that_of_the_person(site: Site) -> None:
     site.sign(site.ben, ANNA)
-    assert "does not allow anna@example.com with the key SHA256:" in site.refused()
+    assert "does not allow anna@example.com to sign with the key SHA256:" in site.refused()
 
 
 def test_a_changed_document_does_not_count(site: Site) -> None:
@@ -169,7 +172,7 @@ def test_a_manifest_of_an_earlier_version_cannot_be_approved(site: Site) -> None
         del entry["target"], entry["signed_sha256"]
     path.write_text(json.dumps(content | {"v": 2}))
     site.sign(site.anna, ANNA)
-    assert "a version 2 manifest does not name the target of each host" in site.refused()
+    assert "the manifest is version 2, which does not name the target of each host" in site.refused()
 
 
 def test_a_manifest_alone_is_accepted_as_before(site: Site) -> None:
@@ -211,7 +214,7 @@ def test_only_plain_files_are_read(site: Site, place: str, change: Callable[[Pat
     change(PLACES[place](site, site.sign(site.anna, ANNA)))
     found = site.refused()
     if change is Path.unlink:
-        said = {"document": "does not belong in this folder", "signature": "does not count: its signature "}.get(place, said)
+        said = {"document": "does not belong in this folder", "signature": "is not valid for this run: its signature "}.get(place, said)
     assert said in found
 
 
@@ -237,14 +240,14 @@ def test_a_link_instead_of_the_folder_of_approvals_is_refused(site: Site) -> Non
 def test_signers_that_others_may_write_are_refused(site: Site) -> None:
     site.sign(site.anna, ANNA)
     site.signers.chmod(0o666)
-    assert "allowed_signers: every user may write to this file or its folder. Remove the permission" in site.refused()
+    assert "allowed_signers: every user can write to this file or its folder. Remove this write access" in site.refused()
     place = site.folder / "open"
     place.mkdir()
     shutil.copy(site.signers, place)
     (place / "allowed_signers").chmod(0o644)
     assert site.accepted(signers=place / "allowed_signers")
     place.chmod(0o777)
-    assert "every user may write" in site.refused(signers=place / "allowed_signers")
+    assert "every user can write" in site.refused(signers=place / "allowed_signers")
 
 
 def test_options_that_have_no_effect_are_refused(site: Site) -> None:

@@ -92,10 +92,10 @@ def refusal(files: Files, name: str) -> str:
 def test_a_file_that_others_may_write_is_refused(files: Files, name: str) -> None:
     files.read(name)
     (files.folder / name).chmod(0o666)
-    assert f"/{name}: every user may write to this file or its folder. Remove the permission" in refusal(files, name)
+    assert f"/{name}: every user can write to this file or its folder. Remove this write access" in refusal(files, name)
     (files.folder / name).chmod(0o644)
     files.folder.chmod(0o777)
-    assert "every user may write" in refusal(files, name)
+    assert "every user can write" in refusal(files, name)
     files.folder.chmod(0o1777)
     files.read(name)
 
@@ -140,7 +140,7 @@ def test_a_link_is_followed_and_what_it_points_to_counts(files: Files, tmp_path:
     (files.folder / "nbserver.toml").symlink_to(place / "real.toml")
     files.read("nbserver.toml")
     place.chmod(0o777)
-    assert "every user may write" in refusal(files, "nbserver.toml")
+    assert "every user can write" in refusal(files, "nbserver.toml")
     place.chmod(0o755)
     (place / "real.toml").chmod(0o646)
-    assert "every user may write" in refusal(files, "nbserver.toml")
+    assert "every user can write" in refusal(files, "nbserver.toml")

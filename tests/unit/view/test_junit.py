@@ -83,7 +83,11 @@ def test_a_file_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFix
 def test_what_it_must_not_replace_is_refused_before_the_run(tmp_path: Path) -> None:
     inventory = tmp_path / "nbserver.toml"
     inventory.write_text("[hosts.win1]\n", "utf-8")
-    for path, text in ((inventory, "is not earlier output"), (tmp_path, "cannot be replaced"), (Path(os.devnull), "cannot be replaced")):
+    for path, text in (
+        (inventory, "does not look like earlier output"),
+        (tmp_path, "cannot be replaced"),
+        (Path(os.devnull), "cannot be replaced"),
+    ):
         with pytest.raises(UsageError, match=text):
             JunitFile(path)
     with pytest.raises(UsageError, match="--log and --junit cannot be the same file"):
