@@ -69,7 +69,7 @@ check_login() {
     done < <(timeout 90 "$NOTEBOOK_PYTHON" -I -c "$LOGIN_WITH_PYTHON" "$address" "$NB_NOTEBOOK_PORT" 2>/dev/null)
     if [[ $page == 200 && $wrong == 401 ]]; then return; fi
     read_service_commands
-    fail login-broken 'nobody can log in to the new server: its login page responded with {page} instead of 200, and '\
+    fail login-broken 'nobody can log in to the server: its login page responded with {page} instead of 200, and '\
 'a wrong password with {wrong} instead of 401. Find the error in its log ({log}), or use another lock, then '\
 'try again' page "$page" wrong "$wrong" log "$LOG_COMMAND"
 }

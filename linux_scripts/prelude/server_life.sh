@@ -58,21 +58,30 @@ assert_installed() {
     fail server-not-installed 'this host has no notebook server managed by nbserver. Run nbserver apply first'
 }
 
-# After an incomplete rotation, the server would start for those who are evicted. RUN_FINGERPRINT: of its certificate.
+# RUN_FINGERPRINT: of the certificate of the server.
 assert_may_start() {
+    assert_no_open_rotation
+    assert_has_certificate
+    RUN_STEP=service
+    assert_can_restart
+}
+
+# After an incomplete rotation, the server would start for those who are evicted.
+assert_no_open_rotation() {
     read_rotation
     if [[ $ROTATION_RUN ]]; then
         fail rotation-incomplete-start 'the rotation of run {run} was interrupted, and the server would start for '\
 'earlier users. Run nbserver rotate again' run "$ROTATION_RUN"
     fi
+}
+
+assert_has_certificate() {
     RUN_STEP=certificate
     read_certificate
     if [[ ! $RUN_FINGERPRINT ]]; then
         fail server-without-certificate 'the server has no valid certificate and could not start. Run nbserver apply '\
 'instead'
     fi
-    RUN_STEP=service
-    assert_can_restart
 }
 
 # Make a change of this part for the differences that were found. The step's own test is about the settings.

@@ -11,12 +11,19 @@ PREVIOUS_FOLDER=$STATE_FOLDER/previous
 DEPLOYED_PYTHON=''                                 # of read_deployed_python
 SAVED_PYTHON=''                                    # of read_saved_python
 FAILURE=()                                         # why this run failed: code, values, text
+ROLLBACK_BEGUN=''                                  # this run goes back to the previous environment: mode rollback
 
 # ---- which environment the server runs from
 
 # DEPLOYED_PYTHON: the Python that the unit of this script, or its process in the background, was set up with; '' if
 # there is none, or if it cannot run any more.
 read_deployed_python() {
+    find_deployed_python
+    if [[ ! -x $DEPLOYED_PYTHON ]]; then DEPLOYED_PYTHON=''; fi
+}
+
+# DEPLOYED_PYTHON: the same, also if it cannot run any more.
+find_deployed_python() {
     local line file
     DEPLOYED_PYTHON=''
     read_service_file
@@ -28,7 +35,6 @@ read_deployed_python() {
             break
         fi
     done <"$file"
-    if [[ ! -x $DEPLOYED_PYTHON ]]; then DEPLOYED_PYTHON=''; fi
 }
 
 has_server_record() {
@@ -70,15 +76,22 @@ has_open_switch() {
 # Called before the first file changes that the server reads. A switch that is open keeps what it saved: the server may
 # already run from the new environment.
 begin_switch() {
-    local folder=$SWITCH_FOLDER.new
     if has_open_switch; then return; fi
     read_deployed_python
     if [[ ! $DEPLOYED_PYTHON || $DEPLOYED_PYTHON == "$NOTEBOOK_PYTHON" ]]; then return; fi
     RUN_STEP=packages
-    save_server "$folder" ||
+    save_or_refuse
+    open_switch
+}
+
+save_or_refuse() {
+    save_server "$SWITCH_FOLDER.new" ||
         fail previous-not-saved 'could not save what the server runs now, so it was not changed: {cause}. Fix this '\
 'error, then try again'
-    mv -T -- "$folder" "$SWITCH_FOLDER"
+}
+
+open_switch() {
+    mv -T -- "$SWITCH_FOLDER.new" "$SWITCH_FOLDER"
 }
 
 save_server() { # FOLDER
@@ -100,11 +113,11 @@ save_server() { # FOLDER
 verify_switch() {
     if ! has_open_switch; then return; fi
     RUN_STEP=check
-    report_start verifying-server 'Verifying the new server before the switch is completed'
+    report_start verifying-server 'Verifying the server before the switch is completed'
     check_apply
     read_shown
     if [[ $SHOWN != "$RUN_FINGERPRINT" ]]; then
-        fail new-server-certificate 'the new server presents another certificate on TCP port {port}: expected '\
+        fail new-server-certificate 'the server presents another certificate on TCP port {port}: expected '\
 '{expected}, got {actual}' port "$NB_NOTEBOOK_PORT" expected "$RUN_FINGERPRINT" actual "$SHOWN"
     fi
     check_login

@@ -61,12 +61,12 @@ prove_restored() {
         port "$NB_NOTEBOOK_PORT"
 }
 
-# Whether a run has failed, or was stopped, while it was replacing the environment. A run that was refused at its start
-# changes nothing.
+# Whether a run has failed, or was stopped, while it was changing the environment of the server. A run that was refused
+# at its start changes nothing.
 # shellcheck disable=SC2317 # a trap calls it
 is_switch_to_end() {
-    [[ $RUN_MODE == apply && $RUN_OUTCOME != ok && $RUN_LOCKED && $RUN_SCRIPT && ! -e $ROTATION_FILE ]] &&
-        { has_open_switch || [[ $ENVIRONMENT_STARTED ]]; }
+    [[ ($RUN_MODE == apply || $ROLLBACK_BEGUN) && $RUN_OUTCOME != ok && $RUN_LOCKED && $RUN_SCRIPT ]] &&
+        [[ ! -e $ROTATION_FILE ]] && { has_open_switch || [[ $ENVIRONMENT_STARTED ]]; }
 }
 
 # In a trap, a plain `return` returns the status of what failed, and what is started ignores the signals that the trap
@@ -90,6 +90,10 @@ end_switch() {
         return
     fi
     RUN_STEP=service
+    if [[ $ROLLBACK_BEGUN ]]; then
+        end_rollback
+        return
+    fi
     report_start switching-back 'Switching back to the previous environment'
     # A run that applies the previous settings again has built no environment, and removes none.
     if switch_to "$SWITCH_FOLDER" || { [[ $SAVED_PYTHON && $environment != "$ENVIRONMENT" ]] &&
@@ -105,6 +109,26 @@ end_switch() {
     use_failure
     write_message "$REPLY" text upgrade-not-switched-back 'the upgrade failed, and so did switching back to the '\
 'previous environment ({problem}). Fix this error, then run nbserver apply again. The upgrade failed because: {cause}' \
+        problem "$problem"
+}
+
+# What was saved is the environment that the host ran before the rollback.
+# shellcheck disable=SC2317 # a trap calls it
+end_rollback() {
+    local problem
+    report_start returning 'Returning to the current environment'
+    if switch_to "$SWITCH_FOLDER"; then
+        rm -rf -- "$SWITCH_FOLDER"
+        use_failure
+        write_message "$REPLY" text rollback-switched-back 'the rollback failed, so this host runs its current '\
+'environment {environment} again: {cause}' environment "$ENVIRONMENT"
+        return
+    fi
+    RUN_OUTCOME=failed
+    problem=$PROBLEM
+    use_failure
+    write_message "$REPLY" text rollback-not-switched-back 'the rollback failed, and so did returning to the current '\
+'environment ({problem}). Fix this error, then run nbserver apply. The rollback failed because: {cause}' \
         problem "$problem"
 }
 

@@ -9,6 +9,7 @@
 #   sudo bash linux-most.sh rotate    evicts everybody who could log in
 #   sudo bash linux-most.sh restart   starts the server again
 #   sudo bash linux-most.sh stop      stops the server
+#   sudo bash linux-most.sh rollback  goes back to the previous environment
 #   sudo bash linux-most.sh set-password        replaces the password alone
 #   sudo bash linux-most.sh rotate-certificate  replaces the certificate
 # Exit codes: 0 success, 2 differences (test, status), 3 failed, 102 success, but the host must restart
@@ -16,74 +17,75 @@
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 # Contents, by line:
-#    90  settings               What differs from host to host: data, no code.
-#   117  lock                   The Python packages, with versions and hashes.
-#   240  welcome                The notebook that people find first, as JSON.
+#    92  settings               What differs from host to host: data, no code.
+#   119  lock                   The Python packages, with versions and hashes.
+#   242  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   473  run                    Set the options of the shell, the folders, and the state of this run.
-#   528  places                 Name the places of a server for the whole machine, which root sets up.
-#   602  json                   Read and write JSON strings in bash alone.
-#   698  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   824  events                 Report events: lines of JSON, which are the only output of this script.
-#   908  findings               Report in mode check which requirements this host meets, one finding for each.
-#   973  host_log               Write to the system log which script changes this host, and keep the script.
-#  1006  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#  1129  lock                   Let only one run at a time change this host.
-#  1172  left_program           End the program that a run left behind when it was killed.
-#  1227  record                 Record the previous state of everything that is changed, and restore it.
-#  1366  programs               Run other programs: those that change something or take long through run_program.
-#  1522  paths                  Open folders without following links, and check who could replace them.
-#  1630  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1702  folders                Create folders, and set who may use them.
-#  1778  files                  Write text files, and restore the files that were replaced.
-#  1866  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1930  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1975  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2084  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2143  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2223  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2383  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2529  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2670  zypper                 Run zypper, without questions.
-#  2796  units                  Install and remove units of systemd.
-#  2885  service_unit           Compare the unit of the notebook server, and install it.
-#  3067  service                Find out what the unit of the notebook server does.
-#  3156  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3269  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3337  certificate_program    Create a certificate with OpenSSL.
-#  3345  starter                Define the Python program that starts the notebook server.
-#  3553  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3644  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3703  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3775  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3841  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3885  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3918  installed_files        Compare the files of the environment with those that were installed.
-#  4065  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4211  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4224  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4315  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4481  new_server             Check what another environment contains, and the server that runs from it.
-#  4557  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  4676  way_back               Restore the previous server after an upgrade that failed.
-#  4828  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5018  server_life            Restart or stop the installed server: modes restart and stop.
-#  5112  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5230  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  5560  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#   475  run                    Set the options of the shell, the folders, and the state of this run.
+#   530  places                 Name the places of a server for the whole machine, which root sets up.
+#   604  json                   Read and write JSON strings in bash alone.
+#   700  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   826  events                 Report events: lines of JSON, which are the only output of this script.
+#   910  findings               Report in mode check which requirements this host meets, one finding for each.
+#   975  host_log               Write to the system log which script changes this host, and keep the script.
+#  1008  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#  1131  lock                   Let only one run at a time change this host.
+#  1174  left_program           End the program that a run left behind when it was killed.
+#  1229  record                 Record the previous state of everything that is changed, and restore it.
+#  1368  programs               Run other programs: those that change something or take long through run_program.
+#  1524  paths                  Open folders without following links, and check who could replace them.
+#  1632  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1704  folders                Create folders, and set who may use them.
+#  1780  files                  Write text files, and restore the files that were replaced.
+#  1868  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1932  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1977  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2086  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2145  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2225  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2385  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2531  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2672  zypper                 Run zypper, without questions.
+#  2798  units                  Install and remove units of systemd.
+#  2887  service_unit           Compare the unit of the notebook server, and install it.
+#  3069  service                Find out what the unit of the notebook server does.
+#  3162  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3275  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3343  certificate_program    Create a certificate with OpenSSL.
+#  3351  starter                Define the Python program that starts the notebook server.
+#  3559  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3650  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3709  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3781  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3847  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3891  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3924  installed_files        Compare the files of the environment with those that were installed.
+#  4071  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4217  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4230  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4321  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4487  new_server             Check what another environment contains, and the server that runs from it.
+#  4563  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  4695  way_back               Restore the previous server after an upgrade that failed.
+#  4871  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5061  server_life            Restart or stop the installed server: modes restart and stop.
+#  5164  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5264  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5382  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  5712  backup                 Send what a backup contains in addition to the notebooks: mode backup.
 # Steps, in the order in which they run:
-#  5586  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5618  python                 Install Python from the distribution.
-#  5680  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  5755  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  5768  user                   Create the system user that runs the server: without a password, without a login shell.
-#  5782  certificate            Create a certificate for the server; only root and the service can read its key.
-#  5875  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  6056  service                Run the notebook server as a service that starts with the system.
-#  6190  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  6254  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6408  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6490  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  5738  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5770  python                 Install Python from the distribution.
+#  5832  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  5907  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  5920  user                   Create the system user that runs the server: without a password, without a login shell.
+#  5934  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6027  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  6208  service                Run the notebook server as a service that starts with the system.
+#  6342  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  6406  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6560  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6642  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -3124,6 +3126,10 @@ assert_can_restart() {
     return 0
 }
 
+assert_can_start() {
+    return 0
+}
+
 has_start_with_system() {
     has_enabled_unit
 }
@@ -4549,7 +4555,7 @@ check_login() {
     done < <(timeout 90 "$NOTEBOOK_PYTHON" -I -c "$LOGIN_WITH_PYTHON" "$address" "$NB_NOTEBOOK_PORT" 2>/dev/null)
     if [[ $page == 200 && $wrong == 401 ]]; then return; fi
     read_service_commands
-    fail login-broken 'nobody can log in to the new server: its login page responded with {page} instead of 200, and '\
+    fail login-broken 'nobody can log in to the server: its login page responded with {page} instead of 200, and '\
 'a wrong password with {wrong} instead of 401. Find the error in its log ({log}), or use another lock, then '\
 'try again' page "$page" wrong "$wrong" log "$LOG_COMMAND"
 }
@@ -4567,12 +4573,19 @@ PREVIOUS_FOLDER=$STATE_FOLDER/previous
 DEPLOYED_PYTHON=''                                 # of read_deployed_python
 SAVED_PYTHON=''                                    # of read_saved_python
 FAILURE=()                                         # why this run failed: code, values, text
+ROLLBACK_BEGUN=''                                  # this run goes back to the previous environment: mode rollback
 
 # ---- which environment the server runs from
 
 # DEPLOYED_PYTHON: the Python that the unit of this script, or its process in the background, was set up with; '' if
 # there is none, or if it cannot run any more.
 read_deployed_python() {
+    find_deployed_python
+    if [[ ! -x $DEPLOYED_PYTHON ]]; then DEPLOYED_PYTHON=''; fi
+}
+
+# DEPLOYED_PYTHON: the same, also if it cannot run any more.
+find_deployed_python() {
     local line file
     DEPLOYED_PYTHON=''
     read_service_file
@@ -4584,7 +4597,6 @@ read_deployed_python() {
             break
         fi
     done <"$file"
-    if [[ ! -x $DEPLOYED_PYTHON ]]; then DEPLOYED_PYTHON=''; fi
 }
 
 has_server_record() {
@@ -4626,15 +4638,22 @@ has_open_switch() {
 # Called before the first file changes that the server reads. A switch that is open keeps what it saved: the server may
 # already run from the new environment.
 begin_switch() {
-    local folder=$SWITCH_FOLDER.new
     if has_open_switch; then return; fi
     read_deployed_python
     if [[ ! $DEPLOYED_PYTHON || $DEPLOYED_PYTHON == "$NOTEBOOK_PYTHON" ]]; then return; fi
     RUN_STEP=packages
-    save_server "$folder" ||
+    save_or_refuse
+    open_switch
+}
+
+save_or_refuse() {
+    save_server "$SWITCH_FOLDER.new" ||
         fail previous-not-saved 'could not save what the server runs now, so it was not changed: {cause}. Fix this '\
 'error, then try again'
-    mv -T -- "$folder" "$SWITCH_FOLDER"
+}
+
+open_switch() {
+    mv -T -- "$SWITCH_FOLDER.new" "$SWITCH_FOLDER"
 }
 
 save_server() { # FOLDER
@@ -4656,11 +4675,11 @@ save_server() { # FOLDER
 verify_switch() {
     if ! has_open_switch; then return; fi
     RUN_STEP=check
-    report_start verifying-server 'Verifying the new server before the switch is completed'
+    report_start verifying-server 'Verifying the server before the switch is completed'
     check_apply
     read_shown
     if [[ $SHOWN != "$RUN_FINGERPRINT" ]]; then
-        fail new-server-certificate 'the new server presents another certificate on TCP port {port}: expected '\
+        fail new-server-certificate 'the server presents another certificate on TCP port {port}: expected '\
 '{expected}, got {actual}' port "$NB_NOTEBOOK_PORT" expected "$RUN_FINGERPRINT" actual "$SHOWN"
     fi
     check_login
@@ -4736,12 +4755,12 @@ prove_restored() {
         port "$NB_NOTEBOOK_PORT"
 }
 
-# Whether a run has failed, or was stopped, while it was replacing the environment. A run that was refused at its start
-# changes nothing.
+# Whether a run has failed, or was stopped, while it was changing the environment of the server. A run that was refused
+# at its start changes nothing.
 # shellcheck disable=SC2317 # a trap calls it
 is_switch_to_end() {
-    [[ $RUN_MODE == apply && $RUN_OUTCOME != ok && $RUN_LOCKED && $RUN_SCRIPT && ! -e $ROTATION_FILE ]] &&
-        { has_open_switch || [[ $ENVIRONMENT_STARTED ]]; }
+    [[ ($RUN_MODE == apply || $ROLLBACK_BEGUN) && $RUN_OUTCOME != ok && $RUN_LOCKED && $RUN_SCRIPT ]] &&
+        [[ ! -e $ROTATION_FILE ]] && { has_open_switch || [[ $ENVIRONMENT_STARTED ]]; }
 }
 
 # In a trap, a plain `return` returns the status of what failed, and what is started ignores the signals that the trap
@@ -4765,6 +4784,10 @@ end_switch() {
         return
     fi
     RUN_STEP=service
+    if [[ $ROLLBACK_BEGUN ]]; then
+        end_rollback
+        return
+    fi
     report_start switching-back 'Switching back to the previous environment'
     # A run that applies the previous settings again has built no environment, and removes none.
     if switch_to "$SWITCH_FOLDER" || { [[ $SAVED_PYTHON && $environment != "$ENVIRONMENT" ]] &&
@@ -4780,6 +4803,26 @@ end_switch() {
     use_failure
     write_message "$REPLY" text upgrade-not-switched-back 'the upgrade failed, and so did switching back to the '\
 'previous environment ({problem}). Fix this error, then run nbserver apply again. The upgrade failed because: {cause}' \
+        problem "$problem"
+}
+
+# What was saved is the environment that the host ran before the rollback.
+# shellcheck disable=SC2317 # a trap calls it
+end_rollback() {
+    local problem
+    report_start returning 'Returning to the current environment'
+    if switch_to "$SWITCH_FOLDER"; then
+        rm -rf -- "$SWITCH_FOLDER"
+        use_failure
+        write_message "$REPLY" text rollback-switched-back 'the rollback failed, so this host runs its current '\
+'environment {environment} again: {cause}' environment "$ENVIRONMENT"
+        return
+    fi
+    RUN_OUTCOME=failed
+    problem=$PROBLEM
+    use_failure
+    write_message "$REPLY" text rollback-not-switched-back 'the rollback failed, and so did returning to the current '\
+'environment ({problem}). Fix this error, then run nbserver apply. The rollback failed because: {cause}' \
         problem "$problem"
 }
 
@@ -5075,21 +5118,30 @@ assert_installed() {
     fail server-not-installed 'this host has no notebook server managed by nbserver. Run nbserver apply first'
 }
 
-# After an incomplete rotation, the server would start for those who are evicted. RUN_FINGERPRINT: of its certificate.
+# RUN_FINGERPRINT: of the certificate of the server.
 assert_may_start() {
+    assert_no_open_rotation
+    assert_has_certificate
+    RUN_STEP=service
+    assert_can_restart
+}
+
+# After an incomplete rotation, the server would start for those who are evicted.
+assert_no_open_rotation() {
     read_rotation
     if [[ $ROTATION_RUN ]]; then
         fail rotation-incomplete-start 'the rotation of run {run} was interrupted, and the server would start for '\
 'earlier users. Run nbserver rotate again' run "$ROTATION_RUN"
     fi
+}
+
+assert_has_certificate() {
     RUN_STEP=certificate
     read_certificate
     if [[ ! $RUN_FINGERPRINT ]]; then
         fail server-without-certificate 'the server has no valid certificate and could not start. Run nbserver apply '\
 'instead'
     fi
-    RUN_STEP=service
-    assert_can_restart
 }
 
 # Make a change of this part for the differences that were found. The step's own test is about the settings.
@@ -5107,6 +5159,106 @@ prove_server() {
     RUN_STEP=check DIFFERENCES=()
     differs server-proven 'certificate on TCP port {port}' '' "$RUN_FINGERPRINT" port "$NB_NOTEBOOK_PORT"
     change_step check
+}
+
+# ---- prelude: rollback -----------------------------------------------------------------------------
+# Go back by hand to the environment that the last upgrade kept: mode rollback.
+
+# It is a switch to the folder of the previous environment. What the server runs now is saved first, and is the previous
+# one afterwards, so a second rollback goes forward again. If the previous server is not as it must be, finish_run
+# switches back. A file in the folder of the switch says that a rollback opened it: the next rollback completes it.
+
+ROLLBACK_MARK=$SWITCH_FOLDER/rollback
+
+MODES['rollback']=roll_back
+CHANGING_MODES+=(rollback)
+
+roll_back() {
+    local now
+    assert_installed
+    assert_no_open_rotation
+    RUN_STEP=packages
+    assert_no_open_upgrade
+    if has_open_switch && [[ ! -e $PREVIOUS_FOLDER ]]; then   # it was cut off after the verification
+        mv -T -- "$SWITCH_FOLDER" "$PREVIOUS_FOLDER"
+        write_event unchanged
+        return
+    fi
+    assert_previous
+    NOTEBOOK_PYTHON=$SAVED_PYTHON
+    assert_has_certificate
+    RUN_STEP=service DIFFERENCES=()
+    assert_can_start
+    environment_of "$DEPLOYED_PYTHON"
+    now=$REPLY
+    environment_of "$SAVED_PYTHON"
+    differs server-rolls-back 'environment of the notebook server' "$now" "$REPLY"
+    make_change switch_to_previous
+    prove_previous
+}
+
+# An upgrade that was cut off: its switch has the previous environment, and that of the upgrade before may be gone.
+assert_no_open_upgrade() {
+    if ! has_open_switch || [[ -e $ROLLBACK_MARK ]]; then return; fi
+    fail rollback-in-upgrade 'an upgrade of this host was interrupted. Run nbserver apply, which completes it or '\
+'switches back'
+}
+
+# SAVED_PYTHON: the previous environment, which must be as it was installed.
+assert_previous() {
+    local ENVIRONMENT
+    if [[ ! -e $PREVIOUS_FOLDER ]]; then
+        fail no-previous-environment 'this host has no previous environment to go back to. It keeps one after an '\
+'upgrade to another lock'
+    fi
+    read_saved_python "$PREVIOUS_FOLDER"
+    if [[ ! $SAVED_PYTHON ]]; then
+        fail previous-environment-gone 'the Python of the previous environment is missing or cannot run, so this host '\
+'cannot go back to it'
+    fi
+    find_deployed_python
+    if [[ ! $DEPLOYED_PYTHON ]]; then
+        fail deployed-environment-unknown 'the service of the notebook server names no environment of nbserver. Run '\
+'nbserver apply first'
+    fi
+    environment_of "$SAVED_PYTHON"
+    ENVIRONMENT=$REPLY
+    if [[ $ENVIRONMENT == "$SAVED_PYTHON" ]]; then return; fi
+    DIFFERENCES=()
+    if has_lists; then compare_installed_files; fi
+    if ((${#DIFFERENCES[@]})); then
+        fail previous-environment-changed 'the previous environment {path} is not as it was installed, so this host '\
+'cannot go back to it: {what}' path "$ENVIRONMENT" what "${DIFFERENCES[2]}"
+    fi
+}
+
+# REPLY: the folder of the environment of a Python; a Python of the distribution itself.
+environment_of() { # PYTHON
+    REPLY=${1%/bin/python}
+}
+
+# What a rollback that was cut off has saved stays: since then, the server may run from the previous environment.
+switch_to_previous() {
+    if ! has_open_switch; then
+        save_or_refuse
+        : >"$SWITCH_FOLDER.new/rollback"
+        open_switch
+    fi
+    ROLLBACK_BEGUN=1
+    report_start rolling-back 'Starting the server from its previous environment'
+    switch_to "$PREVIOUS_FOLDER" ||
+        fail previous-server-not-started 'could not start the server from its previous environment: {cause}'
+    if is_unit; then
+        started_text
+        note_started_files "$REPLY"
+    fi
+}
+
+# As after an upgrade.
+prove_previous() {
+    RUN_STEP=check DIFFERENCES=()
+    differs server-proven 'certificate on TCP port {port}' '' "$RUN_FINGERPRINT" port "$NB_NOTEBOOK_PORT"
+    make_change verify_switch
 }
 
 # ---- prelude: server_secrets -----------------------------------------------------------------------

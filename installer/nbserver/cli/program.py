@@ -49,6 +49,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
         hosts.rotate,
         servers.restart,
         servers.stop,
+        servers.rollback,
         servers.set_password,
         servers.rotate_certificate,
         resume,

@@ -1,4 +1,4 @@
-"""restart, stop, set-password, and rotate-certificate: commands for servers that are set up. They apply nothing else."""
+"""restart, stop, rollback, set-password, and rotate-certificate: commands for servers that are set up. They apply nothing else."""
 
 from __future__ import annotations
 
@@ -53,6 +53,24 @@ def stop(hosts: tuple[str, ...], inventory_path: Path, output: Output, **given: 
 
     options = Options(command=command_line(), **given)
     return servers.run("stop", loaded, loaded.select(hosts), options, asker(), output.view())
+
+
+@click.command()
+@run_options
+@approved_option
+def rollback(hosts: tuple[str, ...], inventory_path: Path, output: Output, **given: Any) -> int:
+    """Go back to the environment before the last upgrade
+
+    For Linux hosts. The server starts from the environment that the last upgrade kept, with the configuration that it had then, and
+    is verified. If it fails, the current environment is in use again. A second rollback goes forward again. Kernels end.
+    """
+    from nbserver.commands import servers
+    from nbserver.inventory import reader
+    from nbserver.run.options import Options
+
+    loaded = reader.load_for(inventory_path, hosts)
+    options = Options(command=command_line(), **given)
+    return servers.rollback(loaded, loaded.select(hosts), options, asker(), output.view(), quiet=not output.for_a_person)
 
 
 @click.command("set-password")

@@ -1,4 +1,4 @@
-"""restart, stop, set-password, and rotate-certificate: what happens to installed servers, without an apply."""
+"""restart, stop, rollback, set-password, and rotate-certificate: what happens to installed servers, without an apply."""
 
 from __future__ import annotations
 
@@ -83,6 +83,24 @@ def rotate_certificate(
     return exit_code(results)
 
 
+def rollback(inventory: Inventory, hosts: Sequence[AnyHost], options: Options, ask: Ask | None, view: View, *, quiet: bool) -> int:
+    """Start servers from their previous environments. Return the exit code. Raises NbserverError before any host is contacted."""
+    without = [host.name for host in hosts if not _keeps_previous(host)]
+    if without:
+        raise UsageError(
+            "rollback-not-on-windows",
+            "an upgrade keeps no previous environment on Windows hosts, so there is none to go back to",
+            where=without[0],
+            todo="Set the lock that the host had before, and run nbserver apply {name}",
+            name=without[0],
+        )
+    results = operation.operate("rollback", inventory, hosts, options, ask, view)
+    done = [name for name, result in results.items() if result.outcome == "ok" and result.changed]
+    if done and not quiet:
+        say(f"nbserver apply upgrades these hosts again, unless the inventory has the previous lock: {' '.join(done)}")
+    return exit_code(results)
+
+
 def _say_next(results: Mapping[str, Result], what: str) -> None:
     done = [name for name, result in results.items() if result.outcome == "ok" and result.changed]
     if done:
@@ -97,4 +115,7 @@ def _linux(host: LinuxHost | LocalLinuxHost) -> bool:
     return True
 
 
+_keeps_previous = ByKind(
+    windows=lambda host: False, linux=lambda host: True, local_windows=lambda host: False, local_linux=lambda host: True
+)
 _is_own = ByKind(windows=_windows, linux=_linux, local_windows=_windows, local_linux=_linux)

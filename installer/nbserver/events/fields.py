@@ -19,6 +19,7 @@ CHANGING = (
     "stop",
     "set-password",
     "rotate-certificate",
+    "rollback",
     "push",
 )  # the modes that leave events on the host
 MOST_EVENTS = 100_000  # in a run, and in one response of a host

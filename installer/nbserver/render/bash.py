@@ -57,6 +57,7 @@ def header(settings: dict[str, Any]) -> str:
 #   {bash} {host}.sh rotate    evicts everybody who could log in
 #   {bash} {host}.sh restart   starts the server again
 #   {bash} {host}.sh stop      stops the server
+#   {bash} {host}.sh rollback  goes back to the previous environment
 #   {bash} {host}.sh set-password        replaces the password alone
 #   {bash} {host}.sh rotate-certificate  replaces the certificate
 # Exit codes: 0 success, 2 differences (test, status), 3 failed, 102 success, but the host must restart

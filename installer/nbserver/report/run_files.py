@@ -41,6 +41,7 @@ MODES = {
     "stop": "stop",
     "set-password": "set-password",
     "rotate-certificate": "rotate-certificate",
+    "rollback": "rollback",
     "list": "notebooks list",
     "push": "notebooks push",
     "pull": "notebooks pull",

@@ -24,6 +24,7 @@ Mode = Literal[
     "stop",
     "set-password",
     "rotate-certificate",
+    "rollback",
     "list",
     "push",
     "pull",

@@ -41,6 +41,7 @@ DONE = {
     "stop": "server stopped until nbserver restart or apply",
     "set-password": "password changed, and everybody logged out",
     "rotate-certificate": "server presents its new certificate",
+    "rollback": "server runs from its previous environment",
 }
 ORDER = ("ok", "differs", "reboot", "stopped", "unreachable", "failed")
 FAILED = ("failed", "unreachable")

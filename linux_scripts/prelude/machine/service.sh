@@ -58,6 +58,10 @@ assert_can_restart() {
     return 0
 }
 
+assert_can_start() {
+    return 0
+}
+
 has_start_with_system() {
     has_enabled_unit
 }

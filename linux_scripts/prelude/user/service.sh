@@ -98,6 +98,11 @@ assert_can_restart() {
     if is_unit; then assert_own_systemd; else assert_same_command; fi
 }
 
+# A process is started as this script does it, a unit as its file says.
+assert_can_start() {
+    if is_unit; then assert_own_systemd; fi
+}
+
 has_start_with_system() {
     if is_unit; then has_enabled_unit; else return 1; fi
 }

@@ -18,6 +18,7 @@ from tests.linux.sandbox import Sandbox
 from tests.ports import free_port
 from tests.served import served
 from tests.steps.linux.small_steps import SECRETS
+from tests.tier import FULL
 
 __all__ = ["sandbox"]
 STEPS = ("python", "packages", "certificate", "notebook", "service", "check", "cleanup")
@@ -143,3 +144,56 @@ def test_the_only_environment_that_works_is_never_removed(host: Host) -> None:
     assert [event["code"] for event in done.of("failed")][1:] == ["upgrade-not-switched-back"], done.of("failed")
     assert host.environments() == "ab" and host.sandbox.exists(f"{STATE}/switch")
     assert host.run("apply", "a").outcome == "ok" and host.serves() == "a"
+
+
+def test_a_rollback_goes_back_and_a_second_one_forward(host: Host) -> None:
+    first = host.run("rollback", "a")
+    assert codes(first) == ["no-previous-environment"] and host.serves() == "a"
+    assert host.run("apply", "b").outcome == "ok"
+    files = [f"{HOME}/.config/nbserver/{name}" for name in ("jupyter_config.json", "serve.py")]
+    before = [host.sandbox.read(file) for file in files]
+    done = host.run("rollback", "b")
+    assert done.outcome == "ok" and (host.serves(), host.environments()) == ("a", "ab"), done.events
+    assert [event["code"] for event in done.of("difference")] == ["server-rolls-back", "server-proven"]
+    assert done.of("difference")[0] | {"is": ENVIRONMENTS["b"], "should": ENVIRONMENTS["a"]} == done.of("difference")[0]
+    assert done.events[-1]["changed"] == 2 and done.events[-1]["fingerprint"].startswith("SHA256:")
+    assert host.run("test", "b").code == 2, "the inventory has the other lock"
+    assert host.run("test", "a").of("difference") == [], "the inventory has this lock"
+    assert host.run("rollback", "b").outcome == "ok" and host.serves() == "b"
+    assert [host.sandbox.read(file) for file in files] == before and host.run("test", "b").of("difference") == []
+
+
+def test_a_rollback_that_fails_returns_to_the_current_environment(host: Host) -> None:
+    assert host.run("apply", "b").outcome == "ok"
+    done = host.run("rollback", "b", "check_login() { fail login-broken broken; }")
+    assert codes(done) == ["login-broken", "rollback-switched-back"] and host.serves() == "b", done.of("failed")
+    assert ENVIRONMENTS["b"] in done.of("failed")[-1]["text"] and not host.sandbox.exists(f"{STATE}/switch")
+    assert host.run("test", "b").of("difference") == []
+    cut = host.run("rollback", "b", "verify_switch() { kill -KILL $$; }")
+    assert cut.code and host.serves() == "a"
+    if FULL:
+        assert host.run("rollback", "b").outcome == "ok" and (host.serves(), host.environments()) == ("a", "ab")
+        assert host.run("rollback", "b", "verify_switch() { kill -KILL $$; }").code and host.serves() == "b"
+    assert host.run("apply", "b").outcome == "ok" and (host.serves(), host.environments()) == ("b", "ab")
+    assert host.run("rollback", "b").outcome == "ok" and host.serves() == "a"
+    assert host.run("apply", "b").outcome == "ok" and (host.serves(), host.environments()) == ("b", "ab")
+    assert host.run("test", "b").of("difference") == []
+
+
+def test_a_rollback_is_refused_if_the_previous_environment_is_not_certain(host: Host) -> None:
+    assert host.run("apply", "b", "verify_switch() { kill -KILL $$; }").code
+    assert codes(host.run("rollback", "b")) == ["rollback-in-upgrade"] and host.serves() == "b", "nothing is switched back"
+    assert host.run("apply", "b").outcome == "ok"
+    python = f"{ENVIRONMENTS['a']}/bin/python"
+    host.sandbox.run("mv", python, f"{python}.moved")
+    assert codes(host.run("rollback", "b")) == ["previous-environment-gone"]
+    host.sandbox.run("mv", f"{python}.moved", python)
+    host.sandbox.run("bash", "-c", f"rm {ENVIRONMENTS['a']}/lib/python3.*/site-packages/numpy/__init__.py")
+    changed = host.run("rollback", "b")
+    assert codes(changed) == ["previous-environment-changed"] and "numpy" in changed.of("failed")[0]["text"]
+    assert host.serves() == "b" and not host.sandbox.exists(f"{STATE}/switch") and host.run("test", "b").of("difference") == []
+
+
+def codes(done: Run) -> list[str]:
+    assert done.outcome == "failed" and done.code == 3, done.events
+    return [event["code"] for event in done.of("failed")]

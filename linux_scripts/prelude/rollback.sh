@@ -1,0 +1,99 @@
+# ---- prelude: rollback -----------------------------------------------------------------------------
+# Go back by hand to the environment that the last upgrade kept: mode rollback.
+
+# It is a switch to the folder of the previous environment. What the server runs now is saved first, and is the previous
+# one afterwards, so a second rollback goes forward again. If the previous server is not as it must be, finish_run
+# switches back. A file in the folder of the switch says that a rollback opened it: the next rollback completes it.
+
+ROLLBACK_MARK=$SWITCH_FOLDER/rollback
+
+MODES['rollback']=roll_back
+CHANGING_MODES+=(rollback)
+
+roll_back() {
+    local now
+    assert_installed
+    assert_no_open_rotation
+    RUN_STEP=packages
+    assert_no_open_upgrade
+    if has_open_switch && [[ ! -e $PREVIOUS_FOLDER ]]; then   # it was cut off after the verification
+        mv -T -- "$SWITCH_FOLDER" "$PREVIOUS_FOLDER"
+        write_event unchanged
+        return
+    fi
+    assert_previous
+    NOTEBOOK_PYTHON=$SAVED_PYTHON
+    assert_has_certificate
+    RUN_STEP=service DIFFERENCES=()
+    assert_can_start
+    environment_of "$DEPLOYED_PYTHON"
+    now=$REPLY
+    environment_of "$SAVED_PYTHON"
+    differs server-rolls-back 'environment of the notebook server' "$now" "$REPLY"
+    make_change switch_to_previous
+    prove_previous
+}
+
+# An upgrade that was cut off: its switch has the previous environment, and that of the upgrade before may be gone.
+assert_no_open_upgrade() {
+    if ! has_open_switch || [[ -e $ROLLBACK_MARK ]]; then return; fi
+    fail rollback-in-upgrade 'an upgrade of this host was interrupted. Run nbserver apply, which completes it or '\
+'switches back'
+}
+
+# SAVED_PYTHON: the previous environment, which must be as it was installed.
+assert_previous() {
+    local ENVIRONMENT
+    if [[ ! -e $PREVIOUS_FOLDER ]]; then
+        fail no-previous-environment 'this host has no previous environment to go back to. It keeps one after an '\
+'upgrade to another lock'
+    fi
+    read_saved_python "$PREVIOUS_FOLDER"
+    if [[ ! $SAVED_PYTHON ]]; then
+        fail previous-environment-gone 'the Python of the previous environment is missing or cannot run, so this host '\
+'cannot go back to it'
+    fi
+    find_deployed_python
+    if [[ ! $DEPLOYED_PYTHON ]]; then
+        fail deployed-environment-unknown 'the service of the notebook server names no environment of nbserver. Run '\
+'nbserver apply first'
+    fi
+    environment_of "$SAVED_PYTHON"
+    ENVIRONMENT=$REPLY
+    if [[ $ENVIRONMENT == "$SAVED_PYTHON" ]]; then return; fi
+    DIFFERENCES=()
+    if has_lists; then compare_installed_files; fi
+    if ((${#DIFFERENCES[@]})); then
+        fail previous-environment-changed 'the previous environment {path} is not as it was installed, so this host '\
+'cannot go back to it: {what}' path "$ENVIRONMENT" what "${DIFFERENCES[2]}"
+    fi
+}
+
+# REPLY: the folder of the environment of a Python; a Python of the distribution itself.
+environment_of() { # PYTHON
+    REPLY=${1%/bin/python}
+}
+
+# What a rollback that was cut off has saved stays: since then, the server may run from the previous environment.
+switch_to_previous() {
+    if ! has_open_switch; then
+        save_or_refuse
+        : >"$SWITCH_FOLDER.new/rollback"
+        open_switch
+    fi
+    ROLLBACK_BEGUN=1
+    report_start rolling-back 'Starting the server from its previous environment'
+    switch_to "$PREVIOUS_FOLDER" ||
+        fail previous-server-not-started 'could not start the server from its previous environment: {cause}'
+    if is_unit; then
+        started_text
+        note_started_files "$REPLY"
+    fi
+}
+
+# As after an upgrade.
+prove_previous() {
+    RUN_STEP=check DIFFERENCES=()
+    differs server-proven 'certificate on TCP port {port}' '' "$RUN_FINGERPRINT" port "$NB_NOTEBOOK_PORT"
+    make_change verify_switch
+}
