@@ -114,9 +114,9 @@ def _write(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
     except OSError as error:
         raise UsageError(
             "own-server-not-written",
-            "could not record what belongs to the server ({reason})",
+            "could not record the inventory and the trusted certificate of the local server ({reason})",
             where=str(path),
-            todo="Make the folder writable; until then, run commands for local with -i",
+            todo="Make the folder writable. Until then, specify the inventory with -i in each command for local",
             reason=error.strerror or type(error).__name__,
         ) from None
 

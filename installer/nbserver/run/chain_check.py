@@ -106,7 +106,7 @@ def require_closed(path: Path) -> None:
     if who:
         raise ApprovalError(
             "run-file-writable",
-            "{who} can write to it or to its folder",
+            "{who} can write to this path or to the folder that contains it",
             where=plain_file.shown(path),
             todo="{advice}",
             advice=_KEPT,

@@ -128,7 +128,7 @@ def _name_and_port(address: str, port: int) -> dict[str, Message]:
     except ValueError:
         found = ", ".join(_addresses(address))
         if not found:
-            return {"name": message("check-name-resolved", "{address} could be resolved", address=address), **answers}
+            return {"name": message("check-name-resolved", "the name {address} can be resolved", address=address), **answers}
         return {"name": message("check-name", "{address} resolves to {addresses}", address=address, addresses=found), **answers}
     return answers
 

@@ -105,5 +105,5 @@ def found(program: str) -> str:
     else:
         path = shutil.which(program)
     if path is None:
-        raise ProgramFailure("program-not-found", "the program in the inventory was not found")
+        raise ProgramFailure("program-not-found", "the program named in the inventory was not found")
     return path

@@ -152,8 +152,8 @@ def stop_advice(host: AnyHost) -> Message:
     """Return what to do with a server with open access: stop it, and start it with nbserver's configuration only."""
     return message(
         "stop-server",
-        "Stop the server immediately ({command}). If it used settings other than nbserver's, nbserver apply {name} starts it "
-        "with only nbserver's settings; if it is another server, find out what else is listening on the port",
+        "Stop the server immediately ({command}). If it is the notebook server, but with other settings, run nbserver apply {name} to start it "
+        "with only nbserver's settings. If it is not, find out which program is listening on the port",
         command=_end_command(host),
         name=host.name,
     )
@@ -200,7 +200,7 @@ def _use_kernel(
                     "pictures-drawn",
                     "the cell drew {count} pictures; expected 1 (the Matplotlib backend is {backend})",
                     host=walk.host,
-                    todo="Remove MPLBACKEND and the backend in matplotlibrc on the host: a notebook needs the inline backend",
+                    todo="On the host, unset MPLBACKEND and remove backend from matplotlibrc: a notebook needs the inline backend",
                     count=len(output.pictures),
                     backend=backend,
                 )

@@ -58,11 +58,13 @@ def check(png: bytes, *, colours: Sequence[Colour] = ()) -> tuple[int, int]:
         share = 100 * drawn / pixels
         if len(counted) == 1:
             raise DescribedError(
-                "picture-one-color", "the picture is blank: it has 1 color, and {share} % of it is not background", share=f"{share:.1f}"
+                "picture-one-color",
+                "the picture is blank: it has 1 color, and {share} % of its pixels differ from the background",
+                share=f"{share:.1f}",
             )
         raise DescribedError(
             "picture-blank",
-            "the picture is blank: it has {count} colors, and {share} % of it is not background",
+            "the picture is blank: it has {count} colors, and only {share} % of its pixels differ from the background",
             count=len(counted),
             share=f"{share:.1f}",
         )

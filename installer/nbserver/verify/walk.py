@@ -71,7 +71,7 @@ class Walk:
                 "{place} did not send a complete response within {seconds} s",
                 host=host,
                 where=where,
-                todo="Check the host's load and the network, and that the notebook server uses this address",
+                todo="Check the host's load, the network, and whether the notebook server uses this address",
                 place=place,
                 seconds=f"{seconds:.0f}",
             )

@@ -35,7 +35,7 @@ class JunitFile:
         except OSError as error:
             raise UsageError(
                 "junit-folder-not-writable",
-                "could not write to the folder of {file} ({reason})",
+                "could not write to the folder that contains {file} ({reason})",
                 todo="Choose another file with --junit",
                 file=path,
                 reason=error.strerror or type(error).__name__,

@@ -36,7 +36,7 @@ class LogFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         if path.is_symlink():
-            raise UsageError("log-is-link", "{file} is a link", todo="Specify the file that the link points to with --log", file=path)
+            raise UsageError("log-is-link", "{file} is a link", todo="Use --log to specify the file that the link points to", file=path)
         try:
             self._file = append_file.opened(path, follows_links=False)
             if not _is_log(path, self._file):
@@ -44,7 +44,7 @@ class LogFile:
                 raise UsageError(
                     "log-is-other-file",
                     "{file} exists, and it is not an nbserver log",
-                    todo="Choose another file with --log, or remove this one",
+                    todo="Choose another file with --log, or remove this file",
                     file=path,
                 )
         except OSError as error:

@@ -62,7 +62,7 @@ def test_a_file_that_is_not_a_log_stays_as_it_is(tmp_path: Path, content: str) -
 @pytest.mark.skipif(os.name != "posix", reason="on Windows, only some users can create links")
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "file")
-    with pytest.raises(UsageError, match=r"link is a link\. Specify the file that the link points to"):
+    with pytest.raises(UsageError, match=r"link is a link\. Use --log to specify the file that the link points to"):
         LogFile(tmp_path / "link")
     assert not (tmp_path / "file").exists()
 

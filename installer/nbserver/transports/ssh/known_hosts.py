@@ -119,7 +119,7 @@ def warnings(host: LinuxHost | SshServer) -> list[Message]:
         said.append(
             message(
                 "known-hosts-lines-skipped",
-                "{file}: lines that are not valid entries were skipped: {numbers}. Correct or remove them",
+                "{file}: invalid lines were skipped: {numbers}. Correct or remove them",
                 file=file,
                 numbers=_numbers(known.skipped),
             )

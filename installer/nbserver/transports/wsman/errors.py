@@ -72,7 +72,7 @@ def explain(error: Exception, host: WindowsHost) -> HostError:
     if type(error).__module__.startswith("spnego"):
         return AuthenticationError(
             "logon-impossible",
-            "this workstation cannot sign in to {place} with auth {auth}: {reason}",
+            "this workstation cannot sign in to {place} (auth: {auth}): {reason}",
             host=name,
             todo="Set user and password in the inventory, or sign in to the domain",
             place=place,
@@ -130,7 +130,7 @@ def _sign_in(host: WindowsHost) -> Message:
     if host.transport == "winrm":  # with Kerberos, it uses only the ticket of the current user
         return message(
             "sign-in-to-windows",
-            "Sign in with an account that can access the host (on Linux, with kinit), or set another auth together with user and password",
+            "Sign in with an account that can access the host (on Linux, with kinit), or set user, password, and a different auth in the inventory",
         )
     return message("set-user-and-password", "Set user and password in the inventory, or correct auth")
 
@@ -161,9 +161,9 @@ def _of_fault(fault: int, words: str, host: str) -> ConnectError:
     if fault == 2150858811:
         return ConnectError(
             "winrm-no-endpoint",
-            "the host does not have this PowerShell endpoint",
+            "the host has no PowerShell endpoint with the name in configuration_name",
             host=host,
-            todo="Check configuration_name, or run Enable-PSRemoting on the host",
+            todo="Correct configuration_name in the inventory, or run Enable-PSRemoting on the host",
         )
     if fault == 2150858843:
         return ConnectError(
