@@ -149,17 +149,22 @@ describe_certificate() { # FILE
     fi
 }
 
-# REPLY: the run whose events were written last, as JSON; null if there is none. A run that has no last event was
-# interrupted, unless it still has the lock.
+# REPLY: the run whose events were written last, as JSON; null if there is none.
 read_last_run() {
-    local file last='' first end run mode operator release script started outcome finished=''
-    local -a events=()
-    REPLY=null
+    local file last=''
     for file in "$STATE_FOLDER"/runs/*/events.jsonl; do
         if [[ -f $file && ! $last -nt $file ]]; then last=$file; fi
     done
-    if [[ ! $last ]]; then return; fi
-    mapfile -t events <"$last"
+    REPLY=null
+    if [[ $last ]]; then read_run "$last"; fi
+}
+
+# REPLY: the run that left these events, as JSON; null if the first event is not that of a run. A run that has no last
+# event was interrupted, unless it still has the lock.
+read_run() { # FILE
+    local first end run mode operator release script started outcome finished=''
+    local -a events=()
+    mapfile -t events <"$1"
     first=${events[0]:-} end=${events[-1]:-}
     read_field run "$first"; run=$REPLY
     read_field mode "$first"; mode=$REPLY
@@ -176,7 +181,7 @@ read_last_run() {
         if [[ $REPLY == "run $run,"* ]]; then outcome=running; fi
     fi
     REPLY=null
-    if [[ ! $run || ! $script ]]; then return; fi      # a file of an event that was not the first one of a run
+    if [[ ! $run || ! $script ]]; then return; fi
     REPLY="{\"run\":\"$run\",\"mode\":\"$mode\",\"outcome\":\"$outcome\",\"operator\":\"$operator\","
     REPLY+="\"release\":\"$release\",\"script_sha256\":\"$script\",\"started\":\"$started\",\"finished\":\"$finished\"}"
 }

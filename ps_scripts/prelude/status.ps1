@@ -67,27 +67,31 @@ function Get-CertificateStatus {
 
 # ---- the last run
 
-# Return the run whose events were written last, or nothing if there is none. A run that has no last event was
-# interrupted, unless it still has the lock.
+# Return the run whose events were written last, or nothing if there is none.
 function Get-LastRun {
     $folder = Join-Path $StateFolder 'runs'
     if (-not (Test-Path -LiteralPath $folder)) { return }
     $files = foreach ($run in [IO.Directory]::GetDirectories($folder)) { [IO.FileInfo](Join-Path $run 'events.jsonl') }
     $file = $files | Where-Object { $_.Exists } | Sort-Object -Property LastWriteTimeUtc | Select-Object -Last 1
-    if (-not $file) { return }
-    $lines = @(Read-CompleteLine $file.FullName)
+    if ($file) { Get-KeptRun $file.FullName }
+}
+
+# Return the run that left these events, or nothing if the first event is not that of a run. A run that has no last
+# event was interrupted, unless it still has the lock.
+function Get-KeptRun([string]$File) {
+    $lines = @(Read-CompleteLine $File)
     if (-not $lines.Count) { return }
-    $last = @{ outcome = 'interrupted'; finished = '' }
-    foreach ($name in 'run', 'mode', 'operator', 'release', 'script_sha256') { $last[$name] = Get-Text $lines[0] $name }
-    if (-not $last.script_sha256) { return }             # its first event is not that of a run
-    $last.started = Get-Text $lines[0] 'time'
+    $kept = @{ outcome = 'interrupted'; finished = '' }
+    foreach ($name in 'run', 'mode', 'operator', 'release', 'script_sha256') { $kept[$name] = Get-Text $lines[0] $name }
+    if (-not $kept.script_sha256) { return }
+    $kept.started = Get-Text $lines[0] 'time'
     $end = $lines | Select-Object -Last 1
     if ($end.Contains('"event":"finished"')) {
-        $last.outcome = Get-Text $end 'outcome'
-        $last.finished = Get-Text $end 'time'
+        $kept.outcome = Get-Text $end 'outcome'
+        $kept.finished = Get-Text $end 'time'
     }
-    elseif ((Get-LockOwner) -cmatch "^run $([regex]::Escape($last.run))\b") { $last.outcome = 'running' }
-    $last
+    elseif ((Get-LockOwner) -cmatch "^run $([regex]::Escape($kept.run))\b") { $kept.outcome = 'running' }
+    $kept
 }
 
 # Return a text of an event, or '' if there is none. In a text, a quotation mark follows a backslash. The line is not

@@ -15,100 +15,101 @@
 # Requires Windows PowerShell 3.0 or newer, 64-bit, and administrator rights
 #
 # Contents, by line:
-#   117  parameters             The mode for a run by hand.
-#   122  settings               What differs from host to host: data, no code.
-#   189  lock                   The Python packages, with versions and hashes.
-#   293  welcome                The notebook that people find first, as JSON.
+#   118  parameters             The mode for a run by hand.
+#   123  settings               What differs from host to host: data, no code.
+#   190  lock                   The Python packages, with versions and hashes.
+#   294  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   525  run                    Check the language mode, and set the module path and the state of this run.
-#   599  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   689  hashes                 Compute SHA-256, the only hash that this script uses.
-#   727  events                 Report events: lines of JSON, which are the only output of this script.
-#   817  findings               Report in mode check which requirements this host meets, one finding for each.
-#   863  host_log               Write to the Windows event log which script changes this host.
-#   895  kept_script            Keep the script that changes this host.
-#   913  envelope               Read the envelope: the only input of a run in addition to this script.
-#  1011  lock                   Allow only one run at a time to change this host.
-#  1070  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1150  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#  1276  access                 Set and check access lists: who may read and change a folder.
-#  1352  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1389  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1455  registry               Read values in the registry.
-#  1466  registry_values        Compare, set, and restore values in the registry.
-#  1500  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1620  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1707  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1740  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1828  path_access            Find other accounts that could replace a folder with another folder.
-#  1856  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1913  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2063  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2158  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2370  server_command         Define the command line of the server, and what it was started with.
-#  2389  programs               Run other programs until they exit, and report their output.
-#  2517  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2536  downloads              Download files into the cache, and check their hashes before they are used.
-#  2722  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2809  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2885  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2941  foreign_places         Define where configuration from other installations may be on this host.
-#  2955  package_environment    Choose the environment variables of pip and uv.
-#  3012  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3017  installer_failures     Explain the exit codes of installers.
-#  3089  installers             Run installers and uninstallers, and wait while another one runs.
-#  3134  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3191  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3253  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3278  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3342  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3381  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3421  installed_files        Compare files with those that were installed.
-#  3570  running_server         Stop the server before its programs are replaced.
-#  3621  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3735  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3794  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3844  port_process           Find the program that listens on a TCP port, and what started it.
-#  3879  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3998  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4044  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4102  certificates           Read certificates from PEM files.
-#  4119  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4191  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4325  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4445  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4554  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4623  password_hash          Get the hash of the password.
-#  4628  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4673  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4695  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4761  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4904  download_checks        Check in mode check whether this host can reach what the script would download.
-#  5006  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5158  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5196  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5304  server_life            Restart or stop the installed server: modes restart and stop.
-#  5400  restarted_server       Start the registered task again.
-#  5444  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5554  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  5810  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#   526  run                    Check the language mode, and set the module path and the state of this run.
+#   600  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   690  hashes                 Compute SHA-256, the only hash that this script uses.
+#   728  events                 Report events: lines of JSON, which are the only output of this script.
+#   818  findings               Report in mode check which requirements this host meets, one finding for each.
+#   864  host_log               Write to the Windows event log which script changes this host.
+#   896  kept_script            Keep the script that changes this host.
+#   914  envelope               Read the envelope: the only input of a run in addition to this script.
+#  1012  lock                   Allow only one run at a time to change this host.
+#  1071  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1151  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#  1277  access                 Set and check access lists: who may read and change a folder.
+#  1353  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1390  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1456  registry               Read values in the registry.
+#  1467  registry_values        Compare, set, and restore values in the registry.
+#  1501  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1621  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1708  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1741  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1829  path_access            Find other accounts that could replace a folder with another folder.
+#  1857  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1914  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2064  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2159  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2371  server_command         Define the command line of the server, and what it was started with.
+#  2390  programs               Run other programs until they exit, and report their output.
+#  2518  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2537  downloads              Download files into the cache, and check their hashes before they are used.
+#  2723  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2810  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2886  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2942  foreign_places         Define where configuration from other installations may be on this host.
+#  2956  package_environment    Choose the environment variables of pip and uv.
+#  3013  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3018  installer_failures     Explain the exit codes of installers.
+#  3090  installers             Run installers and uninstallers, and wait while another one runs.
+#  3135  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3192  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3254  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3279  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3343  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3382  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3422  installed_files        Compare files with those that were installed.
+#  3571  running_server         Stop the server before its programs are replaced.
+#  3622  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3736  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3795  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3845  port_process           Find the program that listens on a TCP port, and what started it.
+#  3880  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3999  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4045  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4103  certificates           Read certificates from PEM files.
+#  4120  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4192  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4326  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4446  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4555  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4624  password_hash          Get the hash of the password.
+#  4629  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4674  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4696  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4762  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4905  download_checks        Check in mode check whether this host can reach what the script would download.
+#  5007  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5159  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5197  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5309  server_life            Restart or stop the installed server: modes restart and stop.
+#  5405  restarted_server       Start the registered task again.
+#  5449  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5559  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  5815  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  5832  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  5827  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5907  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  5926  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  5945  python                 Install Python from the publisher, or use one that is installed.
-#  6079  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  6140  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  6259  packages               Install the packages of the lock in a virtual environment.
-#  6426  path                   Add the programs of the server to the PATH of the machine.
-#  6455  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  6481  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  6615  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  6823  service                Run the server as a scheduled task.
-#  6965  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  7030  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7105  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  7145  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  5864  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5944  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  5963  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  5982  python                 Install Python from the publisher, or use one that is installed.
+#  6116  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  6177  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  6296  packages               Install the packages of the lock in a virtual environment.
+#  6463  path                   Add the programs of the server to the PATH of the machine.
+#  6492  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  6518  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  6652  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  6860  service                Run the server as a scheduled task.
+#  7002  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  7067  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7142  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  7182  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -5262,27 +5263,31 @@ function Get-CertificateStatus {
 
 # ---- the last run
 
-# Return the run whose events were written last, or nothing if there is none. A run that has no last event was
-# interrupted, unless it still has the lock.
+# Return the run whose events were written last, or nothing if there is none.
 function Get-LastRun {
     $folder = Join-Path $StateFolder 'runs'
     if (-not (Test-Path -LiteralPath $folder)) { return }
     $files = foreach ($run in [IO.Directory]::GetDirectories($folder)) { [IO.FileInfo](Join-Path $run 'events.jsonl') }
     $file = $files | Where-Object { $_.Exists } | Sort-Object -Property LastWriteTimeUtc | Select-Object -Last 1
-    if (-not $file) { return }
-    $lines = @(Read-CompleteLine $file.FullName)
+    if ($file) { Get-KeptRun $file.FullName }
+}
+
+# Return the run that left these events, or nothing if the first event is not that of a run. A run that has no last
+# event was interrupted, unless it still has the lock.
+function Get-KeptRun([string]$File) {
+    $lines = @(Read-CompleteLine $File)
     if (-not $lines.Count) { return }
-    $last = @{ outcome = 'interrupted'; finished = '' }
-    foreach ($name in 'run', 'mode', 'operator', 'release', 'script_sha256') { $last[$name] = Get-Text $lines[0] $name }
-    if (-not $last.script_sha256) { return }             # its first event is not that of a run
-    $last.started = Get-Text $lines[0] 'time'
+    $kept = @{ outcome = 'interrupted'; finished = '' }
+    foreach ($name in 'run', 'mode', 'operator', 'release', 'script_sha256') { $kept[$name] = Get-Text $lines[0] $name }
+    if (-not $kept.script_sha256) { return }
+    $kept.started = Get-Text $lines[0] 'time'
     $end = $lines | Select-Object -Last 1
     if ($end.Contains('"event":"finished"')) {
-        $last.outcome = Get-Text $end 'outcome'
-        $last.finished = Get-Text $end 'time'
+        $kept.outcome = Get-Text $end 'outcome'
+        $kept.finished = Get-Text $end 'time'
     }
-    elseif ((Get-LockOwner) -cmatch "^run $([regex]::Escape($last.run))\b") { $last.outcome = 'running' }
-    $last
+    elseif ((Get-LockOwner) -cmatch "^run $([regex]::Escape($kept.run))\b") { $kept.outcome = 'running' }
+    $kept
 }
 
 # Return a text of an event, or '' if there is none. In a text, a quotation mark follows a backslash. The line is not
@@ -5822,6 +5827,38 @@ function Send-BackupFile([string]$Name, [string]$File) {
     if (-not [IO.File]::Exists($File)) { return }
     $stream = Open-Notebook $File
     try { Write-Content @{ Path = $Name; Offset = 0; Length = $stream.Length } $stream } finally { $stream.Close() }
+}
+
+# ---- prelude: evidence -----------------------------------------------------------------------------
+# Report each run whose events this host has kept, and the hashes: mode evidence.
+
+# Nothing is changed, and nothing is left on this host. The workstation compares the hashes with its run directories.
+$Modes.evidence = {
+    $runs = Join-Path $StateFolder 'runs'
+    if (-not (Test-Path -LiteralPath $runs)) { return }
+    foreach ($folder in [IO.Directory]::GetDirectories($runs) | Sort-Object) {
+        $file = Join-Path $folder 'events.jsonl'
+        if (-not [IO.File]::Exists($file)) { continue }
+        $kept = Get-KeptRun $file
+        $script = 'missing'
+        if ($kept) { $script = Get-KeptScriptState $runs $kept.script_sha256 }
+        $stream = [IO.File]::Open($file, 'Open', 'Read', 'ReadWrite')
+        try { $size = $stream.Length; $sha256 = Get-StartSha256 $stream $size } finally { $stream.Close() }
+        $name = Split-Path -Leaf $folder
+        Write-Event kept @{ id = $name; run = $kept; script = $script; sha256 = $sha256; size = $size }
+    }
+}
+
+# Return whether the script with this hash is in the folder of a run: kept, changed, or missing.
+function Get-KeptScriptState([string]$Runs, [string]$Sha256) {
+    $state = 'missing'
+    foreach ($folder in [IO.Directory]::GetDirectories($Runs)) {
+        $file = Join-Path $folder "$Sha256.ps1"
+        if (-not [IO.File]::Exists($file)) { continue }
+        $state = 'kept'
+        if ((Get-FileSha256 $file) -cne $Sha256) { $state = 'changed' }
+    }
+    $state
 }
 
 # ---- step: preflight -------------------------------------------------------------------------------

@@ -17,75 +17,76 @@
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 # Contents, by line:
-#    90  settings               What differs from host to host: data, no code.
-#   117  lock                   The Python packages, with versions and hashes.
-#   240  welcome                The notebook that people find first, as JSON.
+#    91  settings               What differs from host to host: data, no code.
+#   118  lock                   The Python packages, with versions and hashes.
+#   241  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   473  run                    Set the options of the shell, the folders, and the state of this run.
-#   528  places                 Name the places of a server for the whole machine, which root sets up.
-#   602  json                   Read and write JSON strings in bash alone.
-#   698  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   824  events                 Report events: lines of JSON, which are the only output of this script.
-#   908  findings               Report in mode check which requirements this host meets, one finding for each.
-#   973  host_log               Write to the system log which script changes this host, and keep the script.
-#  1006  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#  1129  lock                   Let only one run at a time change this host.
-#  1172  left_program           End the program that a run left behind when it was killed.
-#  1227  record                 Record the previous state of everything that is changed, and restore it.
-#  1366  programs               Run other programs: those that change something or take long through run_program.
-#  1522  paths                  Open folders without following links, and check who could replace them.
-#  1630  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1702  folders                Create folders, and set who may use them.
-#  1778  files                  Write text files, and restore the files that were replaced.
-#  1866  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1930  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1975  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2084  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2143  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2223  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2383  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2529  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2670  zypper                 Run zypper, without questions.
-#  2796  units                  Install and remove units of systemd.
-#  2885  service_unit           Compare the unit of the notebook server, and install it.
-#  3067  service                Find out what the unit of the notebook server does.
-#  3160  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3273  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3341  certificate_program    Create a certificate with OpenSSL.
-#  3349  starter                Define the Python program that starts the notebook server.
-#  3557  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3648  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3707  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3779  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3845  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3889  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3922  installed_files        Compare the files of the environment with those that were installed.
-#  4069  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4215  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4228  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4319  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4485  new_server             Check what another environment contains, and the server that runs from it.
-#  4561  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  4693  way_back               Restore the previous server after an upgrade that failed.
-#  4869  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5059  server_life            Restart or stop the installed server: modes restart and stop.
-#  5162  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5262  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5380  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  5710  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#   474  run                    Set the options of the shell, the folders, and the state of this run.
+#   529  places                 Name the places of a server for the whole machine, which root sets up.
+#   603  json                   Read and write JSON strings in bash alone.
+#   699  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   825  events                 Report events: lines of JSON, which are the only output of this script.
+#   909  findings               Report in mode check which requirements this host meets, one finding for each.
+#   974  host_log               Write to the system log which script changes this host, and keep the script.
+#  1007  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#  1130  lock                   Let only one run at a time change this host.
+#  1173  left_program           End the program that a run left behind when it was killed.
+#  1228  record                 Record the previous state of everything that is changed, and restore it.
+#  1367  programs               Run other programs: those that change something or take long through run_program.
+#  1523  paths                  Open folders without following links, and check who could replace them.
+#  1631  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1703  folders                Create folders, and set who may use them.
+#  1779  files                  Write text files, and restore the files that were replaced.
+#  1867  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1931  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1976  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2085  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2144  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2224  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2384  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2530  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2671  zypper                 Run zypper, without questions.
+#  2797  units                  Install and remove units of systemd.
+#  2886  service_unit           Compare the unit of the notebook server, and install it.
+#  3068  service                Find out what the unit of the notebook server does.
+#  3161  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3274  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3342  certificate_program    Create a certificate with OpenSSL.
+#  3350  starter                Define the Python program that starts the notebook server.
+#  3558  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3649  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3708  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3780  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3846  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3890  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3923  installed_files        Compare the files of the environment with those that were installed.
+#  4070  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4216  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4229  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4320  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4486  new_server             Check what another environment contains, and the server that runs from it.
+#  4562  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  4694  way_back               Restore the previous server after an upgrade that failed.
+#  4870  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5065  server_life            Restart or stop the installed server: modes restart and stop.
+#  5168  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5268  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5386  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  5716  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  5742  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  5736  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5768  python                 Install Python from the distribution.
-#  5830  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  5905  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  5918  user                   Create the system user that runs the server: without a password, without a login shell.
-#  5932  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6025  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  6206  service                Run the notebook server as a service that starts with the system.
-#  6340  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  6404  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6558  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6640  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  5781  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5813  python                 Install Python from the distribution.
+#  5875  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  5950  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  5963  user                   Create the system user that runs the server: without a password, without a login shell.
+#  5977  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6070  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  6251  service                Run the notebook server as a service that starts with the system.
+#  6385  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  6449  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6603  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6685  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -5017,17 +5018,22 @@ describe_certificate() { # FILE
     fi
 }
 
-# REPLY: the run whose events were written last, as JSON; null if there is none. A run that has no last event was
-# interrupted, unless it still has the lock.
+# REPLY: the run whose events were written last, as JSON; null if there is none.
 read_last_run() {
-    local file last='' first end run mode operator release script started outcome finished=''
-    local -a events=()
-    REPLY=null
+    local file last=''
     for file in "$STATE_FOLDER"/runs/*/events.jsonl; do
         if [[ -f $file && ! $last -nt $file ]]; then last=$file; fi
     done
-    if [[ ! $last ]]; then return; fi
-    mapfile -t events <"$last"
+    REPLY=null
+    if [[ $last ]]; then read_run "$last"; fi
+}
+
+# REPLY: the run that left these events, as JSON; null if the first event is not that of a run. A run that has no last
+# event was interrupted, unless it still has the lock.
+read_run() { # FILE
+    local first end run mode operator release script started outcome finished=''
+    local -a events=()
+    mapfile -t events <"$1"
     first=${events[0]:-} end=${events[-1]:-}
     read_field run "$first"; run=$REPLY
     read_field mode "$first"; mode=$REPLY
@@ -5044,7 +5050,7 @@ read_last_run() {
         if [[ $REPLY == "run $run,"* ]]; then outcome=running; fi
     fi
     REPLY=null
-    if [[ ! $run || ! $script ]]; then return; fi      # a file of an event that was not the first one of a run
+    if [[ ! $run || ! $script ]]; then return; fi
     REPLY="{\"run\":\"$run\",\"mode\":\"$mode\",\"outcome\":\"$outcome\",\"operator\":\"$operator\","
     REPLY+="\"release\":\"$release\",\"script_sha256\":\"$script\",\"started\":\"$started\",\"finished\":\"$finished\"}"
 }
@@ -5731,6 +5737,45 @@ send_file() { # NAME FILE
         write_event content data: "\"$line\"" offset: "$offset" path: "$name"
         offset+=131070
     done < <(exec base64 --wrap=174760 -- "$2")
+}
+
+# ---- prelude: evidence -----------------------------------------------------------------------------
+# Report each run whose events this host has kept, and the hashes: mode evidence.
+
+# Nothing is changed, and nothing is left on this host. The workstation compares the hashes with its run directories.
+MODES['evidence']=report_kept_runs
+
+report_kept_runs() {
+    local folder file run script size hash
+    if ! can_read_state; then
+        fail evidence-needs-root 'reading the events of earlier runs requires root privileges. Run nbserver as root '\
+'or with sudo'
+    fi
+    for folder in "$STATE_FOLDER"/runs/*/; do
+        file=${folder}events.jsonl
+        if [[ ! -f $file ]]; then continue; fi
+        read_run "$file"
+        run=$REPLY
+        read_field script_sha256 "$run"
+        read_script_state "$REPLY"
+        script=$REPLY
+        size=$(stat --format=%s -- "$file")
+        read -r hash _ < <(exec sha256sum <"$file")
+        folder=${folder%/}
+        write_event kept id "${folder##*/}" run: "$run" script "$script" sha256 "$hash" size: "$size"
+    done
+}
+
+# REPLY: whether the script with this hash is in the folder of a run: kept, changed, or missing.
+read_script_state() { # SHA256
+    local file hash
+    REPLY=missing
+    for file in "$STATE_FOLDER"/runs/*/"$1.sh"; do
+        if [[ ! -f $file ]]; then continue; fi
+        read -r hash _ < <(exec sha256sum <"$file")
+        REPLY=kept
+        if [[ $hash != "$1" ]]; then REPLY=changed; fi
+    done
 }
 
 # ---- step: preflight -------------------------------------------------------------------------------

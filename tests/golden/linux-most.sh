@@ -17,75 +17,76 @@
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 # Contents, by line:
-#    92  settings               What differs from host to host: data, no code.
-#   119  lock                   The Python packages, with versions and hashes.
-#   242  welcome                The notebook that people find first, as JSON.
+#    93  settings               What differs from host to host: data, no code.
+#   120  lock                   The Python packages, with versions and hashes.
+#   243  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   475  run                    Set the options of the shell, the folders, and the state of this run.
-#   530  places                 Name the places of a server for the whole machine, which root sets up.
-#   604  json                   Read and write JSON strings in bash alone.
-#   700  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   826  events                 Report events: lines of JSON, which are the only output of this script.
-#   910  findings               Report in mode check which requirements this host meets, one finding for each.
-#   975  host_log               Write to the system log which script changes this host, and keep the script.
-#  1008  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#  1131  lock                   Let only one run at a time change this host.
-#  1174  left_program           End the program that a run left behind when it was killed.
-#  1229  record                 Record the previous state of everything that is changed, and restore it.
-#  1368  programs               Run other programs: those that change something or take long through run_program.
-#  1524  paths                  Open folders without following links, and check who could replace them.
-#  1632  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1704  folders                Create folders, and set who may use them.
-#  1780  files                  Write text files, and restore the files that were replaced.
-#  1868  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1932  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1977  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2086  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2145  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2225  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2385  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2531  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2672  zypper                 Run zypper, without questions.
-#  2798  units                  Install and remove units of systemd.
-#  2887  service_unit           Compare the unit of the notebook server, and install it.
-#  3069  service                Find out what the unit of the notebook server does.
-#  3162  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3275  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3343  certificate_program    Create a certificate with OpenSSL.
-#  3351  starter                Define the Python program that starts the notebook server.
-#  3559  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3650  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3709  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3781  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3847  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3891  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3924  installed_files        Compare the files of the environment with those that were installed.
-#  4071  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4217  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4230  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4321  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4487  new_server             Check what another environment contains, and the server that runs from it.
-#  4563  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  4695  way_back               Restore the previous server after an upgrade that failed.
-#  4871  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5061  server_life            Restart or stop the installed server: modes restart and stop.
-#  5164  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5264  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5382  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  5712  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#   476  run                    Set the options of the shell, the folders, and the state of this run.
+#   531  places                 Name the places of a server for the whole machine, which root sets up.
+#   605  json                   Read and write JSON strings in bash alone.
+#   701  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   827  events                 Report events: lines of JSON, which are the only output of this script.
+#   911  findings               Report in mode check which requirements this host meets, one finding for each.
+#   976  host_log               Write to the system log which script changes this host, and keep the script.
+#  1009  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#  1132  lock                   Let only one run at a time change this host.
+#  1175  left_program           End the program that a run left behind when it was killed.
+#  1230  record                 Record the previous state of everything that is changed, and restore it.
+#  1369  programs               Run other programs: those that change something or take long through run_program.
+#  1525  paths                  Open folders without following links, and check who could replace them.
+#  1633  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1705  folders                Create folders, and set who may use them.
+#  1781  files                  Write text files, and restore the files that were replaced.
+#  1869  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1933  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1978  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2087  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2146  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2226  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2386  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2532  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2673  zypper                 Run zypper, without questions.
+#  2799  units                  Install and remove units of systemd.
+#  2888  service_unit           Compare the unit of the notebook server, and install it.
+#  3070  service                Find out what the unit of the notebook server does.
+#  3163  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3276  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3344  certificate_program    Create a certificate with OpenSSL.
+#  3352  starter                Define the Python program that starts the notebook server.
+#  3560  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3651  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3710  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3782  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3848  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3892  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3925  installed_files        Compare the files of the environment with those that were installed.
+#  4072  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4218  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4231  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4322  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4488  new_server             Check what another environment contains, and the server that runs from it.
+#  4564  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  4696  way_back               Restore the previous server after an upgrade that failed.
+#  4872  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5067  server_life            Restart or stop the installed server: modes restart and stop.
+#  5170  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5270  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5388  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  5718  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  5744  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  5738  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5770  python                 Install Python from the distribution.
-#  5832  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  5907  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  5920  user                   Create the system user that runs the server: without a password, without a login shell.
-#  5934  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6027  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  6208  service                Run the notebook server as a service that starts with the system.
-#  6342  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  6406  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6560  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6642  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  5783  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5815  python                 Install Python from the distribution.
+#  5877  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  5952  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  5965  user                   Create the system user that runs the server: without a password, without a login shell.
+#  5979  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6072  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  6253  service                Run the notebook server as a service that starts with the system.
+#  6387  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  6451  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6605  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6687  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -5019,17 +5020,22 @@ describe_certificate() { # FILE
     fi
 }
 
-# REPLY: the run whose events were written last, as JSON; null if there is none. A run that has no last event was
-# interrupted, unless it still has the lock.
+# REPLY: the run whose events were written last, as JSON; null if there is none.
 read_last_run() {
-    local file last='' first end run mode operator release script started outcome finished=''
-    local -a events=()
-    REPLY=null
+    local file last=''
     for file in "$STATE_FOLDER"/runs/*/events.jsonl; do
         if [[ -f $file && ! $last -nt $file ]]; then last=$file; fi
     done
-    if [[ ! $last ]]; then return; fi
-    mapfile -t events <"$last"
+    REPLY=null
+    if [[ $last ]]; then read_run "$last"; fi
+}
+
+# REPLY: the run that left these events, as JSON; null if the first event is not that of a run. A run that has no last
+# event was interrupted, unless it still has the lock.
+read_run() { # FILE
+    local first end run mode operator release script started outcome finished=''
+    local -a events=()
+    mapfile -t events <"$1"
     first=${events[0]:-} end=${events[-1]:-}
     read_field run "$first"; run=$REPLY
     read_field mode "$first"; mode=$REPLY
@@ -5046,7 +5052,7 @@ read_last_run() {
         if [[ $REPLY == "run $run,"* ]]; then outcome=running; fi
     fi
     REPLY=null
-    if [[ ! $run || ! $script ]]; then return; fi      # a file of an event that was not the first one of a run
+    if [[ ! $run || ! $script ]]; then return; fi
     REPLY="{\"run\":\"$run\",\"mode\":\"$mode\",\"outcome\":\"$outcome\",\"operator\":\"$operator\","
     REPLY+="\"release\":\"$release\",\"script_sha256\":\"$script\",\"started\":\"$started\",\"finished\":\"$finished\"}"
 }
@@ -5733,6 +5739,45 @@ send_file() { # NAME FILE
         write_event content data: "\"$line\"" offset: "$offset" path: "$name"
         offset+=131070
     done < <(exec base64 --wrap=174760 -- "$2")
+}
+
+# ---- prelude: evidence -----------------------------------------------------------------------------
+# Report each run whose events this host has kept, and the hashes: mode evidence.
+
+# Nothing is changed, and nothing is left on this host. The workstation compares the hashes with its run directories.
+MODES['evidence']=report_kept_runs
+
+report_kept_runs() {
+    local folder file run script size hash
+    if ! can_read_state; then
+        fail evidence-needs-root 'reading the events of earlier runs requires root privileges. Run nbserver as root '\
+'or with sudo'
+    fi
+    for folder in "$STATE_FOLDER"/runs/*/; do
+        file=${folder}events.jsonl
+        if [[ ! -f $file ]]; then continue; fi
+        read_run "$file"
+        run=$REPLY
+        read_field script_sha256 "$run"
+        read_script_state "$REPLY"
+        script=$REPLY
+        size=$(stat --format=%s -- "$file")
+        read -r hash _ < <(exec sha256sum <"$file")
+        folder=${folder%/}
+        write_event kept id "${folder##*/}" run: "$run" script "$script" sha256 "$hash" size: "$size"
+    done
+}
+
+# REPLY: whether the script with this hash is in the folder of a run: kept, changed, or missing.
+read_script_state() { # SHA256
+    local file hash
+    REPLY=missing
+    for file in "$STATE_FOLDER"/runs/*/"$1.sh"; do
+        if [[ ! -f $file ]]; then continue; fi
+        read -r hash _ < <(exec sha256sum <"$file")
+        REPLY=kept
+        if [[ $hash != "$1" ]]; then REPLY=changed; fi
+    done
 }
 
 # ---- step: preflight -------------------------------------------------------------------------------

@@ -15,100 +15,101 @@
 # Requires Windows PowerShell 3.0 or newer, 64-bit, and administrator rights
 #
 # Contents, by line:
-#   121  parameters             The mode for a run by hand.
-#   126  settings               What differs from host to host: data, no code.
-#   186  lock                   The Python packages, with versions and hashes.
-#   191  welcome                The notebook that people find first, as JSON.
+#   122  parameters             The mode for a run by hand.
+#   127  settings               What differs from host to host: data, no code.
+#   187  lock                   The Python packages, with versions and hashes.
+#   192  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   423  run                    Check the language mode, and set the module path and the state of this run.
-#   497  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   587  hashes                 Compute SHA-256, the only hash that this script uses.
-#   625  events                 Report events: lines of JSON, which are the only output of this script.
-#   715  findings               Report in mode check which requirements this host meets, one finding for each.
-#   761  host_log               Write to the Windows event log which script changes this host.
-#   793  kept_script            Keep the script that changes this host.
-#   811  envelope               Read the envelope: the only input of a run in addition to this script.
-#   909  lock                   Allow only one run at a time to change this host.
-#   968  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1048  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#  1174  access                 Set and check access lists: who may read and change a folder.
-#  1250  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1287  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1353  registry               Read values in the registry.
-#  1364  registry_values        Compare, set, and restore values in the registry.
-#  1398  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1518  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1605  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1638  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1726  path_access            Find other accounts that could replace a folder with another folder.
-#  1754  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1811  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1961  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2056  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2268  server_command         Define the command line of the server, and what it was started with.
-#  2287  programs               Run other programs until they exit, and report their output.
-#  2415  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2434  downloads              Download files into the cache, and check their hashes before they are used.
-#  2620  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2707  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2783  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2839  foreign_places         Define where configuration from other installations may be on this host.
-#  2853  package_environment    Choose the environment variables of pip and uv.
-#  2910  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2915  installer_failures     Explain the exit codes of installers.
-#  2987  installers             Run installers and uninstallers, and wait while another one runs.
-#  3032  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3089  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3151  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3176  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3240  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3279  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3319  installed_files        Compare files with those that were installed.
-#  3468  running_server         Stop the server before its programs are replaced.
-#  3519  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3633  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3692  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3742  port_process           Find the program that listens on a TCP port, and what started it.
-#  3777  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3896  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3942  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4000  certificates           Read certificates from PEM files.
-#  4017  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4089  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4223  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4343  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4452  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4521  password_hash          Get the hash of the password.
-#  4526  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4571  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4593  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4659  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4802  download_checks        Check in mode check whether this host can reach what the script would download.
-#  4904  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5056  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5094  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5202  server_life            Restart or stop the installed server: modes restart and stop.
-#  5298  restarted_server       Start the registered task again.
-#  5342  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5452  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  5708  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#   424  run                    Check the language mode, and set the module path and the state of this run.
+#   498  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   588  hashes                 Compute SHA-256, the only hash that this script uses.
+#   626  events                 Report events: lines of JSON, which are the only output of this script.
+#   716  findings               Report in mode check which requirements this host meets, one finding for each.
+#   762  host_log               Write to the Windows event log which script changes this host.
+#   794  kept_script            Keep the script that changes this host.
+#   812  envelope               Read the envelope: the only input of a run in addition to this script.
+#   910  lock                   Allow only one run at a time to change this host.
+#   969  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1049  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#  1175  access                 Set and check access lists: who may read and change a folder.
+#  1251  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1288  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1354  registry               Read values in the registry.
+#  1365  registry_values        Compare, set, and restore values in the registry.
+#  1399  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1519  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1606  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1639  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1727  path_access            Find other accounts that could replace a folder with another folder.
+#  1755  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1812  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1962  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2057  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2269  server_command         Define the command line of the server, and what it was started with.
+#  2288  programs               Run other programs until they exit, and report their output.
+#  2416  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2435  downloads              Download files into the cache, and check their hashes before they are used.
+#  2621  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2708  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2784  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2840  foreign_places         Define where configuration from other installations may be on this host.
+#  2854  package_environment    Choose the environment variables of pip and uv.
+#  2911  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2916  installer_failures     Explain the exit codes of installers.
+#  2988  installers             Run installers and uninstallers, and wait while another one runs.
+#  3033  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3090  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3152  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3177  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3241  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3280  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3320  installed_files        Compare files with those that were installed.
+#  3469  running_server         Stop the server before its programs are replaced.
+#  3520  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3634  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3693  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3743  port_process           Find the program that listens on a TCP port, and what started it.
+#  3778  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3897  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3943  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4001  certificates           Read certificates from PEM files.
+#  4018  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4090  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4224  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4344  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4453  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4522  password_hash          Get the hash of the password.
+#  4527  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4572  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4594  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4660  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4803  download_checks        Check in mode check whether this host can reach what the script would download.
+#  4905  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5057  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5095  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5207  server_life            Restart or stop the installed server: modes restart and stop.
+#  5303  restarted_server       Start the registered task again.
+#  5347  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5457  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  5713  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  5730  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  5725  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5805  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  5824  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  5843  python                 Install Python from the publisher, or use one that is installed.
-#  5977  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  6038  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  6157  packages               Install the packages of the lock in a virtual environment.
-#  6324  path                   Add the programs of the server to the PATH of the machine.
-#  6353  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  6379  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  6513  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  6721  service                Run the server as a scheduled task.
-#  6863  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  6928  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7003  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  7043  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  5762  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5842  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  5861  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  5880  python                 Install Python from the publisher, or use one that is installed.
+#  6014  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  6075  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  6194  packages               Install the packages of the lock in a virtual environment.
+#  6361  path                   Add the programs of the server to the PATH of the machine.
+#  6390  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  6416  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  6550  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  6758  service                Run the server as a scheduled task.
+#  6900  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  6965  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7040  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  7080  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -5160,27 +5161,31 @@ function Get-CertificateStatus {
 
 # ---- the last run
 
-# Return the run whose events were written last, or nothing if there is none. A run that has no last event was
-# interrupted, unless it still has the lock.
+# Return the run whose events were written last, or nothing if there is none.
 function Get-LastRun {
     $folder = Join-Path $StateFolder 'runs'
     if (-not (Test-Path -LiteralPath $folder)) { return }
     $files = foreach ($run in [IO.Directory]::GetDirectories($folder)) { [IO.FileInfo](Join-Path $run 'events.jsonl') }
     $file = $files | Where-Object { $_.Exists } | Sort-Object -Property LastWriteTimeUtc | Select-Object -Last 1
-    if (-not $file) { return }
-    $lines = @(Read-CompleteLine $file.FullName)
+    if ($file) { Get-KeptRun $file.FullName }
+}
+
+# Return the run that left these events, or nothing if the first event is not that of a run. A run that has no last
+# event was interrupted, unless it still has the lock.
+function Get-KeptRun([string]$File) {
+    $lines = @(Read-CompleteLine $File)
     if (-not $lines.Count) { return }
-    $last = @{ outcome = 'interrupted'; finished = '' }
-    foreach ($name in 'run', 'mode', 'operator', 'release', 'script_sha256') { $last[$name] = Get-Text $lines[0] $name }
-    if (-not $last.script_sha256) { return }             # its first event is not that of a run
-    $last.started = Get-Text $lines[0] 'time'
+    $kept = @{ outcome = 'interrupted'; finished = '' }
+    foreach ($name in 'run', 'mode', 'operator', 'release', 'script_sha256') { $kept[$name] = Get-Text $lines[0] $name }
+    if (-not $kept.script_sha256) { return }
+    $kept.started = Get-Text $lines[0] 'time'
     $end = $lines | Select-Object -Last 1
     if ($end.Contains('"event":"finished"')) {
-        $last.outcome = Get-Text $end 'outcome'
-        $last.finished = Get-Text $end 'time'
+        $kept.outcome = Get-Text $end 'outcome'
+        $kept.finished = Get-Text $end 'time'
     }
-    elseif ((Get-LockOwner) -cmatch "^run $([regex]::Escape($last.run))\b") { $last.outcome = 'running' }
-    $last
+    elseif ((Get-LockOwner) -cmatch "^run $([regex]::Escape($kept.run))\b") { $kept.outcome = 'running' }
+    $kept
 }
 
 # Return a text of an event, or '' if there is none. In a text, a quotation mark follows a backslash. The line is not
@@ -5720,6 +5725,38 @@ function Send-BackupFile([string]$Name, [string]$File) {
     if (-not [IO.File]::Exists($File)) { return }
     $stream = Open-Notebook $File
     try { Write-Content @{ Path = $Name; Offset = 0; Length = $stream.Length } $stream } finally { $stream.Close() }
+}
+
+# ---- prelude: evidence -----------------------------------------------------------------------------
+# Report each run whose events this host has kept, and the hashes: mode evidence.
+
+# Nothing is changed, and nothing is left on this host. The workstation compares the hashes with its run directories.
+$Modes.evidence = {
+    $runs = Join-Path $StateFolder 'runs'
+    if (-not (Test-Path -LiteralPath $runs)) { return }
+    foreach ($folder in [IO.Directory]::GetDirectories($runs) | Sort-Object) {
+        $file = Join-Path $folder 'events.jsonl'
+        if (-not [IO.File]::Exists($file)) { continue }
+        $kept = Get-KeptRun $file
+        $script = 'missing'
+        if ($kept) { $script = Get-KeptScriptState $runs $kept.script_sha256 }
+        $stream = [IO.File]::Open($file, 'Open', 'Read', 'ReadWrite')
+        try { $size = $stream.Length; $sha256 = Get-StartSha256 $stream $size } finally { $stream.Close() }
+        $name = Split-Path -Leaf $folder
+        Write-Event kept @{ id = $name; run = $kept; script = $script; sha256 = $sha256; size = $size }
+    }
+}
+
+# Return whether the script with this hash is in the folder of a run: kept, changed, or missing.
+function Get-KeptScriptState([string]$Runs, [string]$Sha256) {
+    $state = 'missing'
+    foreach ($folder in [IO.Directory]::GetDirectories($Runs)) {
+        $file = Join-Path $folder "$Sha256.ps1"
+        if (-not [IO.File]::Exists($file)) { continue }
+        $state = 'kept'
+        if ((Get-FileSha256 $file) -cne $Sha256) { $state = 'changed' }
+    }
+    $state
 }
 
 # ---- step: preflight -------------------------------------------------------------------------------

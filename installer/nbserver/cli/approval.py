@@ -1,9 +1,8 @@
-"""render, audit, and approve: commands for approving scripts. They contact no host."""
+"""render and approve: commands for approving scripts. They contact no host."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +10,13 @@ import click
 
 from nbserver.base.errors import UsageError
 from nbserver.base.standard_streams import say
-from nbserver.cli.evidence import run_evidence_options
+from nbserver.cli.audit import catalog_option, lock_option
 from nbserver.cli.options import asker, hosts_and_inventory
 from nbserver.cli.output import object_option
 from nbserver.cli.parameters import Names, Period, Reference
 from nbserver.cli.warnings import show_warnings
 
 FILE = click.Path(path_type=Path, dir_okay=False)
-OUT = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 
 
 @click.command()
@@ -86,99 +84,6 @@ def render(
     for line in [json.dumps(found.as_json(output))] if as_json else found.overview(output):
         say(line)
     return 0
-
-
-catalog_option = click.option(
-    "--catalog",
-    "catalogs",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    metavar="FILE",
-    help="Site catalog that the inventory uses; can be repeated.",
-)
-lock_option = click.option(
-    "--lock",
-    "locks",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    metavar="FILE",
-    help="Lock that the inventory uses, or a folder with locks; can be repeated.",
-)
-
-
-@click.command()
-@click.argument("folder", type=click.Path(path_type=Path), required=False)
-@catalog_option
-@lock_option
-@click.option("--html", type=FILE, metavar="FILE", help="Write a page for the person who approves.")
-@click.option("--json", "json_path", type=OUT, metavar="FILE", help="Write the same as JSON; - is standard output.")
-@click.option("--markdown", type=FILE, metavar="FILE", help="Write the same as Markdown.")
-@click.option(
-    "--against",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="FOLDER",
-    help="Show only what differs from the rendered scripts in another folder, such as those that were approved before.",
-)
-@click.option(
-    "--bodies",
-    type=click.Path(path_type=Path),
-    nargs=2,
-    metavar="OLD NEW",
-    help="Show how the bodies of two releases differ; OLD and NEW are scripts or folders with scripts.",
-)
-@run_evidence_options
-def audit(
-    folder: Path | None,
-    catalogs: tuple[Path, ...],
-    locks: tuple[Path, ...],
-    html: Path | None,
-    json_path: Path | None,
-    markdown: Path | None,
-    against: Path | None,
-    bodies: tuple[Path, Path] | None,
-    run: str | None,
-    **evidence: Any,
-) -> int:
-    """Check rendered scripts and show what they would do
-
-    FOLDER is the output of nbserver render. Every byte of its scripts and of its manifest is checked. No host is contacted.
-    With --run, every byte of a run directory is checked against its chain of hashes and the log of the workstation.
-    """
-    _require_one_subject(folder, run, bodies)
-    outputs = {"html": html, "json": json_path, "markdown": markdown}
-    if not folder and (against or catalogs or locks):
-        raise UsageError(
-            "audit-options-without-folder", "--against, --catalog, and --lock require a rendered folder", todo="Specify the folder"
-        )
-    if run is not None and (html or markdown):
-        raise UsageError("review-of-run", "--html and --markdown cannot be combined with --run")
-    found: Iterable[str]
-    if run is not None:
-        from nbserver.commands import run_audit
-
-        found = run_audit.report(run, json_path, **evidence)
-    elif bodies:
-        from nbserver.commands import review
-
-        found = review.of_bodies(*bodies, outputs)
-    elif folder:
-        from nbserver.approval.reference import Reference
-        from nbserver.commands import review
-
-        found = review.of_folder(folder, Reference.load(catalogs, locks), outputs, against)
-    for line in found:
-        say(line)
-    return 0
-
-
-def _require_one_subject(folder: Path | None, run: str | None, bodies: tuple[Path, Path] | None) -> None:
-    """Raise UsageError unless exactly one thing is to be audited."""
-    if [folder, run, bodies].count(None) != 2:
-        raise UsageError(
-            "audit-what",
-            "audit requires exactly one of: a rendered folder, --run, --bodies",
-            todo="Specify the folder that nbserver render wrote",
-        )
 
 
 @click.command()

@@ -24,9 +24,7 @@ def run_evidence_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--runs",
             type=click.Path(path_type=Path),
             metavar="FOLDER",
-            default=Path("nbserver-runs"),
-            show_default=True,
-            help="With --run: folder where runs are stored.",
+            help="With --run and --evidence: folder where runs are stored (default: nbserver-runs; with --evidence, next to the inventory).",
         ),
         click.option(
             "--evidence-log",

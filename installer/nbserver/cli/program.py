@@ -13,6 +13,7 @@ from nbserver.base import folding, standard_streams
 from nbserver.base.errors import Abandoned, Interrupted, NbserverError, UsageError
 from nbserver.cli import (
     approval,
+    audit,
     backups,
     bundles,
     catalogs,
@@ -64,7 +65,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
         locks.lock,
         bundles.download,
         approval.render,
-        approval.audit,
+        audit.audit,
         approval.approve,
         catalogs.catalog_group,
         passwords.hash_password,

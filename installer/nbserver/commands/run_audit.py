@@ -18,6 +18,7 @@ from nbserver.run import chain_check, evidence_log, past_files, past_run, signed
 from nbserver.run.chain_check import Checked
 from nbserver.run.envelope import RUN_ID
 from nbserver.run.evidence_log import Entry
+from nbserver.run.journal import FOLDER
 from nbserver.settings.faults import few
 
 NAMES = ("run", "mode", "operator", "release", "start", "end")
@@ -82,11 +83,11 @@ def report(run: str, json_file: Path | None = None, **evidence: Any) -> list[str
     return [*found.lines(), f"written: {plain_file.shown(json_file)}"]
 
 
-def audit(run: str, runs: Path, log: Path | None, heads: Sequence[str], evidence_key: Path | None) -> AuditedRun:
-    """Check a run directory. `log` is a log of runs, by default the one of this user. `evidence_key` is a public key.
+def audit(run: str, runs: Path | None, log: Path | None, heads: Sequence[str], evidence_key: Path | None) -> AuditedRun:
+    """Check a run directory. `runs` is where it is, by default nbserver-runs. `log` is a log of runs, by default the one of this user. `evidence_key` is a public key.
 
     Raises ApprovalError and UsageError."""
-    folder = Path(run) if Path(run).name != run else runs / run
+    folder = Path(run) if Path(run).name != run else (runs or Path(FOLDER)) / run
     if not RUN_ID.fullmatch(folder.name):
         raise UsageError("run-id-invalid", '"{run}" is not a run ID', todo="A run ID is the name of a folder in nbserver-runs", run=run)
     log_file = log or evidence_log.default_path()

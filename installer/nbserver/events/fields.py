@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from nbserver.base.message import CODE
 
 VERSION = 1
-READING = ("test", "check", "status", "list", "pull", "backup")  # the modes that leave nothing on the host, not even events
+READING = ("test", "check", "status", "list", "pull", "backup", "evidence")  # the modes that leave nothing on the host, not even events
 CHANGING = (
     "apply",
     "undo",
@@ -140,6 +140,16 @@ _OF_THE_RUN = {**_COMMON, "step": Field(_NO_STEP)}
 _MESSAGE = {"code": Field(_CODE, required=False), "values": Field(_values, required=False)}
 _CAUSE = {"cause": Field(_cause, required=False)}
 
+_KEPT_RUN = _object(
+    run=_RUN,
+    mode=_one_of(*CHANGING),
+    outcome=_one_of("ok", "failed", "stopped", "reboot", "running", "interrupted"),
+    operator=_OPERATOR,
+    release=_RELEASE,
+    script_sha256=_SHA256,
+    started=_EVENT_TIME,
+    finished=_either(_NO_STEP, _EVENT_TIME),
+)
 _LIMIT = _object(asked=_text("[0-9A-Za-z%]{1,20}"), now=_text("([0-9a-z. ]{1,40})?"))
 
 # By event name. "started step" is the form of `started` for a step.
@@ -199,21 +209,15 @@ FORMS: Mapping[str, Mapping[str, Field]] = {
             _either(_null, _object(fingerprint=_text("SHA256:[0-9a-f]{64}"), subject=_OPERATOR, expires=_text(f"{_TIME}Z")))
         ),
         "record": Field(_either(_null, _COUNT)),
-        "last": Field(
-            _either(
-                _null,
-                _object(
-                    run=_RUN,
-                    mode=_one_of(*CHANGING),
-                    outcome=_one_of("ok", "failed", "stopped", "reboot", "running", "interrupted"),
-                    operator=_OPERATOR,
-                    release=_RELEASE,
-                    script_sha256=_SHA256,
-                    started=_EVENT_TIME,
-                    finished=_either(_NO_STEP, _EVENT_TIME),
-                ),
-            )
-        ),
+        "last": Field(_either(_null, _KEPT_RUN)),
+    },
+    "kept": {
+        **_OF_THE_RUN,
+        "id": Field(_RUN),
+        "run": Field(_either(_null, _KEPT_RUN)),
+        "sha256": Field(_SHA256),
+        "size": Field(_COUNT),
+        "script": Field(_one_of("kept", "changed", "missing")),
     },
     "file": {
         **_OF_THE_RUN,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nbserver.run.options import Options
 
 # A check and a status only read, as a plan does. A certificate request and a new password are part of what apply does, and
-# a new certificate is part of what rotate does. Fetching events only reads what a run has written. Both a push and a pull
+# a new certificate is part of what rotate does. Fetching events, and comparing evidence, only reads what runs have written. Both a push and a pull
 # begin with a list.
 _NAMES = {
     "test": "plan",
@@ -31,6 +31,7 @@ _NAMES = {
     "rotate-certificate": "rotate",
     "list": "",
     "events": "",
+    "evidence": "",
 }
 
 

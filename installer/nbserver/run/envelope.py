@@ -29,6 +29,7 @@ Mode = Literal[
     "push",
     "pull",
     "backup",
+    "evidence",
     "events",
 ]
 READING = frozenset(fields.READING)

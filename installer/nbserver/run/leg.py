@@ -15,6 +15,7 @@ from nbserver.render.script import Script
 from nbserver.run.envelope import READING, Envelope
 from nbserver.run.finding import of_event
 from nbserver.run.host_status import status_of
+from nbserver.run.kept_run import kept_run_of
 from nbserver.run.result import Result
 from nbserver.run.transfer import file_of
 
@@ -121,6 +122,8 @@ class Leg:
             result.status = status_of(data, self.script.sha256)
         if event.event == "file" and self.envelope.mode in ("list", "push", "pull"):
             result.files.append(file_of(event))
+        if event.event == "kept" and self.envelope.mode == "evidence":
+            result.kept.append(kept_run_of(event))
         if event.event == "finished":
             self._finish(data)
 

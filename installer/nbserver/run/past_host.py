@@ -53,7 +53,7 @@ def read(folder: Path, script: Script, mode: Mode, run: str, number: int) -> Pas
     result = Result(script.host, outcome="stopped", folder=folder)
     past = PastHost(run, number, [], result, *_sent(folder))
     found = events(folder)
-    for part in _parts(found):
+    for part in parts(found):
         first = part[0].data
         name = first["run"] if part[0].event == "started" and _is_of(run, first["run"]) else past.sent or run
         leg = new_leg(past, script, mode, name)
@@ -89,14 +89,14 @@ def events(folder: Path) -> list[Event]:
         raise past_files.invalid(path) from None
 
 
-def _parts(found: list[Event]) -> list[list[Event]]:
+def parts(found: list[Event]) -> list[list[Event]]:
     """Split events at each number that does not follow the one before it: another leg begins."""
-    parts: list[list[Event]] = []
+    split: list[list[Event]] = []
     for event in found:
-        if not parts or event.n != parts[-1][-1].n + 1:
-            parts.append([])
-        parts[-1].append(event)
-    return parts
+        if not split or event.n != split[-1][-1].n + 1:
+            split.append([])
+        split[-1].append(event)
+    return split
 
 
 def _is_of(run: str, name: str) -> bool:

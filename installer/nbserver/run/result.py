@@ -13,6 +13,7 @@ from nbserver.base.plain_text import clean
 from nbserver.run import error_kind
 from nbserver.run.finding import Finding
 from nbserver.run.host_status import HostStatus
+from nbserver.run.kept_run import KeptRun
 from nbserver.run.transfer import HostFile
 
 LONGEST_ERROR = 12_000  # characters
@@ -27,6 +28,7 @@ class Result:
     `code` is the exit code of a failure. `changed` is None if the run
     may have changed more than it reported. `seconds` is how long the run took on the host, or None if it did not begin.
     `findings` are those of a check. `folder` is the host's folder in the run directory. `status` is what mode status has found, and `files` are those of the modes list, push, and pull.
+    `kept` are the runs that mode evidence has found.
     """
 
     host: str
@@ -41,6 +43,7 @@ class Result:
     findings: list[Finding] = field(default_factory=list)
     status: HostStatus | None = None
     files: list[HostFile] = field(default_factory=list)
+    kept: list[KeptRun] = field(default_factory=list)
     code: int = HostError.exit_code
     seconds: float | None = None
     folder: Path | None = None

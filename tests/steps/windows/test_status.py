@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,32 @@ def test_the_last_run(host: Host) -> None:
     assert host.status(before="function Get-LockOwner { 'run a-run-2, mode undo' }")["last"]["outcome"] == "running"
     newest.write_text('{"v":1,"n":1,"time":"2026-11-22T')
     assert host.status()["last"] is None
+
+
+def test_the_runs_that_the_host_has_kept(host: Host) -> None:
+    """Mode evidence: each run with the hash of its events, and whether its script is as its hash says."""
+    first = host.keep("run-1", started("run-1"), finished("ok"))
+    damaged = host.keep("run-2", finished("ok"))
+    (host.state / "runs" / "empty").mkdir()
+    script = first.with_name(f"{SHA}.ps1")
+    for content, state in ((None, "missing"), ("another script", "changed")):
+        if content:
+            script.write_text(content)
+        lines = host.place.run(f"{MAIN}\n$Run.Mode = 'evidence'; $Run.Step = ''; [void](Get-Said); & $Modes.evidence; Get-Said")
+        events = [json.loads(line) for line in lines]
+        for event in events:
+            validate("event", event)
+        one, other = events
+        assert (one["id"], one["run"]["outcome"], one["script"]) == ("run-1", "ok", state)
+        assert (other["id"], other["run"], other["script"]) == ("run-2", None, "missing")
+        for event, file in ((one, first), (other, damaged)):
+            assert (event["sha256"], event["size"]) == (hashlib.sha256(file.read_bytes()).hexdigest(), file.stat().st_size)
+    text = b"# a script"
+    sha256 = hashlib.sha256(text).hexdigest()
+    host.keep("run-3", {**started("run-3"), "script_sha256": sha256}).with_name(f"{sha256}.ps1").write_bytes(text)
+    lines = host.place.run(f"{MAIN}\n$Run.Mode = 'evidence'; $Run.Step = ''; [void](Get-Said); & $Modes.evidence; Get-Said")
+    last = json.loads(lines[-1])
+    assert (last["script"], last["run"]["outcome"]) == ("kept", "interrupted")
 
 
 def test_nothing_is_set_up(host: Host) -> None:
