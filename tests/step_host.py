@@ -54,7 +54,7 @@ class StepHost:
             "skip": [],
             "adopt": False,
             "architecture": "x64",
-            "downloads": {"proxy": None},
+            "downloads": {"mirror": None, "proxy": None, "source": "direct"},
             **settings,
         }
         written = {

@@ -8,7 +8,9 @@ ANSWER=()                                          # of ask_for_headers: what op
 check_downloads() {
     local package=${LOCK[0]:-pip}
     if [[ $NB_PACKAGES_SOURCE == distribution || -e $LOCK_MARK ]]; then return; fi
-    if [[ $NB_PACKAGES_INDEX_URL ]]; then
+    if [[ $NB_DOWNLOADS_SOURCE == mirror ]]; then
+        require package_index assert_url_answers "$MIRROR_PAGE"
+    elif [[ $NB_PACKAGES_INDEX_URL ]]; then
         require package_index assert_url_answers "${NB_PACKAGES_INDEX_URL%/}/${package%%[=\[ ]*}/"
     else
         require package_index report_default_index

@@ -8,6 +8,8 @@ ENVIRONMENT=$PROGRAMS/env-${NB_PACKAGES_LOCK_SHA256:0:8}
 LOCK_MARK=$ENVIRONMENT/nbserver.lock               # written last: the lock's hash, then what was installed
 NOTEBOOK_PYTHON=$ENVIRONMENT/bin/python            # the program that runs the server
 INSTALLER_SETTINGS='packages.index_url, downloads.proxy'   # what decides from where packages are downloaded
+MIRROR_PAGE=$NB_DOWNLOADS_MIRROR/wheels.html       # has a link to each wheel
+if [[ $NB_DOWNLOADS_SOURCE == mirror ]]; then INSTALLER_SETTINGS='downloads.mirror, downloads.proxy'; fi
 ENVIRONMENT_KEPT=''                                # of keep_environment
 ENVIRONMENT_STARTED=''                             # this run has begun to install it
 
@@ -83,6 +85,7 @@ fill_environment() {
 }
 
 LOCK_OPTIONS=(--require-hashes --no-deps --only-binary :all:)
+if [[ $NB_DOWNLOADS_SOURCE == mirror ]]; then LOCK_OPTIONS+=(--no-index); fi
 
 create_environment() {
     local program
@@ -93,7 +96,9 @@ create_environment() {
 '(for example, free some disk space), then try again' \
         "${PROXY[@]}" "$program" -I -m venv "$ENVIRONMENT"
     printf '%s\n' "${LOCK[@]}" >"$ENVIRONMENT/lock.txt"
-    if [[ $NB_PACKAGES_INDEX_URL ]]; then
+    if [[ $NB_DOWNLOADS_SOURCE == mirror ]]; then
+        PROXY+=("PIP_FIND_LINKS=$MIRROR_PAGE" "UV_FIND_LINKS=$MIRROR_PAGE")
+    elif [[ $NB_PACKAGES_INDEX_URL ]]; then
         read_login_url "$NB_PACKAGES_INDEX_URL" packages.index_login
         PROXY+=("PIP_INDEX_URL=$REPLY" "UV_DEFAULT_INDEX=$REPLY")
     fi

@@ -1,12 +1,13 @@
 # ---- prelude: package_environment ------------------------------------------------------------------
 # Choose the environment variables of pip and uv.
 
-# The options of pip that are used, and whether a folder of wheels replaces any index: both only in user scope.
+# The options of pip that are used (only in user scope), and whether wheels from elsewhere replace any index.
 $PackageSource = @{ Used = @(); NoIndex = $false }
 
 # Return the names of the settings that decide where packages come from, for a message.
 function Get-SourceSetting {
     $names = 'packages.index_url, downloads.proxy'
+    if (Test-Mirror) { $names = 'downloads.mirror, downloads.proxy' }
     if ($PackageSource.Used) { $names += ", pip $($PackageSource.Used -join ' ')" }
     $names
 }
@@ -30,11 +31,23 @@ function Get-PackageEnvironment {
         $environment.HTTP_PROXY = Get-AddressWithLogin $Settings.downloads.proxy 'downloads.proxy_login'
         $environment.HTTPS_PROXY = $environment.HTTP_PROXY
     }
-    if ($Settings.packages.index_url) {
+    if (Test-Mirror) { Set-Mirror $environment }
+    elseif ($Settings.packages.index_url) {
         $environment.PIP_INDEX_URL = Get-AddressWithLogin $Settings.packages.index_url 'packages.index_login'
         $environment.UV_DEFAULT_INDEX = $environment.PIP_INDEX_URL
     }
     $environment
+}
+
+function Test-Mirror { $Settings.downloads.source -eq 'mirror' }
+
+function Get-MirrorPage { "$($Settings.downloads.mirror)/wheels.html" }
+
+# A mirror replaces every index. Its page has a link to each wheel.
+function Set-Mirror([hashtable]$Environment) {
+    $Environment.PIP_FIND_LINKS = Get-MirrorPage
+    $Environment.UV_FIND_LINKS = $Environment.PIP_FIND_LINKS
+    $PackageSource.NoIndex = $true
 }
 
 # Return the URL with the login of this name, if the envelope has one. Only variables of programs may have it, because

@@ -20,7 +20,7 @@ FILES = CHECKOUT / "linux_scripts"
 SETTINGS: dict[str, Any] = {
     "architecture": "x64",
     "certificate": {"days": 90, "names": ["lin1.example.com", "192.0.2.7", "2001:db8::7"]},
-    "downloads": {"proxy": None},
+    "downloads": {"mirror": None, "proxy": None, "source": "direct"},
     "firewall": {"remote_addresses": ["Any"]},
     "host": "lin1",
     "notebook": {

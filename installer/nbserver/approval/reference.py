@@ -198,13 +198,15 @@ def _lock(settings: WindowsScriptSettings, catalog: Catalog) -> Lock:
 def _require_downloads(settings: WindowsScriptSettings, catalog: Catalog) -> None:
     if settings.scope == "user":
         return
-    verified = [(entry, windows_host.program(entry)) for entry in catalog.downloads if entry.sha256]
+    verified = [(entry, windows_host.program(entry, settings.downloads)) for entry in catalog.downloads if entry.sha256]
     for name, program in (("python", settings.python), ("openssl", settings.openssl)):
         if program not in [found for entry, found in verified if (entry.name, entry.architecture) == (name, settings.architecture)]:
             raise DescribedError(
                 "program-not-verified", "settings.{name} does not match any catalog entry that has the publisher's hash", name=name
             )
     needed = any(entry.name == "openssl" and entry.needs_vc_redist and found == settings.openssl for entry, found in verified)
-    wanted = windows_host.program(catalog.vc_redist(settings.architecture, windows=settings.windows)) if needed else None
+    wanted = (
+        windows_host.program(catalog.vc_redist(settings.architecture, windows=settings.windows), settings.downloads) if needed else None
+    )
     if settings.vc_redist != wanted:
         raise DescribedError("vc-redist-differs", "settings.vc_redist does not match what the catalog requires for settings.openssl")

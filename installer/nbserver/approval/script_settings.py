@@ -111,6 +111,19 @@ def _contradictions(settings: AnyScriptSettings) -> list[tuple[str, Message]]:
         ("skip", list(settings.skip) != sorted(settings.skip), message("not-sorted", "must be sorted")),
         ("scope", user and settings.host != LOCAL, message("user-scope-not-local", '"user" is only valid for the host {name}', name=LOCAL)),
     ]
+    mirrored = settings.downloads.source == "mirror"
+    rules += [
+        (
+            "downloads.mirror",
+            mirrored != (settings.downloads.mirror is not None),
+            message("mirror-without-source", 'must be set if downloads.source is "mirror", and must be null otherwise'),
+        ),
+        (
+            "packages.index_url",
+            mirrored and settings.packages.index_url is not None,
+            message("index-with-mirror", 'must be null if downloads.source is "mirror"'),
+        ),
+    ]
     if isinstance(settings, LinuxScriptSettings):
         rules += [
             (

@@ -14,6 +14,7 @@ from nbserver.base.message import Message, message
 from nbserver.base.plain_text import clean
 from nbserver.bundle import contents
 from nbserver.bundle.contents import File
+from nbserver.catalog import mirror
 
 _BLOCK = 1024 * 1024
 _FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -25,7 +26,7 @@ def findings(bundle: Path, shown: Callable[[File], object] = lambda file: None) 
     `shown` is called for each file before it is read.
     """
     files = contents.read(bundle)
-    listed = {one.path: one for one in files} | dict.fromkeys((contents.FILE_NAME, contents.PAGE))
+    listed = {one.path: one for one in files} | dict.fromkeys((contents.FILE_NAME, mirror.PAGE))
     present, wrong = _walk(bundle, {*listed, *(folder for path in listed for folder in _folders(path))})
     for path, one in listed.items():
         if path not in present:
@@ -34,11 +35,11 @@ def findings(bundle: Path, shown: Callable[[File], object] = lambda file: None) 
             shown(one)
             if reason := fault(bundle / path, one):
                 wrong.append(reason)
-    if contents.PAGE in present:
+    if mirror.PAGE in present:
         expected = contents.page(files).encode()
-        if _digest(bundle / contents.PAGE) != (len(expected), hashlib.sha256(expected).hexdigest()):
+        if _digest(bundle / mirror.PAGE) != (len(expected), hashlib.sha256(expected).hexdigest()):
             wrong.append(
-                message("bundle-page-differs", "{file} does not list the wheels of {list}", file=contents.PAGE, list=contents.FILE_NAME)
+                message("bundle-page-differs", "{file} does not list the wheels of {list}", file=mirror.PAGE, list=contents.FILE_NAME)
             )
     return wrong
 

@@ -15,18 +15,18 @@ from typing import Any, Literal
 from nbserver.base import json_lines, plain_file, strict_json
 from nbserver.base.errors import ApprovalError
 from nbserver.base.message import DescribedError, cause, message
+from nbserver.catalog import mirror
 
 FILE_NAME = "bundle.json"
-PAGE = "wheels.html"
-"""The page with a link to each wheel, which pip and uv read with --find-links."""
-FILES, PARTIAL = "files", "partial"
+PARTIAL = "partial"
+"""The folder of unfinished downloads."""
 VERSION = 1
 LARGEST = 4 * 1024**3
 """Maximum size of one file in bytes."""
 _LIMIT, _MOST = 32_000_000, 20_000  # bytes of bundle.json, and its files
 _KEYS = {"file": str, "kind": str, "name": str, "sha256": str, "size": int, "url": str, "version": str}
 _PLAIN = {
-    "file": re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._+!-]{0,178}[A-Za-z0-9])?"),
+    "file": mirror.FILE_NAME,
     "kind": re.compile(r"program|wheel"),
     "name": re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,98}[a-z0-9])?"),
     "sha256": re.compile(r"[0-9a-f]{64}"),
@@ -53,20 +53,7 @@ class File:
     @property
     def path(self) -> str:
         """The path in the bundle, which is also the path below the URL of a mirror."""
-        return path_of(self.sha256, self.file)
-
-
-def path_of(sha256: str, file: str) -> str:
-    """Return the path of a file in each bundle that has it."""
-    return f"{FILES}/{sha256}/{file}"
-
-
-def file_of(url: str) -> str:
-    """Return the name of the file at a URL. Raises ValueError if a bundle cannot hold a file with this name."""
-    name = url.partition("?")[0].partition("#")[0].rpartition("/")[2]
-    if not _PLAIN["file"].fullmatch(name):
-        raise DescribedError("bundle-file-name", 'a bundle cannot hold a file named "{name}"', name=name[:100])
-    return name
+        return mirror.path_of(self.sha256, self.file)
 
 
 def to_text(files: Iterable[File], release: str) -> str:

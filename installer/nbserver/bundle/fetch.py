@@ -16,6 +16,7 @@ from nbserver.base.errors import ApprovalError, NbserverError, OutputError
 from nbserver.bundle import check, contents
 from nbserver.bundle.contents import File
 from nbserver.bundle.download import FileDownload, Stopped
+from nbserver.catalog import mirror
 
 AT_ONCE = 4
 _OTHER_PROCESS_SECONDS = 5.0
@@ -34,7 +35,7 @@ class Fetched:
 def opened(bundle: Path) -> Iterator[None]:
     """Create the folder of a bundle, and keep other processes from writing to it. Raises OutputError and ApprovalError."""
     try:
-        for folder in (bundle, bundle / contents.FILES, bundle / contents.PARTIAL):
+        for folder in (bundle, bundle / mirror.FILES, bundle / contents.PARTIAL):
             folder.mkdir(parents=True, exist_ok=True)
             if plain_file.is_link(os.lstat(folder)):
                 raise ApprovalError(
@@ -109,6 +110,6 @@ def _wait(running: dict[Future[int], File], download: FileDownload) -> None:
 
 
 def _write(bundle: Path, files: Sequence[File]) -> None:
-    atomic_file.write_text(bundle / contents.PAGE, contents.page(files))
+    atomic_file.write_text(bundle / mirror.PAGE, contents.page(files))
     atomic_file.write_text(bundle / contents.FILE_NAME, contents.to_text(files, __version__))
     shutil.rmtree(bundle / contents.PARTIAL)

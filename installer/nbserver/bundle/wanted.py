@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nbserver.approval import manifest
-from nbserver.bundle.contents import File, file_of
+from nbserver.bundle.contents import File
 from nbserver.catalog import lock_conditions, lock_lines
 from nbserver.catalog.lock_kind import LockKind
+from nbserver.catalog.mirror import file_of
 from nbserver.catalog.resolver import wheels
 from nbserver.catalog.resolver.uv import Wheels
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from nbserver.base.errors import CatalogError, DownloadError
-from nbserver.bundle.contents import File, file_of
+from nbserver.bundle.contents import File
 from nbserver.bundle.wanted import Packages, Pin
+from nbserver.catalog.mirror import file_of
 from nbserver.catalog.package_request import PackageRequest
 from nbserver.catalog.resolver import refusal, wheels
 from nbserver.catalog.resolver.uv import Unresolved, Uv

@@ -54,12 +54,18 @@ def needed(hosts: Sequence[AnyHost], ask: Ask | None) -> Needed:
     secrets = SecretStore(ask)
     programs: dict[str, File] = {}
     packages: dict[Any, tuple[Packages, Index]] = {}
-    for host, (script, _) in zip(hosts, render_each(hosts), strict=True):
+    for host, (script, _) in zip(hosts, render_each(map(_direct, hosts)), strict=True):
         programs |= {one.path: one for one in wanted.programs(script)}
         for found in wanted.packages(script):
             index = Index(host.packages.index_url, _login(host, secrets))
             packages.setdefault((found.kind, found.pins, index), (found, index))
     return Needed(tuple(programs.values()), tuple(packages.values()))
+
+
+def _direct(host: AnyHost) -> AnyHost:
+    """Return the host without a mirror: the files of a bundle come from where the mirror's files come from."""
+    downloads = host.downloads.model_copy(update={"source": "direct"})
+    return host.model_copy(update={"downloads": downloads})
 
 
 def _login(host: AnyHost, secrets: SecretStore) -> str:

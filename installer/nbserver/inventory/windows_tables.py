@@ -19,6 +19,7 @@ from nbserver.settings.types import (
     FilePath,
     HostName,
     ListenAddress,
+    MirrorUrl,
     ProxyUrl,
     PublicUrl,
     RemoteAddress,
@@ -87,6 +88,16 @@ class PackagesSettings(PackageChoice):
 
 
 class DownloadsSettings(Settings):
+    source: Literal["direct", "mirror"] = Field(
+        default="direct",
+        title="Where the host downloads files and packages: from their publishers and the package index, or all from downloads.mirror",
+        description='"direct" or "mirror"',
+    )
+    mirror: MirrorUrl | None = Field(
+        default=None,
+        title='The URL of a bundle on a web server, for source = "mirror"; packages.index_url is then for the workstation only',
+        description="an https URL, without credentials",
+    )
     proxy: ProxyUrl | None = Field(
         default=None, title="The proxy of the host for downloads and packages", description=f"{PROXY}, without credentials"
     )
@@ -101,6 +112,7 @@ def download_rules(downloads: Any) -> list[tuple[bool, Message]]:
     table = dict(downloads) if isinstance(downloads, (Mapping, DownloadsSettings)) else {}
     user, password = table.get("proxy_user"), table.get("proxy_password")
     return [
+        (table.get("source") == "mirror" and not table.get("mirror"), message("mirror-missing", 'source = "mirror" requires mirror')),
         (bool(user) != bool(password), message("proxy-login-incomplete", "proxy_user and proxy_password must be set together")),
         (bool(user) and not table.get("proxy"), message("proxy-login-without-proxy", "proxy_user requires proxy")),
     ]

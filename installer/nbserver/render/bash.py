@@ -12,7 +12,7 @@ from nbserver.render.body import Body
 from nbserver.render.contents import contents
 from nbserver.render.first_page import first_page
 from nbserver.render.linux_settings import LinuxScriptSettings
-from nbserver.render.script import Script, host_of, require_keys
+from nbserver.render.script import Script, host_of, is_mirrored, require_keys
 from nbserver.render.step_files import read_body
 
 LOCK_START = "LOCK=(\n"
@@ -45,6 +45,11 @@ def header(settings: dict[str, Any]) -> str:
     host = host_of(settings)
     user = settings["scope"] == "user"
     bash, needs = ("bash", "and Python 3.10 or newer with venv; root is not needed") if user else ("sudo bash", "systemd, and root")
+    source = (
+        "Python packages come from the mirror in the settings (downloads.mirror)"
+        if is_mirrored(settings)
+        else "Python packages come from the package index"
+    )
     return f"""\
 # nbserver {__version__}: sets up a secured notebook server on the Linux host {host}
 #
@@ -62,6 +67,7 @@ def header(settings: dict[str, Any]) -> str:
 #   {bash} {host}.sh rotate-certificate  replaces the certificate
 # Exit codes: 0 success, 2 differences (test, status), 3 failed, 102 success, but the host must restart
 # Requires bash 4.4 or newer, {needs}
+# {source}
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 """

@@ -24,15 +24,19 @@ def render(host: LinuxHost | LocalLinuxHost, lock: LinuxLock) -> Script:
 
     In user scope, the script names the Python that runs nbserver.
     """
+    downloads = Downloads.of(host.downloads)
     settings = LinuxScriptSettings(
         architecture=host.architecture,
         certificate=Certificate(days=host.certificate.days, names=tuple(subject_alternative_names(host))),
-        downloads=Downloads(proxy=host.downloads.proxy),
+        downloads=downloads,
         firewall=host.firewall,
         host=host.name,
         notebook=LinuxNotebook.of(host.notebook),
         packages=LinuxPackages(
-            index_url=host.packages.index_url, installer=host.packages.installer, lock_sha256=lock.sha256, source=host.packages.source
+            index_url=downloads.index(host.packages.index_url),
+            installer=host.packages.installer,
+            lock_sha256=lock.sha256,
+            source=host.packages.source,
         ),
         python=LinuxPython(program=own_program() if host.scope == "user" else None, version=host.python.version),
         release=__version__,

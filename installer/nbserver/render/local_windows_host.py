@@ -23,18 +23,21 @@ def render(host: LocalWindowsHost, catalog: Catalog, site_locks: SiteLocks | Non
     """
     own = (site_locks or SiteLocks()).of(host, sysconfig.get_python_version())
     python = this_python(catalog, own, with_uv=host.packages.installer != "pip")
+    downloads = Downloads.of(host.downloads)
     settings = WindowsUserSettings(
         adopt=False,
         architecture=host.architecture,
         certificate=WindowsCertificate(
             days=host.certificate.days, names=tuple(subject_alternative_names(host)), source="host", thumbprint=None
         ),
-        downloads=Downloads(proxy=host.downloads.proxy),
+        downloads=downloads,
         firewall=host.firewall,
         host=host.name,
         notebook=WindowsNotebook.of(host.notebook),
         openssl=None,
-        packages=Packages(index_url=host.packages.index_url, installer=host.packages.installer, lock_sha256=python.lock.sha256),
+        packages=Packages(
+            index_url=downloads.index(host.packages.index_url), installer=host.packages.installer, lock_sha256=python.lock.sha256
+        ),
         path=PathEntries(entries=(), programs=False),
         python=PresentPython(executable=("python.exe",), folder=python.folder, kind="present", version=python.branch),
         reboot=host.reboot,

@@ -13,7 +13,7 @@ from nbserver.catalog import lock_lines
 from nbserver.render.body import Body
 from nbserver.render.contents import contents
 from nbserver.render.first_page import first_page
-from nbserver.render.script import Script, host_of, require_keys
+from nbserver.render.script import Script, host_of, is_mirrored, require_keys
 from nbserver.render.step_files import read_body
 from nbserver.render.windows_settings import WindowsScriptSettings
 
@@ -59,6 +59,11 @@ def header(settings: dict[str, Any]) -> str:
     """Return the comment at the top: what the script does, for which host, and how to run it by hand. Raises NbserverError."""
     host = host_of(settings)
     rights = "; administrator rights are not needed" if settings.get("scope") == "user" else ", and administrator rights"
+    source = (
+        "All downloads come from the mirror in the settings (downloads.mirror)"
+        if is_mirrored(settings)
+        else "Downloads come from the URLs in the settings and from the package index"
+    )
     return f"""\
 # nbserver {__version__}: sets up a secured notebook server on the Windows host {host}
 #
@@ -75,6 +80,7 @@ def header(settings: dict[str, Any]) -> str:
 #   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode rotate-certificate  replaces the certificate
 # Exit codes: 0 success, 2 differences (test, status), 3 failed, 3010 success, but Windows must restart
 # Requires Windows PowerShell 3.0 or newer, 64-bit{rights}
+# {source}
 #
 """
 

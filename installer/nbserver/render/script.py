@@ -86,6 +86,11 @@ def host_of(settings: dict[str, Any]) -> str:
     return host
 
 
+def is_mirrored(settings: dict[str, Any]) -> bool:
+    """Return whether a mirror replaces the publishers and the package index."""
+    return bool(settings.get("downloads", {}).get("source") == "mirror")
+
+
 KEY = re.compile(r"[a-z][a-z0-9_]*")
 
 

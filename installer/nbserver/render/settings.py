@@ -7,13 +7,19 @@ manifest by these rules. docs/schemas/settings.json and settings_linux.json desc
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, Field
 
+from nbserver.base.errors import CatalogError
+from nbserver.base.message import cause
+from nbserver.catalog import mirror
 from nbserver.inventory.names import is_host
 from nbserver.settings.refusal import refuse
-from nbserver.settings.types import Array, HostName, ListenAddress, ProxyUrl, WebAddress, unlike
+from nbserver.settings.types import Array, HostName, ListenAddress, MirrorUrl, ProxyUrl, WebAddress, unlike
+
+if TYPE_CHECKING:
+    from nbserver.inventory.windows_tables import DownloadsSettings
 
 
 def _host(text: str) -> str:
@@ -57,7 +63,30 @@ class Certificate(Table):
 
 @dataclass(frozen=True)
 class Downloads(Table):
+    mirror: Annotated[MirrorUrl | None, Field(description="an https URL, without credentials, if source is mirror, otherwise null")]
     proxy: Annotated[ProxyUrl | None, Field(description="a URL such as http://proxy.example.com:3128, without credentials, or null")]
+    source: Annotated[Literal["direct", "mirror"], Field(description="direct or mirror")]
+
+    @classmethod
+    def of(cls, downloads: DownloadsSettings) -> Self:
+        """Return the table for the settings of a host."""
+        mirrored = downloads.source == "mirror"
+        return cls(mirror=downloads.mirror if mirrored else None, proxy=downloads.proxy, source=downloads.source)
+
+    def index(self, url: str | None) -> str | None:
+        """Return the package index of a host. None if a mirror replaces it."""
+        return url if self.mirror is None else None
+
+    def url(self, url: str, sha256: str) -> str:
+        """Return where a host downloads a file that its publisher has at `url`. Raises CatalogError."""
+        if self.mirror is None:
+            return url
+        try:
+            return f"{self.mirror}/{mirror.path_of(sha256, mirror.file_of(url))}"
+        except ValueError as reason:
+            raise CatalogError(
+                "mirror-file-name", "{reason}", where=url, todo="Change this URL in the site catalog", reason=cause(reason)
+            ) from None
 
 
 @dataclass(frozen=True)

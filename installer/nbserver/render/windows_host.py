@@ -31,6 +31,7 @@ def render(host: WindowsHost | LocalWindowsHost, catalog: Catalog, site_locks: S
 
     programs = catalog.programs_for(host, locked)
     python, lock = programs.python, programs.lock
+    downloads = Downloads.of(host.downloads)
     settings = WindowsMachineSettings(
         adopt=host.adopt,
         architecture=host.architecture,
@@ -40,19 +41,19 @@ def render(host: WindowsHost | LocalWindowsHost, catalog: Catalog, site_locks: S
             source=host.certificate.source,
             thumbprint=host.certificate.thumbprint,
         ),
-        downloads=Downloads(proxy=host.downloads.proxy),
+        downloads=downloads,
         firewall=host.firewall,
         host=host.name,
         notebook=WindowsNotebook.of(host.notebook),
-        openssl=program(programs.openssl),
-        packages=Packages(index_url=host.packages.index_url, installer=host.packages.installer, lock_sha256=lock.sha256),
+        openssl=program(programs.openssl, downloads),
+        packages=Packages(index_url=downloads.index(host.packages.index_url), installer=host.packages.installer, lock_sha256=lock.sha256),
         path=path(host, python.version, lock.sha256),
-        python=program(python),
+        python=program(python, downloads),
         reboot=host.reboot,
         release=__version__,
         scope="machine",
         skip=tuple(sorted(host.skip)),
-        vc_redist=program(programs.vc_redist) if programs.vc_redist else None,
+        vc_redist=program(programs.vc_redist, downloads) if programs.vc_redist else None,
         windows=host.windows,
     )
     return render_windows(settings, lock.lines)
@@ -73,8 +74,9 @@ def default_path(python_version: str, lock_sha256: str) -> tuple[str, ...]:
     return (f"{PROGRAMS}\\env-{python_version}-{lock_sha256[:8]}\\Scripts",)
 
 
-def program(download: Download) -> Program:
-    """Return what a script needs from an entry in the catalog. Raises ValueError if the entry is unverified."""
+def program(download: Download, downloads: Downloads) -> Program:
+    """Return what a script needs from an entry in the catalog. Raises ValueError if the entry is unverified, and CatalogError."""
     if download.sha256 is None:
         raise ValueError(f"{download.name} {download.version} is unverified")
-    return Program(download.executable, download.kind, download.sha256, download.size, download.url, download.version)
+    url = downloads.url(download.url, download.sha256)
+    return Program(download.executable, download.kind, download.sha256, download.size, url, download.version)

@@ -242,17 +242,17 @@ def _step(name: str, title: str, words: Words, values: Sequence[Mapping[str, str
 
 
 def _downloads(hosts: Sequence[AuditedHost], reference: Reference) -> tuple[Download, ...]:
-    found: dict[tuple[str, str, str, str], list[str]] = {}
+    found: dict[tuple[str, str, str, str, str], list[str]] = {}
     for host in hosts:
         for download in host.entry["downloads"]:
-            key = (download["name"], download["version"], download["url"], host.entry["catalog_sha256"])
+            key = (download["name"], download["version"], download["url"], download["sha256"], host.entry["catalog_sha256"])
             found.setdefault(key, []).append(host.name)
     titles = {host.entry["catalog_sha256"]: host.source.title for host in hosts}
     result = []
-    for (name, version, url, digest), names in sorted(found.items()):
+    for (name, version, url, sha256, digest), names in sorted(found.items()):
         catalog = reference.shipped if digest == reference.shipped.digest else reference.site[digest][1]
-        entry = next(entry for entry in catalog.downloads if (entry.name, entry.version, entry.url) == (name, version, url))
-        result.append(Download(name, version, url, entry.size, str(entry.sha256), entry.source, titles[digest], tuple(names)))
+        entry = next(entry for entry in catalog.downloads if (entry.name, entry.version, entry.sha256) == (name, version, sha256))
+        result.append(Download(name, version, url, entry.size, sha256, entry.source, titles[digest], tuple(names)))
     return tuple(result)
 
 

@@ -137,6 +137,14 @@ def web_address(text: str) -> str:
     return url(text, "https", "http", path=True)
 
 
+def mirror_url(text: str) -> str:
+    """Return an https URL without a slash at the end. pip and uv separate several URLs by spaces or commas."""
+    found = url(text, "https", path=True).rstrip("/")
+    if "," in found:
+        raise refuse("url-character", "contains a character that is not allowed in a URL")
+    return found
+
+
 def public_url(text: str) -> str:
     return url(text, "https", path=False)
 
@@ -203,6 +211,7 @@ HostName = Annotated[str, AfterValidator(host_name)]
 ListenAddress = Annotated[str, AfterValidator(listen_address)]
 RemoteAddress = Annotated[str, AfterValidator(remote_address)]
 WebAddress = Annotated[str, AfterValidator(web_address)]
+MirrorUrl = Annotated[str, AfterValidator(mirror_url)]
 PublicUrl = Annotated[str, AfterValidator(public_url)]
 ProxyUrl = Annotated[str, AfterValidator(proxy_url)]
 WindowsPath = Annotated[str, AfterValidator(windows_path)]

@@ -30,7 +30,7 @@ read_package_environment() {
 read_own_package_environment() {
     read_pip_configuration
     USED_FROM_PIP=()
-    if [[ ! $NB_PACKAGES_INDEX_URL ]]; then use_own_index; fi
+    if [[ ! $NB_PACKAGES_INDEX_URL && $NB_DOWNLOADS_SOURCE != mirror ]]; then use_own_index; fi
     if [[ ! $NB_DOWNLOADS_PROXY ]]; then use_option proxy http_proxy https_proxy; fi
     use_option client-cert PIP_CLIENT_CERT SSL_CLIENT_CERT
     use_own_authorities

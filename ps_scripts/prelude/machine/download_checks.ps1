@@ -22,6 +22,7 @@ function Write-DownloadFinding {
         Assert-Requirement "download_$name" { Assert-UrlAnswer $download.url }
     }
     if (Test-Path -LiteralPath (Get-EnvironmentFolder)) { return }
+    if (Test-Mirror) { Assert-Requirement package_index { Assert-UrlAnswer (Get-MirrorPage) }; return }
     $index = $Settings.packages.index_url
     if (-not $index) { Assert-Requirement package_index { Write-DefaultIndex }; return }
     $package = ([string]@($Lock)[0]) -creplace '[=\[ ].*\z', ''

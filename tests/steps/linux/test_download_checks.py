@@ -86,6 +86,16 @@ def test_a_password_is_not_sent_and_not_shown() -> None:
     assert finding["state"] == "unknown" and "geheim" not in json.dumps(finding)
 
 
+def test_of_a_mirror_the_page_with_the_wheels_is_asked_for(tmp_path: Path) -> None:
+    with https(tmp_path, "200 OK") as (url, heads, trust):
+        mirror = url.removesuffix("/simple/pip/")
+        settings = f"NB_DOWNLOADS_SOURCE=mirror MIRROR_PAGE={mirror}/wheels.html LOCK_MARK=/nonexistent"
+        done = parts.run(f"RUN_MODE=check RUN_STEP=preflight\n{trust}\n{settings}\ncheck_downloads")
+    (finding,) = map(json.loads, done.stdout.decode("ascii").splitlines())
+    assert (finding["name"], finding["code"], finding["state"]) == ("package_index", "url-answers", "ok")
+    assert heads[-1].startswith("HEAD /wheels.html HTTP/1.1\r\n")
+
+
 @pytest.mark.parametrize(
     ("setting", "code"), [("", "default-index-not-checked"), ("http://127.0.0.1:{port}/simple", "url-does-not-answer")]
 )

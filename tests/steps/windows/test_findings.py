@@ -99,7 +99,7 @@ def test_an_enforced_application_control_policy_is_named(session: Session, statu
 def downloads() -> Iterator[Session]:
     require_engine()
     with Session() as session:
-        settings = """$Settings = ConvertFrom-Json '{"downloads": {"proxy": null}, "packages": {"index_url": null}}'; $Run.Step = 'preflight'; $Run.Mode = 'check'"""
+        settings = """$Settings = ConvertFrom-Json '{"downloads": {"mirror": null, "proxy": null, "source": "direct"}, "packages": {"index_url": null}}'; $Run.Step = 'preflight'; $Run.Mode = 'check'"""
         session.keep(prelude("run", "events", "registry", "downloads", "download_checks") + settings)
         yield session
 

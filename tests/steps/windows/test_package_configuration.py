@@ -40,7 +40,7 @@ print(dict(found.items()))
 def test_the_machines_pip_ini_is_not_read(session: Session, tmp_path: Path) -> None:
     """By the real pip, with Windows' name of the null device: with another one it reads the file in %ProgramData%."""
     own = part("prelude/machine/package_configuration")
-    given = f'{own}\n$Settings = ConvertFrom-Json \'{{"python": {{"version": "3.11.9"}}, "downloads": {{"proxy": null}}, "packages": {{"index_url": null}}}}\'; function Get-Python {{ "C:\\p\\python.exe" }}; '
+    given = f'{own}\n$Settings = ConvertFrom-Json \'{{"python": {{"version": "3.11.9"}}, "downloads": {{"mirror": null, "proxy": null, "source": "direct"}}, "packages": {{"index_url": null}}}}\'; function Get-Python {{ "C:\\p\\python.exe" }}; '
     (file,) = session.run(given + "(Get-PackageEnvironment).PIP_CONFIG_FILE")
     (tmp_path / "pip").mkdir()
     (tmp_path / "pip" / "pip.conf").write_text("[global]\nlog = /somewhere/else\nuser = true\n")
@@ -58,7 +58,7 @@ def test_the_machines_pip_ini_is_not_read(session: Session, tmp_path: Path) -> N
 
 def test_logins_are_in_variables_of_pip_and_uv(session: Session) -> None:
     own = part("prelude/machine/package_configuration")
-    settings = '{"python": {"version": "3.11.9"}, "downloads": {"proxy": "http://proxy:3128"}, "packages": {"index_url": "https://a/b/"}}'
+    settings = '{"python": {"version": "3.11.9"}, "downloads": {"mirror": null, "proxy": "http://proxy:3128", "source": "direct"}, "packages": {"index_url": "https://a/b/"}}'
     given = f"{own}\n$Settings = ConvertFrom-Json '{settings}'; function Get-Python {{ 'C:\\p\\python.exe' }}; "
     tell = "$found = Get-PackageEnvironment; 'PIP_INDEX_URL', 'UV_DEFAULT_INDEX', 'HTTPS_PROXY' | ForEach-Object { $found[$_] }; "
     tell += "(Get-LockArgument 'lock.txt') -join ' '"
@@ -69,6 +69,20 @@ def test_logins_are_in_variables_of_pip_and_uv(session: Session) -> None:
         *addresses, arguments = session.run(given + more + tell)
         assert addresses == expected
         assert arguments == "-r lock.txt --require-hashes --no-deps --only-binary :all:"
+
+
+def test_a_mirror_replaces_the_index(session: Session) -> None:
+    settings = '{"python": {"version": "3.11.9"}, "downloads": {"mirror": "https://m/b", "proxy": null, "source": "mirror"}, "packages": {"index_url": null}}'
+    given = f"{part('prelude/machine/package_configuration')}\n$Settings = ConvertFrom-Json '{settings}'; function Get-Python {{ 'C:\\p\\python.exe' }}; "
+    tell = "$found = Get-PackageEnvironment; 'PIP_FIND_LINKS', 'UV_FIND_LINKS', 'PIP_INDEX_URL' | ForEach-Object { \"$_=$($found[$_])\" }; "
+    tell += "(Get-LockArgument 'lock.txt') -join ' '; Get-SourceSetting; $PackageSource.NoIndex = $false"
+    assert session.run(given + tell) == [
+        "PIP_FIND_LINKS=https://m/b/wheels.html",
+        "UV_FIND_LINKS=https://m/b/wheels.html",
+        "PIP_INDEX_URL=",
+        "-r lock.txt --require-hashes --no-deps --only-binary :all: --no-index",
+        "downloads.mirror, downloads.proxy",
+    ]
 
 
 # -- what pip is configured for, for uv
@@ -83,7 +97,7 @@ KEYS = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "proxy":
 def own_environment(session: Session, lines: list[str], index: str = "") -> dict[str, str]:
     """What pip and uv get where pip says these lines; of the variables that are the same for all, those of pip with a value only."""
     answer = "function Invoke-Program { $Run.Output = @($answer) }; $answer = @($input); "
-    given = f'$Settings = ConvertFrom-Json \'{{"packages": {{"index_url": "{index}"}}, "downloads": {{"proxy": null}}}}\'; '
+    given = f'$Settings = ConvertFrom-Json \'{{"packages": {{"index_url": "{index}"}}, "downloads": {{"mirror": null, "proxy": null, "source": "direct"}}}}\'; '
     tell = "$environment = @{}; function Get-Python { 'python.exe' }; function Write-Notice {}; Set-PackageConfiguration $environment; foreach ($name in $environment.Keys) { if ($environment[$name]) { \"$name=$($environment[$name])\" } }"
     return dict(line.split("=", 1) for line in session.run(answer + given + tell, lines))
 
@@ -163,7 +177,7 @@ def test_other_settings_of_pip_and_uv_change_nothing(session: Session, tmp_path:
         function Get-Python {{ '{host_path(tmp_path)}\\python.exe' }}
         $notices = New-Object Collections.ArrayList
         function Write-Notice {{ [void]$notices.Add("notice $($args[1]): $($args[3].options)") }}
-        $Settings = ConvertFrom-Json '{{"python": {{"version": "3.11"}}, "packages": {{"index_url": null}}, "downloads": {{"proxy": null}}}}'
+        $Settings = ConvertFrom-Json '{{"python": {{"version": "3.11"}}, "packages": {{"index_url": null}}, "downloads": {{"mirror": null, "proxy": null, "source": "direct"}}}}'
         $given = @{{ PIP_TARGET = 'C:\\y'; PIP_PYTHON = 'C:\\z'; UV_OFFLINE = '1'; UV_INDEX_URL = 'https://b.example.com'; PIP_PROXY = 'http://p:1' }}
         foreach ($name in $given.Keys) {{ [Environment]::SetEnvironmentVariable($name, $given[$name]) }}
         try {{ $environment = Get-PackageEnvironment }}

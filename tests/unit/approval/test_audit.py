@@ -230,6 +230,8 @@ WINDOWS = [
     'notebook.directory = "%USERPROFILE%\\\\it is \u2026 a folder"\nnotebook.ip = "2001:DB8::0:7"\nnotebook.port = 1',
     'firewall.remote_addresses = ["localsubnet", "2001:DB8:0::/48", "192.0.2.1"]',
     'packages.index_url = "http://mirror.example.com:8080/a/b/~c/%20/"\ndownloads.proxy = "https://proxy.example.com"\npackages.installer = "uv"',
+    'packages.index_url = "https://packages.example.com/"\ndownloads.source = "mirror"\ndownloads.mirror = "https://MIRROR.example.com/b/"',
+    'downloads.mirror = "https://mirror.example.com/"',
 ]
 LINUX = [
     'skip = ["firewall"]\narchitecture = "arm64"',
@@ -237,6 +239,7 @@ LINUX = [
     'notebook.directory = "/srv/$(touch pwned) `x` \\"it\'s\\" \\\\ %h \u00e9\U0001f600"\nnotebook.port = 80',
     'firewall.remote_addresses = ["any"]\nnotebook.public_url = "https://NOTEBOOKS.example.com"',
     'packages.source = "distribution"\ncertificate.names = ["192.0.2.9"]',
+    'downloads.source = "mirror"\ndownloads.mirror = "https://mirror.example.com:8443"',
 ]
 
 

@@ -15,6 +15,7 @@ from nbserver import __version__
 from nbserver.base.errors import ApprovalError
 from nbserver.bundle import check, contents
 from nbserver.bundle.contents import File
+from nbserver.catalog import mirror
 from tests.formats import is_valid, validate
 
 
@@ -31,7 +32,7 @@ def put(bundle: Path, name: str, data: bytes) -> File:
 def bundle(tmp_path: Path) -> Path:
     files = [put(tmp_path, "tool.zip", b"tool" * 100), put(tmp_path, "small-1.0-py3-none-any.whl", b"wheel")]
     (tmp_path / contents.FILE_NAME).write_text(contents.to_text(files, __version__))
-    (tmp_path / contents.PAGE).write_text(contents.page(files))
+    (tmp_path / mirror.PAGE).write_text(contents.page(files))
     return tmp_path
 
 
@@ -76,7 +77,7 @@ def _fifo(bundle: Path) -> None:
 
 
 def _page(bundle: Path) -> None:
-    (bundle / contents.PAGE).write_text("<a href=elsewhere>")
+    (bundle / mirror.PAGE).write_text("<a href=elsewhere>")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no FIFO, and names are alike there")

@@ -57,6 +57,16 @@ def test_only_runs_that_download_send_them(tmp_path: Path, monkeypatch: pytest.M
             assert text not in mask.text(f"see {text} there")
 
 
+def test_a_host_with_a_mirror_gets_no_login_for_the_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mirror = 'downloads.source = "mirror"\ndownloads.mirror = "https://mirror.example.com"\n'
+    (tmp_path / "nbserver.toml").write_text(LOGINS + mirror + HOSTS, "utf-8")
+    monkeypatch.setenv("NOTEBOOK", "correct horse battery")
+    monkeypatch.setenv("PROXY", "hunter2hunter2")
+    host = reader.load(tmp_path / "nbserver.toml").hosts["lin1"]
+    [(script, _)] = render_all([host])
+    assert set(host_job.prepare_all([host], {"lin1": script}, "apply", Options(), None)["lin1"].sent) == {"downloads.proxy_login"}
+
+
 @pytest.mark.parametrize(
     ("lines", "reason"),
     [
@@ -66,6 +76,7 @@ def test_only_runs_that_download_send_them(tmp_path: Path, monkeypatch: pytest.M
             'packages.index_url = "http://example.com/"\npackages.index_user = "ci"\npackages.index_password = { env = "X" }',
             "index_user requires an index_url that begins with https://",
         ),
+        ('downloads.source = "mirror"', 'source = "mirror" requires mirror'),
         ('downloads.proxy_user = "ci"', "proxy_user and proxy_password must be set together"),
         ('downloads.proxy_user = "ci"\ndownloads.proxy_password = { env = "X" }', "proxy_user requires proxy"),
     ],
