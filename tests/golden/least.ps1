@@ -13,103 +13,104 @@
 #   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode rotate-certificate  replaces the certificate
 # Exit codes: 0 success, 2 differences (test, status), 3 failed, 3010 success, but Windows must restart
 # Requires Windows PowerShell 3.0 or newer, 64-bit, and administrator rights
+# Downloads come from the URLs in the settings and from the package index
 #
 # Contents, by line:
-#   118  parameters             The mode for a run by hand.
-#   123  settings               What differs from host to host: data, no code.
-#   190  lock                   The Python packages, with versions and hashes.
-#   294  welcome                The notebook that people find first, as JSON.
+#   119  parameters             The mode for a run by hand.
+#   124  settings               What differs from host to host: data, no code.
+#   193  lock                   The Python packages, with versions and hashes.
+#   297  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   526  run                    Check the language mode, and set the module path and the state of this run.
-#   600  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   690  hashes                 Compute SHA-256, the only hash that this script uses.
-#   728  events                 Report events: lines of JSON, which are the only output of this script.
-#   818  findings               Report in mode check which requirements this host meets, one finding for each.
-#   864  host_log               Write to the Windows event log which script changes this host.
-#   896  kept_script            Keep the script that changes this host.
-#   914  envelope               Read the envelope: the only input of a run in addition to this script.
-#  1012  lock                   Allow only one run at a time to change this host.
-#  1071  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1151  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#  1277  access                 Set and check access lists: who may read and change a folder.
-#  1353  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1390  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1456  registry               Read values in the registry.
-#  1467  registry_values        Compare, set, and restore values in the registry.
-#  1501  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1621  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1708  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1741  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1829  path_access            Find other accounts that could replace a folder with another folder.
-#  1857  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1914  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2064  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2159  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2371  server_command         Define the command line of the server, and what it was started with.
-#  2390  programs               Run other programs until they exit, and report their output.
-#  2518  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2537  downloads              Download files into the cache, and check their hashes before they are used.
-#  2723  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2810  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2886  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2942  foreign_places         Define where configuration from other installations may be on this host.
-#  2956  package_environment    Choose the environment variables of pip and uv.
-#  3013  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3018  installer_failures     Explain the exit codes of installers.
-#  3090  installers             Run installers and uninstallers, and wait while another one runs.
-#  3135  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3192  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3254  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3279  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3343  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3382  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3422  installed_files        Compare files with those that were installed.
-#  3571  running_server         Stop the server before its programs are replaced.
-#  3622  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3736  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3795  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3845  port_process           Find the program that listens on a TCP port, and what started it.
-#  3880  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3999  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4045  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4103  certificates           Read certificates from PEM files.
-#  4120  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4192  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4326  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4446  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4555  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4624  password_hash          Get the hash of the password.
-#  4629  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4674  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4696  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4762  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4905  download_checks        Check in mode check whether this host can reach what the script would download.
-#  5007  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5159  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5197  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5309  server_life            Restart or stop the installed server: modes restart and stop.
-#  5405  restarted_server       Start the registered task again.
-#  5449  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5559  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  5815  backup                 Send what a backup contains in addition to the notebooks: mode backup.
-#  5832  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   529  run                    Check the language mode, and set the module path and the state of this run.
+#   603  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   693  hashes                 Compute SHA-256, the only hash that this script uses.
+#   731  events                 Report events: lines of JSON, which are the only output of this script.
+#   821  findings               Report in mode check which requirements this host meets, one finding for each.
+#   867  host_log               Write to the Windows event log which script changes this host.
+#   899  kept_script            Keep the script that changes this host.
+#   917  envelope               Read the envelope: the only input of a run in addition to this script.
+#  1015  lock                   Allow only one run at a time to change this host.
+#  1074  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1154  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#  1280  access                 Set and check access lists: who may read and change a folder.
+#  1356  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1393  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1459  registry               Read values in the registry.
+#  1470  registry_values        Compare, set, and restore values in the registry.
+#  1504  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1624  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1711  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1744  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1832  path_access            Find other accounts that could replace a folder with another folder.
+#  1860  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1917  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2067  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2162  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2374  server_command         Define the command line of the server, and what it was started with.
+#  2393  programs               Run other programs until they exit, and report their output.
+#  2521  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2540  downloads              Download files into the cache, and check their hashes before they are used.
+#  2726  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2813  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2889  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2945  foreign_places         Define where configuration from other installations may be on this host.
+#  2959  package_environment    Choose the environment variables of pip and uv.
+#  3029  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3034  installer_failures     Explain the exit codes of installers.
+#  3106  installers             Run installers and uninstallers, and wait while another one runs.
+#  3151  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3208  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3270  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3295  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3359  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3398  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3438  installed_files        Compare files with those that were installed.
+#  3587  running_server         Stop the server before its programs are replaced.
+#  3638  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3752  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3811  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3861  port_process           Find the program that listens on a TCP port, and what started it.
+#  3896  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4015  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4061  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4119  certificates           Read certificates from PEM files.
+#  4136  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4208  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4342  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4462  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4571  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4640  password_hash          Get the hash of the password.
+#  4645  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4690  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4712  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4778  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4921  download_checks        Check in mode check whether this host can reach what the script would download.
+#  5024  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5176  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5214  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5326  server_life            Restart or stop the installed server: modes restart and stop.
+#  5422  restarted_server       Start the registered task again.
+#  5466  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5576  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  5832  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  5849  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  5864  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5944  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  5963  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  5982  python                 Install Python from the publisher, or use one that is installed.
-#  6116  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  6177  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  6296  packages               Install the packages of the lock in a virtual environment.
-#  6463  path                   Add the programs of the server to the PATH of the machine.
-#  6492  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  6518  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  6652  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  6860  service                Run the server as a scheduled task.
-#  7002  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  7067  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7142  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  7182  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  5881  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5961  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  5980  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  5999  python                 Install Python from the publisher, or use one that is installed.
+#  6133  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  6194  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  6313  packages               Install the packages of the lock in a virtual environment.
+#  6480  path                   Add the programs of the server to the PATH of the machine.
+#  6509  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  6535  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  6669  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  6877  service                Run the server as a scheduled task.
+#  7019  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  7084  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7159  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  7199  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -131,7 +132,9 @@ $Settings = ConvertFrom-Json '
   "thumbprint": null
  },
  "downloads": {
-  "proxy": null
+  "mirror": null,
+  "proxy": null,
+  "source": "direct"
  },
  "firewall": {
   "remote_addresses": ["Any"]
@@ -2956,12 +2959,13 @@ function Get-IgnoredPackageFile {
 # ---- prelude: package_environment ------------------------------------------------------------------
 # Choose the environment variables of pip and uv.
 
-# The options of pip that are used, and whether a folder of wheels replaces any index: both only in user scope.
+# The options of pip that are used (only in user scope), and whether wheels from elsewhere replace any index.
 $PackageSource = @{ Used = @(); NoIndex = $false }
 
 # Return the names of the settings that decide where packages come from, for a message.
 function Get-SourceSetting {
     $names = 'packages.index_url, downloads.proxy'
+    if (Test-Mirror) { $names = 'downloads.mirror, downloads.proxy' }
     if ($PackageSource.Used) { $names += ", pip $($PackageSource.Used -join ' ')" }
     $names
 }
@@ -2985,11 +2989,23 @@ function Get-PackageEnvironment {
         $environment.HTTP_PROXY = Get-AddressWithLogin $Settings.downloads.proxy 'downloads.proxy_login'
         $environment.HTTPS_PROXY = $environment.HTTP_PROXY
     }
-    if ($Settings.packages.index_url) {
+    if (Test-Mirror) { Set-Mirror $environment }
+    elseif ($Settings.packages.index_url) {
         $environment.PIP_INDEX_URL = Get-AddressWithLogin $Settings.packages.index_url 'packages.index_login'
         $environment.UV_DEFAULT_INDEX = $environment.PIP_INDEX_URL
     }
     $environment
+}
+
+function Test-Mirror { $Settings.downloads.source -eq 'mirror' }
+
+function Get-MirrorPage { "$($Settings.downloads.mirror)/wheels.html" }
+
+# A mirror replaces every index. Its page has a link to each wheel.
+function Set-Mirror([hashtable]$Environment) {
+    $Environment.PIP_FIND_LINKS = Get-MirrorPage
+    $Environment.UV_FIND_LINKS = $Environment.PIP_FIND_LINKS
+    $PackageSource.NoIndex = $true
 }
 
 # Return the URL with the login of this name, if the envelope has one. Only variables of programs may have it, because
@@ -4926,6 +4942,7 @@ function Write-DownloadFinding {
         Assert-Requirement "download_$name" { Assert-UrlAnswer $download.url }
     }
     if (Test-Path -LiteralPath (Get-EnvironmentFolder)) { return }
+    if (Test-Mirror) { Assert-Requirement package_index { Assert-UrlAnswer (Get-MirrorPage) }; return }
     $index = $Settings.packages.index_url
     if (-not $index) { Assert-Requirement package_index { Write-DefaultIndex }; return }
     $package = ([string]@($Lock)[0]) -creplace '[=\[ ].*\z', ''

@@ -14,84 +14,87 @@
 #   sudo bash linux-least.sh rotate-certificate  replaces the certificate
 # Exit codes: 0 success, 2 differences (test, status), 3 failed, 102 success, but the host must restart
 # Requires bash 4.4 or newer, systemd, and root
+# Python packages come from the package index
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 # Contents, by line:
-#    91  settings               What differs from host to host: data, no code.
-#   118  lock                   The Python packages, with versions and hashes.
-#   241  welcome                The notebook that people find first, as JSON.
+#    92  settings               What differs from host to host: data, no code.
+#   121  lock                   The Python packages, with versions and hashes.
+#   244  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   474  run                    Set the options of the shell, the folders, and the state of this run.
-#   529  places                 Name the places of a server for the whole machine, which root sets up.
-#   603  json                   Read and write JSON strings in bash alone.
-#   699  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   825  events                 Report events: lines of JSON, which are the only output of this script.
-#   909  findings               Report in mode check which requirements this host meets, one finding for each.
-#   974  host_log               Write to the system log which script changes this host, and keep the script.
-#  1007  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#  1130  lock                   Let only one run at a time change this host.
-#  1173  left_program           End the program that a run left behind when it was killed.
-#  1228  record                 Record the previous state of everything that is changed, and restore it.
-#  1367  programs               Run other programs: those that change something or take long through run_program.
-#  1523  paths                  Open folders without following links, and check who could replace them.
-#  1631  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1703  folders                Create folders, and set who may use them.
-#  1779  files                  Write text files, and restore the files that were replaced.
-#  1867  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1931  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1976  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2085  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2144  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2224  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2384  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2530  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2671  zypper                 Run zypper, without questions.
-#  2797  units                  Install and remove units of systemd.
-#  2886  service_unit           Compare the unit of the notebook server, and install it.
-#  3068  service                Find out what the unit of the notebook server does.
-#  3161  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3274  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3342  certificate_program    Create a certificate with OpenSSL.
-#  3350  starter                Define the Python program that starts the notebook server.
-#  3558  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3649  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3708  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3780  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3846  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3890  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3923  installed_files        Compare the files of the environment with those that were installed.
-#  4070  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4216  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4229  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4320  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4486  new_server             Check what another environment contains, and the server that runs from it.
-#  4562  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  4694  way_back               Restore the previous server after an upgrade that failed.
-#  4870  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5065  server_life            Restart or stop the installed server: modes restart and stop.
-#  5168  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5268  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5386  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  5716  backup                 Send what a backup contains in addition to the notebooks: mode backup.
-#  5742  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   477  run                    Set the options of the shell, the folders, and the state of this run.
+#   532  places                 Name the places of a server for the whole machine, which root sets up.
+#   606  json                   Read and write JSON strings in bash alone.
+#   702  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   828  events                 Report events: lines of JSON, which are the only output of this script.
+#   912  findings               Report in mode check which requirements this host meets, one finding for each.
+#   977  host_log               Write to the system log which script changes this host, and keep the script.
+#  1010  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#  1133  lock                   Let only one run at a time change this host.
+#  1176  left_program           End the program that a run left behind when it was killed.
+#  1231  record                 Record the previous state of everything that is changed, and restore it.
+#  1370  programs               Run other programs: those that change something or take long through run_program.
+#  1526  paths                  Open folders without following links, and check who could replace them.
+#  1634  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1706  folders                Create folders, and set who may use them.
+#  1782  files                  Write text files, and restore the files that were replaced.
+#  1870  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1934  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1979  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2088  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2147  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2227  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2387  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2533  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2674  zypper                 Run zypper, without questions.
+#  2800  units                  Install and remove units of systemd.
+#  2889  service_unit           Compare the unit of the notebook server, and install it.
+#  3071  service                Find out what the unit of the notebook server does.
+#  3164  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3277  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3345  certificate_program    Create a certificate with OpenSSL.
+#  3353  starter                Define the Python program that starts the notebook server.
+#  3561  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3652  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3711  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3783  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3849  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3893  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3926  installed_files        Compare the files of the environment with those that were installed.
+#  4073  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4224  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4237  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4330  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4496  new_server             Check what another environment contains, and the server that runs from it.
+#  4572  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  4704  way_back               Restore the previous server after an upgrade that failed.
+#  4880  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5075  server_life            Restart or stop the installed server: modes restart and stop.
+#  5178  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5278  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5396  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  5726  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  5752  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  5781  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5813  python                 Install Python from the distribution.
-#  5875  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  5950  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  5963  user                   Create the system user that runs the server: without a password, without a login shell.
-#  5977  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6070  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  6251  service                Run the notebook server as a service that starts with the system.
-#  6385  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  6449  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6603  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6685  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  5791  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5823  python                 Install Python from the distribution.
+#  5885  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  5960  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  5973  user                   Create the system user that runs the server: without a password, without a login shell.
+#  5987  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6080  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  6261  service                Run the notebook server as a service that starts with the system.
+#  6395  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  6459  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6613  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6695  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
 NB_CERTIFICATE_NAMES=( 'linux.example.com' )
+NB_DOWNLOADS_MIRROR=''
 NB_DOWNLOADS_PROXY=''
+NB_DOWNLOADS_SOURCE='direct'
 NB_FIREWALL_REMOTE_ADDRESSES=( 'Any' )
 NB_HOST='linux-least'
 NB_NOTEBOOK_CULL_IDLE_SECONDS='0'
@@ -4077,6 +4080,8 @@ ENVIRONMENT=$PROGRAMS/env-${NB_PACKAGES_LOCK_SHA256:0:8}
 LOCK_MARK=$ENVIRONMENT/nbserver.lock               # written last: the lock's hash, then what was installed
 NOTEBOOK_PYTHON=$ENVIRONMENT/bin/python            # the program that runs the server
 INSTALLER_SETTINGS='packages.index_url, downloads.proxy'   # what decides from where packages are downloaded
+MIRROR_PAGE=$NB_DOWNLOADS_MIRROR/wheels.html       # has a link to each wheel
+if [[ $NB_DOWNLOADS_SOURCE == mirror ]]; then INSTALLER_SETTINGS='downloads.mirror, downloads.proxy'; fi
 ENVIRONMENT_KEPT=''                                # of keep_environment
 ENVIRONMENT_STARTED=''                             # this run has begun to install it
 
@@ -4152,6 +4157,7 @@ fill_environment() {
 }
 
 LOCK_OPTIONS=(--require-hashes --no-deps --only-binary :all:)
+if [[ $NB_DOWNLOADS_SOURCE == mirror ]]; then LOCK_OPTIONS+=(--no-index); fi
 
 create_environment() {
     local program
@@ -4162,7 +4168,9 @@ create_environment() {
 '(for example, free some disk space), then try again' \
         "${PROXY[@]}" "$program" -I -m venv "$ENVIRONMENT"
     printf '%s\n' "${LOCK[@]}" >"$ENVIRONMENT/lock.txt"
-    if [[ $NB_PACKAGES_INDEX_URL ]]; then
+    if [[ $NB_DOWNLOADS_SOURCE == mirror ]]; then
+        PROXY+=("PIP_FIND_LINKS=$MIRROR_PAGE" "UV_FIND_LINKS=$MIRROR_PAGE")
+    elif [[ $NB_PACKAGES_INDEX_URL ]]; then
         read_login_url "$NB_PACKAGES_INDEX_URL" packages.index_login
         PROXY+=("PIP_INDEX_URL=$REPLY" "UV_DEFAULT_INDEX=$REPLY")
     fi
@@ -4236,7 +4244,9 @@ ANSWER=()                                          # of ask_for_headers: what op
 check_downloads() {
     local package=${LOCK[0]:-pip}
     if [[ $NB_PACKAGES_SOURCE == distribution || -e $LOCK_MARK ]]; then return; fi
-    if [[ $NB_PACKAGES_INDEX_URL ]]; then
+    if [[ $NB_DOWNLOADS_SOURCE == mirror ]]; then
+        require package_index assert_url_answers "$MIRROR_PAGE"
+    elif [[ $NB_PACKAGES_INDEX_URL ]]; then
         require package_index assert_url_answers "${NB_PACKAGES_INDEX_URL%/}/${package%%[=\[ ]*}/"
     else
         require package_index report_default_index

@@ -14,86 +14,89 @@
 #   sudo bash linux-most.sh rotate-certificate  replaces the certificate
 # Exit codes: 0 success, 2 differences (test, status), 3 failed, 102 success, but the host must restart
 # Requires bash 4.4 or newer, systemd, and root
+# Python packages come from the package index
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 # Contents, by line:
-#    93  settings               What differs from host to host: data, no code.
-#   120  lock                   The Python packages, with versions and hashes.
-#   243  welcome                The notebook that people find first, as JSON.
+#    94  settings               What differs from host to host: data, no code.
+#   123  lock                   The Python packages, with versions and hashes.
+#   246  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   476  run                    Set the options of the shell, the folders, and the state of this run.
-#   531  places                 Name the places of a server for the whole machine, which root sets up.
-#   605  json                   Read and write JSON strings in bash alone.
-#   701  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   827  events                 Report events: lines of JSON, which are the only output of this script.
-#   911  findings               Report in mode check which requirements this host meets, one finding for each.
-#   976  host_log               Write to the system log which script changes this host, and keep the script.
-#  1009  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#  1132  lock                   Let only one run at a time change this host.
-#  1175  left_program           End the program that a run left behind when it was killed.
-#  1230  record                 Record the previous state of everything that is changed, and restore it.
-#  1369  programs               Run other programs: those that change something or take long through run_program.
-#  1525  paths                  Open folders without following links, and check who could replace them.
-#  1633  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1705  folders                Create folders, and set who may use them.
-#  1781  files                  Write text files, and restore the files that were replaced.
-#  1869  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1933  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1978  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2087  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2146  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2226  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2386  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2532  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2673  zypper                 Run zypper, without questions.
-#  2799  units                  Install and remove units of systemd.
-#  2888  service_unit           Compare the unit of the notebook server, and install it.
-#  3070  service                Find out what the unit of the notebook server does.
-#  3163  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3276  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3344  certificate_program    Create a certificate with OpenSSL.
-#  3352  starter                Define the Python program that starts the notebook server.
-#  3560  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3651  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3710  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3782  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3848  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3892  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3925  installed_files        Compare the files of the environment with those that were installed.
-#  4072  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4218  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4231  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4322  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4488  new_server             Check what another environment contains, and the server that runs from it.
-#  4564  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  4696  way_back               Restore the previous server after an upgrade that failed.
-#  4872  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5067  server_life            Restart or stop the installed server: modes restart and stop.
-#  5170  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5270  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5388  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  5718  backup                 Send what a backup contains in addition to the notebooks: mode backup.
-#  5744  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   479  run                    Set the options of the shell, the folders, and the state of this run.
+#   534  places                 Name the places of a server for the whole machine, which root sets up.
+#   608  json                   Read and write JSON strings in bash alone.
+#   704  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   830  events                 Report events: lines of JSON, which are the only output of this script.
+#   914  findings               Report in mode check which requirements this host meets, one finding for each.
+#   979  host_log               Write to the system log which script changes this host, and keep the script.
+#  1012  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#  1135  lock                   Let only one run at a time change this host.
+#  1178  left_program           End the program that a run left behind when it was killed.
+#  1233  record                 Record the previous state of everything that is changed, and restore it.
+#  1372  programs               Run other programs: those that change something or take long through run_program.
+#  1528  paths                  Open folders without following links, and check who could replace them.
+#  1636  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1708  folders                Create folders, and set who may use them.
+#  1784  files                  Write text files, and restore the files that were replaced.
+#  1872  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1936  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1981  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2090  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2149  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2229  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2389  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2535  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2676  zypper                 Run zypper, without questions.
+#  2802  units                  Install and remove units of systemd.
+#  2891  service_unit           Compare the unit of the notebook server, and install it.
+#  3073  service                Find out what the unit of the notebook server does.
+#  3166  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3279  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3347  certificate_program    Create a certificate with OpenSSL.
+#  3355  starter                Define the Python program that starts the notebook server.
+#  3563  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3654  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3713  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3785  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3851  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3895  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3928  installed_files        Compare the files of the environment with those that were installed.
+#  4075  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4226  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4239  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4332  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4498  new_server             Check what another environment contains, and the server that runs from it.
+#  4574  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  4706  way_back               Restore the previous server after an upgrade that failed.
+#  4882  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5077  server_life            Restart or stop the installed server: modes restart and stop.
+#  5180  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5280  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5398  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  5728  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  5754  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  5783  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5815  python                 Install Python from the distribution.
-#  5877  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  5952  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  5965  user                   Create the system user that runs the server: without a password, without a login shell.
-#  5979  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6072  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  6253  service                Run the notebook server as a service that starts with the system.
-#  6387  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  6451  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6605  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6687  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  5793  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5825  python                 Install Python from the distribution.
+#  5887  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  5962  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  5975  user                   Create the system user that runs the server: without a password, without a login shell.
+#  5989  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6082  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  6263  service                Run the notebook server as a service that starts with the system.
+#  6397  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  6461  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6615  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6697  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
 NB_ARCHITECTURE='arm64'
 NB_CERTIFICATE_DAYS='90'
 NB_CERTIFICATE_NAMES=( '2001:db8::8' 'www.example.com' 'notebooks.example.com' '192.0.2.8' )
+NB_DOWNLOADS_MIRROR=''
 NB_DOWNLOADS_PROXY='http://proxy.example.com:3128'
+NB_DOWNLOADS_SOURCE='direct'
 NB_FIREWALL_REMOTE_ADDRESSES=( '192.0.2.0/24' '2001:db8::/32' )
 NB_HOST='linux-most'
 NB_NOTEBOOK_CULL_IDLE_SECONDS='1800'
@@ -4079,6 +4082,8 @@ ENVIRONMENT=$PROGRAMS/env-${NB_PACKAGES_LOCK_SHA256:0:8}
 LOCK_MARK=$ENVIRONMENT/nbserver.lock               # written last: the lock's hash, then what was installed
 NOTEBOOK_PYTHON=$ENVIRONMENT/bin/python            # the program that runs the server
 INSTALLER_SETTINGS='packages.index_url, downloads.proxy'   # what decides from where packages are downloaded
+MIRROR_PAGE=$NB_DOWNLOADS_MIRROR/wheels.html       # has a link to each wheel
+if [[ $NB_DOWNLOADS_SOURCE == mirror ]]; then INSTALLER_SETTINGS='downloads.mirror, downloads.proxy'; fi
 ENVIRONMENT_KEPT=''                                # of keep_environment
 ENVIRONMENT_STARTED=''                             # this run has begun to install it
 
@@ -4154,6 +4159,7 @@ fill_environment() {
 }
 
 LOCK_OPTIONS=(--require-hashes --no-deps --only-binary :all:)
+if [[ $NB_DOWNLOADS_SOURCE == mirror ]]; then LOCK_OPTIONS+=(--no-index); fi
 
 create_environment() {
     local program
@@ -4164,7 +4170,9 @@ create_environment() {
 '(for example, free some disk space), then try again' \
         "${PROXY[@]}" "$program" -I -m venv "$ENVIRONMENT"
     printf '%s\n' "${LOCK[@]}" >"$ENVIRONMENT/lock.txt"
-    if [[ $NB_PACKAGES_INDEX_URL ]]; then
+    if [[ $NB_DOWNLOADS_SOURCE == mirror ]]; then
+        PROXY+=("PIP_FIND_LINKS=$MIRROR_PAGE" "UV_FIND_LINKS=$MIRROR_PAGE")
+    elif [[ $NB_PACKAGES_INDEX_URL ]]; then
         read_login_url "$NB_PACKAGES_INDEX_URL" packages.index_login
         PROXY+=("PIP_INDEX_URL=$REPLY" "UV_DEFAULT_INDEX=$REPLY")
     fi
@@ -4238,7 +4246,9 @@ ANSWER=()                                          # of ask_for_headers: what op
 check_downloads() {
     local package=${LOCK[0]:-pip}
     if [[ $NB_PACKAGES_SOURCE == distribution || -e $LOCK_MARK ]]; then return; fi
-    if [[ $NB_PACKAGES_INDEX_URL ]]; then
+    if [[ $NB_DOWNLOADS_SOURCE == mirror ]]; then
+        require package_index assert_url_answers "$MIRROR_PAGE"
+    elif [[ $NB_PACKAGES_INDEX_URL ]]; then
         require package_index assert_url_answers "${NB_PACKAGES_INDEX_URL%/}/${package%%[=\[ ]*}/"
     else
         require package_index report_default_index

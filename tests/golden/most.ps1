@@ -13,103 +13,104 @@
 #   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode rotate-certificate  replaces the certificate
 # Exit codes: 0 success, 2 differences (test, status), 3 failed, 3010 success, but Windows must restart
 # Requires Windows PowerShell 3.0 or newer, 64-bit, and administrator rights
+# Downloads come from the URLs in the settings and from the package index
 #
 # Contents, by line:
-#   122  parameters             The mode for a run by hand.
-#   127  settings               What differs from host to host: data, no code.
-#   187  lock                   The Python packages, with versions and hashes.
-#   192  welcome                The notebook that people find first, as JSON.
+#   123  parameters             The mode for a run by hand.
+#   128  settings               What differs from host to host: data, no code.
+#   190  lock                   The Python packages, with versions and hashes.
+#   195  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   424  run                    Check the language mode, and set the module path and the state of this run.
-#   498  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   588  hashes                 Compute SHA-256, the only hash that this script uses.
-#   626  events                 Report events: lines of JSON, which are the only output of this script.
-#   716  findings               Report in mode check which requirements this host meets, one finding for each.
-#   762  host_log               Write to the Windows event log which script changes this host.
-#   794  kept_script            Keep the script that changes this host.
-#   812  envelope               Read the envelope: the only input of a run in addition to this script.
-#   910  lock                   Allow only one run at a time to change this host.
-#   969  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1049  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#  1175  access                 Set and check access lists: who may read and change a folder.
-#  1251  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1288  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1354  registry               Read values in the registry.
-#  1365  registry_values        Compare, set, and restore values in the registry.
-#  1399  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1519  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1606  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1639  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1727  path_access            Find other accounts that could replace a folder with another folder.
-#  1755  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1812  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1962  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2057  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2269  server_command         Define the command line of the server, and what it was started with.
-#  2288  programs               Run other programs until they exit, and report their output.
-#  2416  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2435  downloads              Download files into the cache, and check their hashes before they are used.
-#  2621  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2708  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2784  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2840  foreign_places         Define where configuration from other installations may be on this host.
-#  2854  package_environment    Choose the environment variables of pip and uv.
-#  2911  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2916  installer_failures     Explain the exit codes of installers.
-#  2988  installers             Run installers and uninstallers, and wait while another one runs.
-#  3033  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3090  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3152  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3177  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3241  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3280  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3320  installed_files        Compare files with those that were installed.
-#  3469  running_server         Stop the server before its programs are replaced.
-#  3520  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3634  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3693  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3743  port_process           Find the program that listens on a TCP port, and what started it.
-#  3778  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3897  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3943  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4001  certificates           Read certificates from PEM files.
-#  4018  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4090  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4224  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4344  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4453  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4522  password_hash          Get the hash of the password.
-#  4527  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4572  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4594  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4660  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4803  download_checks        Check in mode check whether this host can reach what the script would download.
-#  4905  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5057  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5095  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5207  server_life            Restart or stop the installed server: modes restart and stop.
-#  5303  restarted_server       Start the registered task again.
-#  5347  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5457  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  5713  backup                 Send what a backup contains in addition to the notebooks: mode backup.
-#  5730  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   427  run                    Check the language mode, and set the module path and the state of this run.
+#   501  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   591  hashes                 Compute SHA-256, the only hash that this script uses.
+#   629  events                 Report events: lines of JSON, which are the only output of this script.
+#   719  findings               Report in mode check which requirements this host meets, one finding for each.
+#   765  host_log               Write to the Windows event log which script changes this host.
+#   797  kept_script            Keep the script that changes this host.
+#   815  envelope               Read the envelope: the only input of a run in addition to this script.
+#   913  lock                   Allow only one run at a time to change this host.
+#   972  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1052  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#  1178  access                 Set and check access lists: who may read and change a folder.
+#  1254  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1291  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1357  registry               Read values in the registry.
+#  1368  registry_values        Compare, set, and restore values in the registry.
+#  1402  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1522  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1609  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1642  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1730  path_access            Find other accounts that could replace a folder with another folder.
+#  1758  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1815  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1965  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2060  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2272  server_command         Define the command line of the server, and what it was started with.
+#  2291  programs               Run other programs until they exit, and report their output.
+#  2419  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2438  downloads              Download files into the cache, and check their hashes before they are used.
+#  2624  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2711  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2787  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2843  foreign_places         Define where configuration from other installations may be on this host.
+#  2857  package_environment    Choose the environment variables of pip and uv.
+#  2927  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2932  installer_failures     Explain the exit codes of installers.
+#  3004  installers             Run installers and uninstallers, and wait while another one runs.
+#  3049  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3106  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3168  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3193  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3257  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3296  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3336  installed_files        Compare files with those that were installed.
+#  3485  running_server         Stop the server before its programs are replaced.
+#  3536  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3650  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3709  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3759  port_process           Find the program that listens on a TCP port, and what started it.
+#  3794  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3913  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3959  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4017  certificates           Read certificates from PEM files.
+#  4034  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4106  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4240  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4360  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4469  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4538  password_hash          Get the hash of the password.
+#  4543  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4588  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4610  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4676  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4819  download_checks        Check in mode check whether this host can reach what the script would download.
+#  4922  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5074  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5112  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5224  server_life            Restart or stop the installed server: modes restart and stop.
+#  5320  restarted_server       Start the registered task again.
+#  5364  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5474  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  5730  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  5747  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  5762  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5842  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  5861  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  5880  python                 Install Python from the publisher, or use one that is installed.
-#  6014  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  6075  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  6194  packages               Install the packages of the lock in a virtual environment.
-#  6361  path                   Add the programs of the server to the PATH of the machine.
-#  6390  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  6416  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  6550  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  6758  service                Run the server as a scheduled task.
-#  6900  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  6965  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7040  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  7080  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  5779  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5859  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  5878  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  5897  python                 Install Python from the publisher, or use one that is installed.
+#  6031  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  6092  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  6211  packages               Install the packages of the lock in a virtual environment.
+#  6378  path                   Add the programs of the server to the PATH of the machine.
+#  6407  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  6433  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  6567  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  6775  service                Run the server as a scheduled task.
+#  6917  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  6982  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7057  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  7097  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -135,7 +136,9 @@ $Settings = ConvertFrom-Json '
   "thumbprint": null
  },
  "downloads": {
-  "proxy": "http://proxy.example.com:3128"
+  "mirror": null,
+  "proxy": "http://proxy.example.com:3128",
+  "source": "direct"
  },
  "firewall": {
   "remote_addresses": ["LocalSubnet", "192.0.2.0/24", "2001:db8::/32"]
@@ -2854,12 +2857,13 @@ function Get-IgnoredPackageFile {
 # ---- prelude: package_environment ------------------------------------------------------------------
 # Choose the environment variables of pip and uv.
 
-# The options of pip that are used, and whether a folder of wheels replaces any index: both only in user scope.
+# The options of pip that are used (only in user scope), and whether wheels from elsewhere replace any index.
 $PackageSource = @{ Used = @(); NoIndex = $false }
 
 # Return the names of the settings that decide where packages come from, for a message.
 function Get-SourceSetting {
     $names = 'packages.index_url, downloads.proxy'
+    if (Test-Mirror) { $names = 'downloads.mirror, downloads.proxy' }
     if ($PackageSource.Used) { $names += ", pip $($PackageSource.Used -join ' ')" }
     $names
 }
@@ -2883,11 +2887,23 @@ function Get-PackageEnvironment {
         $environment.HTTP_PROXY = Get-AddressWithLogin $Settings.downloads.proxy 'downloads.proxy_login'
         $environment.HTTPS_PROXY = $environment.HTTP_PROXY
     }
-    if ($Settings.packages.index_url) {
+    if (Test-Mirror) { Set-Mirror $environment }
+    elseif ($Settings.packages.index_url) {
         $environment.PIP_INDEX_URL = Get-AddressWithLogin $Settings.packages.index_url 'packages.index_login'
         $environment.UV_DEFAULT_INDEX = $environment.PIP_INDEX_URL
     }
     $environment
+}
+
+function Test-Mirror { $Settings.downloads.source -eq 'mirror' }
+
+function Get-MirrorPage { "$($Settings.downloads.mirror)/wheels.html" }
+
+# A mirror replaces every index. Its page has a link to each wheel.
+function Set-Mirror([hashtable]$Environment) {
+    $Environment.PIP_FIND_LINKS = Get-MirrorPage
+    $Environment.UV_FIND_LINKS = $Environment.PIP_FIND_LINKS
+    $PackageSource.NoIndex = $true
 }
 
 # Return the URL with the login of this name, if the envelope has one. Only variables of programs may have it, because
@@ -4824,6 +4840,7 @@ function Write-DownloadFinding {
         Assert-Requirement "download_$name" { Assert-UrlAnswer $download.url }
     }
     if (Test-Path -LiteralPath (Get-EnvironmentFolder)) { return }
+    if (Test-Mirror) { Assert-Requirement package_index { Assert-UrlAnswer (Get-MirrorPage) }; return }
     $index = $Settings.packages.index_url
     if (-not $index) { Assert-Requirement package_index { Write-DefaultIndex }; return }
     $package = ([string]@($Lock)[0]) -creplace '[=\[ ].*\z', ''
