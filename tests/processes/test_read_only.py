@@ -42,7 +42,7 @@ def test_it_is_noticed_before_any_host_is_contacted(folder: Path, tmp_path: Path
     code, said = run(folder, "plan", "win1", *runs)
     assert code == 2 and "choose another file with --known" in said and not (tmp_path / "runs").exists()
     code, said = run(folder, "plan", "win1", *known)
-    assert code == 2 and "could not write to the run folder" in said and "with --runs" in said
+    assert code == 2 and "could not write to the run directory" in said and "with --runs" in said
     code, said = run(folder, "apply", "win1", *known, *runs)
     assert code == 2 and "could not create the salt file: Read-only file system. Make the folder writable" in said
     code, said = run(folder, "verify", "win1", "--png", "pictures")

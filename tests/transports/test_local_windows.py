@@ -120,9 +120,8 @@ except ScriptError as error:
     print(error)
 """
     (words,) = run(desktop, code)
-    assert (
-        "local: could not start Windows PowerShell (" in words and r"C:\elsewhere\System32\WindowsPowerShell\v1.0\powershell.exe" in words
-    )
+    program = r"C:\elsewhere\System32\WindowsPowerShell\v1.0\powershell.exe"
+    assert f"local: could not start Windows PowerShell at {program} (" in words
 
 
 def test_machine_scope_is_planned_with_the_steps_of_a_windows_host(desktop: WindowsDesktop) -> None:

@@ -73,8 +73,8 @@ def test_what_is_asked_after_the_password_is_not_blamed_on_it(user: User) -> Non
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        ("ForceCommand echo hello", "the host ran another command instead of nbserver's: hello"),
-        ("ForceCommand true", "the host ran another command instead of nbserver's: exit code 0"),
+        ("ForceCommand echo hello", "the host ran a different command instead of nbserver's: hello"),
+        ("ForceCommand true", "the host ran a different command instead of nbserver's: exit code 0"),
         ("ForceCommand internal-sftp", "the host's shell did not start the script: This service allows sftp connections only"),
         ("ForceCommand false", "the host's shell did not start the script: exit code 1, no error output"),
         ("ForceCommand cat", "the host's shell did not start the script: no output within 0.5 s"),

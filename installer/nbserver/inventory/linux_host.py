@@ -59,7 +59,7 @@ def linux_folder(text: str) -> str:
     if text.startswith(("~", "$")):
         raise refuse("path-with-shell-variable", "must begin with /: neither ~ nor variables are expanded")
     if _SYSTEM.match(absolute_folder(text)):
-        raise refuse("folder-of-system", "must not be a system folder, one of nbserver's own folders, or a folder inside them")
+        raise refuse("folder-of-system", "must not be a system folder, one of nbserver's own folders, or a folder inside one of them")
     return text
 
 
@@ -278,7 +278,7 @@ def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, Message]]:
         (
             "sudo",
             no_sudo and not root,
-            message("no-sudo-without-root", 'false is only valid with user = "root"; remove this key, or log in as root'),
+            message("no-sudo-without-root", 'must be true unless user = "root"; remove this key, or log in as root'),
         ),
         (
             "sudo_password",
@@ -290,7 +290,7 @@ def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, Message]]:
         (
             "agent",
             settings.get("agent", True) is False and not has & {"key_file", "password"},
-            message("no-agent-without-credentials", "false requires key_file or password"),
+            message("no-agent-without-credentials", "must be true unless key_file or password is set"),
         ),
     ]
     rules += [("packages", is_broken, reason) for is_broken, reason in package_choice.rules(settings.get("packages"))]

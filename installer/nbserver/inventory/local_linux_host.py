@@ -121,7 +121,7 @@ class LocalLinuxHost(Settings):
                 machine and self.notebook.directory.startswith("~/"),
                 message(
                     "directory-in-machine-scope",
-                    'must be an absolute path such as /var/lib/nbserver/notebooks if scope = "machine" (the default for root)',
+                    'must be an absolute path, such as /var/lib/nbserver/notebooks, if scope = "machine" (the default for root)',
                 ),
             ),
         ]

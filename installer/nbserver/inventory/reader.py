@@ -266,7 +266,7 @@ class _Reader:
                 ("hosts_command",),
                 message(
                     "hosts-command-invalid",
-                    'hosts_command: expected an array of a program and its arguments, such as ["ansible-inventory", "--list"]',
+                    'hosts_command: expected an array with a program and its arguments, such as ["ansible-inventory", "--list"]',
                 ),
             )
             return HostList()
@@ -274,7 +274,7 @@ class _Reader:
         if not self.commands:
             raise InventoryError(
                 "hosts-command-not-run",
-                "the inventory gets its hosts from hosts_command, but this command does not run programs",
+                "the inventory gets its hosts from hosts_command, but this nbserver command does not run other programs",
                 where=where,
                 todo="Write the hosts to a file with: nbserver hosts '*' --listed --json > hosts.json . Then replace hosts_command in the inventory with hosts_from = \"hosts.json\"",
             )

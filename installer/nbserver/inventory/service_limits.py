@@ -45,7 +45,9 @@ def processor_quota(text: str) -> str:
     """Return `infinity`, or a percentage of one CPU: `50%` is half a CPU, `400%` are four."""
     share = re.fullmatch(r"([1-9][0-9]{1,6})%", text)
     if text != UNLIMITED and (not share or not 10 <= int(share[1]) <= 100 * MOST_CPUS):
-        raise refuse("cpu-quota-form", 'must be a percentage of one CPU of at least "10%", such as "200%" for two CPUs, or "infinity"')
+        raise refuse(
+            "cpu-quota-form", 'must be a whole percentage of one CPU from "10%" to "819200%", such as "200%" for two CPUs, or "infinity"'
+        )
     return text
 
 

@@ -43,8 +43,8 @@ def adopt(folder: Path) -> list[str]:
     except OSError as error:
         raise UsageError(
             "run-not-resumed",
-            "could not prepare the run folder {folder} ({reason})",
-            todo="Make sure that the folder is complete and writable, and its disk has free space",
+            "could not prepare the run directory {folder} ({reason})",
+            todo="Make sure that the run directory is complete and writable, and its disk has free space",
             folder=folder,
             reason=error.strerror,
         ) from None

@@ -225,7 +225,7 @@ def _creating(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise UsageError(
             "run-folder-not-written",
-            "could not write to the run folder {folder} ({reason})",
+            "could not write to the run directory {folder} ({reason})",
             todo="Choose another folder with --runs",
             folder=folder,
             reason=error.strerror,

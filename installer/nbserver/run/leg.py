@@ -193,5 +193,8 @@ class Leg:
     def _requirements_not_met(self) -> Message:
         names = [finding.name for finding in self.result.findings if finding.state == "failed"]
         return message(
-            "requirements-not-met", "{name}: not ready for nbserver apply: {requirements}", name=self.host, requirements=", ".join(names)
+            "requirements-not-met",
+            "{name}: the host is not ready for nbserver apply; requirements not met: {requirements}",
+            name=self.host,
+            requirements=", ".join(names),
         )

@@ -94,7 +94,7 @@ class PastRun:
         if script.sha256 != expected:
             raise UsageError(
                 "resume-other-script",
-                "{name}: the script that the inventory renders now differs from the script of the run {run}: {difference}",
+                "{name}: the inventory now renders a different script than it did for run {run}: {difference}",
                 todo="To continue the run, restore the inventory and use the same release of nbserver; to run the new script, run nbserver {command} {name}",
                 name=script.host,
                 run=self.run,
@@ -169,7 +169,9 @@ def _difference(before: str, after: str) -> Message:
     lines = zip([*before.split("\n"), ""], [*after.split("\n"), ""], strict=False)
     number, (then, now) = next((number, pair) for number, pair in enumerate(lines, 1) if pair[0] != pair[1])
     if not before:
-        return message("kept-script-missing", "its SHA-256 is different, and the run directory has no copy of the script to compare")
+        return message(
+            "kept-script-missing", "its SHA-256 is different, and the run directory has no copy of the script to compare it with"
+        )
     return message(
         "script-line-differs", 'line {number} is "{now}" instead of "{then}"', number=number, now=clean(now, 200), then=clean(then, 200)
     )

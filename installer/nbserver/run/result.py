@@ -55,7 +55,7 @@ class Result:
                 "internal-error",
                 "internal error (a bug in nbserver): {kind}: {reason}",
                 where=self.host,
-                todo="Report the bug, and include the host's log from the run folder",
+                todo="Report this bug, and include the host's log from the run directory",
                 kind=type(error).__name__,
                 reason=str(error),
             )

@@ -100,7 +100,7 @@ def ensure(path: Path) -> bytes:
             "salt-locked",
             "the salt file is locked by another process",
             where=str(path),
-            todo="Wait for the other nbserver to finish, then try again",
+            todo="Wait for the other nbserver process to finish, then try again",
         ) from None
     except OSError as error:
         if not path.exists():  # an existing file can be read in a read-only folder

@@ -128,7 +128,7 @@ def test_a_plan_is_repeated_on_hosts_that_were_not_reached(site: Site) -> None:
 def test_another_script_is_refused_with_the_first_difference(stopped: Site) -> None:
     text = stopped.fleet.path.read_text()
     stopped.fleet.path.write_text(text.replace("[hosts.lin0002]\n", "[hosts.lin0002]\nnotebook.port = 8123\n"))
-    stopped.refused(UsageError, r'lin0002: the script that the inventory renders now differs .*: line \d+ is ".*8123.*" instead of ".*"')
+    stopped.refused(UsageError, r'lin0002: the inventory now renders a different script .*: line \d+ is ".*8123.*" instead of ".*"')
     stopped.fleet.path.write_text(text.replace("[hosts.lin0004]\n", "[hosts.lin0004]\nnotebook.port = 8123\n"))
     stopped.resume()  # what has an outcome is not compared
 

@@ -60,7 +60,7 @@ def test_what_is_wrong(tmp_path: Path) -> None:
     path = write(tmp_path, "", "")
     for value in ("'hosts'", "[]", "['']", "[1]"):
         path.write_text(f"hosts_command = {value}\n{DEFAULTS}", "utf-8")
-        assert refusal(path).startswith(f"{inventory}expected an array of a program and its arguments")
+        assert refusal(path).startswith(f"{inventory}expected an array with a program and its arguments")
     path.write_text(f"hosts_command = ['no-such-program-hunter2']\n{DEFAULTS}", "utf-8")
     assert refusal(path) == f"{inventory}the program named in the inventory was not found"
     path.write_text(f"hosts_from = 'x'\nhosts_command = ['x']\n{DEFAULTS}", "utf-8")

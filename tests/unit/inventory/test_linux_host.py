@@ -116,7 +116,7 @@ SETTINGS = [
     ('notebook.directory = "/srv/x/"', "must not end in /"),
     (
         'notebook.directory = "/etc/sudoers.d"',
-        "must not be a system folder, one of nbserver's own folders, or a folder inside them; expected the absolute path",
+        "must not be a system folder, one of nbserver's own folders, or a folder inside one of them; expected the absolute path",
     ),
     ('notebook.directory = "/var/lib/nbserver"', "must not be a system folder"),
     ('notebook.directory = "/var/lib/nbserver/state/x"', "must not be a system folder"),
@@ -153,13 +153,13 @@ def test_a_wrong_setting(tmp_path: Path, line: str, words: str) -> None:
 CONTRADICTIONS = [
     ('key_password = { env = "A" }', "6: [hosts.lin1] key_password: requires key_file (host lin1)"),
     ('known_hosts = "x"\nhost_key = "SHA256:' + "A" * 43 + '"', "6: [hosts.lin1] known_hosts: cannot be combined with host_key"),
-    ("sudo = false", '6: [hosts.lin1] sudo: false is only valid with user = "root"'),
+    ("sudo = false", '6: [hosts.lin1] sudo: must be true unless user = "root"'),
     ('sudo_password = { env = "A" }\nsudo = false', "6: [hosts.lin1] sudo_password: requires sudo = true"),
     (
         'notebook.interface = "lab"\npackages.source = "distribution"',
         '5: [hosts.lin1] notebook: interface = "lab" requires packages.source = "wheels" (host lin1)',
     ),
-    ("agent = false", "6: [hosts.lin1] agent: false requires key_file or password"),
+    ("agent = false", "6: [hosts.lin1] agent: must be true unless key_file or password is set"),
 ]
 
 

@@ -82,7 +82,12 @@ def test_a_finding_has_what_was_found_and_what_to_do() -> None:
 def test_what_the_script_found_is_not_repeated_for_the_connection() -> None:
     result = Result("lin1", findings=[Finding("disk_space", "failed", "too little")])
     result.because(
-        message("requirements-not-met", "{name}: not ready for nbserver apply: {requirements}", name="lin1", requirements="disk_space")
+        message(
+            "requirements-not-met",
+            "{name}: the host is not ready for nbserver apply; requirements not met: {requirements}",
+            name="lin1",
+            requirements="disk_space",
+        )
     )
     assert [state for _, state in found(LINUX)] == [finding.state for finding in connection_findings.findings(LINUX, result)]
 

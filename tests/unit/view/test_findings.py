@@ -69,7 +69,9 @@ def test_a_check_that_broke_off_says_why(quiet: bool) -> None:
         assert text.startswith("lin4: failed, 1 ok\n") and "  lin4: the connection was lost\n" in text + "\n"
     unmet = {"code": "requirements-not-met", "values": {}}
     assert "lin5: not ready" not in shown(
-        Result("lin5", findings=[LOW], error="lin5: not ready for nbserver apply: disk_space", detail=unmet)
+        Result(
+            "lin5", findings=[LOW], error="lin5: the host is not ready for nbserver apply; requirements not met: disk_space", detail=unmet
+        )
     )
     lost = Finding("port", "failed", "refused", "Start it", {"code": "refused", "values": {}})
     assert shown(Result("lin6", findings=[lost], error="lin6: refused. Start it", detail=dict(lost.detail))).count("refused") == 1

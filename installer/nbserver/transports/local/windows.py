@@ -113,7 +113,7 @@ class LocalWindowsTransport:
         except OSError as error:
             raise ScriptError(
                 "powershell-not-started",
-                "could not start Windows PowerShell ({reason}): {program}",
+                "could not start Windows PowerShell at {program} ({reason})",
                 host=self._host.name,
                 todo="Ask this machine's administrator whether a policy blocks PowerShell",
                 reason=error.strerror,

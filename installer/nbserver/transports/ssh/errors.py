@@ -114,7 +114,7 @@ def _not_connected(
             "ssh-logon-cut-off",
             "{place} closed the connection while {user} was logging in: {reason}",
             host=host.name,
-            todo="Check on the host whether the account has expired or is locked (chage -l {user}), and sshd's log",
+            todo="On the host, check sshd's log, and check whether the account has expired or is locked (chage -l {user})",
             place=place,
             user=host.user,
             reason=clean(logon.notice) or message("no-reason", "no reason was given"),

@@ -97,7 +97,7 @@ class HostKeys:
         if self.shown is None:
             return HostKeyError(
                 "host-certificate-refused",
-                "{place} presented a host certificate that is not accepted: {reason}",
+                "{place} presented a host certificate that this workstation does not accept: {reason}",
                 host=host.name,
                 todo="Check @cert-authority in {file}, and the certificate's principals and dates",
                 place=place,

@@ -119,7 +119,7 @@ def warnings(host: LinuxHost | SshServer) -> list[Message]:
         said.append(
             message(
                 "known-hosts-lines-skipped",
-                "{file}: invalid lines were skipped: {numbers}. Correct or remove them",
+                "{file}: these lines are invalid and were skipped: {numbers}. Correct or remove them",
                 file=file,
                 numbers=_numbers(known.skipped),
             )
@@ -128,7 +128,7 @@ def warnings(host: LinuxHost | SshServer) -> list[Message]:
         said.append(
             message(
                 "known-hosts-utf16",
-                "{file}: lines are in UTF-16, which ssh cannot read: {numbers}. Save the file as UTF-8; "
+                "{file}: these lines are in UTF-16, which ssh cannot read: {numbers}. Save the file as UTF-8; "
                 "in Windows PowerShell, append with Add-Content instead of >>",
                 file=file,
                 numbers=_numbers(known.utf16),

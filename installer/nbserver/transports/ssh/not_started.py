@@ -119,7 +119,7 @@ def _account_refused(host: LinuxHost, words: str) -> AuthenticationError | None:
 def _another_command(host: LinuxHost, reason: Described | str) -> ScriptError:
     return ScriptError(
         "another-command-ran",
-        "the host ran another command instead of nbserver's: {reason}",
+        "the host ran a different command instead of nbserver's: {reason}",
         host=host.name,
         todo="Use a key without command= in ~{user}/.ssh/authorized_keys on the host, and check the login shell for {user} and ForceCommand in the sshd configuration",
         user=host.user,

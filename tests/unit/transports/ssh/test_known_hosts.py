@@ -112,8 +112,8 @@ def test_what_is_said_about_a_file(tmp_path: Path) -> None:
     file.write_bytes(GOOD + BAD["one word"] * 12 + f"{NAME} {KEY}\r\n".encode("utf-16-le"))
     said = [str(warning) for warning in host_job.warnings([one, one])]
     assert said == [
-        f"{file}: invalid lines were skipped: 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 (and 2 more). Correct or remove them",
-        f"{file}: lines are in UTF-16, which ssh cannot read: 14. Save the file as UTF-8; "
+        f"{file}: these lines are invalid and were skipped: 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 (and 2 more). Correct or remove them",
+        f"{file}: these lines are in UTF-16, which ssh cannot read: 14. Save the file as UTF-8; "
         "in Windows PowerShell, append with Add-Content instead of >>",
     ]
     assert host_job.warnings([host(known_hosts=None, host_key="SHA256:" + "A" * 43)]) == []
@@ -163,5 +163,5 @@ def test_a_run_warns_once_and_goes_on(tmp_path: Path, monkeypatch: pytest.Monkey
     loaded = reader.load(tmp_path / "nbserver.toml")
     results = operate("test", loaded, loaded.select(["l1", "l2"]), Options(), None, PlainLines(lambda line: None))
     assert {result.outcome for result in results.values()} == {"unreachable"}
-    line = f"nbserver: warning: {tmp_path / 'known'}: invalid lines were skipped: 1. Correct or remove them\n"
+    line = f"nbserver: warning: {tmp_path / 'known'}: these lines are invalid and were skipped: 1. Correct or remove them\n"
     assert capsys.readouterr().err == line
