@@ -217,7 +217,7 @@ class FileDownload:
             response.close()
             following = urljoin(target, response.headers.get("Location", ""))
             if urlsplit(following).scheme not in ("https", urlsplit(target).scheme) or urlsplit(following).username is not None:
-                raise DownloadError("source-redirect-refused", "the server redirects to a URL that is not followed", where=url)
+                raise DownloadError("source-redirect-refused", "the server redirects to a URL that is not allowed", where=url)
             target = following
         raise DownloadError(
             "source-too-many-redirects", "the server responds with more than {limit} redirects", where=url, limit=_MOST_REDIRECTS

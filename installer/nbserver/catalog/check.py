@@ -204,7 +204,7 @@ def ends(downloads: Iterable[Download], table: tuple[support.Support, ...], toda
         subject = f"{PROGRAMS[one.name]} {one.branch}"
         days = (one.until - today).days
         if days < 0:
-            text = message("support-ended", "its publisher no longer fixes vulnerabilities (until {until})", until=str(one.until))
+            text = message("support-ended", "its publisher fixed vulnerabilities only until {until}", until=str(one.until))
         else:
             text = message("support-until", "its publisher fixes vulnerabilities until {until}", until=str(one.until))
         todo = f"Choose a newer branch with {one.name}.version in the inventory"

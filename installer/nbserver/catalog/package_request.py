@@ -66,12 +66,10 @@ def _read(path: Path) -> list[str]:
 def _requirement(line: str) -> str:
     """Return a line of the file. Raises ValueError with the reason."""
     if "--hash" in line:
-        raise DescribedError("requirement-with-hash", "a line with hashes belongs in a lock; name the file with packages.lock")
+        raise DescribedError("requirement-with-hash", "a line with hashes belongs in a lock; set packages.lock to this file instead")
     if line.startswith("-"):
-        raise DescribedError("requirement-option", "options are not accepted; list the names of packages, one per line")
+        raise DescribedError("requirement-option", "options are not accepted; list package names only, one per line")
     try:
         return requirement_lines.normal(line)
     except ValueError:
-        raise DescribedError(
-            "requirement-invalid", "expected the name of a package, such as pandas or scipy==1.17.*, without a URL"
-        ) from None
+        raise DescribedError("requirement-invalid", "expected a package name such as pandas or scipy==1.17.*, without a URL") from None

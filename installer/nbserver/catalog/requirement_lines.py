@@ -74,7 +74,7 @@ def _option(line: str) -> Described | None:
     if name in _HARMLESS:
         return None
     if name in ("-e", "--editable"):
-        return message("lock-editable", "an editable package has no hash; replace it with a wheel in the package index")
+        return message("lock-editable", "an editable package has no hash; add a wheel for it to the package index instead")
     return message(
         "lock-option", "the option {option} is not accepted in a lock; remove it, and set packages.index_url if necessary", option=name[:40]
     )
@@ -89,7 +89,7 @@ def _pinned(number: int, line: str) -> Pinned | Described:
     hashes, specification = _HASH.findall(line), _HASH.sub("", line)
     if re.match(r"(\.{0,2}/|[A-Za-z]:[\\/]|\.{1,2}\\|file:|https?:|(git|hg|svn|bzr)\+)", specification):
         return message(
-            "lock-not-from-index", "a package from a URL, a repository, or a folder is not accepted; put its wheel into the package index"
+            "lock-not-from-index", "a package from a URL, a repository, or a folder is not accepted; add its wheel to the package index"
         )
     try:
         requirement = Requirement(specification)
@@ -98,7 +98,7 @@ def _pinned(number: int, line: str) -> Pinned | Described:
     if requirement.url is not None:
         return message(
             "lock-url",
-            "{name}: a package from a URL or a repository is not accepted; put its wheel into the package index",
+            "{name}: a package from a URL or a repository is not accepted; add its wheel to the package index",
             name=requirement.name,
         )
     name = canonicalize_name(requirement.name)
@@ -111,7 +111,7 @@ def _pinned(number: int, line: str) -> Pinned | Described:
         return message("lock-version-invalid", "{name}: the version is not valid", name=name)
     sha256 = tuple(sorted({digest.lower() for kind, digest in hashes if kind == "sha256"}))
     if not sha256:
-        return message("lock-without-hash", "{name} has no --hash=sha256; write the lock with --generate-hashes", name=name)
+        return message("lock-without-hash", "{name} has no --hash=sha256; create the lock with the option --generate-hashes", name=name)
     if any(not re.fullmatch(r"[0-9a-f]{64}", digest) for digest in sha256):
         return message("lock-hash-malformed", "{name}: a SHA-256 hash must have 64 hex digits", name=name)
     return Pinned(number, name, version, requirement.marker, sha256)

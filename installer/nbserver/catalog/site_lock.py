@@ -81,7 +81,10 @@ class SiteLock:
             line = f"{one.name}=={one.version}{condition}{_hashes(one)}"
             if lock_lines.package_of(line, conditions=True) is None:
                 wrong.append(
-                    (one.line, message("lock-condition", "{name}: a script cannot hold this condition; simplify it", name=one.name))
+                    (
+                        one.line,
+                        message("lock-condition", "{name}: this condition cannot be written to a script; simplify it", name=one.name),
+                    )
                 )
             lines.append(line)
         _raise(self.name, wrong)
@@ -98,9 +101,9 @@ class SiteLock:
         if missing:
             raise CatalogError(
                 "site-lock-incomplete",
-                "for Python {version}, the lock lacks packages of the notebook server: {packages}",
+                "the lock lacks packages that the notebook server needs on Python {version}: {packages}",
                 where=self.name,
-                todo="Add these names to what the lock is written from, and write it again",
+                todo="Add these packages to the requirements of the lock, and generate it again",
                 version=branch,
                 packages=", ".join(missing),
             )

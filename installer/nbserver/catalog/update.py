@@ -211,7 +211,7 @@ def _once(found: Sequence[Download]) -> list[Download]:
         if (first.url, first.sha256) != (download.url, download.sha256):
             raise DownloadError(
                 "index-sources-differ",
-                "the entry for {download} differs from {source}",
+                "the entry for {download} differs from the one in {source}",
                 where=download.source.partition(",")[0],
                 todo="Nothing was written. Compare both with the publisher's website",
                 download=title(download),

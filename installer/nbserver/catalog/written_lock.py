@@ -49,7 +49,7 @@ def require_fit(lock: SiteLock, request: PackageRequest, host: str) -> None:
             "lock-not-written",
             "nbserver lock did not write this file",
             where=lock.name,
-            todo="Name it with packages.lock, or set packages.lock_folder to another folder and run: nbserver lock {name}",
+            todo="Set packages.lock to its path, or set packages.lock_folder to another folder and run: nbserver lock {name}",
             name=host,
         )
     if is_edited(lock.text):
@@ -57,13 +57,13 @@ def require_fit(lock: SiteLock, request: PackageRequest, host: str) -> None:
             "lock-edited",
             "the file was changed by hand since nbserver lock wrote it",
             where=lock.name,
-            todo="Run: nbserver lock {name}. To use the file as it is, name it with packages.lock",
+            todo="Run: nbserver lock {name}. To use the file as it is, set packages.lock to its path",
             name=host,
         )
     if not fits(lock.text, request):
         raise CatalogError(
             "lock-outdated",
-            "the lock was written for other packages than the inventory asks for",
+            "the lock was written for a different set of packages than the inventory asks for",
             where=lock.name,
             todo="Run: nbserver lock {name}",
             name=host,

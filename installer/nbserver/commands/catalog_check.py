@@ -46,8 +46,8 @@ def run(wanted: Wanted, today: date, *, as_json: bool, verbose: bool) -> int:
     if records is not None and not records.affected:
         raise UsageError(
             "osv-without-packages",
-            "the OSV data has {count} records, none of which is about a Python package",
-            todo="Specify the data of the ecosystem {ecosystem} with --osv",
+            "the OSV data has {count} records, but none of them is about a Python package",
+            todo="Specify the data for the ecosystem {ecosystem} with --osv",
             count=records.count,
             ecosystem=osv.ECOSYSTEM,
         )

@@ -40,7 +40,7 @@ def events(
     Interrupted after Ctrl-C, which does not stop the run.
     """
     if not RUN_ID.fullmatch(run):
-        raise UsageError("run-id-invalid", '"{run}" is not a run ID', todo="A run ID is the name of a folder in nbserver-runs", run=run)
+        raise UsageError("run-id-invalid", '"{run}" is not a run ID', todo="Specify the name of a folder in nbserver-runs", run=run)
     ((script, _),) = render.render_all([host])
     approved.require("events", [host], {host.name: script}, options or Options())
     job = host_job.prepare_all([host], {host.name: script}, "events", Options(), ask)[host.name]

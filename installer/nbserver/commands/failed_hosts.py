@@ -18,7 +18,7 @@ def failed_in(run: str, runs: Path | None, inventory_path: Path) -> list[str]:
     Raises UsageError if the run has no summary, and ApprovalError if it is not as nbserver writes it.
     """
     if not RUN_ID.fullmatch(run):
-        raise UsageError("run-id-invalid", '"{run}" is not a run ID', todo="A run ID is the name of a folder in nbserver-runs", run=run)
+        raise UsageError("run-id-invalid", '"{run}" is not a run ID', todo="Specify the name of a folder in nbserver-runs", run=run)
     folder = (runs or inventory_path.absolute().parent / FOLDER) / run
     past_run.require_there(folder)
     summary = past_files.summary(folder)

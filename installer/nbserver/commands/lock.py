@@ -77,8 +77,8 @@ def jobs(hosts: Sequence[AnyHost], ask: Ask | None) -> list[Job]:
         if (first.request, first.index_url) != (job.request, job.index_url):
             raise InventoryError(
                 "two-locks-for-kind",
-                "{first} and {second} are of one kind ({kind}), but ask for different packages or another index",
-                todo="Set packages.lock_folder to another folder for one of them",
+                "{first} and {second} would share the lock for {kind}, but ask for different packages or a different index",
+                todo="Set packages.lock_folder to a different folder for one of them",
                 first=first.hosts[0],
                 second=host.name,
                 kind=str(kind),
@@ -88,8 +88,8 @@ def jobs(hosts: Sequence[AnyHost], ask: Ask | None) -> list[Job]:
     if not found:
         raise UsageError(
             "nothing-to-lock",
-            "none of these hosts has packages to resolve",
-            todo="Set packages.include or packages.requirements in the inventory; a set alone has a shipped lock",
+            "none of these hosts needs its own lock",
+            todo="Set packages.include or packages.requirements in the inventory. A host with only packages.set uses a lock that ships with nbserver",
         )
     return [found[path] for path in sorted(found)]
 
@@ -169,9 +169,9 @@ def _resolved(job: Job, upgrade: Sequence[str], *, upgrade_all: bool, uv: str, d
         if lacking:
             raise CatalogError(
                 "resolved-without-wheel",
-                "{packages} have no wheel that fits",
+                "there is no compatible wheel for {packages}",
                 where=str(kind),
-                todo="Exclude this version",
+                todo="Exclude these versions with packages.constraints",
                 packages=", ".join(lacking),
             )
     new = wheels.lines(found, job.kind)
@@ -199,7 +199,7 @@ def _existing(job: Job) -> tuple[SiteLock | None, Message | None]:
     if not written_lock.is_written(lock.text):
         raise CatalogError(
             "lock-of-somebody-else",
-            "nbserver lock did not write this file, and does not replace it",
+            "nbserver lock did not write this file, so it will not replace it",
             where=str(job.path),
             todo="Move the file, or set packages.lock_folder to another folder",
         )
@@ -217,7 +217,7 @@ def _shipped(kind: LockKind) -> SiteLock | None:
 
 
 def _edited(path: Path) -> Message:
-    return message("lock-was-edited", "{file} was changed by hand; its lines are resolved again", file=str(path))
+    return message("lock-was-edited", "{file} was changed by hand; its packages are resolved again", file=str(path))
 
 
 def _versions_of(lock: SiteLock, kind: LockKind) -> Mapping[str, str]:

@@ -112,7 +112,7 @@ def pull(folder: Path, task: Task) -> int:
     for host in task.hosts:
         own = folder / host.name
         if own.is_symlink() or (own.exists() and not own.is_dir()):
-            raise UsageError("notebooks-folder-is-link", "must be a folder, and not a link", where=str(own), todo="Choose another folder")
+            raise UsageError("notebooks-folder-is-link", "must be a folder, not a link", where=str(own), todo="Choose another folder")
         known[host.name] = known_files.read(own, host.name)
 
     def begin(host: AnyHost, theirs: dict[str, File], states: dict[str, str]) -> Copy:
@@ -259,7 +259,7 @@ def _same_names(files: Mapping[str, File]) -> list[Message]:
                 found.append(
                     message(
                         "notebook-names-same-on-windows",
-                        "{path}: Windows takes it for {other}",
+                        "{path}: on Windows, this is the same name as {other}",
                         path=clean(one, 300),
                         other=clean(other, 300),
                     )

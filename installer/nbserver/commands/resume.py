@@ -33,7 +33,7 @@ def resume(
     Raises NbserverError before a host is contacted.
     """
     if run is not None and not RUN_ID.fullmatch(run):
-        raise UsageError("run-id-invalid", '"{run}" is not a run ID', todo="A run ID is the name of a folder in nbserver-runs", run=run)
+        raise UsageError("run-id-invalid", '"{run}" is not a run ID', todo="Specify the name of a folder in nbserver-runs", run=run)
     folder = runs or inventory_path.absolute().parent / FOLDER
     with ExitStack() as stack:
         name = run or newest(folder)
@@ -107,7 +107,7 @@ def _require_passwords(past: PastRun, names: list[str]) -> None:
         if name in past.intent.given:
             raise UsageError(
                 "resume-without-password",
-                "{name}: the notebook password was entered or generated for the run {run}, and is stored nowhere",
+                "{name}: the notebook password was entered or generated for the run {run}, and was not stored",
                 todo="Run the command again",
                 name=name,
                 run=past.run,

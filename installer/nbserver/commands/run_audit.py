@@ -89,7 +89,7 @@ def audit(run: str, runs: Path | None, log: Path | None, heads: Sequence[str], e
     Raises ApprovalError and UsageError."""
     folder = Path(run) if Path(run).name != run else (runs or Path(FOLDER)) / run
     if not RUN_ID.fullmatch(folder.name):
-        raise UsageError("run-id-invalid", '"{run}" is not a run ID', todo="A run ID is the name of a folder in nbserver-runs", run=run)
+        raise UsageError("run-id-invalid", '"{run}" is not a run ID', todo="Specify the name of a folder in nbserver-runs", run=run)
     log_file = log or evidence_log.default_path()
     entries = evidence_log.read(log_file, folder.name) if log or log_file.exists() else []
     if not entries and not os.path.lexists(folder):  # a typo, rather than evidence that is missing
@@ -97,7 +97,7 @@ def audit(run: str, runs: Path | None, log: Path | None, heads: Sequence[str], e
     if log and not entries:
         raise ApprovalError(
             "run-not-logged",
-            "the log has no line about the run {run}",
+            "the log contains no line about the run {run}",
             where=plain_file.shown(log),
             todo="{advice}",
             advice=_FIND,
@@ -148,7 +148,7 @@ def _require_signed(folder: Path, checked: Checked, evidence_key: Path | None, i
             "run-signed-in-part",
             "only the first {signed} of {count} lines of the chain are signed",
             where=plain_file.shown(folder),
-            todo="Add the log of the user who ran nbserver with --evidence-log",
+            todo="Use --evidence-log to specify the log of the user who ran nbserver",
             signed=checked.signed.n,
             count=len(checked.links),
         )
@@ -168,7 +168,7 @@ def _facts(folder: Path) -> dict[str, str]:
     if found["run"] != folder.name:
         raise ApprovalError(
             "run-of-other-id",
-            "the directory is of the run {found}, not of {run}",
+            "the directory belongs to the run {found}, not {run}",
             where=plain_file.shown(folder),
             todo="{advice}",
             advice=_FIND,

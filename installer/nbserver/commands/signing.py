@@ -71,7 +71,9 @@ def kept_in(folder: Path) -> Callable[[str, bytes], bytes]:
         try:
             text, _ = signature.split(data)
         except ValueError as error:
-            raise ApprovalError("signed-script-invalid", "{reason}", where=name, todo="Sign it again", reason=cause(error)) from None
+            raise ApprovalError(
+                "signed-script-invalid", "{reason}", where=name, todo="Sign the script again", reason=cause(error)
+            ) from None
         return data if text == rendered else rendered
 
     return kept
@@ -98,7 +100,9 @@ def sign(name: str, text: bytes, signer: Signer) -> bytes:
                 return signed
         except (OSError, ValueError):
             pass
-    raise UsageError("not-signed", "{file} could not be signed: the result is not the script and a signature", todo=INSTALL, file=name)
+    raise UsageError(
+        "not-signed", "{file} could not be signed: the signing program did not return the script with a signature", todo=INSTALL, file=name
+    )
 
 
 def _osslsigncode(program: str, signer: Signer, before: Path, after: Path) -> list[str]:
@@ -109,7 +113,9 @@ def _osslsigncode(program: str, signer: Signer, before: Path, after: Path) -> li
 def _with_powershell(signer: Signer, path: Path) -> None:
     if signer.key:
         raise UsageError(
-            "sign-needs-pfx", "without osslsigncode, Windows signs only with a PFX file", todo="Use a PFX, or install osslsigncode"
+            "sign-needs-pfx",
+            "without osslsigncode, scripts can be signed on Windows only with a PFX file",
+            todo="Use a PFX, or install osslsigncode",
         )
     program = str(Path(os.environ.get("SYSTEMROOT", r"C:\Windows"), r"System32\WindowsPowerShell\v1.0\powershell.exe"))
     command = [program, "-NoProfile", "-NonInteractive", "-Command", POWERSHELL]

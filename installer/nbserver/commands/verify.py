@@ -92,7 +92,7 @@ def _require_writable(pictures: Path) -> None:
     except OSError as error:
         raise UsageError(
             "picture-folder-not-writable",
-            "could not write to the folder for pictures ({reason})",
+            "could not write to the folder for the pictures ({reason})",
             where=str(pictures),
             todo="Choose another folder with --png",
             reason=error.strerror or type(error).__name__,

@@ -101,7 +101,7 @@ def _require_name(path: Path, name: str) -> None:
             "backup-names-not-on-windows",
             "{fault}",
             where=clean(str(path), 500),
-            todo="Restore this backup on a workstation with Linux or macOS",
+            todo="Restore this backup on a Linux or macOS workstation",
             fault=fault,
         )
 
@@ -144,7 +144,7 @@ def _file(facts: Any) -> File:
 def _no_backup(path: Path) -> UsageError:
     return UsageError(
         "not-a-backup",
-        "the file is not a backup, or it was changed",
+        "the file is not a backup, or was changed after it was written",
         where=clean(str(path), 500),
-        todo="Specify a file that nbserver backup has written",
+        todo="Specify an unchanged file that nbserver backup wrote",
     )

@@ -14,7 +14,9 @@ from nbserver.base.message import message
 FOLDER = ".nbserver"
 LARGEST = 16_000_000  # bytes
 _SHA256 = re.compile("[0-9a-f]{64}")
-_ADVICE = message("known-files-advice", "Remove this file; files that differ on both sides are then conflicts")
+_ADVICE = message(
+    "known-files-advice", "Remove this file. nbserver then treats every file that differs between the two sides as a conflict"
+)
 
 
 def read(folder: Path, host: str) -> dict[str, str]:

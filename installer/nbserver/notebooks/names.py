@@ -26,7 +26,7 @@ def fault(path: str, *, on_windows: bool) -> Message | None:
     if len(path.encode("utf-8", "surrogatepass")) > LONGEST_PATH or len(names) > DEEPEST:
         return message(
             "notebook-path-long",
-            "{path}: the path is longer than {most} bytes or {deepest} folders",
+            "{path}: the path is longer than {most} bytes or deeper than {deepest} folders",
             path=shown,
             most=LONGEST_PATH,
             deepest=DEEPEST,
@@ -43,7 +43,9 @@ def fault(path: str, *, on_windows: bool) -> Message | None:
         if on_windows and (_NOT_ON_WINDOWS.search(name) or name[-1] in ". " or _RESERVED.fullmatch(name)):
             return message("notebook-name-not-on-windows", "{path}: Windows does not allow this name", path=shown)
         if on_windows and _SHORT.fullmatch(name):
-            return message("notebook-name-short-on-windows", "{path}: Windows can use this name for a different file", path=shown)
+            return message(
+                "notebook-name-short-on-windows", "{path}: Windows could take this name for the short name of a different file", path=shown
+            )
     if on_windows and len(path.encode("utf-16-le")) > 2 * LONGEST_ON_WINDOWS:
         return message(
             "notebook-path-long-on-windows",

@@ -137,7 +137,7 @@ def lock_block(lock: tuple[str, ...]) -> str:
         if lock_lines.package_of(line, conditions=True) is None:
             raise NbserverError(
                 "linux-lock-line-malformed",
-                '"{line}" is not a valid line of a lock file; expected name==version [; marker] --hash=sha256:HASH',
+                '"{line}" is not a valid line of a lock; expected NAME==VERSION [; CONDITION] --hash=sha256:HEX',
                 line=line[:80],
             )
     return LOCK_START + "".join(f"    '{line}'\n" for line in lock) + ")\n\n"

@@ -75,7 +75,7 @@ def this_python(catalog: Catalog, own: SiteLock | None = None, *, with_uv: bool 
     if branch not in locks:
         raise UsageError(
             "own-python-version",
-            "there are no packages for Python {version}, which runs nbserver",
+            "nbserver runs on Python {version}, for which there are no packages",
             where=folder,
             todo="Install nbserver in an environment with one of these Python versions: {versions}",
             version=branch,

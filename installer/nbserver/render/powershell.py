@@ -135,7 +135,7 @@ def lock_block(lock: tuple[str, ...]) -> str:
         if lock_lines.package_of(line, conditions=False) is None:
             raise NbserverError(
                 "windows-lock-line-malformed",
-                '"{line}" is not a valid line of a lock file; expected name==version --hash=sha256:HASH',
+                '"{line}" is not a valid line of a lock; expected NAME==VERSION --hash=sha256:HEX',
                 line=line[:80],
             )
     return LOCK_START + "".join(f"    '{line}'\n" for line in lock) + ")\n\n"

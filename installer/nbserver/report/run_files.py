@@ -53,7 +53,7 @@ RESULTS = frozenset({"differs", "changed", "unchanged", "failed", "restored"})
 APPROVAL = re.compile("approval(-[0-9]+)?")  # the folders with the files of the approvals
 RESUMED = re.compile("resumed-([1-9][0-9]{0,3})[.]json")
 MOST_RESUMED = 100  # attempts that are shown
-_ADVICE = message("report-advice", "Specify the folder of a run as nbserver has written it")
+_ADVICE = message("report-advice", "Specify a run directory that has not been changed since nbserver wrote it")
 
 
 @dataclass(frozen=True)
@@ -116,13 +116,13 @@ def folder_of(run: str, runs: Path) -> Path:
     """Return the folder of a run: `run` is a path, or an ID below `runs`. Raises UsageError."""
     folder = Path(run) if Path(run).name != run else runs / run
     if not RUN_ID.fullmatch(os.path.basename(os.path.realpath(folder))):  # noqa: PTH119 (Path.resolve raises for a loop)
-        raise UsageError("run-id-invalid", '"{run}" is not a run ID', todo="A run ID is the name of a folder in nbserver-runs", run=run)
+        raise UsageError("run-id-invalid", '"{run}" is not a run ID', todo="Specify the name of a folder in nbserver-runs", run=run)
     if not os.path.exists(folder / "run.json"):  # noqa: PTH110 (Path.exists raises for a name that is too long)
         raise UsageError(
             "run-not-found",
-            "this is not the folder of a run: it has no run.json",
+            "this is not a run directory: it contains no run.json",
             where=plain_file.shown(folder),
-            todo="Specify a run ID and --runs, or the path of the folder",
+            todo="Specify a run ID and --runs, or the path of the run directory",
         )
     return folder
 
@@ -179,7 +179,7 @@ def _head(path: Path) -> Head:
     if value is None or value.get("run") != path.resolve().parent.name or not _is_one_of(MODES, value.get("mode")):
         raise UsageError(
             "run-json-invalid",
-            "the file is not as nbserver writes it, or belongs to another run",
+            "the file is not in the format that nbserver writes, or belongs to a different run",
             where=plain_file.shown(path),
             todo="{advice}",
             advice=_ADVICE,
@@ -214,9 +214,9 @@ def _summary(path: Path, faults: list[str]) -> Mapping[str, Ended]:
         if HOST_NAME.fullmatch(name) and (ended := _ended(host)):
             found[name] = ended
         else:
-            faults.append(f"{path.name}: a host is not as nbserver writes it")
+            faults.append(f"{path.name}: a host is not in the format that nbserver writes")
     if data is not None and not isinstance(hosts, dict):
-        faults.append(f"{path.name}: it is not as nbserver writes it")
+        faults.append(f"{path.name}: it is not in the format that nbserver writes")
     return found
 
 
@@ -244,7 +244,7 @@ def _chain(folder: Path, faults: list[str]) -> dict[str, tuple[int, int]]:
         try:
             link = chain.parse(line)
         except ValueError:
-            faults.append("chain.jsonl: a line is not as nbserver writes it")
+            faults.append("chain.jsonl: a line is not in the format that nbserver writes")
             break
         if (time := ticks(link.time)) is not None:
             found[link.file] = (found.get(link.file, (time, time))[0], time)

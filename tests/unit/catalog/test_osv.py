@@ -155,7 +155,7 @@ def test_a_zip_that_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(osv, "LARGEST_RECORD", 1000)
     with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("bomb.json", " " * 100_000)
-    with pytest.raises(UsageError, match=r"bomb\.json in it is too large"):
+    with pytest.raises(UsageError, match=r"its entry .*bomb\.json is too large"):
         osv.load([tmp_path / "x.zip"])
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
         archive.writestr("x.txt", "")

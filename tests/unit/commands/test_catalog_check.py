@@ -146,7 +146,7 @@ def test_the_lock_of_a_site(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("data", "code", "words"),
-    [("<html>", 2, "osv.json: the file is not OSV data: the file is not valid JSON"), ("[]", 2, "none of which is about a Python package")],
+    [("<html>", 2, "osv.json: the file is not OSV data: the file is not valid JSON"), ("[]", 2, "none of them is about a Python package")],
 )
 def test_data_that_is_not_used(tmp_path: Path, data: str, code: int, words: str) -> None:
     (tmp_path / "osv.json").write_text(data)

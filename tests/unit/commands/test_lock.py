@@ -114,7 +114,9 @@ def test_versions_stay_until_they_are_upgraded(site: Site) -> None:
     ]
     assert (lock["system"], lock["python"], lock["hosts"], lock["changed"]) == ("windows", "3.13", ["win1"], True)
     site.inventory('packages.include = ["pandas"]', WINDOWS)
-    with pytest.raises(CatalogError, match=r"written for other packages than the inventory asks for\. Run: nbserver lock win1"):
+    with pytest.raises(
+        CatalogError, match=r"written for a different set of packages than the inventory asks for\. Run: nbserver lock win1"
+    ):
         site.files()
     said = site.run()
     assert "removed six 2.1" in said and "removed dateutil 2.9" in said
@@ -138,7 +140,7 @@ def test_a_lock_that_was_edited_is_refused_and_written_again(site: Site) -> None
     site.run(code=2)
     path.write_text("pandas==3.1 --hash=sha256:" + "0" * 64 + "\n", "utf-8")
     site.run(code=2)
-    assert "did not write this file, and does not replace it" in site.error
+    assert "did not write this file, so it will not replace it" in site.error
 
 
 def test_what_cannot_be_resolved_is_named(site: Site) -> None:
@@ -147,8 +149,11 @@ def test_what_cannot_be_resolved_is_named(site: Site) -> None:
     put_wheel(site.packages, "old", "1.1", "numpy<1")
     put_wheel(site.packages, "linux-only", "1.1", tag="cp313-cp313-manylinux_2_17_x86_64")
     for include, reason in (
-        ('"scipy==2.0"', "Windows x64, Python 3.13: no wheel of scipy==2.0 fits; versions with a wheel: 1.2, 1.1. Choose such a version"),
-        ('"scipy>=3"', "no wheel of scipy>=3 fits; versions with a wheel: 1.2, 1.1"),
+        (
+            '"scipy==2.0"',
+            "Windows x64, Python 3.13: no wheel for scipy==2.0 is compatible with these hosts; versions with a compatible wheel: 1.2, 1.1. Choose a version",
+        ),
+        ('"scipy>=3"', "no wheel for scipy>=3 is compatible with these hosts; versions with a compatible wheel: 1.2, 1.1"),
         ('"linux-only"', "no version of linux-only has a wheel"),
         ('"absent"', "the index has no package absent"),
         ('"old"', "the packages cannot be installed together: "),
@@ -160,7 +165,7 @@ def test_what_cannot_be_resolved_is_named(site: Site) -> None:
     (site.folder / "constraints.txt").write_text("scipy<1\n", "utf-8")
     site.inventory('packages.include = ["scipy"]\npackages.constraints = "constraints.txt"', WINDOWS)
     site.run(code=2)
-    assert "no wheel of scipy fits; versions with a wheel: 1.2, 1.1" in site.error
+    assert "no wheel for scipy is compatible with these hosts; versions with a compatible wheel: 1.2, 1.1" in site.error
 
 
 @pytest.mark.parametrize(
@@ -168,8 +173,8 @@ def test_what_cannot_be_resolved_is_named(site: Site) -> None:
     [
         (401, b"", "refused the request (401 Unauthorized)"),
         (403, b"", "refused the request (403 Forbidden)"),
-        (407, b"", "the proxy of this workstation requires a login (407 Proxy Authentication Required)"),
-        (200, b"<html>Log in to the portal</html>", "has no wheel of notebook for Windows x64, Python 3.13: it is not a package index"),
+        (407, b"", "the workstation's proxy requires a login (407 Proxy Authentication Required)"),
+        (200, b"<html>Log in to the portal</html>", "has no wheel for notebook on Windows x64, Python 3.13: it is not a package index"),
     ],
 )
 def test_an_index_that_does_not_answer_as_one(site: Site, status: int, page: bytes, reason: str) -> None:
@@ -190,17 +195,17 @@ def test_no_index(site: Site) -> None:
 def test_two_requests_for_one_kind_are_refused(site: Site) -> None:
     site.inventory("", WINDOWS + 'packages.include = ["pandas"]\n' + WINDOWS.replace("win1", "win2") + 'packages.include = ["six"]\n')
     site.run(code=2)
-    assert "win1 and win2 are of one kind (Windows x64, Python 3.13), but ask for different packages" in site.error
+    assert "win1 and win2 would share the lock for Windows x64, Python 3.13, but ask for different packages" in site.error
     site.inventory("")
     site.run(code=2)
-    assert "none of these hosts has packages to resolve" in site.error
+    assert "none of these hosts needs its own lock" in site.error
 
 
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
         ("-r other.txt", "options are not accepted"),
-        ("six @ https://user:hunter2@example.com/six.whl", "expected the name of a package"),
+        ("six @ https://user:hunter2@example.com/six.whl", "expected a package name"),
         (f"six==1.0 --hash=sha256:{'0' * 64}", "a line with hashes belongs in a lock"),
     ],
 )

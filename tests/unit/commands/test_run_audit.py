@@ -81,9 +81,9 @@ def test_a_run_under_another_id_is_refused(site: Site, audit: Audit, tmp_path: P
     """Also one that a log that was named has no line about."""
     copy = tmp_path / "copy" / "run-3"
     shutil.copytree(site.folder, copy)
-    with pytest.raises(ApprovalError, match="the directory is of the run run-1, not of run-3"):
+    with pytest.raises(ApprovalError, match="the directory belongs to the run run-1, not run-3"):
         audit("--run", str(copy))
-    with pytest.raises(ApprovalError, match="the log has no line about the run run-3"):
+    with pytest.raises(ApprovalError, match="the log contains no line about the run run-3"):
         audit("--run", str(copy), "--evidence-log", str(evidence_log.default_path()))
 
 

@@ -58,7 +58,7 @@ def test_a_backup_that_was_changed_is_refused(tmp_path: Path, entry: str, facts:
         found.writestr("manifest.json", json.dumps({"v": 1, "host": "win1", "files": {entry: facts}}))
         if data is not None:
             found.writestr(entry, data)
-    with pytest.raises(UsageError, match="not a backup, or it was changed"):
+    with pytest.raises(UsageError, match="not a backup, or was changed after it was written"):
         archive.extract(tmp_path / "host.zip", tmp_path / "out")
 
 
@@ -79,7 +79,7 @@ def test_a_name_that_leads_elsewhere_on_windows_is_refused_before_anything_is_wr
 ) -> None:
     file = written(tmp_path / "host.zip", "a/x", name)
     monkeypatch.setattr(received, "ON_WINDOWS", True)
-    with pytest.raises(UsageError, match=r"Windows .*Restore this backup on a workstation with Linux"):
+    with pytest.raises(UsageError, match=r"Windows .*Restore this backup on a Linux or macOS workstation"):
         archive.extract(file, tmp_path / "out")
     assert list(tmp_path.iterdir()) == [file]
 
@@ -96,7 +96,7 @@ def test_a_backup_that_cannot_be_unpacked_is_refused(tmp_path: Path) -> None:
     locked = written(tmp_path / "locked.zip", "x")
     locked.write_bytes(re.sub(b"(PK\x01\x02....)\x00", b"\\1\x01", re.sub(b"(PK\x03\x04..)\x00", b"\\1\x01", locked.read_bytes())))
     for number, file_ in enumerate((same, packed, damaged, locked)):
-        with pytest.raises(UsageError, match="not a backup, or it was changed"):
+        with pytest.raises(UsageError, match="not a backup, or was changed after it was written"):
             archive.extract(file_, tmp_path / str(number))
 
 

@@ -221,7 +221,7 @@ def test_a_folder_that_is_not_a_run_is_refused(runs: list[Path], tmp_path: Path)
     for text in ("", "[]", '{"run": "x", "mode": "apply"}', '{"run": "run-7", "mode": ["apply"]}', '{"run": "run-7"}', "[" * 100_000):
         (tmp_path / "run-7").mkdir(exist_ok=True)
         (tmp_path / "run-7" / "run.json").write_text(text)
-        with pytest.raises(run_files.UsageError, match="not as nbserver writes it"):
+        with pytest.raises(run_files.UsageError, match="not in the format that nbserver writes"):
             statements.report(tmp_path / "run-7")
     (tmp_path / "run-7" / "run.json").write_text(
         '{"run": "run-7", "mode": "apply", "hosts": [1, "../x", "a"], "command": [7], "start": "x"}'

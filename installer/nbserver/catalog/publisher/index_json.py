@@ -109,7 +109,7 @@ def parse(content: bytes, url: str) -> Table:
             column=error.colno,
         ) from None
     except ValueError as error:
-        raise whole.refuse("index-json-refused", "not acceptable JSON: {reason}", reason=cause(error, 4000)) from None
+        raise whole.refuse("index-json-refused", "the JSON is not accepted: {reason}", reason=cause(error, 4000)) from None
     if not isinstance(value, dict):
         raise whole.refuse("index-not-object", "expected an object, found {kind}", kind=_kind(value))
     return Table(url, "", value)
@@ -131,7 +131,7 @@ def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _whole_number(digits: str) -> int:
     if len(digits) > 18:
-        raise DescribedError("index-json-number-too-long", "a number has {count} digits", count=len(digits))
+        raise DescribedError("index-json-number-too-long", "a number is too long ({count} digits)", count=len(digits))
     return int(digits)
 
 

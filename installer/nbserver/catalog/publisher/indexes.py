@@ -135,7 +135,7 @@ def _newest(found: Sequence[tuple[Numbers, Table]], wanted: str, what: Message, 
     for entry in more:
         if any(entry.values.get(key) != first.values.get(key) for key in ("url", "hash", "sha256", "size", "executable")):
             raise entry.refuse(
-                "index-entries-differ", "the entry for {version} differs from {other}", version=_text(highest), other=first.at
+                "index-entries-differ", "the entry for {version} differs from its duplicate {other}", version=_text(highest), other=first.at
             )
     return _text(highest), first
 

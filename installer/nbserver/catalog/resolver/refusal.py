@@ -28,8 +28,8 @@ def explain(failure: Unresolved, uv: Uv, request: PackageRequest, kind: LockKind
     if not list(_versions(uv, _SERVER, kind, most=1)):
         return DownloadError(
             "index-without-packages",
-            "{index} has no wheel of {package} for {kind}: it is not a package index, is incomplete, or a proxy answered with a page",
-            todo="Correct packages.index_url, and check the proxy of the workstation",
+            "{index} has no wheel for {package} on {kind}: it is not a package index, it is incomplete, or a proxy returned a web page instead",
+            todo="Correct packages.index_url, and check the workstation's proxy",
             index=index,
             package=_SERVER,
             kind=str(kind),
@@ -40,7 +40,7 @@ def explain(failure: Unresolved, uv: Uv, request: PackageRequest, kind: LockKind
             "packages-without-wheel",
             "{faults}",
             where=str(kind),
-            todo="Choose such a version, remove the package, or set another python.version for these hosts",
+            todo="Choose a version with a compatible wheel, remove the package, or set a different python.version for these hosts",
             faults=Lines(faults, "; "),
         )
     return CatalogError(
@@ -62,8 +62,8 @@ def _refused(status: str, index: Described) -> NbserverError:
     if status.startswith("407"):
         return DownloadError(
             "index-proxy-login",
-            "the proxy of this workstation requires a login ({status})",
-            todo="Set HTTPS_PROXY to a URL with the login",
+            "the workstation's proxy requires a login ({status})",
+            todo="Set HTTPS_PROXY to a URL that includes the user name and password",
             status=status,
         )
     return DownloadError(
@@ -97,13 +97,13 @@ def _without_wheel(uv: Uv, text: str, kind: LockKind) -> Described | None:
         if versions:
             return message(
                 "package-without-wheel",
-                "no wheel of {package} fits; versions with a wheel: {versions}",
+                "no wheel for {package} is compatible with these hosts; versions with a compatible wheel: {versions}",
                 package=text,
                 versions=", ".join(versions),
             )
         if re.search(r"not found in the package registry", failure.text):
             return message("package-unknown", "the index has no package {package}", package=text)
-        return message("package-without-any-wheel", "no version of {package} has a wheel", package=text)
+        return message("package-without-any-wheel", "no version of {package} has a wheel that is compatible with these hosts", package=text)
     return None
 
 
