@@ -97,3 +97,22 @@ prove_previous() {
     differs server-proven 'certificate on TCP port {port}' '' "$RUN_FINGERPRINT" port "$NB_NOTEBOOK_PORT"
     make_change verify_switch
 }
+
+# REPLY: the environment that a rollback would use, the hash of its lock, and when it was installed, as JSON; null if
+# there is none. A Python of the distribution has no lock.
+read_previous_status() {
+    local file lock='' installed=''
+    REPLY=null
+    if has_open_switch; then return; fi
+    read_saved_python "$PREVIOUS_FOLDER"
+    if [[ ! $SAVED_PYTHON ]]; then return; fi
+    environment_of "$SAVED_PYTHON"
+    file=$REPLY/nbserver.lock
+    if [[ -r $file ]]; then IFS= read -r lock <"$file" || true; fi
+    if [[ $lock =~ ^[0-9a-f]{64}$ ]]; then
+        installed=$(exec date --utc --reference="$file" +%Y-%m-%dT%H:%M:%SZ)
+    else
+        lock=''
+    fi
+    REPLY="{\"environment\":\"${file%/nbserver.lock}\",\"lock\":\"$lock\",\"installed\":\"$installed\"}"
+}

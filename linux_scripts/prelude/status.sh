@@ -27,7 +27,7 @@ print("notAfter=" + certificate.not_valid_after_utc.isoformat())
 '
 
 report_status() {
-    local service limits versions certificate last=null count=null
+    local service limits versions certificate previous=null last=null count=null
     read_service_status
     service=$REPLY
     read_limits_status
@@ -40,9 +40,11 @@ report_status() {
         count=${#RECORD[@]}
         read_last_run
         last=$REPLY
+        read_previous_status
+        previous=$REPLY
     fi
-    write_event status certificate: "$certificate" last: "$last" limits: "$limits" record: "$count" \
-        service: "$service" versions: "$versions"
+    write_event status certificate: "$certificate" last: "$last" limits: "$limits" \
+        previous: "$previous" record: "$count" service: "$service" versions: "$versions"
 }
 
 # REPLY: how the server runs, as JSON.

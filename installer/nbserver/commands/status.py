@@ -11,7 +11,7 @@ import click
 
 from nbserver.base.standard_streams import say
 from nbserver.local import server
-from nbserver.view import limits
+from nbserver.view import limits, previous
 
 if TYPE_CHECKING:
     from nbserver.inventory.hosts import AnyHost, AnyLocal, Inventory
@@ -47,6 +47,7 @@ def status(host: AnyLocal, *, as_json: bool) -> int:
             ("since", found.since),
             ("run by", found.by),
             ("limits", limits.said(found.limits)),
+            ("previous", previous.said(found.previous)),
         ):
             if value and found.by != "none":
                 say(f"    {name:<12} {value}")

@@ -204,6 +204,13 @@ FORMS: Mapping[str, Mapping[str, Field]] = {
             )
         ),
         "limits": Field(_either(_null, _object(memory_max=_LIMIT, tasks_max=_LIMIT, cpu_quota=_LIMIT)), required=False),
+        "previous": Field(
+            _either(
+                _null,
+                _object(environment=_text(least=1, most=PATH_LENGTH), lock=_text("([0-9a-f]{64})?"), installed=_text(f"({_TIME}Z)?")),
+            ),
+            required=False,
+        ),
         "versions": Field(_versions),
         "certificate": Field(
             _either(_null, _object(fingerprint=_text("SHA256:[0-9a-f]{64}"), subject=_OPERATOR, expires=_text(f"{_TIME}Z")))

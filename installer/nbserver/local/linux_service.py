@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from nbserver.base.errors import HostError
 from nbserver.base.message import message
 from nbserver.base.plain_text import clean
+from nbserver.local import previous_environment
 from nbserver.local.places import UNIT, LinuxPlaces, is_there, linux_places
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ class LinuxService:
             return None
         found = dict(line.partition("=")[::2] for line in shown.splitlines())
         return {key: {"asked": str(getattr(self._host.service, key)), "now": found.get(name, "")} for key, name in names.items()}
+
+    def previous(self) -> dict[str, str] | None:
+        return previous_environment.read(self._where)
 
     def stop(self) -> bool:
         if is_there(self._where.unit):

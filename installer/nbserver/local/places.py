@@ -39,6 +39,16 @@ class LinuxPlaces:
         """The file with `PID START BOOT` of a server that runs in the background."""
         return self.data / "process"
 
+    @property
+    def switch(self) -> Path:
+        """The folder of an upgrade that is not complete."""
+        return self.data / "state" / "switch"
+
+    @property
+    def previous(self) -> Path:
+        """The file with the path of the Python of the previous environment."""
+        return self.data / "state" / "previous" / "python"
+
 
 @dataclass(frozen=True)
 class WindowsPlaces:

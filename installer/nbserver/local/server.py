@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -37,6 +37,10 @@ class LocalService(Protocol):
         """Return what the server may use of this machine, in the form of the event `status`, or None if it has no limits."""
         ...
 
+    def previous(self) -> Mapping[str, str] | None:
+        """Return the environment before the last upgrade, in the form of the event `status`, or None if none is kept or readable."""
+        ...
+
     def stop(self) -> bool:
         """Stop the server. Return whether there was one to stop. Raises HostError."""
         ...
@@ -62,7 +66,8 @@ service_of = LocalByKind(windows=_windows, linux=_linux)
 class Status:
     """`by` is that of LocalService, `fingerprint` that of the certificate on the port, `since` is ISO 8601 in UTC.
 
-    `limits` are those of a server that is running, as in the event `status`.
+    `limits` are those of a server that is running, and `previous` is the environment that a rollback would use, both as in the
+    event `status`.
     """
 
     host: str
@@ -74,11 +79,16 @@ class Status:
     fingerprint: str = ""
     since: str = ""
     limits: Mapping[str, Mapping[str, str]] | None = None
+    previous: Mapping[str, str] | None = None
 
 
 def look(host: AnyLocal) -> Status:
-    """Return the status, as reported by the service and the port."""
+    """Return the status, as reported by the service, the port, and what the last upgrade kept."""
     service = service_of(host)
+    return replace(_running(host, service), previous=service.previous())
+
+
+def _running(host: AnyLocal, service: LocalService) -> Status:
     port = own_server.settings(host.scope).get("port", host.notebook.port)  # another inventory may say otherwise
     address = url(host, port)
     by = service.by

@@ -43,6 +43,10 @@ class WindowsService:
         """A background process has no limits."""
         return
 
+    def previous(self) -> None:
+        """An upgrade keeps no previous environment."""
+        return
+
     def stop(self) -> bool:
         found = running(self._file)
         if not found:

@@ -44,6 +44,7 @@ class HostStatus:
         return {
             **{name: self.found[name] for name in fields},
             "limits": self.found.get("limits"),
+            "previous": self.found.get("previous"),
             "days_left": self.days_left,
             "script_sha256": self.script_sha256,
             "script_is_current": self.is_current,

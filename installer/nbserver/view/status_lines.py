@@ -9,7 +9,7 @@ import click
 
 from nbserver.base.plain_text import clean
 from nbserver.run import failures
-from nbserver.view import limits
+from nbserver.view import limits, previous
 
 if TYPE_CHECKING:
     from nbserver.run.host_status import HostStatus
@@ -24,7 +24,8 @@ COLORS = {
     "none": "green",
     "current": "green",
 }
-HEAD = ("HOST", "SERVER", "SINCE", "PYTHON", "NOTEBOOK", "CERTIFICATE", "LAST RUN", "SCRIPT", "DRIFT")
+HEAD = ("HOST", "SERVER", "SINCE", "PYTHON", "NOTEBOOK", "PREVIOUS", "CERTIFICATE", "LAST RUN", "SCRIPT", "DRIFT")
+PREVIOUS = HEAD.index("PREVIOUS")
 VERSIONS = {
     "python": "Python",
     "notebook": "Notebook",
@@ -48,9 +49,9 @@ def status_lines(results: Mapping[str, Result], shown: Collection[str] = ()) -> 
         return lines if not result.error or result.error in shown else [*lines, f"    {result.error}"]
     groups = [group for group in failures.group(results.values()) if len(group.hosts) >= MANY]
     together = {host for group in groups for host in group.hosts}
-    rows = [(name, *_row(result)) for name, result in results.items()]
-    widths = [max(map(len, column)) for column in zip(HEAD, *rows, strict=True)]
-    lines = ["  ".join(word.ljust(width) for word, width in zip(HEAD, widths, strict=True)).rstrip()]
+    head, rows = _without_empty(HEAD, [(name, *_row(result)) for name, result in results.items()])
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    lines = ["  ".join(word.ljust(width) for word, width in zip(head, widths, strict=True)).rstrip()]
     for row, result in zip(rows, results.values(), strict=True):
         lines.append("  ".join(_colored(word) + " " * (width - len(word)) for word, width in zip(row, widths, strict=True)).rstrip())
         if result.error and result.host not in together:
@@ -58,6 +59,13 @@ def status_lines(results: Mapping[str, Result], shown: Collection[str] = ()) -> 
     for group in groups:
         lines += ["", click.style(f"{len(group.hosts)} hosts for the same reason", bold=True), f"    {group.text}"]
     return lines
+
+
+def _without_empty(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return the table without the column PREVIOUS if no host keeps a previous environment."""
+    if any(row[PREVIOUS] for row in rows):
+        return head, rows
+    return head[:PREVIOUS] + head[PREVIOUS + 1 :], [row[:PREVIOUS] + row[PREVIOUS + 1 :] for row in rows]
 
 
 def _colored(cell: str) -> str:
@@ -76,6 +84,7 @@ def _row(result: Result) -> tuple[str, ...]:
         _minute(found["service"]["since"]),
         found["versions"].get("python", ""),
         found["versions"].get("notebook", ""),
+        previous.name(found.get("previous")),
         _days(status.days_left),
         f"{last['mode']} {last['outcome']} {last['started'][:10]} {clean(last['operator'], 40)}".rstrip() if last else "",
         {True: "current", False: "other", None: UNKNOWN}[status.is_current],
@@ -95,6 +104,7 @@ def _details(name: str, result: Result) -> Iterator[str]:
         ("server", _server(found["service"])),
         ("limits", limits.said(found.get("limits"))),
         ("versions", ", ".join(f"{VERSIONS.get(key, key)} {version}" for key, version in _ordered(found["versions"]))),
+        ("previous", previous.said(found.get("previous"))),
         ("certificate", _certificate(status)),
         ("last run", _last(found["last"], status.is_here)),
         ("script", _script(status)),

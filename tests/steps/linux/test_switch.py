@@ -147,11 +147,14 @@ def test_the_only_environment_that_works_is_never_removed(host: Host) -> None:
 
 
 def test_a_rollback_goes_back_and_a_second_one_forward(host: Host) -> None:
+    assert host.run("status", "a").of("status")[0]["previous"] is None
     first = host.run("rollback", "a")
     assert codes(first) == ["no-previous-environment"] and host.serves() == "a"
     assert host.run("apply", "b").outcome == "ok"
     files = [f"{HOME}/.config/nbserver/{name}" for name in ("jupyter_config.json", "serve.py")]
     before = [host.sandbox.read(file) for file in files]
+    previous = host.run("status", "b").of("status")[0]["previous"]
+    assert (previous["environment"], previous["lock"]) == (ENVIRONMENTS["a"], "a" * 64) and previous["installed"]
     done = host.run("rollback", "b")
     assert done.outcome == "ok" and (host.serves(), host.environments()) == ("a", "ab"), done.events
     assert [event["code"] for event in done.of("difference")] == ["server-rolls-back", "server-proven"]

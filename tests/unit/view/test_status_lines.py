@@ -72,11 +72,27 @@ def test_one_line_for_each_of_several_hosts() -> None:
     ]
 
 
+PREVIOUS = {"environment": "/opt/nbserver/env-7fefc45f", "lock": "7fefc45f" * 8, "installed": "2026-11-20T08:00:00Z"}
+
+
+def test_the_environment_that_a_rollback_would_use() -> None:
+    line = f"    previous     /opt/nbserver/env-7fefc45f, installed 2026-11-20, lock {'7fefc45f' * 8}"
+    assert line in plain(result("lin1", previous=PREVIOUS))
+    of_distribution = {"environment": "/usr/bin/python3", "lock": "", "installed": ""}
+    assert "    previous     /usr/bin/python3" in plain(result("lin1", previous=of_distribution))
+    head, first, second = plain(result("lin1", previous=PREVIOUS), result("lin2", previous=None))
+    column = head.index("PREVIOUS")
+    assert first[column:].startswith("env-7fefc45f ") and second[column:].startswith(" " * 14)
+
+
 def test_a_hostile_host_controls_no_terminal() -> None:
     last = {**FOUND["last"], "operator": "\x1b[2J\u202e" + "x" * 500}
     certificate = {**FOUND["certificate"], "subject": "CN=\x1b]0;x\x07"}
+    hostile = {**PREVIOUS, "environment": "/\x1b[2J" + "x" * 900}
     for lines in (plain(result("lin1", last=last, certificate=certificate)), plain(result("lin1", last=last), result("lin2"))):
         assert all(line.isprintable() and len(line) < 300 for line in lines)
+    for lines in (plain(result("lin1", previous=hostile)), plain(result("lin1", previous=hostile), result("lin2"))):
+        assert all(line.isprintable() and len(line) < 500 for line in lines)
     with pytest.raises(ValueError, match="status"):
         result("lin1", versions={"python": "\x1b"})
 
