@@ -5226,7 +5226,7 @@ function Format-UtcTime([DateTime]$Time) {
 function Write-Status {
     Write-Event status @{
         service = Get-ServiceStatus; limits = $null; versions = Get-VersionStatus; certificate = Get-CertificateStatus
-        record = @(Read-Record).Count; last = Get-LastRun
+        previous = $null; record = @(Read-Record).Count; last = Get-LastRun
     }
 }
 

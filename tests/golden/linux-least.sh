@@ -69,25 +69,25 @@
 #  4572  switch                 Switch the server to another environment, and verify the server that runs from it.
 #  4704  way_back               Restore the previous server after an upgrade that failed.
 #  4880  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5075  server_life            Restart or stop the installed server: modes restart and stop.
-#  5178  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5278  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5396  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  5726  backup                 Send what a backup contains in addition to the notebooks: mode backup.
-#  5752  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  5077  server_life            Restart or stop the installed server: modes restart and stop.
+#  5180  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5299  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5417  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  5747  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  5773  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  5791  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5823  python                 Install Python from the distribution.
-#  5885  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  5960  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  5973  user                   Create the system user that runs the server: without a password, without a login shell.
-#  5987  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6080  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  6261  service                Run the notebook server as a service that starts with the system.
-#  6395  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  6459  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6613  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6695  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  5812  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5844  python                 Install Python from the distribution.
+#  5906  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  5981  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  5994  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6008  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6101  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  6282  service                Run the notebook server as a service that starts with the system.
+#  6416  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  6480  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6634  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6716  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -4906,7 +4906,7 @@ print("notAfter=" + certificate.not_valid_after_utc.isoformat())
 '
 
 report_status() {
-    local service limits versions certificate last=null count=null
+    local service limits versions certificate previous=null last=null count=null
     read_service_status
     service=$REPLY
     read_limits_status
@@ -4919,9 +4919,11 @@ report_status() {
         count=${#RECORD[@]}
         read_last_run
         last=$REPLY
+        read_previous_status
+        previous=$REPLY
     fi
-    write_event status certificate: "$certificate" last: "$last" limits: "$limits" record: "$count" \
-        service: "$service" versions: "$versions"
+    write_event status certificate: "$certificate" last: "$last" limits: "$limits" \
+        previous: "$previous" record: "$count" service: "$service" versions: "$versions"
 }
 
 # REPLY: how the server runs, as JSON.
@@ -5273,6 +5275,25 @@ prove_previous() {
     RUN_STEP=check DIFFERENCES=()
     differs server-proven 'certificate on TCP port {port}' '' "$RUN_FINGERPRINT" port "$NB_NOTEBOOK_PORT"
     make_change verify_switch
+}
+
+# REPLY: the environment that a rollback would use, the hash of its lock, and when it was installed, as JSON; null if
+# there is none. A Python of the distribution has no lock.
+read_previous_status() {
+    local file lock='' installed=''
+    REPLY=null
+    if has_open_switch; then return; fi
+    read_saved_python "$PREVIOUS_FOLDER"
+    if [[ ! $SAVED_PYTHON ]]; then return; fi
+    environment_of "$SAVED_PYTHON"
+    file=$REPLY/nbserver.lock
+    if [[ -r $file ]]; then IFS= read -r lock <"$file" || true; fi
+    if [[ $lock =~ ^[0-9a-f]{64}$ ]]; then
+        installed=$(exec date --utc --reference="$file" +%Y-%m-%dT%H:%M:%SZ)
+    else
+        lock=''
+    fi
+    REPLY="{\"environment\":\"${file%/nbserver.lock}\",\"lock\":\"$lock\",\"installed\":\"$installed\"}"
 }
 
 # ---- prelude: server_secrets -----------------------------------------------------------------------

@@ -69,25 +69,25 @@
 #  4574  switch                 Switch the server to another environment, and verify the server that runs from it.
 #  4706  way_back               Restore the previous server after an upgrade that failed.
 #  4882  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5077  server_life            Restart or stop the installed server: modes restart and stop.
-#  5180  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5280  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5398  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  5728  backup                 Send what a backup contains in addition to the notebooks: mode backup.
-#  5754  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  5079  server_life            Restart or stop the installed server: modes restart and stop.
+#  5182  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5301  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5419  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  5749  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  5775  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  5793  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5825  python                 Install Python from the distribution.
-#  5887  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  5962  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  5975  user                   Create the system user that runs the server: without a password, without a login shell.
-#  5989  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6082  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  6263  service                Run the notebook server as a service that starts with the system.
-#  6397  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  6461  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6615  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6697  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  5814  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5846  python                 Install Python from the distribution.
+#  5908  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  5983  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  5996  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6010  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6103  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  6284  service                Run the notebook server as a service that starts with the system.
+#  6418  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  6482  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6636  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6718  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -4908,7 +4908,7 @@ print("notAfter=" + certificate.not_valid_after_utc.isoformat())
 '
 
 report_status() {
-    local service limits versions certificate last=null count=null
+    local service limits versions certificate previous=null last=null count=null
     read_service_status
     service=$REPLY
     read_limits_status
@@ -4921,9 +4921,11 @@ report_status() {
         count=${#RECORD[@]}
         read_last_run
         last=$REPLY
+        read_previous_status
+        previous=$REPLY
     fi
-    write_event status certificate: "$certificate" last: "$last" limits: "$limits" record: "$count" \
-        service: "$service" versions: "$versions"
+    write_event status certificate: "$certificate" last: "$last" limits: "$limits" \
+        previous: "$previous" record: "$count" service: "$service" versions: "$versions"
 }
 
 # REPLY: how the server runs, as JSON.
@@ -5275,6 +5277,25 @@ prove_previous() {
     RUN_STEP=check DIFFERENCES=()
     differs server-proven 'certificate on TCP port {port}' '' "$RUN_FINGERPRINT" port "$NB_NOTEBOOK_PORT"
     make_change verify_switch
+}
+
+# REPLY: the environment that a rollback would use, the hash of its lock, and when it was installed, as JSON; null if
+# there is none. A Python of the distribution has no lock.
+read_previous_status() {
+    local file lock='' installed=''
+    REPLY=null
+    if has_open_switch; then return; fi
+    read_saved_python "$PREVIOUS_FOLDER"
+    if [[ ! $SAVED_PYTHON ]]; then return; fi
+    environment_of "$SAVED_PYTHON"
+    file=$REPLY/nbserver.lock
+    if [[ -r $file ]]; then IFS= read -r lock <"$file" || true; fi
+    if [[ $lock =~ ^[0-9a-f]{64}$ ]]; then
+        installed=$(exec date --utc --reference="$file" +%Y-%m-%dT%H:%M:%SZ)
+    else
+        lock=''
+    fi
+    REPLY="{\"environment\":\"${file%/nbserver.lock}\",\"lock\":\"$lock\",\"installed\":\"$installed\"}"
 }
 
 # ---- prelude: server_secrets -----------------------------------------------------------------------
