@@ -11,15 +11,17 @@ back_up_host() {
     send_file record.jsonl "$RECORD_FILE"
 }
 
-# The pieces of a file in Base64, 131,070 bytes each.
 send_file() { # NAME FILE
-    local line name
-    local -i offset=0
-    json_string "$1"
-    name=$REPLY
     if [[ ! -f $2 || -L $2 ]]; then return; fi
+    send_pieces "$1" 0 <"$2"
+}
+
+# The pieces of standard input in Base64, 131,070 bytes each.
+send_pieces() { # NAME OFFSET
+    local line
+    local -i offset=$2
     while IFS= read -r line; do
-        write_event content data: "\"$line\"" offset: "$offset" path: "$name"
+        write_event content data: "\"$line\"" offset: "$offset" path "$1"
         offset+=131070
-    done < <(exec base64 --wrap=174760 -- "$2")
+    done < <(exec base64 --wrap=174760)
 }

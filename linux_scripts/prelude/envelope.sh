@@ -2,7 +2,8 @@
 # Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
 
 # Lines of `name value`: mode NAME, run ID, operator BASE64, time UTC, after N, former-salt SALT, new-salt yes,
-# thorough yes, repair yes, evidence SHA256, secret NAME BASE64, part BASE64 SIZE SHA256 OFFSET LENGTH BEFORE.
+# thorough yes, repair yes, evidence SHA256, secret NAME BASE64, part BASE64 SIZE SHA256 OFFSET LENGTH BEFORE,
+# log LINES SINCE SECONDS CURSOR.
 # Only builtins handle secrets, which stay in SECRETS: other users can see the arguments of programs, and older versions
 # of bash keep a here-document in a file.
 
@@ -12,6 +13,7 @@ read_envelope() {
     local line name base64='([A-Za-z0-9+/]*={0,2})' number=0
     local part='([A-Za-z0-9+/]+={0,2} [0-9]{1,15} [0-9a-f]{64} [0-9]{1,15} [0-9]{1,9} (-|[0-9a-f]{64}))'
     local time='([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)'
+    local log='([0-9]{1,5}) (-|[0-9TZ:-]{20}) ([0-9]|[1-5][0-9]|60) (-|[A-Za-z0-9:;=]{1,500})'
     while IFS= read -r line || [[ $line ]]; do
         number=$((number + 1))
         if [[ $line =~ ^mode\ ([a-z-]{1,20})$ && ${MODES[${BASH_REMATCH[1]}]-} ]]; then
@@ -24,16 +26,14 @@ read_envelope() {
             RUN_TIME=${BASH_REMATCH[1]}
         elif [[ $line =~ ^former-salt\ ([A-Za-z0-9+/]{22})$ ]]; then
             RUN_FORMER_SALT=${BASH_REMATCH[1]}
-        elif [[ $line == 'new-salt yes' ]]; then
-            RUN_NEW_SALT=1
-        elif [[ $line == 'thorough yes' ]]; then
-            RUN_THOROUGH=1
-        elif [[ $line == 'repair yes' ]]; then
-            RUN_REPAIR=1
+        elif [[ $line == *' yes' ]] && is_flag "${line% yes}"; then
+            continue
         elif [[ $line =~ ^evidence\ ([0-9a-f]{64})$ ]]; then
             RUN_EVIDENCE=${BASH_REMATCH[1]}
         elif [[ $line =~ ^part\ $part$ ]]; then
             PARTS+=("${BASH_REMATCH[1]}")
+        elif [[ $line =~ ^log\ $log$ ]]; then
+            read_log_line "${BASH_REMATCH[@]:1}"
         elif [[ $line =~ ^operator\ $base64$ ]] && is_base64 "${BASH_REMATCH[1]}"; then
             RUN_OPERATOR=$REPLY
         elif [[ $line =~ ^secret\ ([a-z][a-z0-9_.]*)\ $base64$ ]] && is_base64 "${BASH_REMATCH[2]}"; then
@@ -46,6 +46,19 @@ read_envelope() {
                 number "$number"
         fi
     done
+}
+
+is_flag() { # NAME
+    case $1 in
+        new-salt) RUN_NEW_SALT=1 ;;
+        thorough) RUN_THOROUGH=1 ;;
+        repair) RUN_REPAIR=1 ;;
+        *) return 1 ;;
+    esac
+}
+
+read_log_line() { # LINES SINCE SECONDS CURSOR
+    LOG_LINES=$((10#$1)) LOG_SINCE=${2#-} LOG_SECONDS=$3 LOG_CURSOR=${4#-}
 }
 
 # Whether TEXT is valid Base64 (RFC 4648) of a text. REPLY: that text.

@@ -54,7 +54,14 @@ stop_server() {
 
 assert_installed() {
     RUN_STEP=service
-    if has_recorded_service && is_set_up; then return; fi
+    if has_recorded_service; then assert_set_up; else refuse_absent_server; fi
+}
+
+assert_set_up() {
+    if ! is_set_up; then refuse_absent_server; fi
+}
+
+refuse_absent_server() {
     fail server-not-installed 'this host has no notebook server managed by nbserver. Run nbserver apply first'
 }
 

@@ -15,7 +15,7 @@ function Read-Envelope {
     $number = 0
     foreach ($line in $EnvelopeLines) {
         $number++
-        if (Add-PartLine $line) { continue }
+        if ((Add-PartLine $line) -or (Add-LogLine $line)) { continue }
         switch -CaseSensitive -Regex ([string]$line) {
             "^mode ($(@($Modes.Keys) -join '|'))\z" { $Run.Mode = $Matches[1]; break }
             '^run ([0-9A-Za-z-]{1,64})\z' { $Run.Id = $Matches[1]; break }
@@ -63,6 +63,14 @@ function Add-PartLine([string]$Line) {
     if (-not $Line.StartsWith('data ', [StringComparison]::Ordinal)) { return $false }
     $bytes = [Convert]::FromBase64String($Line.Substring(5))
     $PartData.Write($bytes, 0, $bytes.Length)
+    $true
+}
+
+# Return whether the line is about the log of the server, and keep what it says.
+function Add-LogLine([string]$Line) {
+    $form = '^log ([0-9]{1,5}) (-|[0-9TZ:-]{20}) ([0-9]|[1-5][0-9]|60) (-|[A-Za-z0-9:;=]{1,500})\z'
+    if ($Line -cnotmatch $form) { return $false }
+    $Run.Log = @{ Lines = [int]$Matches[1]; Since = $Matches[2]; Seconds = [int]$Matches[3]; Cursor = $Matches[4] }
     $true
 }
 

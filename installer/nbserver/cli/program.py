@@ -21,6 +21,7 @@ from nbserver.cli import (
     host_list,
     hosts,
     locks,
+    logs,
     notebooks,
     passwords,
     reports,
@@ -51,6 +52,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
         servers.restart,
         servers.stop,
         servers.rollback,
+        logs.logs,
         servers.set_password,
         servers.rotate_certificate,
         resume,
@@ -72,7 +74,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
     ),
 }
 
-RESULT_IS_OUTPUT = frozenset({"audit", "completion", "hash-password", "render", "report", "schema", "status"})
+RESULT_IS_OUTPUT = frozenset({"audit", "completion", "hash-password", "logs", "render", "report", "schema", "status"})
 GRAVER = (1, 2, 5)  # exit codes that say more than that the output was lost
 
 EXIT_CODES = """\b

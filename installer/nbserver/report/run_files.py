@@ -46,6 +46,7 @@ MODES = {
     "push": "notebooks push",
     "pull": "notebooks pull",
     "backup": "backup",
+    "logs": "logs",
     "evidence": "audit --evidence",
 }
 OUTCOMES = frozenset({"ok", "differs", "failed", "unreachable", "stopped", "reboot"})

@@ -11,6 +11,7 @@ from typing import Literal
 
 from nbserver.events import fields
 from nbserver.notebooks.part import Part
+from nbserver.run.log_request import LogRequest
 
 Mode = Literal[
     "test",
@@ -29,6 +30,7 @@ Mode = Literal[
     "push",
     "pull",
     "backup",
+    "logs",
     "evidence",
     "events",
 ]
@@ -75,7 +77,7 @@ class Envelope:
     With `thorough`, the host reads all installed files and compares their hashes. With `repair`, which applies to mode apply, it
     installs the packages again.
 
-    `parts` are the parts of files that the modes push and pull copy.
+    `parts` are the parts of files that the modes push and pull copy. `log` is what mode logs sends.
 
     The repr leaves out the secrets; only `lines()` contains them.
     """
@@ -94,6 +96,7 @@ class Envelope:
     repair: bool = False
     evidence: str = ""
     parts: tuple[Part, ...] = ()
+    log: LogRequest | None = None
 
     def __post_init__(self) -> None:
         if not RUN_ID.fullmatch(self.run):
@@ -135,6 +138,8 @@ class Envelope:
             lines.append("repair yes")
         if self.evidence:
             lines.append(f"evidence {self.evidence}")
+        if self.log:
+            lines.append(self.log.line())
         lines += [part.line() for part in self.parts]
         return lines + [f"secret {name} {_base64(value)}" for name, value in sorted(self.secrets.items())]
 

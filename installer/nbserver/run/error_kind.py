@@ -142,6 +142,7 @@ _CODES: dict[Kind, tuple[str, ...]] = {
         "kernel-too-many-messages",
         "kernel-without-id",
         "login-shell-is-csh",
+        "log-too-large",
         "message-without-end",
         "notebook-became-shorter",
         "notebook-response-too-large",

@@ -20,6 +20,7 @@ from nbserver.run.record import Collected, Record
 from nbserver.run.result import Result
 from nbserver.run.resumed_run import ResumedRun
 from nbserver.run.secret_mask import SecretMask
+from nbserver.run.server_log import LogReading
 from nbserver.run.transfer import Collecting, HostFile, Transfer
 from nbserver.transports import connect
 from nbserver.transports.transport import Transport
@@ -45,7 +46,7 @@ class HostCall:
     repair: bool = False
     evidence: str = BEGINNING
     past: PastHost | None = None
-    transfer: Transfer | Collecting | None = None
+    transfer: Transfer | Collecting | LogReading | None = None
 
     def execute(self, record: Record, stop: threading.Event, shown: Listener) -> Result:
         """Run the script on the host, and return the result. `record` and `shown` receive the events as they arrive.
@@ -70,8 +71,9 @@ class HostCall:
                 shown(name, event)
 
         parts = self.transfer.parts if self.transfer else ()
+        log = self.transfer if isinstance(self.transfer, LogReading) else None
         run: HostRun | ResumedRun = HostRun(
-            job.host, job.script, self.mode, self.run, record, heard, self.thorough, self.repair, parts=parts
+            job.host, job.script, self.mode, self.run, record, heard, self.thorough, self.repair, parts=parts, log=log
         )
         if self.past:
             run = ResumedRun(job.host, job.script, self.mode, self.past, record, heard, self.thorough, self.repair)

@@ -20,6 +20,7 @@ from nbserver.run.envelope import READING, Envelope, Mode, PasswordHash
 from nbserver.run.leg import Leg
 from nbserver.run.record import Record
 from nbserver.run.result import Result
+from nbserver.run.server_log import LogReading
 from nbserver.transports.transport import StopRequested, Transport
 
 if TYPE_CHECKING:
@@ -90,10 +91,14 @@ class HostRun:
         repair: bool = False,
         result: Result | None = None,
         parts: tuple[Part, ...] = (),
+        log: LogReading | None = None,
     ) -> None:
-        """`result` has the steps and changes of earlier legs, for a run that is continued. `parts` are those of copied files."""
+        """`result` has the steps and changes of earlier legs, for a run that is continued. `parts` are those of copied files.
+
+        `log` takes what mode logs sends.
+        """
         self.host, self.script, self.mode, self.run = host, script, mode, run
-        self._thorough, self._repair, self._parts = thorough, repair, parts
+        self._thorough, self._repair, self._parts, self._log = thorough, repair, parts, log
         self._retries: int | None = getattr(host, "connect_retries", None)  # the workstation itself has no such setting
         self._journal, self._listener = journal, listener
         self._password: PasswordHash | None = None
@@ -127,7 +132,7 @@ class HostRun:
     def _execute(self, connect: Connect, operator: str, secrets: Mapping[str, str], stop: threading.Event) -> None:
         allowed = RESTARTS if self._may_restart() and self.mode in ("apply", "request") else 0
         envelope = Envelope(self.mode, self.run, operator, secrets=secrets, restarts=allowed, thorough=self._thorough, repair=self._repair)
-        envelope = replace(envelope, parts=self._parts)
+        envelope = replace(envelope, parts=self._parts, log=self._log.request() if self._log else None)
         if not self._restarted:
             leg = Leg(self.host.name, self.script, envelope, self.result, _deadline(), self.result.changed or 0)
             self._run_leg(connect, leg, stop)
@@ -140,6 +145,16 @@ class HostRun:
                 self._come_back(connect, again, stop)
         if self.result.outcome == "reboot":
             self.result.because(restart_first(self.host, self._leg.words))
+        if self._log and self._log.follows:
+            self._follow_log(self._log, connect, envelope, stop)
+
+    def _follow_log(self, log: LogReading, connect: Connect, envelope: Envelope, stop: threading.Event) -> None:
+        """Ask the host again and again: no run of the script lasts longer than a minute, even if the connection is lost."""
+        number = 1
+        while self.result.outcome == "ok" and not stop.is_set():
+            number += 1
+            again = replace(envelope, run=f"{self.run}-{number}", log=log.request())
+            self._run_leg(connect, Leg(self.host.name, self.script, again, self.result, _deadline()), stop)
 
     def _come_back(self, connect: Connect, envelope: Envelope, stop: threading.Event) -> None:
         """Wait until Windows has restarted, and continue with the same script, which is a new run on the host."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nbserver.run.batches import Policy
+from nbserver.run.server_log import LogReading
 from nbserver.run.transfer import Collecting, Transfer
 
 
@@ -23,7 +24,7 @@ class Options:
     `connect_timeout`, `connect_retries`, `step_timeout`, and `timeout` count instead of the hosts' settings of the same names.
     `evidence_key` signs the chain of the run directory.
     `known` is the file with the known certificates, by default the one next to the inventory. `command` are the arguments of nbserver,
-    for run.json. `transfers` maps a host to what the modes push and pull copy.
+    for run.json. `transfers` maps a host to what the modes push, pull, backup, and logs copy.
     """
 
     runs: Path | None = None
@@ -46,4 +47,4 @@ class Options:
     known: Path | None = None
     evidence_key: Path | None = None
     command: tuple[str, ...] = ()
-    transfers: Mapping[str, Transfer | Collecting] = field(default_factory=dict)
+    transfers: Mapping[str, Transfer | Collecting | LogReading] = field(default_factory=dict)

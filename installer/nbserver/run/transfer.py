@@ -96,7 +96,7 @@ class Collecting:
         return transport
 
 
-class _Stripping:
+class Stripping:
     """Takes the data out of events."""
 
     def __init__(self, host: str, ended: list[HostFile]) -> None:
@@ -142,7 +142,7 @@ def _decoded(data: Any) -> bytes:
         return b""
 
 
-class _Receiver(_Stripping):
+class _Receiver(Stripping):
     """Writes what a host sends: only the requested parts, each from its beginning to its end."""
 
     def __init__(self, transfer: Transfer, host: str, ended: list[HostFile]) -> None:
@@ -172,7 +172,7 @@ class _Receiver(_Stripping):
         self._ended.append(HostFile(path, part.size, part.sha256, state))
 
 
-class _Collector(_Stripping):
+class _Collector(Stripping):
     """Writes files with known names, each from its beginning. What else a host sends is discarded."""
 
     def __init__(self, collecting: Collecting, host: str, ended: list[HostFile]) -> None:

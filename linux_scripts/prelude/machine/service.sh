@@ -27,6 +27,11 @@ print_service_log() {
     print_service_unit_log
 }
 
+# REPLY: new lines of its log.
+read_service_log() {
+    read_journal
+}
+
 # STOP_COMMAND and LOG_COMMAND: what a person can type.
 read_service_commands() {
     STOP_COMMAND="systemctl stop $SERVICE_UNIT"

@@ -132,6 +132,11 @@ print_service_log() {
     fi
 }
 
+# REPLY: new lines of its log.
+read_service_log() {
+    if is_unit; then read_journal; else read_log_file "$PROCESS_LOG"; fi
+}
+
 # STOP_COMMAND and LOG_COMMAND: what a person can type.
 read_service_commands() {
     STOP_COMMAND='nbserver stop local'
