@@ -9,7 +9,19 @@ from pathlib import Path
 from tools.pages import commands, formats, inventory
 from tools.pages.parts import filled, names
 
-STREAM = ("ended", "backup", "server_log", "evidence", "notebooks", "status", "server", "verified", "run_summary", "verified_host", "failed_host")
+STREAM = (
+    "ended",
+    "backup",
+    "server_log",
+    "evidence",
+    "notebooks",
+    "status",
+    "server",
+    "verified",
+    "run_summary",
+    "verified_host",
+    "failed_host",
+)
 ANSWERS = tuple(formats.load("answer")["$defs"])
 PARTS: dict[str, Callable[[], str]] = {
     **{name: partial(inventory.keys, model) for name, model in inventory.KINDS.items()},

@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from nbserver.base.message import CODE
 
 VERSION = 1
-READING = ("test", "check", "status", "list", "pull", "backup", "logs", "evidence")  # the modes that leave nothing on the host, not even events
+READING = (
+    "test",
+    "check",
+    "status",
+    "list",
+    "pull",
+    "backup",
+    "logs",
+    "evidence",
+)  # the modes that leave nothing on the host, not even events
 CHANGING = (
     "apply",
     "undo",
