@@ -16,101 +16,102 @@
 # Downloads come from the URLs in the settings and from the package index
 #
 # Contents, by line:
-#   119  parameters             The mode for a run by hand.
-#   124  settings               What differs from host to host: data, no code.
-#   193  lock                   The Python packages, with versions and hashes.
-#   297  welcome                The notebook that people find first, as JSON.
+#   120  parameters             The mode for a run by hand.
+#   125  settings               What differs from host to host: data, no code.
+#   194  lock                   The Python packages, with versions and hashes.
+#   298  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   529  run                    Check the language mode, and set the module path and the state of this run.
-#   603  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   693  hashes                 Compute SHA-256, the only hash that this script uses.
-#   731  events                 Report events: lines of JSON, which are the only output of this script.
-#   821  findings               Report in mode check which requirements this host meets, one finding for each.
-#   867  host_log               Write to the Windows event log which script changes this host.
-#   899  kept_script            Keep the script that changes this host.
-#   917  envelope               Read the envelope: the only input of a run in addition to this script.
-#  1015  lock                   Allow only one run at a time to change this host.
-#  1074  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1154  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#  1280  access                 Set and check access lists: who may read and change a folder.
-#  1356  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1393  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1459  registry               Read values in the registry.
-#  1470  registry_values        Compare, set, and restore values in the registry.
-#  1504  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1624  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1711  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1744  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1832  path_access            Find other accounts that could replace a folder with another folder.
-#  1860  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1917  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2067  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2162  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2374  server_command         Define the command line of the server, and what it was started with.
-#  2393  programs               Run other programs until they exit, and report their output.
-#  2521  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2540  downloads              Download files into the cache, and check their hashes before they are used.
-#  2726  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2813  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2889  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2945  foreign_places         Define where configuration from other installations may be on this host.
-#  2959  package_environment    Choose the environment variables of pip and uv.
-#  3029  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3034  installer_failures     Explain the exit codes of installers.
-#  3106  installers             Run installers and uninstallers, and wait while another one runs.
-#  3151  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3208  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3270  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3295  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3359  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3398  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3438  installed_files        Compare files with those that were installed.
-#  3587  running_server         Stop the server before its programs are replaced.
-#  3638  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3752  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3811  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3861  port_process           Find the program that listens on a TCP port, and what started it.
-#  3896  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4015  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4061  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4119  certificates           Read certificates from PEM files.
-#  4136  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4208  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4342  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4462  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4571  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4640  password_hash          Get the hash of the password.
-#  4645  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4690  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4712  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4778  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4921  download_checks        Check in mode check whether this host can reach what the script would download.
-#  5024  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5176  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5214  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5326  server_life            Restart or stop the installed server: modes restart and stop.
-#  5422  restarted_server       Start the registered task again.
-#  5466  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5576  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  5832  backup                 Send what a backup contains in addition to the notebooks: mode backup.
-#  5849  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   530  run                    Check the language mode, and set the module path and the state of this run.
+#   605  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   695  hashes                 Compute SHA-256, the only hash that this script uses.
+#   733  events                 Report events: lines of JSON, which are the only output of this script.
+#   823  findings               Report in mode check which requirements this host meets, one finding for each.
+#   869  host_log               Write to the Windows event log which script changes this host.
+#   901  kept_script            Keep the script that changes this host.
+#   919  envelope               Read the envelope: the only input of a run in addition to this script.
+#  1025  lock                   Allow only one run at a time to change this host.
+#  1084  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1164  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#  1290  access                 Set and check access lists: who may read and change a folder.
+#  1366  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1403  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1469  registry               Read values in the registry.
+#  1480  registry_values        Compare, set, and restore values in the registry.
+#  1514  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1634  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1721  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1754  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1842  path_access            Find other accounts that could replace a folder with another folder.
+#  1870  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1927  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2077  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2172  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2384  server_command         Define the command line of the server, and what it was started with.
+#  2403  programs               Run other programs until they exit, and report their output.
+#  2531  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2550  downloads              Download files into the cache, and check their hashes before they are used.
+#  2736  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2823  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2899  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2955  foreign_places         Define where configuration from other installations may be on this host.
+#  2969  package_environment    Choose the environment variables of pip and uv.
+#  3039  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3044  installer_failures     Explain the exit codes of installers.
+#  3116  installers             Run installers and uninstallers, and wait while another one runs.
+#  3161  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3218  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3280  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3305  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3369  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3408  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3448  installed_files        Compare files with those that were installed.
+#  3597  running_server         Stop the server before its programs are replaced.
+#  3648  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3762  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3821  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3871  port_process           Find the program that listens on a TCP port, and what started it.
+#  3906  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4025  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4071  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4129  certificates           Read certificates from PEM files.
+#  4146  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4218  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4352  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4472  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4581  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4650  password_hash          Get the hash of the password.
+#  4655  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4700  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4722  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4788  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4931  download_checks        Check in mode check whether this host can reach what the script would download.
+#  5034  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5186  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5224  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5336  server_life            Restart or stop the installed server: modes restart and stop.
+#  5432  restarted_server       Start the registered task again.
+#  5476  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5586  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  5842  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  5859  server_log             Send the log of the notebook server: mode logs.
+#  5959  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  5881  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5961  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  5980  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  5999  python                 Install Python from the publisher, or use one that is installed.
-#  6133  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  6194  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  6313  packages               Install the packages of the lock in a virtual environment.
-#  6480  path                   Add the programs of the server to the PATH of the machine.
-#  6509  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  6535  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  6669  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  6877  service                Run the server as a scheduled task.
-#  7019  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  7084  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7159  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  7199  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  5991  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6071  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  6090  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  6109  python                 Install Python from the publisher, or use one that is installed.
+#  6243  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  6304  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  6423  packages               Install the packages of the lock in a virtual environment.
+#  6590  path                   Add the programs of the server to the PATH of the machine.
+#  6619  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  6645  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  6779  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  6987  service                Run the server as a scheduled task.
+#  7129  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  7194  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7269  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  7309  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -561,6 +562,7 @@ $Run = @{
     ClockAhead = [TimeSpan]::Zero                        # of this host, compared with the workstation
     Script = ''; Evidence = ''                           # hashes: of this script, and of what the sender keeps
     Thorough = $false; Repair = $false                   # whether to read all installed files, or to install them again
+    Log = @{ Lines = 100; Since = '-'; Seconds = 0; Cursor = '-' }   # which lines of the server's log to send
     FormerSalt = ''; NewSalt = $false                    # which password hashes may be replaced: see step notebook
     Step = ''; Differences = $null                       # of the step that runs
     Events = 0; EventFile = ''; NotKept = $null; Pipeline = $null; Stopped = $false
@@ -931,7 +933,7 @@ function Read-Envelope {
     $number = 0
     foreach ($line in $EnvelopeLines) {
         $number++
-        if (Add-PartLine $line) { continue }
+        if ((Add-PartLine $line) -or (Add-LogLine $line)) { continue }
         switch -CaseSensitive -Regex ([string]$line) {
             "^mode ($(@($Modes.Keys) -join '|'))\z" { $Run.Mode = $Matches[1]; break }
             '^run ([0-9A-Za-z-]{1,64})\z' { $Run.Id = $Matches[1]; break }
@@ -979,6 +981,14 @@ function Add-PartLine([string]$Line) {
     if (-not $Line.StartsWith('data ', [StringComparison]::Ordinal)) { return $false }
     $bytes = [Convert]::FromBase64String($Line.Substring(5))
     $PartData.Write($bytes, 0, $bytes.Length)
+    $true
+}
+
+# Return whether the line is about the log of the server, and keep what it says.
+function Add-LogLine([string]$Line) {
+    $form = '^log ([0-9]{1,5}) (-|[0-9TZ:-]{20}) ([0-9]|[1-5][0-9]|60) (-|[A-Za-z0-9:;=]{1,500})\z'
+    if ($Line -cnotmatch $form) { return $false }
+    $Run.Log = @{ Lines = [int]$Matches[1]; Since = $Matches[2]; Seconds = [int]$Matches[3]; Cursor = $Matches[4] }
     $true
 }
 
@@ -5844,6 +5854,106 @@ function Send-BackupFile([string]$Name, [string]$File) {
     if (-not [IO.File]::Exists($File)) { return }
     $stream = Open-Notebook $File
     try { Write-Content @{ Path = $Name; Offset = 0; Length = $stream.Length } $stream } finally { $stream.Close() }
+}
+
+# ---- prelude: server_log ---------------------------------------------------------------------------
+# Send the log of the notebook server: mode logs.
+
+# A line of the envelope says how many lines, since when, and after which place in the log (the cursor). If it also says
+# how long to wait for more, that is 60 seconds at most, and the sender asks again: when a connection is lost, nothing
+# continues to run here. What could be a login token, a password, or a hash of one is masked.
+
+$LongestLog = 4000000                                    # bytes that are read at once
+$BeginningOfLog = 40                                     # bytes with the time of the first line
+$LogSent = New-Object IO.MemoryStream
+
+$Modes.logs = {
+    Assert-Installed
+    $Run.Step = ''
+    $watch = [Diagnostics.Stopwatch]::StartNew()
+    while ($true) {
+        Send-LogLine @(Read-NewLogLine)
+        if ($watch.Elapsed.TotalSeconds -ge $Run.Log.Seconds) { break }
+        [Threading.Thread]::Sleep(1000)
+    }
+    if ($Run.Log.Cursor -ne '-') {
+        $bytes = $Utf8.GetBytes($Run.Log.Cursor)
+        $stream = New-Object IO.MemoryStream
+        $stream.Write($bytes, 0, $bytes.Length)
+        Write-Content @{ Path = 'cursor'; Offset = 0; Length = $bytes.Length } $stream
+    }
+}
+
+function Send-LogLine([string[]]$Lines) {
+    if (-not $Lines.Count) { return }
+    $masked = foreach ($line in $Lines) { Hide-LogSecret $line }
+    $bytes = $Utf8.GetBytes((@($masked) -join "`n") + "`n")
+    $start = $LogSent.Length
+    [void]$LogSent.Seek($start, 'Begin')
+    $LogSent.Write($bytes, 0, $bytes.Length)
+    Write-Content @{ Path = 'log'; Offset = $start; Length = $bytes.Length } $LogSent
+}
+
+# Return the complete lines after the cursor, or the last ones, and move the cursor. The cursor names the beginning of
+# the file, which has the time of its first line: the server starts a new file whenever it starts.
+function Read-NewLogLine {
+    if (-not [IO.File]::Exists($ServerLog)) { return }
+    $stream = Open-Notebook $ServerLog
+    try {
+        $size = $stream.Length
+        if ($size -lt $BeginningOfLog) { return }
+        [void]$stream.Seek(0, 'Begin')
+        $name = Get-StartSha256 $stream $BeginningOfLog
+        $is = $Run.Log.Cursor
+        $start = [long]0
+        if ($is -cmatch "\A${name}:([0-9]{1,15})\z" -and [long]$Matches[1] -le $size) { $start = [long]$Matches[1] }
+        if ($size - $start -gt $LongestLog) { $start = $size - $LongestLog }
+        $bytes = Read-LogPart $stream $start ($size - $start)
+    }
+    finally { $stream.Close() }
+    $end = $bytes.Length
+    while ($end -and $bytes[$end - 1] -ne 10) { $end-- }
+    $Run.Log.Cursor = "${name}:$($start + $end)"
+    if (-not $end) { return }
+    $lines = @($Utf8.GetString($bytes, 0, $end - 1) -replace '\r\z', '' -split "\r?\n")
+    if ($is -ne '-') { $lines } else { Select-LogLine $lines | Select-Object -Last $Run.Log.Lines }
+}
+
+# The server may write while this reads; what is behind $Count is read next time.
+function Read-LogPart {
+    param([IO.Stream]$Stream, [long]$Start, [int]$Count)
+    [void]$Stream.Seek($Start, 'Begin')
+    $bytes = New-Object byte[] $Count
+    $have = 0
+    do {
+        $size = $Stream.Read($bytes, $have, $Count - $have)
+        $have += $size
+    } while ($size)
+    , $bytes
+}
+
+# Return the lines that the server wrote since the time of the envelope. The server writes the local time.
+function Select-LogLine([string[]]$Lines) {
+    if ($Run.Log.Since -eq '-') { return $Lines }
+    $since = ConvertFrom-UtcTime $Run.Log.Since
+    $shown = $false
+    foreach ($line in $Lines) {
+        if ($line -cmatch '\A\[[A-Z] ([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2})') {
+            $time = [DateTime]::ParseExact($Matches[1], 'yyyy-MM-dd HH:mm:ss',
+                [Globalization.CultureInfo]::InvariantCulture, 'AssumeLocal, AdjustToUniversal')
+            $shown = $time -ge $since
+        }
+        if ($shown) { $line }
+    }
+}
+
+# Return a line of at most 4,000 characters, without secrets.
+function Hide-LogSecret([string]$Line) {
+    $text = $Line
+    if ($text.Length -gt 4000) { $text = $text.Substring(0, 4000) + ' ...' }
+    $text = $text -creplace '([?&;](?:token|password|code|_xsrf)=)[^\[\]&;\s"]+', '$1***'
+    $text = $text -creplace '([Aa]uthorization[^A-Za-z]+(?:[Tt]oken|[Bb]earer|[Bb]asic) +)[^\s"]+', '$1***'
+    $text -creplace '\b(argon2|sha1|sha256):[A-Za-z0-9$:+/=,-]{8,}', '$1:***'
 }
 
 # ---- prelude: evidence -----------------------------------------------------------------------------

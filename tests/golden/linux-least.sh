@@ -18,76 +18,77 @@
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 # Contents, by line:
-#    92  settings               What differs from host to host: data, no code.
-#   121  lock                   The Python packages, with versions and hashes.
-#   244  welcome                The notebook that people find first, as JSON.
+#    93  settings               What differs from host to host: data, no code.
+#   122  lock                   The Python packages, with versions and hashes.
+#   245  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   477  run                    Set the options of the shell, the folders, and the state of this run.
-#   532  places                 Name the places of a server for the whole machine, which root sets up.
-#   606  json                   Read and write JSON strings in bash alone.
-#   702  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   828  events                 Report events: lines of JSON, which are the only output of this script.
-#   912  findings               Report in mode check which requirements this host meets, one finding for each.
-#   977  host_log               Write to the system log which script changes this host, and keep the script.
-#  1010  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#  1133  lock                   Let only one run at a time change this host.
-#  1176  left_program           End the program that a run left behind when it was killed.
-#  1231  record                 Record the previous state of everything that is changed, and restore it.
-#  1370  programs               Run other programs: those that change something or take long through run_program.
-#  1526  paths                  Open folders without following links, and check who could replace them.
-#  1634  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1706  folders                Create folders, and set who may use them.
-#  1782  files                  Write text files, and restore the files that were replaced.
-#  1870  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1934  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1979  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2088  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2147  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2227  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2387  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2533  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2674  zypper                 Run zypper, without questions.
-#  2800  units                  Install and remove units of systemd.
-#  2889  service_unit           Compare the unit of the notebook server, and install it.
-#  3071  service                Find out what the unit of the notebook server does.
-#  3164  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3277  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3345  certificate_program    Create a certificate with OpenSSL.
-#  3353  starter                Define the Python program that starts the notebook server.
-#  3561  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3652  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3711  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3783  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3849  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3893  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3926  installed_files        Compare the files of the environment with those that were installed.
-#  4073  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4224  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4237  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4330  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4496  new_server             Check what another environment contains, and the server that runs from it.
-#  4572  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  4704  way_back               Restore the previous server after an upgrade that failed.
-#  4880  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5077  server_life            Restart or stop the installed server: modes restart and stop.
-#  5180  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5299  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5417  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  5747  backup                 Send what a backup contains in addition to the notebooks: mode backup.
-#  5773  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   478  run                    Set the options of the shell, the folders, and the state of this run.
+#   533  places                 Name the places of a server for the whole machine, which root sets up.
+#   607  json                   Read and write JSON strings in bash alone.
+#   703  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   829  events                 Report events: lines of JSON, which are the only output of this script.
+#   913  findings               Report in mode check which requirements this host meets, one finding for each.
+#   978  host_log               Write to the system log which script changes this host, and keep the script.
+#  1011  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#  1147  lock                   Let only one run at a time change this host.
+#  1190  left_program           End the program that a run left behind when it was killed.
+#  1245  record                 Record the previous state of everything that is changed, and restore it.
+#  1384  programs               Run other programs: those that change something or take long through run_program.
+#  1540  paths                  Open folders without following links, and check who could replace them.
+#  1648  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1720  folders                Create folders, and set who may use them.
+#  1796  files                  Write text files, and restore the files that were replaced.
+#  1884  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1948  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1993  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2102  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2161  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2241  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2401  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2547  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2688  zypper                 Run zypper, without questions.
+#  2814  units                  Install and remove units of systemd.
+#  2903  service_unit           Compare the unit of the notebook server, and install it.
+#  3085  service                Find out what the unit of the notebook server does.
+#  3183  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3296  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3364  certificate_program    Create a certificate with OpenSSL.
+#  3372  starter                Define the Python program that starts the notebook server.
+#  3580  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3671  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3730  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3802  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3868  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3912  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3945  installed_files        Compare the files of the environment with those that were installed.
+#  4092  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4243  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4256  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4349  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4515  new_server             Check what another environment contains, and the server that runs from it.
+#  4591  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  4723  way_back               Restore the previous server after an upgrade that failed.
+#  4899  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5096  server_life            Restart or stop the installed server: modes restart and stop.
+#  5206  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5325  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5443  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  5773  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  5801  server_log             Send the log of the notebook server: mode logs.
+#  5869  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  5812  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5844  python                 Install Python from the distribution.
-#  5906  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  5981  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  5994  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6008  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6101  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  6282  service                Run the notebook server as a service that starts with the system.
-#  6416  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  6480  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6634  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6716  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  5908  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5940  python                 Install Python from the distribution.
+#  6002  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  6077  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  6090  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6104  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6197  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  6378  service                Run the notebook server as a service that starts with the system.
+#  6512  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  6576  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6730  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6812  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -1011,7 +1012,8 @@ keep_script() {
 # Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
 
 # Lines of `name value`: mode NAME, run ID, operator BASE64, time UTC, after N, former-salt SALT, new-salt yes,
-# thorough yes, repair yes, evidence SHA256, secret NAME BASE64, part BASE64 SIZE SHA256 OFFSET LENGTH BEFORE.
+# thorough yes, repair yes, evidence SHA256, secret NAME BASE64, part BASE64 SIZE SHA256 OFFSET LENGTH BEFORE,
+# log LINES SINCE SECONDS CURSOR.
 # Only builtins handle secrets, which stay in SECRETS: other users can see the arguments of programs, and older versions
 # of bash keep a here-document in a file.
 
@@ -1021,6 +1023,7 @@ read_envelope() {
     local line name base64='([A-Za-z0-9+/]*={0,2})' number=0
     local part='([A-Za-z0-9+/]+={0,2} [0-9]{1,15} [0-9a-f]{64} [0-9]{1,15} [0-9]{1,9} (-|[0-9a-f]{64}))'
     local time='([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)'
+    local log='([0-9]{1,5}) (-|[0-9TZ:-]{20}) ([0-9]|[1-5][0-9]|60) (-|[A-Za-z0-9:;=]{1,500})'
     while IFS= read -r line || [[ $line ]]; do
         number=$((number + 1))
         if [[ $line =~ ^mode\ ([a-z-]{1,20})$ && ${MODES[${BASH_REMATCH[1]}]-} ]]; then
@@ -1033,16 +1036,14 @@ read_envelope() {
             RUN_TIME=${BASH_REMATCH[1]}
         elif [[ $line =~ ^former-salt\ ([A-Za-z0-9+/]{22})$ ]]; then
             RUN_FORMER_SALT=${BASH_REMATCH[1]}
-        elif [[ $line == 'new-salt yes' ]]; then
-            RUN_NEW_SALT=1
-        elif [[ $line == 'thorough yes' ]]; then
-            RUN_THOROUGH=1
-        elif [[ $line == 'repair yes' ]]; then
-            RUN_REPAIR=1
+        elif [[ $line == *' yes' ]] && is_flag "${line% yes}"; then
+            continue
         elif [[ $line =~ ^evidence\ ([0-9a-f]{64})$ ]]; then
             RUN_EVIDENCE=${BASH_REMATCH[1]}
         elif [[ $line =~ ^part\ $part$ ]]; then
             PARTS+=("${BASH_REMATCH[1]}")
+        elif [[ $line =~ ^log\ $log$ ]]; then
+            read_log_line "${BASH_REMATCH[@]:1}"
         elif [[ $line =~ ^operator\ $base64$ ]] && is_base64 "${BASH_REMATCH[1]}"; then
             RUN_OPERATOR=$REPLY
         elif [[ $line =~ ^secret\ ([a-z][a-z0-9_.]*)\ $base64$ ]] && is_base64 "${BASH_REMATCH[2]}"; then
@@ -1055,6 +1056,19 @@ read_envelope() {
                 number "$number"
         fi
     done
+}
+
+is_flag() { # NAME
+    case $1 in
+        new-salt) RUN_NEW_SALT=1 ;;
+        thorough) RUN_THOROUGH=1 ;;
+        repair) RUN_REPAIR=1 ;;
+        *) return 1 ;;
+    esac
+}
+
+read_log_line() { # LINES SINCE SECONDS CURSOR
+    LOG_LINES=$((10#$1)) LOG_SINCE=${2#-} LOG_SECONDS=$3 LOG_CURSOR=${4#-}
 }
 
 # Whether TEXT is valid Base64 (RFC 4648) of a text. REPLY: that text.
@@ -3097,6 +3111,11 @@ print_service_log() {
     print_service_unit_log
 }
 
+# REPLY: new lines of its log.
+read_service_log() {
+    read_journal
+}
+
 # STOP_COMMAND and LOG_COMMAND: what a person can type.
 read_service_commands() {
     STOP_COMMAND="systemctl stop $SERVICE_UNIT"
@@ -5130,7 +5149,14 @@ stop_server() {
 
 assert_installed() {
     RUN_STEP=service
-    if has_recorded_service && is_set_up; then return; fi
+    if has_recorded_service; then assert_set_up; else refuse_absent_server; fi
+}
+
+assert_set_up() {
+    if ! is_set_up; then refuse_absent_server; fi
+}
+
+refuse_absent_server() {
     fail server-not-installed 'this host has no notebook server managed by nbserver. Run nbserver apply first'
 }
 
@@ -5757,17 +5783,87 @@ back_up_host() {
     send_file record.jsonl "$RECORD_FILE"
 }
 
-# The pieces of a file in Base64, 131,070 bytes each.
 send_file() { # NAME FILE
-    local line name
-    local -i offset=0
-    json_string "$1"
-    name=$REPLY
     if [[ ! -f $2 || -L $2 ]]; then return; fi
+    send_pieces "$1" 0 <"$2"
+}
+
+# The pieces of standard input in Base64, 131,070 bytes each.
+send_pieces() { # NAME OFFSET
+    local line
+    local -i offset=$2
     while IFS= read -r line; do
-        write_event content data: "\"$line\"" offset: "$offset" path: "$name"
+        write_event content data: "\"$line\"" offset: "$offset" path "$1"
         offset+=131070
-    done < <(exec base64 --wrap=174760 -- "$2")
+    done < <(exec base64 --wrap=174760)
+}
+
+# ---- prelude: server_log ---------------------------------------------------------------------------
+# Send the log of the notebook server: mode logs.
+
+# A line of the envelope says how many lines, since when, and after which place in the log (the cursor). If it also says
+# how long to wait for more, that is 60 seconds at most, and the sender asks again: when a connection is lost, nothing
+# continues to run here. What could be a login token, a password, or a hash of one is masked.
+
+LOG_LINES=100 LOG_SINCE='' LOG_SECONDS=0 LOG_CURSOR=''   # from the envelope
+LOG_SENT=0                                         # bytes
+LONGEST_LOG=4000000                                # bytes that are read at once
+
+MODES['logs']=send_server_log
+
+# read_service_log, which each scope has, calls read_journal or read_log_file.
+send_server_log() {
+    local -i now last
+    assert_set_up
+    printf -v last '%(%s)T' -1
+    last+=LOG_SECONDS
+    while :; do
+        read_service_log
+        if [[ $REPLY ]]; then send_log "$REPLY"; fi
+        printf -v now '%(%s)T' -1
+        if ((now >= last)); then break; fi
+        sleep 1
+    done
+    if [[ $LOG_CURSOR ]]; then send_pieces cursor 0 < <(printf '%s' "$LOG_CURSOR"); fi
+}
+
+send_log() { # TEXT
+    send_pieces log "$LOG_SENT" < <(printf '%s\n' "$1")
+    LOG_SENT=$((LOG_SENT + ${#1} + 1))
+}
+
+# REPLY: the lines in the journal after the cursor, or the last ones. The cursor is in the last line that journalctl
+# prints; lines of the log begin with a time.
+read_journal() {
+    local text line
+    local -a options=("${SYSTEMCTL[@]:1}" --unit="$SERVICE_UNIT" --output=short-iso --utc --no-hostname --no-pager)
+    options+=(--quiet --show-cursor)
+    if [[ $LOG_CURSOR ]]; then
+        options+=(--after-cursor="$LOG_CURSOR")
+    else
+        options+=(--lines="$LOG_LINES")
+        if [[ $LOG_SINCE ]]; then options+=(--since="$(exec date --date="$LOG_SINCE" +@%s)"); fi
+    fi
+    if ! text=$(journalctl "${options[@]}" | tail -c "$LONGEST_LOG"); then
+        read_last_error
+        fail log-not-read 'could not read the log of the server: {error}. Fix this error, then try again' \
+            error "${REPLY:-no error output}"
+    fi
+    line=${text##*$'\n'}
+    REPLY=''
+    if [[ $line == '-- cursor: '* ]]; then
+        LOG_CURSOR=${line#'-- cursor: '}
+        text=${text%"$line"}
+        text=${text%$'\n'}
+    fi
+    if [[ $text ]]; then REPLY=$(printf '%s' "$text" | mask_log); fi
+}
+
+# Print lines of at most 4,000 bytes, without secrets.
+mask_log() {
+    sed -E -e 's/^(.{4000}).+/\1 .../' -e 's/([?&;](token|password|code|_xsrf)=)[^][&;[:space:]"]+/\1***/g' \
+        -e 's/([Aa]uthorization[^A-Za-z]+([Tt]oken|[Bb]earer|[Bb]asic) +)[^[:space:]"]+/\1***/g' \
+        -e 's/\b(argon2|sha1|sha256):[A-Za-z0-9$:+/=,-]{8,}/\1:***/g'
 }
 
 # ---- prelude: evidence -----------------------------------------------------------------------------

@@ -18,76 +18,77 @@
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 # Contents, by line:
-#    94  settings               What differs from host to host: data, no code.
-#   123  lock                   The Python packages, with versions and hashes.
-#   246  welcome                The notebook that people find first, as JSON.
+#    95  settings               What differs from host to host: data, no code.
+#   124  lock                   The Python packages, with versions and hashes.
+#   247  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   479  run                    Set the options of the shell, the folders, and the state of this run.
-#   534  places                 Name the places of a server for the whole machine, which root sets up.
-#   608  json                   Read and write JSON strings in bash alone.
-#   704  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   830  events                 Report events: lines of JSON, which are the only output of this script.
-#   914  findings               Report in mode check which requirements this host meets, one finding for each.
-#   979  host_log               Write to the system log which script changes this host, and keep the script.
-#  1012  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#  1135  lock                   Let only one run at a time change this host.
-#  1178  left_program           End the program that a run left behind when it was killed.
-#  1233  record                 Record the previous state of everything that is changed, and restore it.
-#  1372  programs               Run other programs: those that change something or take long through run_program.
-#  1528  paths                  Open folders without following links, and check who could replace them.
-#  1636  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1708  folders                Create folders, and set who may use them.
-#  1784  files                  Write text files, and restore the files that were replaced.
-#  1872  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1936  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1981  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2090  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2149  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2229  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2389  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2535  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2676  zypper                 Run zypper, without questions.
-#  2802  units                  Install and remove units of systemd.
-#  2891  service_unit           Compare the unit of the notebook server, and install it.
-#  3073  service                Find out what the unit of the notebook server does.
-#  3166  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3279  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3347  certificate_program    Create a certificate with OpenSSL.
-#  3355  starter                Define the Python program that starts the notebook server.
-#  3563  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3654  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3713  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3785  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3851  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3895  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3928  installed_files        Compare the files of the environment with those that were installed.
-#  4075  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4226  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4239  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4332  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4498  new_server             Check what another environment contains, and the server that runs from it.
-#  4574  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  4706  way_back               Restore the previous server after an upgrade that failed.
-#  4882  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5079  server_life            Restart or stop the installed server: modes restart and stop.
-#  5182  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5301  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5419  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  5749  backup                 Send what a backup contains in addition to the notebooks: mode backup.
-#  5775  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   480  run                    Set the options of the shell, the folders, and the state of this run.
+#   535  places                 Name the places of a server for the whole machine, which root sets up.
+#   609  json                   Read and write JSON strings in bash alone.
+#   705  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   831  events                 Report events: lines of JSON, which are the only output of this script.
+#   915  findings               Report in mode check which requirements this host meets, one finding for each.
+#   980  host_log               Write to the system log which script changes this host, and keep the script.
+#  1013  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#  1149  lock                   Let only one run at a time change this host.
+#  1192  left_program           End the program that a run left behind when it was killed.
+#  1247  record                 Record the previous state of everything that is changed, and restore it.
+#  1386  programs               Run other programs: those that change something or take long through run_program.
+#  1542  paths                  Open folders without following links, and check who could replace them.
+#  1650  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1722  folders                Create folders, and set who may use them.
+#  1798  files                  Write text files, and restore the files that were replaced.
+#  1886  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1950  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1995  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2104  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2163  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2243  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2403  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2549  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2690  zypper                 Run zypper, without questions.
+#  2816  units                  Install and remove units of systemd.
+#  2905  service_unit           Compare the unit of the notebook server, and install it.
+#  3087  service                Find out what the unit of the notebook server does.
+#  3185  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3298  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3366  certificate_program    Create a certificate with OpenSSL.
+#  3374  starter                Define the Python program that starts the notebook server.
+#  3582  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3673  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3732  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3804  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3870  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3914  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3947  installed_files        Compare the files of the environment with those that were installed.
+#  4094  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4245  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4258  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4351  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4517  new_server             Check what another environment contains, and the server that runs from it.
+#  4593  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  4725  way_back               Restore the previous server after an upgrade that failed.
+#  4901  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5098  server_life            Restart or stop the installed server: modes restart and stop.
+#  5208  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5327  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5445  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  5775  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  5803  server_log             Send the log of the notebook server: mode logs.
+#  5871  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  5814  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5846  python                 Install Python from the distribution.
-#  5908  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  5983  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  5996  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6010  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6103  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  6284  service                Run the notebook server as a service that starts with the system.
-#  6418  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  6482  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6636  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6718  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  5910  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5942  python                 Install Python from the distribution.
+#  6004  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  6079  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  6092  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6106  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6199  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  6380  service                Run the notebook server as a service that starts with the system.
+#  6514  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  6578  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6732  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6814  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -1013,7 +1014,8 @@ keep_script() {
 # Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
 
 # Lines of `name value`: mode NAME, run ID, operator BASE64, time UTC, after N, former-salt SALT, new-salt yes,
-# thorough yes, repair yes, evidence SHA256, secret NAME BASE64, part BASE64 SIZE SHA256 OFFSET LENGTH BEFORE.
+# thorough yes, repair yes, evidence SHA256, secret NAME BASE64, part BASE64 SIZE SHA256 OFFSET LENGTH BEFORE,
+# log LINES SINCE SECONDS CURSOR.
 # Only builtins handle secrets, which stay in SECRETS: other users can see the arguments of programs, and older versions
 # of bash keep a here-document in a file.
 
@@ -1023,6 +1025,7 @@ read_envelope() {
     local line name base64='([A-Za-z0-9+/]*={0,2})' number=0
     local part='([A-Za-z0-9+/]+={0,2} [0-9]{1,15} [0-9a-f]{64} [0-9]{1,15} [0-9]{1,9} (-|[0-9a-f]{64}))'
     local time='([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)'
+    local log='([0-9]{1,5}) (-|[0-9TZ:-]{20}) ([0-9]|[1-5][0-9]|60) (-|[A-Za-z0-9:;=]{1,500})'
     while IFS= read -r line || [[ $line ]]; do
         number=$((number + 1))
         if [[ $line =~ ^mode\ ([a-z-]{1,20})$ && ${MODES[${BASH_REMATCH[1]}]-} ]]; then
@@ -1035,16 +1038,14 @@ read_envelope() {
             RUN_TIME=${BASH_REMATCH[1]}
         elif [[ $line =~ ^former-salt\ ([A-Za-z0-9+/]{22})$ ]]; then
             RUN_FORMER_SALT=${BASH_REMATCH[1]}
-        elif [[ $line == 'new-salt yes' ]]; then
-            RUN_NEW_SALT=1
-        elif [[ $line == 'thorough yes' ]]; then
-            RUN_THOROUGH=1
-        elif [[ $line == 'repair yes' ]]; then
-            RUN_REPAIR=1
+        elif [[ $line == *' yes' ]] && is_flag "${line% yes}"; then
+            continue
         elif [[ $line =~ ^evidence\ ([0-9a-f]{64})$ ]]; then
             RUN_EVIDENCE=${BASH_REMATCH[1]}
         elif [[ $line =~ ^part\ $part$ ]]; then
             PARTS+=("${BASH_REMATCH[1]}")
+        elif [[ $line =~ ^log\ $log$ ]]; then
+            read_log_line "${BASH_REMATCH[@]:1}"
         elif [[ $line =~ ^operator\ $base64$ ]] && is_base64 "${BASH_REMATCH[1]}"; then
             RUN_OPERATOR=$REPLY
         elif [[ $line =~ ^secret\ ([a-z][a-z0-9_.]*)\ $base64$ ]] && is_base64 "${BASH_REMATCH[2]}"; then
@@ -1057,6 +1058,19 @@ read_envelope() {
                 number "$number"
         fi
     done
+}
+
+is_flag() { # NAME
+    case $1 in
+        new-salt) RUN_NEW_SALT=1 ;;
+        thorough) RUN_THOROUGH=1 ;;
+        repair) RUN_REPAIR=1 ;;
+        *) return 1 ;;
+    esac
+}
+
+read_log_line() { # LINES SINCE SECONDS CURSOR
+    LOG_LINES=$((10#$1)) LOG_SINCE=${2#-} LOG_SECONDS=$3 LOG_CURSOR=${4#-}
 }
 
 # Whether TEXT is valid Base64 (RFC 4648) of a text. REPLY: that text.
@@ -3099,6 +3113,11 @@ print_service_log() {
     print_service_unit_log
 }
 
+# REPLY: new lines of its log.
+read_service_log() {
+    read_journal
+}
+
 # STOP_COMMAND and LOG_COMMAND: what a person can type.
 read_service_commands() {
     STOP_COMMAND="systemctl stop $SERVICE_UNIT"
@@ -5132,7 +5151,14 @@ stop_server() {
 
 assert_installed() {
     RUN_STEP=service
-    if has_recorded_service && is_set_up; then return; fi
+    if has_recorded_service; then assert_set_up; else refuse_absent_server; fi
+}
+
+assert_set_up() {
+    if ! is_set_up; then refuse_absent_server; fi
+}
+
+refuse_absent_server() {
     fail server-not-installed 'this host has no notebook server managed by nbserver. Run nbserver apply first'
 }
 
@@ -5759,17 +5785,87 @@ back_up_host() {
     send_file record.jsonl "$RECORD_FILE"
 }
 
-# The pieces of a file in Base64, 131,070 bytes each.
 send_file() { # NAME FILE
-    local line name
-    local -i offset=0
-    json_string "$1"
-    name=$REPLY
     if [[ ! -f $2 || -L $2 ]]; then return; fi
+    send_pieces "$1" 0 <"$2"
+}
+
+# The pieces of standard input in Base64, 131,070 bytes each.
+send_pieces() { # NAME OFFSET
+    local line
+    local -i offset=$2
     while IFS= read -r line; do
-        write_event content data: "\"$line\"" offset: "$offset" path: "$name"
+        write_event content data: "\"$line\"" offset: "$offset" path "$1"
         offset+=131070
-    done < <(exec base64 --wrap=174760 -- "$2")
+    done < <(exec base64 --wrap=174760)
+}
+
+# ---- prelude: server_log ---------------------------------------------------------------------------
+# Send the log of the notebook server: mode logs.
+
+# A line of the envelope says how many lines, since when, and after which place in the log (the cursor). If it also says
+# how long to wait for more, that is 60 seconds at most, and the sender asks again: when a connection is lost, nothing
+# continues to run here. What could be a login token, a password, or a hash of one is masked.
+
+LOG_LINES=100 LOG_SINCE='' LOG_SECONDS=0 LOG_CURSOR=''   # from the envelope
+LOG_SENT=0                                         # bytes
+LONGEST_LOG=4000000                                # bytes that are read at once
+
+MODES['logs']=send_server_log
+
+# read_service_log, which each scope has, calls read_journal or read_log_file.
+send_server_log() {
+    local -i now last
+    assert_set_up
+    printf -v last '%(%s)T' -1
+    last+=LOG_SECONDS
+    while :; do
+        read_service_log
+        if [[ $REPLY ]]; then send_log "$REPLY"; fi
+        printf -v now '%(%s)T' -1
+        if ((now >= last)); then break; fi
+        sleep 1
+    done
+    if [[ $LOG_CURSOR ]]; then send_pieces cursor 0 < <(printf '%s' "$LOG_CURSOR"); fi
+}
+
+send_log() { # TEXT
+    send_pieces log "$LOG_SENT" < <(printf '%s\n' "$1")
+    LOG_SENT=$((LOG_SENT + ${#1} + 1))
+}
+
+# REPLY: the lines in the journal after the cursor, or the last ones. The cursor is in the last line that journalctl
+# prints; lines of the log begin with a time.
+read_journal() {
+    local text line
+    local -a options=("${SYSTEMCTL[@]:1}" --unit="$SERVICE_UNIT" --output=short-iso --utc --no-hostname --no-pager)
+    options+=(--quiet --show-cursor)
+    if [[ $LOG_CURSOR ]]; then
+        options+=(--after-cursor="$LOG_CURSOR")
+    else
+        options+=(--lines="$LOG_LINES")
+        if [[ $LOG_SINCE ]]; then options+=(--since="$(exec date --date="$LOG_SINCE" +@%s)"); fi
+    fi
+    if ! text=$(journalctl "${options[@]}" | tail -c "$LONGEST_LOG"); then
+        read_last_error
+        fail log-not-read 'could not read the log of the server: {error}. Fix this error, then try again' \
+            error "${REPLY:-no error output}"
+    fi
+    line=${text##*$'\n'}
+    REPLY=''
+    if [[ $line == '-- cursor: '* ]]; then
+        LOG_CURSOR=${line#'-- cursor: '}
+        text=${text%"$line"}
+        text=${text%$'\n'}
+    fi
+    if [[ $text ]]; then REPLY=$(printf '%s' "$text" | mask_log); fi
+}
+
+# Print lines of at most 4,000 bytes, without secrets.
+mask_log() {
+    sed -E -e 's/^(.{4000}).+/\1 .../' -e 's/([?&;](token|password|code|_xsrf)=)[^][&;[:space:]"]+/\1***/g' \
+        -e 's/([Aa]uthorization[^A-Za-z]+([Tt]oken|[Bb]earer|[Bb]asic) +)[^[:space:]"]+/\1***/g' \
+        -e 's/\b(argon2|sha1|sha256):[A-Za-z0-9$:+/=,-]{8,}/\1:***/g'
 }
 
 # ---- prelude: evidence -----------------------------------------------------------------------------

@@ -16,101 +16,102 @@
 # Downloads come from the URLs in the settings and from the package index
 #
 # Contents, by line:
-#   123  parameters             The mode for a run by hand.
-#   128  settings               What differs from host to host: data, no code.
-#   190  lock                   The Python packages, with versions and hashes.
-#   195  welcome                The notebook that people find first, as JSON.
+#   124  parameters             The mode for a run by hand.
+#   129  settings               What differs from host to host: data, no code.
+#   191  lock                   The Python packages, with versions and hashes.
+#   196  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   427  run                    Check the language mode, and set the module path and the state of this run.
-#   501  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   591  hashes                 Compute SHA-256, the only hash that this script uses.
-#   629  events                 Report events: lines of JSON, which are the only output of this script.
-#   719  findings               Report in mode check which requirements this host meets, one finding for each.
-#   765  host_log               Write to the Windows event log which script changes this host.
-#   797  kept_script            Keep the script that changes this host.
-#   815  envelope               Read the envelope: the only input of a run in addition to this script.
-#   913  lock                   Allow only one run at a time to change this host.
-#   972  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1052  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#  1178  access                 Set and check access lists: who may read and change a folder.
-#  1254  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1291  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1357  registry               Read values in the registry.
-#  1368  registry_values        Compare, set, and restore values in the registry.
-#  1402  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1522  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1609  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1642  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1730  path_access            Find other accounts that could replace a folder with another folder.
-#  1758  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1815  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1965  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2060  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2272  server_command         Define the command line of the server, and what it was started with.
-#  2291  programs               Run other programs until they exit, and report their output.
-#  2419  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2438  downloads              Download files into the cache, and check their hashes before they are used.
-#  2624  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2711  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2787  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2843  foreign_places         Define where configuration from other installations may be on this host.
-#  2857  package_environment    Choose the environment variables of pip and uv.
-#  2927  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2932  installer_failures     Explain the exit codes of installers.
-#  3004  installers             Run installers and uninstallers, and wait while another one runs.
-#  3049  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3106  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3168  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3193  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3257  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3296  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3336  installed_files        Compare files with those that were installed.
-#  3485  running_server         Stop the server before its programs are replaced.
-#  3536  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3650  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3709  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3759  port_process           Find the program that listens on a TCP port, and what started it.
-#  3794  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3913  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3959  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4017  certificates           Read certificates from PEM files.
-#  4034  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4106  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4240  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4360  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4469  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4538  password_hash          Get the hash of the password.
-#  4543  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4588  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4610  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4676  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4819  download_checks        Check in mode check whether this host can reach what the script would download.
-#  4922  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5074  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5112  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5224  server_life            Restart or stop the installed server: modes restart and stop.
-#  5320  restarted_server       Start the registered task again.
-#  5364  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5474  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  5730  backup                 Send what a backup contains in addition to the notebooks: mode backup.
-#  5747  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   428  run                    Check the language mode, and set the module path and the state of this run.
+#   503  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   593  hashes                 Compute SHA-256, the only hash that this script uses.
+#   631  events                 Report events: lines of JSON, which are the only output of this script.
+#   721  findings               Report in mode check which requirements this host meets, one finding for each.
+#   767  host_log               Write to the Windows event log which script changes this host.
+#   799  kept_script            Keep the script that changes this host.
+#   817  envelope               Read the envelope: the only input of a run in addition to this script.
+#   923  lock                   Allow only one run at a time to change this host.
+#   982  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1062  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#  1188  access                 Set and check access lists: who may read and change a folder.
+#  1264  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1301  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1367  registry               Read values in the registry.
+#  1378  registry_values        Compare, set, and restore values in the registry.
+#  1412  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1532  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1619  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1652  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1740  path_access            Find other accounts that could replace a folder with another folder.
+#  1768  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1825  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1975  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2070  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2282  server_command         Define the command line of the server, and what it was started with.
+#  2301  programs               Run other programs until they exit, and report their output.
+#  2429  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2448  downloads              Download files into the cache, and check their hashes before they are used.
+#  2634  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2721  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2797  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2853  foreign_places         Define where configuration from other installations may be on this host.
+#  2867  package_environment    Choose the environment variables of pip and uv.
+#  2937  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2942  installer_failures     Explain the exit codes of installers.
+#  3014  installers             Run installers and uninstallers, and wait while another one runs.
+#  3059  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3116  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3178  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3203  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3267  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3306  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3346  installed_files        Compare files with those that were installed.
+#  3495  running_server         Stop the server before its programs are replaced.
+#  3546  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3660  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3719  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3769  port_process           Find the program that listens on a TCP port, and what started it.
+#  3804  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3923  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3969  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4027  certificates           Read certificates from PEM files.
+#  4044  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4116  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4250  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4370  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4479  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4548  password_hash          Get the hash of the password.
+#  4553  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4598  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4620  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4686  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4829  download_checks        Check in mode check whether this host can reach what the script would download.
+#  4932  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5084  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5122  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5234  server_life            Restart or stop the installed server: modes restart and stop.
+#  5330  restarted_server       Start the registered task again.
+#  5374  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5484  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  5740  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  5757  server_log             Send the log of the notebook server: mode logs.
+#  5857  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  5779  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5859  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  5878  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  5897  python                 Install Python from the publisher, or use one that is installed.
-#  6031  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  6092  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  6211  packages               Install the packages of the lock in a virtual environment.
-#  6378  path                   Add the programs of the server to the PATH of the machine.
-#  6407  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  6433  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  6567  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  6775  service                Run the server as a scheduled task.
-#  6917  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  6982  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7057  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  7097  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  5889  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5969  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  5988  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  6007  python                 Install Python from the publisher, or use one that is installed.
+#  6141  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  6202  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  6321  packages               Install the packages of the lock in a virtual environment.
+#  6488  path                   Add the programs of the server to the PATH of the machine.
+#  6517  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  6543  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  6677  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  6885  service                Run the server as a scheduled task.
+#  7027  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  7092  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7167  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  7207  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -459,6 +460,7 @@ $Run = @{
     ClockAhead = [TimeSpan]::Zero                        # of this host, compared with the workstation
     Script = ''; Evidence = ''                           # hashes: of this script, and of what the sender keeps
     Thorough = $false; Repair = $false                   # whether to read all installed files, or to install them again
+    Log = @{ Lines = 100; Since = '-'; Seconds = 0; Cursor = '-' }   # which lines of the server's log to send
     FormerSalt = ''; NewSalt = $false                    # which password hashes may be replaced: see step notebook
     Step = ''; Differences = $null                       # of the step that runs
     Events = 0; EventFile = ''; NotKept = $null; Pipeline = $null; Stopped = $false
@@ -829,7 +831,7 @@ function Read-Envelope {
     $number = 0
     foreach ($line in $EnvelopeLines) {
         $number++
-        if (Add-PartLine $line) { continue }
+        if ((Add-PartLine $line) -or (Add-LogLine $line)) { continue }
         switch -CaseSensitive -Regex ([string]$line) {
             "^mode ($(@($Modes.Keys) -join '|'))\z" { $Run.Mode = $Matches[1]; break }
             '^run ([0-9A-Za-z-]{1,64})\z' { $Run.Id = $Matches[1]; break }
@@ -877,6 +879,14 @@ function Add-PartLine([string]$Line) {
     if (-not $Line.StartsWith('data ', [StringComparison]::Ordinal)) { return $false }
     $bytes = [Convert]::FromBase64String($Line.Substring(5))
     $PartData.Write($bytes, 0, $bytes.Length)
+    $true
+}
+
+# Return whether the line is about the log of the server, and keep what it says.
+function Add-LogLine([string]$Line) {
+    $form = '^log ([0-9]{1,5}) (-|[0-9TZ:-]{20}) ([0-9]|[1-5][0-9]|60) (-|[A-Za-z0-9:;=]{1,500})\z'
+    if ($Line -cnotmatch $form) { return $false }
+    $Run.Log = @{ Lines = [int]$Matches[1]; Since = $Matches[2]; Seconds = [int]$Matches[3]; Cursor = $Matches[4] }
     $true
 }
 
@@ -5742,6 +5752,106 @@ function Send-BackupFile([string]$Name, [string]$File) {
     if (-not [IO.File]::Exists($File)) { return }
     $stream = Open-Notebook $File
     try { Write-Content @{ Path = $Name; Offset = 0; Length = $stream.Length } $stream } finally { $stream.Close() }
+}
+
+# ---- prelude: server_log ---------------------------------------------------------------------------
+# Send the log of the notebook server: mode logs.
+
+# A line of the envelope says how many lines, since when, and after which place in the log (the cursor). If it also says
+# how long to wait for more, that is 60 seconds at most, and the sender asks again: when a connection is lost, nothing
+# continues to run here. What could be a login token, a password, or a hash of one is masked.
+
+$LongestLog = 4000000                                    # bytes that are read at once
+$BeginningOfLog = 40                                     # bytes with the time of the first line
+$LogSent = New-Object IO.MemoryStream
+
+$Modes.logs = {
+    Assert-Installed
+    $Run.Step = ''
+    $watch = [Diagnostics.Stopwatch]::StartNew()
+    while ($true) {
+        Send-LogLine @(Read-NewLogLine)
+        if ($watch.Elapsed.TotalSeconds -ge $Run.Log.Seconds) { break }
+        [Threading.Thread]::Sleep(1000)
+    }
+    if ($Run.Log.Cursor -ne '-') {
+        $bytes = $Utf8.GetBytes($Run.Log.Cursor)
+        $stream = New-Object IO.MemoryStream
+        $stream.Write($bytes, 0, $bytes.Length)
+        Write-Content @{ Path = 'cursor'; Offset = 0; Length = $bytes.Length } $stream
+    }
+}
+
+function Send-LogLine([string[]]$Lines) {
+    if (-not $Lines.Count) { return }
+    $masked = foreach ($line in $Lines) { Hide-LogSecret $line }
+    $bytes = $Utf8.GetBytes((@($masked) -join "`n") + "`n")
+    $start = $LogSent.Length
+    [void]$LogSent.Seek($start, 'Begin')
+    $LogSent.Write($bytes, 0, $bytes.Length)
+    Write-Content @{ Path = 'log'; Offset = $start; Length = $bytes.Length } $LogSent
+}
+
+# Return the complete lines after the cursor, or the last ones, and move the cursor. The cursor names the beginning of
+# the file, which has the time of its first line: the server starts a new file whenever it starts.
+function Read-NewLogLine {
+    if (-not [IO.File]::Exists($ServerLog)) { return }
+    $stream = Open-Notebook $ServerLog
+    try {
+        $size = $stream.Length
+        if ($size -lt $BeginningOfLog) { return }
+        [void]$stream.Seek(0, 'Begin')
+        $name = Get-StartSha256 $stream $BeginningOfLog
+        $is = $Run.Log.Cursor
+        $start = [long]0
+        if ($is -cmatch "\A${name}:([0-9]{1,15})\z" -and [long]$Matches[1] -le $size) { $start = [long]$Matches[1] }
+        if ($size - $start -gt $LongestLog) { $start = $size - $LongestLog }
+        $bytes = Read-LogPart $stream $start ($size - $start)
+    }
+    finally { $stream.Close() }
+    $end = $bytes.Length
+    while ($end -and $bytes[$end - 1] -ne 10) { $end-- }
+    $Run.Log.Cursor = "${name}:$($start + $end)"
+    if (-not $end) { return }
+    $lines = @($Utf8.GetString($bytes, 0, $end - 1) -replace '\r\z', '' -split "\r?\n")
+    if ($is -ne '-') { $lines } else { Select-LogLine $lines | Select-Object -Last $Run.Log.Lines }
+}
+
+# The server may write while this reads; what is behind $Count is read next time.
+function Read-LogPart {
+    param([IO.Stream]$Stream, [long]$Start, [int]$Count)
+    [void]$Stream.Seek($Start, 'Begin')
+    $bytes = New-Object byte[] $Count
+    $have = 0
+    do {
+        $size = $Stream.Read($bytes, $have, $Count - $have)
+        $have += $size
+    } while ($size)
+    , $bytes
+}
+
+# Return the lines that the server wrote since the time of the envelope. The server writes the local time.
+function Select-LogLine([string[]]$Lines) {
+    if ($Run.Log.Since -eq '-') { return $Lines }
+    $since = ConvertFrom-UtcTime $Run.Log.Since
+    $shown = $false
+    foreach ($line in $Lines) {
+        if ($line -cmatch '\A\[[A-Z] ([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2})') {
+            $time = [DateTime]::ParseExact($Matches[1], 'yyyy-MM-dd HH:mm:ss',
+                [Globalization.CultureInfo]::InvariantCulture, 'AssumeLocal, AdjustToUniversal')
+            $shown = $time -ge $since
+        }
+        if ($shown) { $line }
+    }
+}
+
+# Return a line of at most 4,000 characters, without secrets.
+function Hide-LogSecret([string]$Line) {
+    $text = $Line
+    if ($text.Length -gt 4000) { $text = $text.Substring(0, 4000) + ' ...' }
+    $text = $text -creplace '([?&;](?:token|password|code|_xsrf)=)[^\[\]&;\s"]+', '$1***'
+    $text = $text -creplace '([Aa]uthorization[^A-Za-z]+(?:[Tt]oken|[Bb]earer|[Bb]asic) +)[^\s"]+', '$1***'
+    $text -creplace '\b(argon2|sha1|sha256):[A-Za-z0-9$:+/=,-]{8,}', '$1:***'
 }
 
 # ---- prelude: evidence -----------------------------------------------------------------------------
