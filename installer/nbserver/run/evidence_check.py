@@ -71,7 +71,7 @@ def _of_run(host: str, name: str, kept: KeptRun | None, here: RunsHere) -> Itera
     if kept is None and ours is not None:
         yield message(
             "kept-run-not-on-host",
-            "the host has no events of this run ({mode}, started {time}), but the run directory has",
+            "the run directory has events of this run ({mode}, started {time}), but the host has none",
             mode=ours.mode,
             time=ours.started,
         )
@@ -87,9 +87,9 @@ def _of_run(host: str, name: str, kept: KeptRun | None, here: RunsHere) -> Itera
 def _of_kept(kept: KeptRun) -> Iterator[Message]:
     """Yield what is wrong on the host alone."""
     if kept.found is None:
-        yield message("kept-events-invalid", "the events on the host do not begin with the first event of a run")
+        yield message("kept-events-invalid", "the events on the host do not begin with an event that starts a run")
     elif kept.found["run"] != kept.id:
-        yield message("kept-events-of-other-run", "the events on the host are from the run {other}", other=kept.found["run"])
+        yield message("kept-events-of-other-run", "the events on the host are from a different run, {other}", other=kept.found["run"])
     elif kept.script == "changed":
         yield message(
             "kept-script-changed-on-host", "the script on the host does not match its SHA-256, {sha256}", sha256=kept.found["script_sha256"]
@@ -100,10 +100,10 @@ def _of_kept(kept: KeptRun) -> Iterator[Message]:
 
 def _not_here(kept: KeptRun) -> Message:
     if kept.found is None:
-        return message("kept-run-not-here", "this workstation has no directory for this run")
+        return message("kept-run-not-here", "this workstation has no run directory for this run")
     return message(
         "run-not-here",
-        "this workstation has no directory for this run ({mode} by {operator}, started {time})",
+        "this workstation has no run directory for this run ({mode} by {operator}, started {time})",
         mode=kept.found["mode"],
         operator=clean(kept.found["operator"], 200),
         time=kept.found["started"],

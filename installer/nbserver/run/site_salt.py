@@ -69,7 +69,7 @@ def read(path: Path) -> bytes:
     finally:
         os.close(handle)
     if len(content) > LONGEST:
-        raise UsageError("salt-too-long", "the salt file is longer than {limit} bytes", where=str(path), todo=_RESTORE, limit=LONGEST)
+        raise UsageError("salt-too-long", "the salt file is larger than {limit} bytes", where=str(path), todo=_RESTORE, limit=LONGEST)
     lines = [line.removesuffix("\r") for line in content.removeprefix(b"\xef\xbb\xbf").decode("ascii", "replace").split("\n")]
     found = [line for line in lines if line and not line.startswith("#")]
     match = _LINE.fullmatch(found[0]) if len(found) == 1 else None

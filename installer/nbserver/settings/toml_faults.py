@@ -53,7 +53,7 @@ def _in_column(text: str, column: int) -> Message:
     if text.startswith("Unexpected character"):
         return message(
             "toml-character-in-column",
-            "unexpected character at column {column} (text must be in quotes, and each line must have the form `key = value`)",
+            "unexpected character at column {column} (text must be in quotes, and each line must have the form key = value)",
             column=column,
         )
     if text.startswith(_ESCAPES):
@@ -71,7 +71,7 @@ def _in_column(text: str, column: int) -> Message:
 
 def _in_line(text: str) -> Message:
     if text.startswith("Unexpected character"):
-        return message("toml-character", "unexpected character (text must be in quotes, and each line must have the form `key = value`)")
+        return message("toml-character", "unexpected character (text must be in quotes, and each line must have the form key = value)")
     if text.startswith(_ESCAPES):
         return message(
             "toml-escape", "unknown escape sequence (in \"...\", write each backslash as \\\\; or use '...', where a backslash is literal)"
