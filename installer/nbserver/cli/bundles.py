@@ -1,8 +1,9 @@
-"""nbserver download: everything that hosts download, in one folder."""
+"""nbserver download and nbserver mirror: everything that hosts download, in one folder, and a server for it."""
 
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 NOT_AS_LISTED = 5  # exit code of --verify
 FAILED = 3
+FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @click.command("download")
@@ -105,3 +107,50 @@ def _verify(bundle: Path, needed: Needed | None, as_json: bool) -> int:
         say(f"{bundle}: {answer['files']} files, {len(wrong)} findings")
     require_written()
     return NOT_AS_LISTED if wrong else 0
+
+
+@click.command("mirror")
+@click.argument("bundle", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--bind", "address", metavar="ADDRESS", default="*", show_default=True, help="IP address to listen on; * is all addresses.")
+@click.option("--port", type=click.IntRange(0, 65535), metavar="NUMBER", default=8443, show_default=True, help="TCP port; 0 is a free one.")
+@click.option("--certificate", type=FILE, metavar="FILE", help="PEM file with the certificate and its chain (default: create one).")
+@click.option("--key", type=FILE, metavar="FILE", help="PEM file with the key, if the file of the certificate does not have it.")
+@click.option(
+    "--name", "names", multiple=True, metavar="NAME", help="DNS name or address by which hosts reach the mirror; can be repeated."
+)
+@click.option("-v", "--verbose", is_flag=True, help="Print each request to standard error.")
+@object_option
+def mirror(
+    bundle: Path,
+    address: str,
+    port: int,
+    certificate: Path | None,
+    key: Path | None,
+    names: tuple[str, ...],
+    verbose: bool,
+    as_json: bool,
+) -> int:
+    """Serve a bundle over HTTPS to hosts
+
+    Serves the files of the bundle's list, and nothing else, until Ctrl-C. By default, the mirror creates a certificate and
+    an authority in the folder BUNDLE.mirror; the hosts must trust that authority.
+    """
+    from nbserver.commands import mirror as serving
+
+    if key and not certificate:
+        raise UsageError("mirror-key-alone", "--key requires --certificate", todo="Add --certificate FILE")
+    wanted = serving.Wanted(bundle, serving.address_of(address), port, certificate, key, serving.names_of(names))
+    found = serving.opened(wanted, _request if verbose else _unsaid)
+    for line in serving.answer(found, as_json=as_json):
+        say(line)
+    with found.server, suppress(KeyboardInterrupt):
+        found.server.serve_forever()
+    return 0
+
+
+def _request(line: str) -> None:
+    say(line, err=True)
+
+
+def _unsaid(line: str) -> None:
+    """Show nothing."""

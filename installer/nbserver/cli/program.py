@@ -66,6 +66,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Audit": (
         locks.lock,
         bundles.download,
+        bundles.mirror,
         approval.render,
         audit.audit,
         approval.approve,
