@@ -95,7 +95,7 @@ class MirrorServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
             _Handler(tls, client_address, self)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Do nothing: the connection is closed, and others go on."""
+        """Do nothing: the connection is closed, and others continue."""
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

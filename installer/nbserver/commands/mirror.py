@@ -23,7 +23,7 @@ ALL = "*"
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the person asked for. Without `certificate`, the mirror has one of its own for `names`."""
+    """What the person asked for. Without `certificate`, the mirror creates one for `names`."""
 
     bundle: Path
     address: str
