@@ -124,9 +124,7 @@ def test_parts_of_a_file(client: Client, bundle: Path, asked: str, status: int, 
         assert client.ask(f"/{file.path}", **{"Range": asked, "If-Range": '"other"'})[0] == 200
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/files", "/files/", "/../bundle.mirror/server.pem", "/%2e%2e/x", "/etc/passwd", "*"]
-)
+@pytest.mark.parametrize("path", ["/", "/files", "/files/", "/../bundle.mirror/server.pem", "/%2e%2e/x", "/etc/passwd", "*"])
 def test_nothing_else_is_served(client: Client, path: str) -> None:
     assert client.ask(path)[0] == 404
     assert client.ask(path, "POST")[0] == 501
