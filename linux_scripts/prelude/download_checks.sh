@@ -18,8 +18,8 @@ check_downloads() {
 }
 
 report_default_index() {
-    write_finding unknown default-index-not-checked 'packages come from the default index of pip and uv, which this '\
-'script does not name. Set packages.index_url in the inventory to have an index checked'
+    write_finding unknown default-index-not-checked 'this script does not specify a package index, so pip and uv use '\
+'their default one, which was not checked. To check a specific index, set packages.index_url in the inventory'
 }
 
 # Ask for the headers of a URL, with the proxy and the authorities that pip would use.

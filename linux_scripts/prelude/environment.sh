@@ -130,8 +130,8 @@ install_with_uv() {
 run_installer() { # PROGRAM [ARGUMENT...]
     run_program --failure packages-not-installed \
         'could not install the packages ({program} exited with code {exit_code}): {output}. Check the free disk space '\
-'and these settings: {settings}. If a package has no build for this Python version, set another python.version. Then '\
-'try again' \
+'and these settings: {settings}. If a package has no build for this Python version, set a different python.version. '\
+'Then try again' \
         --value settings "$INSTALLER_SETTINGS" "${PROXY[@]}" "$@"
 }
 

@@ -30,8 +30,8 @@ add_first_page() {
     else
         PAGE_FAILED=1
         read_last_error
-        warn first-page-not-written 'could not write {path}: {error}. The server works without this file. To have it, '\
-'fix this error, then run apply again' path "$file" error "${REPLY:-no error output}"
+        warn first-page-not-written 'could not write {path}: {error}. The server works without this file. To create '\
+'the file, fix this error, then run nbserver apply again' path "$file" error "${REPLY:-no error output}"
     fi
 }
 

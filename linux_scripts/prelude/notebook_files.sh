@@ -255,8 +255,8 @@ assert_notebooks() {
 'user of the server. Run nbserver as root or with sudo'
     fi
     if [[ ! -d $NB_NOTEBOOK_DIRECTORY || -L $NB_NOTEBOOK_DIRECTORY ]] || ! is_set_up; then
-        fail notebooks-not-set-up 'this host has no notebook server managed by nbserver with the folder {path}. Run '\
-'nbserver apply, then try again' path "$NB_NOTEBOOK_DIRECTORY"
+        fail notebooks-not-set-up 'this host has no notebook server managed by nbserver that uses the folder {path}. '\
+'Run nbserver apply, then try again' path "$NB_NOTEBOOK_DIRECTORY"
     fi
 }
 
@@ -284,8 +284,8 @@ report_notebooks() { # PROGRAM ARGUMENT...
     await_background $!
     exec 5>&-
     if ((EXIT_CODE == 4)); then
-        fail notebooks-too-many '{path} contains more than 10,000 files and folders, and nbserver copies at most that '\
-'many. Copy them with another program, or move some of them to another folder' path "$NB_NOTEBOOK_DIRECTORY"
+        fail notebooks-too-many '{path} contains more than 10,000 files and folders, the most that nbserver can copy. '\
+'Copy them with another program, or move some of them to another folder' path "$NB_NOTEBOOK_DIRECTORY"
     fi
     report_lines <&7
     exec 7<&-

@@ -25,8 +25,8 @@ run_program() {
             --failure) code=$2 text=$3; shift 3 ;;
             --value) further=("$2" "$3"); shift 3 ;;
             --to-its-end) CHILD_TO_ITS_END=1; shift ;;
-            *) fail unknown-option 'internal error (a bug in nbserver): run_program has no option {option}. Report it '\
-'with this message' option "$1" ;;
+            *) fail unknown-option 'internal error (a bug in nbserver): run_program has no option {option}. Report '\
+'this bug, and include this message' option "$1" ;;
         esac
     done
     for word in "$@"; do

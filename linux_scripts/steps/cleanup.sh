@@ -16,7 +16,7 @@ cleanup_test() {
     for line in "${RECORD[@]}"; do
         if is_unused_environment "$line"; then differs installed-path '{path}' installed '' path "$LINE_KEY"; fi
         if is_dropped "$line"; then
-            differs dropped-setting '{kind} {key}, changed by an earlier setting' changed restored \
+            differs dropped-setting '{kind} {key}, changed by a setting that was removed' changed restored \
                 kind "$LINE_KIND" key "$LINE_KEY"
         elif [[ $LINE_KIND == data_folder && ! $KEPT_FOLDERS_ARE_REPORTED ]] && is_earlier_notebook_folder; then
             warn_of_kept_folder "$LINE_KEY"
@@ -39,7 +39,7 @@ cleanup_apply() {
                     path "$LINE_KEY"
         elif is_dropped "$line"; then
             undo_line "$line" ||
-                fail dropped-not-restored 'could not restore {kind} {key}, which a setting changed that has '\
+                fail dropped-not-restored 'could not restore {kind} {key}, which was changed by a setting that has '\
 'since been removed: {cause}. The new server is already running. Fix this error, then run nbserver apply again' \
                     kind "$LINE_KIND" key "$LINE_KEY"
         fi

@@ -18,7 +18,8 @@ function Assert-Requirement([string]$Name, [scriptblock]$Assert) {
     catch {
         if ($_.Exception.Data.Contains('code')) { Write-Finding failed $_.Exception }
         else {
-            Write-Finding unknown (New-Failure check-failed 'this could not be checked: {cause}' -Cause $_.Exception)
+            Write-Finding unknown (New-Failure check-failed 'could not check this requirement: {cause}' -Cause (
+                    $_.Exception))
         }
     }
     finally { $Finding.Name = '' }

@@ -62,7 +62,9 @@ function Add-FirstPage {
         $FirstPageNotes.Refused = $true
         $failure = ConvertTo-Failure $_.Exception
         Write-Notice warning first-page-not-written ('could not write {path}: {error}. The server works without this ' +
-            'file. To have it, fix this error, then run apply again') @{ path = $path; error = $failure.Message }
+            'file. To create the file, fix this error, then run nbserver apply again') @{
+            path = $path; error = $failure.Message
+        }
         return
     }
     Save-Before 'first_page' $path $hash -Replace

@@ -86,7 +86,7 @@ function Assert-UniversalRuntime {
 # A wrong clock dates the certificate, and makes downloads over TLS fail. A difference of a day is not an accident.
 function Assert-Clock {
     $minutes = [Math]::Abs($Run.ClockAhead.TotalMinutes)
-    Set-Found clock-right 'the clocks of this host and of the workstation differ by {seconds} s' @{
+    Set-Found clock-right 'the clocks on this host and on the workstation differ by {seconds} s' @{
         seconds = [int]($minutes * 60)
     }
     if ($minutes -le 5) { return }
@@ -121,7 +121,7 @@ function Write-CodeIntegrity {
     $status = $found.PSObject.Properties['UsermodeCodeIntegrityPolicyEnforcementStatus']
     if (-not $status -or [string]$status.Value -ne '2') { return }
     Write-Notice warning code-integrity-enforced ('an application control policy (WDAC) is enforced for programs. If ' +
-        'it does not allow Python and the .pyd files of its packages, the notebook server does not start. Ask for an ' +
+        'it does not allow Python and the .pyd files of its packages, the notebook server cannot start. Ask for an ' +
         'exception for the folder {folder}') @{ folder = $Programs }
 }
 

@@ -17,7 +17,7 @@ $ValidName = '\A(?!\.)[^\\/:*?"<>|\x00-\x1f]+(?<![. ])\z'
 function Get-NotebookFolder {
     $folder = (Expand-Path $Settings.notebook.directory).TrimEnd('\')
     if (-not (Test-Record 'file' $ConfigurationFile) -or -not [IO.Directory]::Exists($folder)) {
-        throw (New-Failure notebooks-not-set-up ('this host has no notebook server managed by nbserver with the ' +
+        throw (New-Failure notebooks-not-set-up ('this host has no notebook server managed by nbserver that uses the ' +
                 'folder {path}. Run nbserver apply, then try again') @{ path = $folder })
     }
     Assert-NoLink $folder
@@ -76,8 +76,8 @@ function Write-NotebookList($List) {
         if ($item.Name.StartsWith('.', [StringComparison]::Ordinal)) { continue }
         $List.Count++
         if ($List.Count -gt $MostFiles) {
-            throw (New-Failure notebooks-too-many ('{path} contains more than 10,000 files and folders, and nbserver ' +
-                    'copies at most that many. Copy them with another program, or move some of them to another ' +
+            throw (New-Failure notebooks-too-many ('{path} contains more than 10,000 files and folders, the most ' +
+                    'that nbserver can copy. Copy them with another program, or move some of them to another ' +
                     'folder') @{ path = $List.Top })
         }
         Write-ListedFile $List $item "$below/$($item.Name)".Trim('/')
@@ -152,7 +152,7 @@ $Modes.push = {
     foreach ($part in $Parts) {
         Assert-PartPath $part
         if ($part.Length -gt $data.Length - $start) {
-            throw (New-Failure notebooks-data-short 'the data of the envelope is incomplete. Try again')
+            throw (New-Failure notebooks-data-short 'the data in the envelope is incomplete. Try again')
         }
         try {
             $folder = Add-PartFolder $top $part

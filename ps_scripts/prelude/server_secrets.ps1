@@ -45,8 +45,8 @@ function Assert-PasswordHash {
 # files are newer than the server, and the next run restarts it.
 function Invoke-CertificateRotation {
     if (-not (Test-OwnCertificate)) {
-        throw (New-Failure certificate-not-of-host ('this host does not create its certificate itself, so it cannot ' +
-                'replace it. Replace it as described in docs/certificates.md'))
+        throw (New-Failure certificate-not-of-host ('this host does not create its own certificate, so it cannot ' +
+                'create a new one. Replace the certificate as described in docs/certificates.md'))
     }
     Assert-Installed
     Assert-MayStart
@@ -80,7 +80,8 @@ function Start-WithCertificate {
     Restart-Server
     Wait-Server
     if ((Get-ServerFingerprint) -eq $Run.Fingerprint) { return }
-    throw (New-Failure other-certificate-shown 'TCP port {port} presents another certificate than the installed one' @{
+    throw (New-Failure other-certificate-shown ('the server on TCP port {port} does not present the installed ' +
+            'certificate') @{
             port = $Settings.notebook.port
         })
 }

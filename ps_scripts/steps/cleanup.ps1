@@ -7,7 +7,7 @@
 Add-Step cleanup 'Unused files and settings from earlier runs are removed or restored' -Test {
     foreach ($line in Get-UnusedLine) { Add-Difference installed-path '{path}' 'installed' $null @{ path = $line.key } }
     foreach ($line in Get-DroppedLine) {
-        Add-Difference dropped-setting '{kind} {key}, changed by an earlier setting' 'changed' 'restored' @{
+        Add-Difference dropped-setting '{kind} {key}, changed by a setting that was removed' 'changed' 'restored' @{
             kind = $line.kind; key = $line.key
         }
     }
@@ -29,7 +29,7 @@ Add-Step cleanup 'Unused files and settings from earlier runs are removed or res
     foreach ($line in @(Get-DroppedLine)) {
         try { Undo-Line $line }
         catch {
-            throw (New-Failure dropped-not-restored ('could not restore {kind} {key}, which a setting changed ' +
+            throw (New-Failure dropped-not-restored ('could not restore {kind} {key}, which was changed by a setting ' +
                     'that has since been removed: {cause}. The new server is already running. Fix this error, then ' +
                     'run nbserver apply again') @{
                     kind = $line.kind; key = $line.key

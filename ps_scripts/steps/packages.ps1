@@ -110,9 +110,8 @@ function Invoke-PackageInstaller {
     param([string]$Program, [string[]]$Arguments, [hashtable]$Variables)
     Invoke-Program $Program $Arguments $Variables -Code packages-not-installed -Text ('could not install the ' +
         'packages ({program} exited with code {exit_code}): {output}. Check the free disk space and these settings: ' +
-        '{settings}. If a package has no build for this Python version, set another ' +
-        'python.version. Then try again'
-    ) -Values @{ settings = Get-SourceSetting }
+        '{settings}. If a package has no build for this Python version, set a different python.version. Then try ' +
+        'again') -Values @{ settings = Get-SourceSetting }
 }
 
 function Compare-Environment {

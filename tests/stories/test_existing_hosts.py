@@ -208,9 +208,9 @@ def test_an_nbserver_whose_record_is_lost(existing: Existing, hand_made: HandMad
         ]
         said, events = existing.run("apply", 3)
         for words in (
-            "the nbserver scheduled task is left from an earlier installation, and this host has no record of it",
-            "the nbserver firewall rule is left from an earlier installation, and this host has no record of it",
-            r"C:\Program Files\nbserver is left from an earlier installation, and this host has no record of it",
+            "the nbserver scheduled task is left over from an earlier installation, and this host has no record of it",
+            "the nbserver firewall rule is left over from an earlier installation, and this host has no record of it",
+            r"C:\Program Files\nbserver is left over from an earlier installation, and this host has no record of it",
             r"scheduled task '\IPython Notebook'",
             "adopt = true",
         ):

@@ -51,7 +51,7 @@ assert_clock() {
     printf -v host_time '%(%Y-%m-%dT%H:%M:%SZ)T' "$now"
     seconds=$((now - $(date --utc --date="$RUN_TIME" +%s)))
     seconds=${seconds#-}
-    met clock-right 'the clocks of this host and of the workstation differ by {seconds} s' seconds "$seconds"
+    met clock-right 'the clocks on this host and on the workstation differ by {seconds} s' seconds "$seconds"
     if ((seconds <= 300)); then return; fi
     if ((seconds > 86400)); then
         fail clock-wrong 'the clock on this host shows {host_time}, but the clock on the workstation shows '\

@@ -26,6 +26,6 @@ preflight_test() {
 }
 
 preflight_apply() {
-    fail nothing-to-apply 'internal error (a bug in nbserver): the step {step} has nothing to change. Report it with '\
-'this message' step preflight
+    fail nothing-to-apply 'internal error (a bug in nbserver): the step {step} has nothing to change. Report this '\
+'bug, and include this message' step preflight
 }

@@ -18,8 +18,8 @@ python_test() {
 }
 
 python_apply() {
-    fail nothing-to-apply 'internal error (a bug in nbserver): the step {step} has nothing to change. Report it with '\
-'this message' step python
+    fail nothing-to-apply 'internal error (a bug in nbserver): the step {step} has nothing to change. Report this '\
+'bug, and include this message' step python
 }
 
 choose_own_python() {

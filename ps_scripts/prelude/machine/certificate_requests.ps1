@@ -36,9 +36,9 @@ function New-SigningRequest {
 # The certificate may also be for the key in use, if only its chain is corrected, or if an installation was cut off.
 function Install-RequestedCertificate {
     if (-not $Secrets.ContainsKey('certificate.chain')) {
-        throw (New-Failure certificate-not-issued ('no certificate has been installed for this host''s request. Run ' +
-                'nbserver certificate request {host} -o DIR, have the request in DIR signed, then run nbserver ' +
-                'certificate install {host} FILE with the signed certificate') @{ host = $Settings.host })
+        throw (New-Failure certificate-not-issued ('no certificate has been installed for this host''s certificate ' +
+                'request. Run nbserver certificate request {host} -o DIR, have the request in DIR signed, then run ' +
+                'nbserver certificate install {host} FILE with the signed certificate') @{ host = $Settings.host })
     }
     Set-TextFile $NewCertificateFile '@certificate.chain@' 'certificate.chain'
     $isRequested = (Test-Path -LiteralPath $RequestedKeyFile) -and (Test-KeyPair $NewCertificateFile $RequestedKeyFile)

@@ -113,7 +113,7 @@ function Assert-NewCertificate([string]$Key) {
     }
     if (-not $fault) { return }
     foreach ($file in $NewCertificateFile, $NewKeyFile) { Remove-SingleFile $file }
-    throw (New-Failure certificate-refused ('the new certificate was not installed: {cause}. Provide another ' +
+    throw (New-Failure certificate-refused ('the new certificate was not installed: {cause}. Provide a different ' +
             'certificate, then try again') `
             -Cause $fault)
 }

@@ -30,8 +30,9 @@ function Write-DownloadFinding {
 }
 
 function Write-DefaultIndex {
-    Write-Finding unknown (New-Failure default-index-not-checked ('packages come from the default index of pip and ' +
-            'uv, which this script does not name. Set packages.index_url in the inventory to have an index checked'))
+    Write-Finding unknown (New-Failure default-index-not-checked ('this script does not specify a package index, so ' +
+            'pip and uv use their default one, which was not checked. To check a specific index, set ' +
+            'packages.index_url in the inventory'))
 }
 
 function Get-Setting([string]$Name) {

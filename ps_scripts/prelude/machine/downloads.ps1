@@ -43,8 +43,8 @@ function Receive-Download($Download, [string]$Part) {
                     url = $Download.url
                 } -Cause $failure)
         }
-        Write-Notice warning download-interrupted ('the download of {url} was interrupted ({reason}) and is ' +
-            'continuing') @{
+        Write-Notice warning download-interrupted ('the download of {url} was interrupted ({reason}) and is being ' +
+            'resumed') @{
             url = $Download.url; reason = $failure.Message
         }
         [Threading.Thread]::Sleep(1000 * $try)

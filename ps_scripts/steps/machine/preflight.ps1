@@ -17,7 +17,7 @@ Add-Step preflight 'This host can run the notebook server' -Test {
     Assert-Requirement other_configuration { Write-ForeignConfiguration }
 } -Apply {
     throw (New-Failure nothing-to-apply ('internal error (a bug in nbserver): the step {step} has nothing to change. ' +
-            'Report it with this message') @{ step = 'preflight' })
+            'Report this bug, and include this message') @{ step = 'preflight' })
 }
 
 function Assert-Administrator {
@@ -64,7 +64,7 @@ function Get-EndpointMemory {
 
 # Changes wait until Windows has restarted. Source of the keys: DSC_PendingReboot in ComputerManagementDsc.
 function Find-PendingReboot {
-    Set-Found no-restart-pending 'Windows does not wait for a restart'
+    Set-Found no-restart-pending 'no restart of Windows is pending'
     $keys = 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Component Based Servicing\RebootPending',
     'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\WindowsUpdate\Auto Update\RebootRequired'
     foreach ($key in $keys) {

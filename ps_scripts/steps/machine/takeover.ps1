@@ -41,15 +41,15 @@ function Compare-EarlierTask {
     }
     Add-Difference task 'scheduled task nbserver' 'registered, but not in the record' $null
     New-Conflict 'scheduled task nbserver' $true (New-Failure earlier-task ('the nbserver scheduled task is left ' +
-            'from an earlier installation, and this host has no record of it. Remove the task, or set adopt = true ' +
-            'in the inventory to replace it'))
+            'over from an earlier installation, and this host has no record of it. Remove the task, or set adopt = ' +
+            'true in the inventory to replace it'))
 }
 
 function Compare-EarlierRule {
     if ($Settings.skip -contains 'firewall' -or (Test-Record 'firewall_rule' 'nbserver')) { return }
     if (-not (Get-FirewallRule 'nbserver')) { return }
     Add-Difference firewall-rule 'firewall rule nbserver' 'created, but not in the record' $null
-    New-Conflict 'firewall rule nbserver' $true (New-Failure earlier-rule ('the nbserver firewall rule is left ' +
+    New-Conflict 'firewall rule nbserver' $true (New-Failure earlier-rule ('the nbserver firewall rule is left over ' +
             'from an earlier installation, and this host has no record of it. Remove the rule, or set adopt = true ' +
             'in the inventory to replace it'))
 }
@@ -58,9 +58,9 @@ function Compare-EarlierFolder {
     if ($Settings.adopt -or (Test-Record 'task' 'nbserver') -or (Test-Record 'folder' $Programs)) { return }
     if (-not (Test-Path -LiteralPath $Programs)) { return }
     Add-Difference installed-path '{path}' 'created, but not in the record' $null @{ path = $Programs }
-    New-Conflict $Programs $true (New-Failure earlier-folder ('{path} is left from an earlier installation, and this ' +
-            'host has no record of it. Remove the folder, or set adopt = true in the ' +
-            'inventory to use it') @{ path = $Programs })
+    New-Conflict $Programs $true (New-Failure earlier-folder ('{path} is left over from an earlier installation, and ' +
+            'this host has no record of it. Remove the folder, or set adopt = true in the inventory to use ' +
+            'it') @{ path = $Programs })
 }
 
 function Compare-Port {
@@ -179,8 +179,8 @@ function Compare-HidingPathEntry {
 function Write-Leftover {
     if ($Takeover.Reported -or (Test-Record 'task' 'nbserver')) { return }
     foreach ($folder in Get-EarlierProfile) {
-        Write-Notice warning earlier-profile ('{path} is from an earlier notebook server and is kept. If you need ' +
-            'its notebooks, copy them to {directory}') @{
+        Write-Notice warning earlier-profile ('{path} was created by an earlier notebook server and is kept. If you ' +
+            'need the notebooks in it, copy them to {directory}') @{
             path = $folder; directory = Expand-Path $Settings.notebook.directory
         }
     }

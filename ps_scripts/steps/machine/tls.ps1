@@ -14,5 +14,5 @@ Add-Step tls 'Downloads use TLS 1.2 or newer' -Test {
     }
 } -Apply {
     throw (New-Failure nothing-to-apply ('internal error (a bug in nbserver): the step {step} has nothing to change. ' +
-            'Report it with this message') @{ step = 'tls' })
+            'Report this bug, and include this message') @{ step = 'tls' })
 }

@@ -14,7 +14,7 @@ Add-Step preflight 'This host can run the notebook server' -Test {
     Assert-Requirement other_configuration { Write-ForeignConfiguration }
 } -Apply {
     throw (New-Failure nothing-to-apply ('internal error (a bug in nbserver): the step {step} has nothing to change. ' +
-            'Report it with this message') @{ step = 'preflight' })
+            'Report this bug, and include this message') @{ step = 'preflight' })
 }
 
 # Programs of the user are never stopped to free the port.

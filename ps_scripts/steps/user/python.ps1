@@ -40,5 +40,5 @@ function Assert-PresentVersion([string]$Python) {
 
 Add-Step python 'Python is installed' -Test { Assert-PresentPython } -Apply {
     throw (New-Failure nothing-to-apply ('internal error (a bug in nbserver): the step {step} has nothing to change. ' +
-            'Report it with this message') @{ step = 'python' })
+            'Report this bug, and include this message') @{ step = 'python' })
 }

@@ -116,7 +116,7 @@ def test_an_earlier_folder_for_notebooks_is_given_back(sandbox: Sandbox) -> None
     apply("/srv/theirs")
     assert sandbox.access("/srv/theirs") == "root:nbserver 770"
     planned = apply(f"{PEOPLE}/one", "test")
-    assert [event["what"] for event in planned.of("difference")][-1] == "access /srv/theirs, changed by an earlier setting"
+    assert [event["what"] for event in planned.of("difference")][-1] == "access /srv/theirs, changed by a setting that was removed"
     apply(f"{PEOPLE}/one")
     assert sandbox.access("/srv/theirs") == "root:root 750"
     assert apply(f"{PEOPLE}/one/deeper", "test").steps[-1] == ("cleanup", "unchanged"), "what is in it is needed"
@@ -145,7 +145,7 @@ firewall_apply() { save_before firewall_port 'ufw 9999 Any' ''; }
     assert go_on("apply").outcome == "ok" and record(host)[-1]["kind"] == "firewall_port"
     assert go_on("test").of("difference") == []
     assert [event["what"] for event in go_on("test", "firewall").of("difference")] == [
-        "firewall_port ufw 9999 Any, changed by an earlier setting"
+        "firewall_port ufw 9999 Any, changed by a setting that was removed"
     ]
     done = go_on("apply", "firewall")
     assert done.outcome == "ok" and [event["what"] for event in done.of("restored")] == ["ufw 9999 Any"]
