@@ -35,8 +35,8 @@ function Write-OpenBracket($Step) {
     $Run.Differences = New-Object Collections.ArrayList
     & $Step.Test
     if ($Run.Differences.Count) { return }
-    Add-Difference bracket-open 'temporary change from the step {step} in run {run}, which was interrupted' `
-        'in effect' 'restored' @{ step = $Step.Name; run = Get-CutOffRun }
+    Add-Difference bracket-open 'temporary change made by the step {step} in the interrupted run {run}' `
+        'in effect' 'undone' @{ step = $Step.Name; run = Get-CutOffRun }
     Write-Difference
     $Run.Differs = $true
 }

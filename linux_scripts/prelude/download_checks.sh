@@ -28,8 +28,8 @@ assert_url_answers() { # URL
     local -i begin=$SECONDS
     if [[ ${SECRETS[packages.index_login]-}${SECRETS[downloads.proxy_login]-} ]] ||
         ! [[ $1 =~ ^(https?)://([^/@:]+)(:([0-9]{1,5}))?(/[^[:space:]]*)?$ ]]; then
-        write_finding unknown url-not-checked 'the URL or the proxy requires a login or has another form, so the '\
-'download was not checked'
+        write_finding unknown url-not-checked 'the URL or the proxy requires a login, or the URL has a form that this '\
+'check does not support, so the download was not checked'
         return
     fi
     ask_for_headers "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" "${BASH_REMATCH[4]}" "${BASH_REMATCH[5]:-/}"
@@ -43,13 +43,13 @@ assert_url_answers() { # URL
 
 report_answer() { # URL STATUS SECONDS FAULT
     if [[ ! $2 ]]; then
-        fail url-does-not-answer '{url} does not answer: {error}. Check the network connection of this host and its '\
-'trusted authorities, and downloads.proxy in the inventory, or set packages.index_url to a mirror' \
+        fail url-does-not-answer '{url} is not responding: {error}. Check the network connection and the trusted '\
+'authorities of this host, and downloads.proxy in the inventory, or set packages.index_url to a mirror' \
             url "$1" error "$4"
     fi
-    met url-answers '{url} answers with status {status} after {seconds} s' url "$1" status "$2" seconds "$3"
+    met url-answers '{url} responded with status {status} after {seconds} s' url "$1" status "$2" seconds "$3"
     if [[ $2 == 40[1347] || $2 == 5* ]]; then
-        fail url-refuses '{url} answers with status {status}. Check packages.index_url and downloads.proxy in the '\
+        fail url-refuses '{url} responded with status {status}. Check packages.index_url and downloads.proxy in the '\
 'inventory' \
             url "$1" status "$2"
     fi

@@ -14,7 +14,7 @@ compare_first_page() {
     local file=$NB_NOTEBOOK_DIRECTORY/Welcome.ipynb
     if [[ ! ${FIRST_PAGE#$'\n'} || $PAGE_FAILED ]] || ! can_read_state; then return; fi
     if is_page_due "$file"; then
-        differs first-page-differs '{path}' 'missing or of other settings' 'as in this script' path "$file"
+        differs first-page-differs '{path}' 'missing or outdated' 'as in this script' path "$file"
     fi
 }
 

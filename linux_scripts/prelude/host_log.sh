@@ -11,8 +11,8 @@ write_host_log() { # KEY=VALUE...
     if error=$(exec timeout 10 logger --id="$$" --tag nbserver --priority user.notice -- "$text" 2>&1 </dev/null); then
         return 0
     fi
-    warn host-log-not-written 'could not write to the system log: {error}. Check whether it runs, for example with '\
-'systemctl status systemd-journald' \
+    warn host-log-not-written 'could not write to the system log: {error}. Check whether the log service is '\
+'running, for example with systemctl status systemd-journald' \
         error "${error:-no error output}"
 }
 
@@ -25,8 +25,8 @@ keep_script() {
     if ! cp -- "${BASH_SOURCE[-1]}" "$RUN_FOLDER/$RUN_SCRIPT.sh"; then
         read_last_error
         rm -f -- "$RUN_FOLDER/$RUN_SCRIPT.sh"   # a part of it would fill the disk
-        warn script-not-kept 'could not keep the script in {folder}: {error}. Free some disk space, then run apply '\
-'again' \
+        warn script-not-kept 'could not save the script in {folder}: {error}. Free some disk space, then run nbserver '\
+'apply again' \
             folder "$RUN_FOLDER" error "${REPLY:-no error output}"
     fi
 }

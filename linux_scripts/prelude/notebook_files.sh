@@ -251,8 +251,8 @@ push_notebooks() {
 
 assert_notebooks() {
     if [[ $EUID -ne 0 ]] && ! can_read_state; then
-        fail notebooks-need-root 'copying notebooks requires root privileges, because the script then acts as the '\
-'user of the server. Run nbserver as root or with sudo'
+        fail notebooks-need-root 'copying notebooks requires root privileges, because the script accesses notebooks '\
+'as the user of the server. Run nbserver as root or with sudo'
     fi
     if [[ ! -d $NB_NOTEBOOK_DIRECTORY || -L $NB_NOTEBOOK_DIRECTORY ]] || ! is_set_up; then
         fail notebooks-not-set-up 'this host has no notebook server managed by nbserver that uses the folder {path}. '\
@@ -291,7 +291,8 @@ report_notebooks() { # PROGRAM ARGUMENT...
     exec 7<&-
     if ((EXIT_CODE == 124 || EXIT_CODE == 137)); then
         fail notebooks-slow 'the program that copies notebooks was still running after 15 minutes, and was stopped. '\
-'Make sure that the disk of {path} is not too slow and that nothing on this host interferes, then try again' \
+'Make sure that the disk that contains {path} is not too slow and that nothing on this host interferes, then try '\
+'again' \
             path "$NB_NOTEBOOK_DIRECTORY"
     fi
     if ((EXIT_CODE)); then

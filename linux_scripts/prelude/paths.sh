@@ -32,8 +32,8 @@ take_hold() { # FOLDER PATH
     real=$(exec readlink -- "$HELD")
     if [[ $real == "$1" ]]; then return; fi
     can_have_links ||
-        problem path-has-link '{path} contains a link and leads to {real}. Replace the '\
-'link with a folder' path "$1" real "$real" || return
+        problem path-has-link '{path} contains a link and resolves to {real}. Replace the link with a folder' \
+            path "$1" real "$real" || return
     check_path "$real/x" "$EUID"
 }
 

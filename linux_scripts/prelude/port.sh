@@ -48,7 +48,7 @@ assert_address_local() {
     { read -r allowed </proc/sys/net/ipv4/ip_nonlocal_bind; } 2>/dev/null || true
     if [[ $allowed == 0 ]] && is_foreign_address "$NB_NOTEBOOK_IP"; then
         fail address-not-local 'notebook.ip is {address}, but this host does not have this address. Set notebook.ip '\
-'to an address that the command ip address shows on this host, or to "*" for all addresses' \
+'to an address listed by "ip address" on this host, or to "*" for all addresses' \
             address "$NB_NOTEBOOK_IP"
     fi
 }

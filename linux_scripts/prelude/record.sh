@@ -88,8 +88,8 @@ check_line() {
             kind "$LINE_KIND" || return
     fi
     if ! is_of_nbserver "$LINE_KIND" "$LINE_KEY" "$LINE_BEFORE"; then
-        problem not-of-nbserver 'the record {path} contains this entry, but nbserver never changes it. Find out who '\
-'added this entry to the record, then remove it from the record' \
+        problem not-of-nbserver 'the record {path} contains this entry, which nbserver could not have written. Find '\
+'out who added the entry, then remove it from the record' \
             path "$RECORD_FILE" || return
     fi
 }

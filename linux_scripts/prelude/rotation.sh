@@ -45,16 +45,16 @@ read_rotation() {
     if [[ ! -e $ROTATION_FILE ]]; then return; fi
     IFS= read -r text <"$ROTATION_FILE" || true
     if [[ ! $text =~ $ROTATION_PATTERN ]]; then
-        fail rotation-file-damaged '{path} is not valid, so it is not known who may still have access. Remove this '\
-'file, then run nbserver rotate with another password' path "$ROTATION_FILE"
+        fail rotation-file-damaged '{path} is not valid, so nbserver cannot determine who may still have access. '\
+'Remove this file, then run nbserver rotate with a new password' path "$ROTATION_FILE"
     fi
     ROTATION_RUN=${BASH_REMATCH[1]} FORMER_PASSWORD=${BASH_REMATCH[2]}
 }
 
 assert_deployed() {
     if has_record file "$NOTEBOOK_FILE"; then return; fi
-    fail rotate-not-deployed 'this host has no notebook server managed by nbserver, so there is nobody to evict. Run '\
-'nbserver apply instead'
+    fail rotate-not-deployed 'this host has no notebook server managed by nbserver, so there is no access to revoke. '\
+'Run nbserver apply instead'
 }
 
 # The server must start again, so nothing else may be missing. Rules of the firewall and what remains of earlier
@@ -122,9 +122,9 @@ read_rotated() { # STEP
             ;;
         notebook)
             differs rotated-password 'notebook password' 'the previous one' 'a new one'
-            differs rotated-work '{path}' 'files from earlier sessions' 'a new folder' path "$WORK_FOLDER"
+            differs rotated-work '{path}' 'from earlier sessions' 'a new folder' path "$WORK_FOLDER"
             ;;
-        service) differs rotated-sessions 'sessions and kernels' stopped 'a new start' ;;
+        service) differs rotated-sessions 'sessions and kernels' 'from before the rotation' ended ;;
         check)
             differs rotated-port 'certificate on TCP port {port}' '' 'the new certificate' port "$NB_NOTEBOOK_PORT"
             ;;
@@ -156,10 +156,10 @@ assert_rotation_complete() {
     met no-rotation-open 'no rotation was interrupted'
     if [[ ! $ROTATION_RUN ]]; then return; fi
     if ! is_change; then
-        warn rotation-incomplete 'the rotation of run {run} was interrupted, so the server must not start. Run '\
+        warn rotation-incomplete 'the rotation in run {run} was interrupted, so the server must not start. Run '\
 'nbserver rotate again' run "$ROTATION_RUN"
     else
-        fail rotation-incomplete-apply 'the rotation of run {run} was interrupted, and an apply would start the '\
-'server for earlier users. Run nbserver rotate again' run "$ROTATION_RUN"
+        fail rotation-incomplete-apply 'the rotation in run {run} was interrupted, so earlier users could still log '\
+'in if nbserver apply started the server. Run nbserver rotate again' run "$ROTATION_RUN"
     fi
 }

@@ -20,7 +20,7 @@ report_restart() {
     RUN_STEP=service DIFFERENCES=()
     read_server_process
     if ((REPLY)); then
-        differs server-restarts 'the notebook server' running 'a new start'
+        differs server-restarts 'the notebook server' running restarted
     else
         differs server-starts 'the notebook server' stopped running
     fi
@@ -39,7 +39,7 @@ stop_server() {
     if ((REPLY)); then
         differs server-stops 'the notebook server' running stopped
     elif has_start_with_system; then
-        differs server-stays-stopped 'the notebook server' 'starts with the system' 'stays stopped'
+        differs server-stays-stopped 'the notebook server' 'set to start with the system' disabled
     else
         write_event unchanged
         return
@@ -77,8 +77,8 @@ assert_may_start() {
 assert_no_open_rotation() {
     read_rotation
     if [[ $ROTATION_RUN ]]; then
-        fail rotation-incomplete-start 'the rotation of run {run} was interrupted, and the server would start for '\
-'earlier users. Run nbserver rotate again' run "$ROTATION_RUN"
+        fail rotation-incomplete-start 'the rotation in run {run} was interrupted, so earlier users could still log '\
+'in if the server started. Run nbserver rotate again' run "$ROTATION_RUN"
     fi
 }
 
@@ -86,7 +86,7 @@ assert_has_certificate() {
     RUN_STEP=certificate
     read_certificate
     if [[ ! $RUN_FINGERPRINT ]]; then
-        fail server-without-certificate 'the server has no valid certificate and could not start. Run nbserver apply '\
+        fail server-without-certificate 'the server has no valid certificate, so it cannot start. Run nbserver apply '\
 'instead'
     fi
 }

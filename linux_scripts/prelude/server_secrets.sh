@@ -84,7 +84,7 @@ restart_with_certificate() {
     restart_service
     await_certificate
     if [[ $SHOWN != "$RUN_FINGERPRINT" ]]; then
-        fail certificate-way-back-failed 'the server did not start with the new certificate, nor with the previous '\
+        fail certificate-way-back-failed 'the server started neither with the new certificate nor with the previous '\
 'one, which was restored. Fix the error that the log shows, then run nbserver restart. Last lines of the log: {lines}' \
             lines "$lines"
     fi

@@ -86,8 +86,8 @@ begin_switch() {
 
 save_or_refuse() {
     save_server "$SWITCH_FOLDER.new" ||
-        fail previous-not-saved 'could not save what the server runs now, so it was not changed: {cause}. Fix this '\
-'error, then try again'
+        fail previous-not-saved 'could not save the files of the current server, so the server was not changed: '\
+'{cause}. Fix this error, then try again'
 }
 
 open_switch() {
@@ -113,11 +113,11 @@ save_server() { # FOLDER
 verify_switch() {
     if ! has_open_switch; then return; fi
     RUN_STEP=check
-    report_start verifying-server 'Verifying the server before the switch is completed'
+    report_start verifying-server 'Verifying the server before completing the switch'
     check_apply
     read_shown
     if [[ $SHOWN != "$RUN_FINGERPRINT" ]]; then
-        fail new-server-certificate 'the server presents another certificate on TCP port {port}: expected '\
+        fail new-server-certificate 'the server presents a different certificate on TCP port {port}: expected '\
 '{expected}, got {actual}' port "$NB_NOTEBOOK_PORT" expected "$RUN_FINGERPRINT" actual "$SHOWN"
     fi
     check_login

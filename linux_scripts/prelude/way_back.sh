@@ -5,7 +5,7 @@
 switch_to() { # FOLDER
     read_saved_python "$1"
     if [[ ! $SAVED_PYTHON ]]; then
-        problem previous-environment-missing 'the previous environment is not complete any more' || return
+        problem previous-environment-missing 'the previous environment is no longer complete' || return
     fi
     NOTEBOOK_PYTHON=$SAVED_PYTHON
     ENVIRONMENT=${SAVED_PYTHON%/bin/python*}
@@ -57,7 +57,7 @@ read_saved_address() {
 
 prove_restored() {
     if has_answered && is_refused 0 && is_refused 1; then return 0; fi
-    problem previous-not-responding 'the previous server does not respond on TCP port {port} as it must' \
+    problem previous-not-responding 'the previous server does not respond on TCP port {port} as expected' \
         port "$NB_NOTEBOOK_PORT"
 }
 

@@ -19,7 +19,7 @@ certificate_test() {
     if [[ ! $RUN_FINGERPRINT ]]; then
         differs certificate-missing 'certificate' '' "${NB_CERTIFICATE_NAMES[*]}"
     elif [[ ! $CERTIFICATE_IS_GOOD ]]; then
-        differs certificate-expires 'certificate' 'expires soon' 'a new certificate'
+        differs certificate-expires 'certificate' 'about to expire' 'a new certificate'
     elif ! has_text "$REQUEST_FILE" "$REPLY"; then
         differs certificate-names 'certificate names' different "${NB_CERTIFICATE_NAMES[*]}"
     else

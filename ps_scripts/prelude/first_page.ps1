@@ -45,7 +45,7 @@ function Get-DueFirstPage([string]$Path) {
 function Compare-FirstPage {
     $path = Get-FirstPagePath
     if (Get-DueFirstPage $path) {
-        Add-Difference first-page '{path}' 'missing or of other settings' 'as in this script' @{ path = $path }
+        Add-Difference first-page '{path}' 'missing or outdated' 'as in this script' @{ path = $path }
     }
 }
 

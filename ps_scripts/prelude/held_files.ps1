@@ -90,7 +90,7 @@ function Reset-Wait($Wait, [int]$Done) {
 function Wait-Holder($Wait) {
     if (-not $Wait.Reported -and $Run.Step -and $Wait.Pause -ge 800) {
         $Wait.Reported = $true
-        Write-StepProgress waiting-for-holder 'Waiting until another program releases {path}' @{ path = $Wait.Path }
+        Write-StepProgress waiting-for-holder 'Waiting for another program to release {path}' @{ path = $Wait.Path }
     }
     Start-Pause $Wait.Pause
     $Wait.Pause = [Math]::Min(2 * $Wait.Pause, 5000)

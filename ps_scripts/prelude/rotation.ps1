@@ -38,8 +38,9 @@ function Read-Rotation {
     $pattern = "\A\{`"v`":1,`"run`":`"([0-9A-Za-z-]{1,64})`",`"password`":`"($hex)`",`"key`":(null|`"$hex`")\}\s*\z"
     $found = [regex]::Match([IO.File]::ReadAllText($RotationFile, $Utf8), $pattern)
     if (-not $found.Success) {
-        throw (New-Failure rotation-file-damaged ('{path} is not valid, so it is not known who may still have ' +
-                'access. Remove this file, then run nbserver rotate with another password') @{ path = $RotationFile })
+        throw (New-Failure rotation-file-damaged ('{path} is not valid, so nbserver cannot determine who may still ' +
+                'have access. Remove this file, then run nbserver rotate with a new ' +
+                'password') @{ path = $RotationFile })
     }
     $Former.Run = $found.Groups[1].Value
     $Former.Password = $found.Groups[2].Value
@@ -48,8 +49,8 @@ function Read-Rotation {
 
 function Assert-Deployed {
     if (Test-Record 'file' $ConfigurationFile) { return }
-    throw (New-Failure rotate-not-deployed ('this host has no notebook server managed by nbserver, so there is ' +
-            'nobody to evict. Run nbserver apply instead'))
+    throw (New-Failure rotate-not-deployed ('this host has no notebook server managed by nbserver, so there is no ' +
+            'access to revoke. Run nbserver apply instead'))
 }
 
 # The server must start again, so nothing else may be missing.
@@ -106,10 +107,10 @@ function Invoke-RotatedStep($Step) {
         }
         'notebook' {
             Add-Difference rotated-password 'notebook password' 'the previous one' 'a new one'
-            Add-Difference rotated-work '{path}' 'files from earlier sessions' 'a new folder' @{ path = $WorkFolder }
+            Add-Difference rotated-work '{path}' 'from earlier sessions' 'a new folder' @{ path = $WorkFolder }
             Move-WorkAside
         }
-        'service' { Add-Difference rotated-sessions 'sessions and kernels' 'stopped' 'a new start' }
+        'service' { Add-Difference rotated-sessions 'sessions and kernels' 'from before the rotation' 'ended' }
         'check' {
             Add-Difference rotated-port 'certificate on TCP port {port}' $null 'the new certificate' @{
                 port = $Settings.notebook.port
@@ -140,10 +141,11 @@ function Assert-RotationComplete {
     Set-Found no-rotation-open 'no rotation was interrupted'
     if (-not $Former.Run) { return }
     if (Test-Change) {
-        throw (New-Failure rotation-incomplete-apply ('the rotation of run {run} was interrupted, and an apply would ' +
-                'start the server for earlier users. Run nbserver rotate again') @{ run = $Former.Run })
+        throw (New-Failure rotation-incomplete-apply ('the rotation in run {run} was interrupted, so earlier users ' +
+                'could still log in if nbserver apply started the server. Run nbserver rotate ' +
+                'again') @{ run = $Former.Run })
     }
-    Write-Notice warning rotation-incomplete ('the rotation of run {run} was interrupted, so the server must not ' +
+    Write-Notice warning rotation-incomplete ('the rotation in run {run} was interrupted, so the server must not ' +
         'start. Run nbserver rotate again') @{ run = $Former.Run }
 }
 

@@ -15,7 +15,7 @@ function Invoke-Restart {
 
 function Write-RestartStart {
     Reset-Difference 'service'
-    if (Test-ServerRunning) { Add-Difference server-restarts 'the notebook server' 'running' 'a new start' }
+    if (Test-ServerRunning) { Add-Difference server-restarts 'the notebook server' 'running' 'restarted' }
     else { Add-Difference server-starts 'the notebook server' 'stopped' 'running' }
     Write-ChangeStart
 }
@@ -26,15 +26,15 @@ function Invoke-Stop {
     Reset-Difference 'service'
     if (Test-ServerAlive) { Add-Difference server-stops 'the notebook server' 'running' 'stopped' }
     elseif ((Get-ServiceStatus).start -eq 'automatic') {
-        Add-Difference server-stays-stopped 'the notebook server' 'starts with the system' 'stays stopped'
+        Add-Difference server-stays-stopped 'the notebook server' 'set to start with the system' 'disabled'
     }
     else { Write-Event unchanged; return }
     Write-ChangeStart
     Stop-Server
     Write-ChangeEnd
     if (Test-ServerAlive) {
-        throw (New-Failure server-not-stopped-windows ('the notebook server still runs. Find out what starts it, ' +
-                'then try again'))
+        throw (New-Failure server-not-stopped-windows ('the notebook server is still running. Find out what starts ' +
+                'it, then try again'))
     }
 }
 
@@ -54,13 +54,13 @@ function Assert-Installed {
 function Assert-MayStart {
     Read-Rotation
     if ($Former.Run) {
-        throw (New-Failure rotation-incomplete-start ('the rotation of run {run} was interrupted, and the server ' +
-                'would start for earlier users. Run nbserver rotate again') @{ run = $Former.Run })
+        throw (New-Failure rotation-incomplete-start ('the rotation in run {run} was interrupted, so earlier users ' +
+                'could still log in if the server started. Run nbserver rotate again') @{ run = $Former.Run })
     }
     $Run.Step = 'certificate'
     $certificate = Get-ServerCertificate
     if (-not $certificate) {
-        throw (New-Failure server-without-certificate ('the server has no valid certificate and could not start. Run ' +
+        throw (New-Failure server-without-certificate ('the server has no valid certificate, so it cannot start. Run ' +
                 'nbserver apply instead'))
     }
     $Run.Fingerprint = Get-Fingerprint $certificate

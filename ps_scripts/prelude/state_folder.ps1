@@ -27,6 +27,8 @@ function Assert-StateFolder {
     $fault = Get-AccessFault $StateFolder $Trusted $AnyRight
     if ($fault) {
         throw (New-Failure state-folder-untrusted ('undo cannot trust {path}: {cause}. As an administrator, copy the ' +
-                'files that you want to keep, remove it, then try again') @{ path = $StateFolder } -Cause $fault)
+                'files that you want to keep, remove the folder, then try again') @{
+                path = $StateFolder
+            } -Cause $fault)
     }
 }

@@ -83,9 +83,8 @@ function Install-Uv([hashtable]$Variables) {
     $arguments = @('-I', '-X', 'utf8', '-m', 'pip', 'install', '--target', $tools, '--upgrade', '--no-cache-dir') +
     @(Get-LockArgument $lockFile)
     Invoke-Program (Get-Python) $arguments $Variables -Code uv-not-installed -Text ('could not install uv ({program} ' +
-        'exited with code {exit_code}): {output}. Check the free disk space and these settings: ' +
-        '{settings}. Then try again'
-    ) -Values @{ settings = Get-SourceSetting }
+        'exited with code {exit_code}): {output}. Check the free disk space and these settings, then try again: ' +
+        '{settings}') -Values @{ settings = Get-SourceSetting }
     Join-Path $tools 'bin\uv.exe'
 }
 

@@ -42,7 +42,7 @@ restore_user() { # NAME
 
 # Refuse an account that add_user would not have created, or a group with its name.
 assert_account() { # NAME HOME
-    met account-usable 'the user {user} can be created, or is as it should be' user "$1"
+    met account-usable 'the user {user} has the expected settings or can be created' user "$1"
     if ! has_user "$1"; then
         assert_no_group "$1"
         return

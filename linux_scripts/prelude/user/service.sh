@@ -110,9 +110,9 @@ has_start_with_system() {
 # Kernels have the rights of the user, so a rotation cannot find everything that they changed.
 warn_of_account() {
     RUN_STEP=service
-    warn rotated-own-account 'notebooks run with all rights of your account, so they may have changed your other '\
+    warn rotated-own-account 'notebooks run with all the rights of your account, so they may have changed your other '\
 'files. Check ~/.bashrc, ~/.profile, ~/.ssh/authorized_keys, and crontab -l. Then run nbserver apply --repair, which '\
-'installs the packages of the server again'
+'reinstalls the packages of the server'
 }
 
 # A server of one user has no limits.

@@ -32,7 +32,7 @@ assert_python_version() {
     version=${PACKAGES[$package]%%[!0-9.]*}
     if [[ ! $version ]]; then return; fi
     if [[ $version == [0-2].* || $version == 3.[0-9] || $version == 3.[0-9].* ]]; then
-        fail python-too-old '{system} provides {package} in version {version}, but Python 3.10 or newer is required. '\
+        fail python-too-old '{system} provides version {version} of {package}, but Python 3.10 or newer is required. '\
 'Set python.version in the inventory to a newer version that this distribution provides' \
             package "$package" system "$SYSTEM_NAME" version "$version"
     fi

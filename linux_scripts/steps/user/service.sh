@@ -57,7 +57,7 @@ process_test() {
     if [[ ! $PROCESS ]]; then
         differs server-not-running 'the notebook server' 'not running' 'running in the background'
     elif ! has_text "$PROCESS_FILE" "$PROCESS $PROCESS_SINCE"$'\n'"$REPLY"; then
-        differs server-outdated 'the notebook server' 'started before a change' 'started after the change'
+        differs server-outdated 'the notebook server' 'not restarted since the last change' restarted
     fi
 }
 
@@ -88,8 +88,8 @@ assert_same_command() {
     IFS= read -r -d '' is <"$PROCESS_FILE" || true
     is=${is#*$'\n'}
     if [[ ${is%$'\n'*$'\n'} != "${REPLY%$'\n'*$'\n'}" ]]; then
-        fail server-other-command 'the settings start the server with another command than before. Run nbserver apply '\
-'instead'
+        fail server-other-command 'the current settings start the server with a different command than before. Run '\
+'nbserver apply instead'
     fi
 }
 

@@ -51,7 +51,7 @@ function Compare-InstalledCertificate($Certificate) {
         return
     }
     if ((Test-Path -LiteralPath (Get-OpenSsl)) -and -not (Test-KeyPair $CertificateFile $KeyFile)) {
-        Add-Difference certificate-key 'private key' 'does not match the certificate' 'matches the certificate'
+        Add-Difference certificate-key 'private key' 'not the key for the certificate' 'the key for the certificate'
         return
     }
     $fault = Get-CertificateFault $Certificate

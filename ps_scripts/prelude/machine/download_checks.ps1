@@ -59,7 +59,7 @@ function Assert-UrlAnswer([string]$Url) {
             } -Cause (Get-WebFailure $_.Exception))
     }
     $seconds = [string][Math]::Round(([DateTime]::UtcNow - $begin).TotalSeconds, 1)
-    Set-Found url-answers '{url} answers with status {status} after {seconds} s' @{
+    Set-Found url-answers '{url} responded with status {status} after {seconds} s' @{
         url = $Url; status = [string]$answer.Status; seconds = $seconds
     }
     Write-Inspection ([Uri]$Url).Host $answer.Issuer
@@ -97,7 +97,7 @@ function Write-Inspection([string]$Server, [string]$Issuer) {
     foreach ($authority in $PublicAuthorities) {
         if ($Issuer.IndexOf($authority, [StringComparison]::Ordinal) -ge 0) { return }
     }
-    Write-Notice warning tls-inspected ('the certificate of {host} is from {issuer}, which is not one of its public ' +
-        'authorities. Something between this host and {host} may inspect TLS. The hashes of the lock still decide ' +
-        'what is installed') @{ host = $Server; issuer = $Issuer }
+    Write-Notice warning tls-inspected ('the certificate for {host} was issued by {issuer}, which is not one of the ' +
+        'public authorities expected for {host}. A proxy between this host and {host} may be inspecting TLS. The ' +
+        'hashes in the lock still determine what is installed') @{ host = $Server; issuer = $Issuer }
 }

@@ -18,7 +18,7 @@ function Write-HostLog([string]$State) {
     catch {
         $failure = ConvertTo-Failure $_.Exception
         Write-Notice warning host-log-not-written ('could not write to the Windows event log: {error}. Check whether ' +
-            'the service EventLog runs') @{ error = $failure.Message }
+            'the EventLog service is running') @{ error = $failure.Message }
     }
 }
 

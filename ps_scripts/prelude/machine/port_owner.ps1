@@ -107,8 +107,9 @@ function Stop-PortOwner([int]$Port) {
         }
     }
     for ($try = 0; $try -lt 20 -and (Test-PortListening $Port); $try++) {
-        if ($try -eq 10) { Write-StepProgress waiting-for-port ('Waiting until TCP ' +
-                'port {port} is free') @{ port = $Port } }
+        if ($try -eq 10) {
+            Write-StepProgress waiting-for-port 'Waiting for TCP port {port} to become free' @{ port = $Port }
+        }
         # A process that exits by itself meanwhile is not an error.
         if ($owner.Kind -eq 'process' -or $try -eq 10) {
             Stop-Process -Id $owner.Process.ProcessId -Force -ErrorAction SilentlyContinue

@@ -13,7 +13,7 @@ function Assert-NewKey {
         if ($certificate) { $old = Get-KeyDigest $certificate }
     }
     if (-not $new -or (Get-KeyDigest $new) -ne $old) { return }
-    throw (New-Failure rotate-same-key ('the certificate in the inventory still has the old key, which earlier ' +
+    throw (New-Failure rotate-same-key ('the certificate in the inventory still uses the old key, which earlier ' +
             'users could read. Create a certificate with a new key, then try again. Nothing was changed'))
 }
 
@@ -33,5 +33,5 @@ function Get-RotatedCertificate {
 # Code in a notebook runs as LOCAL SERVICE, which may register tasks.
 function Write-AccountNotice {
     Write-Notice warning rotated-local-service ('notebooks run as LOCAL SERVICE, so they may have registered tasks ' +
-        'or left processes that nbserver does not know. Check the tasks and processes of this account')
+        'or left processes running that nbserver does not know about. Check the tasks and processes of this account')
 }

@@ -17,7 +17,7 @@ function Assert-CanRestart {
     $line = [IO.File]::ReadAllLines($ProcessFile, $Utf8) | Select-Object -Skip 1 -First 1
     $should = (Get-ServerText).Split([char[]]"`n")[0]
     if (-not [string]::Equals($line, $should)) {
-        throw (New-Failure server-other-command ('the settings start the server with another command than before. ' +
-                'Run nbserver apply instead'))
+        throw (New-Failure server-other-command ('the current settings start the server with a different command ' +
+                'than before. Run nbserver apply instead'))
     }
 }

@@ -7,7 +7,7 @@ function Assert-NewKey { $Run.Step = 'certificate' }
 # Kernels have the rights of the user.
 function Write-AccountNotice {
     $Run.Step = 'service'
-    Write-Notice warning rotated-own-account-windows ('notebooks run with all rights of your account, so they may ' +
-        'have changed your other files. Check your Startup folder, your scheduled tasks, and your PowerShell ' +
-        'profile. Then run nbserver apply --repair, which installs the packages of the server again')
+    Write-Notice warning rotated-own-account-windows ('notebooks run with all the rights of your account, so they ' +
+        'may have changed your other files. Check your Startup folder, your scheduled tasks, and your PowerShell ' +
+        'profile. Then run nbserver apply --repair, which reinstalls the packages of the server')
 }

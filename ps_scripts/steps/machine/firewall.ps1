@@ -36,9 +36,8 @@ Add-Step firewall 'The firewall allows connections to the notebook port' -Test {
     Assert-FirewallRunning
     Write-IgnoredRule
     foreach ($line in Get-ReleasedRuleLine $Settings.notebook.port) {
-        Add-Difference port-rule-disabled 'firewall rule {name}, which opens another port' 'disabled' 'enabled' @{
-            name = $line.key
-        }
+        Add-Difference port-rule-disabled (
+            'firewall rule {name}, which does not open the notebook port') 'disabled' 'enabled' @{ name = $line.key }
     }
     $is = Get-FirewallRule 'nbserver'
     $should = Get-WantedFirewallRule

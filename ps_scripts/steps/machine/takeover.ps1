@@ -48,7 +48,7 @@ function Compare-EarlierTask {
 function Compare-EarlierRule {
     if ($Settings.skip -contains 'firewall' -or (Test-Record 'firewall_rule' 'nbserver')) { return }
     if (-not (Get-FirewallRule 'nbserver')) { return }
-    Add-Difference firewall-rule 'firewall rule nbserver' 'created, but not in the record' $null
+    Add-Difference firewall-rule 'firewall rule nbserver' 'present, but not in the record' $null
     New-Conflict 'firewall rule nbserver' $true (New-Failure earlier-rule ('the nbserver firewall rule is left over ' +
             'from an earlier installation, and this host has no record of it. Remove the rule, or set adopt = true ' +
             'in the inventory to replace it'))
@@ -57,7 +57,7 @@ function Compare-EarlierRule {
 function Compare-EarlierFolder {
     if ($Settings.adopt -or (Test-Record 'task' 'nbserver') -or (Test-Record 'folder' $Programs)) { return }
     if (-not (Test-Path -LiteralPath $Programs)) { return }
-    Add-Difference installed-path '{path}' 'created, but not in the record' $null @{ path = $Programs }
+    Add-Difference installed-path '{path}' 'present, but not in the record' $null @{ path = $Programs }
     New-Conflict $Programs $true (New-Failure earlier-folder ('{path} is left over from an earlier installation, and ' +
             'this host has no record of it. Remove the folder, or set adopt = true in the inventory to use ' +
             'it') @{ path = $Programs })

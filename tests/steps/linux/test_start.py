@@ -144,8 +144,8 @@ def test_only_the_stamp_of_the_start_differs(starts: Starts) -> None:
     (difference,) = [event for event in starts.run("test") if event["event"] == "difference"]
     assert (difference["code"], difference["is"], difference["should"]) == (
         "server-outdated",
-        "started before a change",
-        "started after the change",
+        "not restarted since the last change",
+        "restarted",
     )
 
 

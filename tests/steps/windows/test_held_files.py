@@ -57,7 +57,7 @@ def test_a_folder_is_moved_when_its_files_are_released(place: Place) -> None:
     *events, pauses = said
     assert pauses == "50 100 200 400 800 1600 3200"
     assert [(event["event"], event["what"]) for event in map(json.loads, events)] == [
-        ("progress", f"Waiting until another program releases {path}.new")
+        ("progress", f"Waiting for another program to release {path}.new")
     ], "once"
 
 
