@@ -9,15 +9,15 @@ assert_architecture() {
         x86_64) found=x64 ;;
         aarch64) found=arm64 ;;
         *)
-            fail architecture-unsupported 'this host has the processor architecture {is}, but nbserver supports '\
+            fail architecture-unsupported 'the processor architecture of this host is {is}, but nbserver supports '\
 'only x86_64 (x64) and aarch64 (arm64). Use another host' \
                 is "$HOSTTYPE"
             ;;
     esac
     met architecture-right 'the processor architecture is {is}' is "$HOSTTYPE"
     if [[ $NB_ARCHITECTURE != "$found" ]]; then
-        fail wrong-architecture 'this host has the processor architecture {is}, but the inventory has architecture = '\
-'"{architecture}". Set architecture = "{found}" in the inventory' \
+        fail wrong-architecture 'the processor architecture of this host is {is}, but the inventory has architecture '\
+'= "{architecture}". Set architecture = "{found}" in the inventory' \
             is "$HOSTTYPE" architecture "$NB_ARCHITECTURE" found "$found"
     fi
 }

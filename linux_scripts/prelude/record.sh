@@ -83,7 +83,7 @@ undo_line() { # LINE
 # Whether undo may restore the thing that split_line has read.
 check_line() {
     if [[ $(type -t "restore_$LINE_KIND") != function ]]; then
-        problem unknown-kind 'this release cannot restore "{kind}" entries in the record. Run undo with the nbserver '\
+        problem unknown-kind 'this nbserver release cannot restore "{kind}" entries in the record. Run undo with the '\
 'release that recorded them' \
             kind "$LINE_KIND" || return
     fi

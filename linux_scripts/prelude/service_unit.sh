@@ -123,8 +123,8 @@ refuse_unit() {
     if ((status == 217 || status == 218 || status >= 226 && status <= 231)); then
         read_refused_settings
         fail unit-settings-refused 'systemd could not start {unit} with {settings} (status {status}). In a container, '\
-'these settings may need more rights. Fix the error that the log shows, or change the settings with {command}, then '\
-'try again. Last lines of the log: {lines}' \
+'these settings may require more privileges. Fix the error that the log shows, or change the settings with {command}, '\
+'then try again. Last lines of the log: {lines}' \
             unit "$SERVICE_UNIT" command "${SYSTEMCTL[*]} edit $SERVICE_UNIT" \
             settings "$REPLY" status "$status" lines "$ending"
     fi

@@ -31,13 +31,13 @@ function Assert-Architecture {
     $is = [Environment]::GetEnvironmentVariable('PROCESSOR_ARCHITECTURE')
     $found = @{ AMD64 = 'x64'; ARM64 = 'arm64' }[[string]$is]
     if (-not $found) {
-        throw (New-Failure architecture-unsupported ('this host has the processor architecture {is}, but ' +
+        throw (New-Failure architecture-unsupported ('the processor architecture of this host is {is}, but ' +
                 'nbserver supports only AMD64 (x64) and ARM64 (arm64). Use another host') @{ is = $is })
     }
     Set-Found architecture-right 'the processor architecture is {is}' @{ is = $is }
     if ($found -ne $Settings.architecture) {
-        throw (New-Failure wrong-architecture ('this host has the processor architecture {is}, but the inventory has ' +
-                'architecture = "{architecture}". Set architecture = "{found}" in the inventory') @{
+        throw (New-Failure wrong-architecture ('the processor architecture of this host is {is}, but the inventory ' +
+                'has architecture = "{architecture}". Set architecture = "{found}" in the inventory') @{
                 is = $is; architecture = $Settings.architecture; found = $found
             })
     }
@@ -137,6 +137,6 @@ function Write-SmartAppControl {
     $SmartAppControl.Reported = $true
     Write-Notice warning smart-app-control ('Smart App Control is on. It blocks files that are neither signed nor ' +
         'known to Microsoft, such as the .pyd files of Python packages, so the notebook server may not start. Turn ' +
-        'it off in Windows Security (App & browser control), or use another host. Windows cannot turn it on again ' +
-        'without a reset')
+        'it off in Windows Security (App & browser control), or use another host. Once turned off, it cannot be ' +
+        'turned on again without resetting Windows')
 }

@@ -32,8 +32,8 @@ function Test-Record([string]$Kind, [string]$Key) {
 # Restore one thing, then remove its line from the record.
 function Undo-Line($Line) {
     if (-not $Restore.ContainsKey($Line.kind)) {
-        throw (New-Failure unknown-kind ('this release cannot restore "{kind}" entries in the record. Run undo with ' +
-                'the nbserver release that recorded them') @{ kind = $Line.kind })
+        throw (New-Failure unknown-kind ('this nbserver release cannot restore "{kind}" entries in the record. Run ' +
+                'undo with the release that recorded them') @{ kind = $Line.kind })
     }
     if ($PathKinds -contains $Line.kind) { Assert-KnownPath $Line.key }
     & $Restore[$Line.kind] $Line.key $Line.before

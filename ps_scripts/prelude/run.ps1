@@ -15,7 +15,7 @@ if ("$($ExecutionContext.SessionState.LanguageMode)" -ne 'FullLanguage') {
     '"values":{"mode":"' + $ExecutionContext.SessionState.LanguageMode + '"},' +
     '"text":"PowerShell runs in ' + $ExecutionContext.SessionState.LanguageMode + ' mode, and this script needs ' +
     'FullLanguage. Ask for an exception for this script in the application control policy of this host (WDAC or ' +
-    'AppLocker). If only the endpoint has this mode, set configuration_name in the inventory to another endpoint"}'
+    'AppLocker). If only the endpoint is restricted, set configuration_name in the inventory to another endpoint"}'
     $Head + '2,"event":"finished","outcome":"failed","differs":false,"changed":0,"reboot":false,"fingerprint":""}'
     if ($IsFile) { exit 3 }
     return

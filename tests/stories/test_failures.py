@@ -48,7 +48,7 @@ def test_processor_that_the_inventory_does_not_mean(site: Site) -> None:
     catalog = site.folder / "site-catalog.toml"
     catalog.write_text(catalog.read_text(encoding="utf-8").replace('"x64"', '"arm64"'), encoding="utf-8")
     site.write(architecture="arm64")
-    assert 'this host has the processor architecture AMD64, but the inventory has architecture = "arm64"' in refused(
+    assert 'the processor architecture of this host is AMD64, but the inventory has architecture = "arm64"' in refused(
         site, "plan", "win1", code=3
     )
 

@@ -55,7 +55,7 @@ function Compare-InstalledCertificate($Certificate) {
         return
     }
     $fault = Get-CertificateFault $Certificate
-    if ($fault) { Add-Difference certificate-not-suitable 'certificate' $fault.Message 'a suitable certificate' }
+    if ($fault) { Add-Difference certificate-not-suitable 'certificate' "unsuitable ($($fault.Message))" 'suitable' }
 }
 
 # Return true if the certificate is for the key: openssl writes the public key of both. If a file is not a certificate

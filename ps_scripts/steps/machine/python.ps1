@@ -80,9 +80,9 @@ function Assert-RegisteredPython($Registered) {
 function Assert-RegisteredProgram([hashtable]$Values) {
     $program = $Settings.python.executable[0]
     if (Test-Path -LiteralPath (Join-Path $Values.folder $program)) { return }
-    throw (New-Failure python-incomplete ('Python {is} is registered in {folder}, but {program} is missing from this ' +
-            'folder. Repair or uninstall it in Settings > Apps, or set python.kind = "zip" in the inventory to ' +
-            'install a separate Python') @{ is = $Values.is; folder = $Values.folder; program = $program })
+    throw (New-Failure python-incomplete ('Python {is} is registered as installed in {folder}, but {program} is ' +
+            'missing from this folder. Repair or uninstall it in Settings > Apps, or set python.kind = "zip" in the ' +
+            'inventory to install a separate Python') @{ is = $Values.is; folder = $Values.folder; program = $program })
 }
 
 function Install-PythonBundle([string]$Folder) {

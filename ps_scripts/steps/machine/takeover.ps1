@@ -116,7 +116,7 @@ function Get-Refusal([object[]]$Conflicts) {
     }
     if ($Settings.adopt -or -not $names) { return }
     New-Failure takeover-refused ('the notebook server conflicts with the following on this host: {names}. Remove ' +
-        'what conflicts, or set adopt = true in the inventory to replace it (undo restores it), then run nbserver ' +
+        'these items, or set adopt = true in the inventory to replace them (undo restores them), then run nbserver ' +
         'apply again') @{
         names = $names
     }

@@ -197,7 +197,7 @@ def test_a_kind_of_another_release_is_told(sandbox: Sandbox) -> None:
         f"{STATE}/record.jsonl", sandbox.read(f"{STATE}/record.jsonl") + b'{"v":1,"step":"a","kind":"carpet","key":"/x","before":null}\n'
     )
     done = run(sandbox, "undo", [FOLDER])
-    assert done.outcome == "failed" and 'this release cannot restore "carpet" entries' in done.of("failed")[0]["text"]
+    assert done.outcome == "failed" and 'this nbserver release cannot restore "carpet" entries' in done.of("failed")[0]["text"]
     assert not sandbox.exists("/opt/nbserver")
 
 
