@@ -94,7 +94,7 @@ def test_a_lost_record_is_explained_and_refused(session: Session) -> None:
     assert codes(events) == ["earlier-task", "earlier-rule", "earlier-folder", "apply-will-refuse"]
     names = f"scheduled task nbserver, firewall rule nbserver, {PROGRAMS}"
     assert events[-1]["text"].startswith(
-        f"nbserver apply will fail on this host: the notebook server conflicts with the following on this host: {names}. Remove what conflicts, or"
+        f"nbserver apply will fail on this host: the notebook server conflicts with the following on this host: {names}. Remove these items, or"
     )
     text = refused(session, LOST)
     assert names in text and "or set adopt = true in the inventory to replace them (undo restores them), then run nbserver apply again" in text
@@ -116,7 +116,7 @@ def test_a_program_on_the_port_is_named_and_adopted(session: Session) -> None:
     differences, events = look(session, SERVICE)
     assert differences == [["TCP port 9999", named, "free"]] and codes(events) == ["port-taken-by-program", "apply-will-refuse"]
     assert events[0]["text"].startswith(f"TCP port 9999 is used by another program ({named}). Stop it, or choose another notebook.port")
-    assert "on this host: TCP port 9999. Remove what conflicts, or set adopt = true" in refused(session, SERVICE)
+    assert "on this host: TCP port 9999. Remove these items, or set adopt = true" in refused(session, SERVICE)
     assert look(session, SERVICE, adopt=True, mode="apply") == ([["TCP port 9999", named, "free"]], [])
 
 
