@@ -207,7 +207,7 @@ def test_locked_wheel_without_a_build_for_this_python(site: Site) -> None:
     with served(index) as url:
         site.write(packages__index_url=url, packages__installer="uv")
         said = refused(site, "apply", "win1", code=3)
-    assert "uv.exe exited with code 1" in said and "only-new" in said and "set another python.version" in said
+    assert "uv.exe exited with code 1" in said and "only-new" in said and "set a different python.version" in said
     events = site.last_events()
     assert steps(events, "failed") == ["packages"] and "openssl" in steps(events, "changed")
 
