@@ -26,92 +26,92 @@
 #   695  hashes                 Compute SHA-256, the only hash that this script uses.
 #   733  events                 Report events: lines of JSON, which are the only output of this script.
 #   823  findings               Report in mode check which requirements this host meets, one finding for each.
-#   869  host_log               Write to the Windows event log which script changes this host.
-#   901  kept_script            Keep the script that changes this host.
-#   919  envelope               Read the envelope: the only input of a run in addition to this script.
-#  1025  lock                   Allow only one run at a time to change this host.
-#  1084  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1164  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#  1290  access                 Set and check access lists: who may read and change a folder.
-#  1366  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1403  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1469  registry               Read values in the registry.
-#  1480  registry_values        Compare, set, and restore values in the registry.
-#  1514  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1634  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1721  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1754  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1842  path_access            Find other accounts that could replace a folder with another folder.
-#  1870  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1927  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2077  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2172  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2384  server_command         Define the command line of the server, and what it was started with.
-#  2403  programs               Run other programs until they exit, and report their output.
-#  2531  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2550  downloads              Download files into the cache, and check their hashes before they are used.
-#  2736  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2823  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2899  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2955  foreign_places         Define where configuration from other installations may be on this host.
-#  2969  package_environment    Choose the environment variables of pip and uv.
-#  3039  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3044  installer_failures     Explain the exit codes of installers.
-#  3116  installers             Run installers and uninstallers, and wait while another one runs.
-#  3161  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3218  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3280  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3305  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3369  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3408  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3448  installed_files        Compare files with those that were installed.
-#  3597  running_server         Stop the server before its programs are replaced.
-#  3648  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3762  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3821  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3871  port_process           Find the program that listens on a TCP port, and what started it.
-#  3906  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4025  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4071  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4129  certificates           Read certificates from PEM files.
-#  4146  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4218  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4352  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4472  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4581  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4650  password_hash          Get the hash of the password.
-#  4655  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4700  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4722  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4788  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4931  download_checks        Check in mode check whether this host can reach what the script would download.
-#  5034  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5186  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5224  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5336  server_life            Restart or stop the installed server: modes restart and stop.
-#  5432  restarted_server       Start the registered task again.
-#  5476  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5586  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  5842  backup                 Send what a backup contains in addition to the notebooks: mode backup.
-#  5859  server_log             Send the log of the notebook server: mode logs.
-#  5959  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   870  host_log               Write to the Windows event log which script changes this host.
+#   902  kept_script            Keep the script that changes this host.
+#   920  envelope               Read the envelope: the only input of a run in addition to this script.
+#  1026  lock                   Allow only one run at a time to change this host.
+#  1085  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1165  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#  1291  access                 Set and check access lists: who may read and change a folder.
+#  1367  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1404  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1470  registry               Read values in the registry.
+#  1481  registry_values        Compare, set, and restore values in the registry.
+#  1515  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1635  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1722  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1757  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1845  path_access            Find other accounts that could replace a folder with another folder.
+#  1873  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1930  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2080  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2177  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2389  server_command         Define the command line of the server, and what it was started with.
+#  2408  programs               Run other programs until they exit, and report their output.
+#  2536  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2555  downloads              Download files into the cache, and check their hashes before they are used.
+#  2741  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2828  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2904  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2960  foreign_places         Define where configuration from other installations may be on this host.
+#  2974  package_environment    Choose the environment variables of pip and uv.
+#  3044  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3049  installer_failures     Explain the exit codes of installers.
+#  3121  installers             Run installers and uninstallers, and wait while another one runs.
+#  3166  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3223  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3285  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3310  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3374  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3413  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3453  installed_files        Compare files with those that were installed.
+#  3602  running_server         Stop the server before its programs are replaced.
+#  3653  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3767  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3826  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3876  port_process           Find the program that listens on a TCP port, and what started it.
+#  3911  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4031  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4077  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4135  certificates           Read certificates from PEM files.
+#  4152  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4224  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4358  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4478  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4587  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4656  password_hash          Get the hash of the password.
+#  4661  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4706  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4728  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4794  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4937  download_checks        Check in mode check whether this host can reach what the script would download.
+#  5041  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5195  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5233  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5345  server_life            Restart or stop the installed server: modes restart and stop.
+#  5441  restarted_server       Start the registered task again.
+#  5485  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5596  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  5852  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  5869  server_log             Send the log of the notebook server: mode logs.
+#  5969  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  5991  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6071  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  6090  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  6109  python                 Install Python from the publisher, or use one that is installed.
-#  6243  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  6304  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  6423  packages               Install the packages of the lock in a virtual environment.
-#  6590  path                   Add the programs of the server to the PATH of the machine.
-#  6619  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  6645  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  6779  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  6987  service                Run the server as a scheduled task.
-#  7129  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  7194  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7269  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  7309  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  6001  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6081  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  6100  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  6119  python                 Install Python from the publisher, or use one that is installed.
+#  6253  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  6314  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  6433  packages               Install the packages of the lock in a virtual environment.
+#  6598  path                   Add the programs of the server to the PATH of the machine.
+#  6627  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  6653  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  6787  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  6995  service                Run the server as a scheduled task.
+#  7137  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  7201  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7276  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  7316  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -541,7 +541,7 @@ if ("$($ExecutionContext.SessionState.LanguageMode)" -ne 'FullLanguage') {
     '"values":{"mode":"' + $ExecutionContext.SessionState.LanguageMode + '"},' +
     '"text":"PowerShell runs in ' + $ExecutionContext.SessionState.LanguageMode + ' mode, and this script needs ' +
     'FullLanguage. Ask for an exception for this script in the application control policy of this host (WDAC or ' +
-    'AppLocker). If only the endpoint has this mode, set configuration_name in the inventory to another endpoint"}'
+    'AppLocker). If only the endpoint is restricted, set configuration_name in the inventory to another endpoint"}'
     $Head + '2,"event":"finished","outcome":"failed","differs":false,"changed":0,"reboot":false,"fingerprint":""}'
     if ($IsFile) { exit 3 }
     return
@@ -840,7 +840,8 @@ function Assert-Requirement([string]$Name, [scriptblock]$Assert) {
     catch {
         if ($_.Exception.Data.Contains('code')) { Write-Finding failed $_.Exception }
         else {
-            Write-Finding unknown (New-Failure check-failed 'this could not be checked: {cause}' -Cause $_.Exception)
+            Write-Finding unknown (New-Failure check-failed 'could not check this requirement: {cause}' -Cause (
+                    $_.Exception))
         }
     }
     finally { $Finding.Name = '' }
@@ -886,7 +887,7 @@ function Write-HostLog([string]$State) {
     catch {
         $failure = ConvertTo-Failure $_.Exception
         Write-Notice warning host-log-not-written ('could not write to the Windows event log: {error}. Check whether ' +
-            'the service EventLog runs') @{ error = $failure.Message }
+            'the EventLog service is running') @{ error = $failure.Message }
     }
 }
 
@@ -911,8 +912,8 @@ Add-Hook Started {
     }
     catch {
         $failure = ConvertTo-Failure $_.Exception
-        Write-Notice warning script-not-kept ('could not keep the script in {folder}: {error}. Free some disk space, ' +
-            'then run apply again') @{ folder = Split-Path -Parent $Run.EventFile; error = $failure.Message }
+        Write-Notice warning script-not-kept ('could not save the script in {folder}: {error}. Free some disk space, ' +
+            'then run nbserver apply again') @{ folder = Split-Path -Parent $Run.EventFile; error = $failure.Message }
     }
 }
 
@@ -1253,7 +1254,7 @@ function Reset-Wait($Wait, [int]$Done) {
 function Wait-Holder($Wait) {
     if (-not $Wait.Reported -and $Run.Step -and $Wait.Pause -ge 800) {
         $Wait.Reported = $true
-        Write-StepProgress waiting-for-holder 'Waiting until another program releases {path}' @{ path = $Wait.Path }
+        Write-StepProgress waiting-for-holder 'Waiting for another program to release {path}' @{ path = $Wait.Path }
     }
     Start-Pause $Wait.Pause
     $Wait.Pause = [Math]::Min(2 * $Wait.Pause, 5000)
@@ -1434,8 +1435,8 @@ function Test-Record([string]$Kind, [string]$Key) {
 # Restore one thing, then remove its line from the record.
 function Undo-Line($Line) {
     if (-not $Restore.ContainsKey($Line.kind)) {
-        throw (New-Failure unknown-kind ('this release cannot restore "{kind}" entries in the record. Run undo with ' +
-                'the nbserver release that recorded them') @{ kind = $Line.kind })
+        throw (New-Failure unknown-kind ('this nbserver release cannot restore "{kind}" entries in the record. Run ' +
+                'undo with the release that recorded them') @{ kind = $Line.kind })
     }
     if ($PathKinds -contains $Line.kind) { Assert-KnownPath $Line.key }
     & $Restore[$Line.kind] $Line.key $Line.before
@@ -1747,7 +1748,9 @@ function Assert-StateFolder {
     $fault = Get-AccessFault $StateFolder $Trusted $AnyRight
     if ($fault) {
         throw (New-Failure state-folder-untrusted ('undo cannot trust {path}: {cause}. As an administrator, copy the ' +
-                'files that you want to keep, remove it, then try again') @{ path = $StateFolder } -Cause $fault)
+                'files that you want to keep, remove the folder, then try again') @{
+                path = $StateFolder
+            } -Cause $fault)
     }
 }
 
@@ -2121,7 +2124,7 @@ function Get-DueFirstPage([string]$Path) {
 function Compare-FirstPage {
     $path = Get-FirstPagePath
     if (Get-DueFirstPage $path) {
-        Add-Difference first-page '{path}' 'missing or of other settings' 'as in this script' @{ path = $path }
+        Add-Difference first-page '{path}' 'missing or outdated' 'as in this script' @{ path = $path }
     }
 }
 
@@ -2138,7 +2141,9 @@ function Add-FirstPage {
         $FirstPageNotes.Refused = $true
         $failure = ConvertTo-Failure $_.Exception
         Write-Notice warning first-page-not-written ('could not write {path}: {error}. The server works without this ' +
-            'file. To have it, fix this error, then run apply again') @{ path = $path; error = $failure.Message }
+            'file. To create the file, fix this error, then run nbserver apply again') @{
+            path = $path; error = $failure.Message
+        }
         return
     }
     Save-Before 'first_page' $path $hash -Replace
@@ -2592,8 +2597,8 @@ function Receive-Download($Download, [string]$Part) {
                     url = $Download.url
                 } -Cause $failure)
         }
-        Write-Notice warning download-interrupted ('the download of {url} was interrupted ({reason}) and is ' +
-            'continuing') @{
+        Write-Notice warning download-interrupted ('the download of {url} was interrupted ({reason}) and is being ' +
+            'resumed') @{
             url = $Download.url; reason = $failure.Message
         }
         [Threading.Thread]::Sleep(1000 * $try)
@@ -3071,8 +3076,8 @@ function Get-InstallerFailure([string]$Name, [int]$ExitCode) {
         }
         1638 {
             New-Failure installer-other-version ('{installer} cannot replace the version that is already installed ' +
-                '(exit code {exit_code}). Uninstall the installed version, or set it in the ' +
-                'inventory, then try again') $values
+                '(exit code {exit_code}). Uninstall this version, or specify it in the inventory, then try ' +
+                'again') $values
         }
     }
 }
@@ -3203,8 +3208,8 @@ $Restore.msi = {
     if (-not (Test-Path -LiteralPath $File)) {
         $product = Get-ProductCode $File
         if (-not $product) {
-            Write-Notice log already-removed ('the installer {path} no longer exists, and its program has already ' +
-                'been removed') @{
+            Write-Notice log already-removed ('the installer {path} no longer exists, and the program that it ' +
+                'installed has already been removed') @{
                 path = $File
             }
             return
@@ -3248,8 +3253,8 @@ function Get-BundleRemoval([string]$File) {
     $name = (Split-Path -Leaf $File) -creplace '\A[0-9a-f]{16}-', ''   # the cache adds the beginning of its hash
     $copy = Get-BundleCopy $name
     if (-not $copy) {
-        Write-Notice log already-removed ('the installer {path} no longer exists, and its program has already been ' +
-            'removed') @{
+        Write-Notice log already-removed ('the installer {path} no longer exists, and the program that it installed ' +
+            'has already been removed') @{
             path = $File
         }
         return
@@ -4012,8 +4017,9 @@ function Stop-PortOwner([int]$Port) {
         }
     }
     for ($try = 0; $try -lt 20 -and (Test-PortListening $Port); $try++) {
-        if ($try -eq 10) { Write-StepProgress waiting-for-port ('Waiting until TCP ' +
-                'port {port} is free') @{ port = $Port } }
+        if ($try -eq 10) {
+            Write-StepProgress waiting-for-port 'Waiting for TCP port {port} to become free' @{ port = $Port }
+        }
         # A process that exits by itself meanwhile is not an error.
         if ($owner.Kind -eq 'process' -or $try -eq 10) {
             Stop-Process -Id $owner.Process.ProcessId -Force -ErrorAction SilentlyContinue
@@ -4402,11 +4408,11 @@ function Compare-InstalledCertificate($Certificate) {
         return
     }
     if ((Test-Path -LiteralPath (Get-OpenSsl)) -and -not (Test-KeyPair $CertificateFile $KeyFile)) {
-        Add-Difference certificate-key 'private key' 'does not match the certificate' 'matches the certificate'
+        Add-Difference certificate-key 'private key' 'not the key for the certificate' 'the key for the certificate'
         return
     }
     $fault = Get-CertificateFault $Certificate
-    if ($fault) { Add-Difference certificate-not-suitable 'certificate' $fault.Message 'a suitable certificate' }
+    if ($fault) { Add-Difference certificate-not-suitable 'certificate' "unsuitable ($($fault.Message))" 'suitable' }
 }
 
 # Return true if the certificate is for the key: openssl writes the public key of both. If a file is not a certificate
@@ -4464,7 +4470,7 @@ function Assert-NewCertificate([string]$Key) {
     }
     if (-not $fault) { return }
     foreach ($file in $NewCertificateFile, $NewKeyFile) { Remove-SingleFile $file }
-    throw (New-Failure certificate-refused ('the new certificate was not installed: {cause}. Provide another ' +
+    throw (New-Failure certificate-refused ('the new certificate was not installed: {cause}. Provide a different ' +
             'certificate, then try again') `
             -Cause $fault)
 }
@@ -4616,9 +4622,9 @@ function New-SigningRequest {
 # The certificate may also be for the key in use, if only its chain is corrected, or if an installation was cut off.
 function Install-RequestedCertificate {
     if (-not $Secrets.ContainsKey('certificate.chain')) {
-        throw (New-Failure certificate-not-issued ('no certificate has been installed for this host''s request. Run ' +
-                'nbserver certificate request {host} -o DIR, have the request in DIR signed, then run nbserver ' +
-                'certificate install {host} FILE with the signed certificate') @{ host = $Settings.host })
+        throw (New-Failure certificate-not-issued ('no certificate has been installed for this host''s certificate ' +
+                'request. Run nbserver certificate request {host} -o DIR, have the request in DIR signed, then run ' +
+                'nbserver certificate install {host} FILE with the signed certificate') @{ host = $Settings.host })
     }
     Set-TextFile $NewCertificateFile '@certificate.chain@' 'certificate.chain'
     $isRequested = (Test-Path -LiteralPath $RequestedKeyFile) -and (Test-KeyPair $NewCertificateFile $RequestedKeyFile)
@@ -4818,13 +4824,13 @@ function Assert-Architecture {
     $is = [Environment]::GetEnvironmentVariable('PROCESSOR_ARCHITECTURE')
     $found = @{ AMD64 = 'x64'; ARM64 = 'arm64' }[[string]$is]
     if (-not $found) {
-        throw (New-Failure architecture-unsupported ('this host has the processor architecture {is}, but ' +
+        throw (New-Failure architecture-unsupported ('the processor architecture of this host is {is}, but ' +
                 'nbserver supports only AMD64 (x64) and ARM64 (arm64). Use another host') @{ is = $is })
     }
     Set-Found architecture-right 'the processor architecture is {is}' @{ is = $is }
     if ($found -ne $Settings.architecture) {
-        throw (New-Failure wrong-architecture ('this host has the processor architecture {is}, but the inventory has ' +
-                'architecture = "{architecture}". Set architecture = "{found}" in the inventory') @{
+        throw (New-Failure wrong-architecture ('the processor architecture of this host is {is}, but the inventory ' +
+                'has architecture = "{architecture}". Set architecture = "{found}" in the inventory') @{
                 is = $is; architecture = $Settings.architecture; found = $found
             })
     }
@@ -4873,7 +4879,7 @@ function Assert-UniversalRuntime {
 # A wrong clock dates the certificate, and makes downloads over TLS fail. A difference of a day is not an accident.
 function Assert-Clock {
     $minutes = [Math]::Abs($Run.ClockAhead.TotalMinutes)
-    Set-Found clock-right 'the clocks of this host and of the workstation differ by {seconds} s' @{
+    Set-Found clock-right 'the clocks on this host and on the workstation differ by {seconds} s' @{
         seconds = [int]($minutes * 60)
     }
     if ($minutes -le 5) { return }
@@ -4908,7 +4914,7 @@ function Write-CodeIntegrity {
     $status = $found.PSObject.Properties['UsermodeCodeIntegrityPolicyEnforcementStatus']
     if (-not $status -or [string]$status.Value -ne '2') { return }
     Write-Notice warning code-integrity-enforced ('an application control policy (WDAC) is enforced for programs. If ' +
-        'it does not allow Python and the .pyd files of its packages, the notebook server does not start. Ask for an ' +
+        'it does not allow Python and the .pyd files of its packages, the notebook server cannot start. Ask for an ' +
         'exception for the folder {folder}') @{ folder = $Programs }
 }
 
@@ -4924,8 +4930,8 @@ function Write-SmartAppControl {
     $SmartAppControl.Reported = $true
     Write-Notice warning smart-app-control ('Smart App Control is on. It blocks files that are neither signed nor ' +
         'known to Microsoft, such as the .pyd files of Python packages, so the notebook server may not start. Turn ' +
-        'it off in Windows Security (App & browser control), or use another host. Windows cannot turn it on again ' +
-        'without a reset')
+        'it off in Windows Security (App & browser control), or use another host. Once turned off, it cannot be ' +
+        'turned on again without resetting Windows')
 }
 
 # ---- prelude: download_checks ----------------------------------------------------------------------
@@ -4960,8 +4966,9 @@ function Write-DownloadFinding {
 }
 
 function Write-DefaultIndex {
-    Write-Finding unknown (New-Failure default-index-not-checked ('packages come from the default index of pip and ' +
-            'uv, which this script does not name. Set packages.index_url in the inventory to have an index checked'))
+    Write-Finding unknown (New-Failure default-index-not-checked ('this script does not specify a package index, so ' +
+            'pip and uv use their default one, which was not checked. To check a specific index, set ' +
+            'packages.index_url in the inventory'))
 }
 
 function Get-Setting([string]$Name) {
@@ -4988,7 +4995,7 @@ function Assert-UrlAnswer([string]$Url) {
             } -Cause (Get-WebFailure $_.Exception))
     }
     $seconds = [string][Math]::Round(([DateTime]::UtcNow - $begin).TotalSeconds, 1)
-    Set-Found url-answers '{url} answers with status {status} after {seconds} s' @{
+    Set-Found url-answers '{url} responded with status {status} after {seconds} s' @{
         url = $Url; status = [string]$answer.Status; seconds = $seconds
     }
     Write-Inspection ([Uri]$Url).Host $answer.Issuer
@@ -5026,9 +5033,9 @@ function Write-Inspection([string]$Server, [string]$Issuer) {
     foreach ($authority in $PublicAuthorities) {
         if ($Issuer.IndexOf($authority, [StringComparison]::Ordinal) -ge 0) { return }
     }
-    Write-Notice warning tls-inspected ('the certificate of {host} is from {issuer}, which is not one of its public ' +
-        'authorities. Something between this host and {host} may inspect TLS. The hashes of the lock still decide ' +
-        'what is installed') @{ host = $Server; issuer = $Issuer }
+    Write-Notice warning tls-inspected ('the certificate for {host} was issued by {issuer}, which is not one of the ' +
+        'public authorities expected for {host}. A proxy between this host and {host} may be inspecting TLS. The ' +
+        'hashes in the lock still determine what is installed') @{ host = $Server; issuer = $Issuer }
 }
 
 # ---- prelude: rotation -----------------------------------------------------------------------------
@@ -5071,8 +5078,9 @@ function Read-Rotation {
     $pattern = "\A\{`"v`":1,`"run`":`"([0-9A-Za-z-]{1,64})`",`"password`":`"($hex)`",`"key`":(null|`"$hex`")\}\s*\z"
     $found = [regex]::Match([IO.File]::ReadAllText($RotationFile, $Utf8), $pattern)
     if (-not $found.Success) {
-        throw (New-Failure rotation-file-damaged ('{path} is not valid, so it is not known who may still have ' +
-                'access. Remove this file, then run nbserver rotate with another password') @{ path = $RotationFile })
+        throw (New-Failure rotation-file-damaged ('{path} is not valid, so nbserver cannot determine who may still ' +
+                'have access. Remove this file, then run nbserver rotate with a new ' +
+                'password') @{ path = $RotationFile })
     }
     $Former.Run = $found.Groups[1].Value
     $Former.Password = $found.Groups[2].Value
@@ -5081,8 +5089,8 @@ function Read-Rotation {
 
 function Assert-Deployed {
     if (Test-Record 'file' $ConfigurationFile) { return }
-    throw (New-Failure rotate-not-deployed ('this host has no notebook server managed by nbserver, so there is ' +
-            'nobody to evict. Run nbserver apply instead'))
+    throw (New-Failure rotate-not-deployed ('this host has no notebook server managed by nbserver, so there is no ' +
+            'access to revoke. Run nbserver apply instead'))
 }
 
 # The server must start again, so nothing else may be missing.
@@ -5139,10 +5147,10 @@ function Invoke-RotatedStep($Step) {
         }
         'notebook' {
             Add-Difference rotated-password 'notebook password' 'the previous one' 'a new one'
-            Add-Difference rotated-work '{path}' 'files from earlier sessions' 'a new folder' @{ path = $WorkFolder }
+            Add-Difference rotated-work '{path}' 'from earlier sessions' 'a new folder' @{ path = $WorkFolder }
             Move-WorkAside
         }
-        'service' { Add-Difference rotated-sessions 'sessions and kernels' 'stopped' 'a new start' }
+        'service' { Add-Difference rotated-sessions 'sessions and kernels' 'from before the rotation' 'ended' }
         'check' {
             Add-Difference rotated-port 'certificate on TCP port {port}' $null 'the new certificate' @{
                 port = $Settings.notebook.port
@@ -5173,10 +5181,11 @@ function Assert-RotationComplete {
     Set-Found no-rotation-open 'no rotation was interrupted'
     if (-not $Former.Run) { return }
     if (Test-Change) {
-        throw (New-Failure rotation-incomplete-apply ('the rotation of run {run} was interrupted, and an apply would ' +
-                'start the server for earlier users. Run nbserver rotate again') @{ run = $Former.Run })
+        throw (New-Failure rotation-incomplete-apply ('the rotation in run {run} was interrupted, so earlier users ' +
+                'could still log in if nbserver apply started the server. Run nbserver rotate ' +
+                'again') @{ run = $Former.Run })
     }
-    Write-Notice warning rotation-incomplete ('the rotation of run {run} was interrupted, so the server must not ' +
+    Write-Notice warning rotation-incomplete ('the rotation in run {run} was interrupted, so the server must not ' +
         'start. Run nbserver rotate again') @{ run = $Former.Run }
 }
 
@@ -5198,7 +5207,7 @@ function Assert-NewKey {
         if ($certificate) { $old = Get-KeyDigest $certificate }
     }
     if (-not $new -or (Get-KeyDigest $new) -ne $old) { return }
-    throw (New-Failure rotate-same-key ('the certificate in the inventory still has the old key, which earlier ' +
+    throw (New-Failure rotate-same-key ('the certificate in the inventory still uses the old key, which earlier ' +
             'users could read. Create a certificate with a new key, then try again. Nothing was changed'))
 }
 
@@ -5218,7 +5227,7 @@ function Get-RotatedCertificate {
 # Code in a notebook runs as LOCAL SERVICE, which may register tasks.
 function Write-AccountNotice {
     Write-Notice warning rotated-local-service ('notebooks run as LOCAL SERVICE, so they may have registered tasks ' +
-        'or left processes that nbserver does not know. Check the tasks and processes of this account')
+        'or left processes running that nbserver does not know about. Check the tasks and processes of this account')
 }
 
 # ---- prelude: status -------------------------------------------------------------------------------
@@ -5350,7 +5359,7 @@ function Invoke-Restart {
 
 function Write-RestartStart {
     Reset-Difference 'service'
-    if (Test-ServerRunning) { Add-Difference server-restarts 'the notebook server' 'running' 'a new start' }
+    if (Test-ServerRunning) { Add-Difference server-restarts 'the notebook server' 'running' 'restarted' }
     else { Add-Difference server-starts 'the notebook server' 'stopped' 'running' }
     Write-ChangeStart
 }
@@ -5361,15 +5370,15 @@ function Invoke-Stop {
     Reset-Difference 'service'
     if (Test-ServerAlive) { Add-Difference server-stops 'the notebook server' 'running' 'stopped' }
     elseif ((Get-ServiceStatus).start -eq 'automatic') {
-        Add-Difference server-stays-stopped 'the notebook server' 'starts with the system' 'stays stopped'
+        Add-Difference server-stays-stopped 'the notebook server' 'set to start with the system' 'disabled'
     }
     else { Write-Event unchanged; return }
     Write-ChangeStart
     Stop-Server
     Write-ChangeEnd
     if (Test-ServerAlive) {
-        throw (New-Failure server-not-stopped-windows ('the notebook server still runs. Find out what starts it, ' +
-                'then try again'))
+        throw (New-Failure server-not-stopped-windows ('the notebook server is still running. Find out what starts ' +
+                'it, then try again'))
     }
 }
 
@@ -5389,13 +5398,13 @@ function Assert-Installed {
 function Assert-MayStart {
     Read-Rotation
     if ($Former.Run) {
-        throw (New-Failure rotation-incomplete-start ('the rotation of run {run} was interrupted, and the server ' +
-                'would start for earlier users. Run nbserver rotate again') @{ run = $Former.Run })
+        throw (New-Failure rotation-incomplete-start ('the rotation in run {run} was interrupted, so earlier users ' +
+                'could still log in if the server started. Run nbserver rotate again') @{ run = $Former.Run })
     }
     $Run.Step = 'certificate'
     $certificate = Get-ServerCertificate
     if (-not $certificate) {
-        throw (New-Failure server-without-certificate ('the server has no valid certificate and could not start. Run ' +
+        throw (New-Failure server-without-certificate ('the server has no valid certificate, so it cannot start. Run ' +
                 'nbserver apply instead'))
     }
     $Run.Fingerprint = Get-Fingerprint $certificate
@@ -5520,8 +5529,8 @@ function Assert-PasswordHash {
 # files are newer than the server, and the next run restarts it.
 function Invoke-CertificateRotation {
     if (-not (Test-OwnCertificate)) {
-        throw (New-Failure certificate-not-of-host ('this host does not create its certificate itself, so it cannot ' +
-                'replace it. Replace it as described in docs/certificates.md'))
+        throw (New-Failure certificate-not-of-host ('this host does not create its own certificate, so it cannot ' +
+                'create a new one. Replace the certificate as described in docs/certificates.md'))
     }
     Assert-Installed
     Assert-MayStart
@@ -5555,7 +5564,8 @@ function Start-WithCertificate {
     Restart-Server
     Wait-Server
     if ((Get-ServerFingerprint) -eq $Run.Fingerprint) { return }
-    throw (New-Failure other-certificate-shown 'TCP port {port} presents another certificate than the installed one' @{
+    throw (New-Failure other-certificate-shown ('the server on TCP port {port} does not present the installed ' +
+            'certificate') @{
             port = $Settings.notebook.port
         })
 }
@@ -5602,7 +5612,7 @@ $ValidName = '\A(?!\.)[^\\/:*?"<>|\x00-\x1f]+(?<![. ])\z'
 function Get-NotebookFolder {
     $folder = (Expand-Path $Settings.notebook.directory).TrimEnd('\')
     if (-not (Test-Record 'file' $ConfigurationFile) -or -not [IO.Directory]::Exists($folder)) {
-        throw (New-Failure notebooks-not-set-up ('this host has no notebook server managed by nbserver with the ' +
+        throw (New-Failure notebooks-not-set-up ('this host has no notebook server managed by nbserver that uses the ' +
                 'folder {path}. Run nbserver apply, then try again') @{ path = $folder })
     }
     Assert-NoLink $folder
@@ -5661,8 +5671,8 @@ function Write-NotebookList($List) {
         if ($item.Name.StartsWith('.', [StringComparison]::Ordinal)) { continue }
         $List.Count++
         if ($List.Count -gt $MostFiles) {
-            throw (New-Failure notebooks-too-many ('{path} contains more than 10,000 files and folders, and nbserver ' +
-                    'copies at most that many. Copy them with another program, or move some of them to another ' +
+            throw (New-Failure notebooks-too-many ('{path} contains more than 10,000 files and folders, the most ' +
+                    'that nbserver can copy. Copy them with another program, or move some of them to another ' +
                     'folder') @{ path = $List.Top })
         }
         Write-ListedFile $List $item "$below/$($item.Name)".Trim('/')
@@ -5737,7 +5747,7 @@ $Modes.push = {
     foreach ($part in $Parts) {
         Assert-PartPath $part
         if ($part.Length -gt $data.Length - $start) {
-            throw (New-Failure notebooks-data-short 'the data of the envelope is incomplete. Try again')
+            throw (New-Failure notebooks-data-short 'the data in the envelope is incomplete. Try again')
         }
         try {
             $folder = Add-PartFolder $top $part
@@ -6007,7 +6017,7 @@ Add-Step preflight 'This host can run the notebook server' -Test {
     Assert-Requirement other_configuration { Write-ForeignConfiguration }
 } -Apply {
     throw (New-Failure nothing-to-apply ('internal error (a bug in nbserver): the step {step} has nothing to change. ' +
-            'Report it with this message') @{ step = 'preflight' })
+            'Report this bug, and include this message') @{ step = 'preflight' })
 }
 
 function Assert-Administrator {
@@ -6054,7 +6064,7 @@ function Get-EndpointMemory {
 
 # Changes wait until Windows has restarted. Source of the keys: DSC_PendingReboot in ComputerManagementDsc.
 function Find-PendingReboot {
-    Set-Found no-restart-pending 'Windows does not wait for a restart'
+    Set-Found no-restart-pending 'no restart of Windows is pending'
     $keys = 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Component Based Servicing\RebootPending',
     'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\WindowsUpdate\Auto Update\RebootRequired'
     foreach ($key in $keys) {
@@ -6084,7 +6094,7 @@ Add-Step tls 'Downloads use TLS 1.2 or newer' -Test {
     }
 } -Apply {
     throw (New-Failure nothing-to-apply ('internal error (a bug in nbserver): the step {step} has nothing to change. ' +
-            'Report it with this message') @{ step = 'tls' })
+            'Report this bug, and include this message') @{ step = 'tls' })
 }
 
 # ---- step: ie_esc ----------------------------------------------------------------------------------
@@ -6188,9 +6198,9 @@ function Assert-RegisteredPython($Registered) {
 function Assert-RegisteredProgram([hashtable]$Values) {
     $program = $Settings.python.executable[0]
     if (Test-Path -LiteralPath (Join-Path $Values.folder $program)) { return }
-    throw (New-Failure python-incomplete ('Python {is} is registered in {folder}, but {program} is missing from this ' +
-            'folder. Repair or uninstall it in Settings > Apps, or set python.kind = "zip" in the inventory to ' +
-            'install a separate Python') @{ is = $Values.is; folder = $Values.folder; program = $program })
+    throw (New-Failure python-incomplete ('Python {is} is registered as installed in {folder}, but {program} is ' +
+            'missing from this folder. Repair or uninstall it in Settings > Apps, or set python.kind = "zip" in the ' +
+            'inventory to install a separate Python') @{ is = $Values.is; folder = $Values.folder; program = $program })
 }
 
 function Install-PythonBundle([string]$Folder) {
@@ -6505,9 +6515,8 @@ function Install-Uv([hashtable]$Variables) {
     $arguments = @('-I', '-X', 'utf8', '-m', 'pip', 'install', '--target', $tools, '--upgrade', '--no-cache-dir') +
     @(Get-LockArgument $lockFile)
     Invoke-Program (Get-Python) $arguments $Variables -Code uv-not-installed -Text ('could not install uv ({program} ' +
-        'exited with code {exit_code}): {output}. Check the free disk space and these settings: ' +
-        '{settings}. Then try again'
-    ) -Values @{ settings = Get-SourceSetting }
+        'exited with code {exit_code}): {output}. Check the free disk space and these settings, then try again: ' +
+        '{settings}') -Values @{ settings = Get-SourceSetting }
     Join-Path $tools 'bin\uv.exe'
 }
 
@@ -6532,9 +6541,8 @@ function Invoke-PackageInstaller {
     param([string]$Program, [string[]]$Arguments, [hashtable]$Variables)
     Invoke-Program $Program $Arguments $Variables -Code packages-not-installed -Text ('could not install the ' +
         'packages ({program} exited with code {exit_code}): {output}. Check the free disk space and these settings: ' +
-        '{settings}. If a package has no build for this Python version, set another ' +
-        'python.version. Then try again'
-    ) -Values @{ settings = Get-SourceSetting }
+        '{settings}. If a package has no build for this Python version, set a different python.version. Then try ' +
+        'again') -Values @{ settings = Get-SourceSetting }
 }
 
 function Compare-Environment {
@@ -6819,15 +6827,15 @@ function Compare-EarlierTask {
     }
     Add-Difference task 'scheduled task nbserver' 'registered, but not in the record' $null
     New-Conflict 'scheduled task nbserver' $true (New-Failure earlier-task ('the nbserver scheduled task is left ' +
-            'from an earlier installation, and this host has no record of it. Remove the task, or set adopt = true ' +
-            'in the inventory to replace it'))
+            'over from an earlier installation, and this host has no record of it. Remove the task, or set adopt = ' +
+            'true in the inventory to replace it'))
 }
 
 function Compare-EarlierRule {
     if ($Settings.skip -contains 'firewall' -or (Test-Record 'firewall_rule' 'nbserver')) { return }
     if (-not (Get-FirewallRule 'nbserver')) { return }
-    Add-Difference firewall-rule 'firewall rule nbserver' 'created, but not in the record' $null
-    New-Conflict 'firewall rule nbserver' $true (New-Failure earlier-rule ('the nbserver firewall rule is left ' +
+    Add-Difference firewall-rule 'firewall rule nbserver' 'present, but not in the record' $null
+    New-Conflict 'firewall rule nbserver' $true (New-Failure earlier-rule ('the nbserver firewall rule is left over ' +
             'from an earlier installation, and this host has no record of it. Remove the rule, or set adopt = true ' +
             'in the inventory to replace it'))
 }
@@ -6835,10 +6843,10 @@ function Compare-EarlierRule {
 function Compare-EarlierFolder {
     if ($Settings.adopt -or (Test-Record 'task' 'nbserver') -or (Test-Record 'folder' $Programs)) { return }
     if (-not (Test-Path -LiteralPath $Programs)) { return }
-    Add-Difference installed-path '{path}' 'created, but not in the record' $null @{ path = $Programs }
-    New-Conflict $Programs $true (New-Failure earlier-folder ('{path} is left from an earlier installation, and this ' +
-            'host has no record of it. Remove the folder, or set adopt = true in the ' +
-            'inventory to use it') @{ path = $Programs })
+    Add-Difference installed-path '{path}' 'present, but not in the record' $null @{ path = $Programs }
+    New-Conflict $Programs $true (New-Failure earlier-folder ('{path} is left over from an earlier installation, and ' +
+            'this host has no record of it. Remove the folder, or set adopt = true in the inventory to use ' +
+            'it') @{ path = $Programs })
 }
 
 function Compare-Port {
@@ -6894,7 +6902,7 @@ function Get-Refusal([object[]]$Conflicts) {
     }
     if ($Settings.adopt -or -not $names) { return }
     New-Failure takeover-refused ('the notebook server conflicts with the following on this host: {names}. Remove ' +
-        'what conflicts, or set adopt = true in the inventory to replace it (undo restores it), then run nbserver ' +
+        'these items, or set adopt = true in the inventory to replace them (undo restores them), then run nbserver ' +
         'apply again') @{
         names = $names
     }
@@ -6957,8 +6965,8 @@ function Compare-HidingPathEntry {
 function Write-Leftover {
     if ($Takeover.Reported -or (Test-Record 'task' 'nbserver')) { return }
     foreach ($folder in Get-EarlierProfile) {
-        Write-Notice warning earlier-profile ('{path} is from an earlier notebook server and is kept. If you need ' +
-            'its notebooks, copy them to {directory}') @{
+        Write-Notice warning earlier-profile ('{path} was created by an earlier notebook server and is kept. If you ' +
+            'need the notebooks in it, copy them to {directory}') @{
             path = $folder; directory = Expand-Path $Settings.notebook.directory
         }
     }
@@ -7164,9 +7172,8 @@ Add-Step firewall 'The firewall allows connections to the notebook port' -Test {
     Assert-FirewallRunning
     Write-IgnoredRule
     foreach ($line in Get-ReleasedRuleLine $Settings.notebook.port) {
-        Add-Difference port-rule-disabled 'firewall rule {name}, which opens another port' 'disabled' 'enabled' @{
-            name = $line.key
-        }
+        Add-Difference port-rule-disabled (
+            'firewall rule {name}, which does not open the notebook port') 'disabled' 'enabled' @{ name = $line.key }
     }
     $is = Get-FirewallRule 'nbserver'
     $should = Get-WantedFirewallRule
@@ -7275,7 +7282,7 @@ Add-Step check 'The server presents its certificate and refuses requests without
 Add-Step cleanup 'Unused files and settings from earlier runs are removed or restored' -Test {
     foreach ($line in Get-UnusedLine) { Add-Difference installed-path '{path}' 'installed' $null @{ path = $line.key } }
     foreach ($line in Get-DroppedLine) {
-        Add-Difference dropped-setting '{kind} {key}, changed by an earlier setting' 'changed' 'restored' @{
+        Add-Difference dropped-setting '{kind} {key}, changed by a setting that was removed' 'changed' 'restored' @{
             kind = $line.kind; key = $line.key
         }
     }
@@ -7297,7 +7304,7 @@ Add-Step cleanup 'Unused files and settings from earlier runs are removed or res
     foreach ($line in @(Get-DroppedLine)) {
         try { Undo-Line $line }
         catch {
-            throw (New-Failure dropped-not-restored ('could not restore {kind} {key}, which a setting changed ' +
+            throw (New-Failure dropped-not-restored ('could not restore {kind} {key}, which was changed by a setting ' +
                     'that has since been removed: {cause}. The new server is already running. Fix this error, then ' +
                     'run nbserver apply again') @{
                     kind = $line.kind; key = $line.key
@@ -7343,8 +7350,8 @@ function Write-OpenBracket($Step) {
     $Run.Differences = New-Object Collections.ArrayList
     & $Step.Test
     if ($Run.Differences.Count) { return }
-    Add-Difference bracket-open 'temporary change from the step {step} in run {run}, which was interrupted' `
-        'in effect' 'restored' @{ step = $Step.Name; run = Get-CutOffRun }
+    Add-Difference bracket-open 'temporary change made by the step {step} in the interrupted run {run}' `
+        'in effect' 'undone' @{ step = $Step.Name; run = Get-CutOffRun }
     Write-Difference
     $Run.Differs = $true
 }

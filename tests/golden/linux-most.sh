@@ -73,22 +73,22 @@
 #  5208  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
 #  5327  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
 #  5445  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  5775  backup                 Send what a backup contains in addition to the notebooks: mode backup.
-#  5803  server_log             Send the log of the notebook server: mode logs.
-#  5871  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  5776  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  5804  server_log             Send the log of the notebook server: mode logs.
+#  5872  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  5910  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5942  python                 Install Python from the distribution.
-#  6004  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  6079  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  6092  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6106  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6199  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  6380  service                Run the notebook server as a service that starts with the system.
-#  6514  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  6578  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6732  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6814  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  5911  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5943  python                 Install Python from the distribution.
+#  6005  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  6080  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  6093  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6107  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6200  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  6381  service                Run the notebook server as a service that starts with the system.
+#  6515  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  6579  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6733  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6815  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -990,8 +990,8 @@ write_host_log() { # KEY=VALUE...
     if error=$(exec timeout 10 logger --id="$$" --tag nbserver --priority user.notice -- "$text" 2>&1 </dev/null); then
         return 0
     fi
-    warn host-log-not-written 'could not write to the system log: {error}. Check whether it runs, for example with '\
-'systemctl status systemd-journald' \
+    warn host-log-not-written 'could not write to the system log: {error}. Check whether the log service is '\
+'running, for example with systemctl status systemd-journald' \
         error "${error:-no error output}"
 }
 
@@ -1004,8 +1004,8 @@ keep_script() {
     if ! cp -- "${BASH_SOURCE[-1]}" "$RUN_FOLDER/$RUN_SCRIPT.sh"; then
         read_last_error
         rm -f -- "$RUN_FOLDER/$RUN_SCRIPT.sh"   # a part of it would fill the disk
-        warn script-not-kept 'could not keep the script in {folder}: {error}. Free some disk space, then run apply '\
-'again' \
+        warn script-not-kept 'could not save the script in {folder}: {error}. Free some disk space, then run nbserver '\
+'apply again' \
             folder "$RUN_FOLDER" error "${REPLY:-no error output}"
     fi
 }
@@ -1329,13 +1329,13 @@ undo_line() { # LINE
 # Whether undo may restore the thing that split_line has read.
 check_line() {
     if [[ $(type -t "restore_$LINE_KIND") != function ]]; then
-        problem unknown-kind 'this release cannot restore "{kind}" entries in the record. Run undo with the nbserver '\
+        problem unknown-kind 'this nbserver release cannot restore "{kind}" entries in the record. Run undo with the '\
 'release that recorded them' \
             kind "$LINE_KIND" || return
     fi
     if ! is_of_nbserver "$LINE_KIND" "$LINE_KEY" "$LINE_BEFORE"; then
-        problem not-of-nbserver 'the record {path} contains this entry, but nbserver never changes it. Find out who '\
-'added this entry to the record, then remove it from the record' \
+        problem not-of-nbserver 'the record {path} contains this entry, which nbserver could not have written. Find '\
+'out who added the entry, then remove it from the record' \
             path "$RECORD_FILE" || return
     fi
 }
@@ -1410,8 +1410,8 @@ run_program() {
             --failure) code=$2 text=$3; shift 3 ;;
             --value) further=("$2" "$3"); shift 3 ;;
             --to-its-end) CHILD_TO_ITS_END=1; shift ;;
-            *) fail unknown-option 'internal error (a bug in nbserver): run_program has no option {option}. Report it '\
-'with this message' option "$1" ;;
+            *) fail unknown-option 'internal error (a bug in nbserver): run_program has no option {option}. Report '\
+'this bug, and include this message' option "$1" ;;
         esac
     done
     for word in "$@"; do
@@ -1573,8 +1573,8 @@ take_hold() { # FOLDER PATH
     real=$(exec readlink -- "$HELD")
     if [[ $real == "$1" ]]; then return; fi
     can_have_links ||
-        problem path-has-link '{path} contains a link and leads to {real}. Replace the '\
-'link with a folder' path "$1" real "$real" || return
+        problem path-has-link '{path} contains a link and resolves to {real}. Replace the link with a folder' \
+            path "$1" real "$real" || return
     check_path "$real/x" "$EUID"
 }
 
@@ -2008,7 +2008,7 @@ compare_first_page() {
     local file=$NB_NOTEBOOK_DIRECTORY/Welcome.ipynb
     if [[ ! ${FIRST_PAGE#$'\n'} || $PAGE_FAILED ]] || ! can_read_state; then return; fi
     if is_page_due "$file"; then
-        differs first-page-differs '{path}' 'missing or of other settings' 'as in this script' path "$file"
+        differs first-page-differs '{path}' 'missing or outdated' 'as in this script' path "$file"
     fi
 }
 
@@ -2024,8 +2024,8 @@ add_first_page() {
     else
         PAGE_FAILED=1
         read_last_error
-        warn first-page-not-written 'could not write {path}: {error}. The server works without this file. To have it, '\
-'fix this error, then run apply again' path "$file" error "${REPLY:-no error output}"
+        warn first-page-not-written 'could not write {path}: {error}. The server works without this file. To create '\
+'the file, fix this error, then run nbserver apply again' path "$file" error "${REPLY:-no error output}"
     fi
 }
 
@@ -2284,7 +2284,7 @@ restore_user() { # NAME
 
 # Refuse an account that add_user would not have created, or a group with its name.
 assert_account() { # NAME HOME
-    met account-usable 'the user {user} can be created, or is as it should be' user "$1"
+    met account-usable 'the user {user} has the expected settings or can be created' user "$1"
     if ! has_user "$1"; then
         assert_no_group "$1"
         return
@@ -2914,7 +2914,7 @@ compare_unit() {
     local file=$UNIT_FOLDER/$SERVICE_UNIT
     unit_text
     if has_other_start "$file" "$REPLY"; then
-        differs server-outdated 'the notebook server' 'started before a change' 'started after the change'
+        differs server-outdated 'the notebook server' 'not restarted since the last change' restarted
     elif ! has_text "$file" "$REPLY"; then
         differs file-differs '{path}' 'different or missing' 'as in this script' path "$file"
     else
@@ -2928,7 +2928,7 @@ compare_unit() {
     if [[ ${UNIT[ActiveState]:-} != active ]]; then
         differs unit-not-active 'unit {unit}' "${UNIT[ActiveState]:-}" active unit "$SERVICE_UNIT"
     elif [[ ${UNIT[NeedDaemonReload]:-} == yes ]]; then
-        differs unit-not-reloaded 'unit {unit}' 'changed since systemd loaded it' loaded unit "$SERVICE_UNIT"
+        differs unit-not-reloaded 'unit {unit}' 'changed on disk, but not reloaded' reloaded unit "$SERVICE_UNIT"
     fi
 }
 
@@ -3027,8 +3027,8 @@ refuse_unit() {
     if ((status == 217 || status == 218 || status >= 226 && status <= 231)); then
         read_refused_settings
         fail unit-settings-refused 'systemd could not start {unit} with {settings} (status {status}). In a container, '\
-'these settings may need more rights. Fix the error that the log shows, or change the settings with {command}, then '\
-'try again. Last lines of the log: {lines}' \
+'these settings may require more privileges. Fix the error that the log shows, or change the settings with {command}, '\
+'then try again. Last lines of the log: {lines}' \
             unit "$SERVICE_UNIT" command "${SYSTEMCTL[*]} edit $SERVICE_UNIT" \
             settings "$REPLY" status "$status" lines "$ending"
     fi
@@ -3629,7 +3629,7 @@ assert_address_local() {
     { read -r allowed </proc/sys/net/ipv4/ip_nonlocal_bind; } 2>/dev/null || true
     if [[ $allowed == 0 ]] && is_foreign_address "$NB_NOTEBOOK_IP"; then
         fail address-not-local 'notebook.ip is {address}, but this host does not have this address. Set notebook.ip '\
-'to an address that the command ip address shows on this host, or to "*" for all addresses' \
+'to an address listed by "ip address" on this host, or to "*" for all addresses' \
             address "$NB_NOTEBOOK_IP"
     fi
 }
@@ -3719,7 +3719,7 @@ read_mount() { # FOLDER
 # A folder in the place of a file could not be replaced.
 assert_no_folder_in_place() { # PATH...
     local path
-    met no-folder-in-place 'no folder is in the place of a file'
+    met no-folder-in-place 'no folder is in the way of a file that nbserver writes'
     for path in "$@"; do
         if [[ -d $path && ! -L $path ]]; then
             fail folder-instead-of-file '{path} is a folder, but the script needs to write a file there. '\
@@ -3740,15 +3740,15 @@ assert_architecture() {
         x86_64) found=x64 ;;
         aarch64) found=arm64 ;;
         *)
-            fail architecture-unsupported 'this host has the processor architecture {is}, but nbserver supports '\
+            fail architecture-unsupported 'the processor architecture of this host is {is}, but nbserver supports '\
 'only x86_64 (x64) and aarch64 (arm64). Use another host' \
                 is "$HOSTTYPE"
             ;;
     esac
     met architecture-right 'the processor architecture is {is}' is "$HOSTTYPE"
     if [[ $NB_ARCHITECTURE != "$found" ]]; then
-        fail wrong-architecture 'this host has the processor architecture {is}, but the inventory has architecture = '\
-'"{architecture}". Set architecture = "{found}" in the inventory' \
+        fail wrong-architecture 'the processor architecture of this host is {is}, but the inventory has architecture '\
+'= "{architecture}". Set architecture = "{found}" in the inventory' \
             is "$HOSTTYPE" architecture "$NB_ARCHITECTURE" found "$found"
     fi
 }
@@ -3854,7 +3854,7 @@ assert_clock() {
     printf -v host_time '%(%Y-%m-%dT%H:%M:%SZ)T' "$now"
     seconds=$((now - $(date --utc --date="$RUN_TIME" +%s)))
     seconds=${seconds#-}
-    met clock-right 'the clocks of this host and of the workstation differ by {seconds} s' seconds "$seconds"
+    met clock-right 'the clocks on this host and on the workstation differ by {seconds} s' seconds "$seconds"
     if ((seconds <= 300)); then return; fi
     if ((seconds > 86400)); then
         fail clock-wrong 'the clock on this host shows {host_time}, but the clock on the workstation shows '\
@@ -4223,8 +4223,8 @@ install_with_uv() {
 run_installer() { # PROGRAM [ARGUMENT...]
     run_program --failure packages-not-installed \
         'could not install the packages ({program} exited with code {exit_code}): {output}. Check the free disk space '\
-'and these settings: {settings}. If a package has no build for this Python version, set another python.version. Then '\
-'try again' \
+'and these settings: {settings}. If a package has no build for this Python version, set a different python.version. '\
+'Then try again' \
         --value settings "$INSTALLER_SETTINGS" "${PROXY[@]}" "$@"
 }
 
@@ -4275,8 +4275,8 @@ check_downloads() {
 }
 
 report_default_index() {
-    write_finding unknown default-index-not-checked 'packages come from the default index of pip and uv, which this '\
-'script does not name. Set packages.index_url in the inventory to have an index checked'
+    write_finding unknown default-index-not-checked 'this script does not specify a package index, so pip and uv use '\
+'their default one, which was not checked. To check a specific index, set packages.index_url in the inventory'
 }
 
 # Ask for the headers of a URL, with the proxy and the authorities that pip would use.
@@ -4285,8 +4285,8 @@ assert_url_answers() { # URL
     local -i begin=$SECONDS
     if [[ ${SECRETS[packages.index_login]-}${SECRETS[downloads.proxy_login]-} ]] ||
         ! [[ $1 =~ ^(https?)://([^/@:]+)(:([0-9]{1,5}))?(/[^[:space:]]*)?$ ]]; then
-        write_finding unknown url-not-checked 'the URL or the proxy requires a login or has another form, so the '\
-'download was not checked'
+        write_finding unknown url-not-checked 'the URL or the proxy requires a login, or the URL has a form that this '\
+'check does not support, so the download was not checked'
         return
     fi
     ask_for_headers "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" "${BASH_REMATCH[4]}" "${BASH_REMATCH[5]:-/}"
@@ -4300,13 +4300,13 @@ assert_url_answers() { # URL
 
 report_answer() { # URL STATUS SECONDS FAULT
     if [[ ! $2 ]]; then
-        fail url-does-not-answer '{url} does not answer: {error}. Check the network connection of this host and its '\
-'trusted authorities, and downloads.proxy in the inventory, or set packages.index_url to a mirror' \
+        fail url-does-not-answer '{url} is not responding: {error}. Check the network connection and the trusted '\
+'authorities of this host, and downloads.proxy in the inventory, or set packages.index_url to a mirror' \
             url "$1" error "$4"
     fi
-    met url-answers '{url} answers with status {status} after {seconds} s' url "$1" status "$2" seconds "$3"
+    met url-answers '{url} responded with status {status} after {seconds} s' url "$1" status "$2" seconds "$3"
     if [[ $2 == 40[1347] || $2 == 5* ]]; then
-        fail url-refuses '{url} answers with status {status}. Check packages.index_url and downloads.proxy in the '\
+        fail url-refuses '{url} responded with status {status}. Check packages.index_url and downloads.proxy in the '\
 'inventory' \
             url "$1" status "$2"
     fi
@@ -4395,16 +4395,16 @@ read_rotation() {
     if [[ ! -e $ROTATION_FILE ]]; then return; fi
     IFS= read -r text <"$ROTATION_FILE" || true
     if [[ ! $text =~ $ROTATION_PATTERN ]]; then
-        fail rotation-file-damaged '{path} is not valid, so it is not known who may still have access. Remove this '\
-'file, then run nbserver rotate with another password' path "$ROTATION_FILE"
+        fail rotation-file-damaged '{path} is not valid, so nbserver cannot determine who may still have access. '\
+'Remove this file, then run nbserver rotate with a new password' path "$ROTATION_FILE"
     fi
     ROTATION_RUN=${BASH_REMATCH[1]} FORMER_PASSWORD=${BASH_REMATCH[2]}
 }
 
 assert_deployed() {
     if has_record file "$NOTEBOOK_FILE"; then return; fi
-    fail rotate-not-deployed 'this host has no notebook server managed by nbserver, so there is nobody to evict. Run '\
-'nbserver apply instead'
+    fail rotate-not-deployed 'this host has no notebook server managed by nbserver, so there is no access to revoke. '\
+'Run nbserver apply instead'
 }
 
 # The server must start again, so nothing else may be missing. Rules of the firewall and what remains of earlier
@@ -4472,9 +4472,9 @@ read_rotated() { # STEP
             ;;
         notebook)
             differs rotated-password 'notebook password' 'the previous one' 'a new one'
-            differs rotated-work '{path}' 'files from earlier sessions' 'a new folder' path "$WORK_FOLDER"
+            differs rotated-work '{path}' 'from earlier sessions' 'a new folder' path "$WORK_FOLDER"
             ;;
-        service) differs rotated-sessions 'sessions and kernels' stopped 'a new start' ;;
+        service) differs rotated-sessions 'sessions and kernels' 'from before the rotation' ended ;;
         check)
             differs rotated-port 'certificate on TCP port {port}' '' 'the new certificate' port "$NB_NOTEBOOK_PORT"
             ;;
@@ -4506,11 +4506,11 @@ assert_rotation_complete() {
     met no-rotation-open 'no rotation was interrupted'
     if [[ ! $ROTATION_RUN ]]; then return; fi
     if ! is_change; then
-        warn rotation-incomplete 'the rotation of run {run} was interrupted, so the server must not start. Run '\
+        warn rotation-incomplete 'the rotation in run {run} was interrupted, so the server must not start. Run '\
 'nbserver rotate again' run "$ROTATION_RUN"
     else
-        fail rotation-incomplete-apply 'the rotation of run {run} was interrupted, and an apply would start the '\
-'server for earlier users. Run nbserver rotate again' run "$ROTATION_RUN"
+        fail rotation-incomplete-apply 'the rotation in run {run} was interrupted, so earlier users could still log '\
+'in if nbserver apply started the server. Run nbserver rotate again' run "$ROTATION_RUN"
     fi
 }
 
@@ -4567,7 +4567,7 @@ check_imports() {
     if ((${#modules[@]} == 0)); then return; fi
     report_start importing-packages 'Importing the new packages'
     run_program --failure packages-not-importable \
-        'the installed packages cannot be used ({output}). Use another lock or python.version, then try again' \
+        'the installed packages cannot be imported ({output}). Use another lock or python.version, then try again' \
         env HOME=/nonexistent MPLCONFIGDIR=/nonexistent "${WITHOUT_RIGHTS[@]}" \
         "$NOTEBOOK_PYTHON" -I -B -c "$IMPORT_WITH_PYTHON" "${modules[@]}"
 }
@@ -4585,9 +4585,9 @@ check_login() {
     done < <(timeout 90 "$NOTEBOOK_PYTHON" -I -c "$LOGIN_WITH_PYTHON" "$address" "$NB_NOTEBOOK_PORT" 2>/dev/null)
     if [[ $page == 200 && $wrong == 401 ]]; then return; fi
     read_service_commands
-    fail login-broken 'nobody can log in to the server: its login page responded with {page} instead of 200, and '\
-'a wrong password with {wrong} instead of 401. Find the error in its log ({log}), or use another lock, then '\
-'try again' page "$page" wrong "$wrong" log "$LOG_COMMAND"
+    fail login-broken 'nobody can log in to the server: its login page responded with status {page} (expected 200), '\
+'and a login with a wrong password with status {wrong} (expected 401). Find the error in its log ({log}), or use '\
+'another lock, then try again' page "$page" wrong "$wrong" log "$LOG_COMMAND"
 }
 
 # ---- prelude: switch -------------------------------------------------------------------------------
@@ -4678,8 +4678,8 @@ begin_switch() {
 
 save_or_refuse() {
     save_server "$SWITCH_FOLDER.new" ||
-        fail previous-not-saved 'could not save what the server runs now, so it was not changed: {cause}. Fix this '\
-'error, then try again'
+        fail previous-not-saved 'could not save the files of the current server, so the server was not changed: '\
+'{cause}. Fix this error, then try again'
 }
 
 open_switch() {
@@ -4705,11 +4705,11 @@ save_server() { # FOLDER
 verify_switch() {
     if ! has_open_switch; then return; fi
     RUN_STEP=check
-    report_start verifying-server 'Verifying the server before the switch is completed'
+    report_start verifying-server 'Verifying the server before completing the switch'
     check_apply
     read_shown
     if [[ $SHOWN != "$RUN_FINGERPRINT" ]]; then
-        fail new-server-certificate 'the server presents another certificate on TCP port {port}: expected '\
+        fail new-server-certificate 'the server presents a different certificate on TCP port {port}: expected '\
 '{expected}, got {actual}' port "$NB_NOTEBOOK_PORT" expected "$RUN_FINGERPRINT" actual "$SHOWN"
     fi
     check_login
@@ -4729,7 +4729,7 @@ verify_switch() {
 switch_to() { # FOLDER
     read_saved_python "$1"
     if [[ ! $SAVED_PYTHON ]]; then
-        problem previous-environment-missing 'the previous environment is not complete any more' || return
+        problem previous-environment-missing 'the previous environment is no longer complete' || return
     fi
     NOTEBOOK_PYTHON=$SAVED_PYTHON
     ENVIRONMENT=${SAVED_PYTHON%/bin/python*}
@@ -4781,7 +4781,7 @@ read_saved_address() {
 
 prove_restored() {
     if has_answered && is_refused 0 && is_refused 1; then return 0; fi
-    problem previous-not-responding 'the previous server does not respond on TCP port {port} as it must' \
+    problem previous-not-responding 'the previous server does not respond on TCP port {port} as expected' \
         port "$NB_NOTEBOOK_PORT"
 }
 
@@ -5117,7 +5117,7 @@ report_restart() {
     RUN_STEP=service DIFFERENCES=()
     read_server_process
     if ((REPLY)); then
-        differs server-restarts 'the notebook server' running 'a new start'
+        differs server-restarts 'the notebook server' running restarted
     else
         differs server-starts 'the notebook server' stopped running
     fi
@@ -5136,7 +5136,7 @@ stop_server() {
     if ((REPLY)); then
         differs server-stops 'the notebook server' running stopped
     elif has_start_with_system; then
-        differs server-stays-stopped 'the notebook server' 'starts with the system' 'stays stopped'
+        differs server-stays-stopped 'the notebook server' 'set to start with the system' disabled
     else
         write_event unchanged
         return
@@ -5174,8 +5174,8 @@ assert_may_start() {
 assert_no_open_rotation() {
     read_rotation
     if [[ $ROTATION_RUN ]]; then
-        fail rotation-incomplete-start 'the rotation of run {run} was interrupted, and the server would start for '\
-'earlier users. Run nbserver rotate again' run "$ROTATION_RUN"
+        fail rotation-incomplete-start 'the rotation in run {run} was interrupted, so earlier users could still log '\
+'in if the server started. Run nbserver rotate again' run "$ROTATION_RUN"
     fi
 }
 
@@ -5183,7 +5183,7 @@ assert_has_certificate() {
     RUN_STEP=certificate
     read_certificate
     if [[ ! $RUN_FINGERPRINT ]]; then
-        fail server-without-certificate 'the server has no valid certificate and could not start. Run nbserver apply '\
+        fail server-without-certificate 'the server has no valid certificate, so it cannot start. Run nbserver apply '\
 'instead'
     fi
 }
@@ -5410,7 +5410,7 @@ restart_with_certificate() {
     restart_service
     await_certificate
     if [[ $SHOWN != "$RUN_FINGERPRINT" ]]; then
-        fail certificate-way-back-failed 'the server did not start with the new certificate, nor with the previous '\
+        fail certificate-way-back-failed 'the server started neither with the new certificate nor with the previous '\
 'one, which was restored. Fix the error that the log shows, then run nbserver restart. Last lines of the log: {lines}' \
             lines "$lines"
     fi
@@ -5695,12 +5695,12 @@ push_notebooks() {
 
 assert_notebooks() {
     if [[ $EUID -ne 0 ]] && ! can_read_state; then
-        fail notebooks-need-root 'copying notebooks requires root privileges, because the script then acts as the '\
-'user of the server. Run nbserver as root or with sudo'
+        fail notebooks-need-root 'copying notebooks requires root privileges, because the script accesses notebooks '\
+'as the user of the server. Run nbserver as root or with sudo'
     fi
     if [[ ! -d $NB_NOTEBOOK_DIRECTORY || -L $NB_NOTEBOOK_DIRECTORY ]] || ! is_set_up; then
-        fail notebooks-not-set-up 'this host has no notebook server managed by nbserver with the folder {path}. Run '\
-'nbserver apply, then try again' path "$NB_NOTEBOOK_DIRECTORY"
+        fail notebooks-not-set-up 'this host has no notebook server managed by nbserver that uses the folder {path}. '\
+'Run nbserver apply, then try again' path "$NB_NOTEBOOK_DIRECTORY"
     fi
 }
 
@@ -5728,14 +5728,15 @@ report_notebooks() { # PROGRAM ARGUMENT...
     await_background $!
     exec 5>&-
     if ((EXIT_CODE == 4)); then
-        fail notebooks-too-many '{path} contains more than 10,000 files and folders, and nbserver copies at most that '\
-'many. Copy them with another program, or move some of them to another folder' path "$NB_NOTEBOOK_DIRECTORY"
+        fail notebooks-too-many '{path} contains more than 10,000 files and folders, the most that nbserver can copy. '\
+'Copy them with another program, or move some of them to another folder' path "$NB_NOTEBOOK_DIRECTORY"
     fi
     report_lines <&7
     exec 7<&-
     if ((EXIT_CODE == 124 || EXIT_CODE == 137)); then
         fail notebooks-slow 'the program that copies notebooks was still running after 15 minutes, and was stopped. '\
-'Make sure that the disk of {path} is not too slow and that nothing on this host interferes, then try again' \
+'Make sure that the disk that contains {path} is not too slow and that nothing on this host interferes, then try '\
+'again' \
             path "$NB_NOTEBOOK_DIRECTORY"
     fi
     if ((EXIT_CODE)); then
@@ -5935,8 +5936,8 @@ preflight_test() {
 }
 
 preflight_apply() {
-    fail nothing-to-apply 'internal error (a bug in nbserver): the step {step} has nothing to change. Report it with '\
-'this message' step preflight
+    fail nothing-to-apply 'internal error (a bug in nbserver): the step {step} has nothing to change. Report this '\
+'bug, and include this message' step preflight
 }
 
 # ---- step: python ----------------------------------------------------------------------------------
@@ -5973,7 +5974,7 @@ assert_python_version() {
     version=${PACKAGES[$package]%%[!0-9.]*}
     if [[ ! $version ]]; then return; fi
     if [[ $version == [0-2].* || $version == 3.[0-9] || $version == 3.[0-9].* ]]; then
-        fail python-too-old '{system} provides {package} in version {version}, but Python 3.10 or newer is required. '\
+        fail python-too-old '{system} provides version {version} of {package}, but Python 3.10 or newer is required. '\
 'Set python.version in the inventory to a newer version that this distribution provides' \
             package "$package" system "$SYSTEM_NAME" version "$version"
     fi
@@ -6124,7 +6125,7 @@ certificate_test() {
     if [[ ! $RUN_FINGERPRINT ]]; then
         differs certificate-missing 'certificate' '' "${NB_CERTIFICATE_NAMES[*]}"
     elif [[ ! $CERTIFICATE_IS_GOOD ]]; then
-        differs certificate-expires 'certificate' 'expires soon' 'a new certificate'
+        differs certificate-expires 'certificate' 'about to expire' 'a new certificate'
     elif ! has_text "$REQUEST_FILE" "$REPLY"; then
         differs certificate-names 'certificate names' different "${NB_CERTIFICATE_NAMES[*]}"
     else
@@ -6599,7 +6600,7 @@ check_test() {
     fi
     if [[ $SHOWN ]]; then compare_answers; fi
     if has_open_switch; then
-        differs switch-open 'verification of the new environment' 'cut off' complete
+        differs switch-open 'verification of the new environment' interrupted complete
     fi
 }
 
@@ -6747,7 +6748,7 @@ cleanup_test() {
     for line in "${RECORD[@]}"; do
         if is_unused_environment "$line"; then differs installed-path '{path}' installed '' path "$LINE_KEY"; fi
         if is_dropped "$line"; then
-            differs dropped-setting '{kind} {key}, changed by an earlier setting' changed restored \
+            differs dropped-setting '{kind} {key}, changed by a setting that was removed' changed restored \
                 kind "$LINE_KIND" key "$LINE_KEY"
         elif [[ $LINE_KIND == data_folder && ! $KEPT_FOLDERS_ARE_REPORTED ]] && is_earlier_notebook_folder; then
             warn_of_kept_folder "$LINE_KEY"
@@ -6770,7 +6771,7 @@ cleanup_apply() {
                     path "$LINE_KEY"
         elif is_dropped "$line"; then
             undo_line "$line" ||
-                fail dropped-not-restored 'could not restore {kind} {key}, which a setting changed that has '\
+                fail dropped-not-restored 'could not restore {kind} {key}, which was changed by a setting that has '\
 'since been removed: {cause}. The new server is already running. Fix this error, then run nbserver apply again' \
                     kind "$LINE_KIND" key "$LINE_KEY"
         fi
