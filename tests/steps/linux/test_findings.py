@@ -22,7 +22,9 @@ def test_every_requirement_is_reported_although_some_are_not_met(host: Sandbox) 
     assert {name for name in states if states[name] == "failed"} == {"files", "address"}
     assert states["other_configuration"] == "warning" and states["disk_space"] == "ok"
     assert found["address"]["text"] == "notebook.ip is 192.0.2.99, but this host does not have this address"
-    assert found["address"]["todo"].startswith("Set notebook.ip to an address listed by") and found["address"]["code"] == "address-not-local"
+    assert (
+        found["address"]["todo"].startswith("Set notebook.ip to an address listed by") and found["address"]["code"] == "address-not-local"
+    )
     assert found["disk_space"]["code"] in ("folder-space", "already-installed") and not found["disk_space"]["todo"]
     assert all(CODE.fullmatch(event["code"]) and event["text"] for event in found.values())
     assert not done.of("failed") and not done.of("warning")

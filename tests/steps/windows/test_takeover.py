@@ -97,7 +97,9 @@ def test_a_lost_record_is_explained_and_refused(session: Session) -> None:
         f"nbserver apply will fail on this host: the notebook server conflicts with the following on this host: {names}. Remove these items, or"
     )
     text = refused(session, LOST)
-    assert names in text and "or set adopt = true in the inventory to replace them (undo restores them), then run nbserver apply again" in text
+    assert (
+        names in text and "or set adopt = true in the inventory to replace them (undo restores them), then run nbserver apply again" in text
+    )
 
 
 def test_a_lost_record_is_adopted(session: Session) -> None:
