@@ -68,7 +68,7 @@ def test_a_check_that_broke_off_says_why(quiet: bool) -> None:
     for text in (shown(cut, quiet=quiet), shown(cut, TWO, quiet=quiet)):
         assert text.startswith("lin4: failed, 1 ok\n") and "  lin4: the connection was lost\n" in text + "\n"
     unmet = {"code": "requirements-not-met", "values": {}}
-    assert "lin5: not ready" not in shown(
+    assert "lin5: the host is not ready" not in shown(
         Result(
             "lin5", findings=[LOW], error="lin5: the host is not ready for nbserver apply; requirements not met: disk_space", detail=unmet
         )
