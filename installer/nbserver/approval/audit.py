@@ -196,7 +196,7 @@ def _changed_part(code: bytes, script: Script, released: ReleasedBody, where: st
     if not code.startswith(head):
         return ApprovalError(
             "script-lock-changed",
-            "the text between the settings and the body does not match the lock and the first page for the settings in the manifest",
+            "the script's lock or first page does not match the manifest",
             where=where,
             todo=COMPARE,
         )

@@ -135,7 +135,7 @@ async def _signed_by_agent(public: PublicKey, signed: bytes) -> bytes:
         raise SecretError(
             "agent-did-not-sign",
             "the SSH agent could not sign with the key {key} ({reason})",
-            todo="Start the agent and add the key with ssh-add, or specify the file of the private key instead",
+            todo="Start the agent and add the key with ssh-add, or specify the private key file instead",
             key=public.fingerprint,
             reason=str(error) or type(error).__name__,
         ) from None

@@ -217,10 +217,12 @@ class FileDownload:
             response.close()
             following = urljoin(target, response.headers.get("Location", ""))
             if urlsplit(following).scheme not in ("https", urlsplit(target).scheme) or urlsplit(following).username is not None:
-                raise DownloadError("source-redirect-refused", "the server redirects to a URL that is not allowed", where=url)
+                raise DownloadError(
+                    "source-redirect-refused", "the server responded with a redirect to a URL that is not allowed", where=url
+                )
             target = following
         raise DownloadError(
-            "source-too-many-redirects", "the server responds with more than {limit} redirects", where=url, limit=_MOST_REDIRECTS
+            "source-too-many-redirects", "the server responded with more than {limit} redirects", where=url, limit=_MOST_REDIRECTS
         )
 
     def _login(self, url: str) -> tuple[str, str] | None:

@@ -145,7 +145,7 @@ def _file(entry: Download, answer: Answer) -> Finding:
     if entry.size is not None and answer.size is not None and answer.size != entry.size:
         text = message(
             "source-replaced",
-            "{url} has {size} bytes, expected {expected}: hosts would refuse the file",
+            "{url} is {size} bytes long, expected {expected}: hosts would refuse the file",
             url=url,
             size=answer.size,
             expected=entry.size,

@@ -21,5 +21,5 @@ def file_of(url: str) -> str:
     """Return the name of the file at a URL. Raises ValueError if a bundle cannot hold a file with this name."""
     name = url.partition("?")[0].partition("#")[0].rpartition("/")[2]
     if not FILE_NAME.fullmatch(name):
-        raise DescribedError("bundle-file-name", 'a bundle cannot hold a file named "{name}"', name=name[:100])
+        raise DescribedError("bundle-file-name", 'a bundle cannot contain a file named "{name}"', name=name[:100])
     return name

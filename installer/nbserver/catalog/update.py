@@ -227,7 +227,7 @@ def _versions(option: str, versions: Sequence[str]) -> list[str]:
                 "version-option-malformed",
                 "expected a version such as 3.13 or 3.13.16",
                 where=option,
-                todo="Leave out the option to use the default of the shipped catalog",
+                todo="Omit the option to use the default from the shipped catalog",
             )
     return list(dict.fromkeys(versions))
 

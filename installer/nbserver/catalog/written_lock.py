@@ -49,7 +49,7 @@ def require_fit(lock: SiteLock, request: PackageRequest, host: str) -> None:
             "lock-not-written",
             "nbserver lock did not write this file",
             where=lock.name,
-            todo="Set packages.lock to its path, or set packages.lock_folder to another folder and run: nbserver lock {name}",
+            todo="To use the file as it is, set packages.lock to its path. Otherwise, set packages.lock_folder to another folder and run: nbserver lock {name}",
             name=host,
         )
     if is_edited(lock.text):

@@ -78,7 +78,9 @@ def audit(subjects: tuple[str, ...], bodies: tuple[Path, Path] | None, run: str 
     folder = _only_folder(subjects, run, bodies)
     if not folder and (given["against"] or given["catalogs"] or given["locks"]):
         raise UsageError(
-            "audit-options-without-folder", "--against, --catalog, and --lock require a rendered folder", todo="Specify the folder"
+            "audit-options-without-folder",
+            "--against, --catalog, and --lock require a rendered folder",
+            todo="Specify the folder that nbserver render wrote",
         )
     if run is not None and (given["html"] or given["markdown"]):
         raise UsageError("review-of-run", "--html and --markdown cannot be combined with --run")
@@ -107,7 +109,7 @@ def _only_folder(subjects: tuple[str, ...], run: str | None, bodies: tuple[Path,
         raise UsageError(
             "audit-what",
             "audit requires exactly one of: a rendered folder, --run, --bodies, or hosts with --evidence",
-            todo="Specify the folder that nbserver render wrote",
+            todo="Specify one of them, such as the folder that nbserver render wrote",
         )
     return Path(subjects[0]) if subjects else None
 

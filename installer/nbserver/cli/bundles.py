@@ -49,7 +49,9 @@ def download(hosts: tuple[str, ...], inventory_path: Path, bundle: Path, verify:
     HOST compares the bundle with its list, and exits with code 5 if something differs. No host is contacted.
     """
     if not hosts and not verify:
-        raise UsageError("download-without-hosts", "no hosts are given", todo="Name the hosts, such as: nbserver download lab -o bundle")
+        raise UsageError(
+            "download-without-hosts", "no hosts were specified", todo="Specify hosts or groups, such as: nbserver download lab -o bundle"
+        )
     needed = _needed(hosts, inventory_path) if hosts else None
     if verify or needed is None:
         return _verify(bundle, needed, as_json)

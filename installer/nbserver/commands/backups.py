@@ -32,7 +32,12 @@ def backup(file: Path, task: Task) -> int:
     """
     archive.require_backup(file)
     if not file.parent.is_dir():
-        raise UsageError("backup-no-folder", "the folder {folder} does not exist", todo="Choose another file with -o", folder=file.parent)
+        raise UsageError(
+            "backup-no-folder",
+            "the folder {folder} does not exist",
+            todo="Create the folder, or choose a file in another folder with -o",
+            folder=file.parent,
+        )
     (host,) = task.hosts
     task = replace(task, ask=notebooks.remembering(task.ask))
     with tempfile.TemporaryDirectory(prefix=".nbserver-backup-", dir=file.parent, ignore_cleanup_errors=True) as name:

@@ -134,7 +134,7 @@ def _check_request(host: AnyHost, pem: str) -> None:
     except Exception as error:  # also an error of a library: the host controls the request, and those of the other hosts remain valid
         raise ScriptError(
             "request-does-not-match",
-            "the host returned a certificate request that does not match this host: {reason}",
+            "the host returned a certificate request that is not valid for this host: {reason}",
             host=host.name,
             todo="Run the command again",
             reason=cause(error, 4000),

@@ -110,7 +110,7 @@ def lacking(bundle: Path, found: Needed) -> list[Message]:
             missing.setdefault(
                 str(pin),
                 message(
-                    "bundle-lacks-package", "the bundle lacks a wheel of {package} for {kind}", package=str(pin), kind=str(packages.kind)
+                    "bundle-lacks-package", "the bundle has no wheel for {package} on {kind}", package=str(pin), kind=str(packages.kind)
                 ),
             )
     return list(missing.values())

@@ -37,8 +37,8 @@ def moved(hosts: Sequence[AnyHost], results: Mapping[str, Result]) -> list[Messa
     return [
         message(
             "download-moved",
-            "{program} {version} is no longer at {url} (HTTP {status}), so apply will fail on {hosts}. Write a site catalog with newer "
-            "versions: nbserver catalog update -o site-catalog.toml, and set catalog in the inventory",
+            "{program} {version} is no longer at {url} (HTTP {status}), so apply will fail on {hosts}. Create a site catalog with newer "
+            "versions: run nbserver catalog update -o site-catalog.toml, then set catalog in the inventory",
             program=title,
             version=version,
             url=url,

@@ -108,7 +108,7 @@ def _require_passwords(past: PastRun, names: list[str]) -> None:
             raise UsageError(
                 "resume-without-password",
                 "{name}: the notebook password was entered or generated for the run {run}, and was not stored",
-                todo="Run the command again",
+                todo="Run the original command again instead of resuming the run",
                 name=name,
                 run=past.run,
             )

@@ -54,7 +54,7 @@ def set_password(inventory: Inventory, hosts: Sequence[AnyHost], options: Option
     if without:
         raise UsageError(
             "set-password-without-reference",
-            "the inventory does not say where the new notebook password is",
+            "the inventory does not say where to find the new notebook password",
             where=without[0],
             todo="Set notebook.password in the inventory. To change only the password of this machine, run nbserver set-password local",
         )
@@ -89,9 +89,9 @@ def rollback(inventory: Inventory, hosts: Sequence[AnyHost], options: Options, a
     if without:
         raise UsageError(
             "rollback-not-on-windows",
-            "an upgrade keeps no previous environment on Windows hosts, so there is none to go back to",
+            "on Windows hosts, an upgrade does not keep the previous environment, so there is nothing to roll back to",
             where=without[0],
-            todo="Set the lock that the host had before, and run nbserver apply {name}",
+            todo="Restore the previous lock in the inventory, then run nbserver apply {name}",
             name=without[0],
         )
     results = operation.operate("rollback", inventory, hosts, options, ask, view)

@@ -96,7 +96,7 @@ def test_a_request_that_is_not_for_its_host_is_not_handed_on(
     loaded = reader.load(tmp_path / "nbserver.toml")
     hosts = loaded.select(["win1"])
     monkeypatch.setattr(certificate_request, "operate", lambda *given: {"win1": Result("win1", "ok", csr=text)})
-    with pytest.raises(ScriptError, match="a certificate request that does not match this host"):
+    with pytest.raises(ScriptError, match="a certificate request that is not valid for this host"):
         certificate_request.request(loaded, hosts, tmp_path / "out", Options(), None, None, print)  # type: ignore[arg-type]
     assert not list((tmp_path / "out").iterdir())
 

@@ -41,7 +41,7 @@ def test_the_password_of_the_inventory_is_sent_and_no_certificate(
 
 
 def test_a_host_without_a_reference_is_refused(tmp_path: Path, sent: list[Any]) -> None:
-    with pytest.raises(NbserverError, match="local: the inventory does not say where the new notebook password is"):
+    with pytest.raises(NbserverError, match="local: the inventory does not say where to find the new notebook password"):
         call(servers.set_password, tmp_path, f"{LINUX}[hosts.local]\n", "lin1", "local")
     assert not sent
 
@@ -56,7 +56,7 @@ def test_only_certificates_that_the_host_creates_are_rotated(tmp_path: Path, sen
 
 
 def test_only_hosts_that_keep_their_previous_environment_go_back(tmp_path: Path, sent: list[Any]) -> None:
-    with pytest.raises(NbserverError, match="win1: an upgrade keeps no previous environment on Windows hosts"):
+    with pytest.raises(NbserverError, match="win1: on Windows hosts, an upgrade does not keep the previous environment"):
         call(servers.rollback, tmp_path, WINDOWS + LINUX, "lin1", "win1")
     assert not sent
     assert call(servers.rollback, tmp_path, WINDOWS + LINUX, "lin1") == 0 and sent == [("rollback", Options())]
