@@ -39,7 +39,7 @@ def findings(bundle: Path, shown: Callable[[File], object] = lambda file: None) 
         expected = contents.page(files).encode()
         if _digest(bundle / mirror.PAGE) != (len(expected), hashlib.sha256(expected).hexdigest()):
             wrong.append(
-                message("bundle-page-differs", "{file} does not list the wheels of {list}", file=mirror.PAGE, list=contents.FILE_NAME)
+                message("bundle-page-differs", "{file} does not list the same wheels as {list}", file=mirror.PAGE, list=contents.FILE_NAME)
             )
     return wrong
 
@@ -55,7 +55,9 @@ def fault(path: Path, file: File) -> Message | None:
             "bundle-file-size", "{file} has {actual} bytes, expected {expected}", file=file.path, actual=size, expected=file.size
         )
     if digest != file.sha256:
-        return message("bundle-file-hash", "{file} has other contents: its SHA-256 is {actual}", file=file.path, actual=digest)
+        return message(
+            "bundle-file-hash", "{file} has different contents than expected: its SHA-256 is {actual}", file=file.path, actual=digest
+        )
     return None
 
 
@@ -105,7 +107,7 @@ def _walk(bundle: Path, expected: set[str]) -> tuple[set[str], list[Message]]:
             else:
                 present.add(path)
         wrong += [
-            message("bundle-names-alike", "{files} differ only in upper and lower case", files=clean(", ".join(paths), 600))
+            message("bundle-names-alike", "the names {files} differ only in case", files=clean(", ".join(paths), 600))
             for paths in alike.values()
             if len(paths) > 1
         ]

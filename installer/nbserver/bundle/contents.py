@@ -87,18 +87,18 @@ def _parsed(value: Any) -> tuple[File, ...]:
     if not isinstance(value, dict) or value.keys() != {"v", "release", "files"} or not isinstance(value["files"], list):
         raise DescribedError("bundle-list-shape", "expected an object with v, release, and files")
     if not strict_json.same(value["v"], VERSION):
-        raise DescribedError("bundle-list-version", "expected version {version} of the format", version=VERSION)
+        raise DescribedError("bundle-list-version", "the format version is not supported; expected {version}", version=VERSION)
     if len(value["files"]) > _MOST:
-        raise DescribedError("bundle-list-long", "lists more than {limit} files", limit=_MOST)
+        raise DescribedError("bundle-list-long", "the list contains more than {limit} files", limit=_MOST)
     found = tuple(_file(entry, number) for number, entry in enumerate(value["files"], 1))
     if len({one.path.lower() for one in found}) < len(found):
-        raise DescribedError("bundle-file-twice", "lists a file twice")
+        raise DescribedError("bundle-file-twice", "the list contains a file twice")
     return found
 
 
 def _file(entry: Any, number: int) -> File:
     if not isinstance(entry, dict) or entry.keys() != _KEYS.keys():
-        raise DescribedError("bundle-entry-keys", "file {number} must have the keys {keys}", number=number, keys=", ".join(_KEYS))
+        raise DescribedError("bundle-entry-keys", "file {number}: must have exactly the keys {keys}", number=number, keys=", ".join(_KEYS))
     for key, kind in _KEYS.items():
         if type(entry[key]) is not kind or (key in _PLAIN and not _PLAIN[key].fullmatch(entry[key])):
             raise DescribedError("bundle-entry-value", "file {number}: {key} is not valid", number=number, key=key)

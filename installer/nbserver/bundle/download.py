@@ -249,7 +249,7 @@ def _begin(response: requests.Response, file: File, asked: int) -> int:
         if asked:
             raise _FromTheBeginning
         raise DownloadError(
-            "download-wrong-part", "the server sent another part of the file than the one asked for", where=file.url, todo=_CHECK
+            "download-wrong-part", "the server sent a different part of the file than requested", where=file.url, todo=_CHECK
         )
     if asked and response.status_code == 416:
         raise _FromTheBeginning
@@ -315,7 +315,7 @@ def _explained(error: Exception, url: str) -> DownloadError:
         "download-no-file",
         "{reason}",
         where=url,
-        todo="Check the network and the proxy (HTTPS_PROXY, NO_PROXY), and name the authority of a proxy that opens TLS with --ca-file",
+        todo="Check the network and the proxy (HTTPS_PROXY, NO_PROXY). If a proxy intercepts TLS, specify its CA certificate with --ca-file",
         reason=Message(found.code, found.template, found.values),
     )
 

@@ -48,7 +48,10 @@ def opened(bundle: Path) -> Iterator[None]:
             yield
     except TimeoutError:
         raise OutputError(
-            "bundle-in-use", "another nbserver writes to this bundle", where=plain_file.shown(bundle), todo="Wait until it has finished"
+            "bundle-in-use",
+            "another nbserver process is writing to this bundle",
+            where=plain_file.shown(bundle),
+            todo="Wait until it has finished",
         ) from None
     except OSError as error:
         raise OutputError(

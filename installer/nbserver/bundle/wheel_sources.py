@@ -29,9 +29,9 @@ def located(packages: Packages, pins: Iterable[Pin], uv: Uv) -> list[File]:
         if not chosen:
             raise CatalogError(
                 "index-without-locked-wheel",
-                "the index has no wheel of {package} with a hash of the lock",
+                "the index has no wheel for {package} that matches a hash in the lock",
                 where=packages.host,
-                todo="Set packages.index_url to an index that has the wheels of the lock",
+                todo="Set packages.index_url to an index that has the wheels in the lock",
                 package=str(pin),
             )
         for one in chosen.values():
@@ -43,7 +43,7 @@ def _name(file: str, url: str) -> str:
     if not url.startswith(("https://", "http://")):
         raise DownloadError(
             "index-not-on-the-web",
-            "the package index has {file} in a folder, and not at a URL",
+            "the package index provides {file} from a folder, not from a URL",
             todo="Set packages.index_url to an index with an https or http URL",
             file=file,
         )

@@ -134,7 +134,7 @@ def test_a_file_that_is_listed_twice_is_refused(bundle: Path) -> None:
     found = json.loads((bundle / contents.FILE_NAME).read_text())
     found["files"] *= 2
     (bundle / contents.FILE_NAME).write_text(json.dumps(found))
-    with pytest.raises(ApprovalError, match="lists a file twice"):
+    with pytest.raises(ApprovalError, match="the list contains a file twice"):
         contents.read(bundle)
 
 

@@ -126,7 +126,7 @@ def test_a_file_that_its_publisher_has_moved_is_one_message_and_the_rest_is_kept
 def test_an_index_with_another_wheel_is_refused(site: Site) -> None:
     put_wheel(site.folder / "index" / "simple", "tornado", "1.0", "other")
     _, err = site.run("lin1", code=2)
-    assert "lin1: the index has no wheel of tornado==1.0 with a hash of the lock" in err
+    assert "lin1: the index has no wheel for tornado==1.0 that matches a hash in the lock" in err
 
 
 def test_hosts_must_be_named(site: Site) -> None:
