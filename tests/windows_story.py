@@ -149,6 +149,7 @@ def tell(told: Story, host: WindowsBox, mirror: Mirror) -> None:
     told.keep("undo", site.run("undo", "win1"))
     told.snapshots["undone"] = host.snapshot(except_=EVIDENCE)
     told.keep("undo again", site.run("undo", "win1"))
+    told.done["evidence"] = site.run("audit", "win1", "--evidence", "--json", "-")
 
 
 def lose_an_answer(site: Site) -> Callable[[], None]:

@@ -58,6 +58,7 @@ def debian(fresh: Fresh, mirror: Mirror, folder: Path) -> Iterator[Story]:
         story.nbserver("undo", "undo")
         story.snapshot("undone")
         story.nbserver("undo again", "undo", "--json")
+        story.done["evidence"] = site.run("audit", "lin1", "--evidence", "--json", "-")
         site.write()
         yield story
 

@@ -311,3 +311,10 @@ def test_another_password_logs_everybody_out_and_another_certificate_nobody(debi
     assert outcome(debian.done["password set again"])["steps"] == {"notebook": "unchanged"}
     assert debian.events["certificate rotated"][-1]["fingerprint"] != debian.events["apply"][-1]["fingerprint"]
     assert good(debian.done["verify rotated certificate"]) and good(debian.done["plan after rotation"])
+
+
+def test_host_and_workstation_have_the_same_runs(debian: Story) -> None:
+    done = debian.done["evidence"]
+    (said,) = map(json.loads, done.stdout.splitlines())
+    assert (done.returncode, said["findings"], said["running"]) == (0, [], []), done.stdout + done.stderr
+    assert said["matching"] == said["runs"] > 8

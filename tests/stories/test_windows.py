@@ -382,3 +382,11 @@ def test_undo_keeps_the_evidence_and_can_be_repeated(story: Story) -> None:
     assert len(list(evidence.glob("*/events.jsonl"))) >= 4
     assert story.done["undo again"].returncode == 0
     assert "restored" not in {event["event"] for event in story.events["undo again"]}
+
+
+def test_host_and_workstation_have_the_same_runs(story: Story) -> None:
+    """Also those that were interrupted, or whose connection was lost."""
+    done = story.done["evidence"]
+    (said,) = map(json.loads, done.stdout.splitlines())
+    assert (done.returncode, said["findings"], said["running"]) == (0, [], []), done.stdout + done.stderr
+    assert said["matching"] == said["runs"] > 12
