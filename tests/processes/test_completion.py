@@ -37,6 +37,7 @@ def nbserver(*arguments: str, **variables: str) -> str:
         ("nbserver apply --app", {"--approved", "--approvals"}),
         ("nbserver completion po", {"powershell"}),
         ("nbserver plan nothing", set()),
+        ("nbserver audit --evidence we", {"web1", "Web2", "webs"}),
     ],
 )
 def test_bash(tmp_path: Path, line: str, completions: set[str]) -> None:

@@ -10,7 +10,7 @@ import click
 
 from nbserver.base.errors import UsageError
 from nbserver.base.standard_streams import say
-from nbserver.cli.completion import complete_hosts
+from nbserver.cli.completion import complete_folders_and_hosts
 from nbserver.cli.evidence import run_evidence_options
 from nbserver.cli.options import approved_option, asker, command_line, optional_inventory_option
 
@@ -38,7 +38,7 @@ lock_option = click.option(
 
 
 @click.command()
-@click.argument("subjects", metavar="[FOLDER | HOST...]", nargs=-1, shell_complete=complete_hosts)
+@click.argument("subjects", metavar="[FOLDER | HOST...]", nargs=-1, shell_complete=complete_folders_and_hosts)
 @catalog_option
 @lock_option
 @click.option("--html", type=FILE, metavar="FILE", help="Write a page for the person who approves.")

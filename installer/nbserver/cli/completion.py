@@ -77,6 +77,13 @@ def complete_hosts(ctx: click.Context, _: click.Parameter, incomplete: str) -> l
     return [CompletionItem(before + name, help=kind) for name, kind in names(path) if name.lower().startswith(begun.lower())]
 
 
+def complete_folders_and_hosts(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the hosts with --evidence, and otherwise that the shell completes the names of folders."""
+    if ctx.params.get("evidence"):
+        return complete_hosts(ctx, parameter, incomplete)
+    return [CompletionItem(incomplete, type="dir")]
+
+
 def names(path: Path) -> list[tuple[str, str]]:
     """Return the name and the kind (host or group) of everything that HOST can be. A file that cannot be read has none."""
     import tomllib

@@ -170,6 +170,9 @@ def test_a_signed_chain(site: Site, audit: Audit, tmp_path: Path) -> None:
         ([], "exactly one of"),
         (["folder", "--run", "run-1"], "exactly one of"),
         (["--run", ".."], "is not a run ID"),
+        (["--evidence"], "--evidence requires hosts"),
+        (["lin1", "--evidence", "--html", "page.html"], "--evidence can be combined only with"),
+        (["lin1", "--evidence", "--run", "run-1"], "--evidence can be combined only with"),
     ],
 )
 def test_a_command_that_asks_for_nothing(audit: Audit, arguments: list[str], error: str) -> None:
