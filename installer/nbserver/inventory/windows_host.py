@@ -275,7 +275,10 @@ def _certificate_rules(certificate: Any) -> list[tuple[bool, Message]]:
             "file" in has and "key" not in has,
             message("certificate-without-key", 'a certificate file also requires its private key; add key = { file = "PATH" }'),
         ),
-        ("key" in has and "file" not in has, message("key-without-certificate", "key requires file")),
+        (
+            "key" in has and "file" not in has,
+            message("key-without-certificate", "key requires file, the certificate that the key belongs to"),
+        ),
         (
             "password" in has and not has & {"file", "pfx"},
             message("password-without-certificate", "password requires file or pfx"),

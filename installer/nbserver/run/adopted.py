@@ -22,7 +22,7 @@ _FILE = re.compile(
     r"[^/]+/(script\.(ps1|sh|sha256)|envelope(-\d{1,4})?\.txt|events\.jsonl|log\.txt|verified\.png)"
 )
 _TEMPORARY = re.compile(r"\.(?:[a-z0-9]+[a-z0-9.-]*)\.[A-Za-z0-9_]{8}|\..+\.lock")  # of an atomic write or a lock
-_CHANGED = message("audit-run-changes", "Find out who changed the run directory; nbserver audit --run shows all differences")
+_CHANGED = message("audit-run-changes", "Find out who changed the run directory. To see all changes, run nbserver audit --run RUN")
 
 
 def adopt(folder: Path) -> list[str]:

@@ -12,7 +12,7 @@ from nbserver.base.message import message
 from nbserver.run.chain import Chain, Written
 
 LIMIT = 256_000_000  # bytes
-_ADVICE = message("audit-run", "Find out who changed the run directory; nbserver audit --run shows all differences")
+_ADVICE = message("audit-run", "Find out who changed the run directory. To see all changes, run nbserver audit --run RUN")
 
 
 class GrowingFile:

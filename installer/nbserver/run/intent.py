@@ -28,7 +28,7 @@ LARGEST = 64_000_000  # bytes
 # modes that are not continued.
 NOT_KEPT = frozenset({"runs", "chains", "passwords", "command", "policy", "transfers"})
 _SHA256 = re.compile("[0-9a-f]{64}")
-_ADVICE = message("intent-advice", "Find out who changed the run directory; nbserver audit --run shows all differences")
+_ADVICE = message("intent-advice", "Find out who changed the run directory. To see all changes, run nbserver audit --run RUN")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from nbserver.base.message import message
 from nbserver.inventory.names import is_host
 
 LARGEST = 256_000_000  # bytes
-ADVICE = message("audit-run-advice", "Find out who changed the run directory; nbserver audit --run shows all differences")
+ADVICE = message("audit-run-advice", "Find out who changed the run directory. To see all changes, run nbserver audit --run RUN")
 _ENVELOPE = re.compile(r"envelope(?:-([1-9][0-9]{0,3}))?\.txt")
 _NUMBERED = re.compile(r"(resumed|summary)-([1-9][0-9]{0,5})\.json")
 

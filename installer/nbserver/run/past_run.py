@@ -88,7 +88,7 @@ class PastRun:
                 "kept-script-changed",
                 "the script differs from the one that run {run} started with",
                 where=str(path),
-                todo="Find out who changed the run directory. To see all differences, run nbserver audit --run {run}",
+                todo="Find out who changed the run directory. To see all changes, run nbserver audit --run {run}",
                 run=self.run,
             )
         if script.sha256 != expected:
@@ -122,7 +122,7 @@ def read(folder: Path) -> PastRun:
         raise UsageError(
             "mode-not-resumed",
             "the run {run} cannot be resumed: its mode is {mode}, and only plan, apply, and undo can be resumed",
-            todo="Run the command again",
+            todo="Run the original command again",
             run=folder.name,
             mode=clean(mode, 40),
         )
@@ -131,7 +131,7 @@ def read(folder: Path) -> PastRun:
         raise UsageError(
             "run-not-begun",
             "the run {run} cannot be resumed: it stopped before it contacted a host, or it was made by a release earlier than 0.6.0",
-            todo="Run the command again",
+            todo="Run the original command again",
             run=folder.name,
         )
     number = max(past_files.numbers(folder, "resumed"), default=0) + 1
