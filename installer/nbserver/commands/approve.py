@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbserver.approval import audit, document, manifest, signing_key
+from nbserver.approval import audit, document, manifest, policy, signing_key
 from nbserver.approval.approved_folder import SIGNATURE
 from nbserver.approval.document import NAMESPACE
 from nbserver.base import atomic_file, plain_file, utc
@@ -66,8 +66,8 @@ def approve(
     """Write a signed approval into the folder, and return what it permits.
 
     `reviewed` is the SHA-256 of the manifest that the approver has read about; another one is refused. Raises ApprovalError for
-    that and if the folder does not pass the audit, UsageError for a name, mode or host that does not exist, and
-    SecretError if the key cannot sign.
+    that, if the folder does not pass the audit, and if the site does not allow this name to sign with this key; UsageError
+    for a name, mode or host that does not exist; and SecretError if the key cannot sign.
     """
     _require_names(by, modes)
     path = folder / manifest.FILE_NAME
@@ -92,6 +92,7 @@ def approve(
     content = manifest.parse(data, path)
     chosen = _chosen(content["hosts"], hosts)
     key = signing_key.load(key_file, _passphrase(passphrase, ask, key_file))
+    _require_allowed(by, key)
     issued = utc.now().replace(microsecond=0)
     text = document.build(content, digest, hosts=chosen, modes=modes, by=by, issued=issued, valid=valid)
     document.parse(text)
@@ -117,6 +118,20 @@ def _require_names(by: str, modes: Sequence[str]) -> None:
     wrong = next((mode for mode in modes if mode not in MODES), None)
     if wrong is not None or len(set(modes)) < len(modes):
         raise UsageError("mode-unknown", "--modes accepts only these modes, each at most once: {modes}", modes=", ".join(MODES))
+
+
+def _require_allowed(by: str, key: signing_key.SigningKey) -> None:
+    """Raise ApprovalError if the site says who may sign, and this is somebody else: no run would accept the approval."""
+    rules = policy.load()
+    for signers in rules.allowed() if rules.signers else ():
+        refusal = signers.refusal(by, key.public, NAMESPACE, utc.now())
+        if refusal:
+            raise ApprovalError(
+                "approver-not-allowed",
+                "this site would not accept the approval: {reason}",
+                todo="Use the name and the key in the file of allowed signers",
+                reason=refusal,
+            )
 
 
 def _chosen(known: Collection[str], patterns: Sequence[str]) -> list[str]:

@@ -17,7 +17,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from nbserver.approval import audit, document, signing_key, sshsig
+from nbserver.approval import audit, document, policy, signing_key, sshsig
 from nbserver.approval.reference import Reference
 from nbserver.base.errors import ApprovalError, NbserverError, SecretError
 from nbserver.cli import program
@@ -258,6 +258,22 @@ def test_what_is_no_period(text: str) -> None:
 
 def test_names() -> None:
     assert Names().convert("a, b", None, None) == ("a", "b")
+
+
+def test_the_site_must_allow_the_name_with_the_key(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "signers").write_text(
+        approvals.line(ANNA, tmp_path / "id") + approvals.line(approvals.BEN, approvals.key(tmp_path / "other"))
+    )
+    (tmp_path / "site.toml").write_text('allowed_signers = "signers"\n')
+    monkeypatch.setenv(policy.VARIABLE, str(tmp_path / "site.toml"))
+    for by, key in ((approvals.BEN, "id"), (ANNA, "other"), ("carla@example.com", "id")):
+        assert run(monkeypatch, "--by", by, "--key", key) == 5
+        said = capsys.readouterr().err
+        assert "this site would not accept the approval: " in said and by in said
+    assert not (folder / "approvals").exists()
+    assert run(monkeypatch) == 0
 
 
 def test_the_answer_as_json(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
