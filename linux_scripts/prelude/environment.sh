@@ -16,8 +16,7 @@ ENVIRONMENT_STARTED=''                             # this run has begun to insta
 # The environment is complete if its mark has the hash of the lock. Its Python is a link to the distribution's Python,
 # which may have been removed since.
 compare_environment() {
-    local name
-    local -a lines=() folders=()
+    local -a lines=()
     compare_programs_folder
     if [[ $RUN_REPAIR ]]; then
         differs repair-requested 'packages' 'not checked' 'reinstalled because of --repair'
@@ -28,12 +27,7 @@ compare_environment() {
         differs packages 'packages' '' "$ENVIRONMENT"
         return
     fi
-    folders=("$ENVIRONMENT"/lib/python3.*/site-packages)
-    for name in "${lines[@]:1}"; do
-        if [[ ! -d ${folders[0]}/$name ]]; then
-            differs package-missing 'package {name}' '' installed name "${name%.dist-info}"
-        fi
-    done
+    compare_packages "${lines[@]:1}"
     compare_installed_files
 }
 

@@ -26,23 +26,56 @@ function Test-LockMark {
 
 # ---- what is installed
 
-# Return NAME-VERSION of each package, in lower case, with one hyphen for each run of hyphens, underscores, and periods.
+# Return the packages in the environment. A package has a folder NAME-VERSION.dist-info.
 function Get-InstalledPackage {
     $packages = Join-Path (Get-EnvironmentFolder) 'Lib\site-packages'
     foreach ($folder in [IO.Directory]::GetDirectories($packages, '*.dist-info')) {
-        ((Split-Path -Leaf $folder) -creplace '\.dist-info$', '' -replace '[-_.]+', '-').ToLowerInvariant()
+        if ((Split-Path -Leaf $folder) -cnotmatch '\A(.+)-([^-]+)\.dist-info\z') { continue }
+        @{ Name = Get-PackageKey $Matches[1]; Version = $Matches[2]; Folder = $Matches[0] }
     }
 }
 
+# Return a name or version in lower case, with one hyphen for each run of hyphens, underscores, and periods.
+function Get-PackageKey([string]$Name) { ($Name -replace '[-_.]+', '-').ToLowerInvariant() }
+
+# Add a difference for each package that is not as in the lock, also if a person has added it.
 function Compare-Package {
     $installed = @{}
-    foreach ($name in Get-InstalledPackage) { $installed[$name] = $true }
+    foreach ($package in Get-InstalledPackage) { $installed[$package.Name] = $package }
+    $found = New-Object Collections.ArrayList
     foreach ($line in $Lock) {
-        $pinned = ($line -split ' ')[0]   # NAME==VERSION
-        $key = ($pinned -replace '==', '-' -replace '[-_.]+', '-').ToLowerInvariant()
-        if ($installed[$key]) { continue }
-        $name, $version = $pinned -split '==', 2
-        Add-Difference package 'package {name}' $null $version @{ name = $name }
+        $name, $version = ($line -split ' ')[0] -split '==', 2
+        $is = $installed[(Get-PackageKey $name)]
+        if ($is -and (Get-PackageKey $is.Version) -ceq (Get-PackageKey $version)) { continue }
+        [void]$found.Add(@{ Name = $name; Is = $(if ($is) { $is.Version }); Should = $version })
+    }
+    foreach ($package in @(Get-AddedPackage $installed)) {
+        [void]$found.Add(@{ Name = $package.Name; Is = $package.Version; Should = $null })
+        $AddedReported[(Split-Path -Leaf (Get-EnvironmentFolder))] = $true   # its files are not reported as well
+    }
+    foreach ($one in $found | Select-Object -First 10) { Add-PackageDifference $one }
+    if ($found.Count -gt 10) {
+        Add-Difference packages-changed '{count} more packages' 'changed' 'as in the lock' @{
+            count = $found.Count - 10
+        }
+    }
+}
+
+function Add-PackageDifference($One) {
+    $values = @{ name = $One.Name }
+    if (-not $One.Is) { Add-Difference package 'package {name}' $null $One.Should $values }
+    elseif ($One.Should) { Add-Difference package-changed 'package {name}' $One.Is $One.Should $values }
+    else { Add-Difference package-added 'package {name}, which is not in the lock' $One.Is $null $values }
+}
+
+# Return the packages that are neither in the lock nor in the list of installed files: pip installs itself, too.
+function Get-AddedPackage([hashtable]$Installed) {
+    foreach ($line in $Lock) { $Installed.Remove((Get-PackageKey (($line -split '==')[0]))) }
+    $list = Get-FileList (Split-Path -Leaf (Get-EnvironmentFolder))
+    if (-not $Installed.Count -or (Test-NotebookInstall) -or -not [IO.File]::Exists($list)) { return }
+    $text = [IO.File]::ReadAllText($list, $Utf8)
+    foreach ($name in $Installed.Keys | Sort-Object) {
+        if (-not $text.Contains("\$($Installed[$name].Folder)\")) { $Installed[$name] }
     }
 }
 

@@ -36,6 +36,9 @@ function Get-ServerEnvironment {
     Get-EnvironmentFolder
 }
 
+# Return whether what runs in a notebook can install packages into the environment.
+function Test-NotebookInstall { $false }
+
 # Only a warning, once per run and folder: kernels of the site may have been installed into the environment.
 $AddedReported = @{}
 

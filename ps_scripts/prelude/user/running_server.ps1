@@ -17,5 +17,9 @@ function Get-ServiceStatus {
 
 function Get-ServerEnvironment { Get-EnvironmentFolder }
 
-# What runs in a notebook may install packages into the environment.
+$AddedReported = @{}
+
+# Return whether what runs in a notebook can install packages into the environment.
+function Test-NotebookInstall { $true }
+
 function Write-AddedFile([string[]]$Paths) { $null = $Paths }

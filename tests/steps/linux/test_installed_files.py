@@ -143,6 +143,22 @@ def test_a_kernel_of_the_site_is_a_warning(host: Sandbox) -> None:
     assert go(host, "apply", REPAIR).outcome == "ok" and go(host, "test").of("warning") == []
 
 
+def test_packages_that_a_person_changed_are_named_and_an_apply_restores_the_lock(host: Sandbox) -> None:
+    site = f"{ENVIRONMENT}/{SITE}"
+    damage(host, f"cd {site}; mv small-1.0.dist-info Small-1.1.dist-info; mkdir other_Package-2.0.dist-info; touch other.py")
+    done = go(host, "test")
+    found = [(event["code"], event["values"], event["is"], event["should"]) for event in done.of("difference")]
+    assert found[:2] == [
+        ("package-added", {"name": "other-package"}, "2.0", None),
+        ("package-changed", {"name": "small"}, "1.1", "1.0"),
+    ]
+    assert done.of("warning") == [], "an added package is a difference"
+    assert ("packages", "changed") in go(host, "apply").steps and told(go(host, "test", THOROUGH)) == []
+    damage(host, f"cd {site}; rm -r small-1.0.dist-info; for i in {{10..20}}; do mkdir x$i-1.dist-info; done")
+    assert told(go(host, "test"))[9:11] == [("package-added", {"name": "x18"}), ("packages-changed", {"count": "2"})]
+    assert go(host, "test").of("difference")[0]["code"] == "package"
+
+
 def test_what_an_earlier_release_installed_gets_its_lists(host: Sandbox) -> None:
     created = mark(host)
     host.run("rm", "-r", LISTS)
@@ -161,9 +177,9 @@ def test_in_user_scope_too(sandbox: Sandbox) -> None:
     programs = f"{Path.home()}/.local/share/nbserver"
     sandbox.run("bash", "-c", 'mkdir -p "$HOME" && cd && rm -rf .local/share/nbserver .local/state/nbserver .config/nbserver')
     go(sandbox, "apply", scope="user")
-    sandbox.run("bash", "-c", f"echo >{programs}/env-aaaaaaaa/more; echo >>{programs}/env-aaaaaaaa/bin/small")
+    sandbox.run("bash", "-c", f"mkdir {programs}/env-aaaaaaaa/{SITE}/more-1.dist-info; echo >{programs}/env-aaaaaaaa/more; echo >>{programs}/env-aaaaaaaa/bin/small")
     done = go(sandbox, "test", scope="user")
     assert told(done) == [("files-changed", {"count": "1", "path": f"{programs}/env-aaaaaaaa/bin/small"})]
-    assert done.of("warning") == [], "a notebook may install packages"
+    assert "package-added" not in codes(done) and done.of("warning") == [], "a notebook may install packages"
     assert ("packages", "changed") in go(sandbox, "apply", scope="user").steps
     assert told(go(sandbox, "test", THOROUGH, scope="user")) == []

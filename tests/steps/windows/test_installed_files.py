@@ -162,6 +162,21 @@ def test_what_others_add_is_a_warning(installation: Installation, session: Sessi
     assert installation.plan() == GOOD and "".join(session.run("Get-Said")).count('"files-added"') == 1
 
 
+def test_packages_that_a_person_changed_are_named_and_an_apply_restores_the_lock(installation: Installation, session: Session) -> None:
+    site = installation.environment / SITE
+    (site / "small-1.0.dist-info").rename(site / "Small-1.1.dist-info")
+    (site / "other_Package-2.0.dist-info").mkdir()
+    (site / "other_Package-2.0.dist-info/METADATA").write_bytes(b"")
+    assert installation.plan()[2][:2] == ["package-changed", "package-added"]
+    assert "files-added" not in "".join(session.run("Get-Said")), "an added package is a difference"
+    assert installation.apply()[-1] == ["stopped", "env"] and installation.plan(thorough=True) == GOOD
+    (site / "small-1.0.dist-info/RECORD").unlink()
+    (site / "small-1.0.dist-info").rmdir()
+    for number in range(10):
+        (site / f"x{number}-1.dist-info").mkdir()
+    assert installation.plan()[2][:11] == ["package", *["package-added"] * 9, "packages-changed"]
+
+
 def test_what_an_earlier_release_installed_gets_its_lists(installation: Installation) -> None:
     lists = installation.place.state / "installed"
     for file in lists.iterdir():
