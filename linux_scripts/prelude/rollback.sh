@@ -101,7 +101,7 @@ prove_previous() {
 # REPLY: the environment that a rollback would use, the hash of its lock, and when it was installed, as JSON; null if
 # there is none. A Python of the distribution has no lock.
 read_previous_status() {
-    local file lock='' installed=''
+    local file lock='' since=''
     REPLY=null
     if has_open_switch; then return; fi
     read_saved_python "$PREVIOUS_FOLDER"
@@ -110,9 +110,9 @@ read_previous_status() {
     file=$REPLY/nbserver.lock
     if [[ -r $file ]]; then IFS= read -r lock <"$file" || true; fi
     if [[ $lock =~ ^[0-9a-f]{64}$ ]]; then
-        installed=$(exec date --utc --reference="$file" +%Y-%m-%dT%H:%M:%SZ)
+        since=$(exec date --utc --reference="$file" +%Y-%m-%dT%H:%M:%SZ)
     else
         lock=''
     fi
-    REPLY="{\"environment\":\"${file%/nbserver.lock}\",\"lock\":\"$lock\",\"installed\":\"$installed\"}"
+    REPLY="{\"environment\":\"${file%/nbserver.lock}\",\"lock\":\"$lock\",\"installed\":\"$since\"}"
 }
