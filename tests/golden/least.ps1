@@ -66,52 +66,52 @@
 #  3413  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
 #  3453  installed_files        Compare files with those that were installed.
 #  3602  running_server         Stop the server before its programs are replaced.
-#  3653  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3767  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3826  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3876  port_process           Find the program that listens on a TCP port, and what started it.
-#  3911  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4031  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4077  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4135  certificates           Read certificates from PEM files.
-#  4152  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4224  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4358  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4478  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4587  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4656  password_hash          Get the hash of the password.
-#  4661  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4706  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4728  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4794  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4937  download_checks        Check in mode check whether this host can reach what the script would download.
-#  5041  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5195  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5233  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5345  server_life            Restart or stop the installed server: modes restart and stop.
-#  5441  restarted_server       Start the registered task again.
-#  5485  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5596  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  5852  backup                 Send what a backup contains in addition to the notebooks: mode backup.
-#  5869  server_log             Send the log of the notebook server: mode logs.
-#  5969  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  3656  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3770  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3829  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3879  port_process           Find the program that listens on a TCP port, and what started it.
+#  3914  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4034  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4080  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4138  certificates           Read certificates from PEM files.
+#  4155  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4227  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4361  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4481  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4590  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4659  password_hash          Get the hash of the password.
+#  4664  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4709  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4731  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4797  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4940  download_checks        Check in mode check whether this host can reach what the script would download.
+#  5044  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5198  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5236  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5348  server_life            Restart or stop the installed server: modes restart and stop.
+#  5444  restarted_server       Start the registered task again.
+#  5488  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5599  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  5855  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  5872  server_log             Send the log of the notebook server: mode logs.
+#  5972  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6001  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6081  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  6100  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  6119  python                 Install Python from the publisher, or use one that is installed.
-#  6253  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  6314  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  6433  packages               Install the packages of the lock in a virtual environment.
-#  6598  path                   Add the programs of the server to the PATH of the machine.
-#  6627  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  6653  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  6787  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  6995  service                Run the server as a scheduled task.
-#  7137  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  7201  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7276  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  7316  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  6004  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6084  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  6103  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  6122  python                 Install Python from the publisher, or use one that is installed.
+#  6256  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  6317  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  6436  packages               Install the packages of the lock in a virtual environment.
+#  6634  path                   Add the programs of the server to the PATH of the machine.
+#  6663  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  6689  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  6823  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  7031  service                Run the server as a scheduled task.
+#  7173  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  7237  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7312  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  7352  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -3637,6 +3637,9 @@ function Get-ServerEnvironment {
     Get-EnvironmentFolder
 }
 
+# Return whether what runs in a notebook can install packages into the environment.
+function Test-NotebookInstall { $false }
+
 # Only a warning, once per run and folder: kernels of the site may have been installed into the environment.
 $AddedReported = @{}
 
@@ -6458,23 +6461,56 @@ function Test-LockMark {
 
 # ---- what is installed
 
-# Return NAME-VERSION of each package, in lower case, with one hyphen for each run of hyphens, underscores, and periods.
+# Return the packages in the environment. A package has a folder NAME-VERSION.dist-info.
 function Get-InstalledPackage {
     $packages = Join-Path (Get-EnvironmentFolder) 'Lib\site-packages'
     foreach ($folder in [IO.Directory]::GetDirectories($packages, '*.dist-info')) {
-        ((Split-Path -Leaf $folder) -creplace '\.dist-info$', '' -replace '[-_.]+', '-').ToLowerInvariant()
+        if ((Split-Path -Leaf $folder) -cnotmatch '\A(.+)-([^-]+)\.dist-info\z') { continue }
+        @{ Name = Get-PackageKey $Matches[1]; Version = $Matches[2]; Folder = $Matches[0] }
     }
 }
 
+# Return a name or version in lower case, with one hyphen for each run of hyphens, underscores, and periods.
+function Get-PackageKey([string]$Name) { ($Name -replace '[-_.]+', '-').ToLowerInvariant() }
+
+# Add a difference for each package that is not as in the lock, also if a person has added it.
 function Compare-Package {
     $installed = @{}
-    foreach ($name in Get-InstalledPackage) { $installed[$name] = $true }
+    foreach ($package in Get-InstalledPackage) { $installed[$package.Name] = $package }
+    $found = New-Object Collections.ArrayList
     foreach ($line in $Lock) {
-        $pinned = ($line -split ' ')[0]   # NAME==VERSION
-        $key = ($pinned -replace '==', '-' -replace '[-_.]+', '-').ToLowerInvariant()
-        if ($installed[$key]) { continue }
-        $name, $version = $pinned -split '==', 2
-        Add-Difference package 'package {name}' $null $version @{ name = $name }
+        $name, $version = ($line -split ' ')[0] -split '==', 2
+        $is = $installed[(Get-PackageKey $name)]
+        if ($is -and (Get-PackageKey $is.Version) -ceq (Get-PackageKey $version)) { continue }
+        [void]$found.Add(@{ Name = $name; Is = $(if ($is) { $is.Version }); Should = $version })
+    }
+    foreach ($package in @(Get-AddedPackage $installed)) {
+        [void]$found.Add(@{ Name = $package.Name; Is = $package.Version; Should = $null })
+        $AddedReported[(Split-Path -Leaf (Get-EnvironmentFolder))] = $true   # its files are not reported as well
+    }
+    foreach ($one in $found | Select-Object -First 10) { Add-PackageDifference $one }
+    if ($found.Count -gt 10) {
+        Add-Difference packages-changed '{count} more packages' 'changed' 'as in the lock' @{
+            count = $found.Count - 10
+        }
+    }
+}
+
+function Add-PackageDifference($One) {
+    $values = @{ name = $One.Name }
+    if (-not $One.Is) { Add-Difference package 'package {name}' $null $One.Should $values }
+    elseif ($One.Should) { Add-Difference package-changed 'package {name}' $One.Is $One.Should $values }
+    else { Add-Difference package-added 'package {name}, which is not in the lock' $One.Is $null $values }
+}
+
+# Return the packages that are neither in the lock nor in the list of installed files: pip installs itself, too.
+function Get-AddedPackage([hashtable]$Installed) {
+    foreach ($line in $Lock) { $Installed.Remove((Get-PackageKey (($line -split '==')[0]))) }
+    $list = Get-FileList (Split-Path -Leaf (Get-EnvironmentFolder))
+    if (-not $Installed.Count -or (Test-NotebookInstall) -or -not [IO.File]::Exists($list)) { return }
+    $text = [IO.File]::ReadAllText($list, $Utf8)
+    foreach ($name in $Installed.Keys | Sort-Object) {
+        if (-not $text.Contains("\$($Installed[$name].Folder)\")) { $Installed[$name] }
     }
 }
 

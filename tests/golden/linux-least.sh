@@ -18,77 +18,78 @@
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 # Contents, by line:
-#    93  settings               What differs from host to host: data, no code.
-#   122  lock                   The Python packages, with versions and hashes.
-#   245  welcome                The notebook that people find first, as JSON.
+#    94  settings               What differs from host to host: data, no code.
+#   123  lock                   The Python packages, with versions and hashes.
+#   246  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   478  run                    Set the options of the shell, the folders, and the state of this run.
-#   533  places                 Name the places of a server for the whole machine, which root sets up.
-#   607  json                   Read and write JSON strings in bash alone.
-#   703  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   829  events                 Report events: lines of JSON, which are the only output of this script.
-#   913  findings               Report in mode check which requirements this host meets, one finding for each.
-#   978  host_log               Write to the system log which script changes this host, and keep the script.
-#  1011  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#  1147  lock                   Let only one run at a time change this host.
-#  1190  left_program           End the program that a run left behind when it was killed.
-#  1245  record                 Record the previous state of everything that is changed, and restore it.
-#  1384  programs               Run other programs: those that change something or take long through run_program.
-#  1540  paths                  Open folders without following links, and check who could replace them.
-#  1648  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1720  folders                Create folders, and set who may use them.
-#  1796  files                  Write text files, and restore the files that were replaced.
-#  1884  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1948  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1993  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2102  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2161  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2241  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2401  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2547  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2688  zypper                 Run zypper, without questions.
-#  2814  units                  Install and remove units of systemd.
-#  2903  service_unit           Compare the unit of the notebook server, and install it.
-#  3085  service                Find out what the unit of the notebook server does.
-#  3183  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3296  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3364  certificate_program    Create a certificate with OpenSSL.
-#  3372  starter                Define the Python program that starts the notebook server.
-#  3580  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3671  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3730  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3802  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3868  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3912  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3945  installed_files        Compare the files of the environment with those that were installed.
-#  4092  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4243  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4256  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4349  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4515  new_server             Check what another environment contains, and the server that runs from it.
-#  4591  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  4723  way_back               Restore the previous server after an upgrade that failed.
-#  4899  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5096  server_life            Restart or stop the installed server: modes restart and stop.
-#  5206  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5325  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5443  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  5774  backup                 Send what a backup contains in addition to the notebooks: mode backup.
-#  5802  server_log             Send the log of the notebook server: mode logs.
-#  5870  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   479  run                    Set the options of the shell, the folders, and the state of this run.
+#   534  places                 Name the places of a server for the whole machine, which root sets up.
+#   608  json                   Read and write JSON strings in bash alone.
+#   704  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   830  events                 Report events: lines of JSON, which are the only output of this script.
+#   914  findings               Report in mode check which requirements this host meets, one finding for each.
+#   979  host_log               Write to the system log which script changes this host, and keep the script.
+#  1012  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#  1148  lock                   Let only one run at a time change this host.
+#  1191  left_program           End the program that a run left behind when it was killed.
+#  1246  record                 Record the previous state of everything that is changed, and restore it.
+#  1385  programs               Run other programs: those that change something or take long through run_program.
+#  1541  paths                  Open folders without following links, and check who could replace them.
+#  1649  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1721  folders                Create folders, and set who may use them.
+#  1797  files                  Write text files, and restore the files that were replaced.
+#  1885  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1949  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1994  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2103  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2162  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2242  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2402  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2548  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2689  zypper                 Run zypper, without questions.
+#  2815  units                  Install and remove units of systemd.
+#  2904  service_unit           Compare the unit of the notebook server, and install it.
+#  3086  service                Find out what the unit of the notebook server does.
+#  3184  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3297  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3365  certificate_program    Create a certificate with OpenSSL.
+#  3373  starter                Define the Python program that starts the notebook server.
+#  3581  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3672  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3731  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3803  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3869  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3913  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3946  installed_files        Compare the files of the environment with those that were installed.
+#  4093  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4155  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4300  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4313  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4406  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4572  new_server             Check what another environment contains, and the server that runs from it.
+#  4648  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  4780  way_back               Restore the previous server after an upgrade that failed.
+#  4956  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5153  server_life            Restart or stop the installed server: modes restart and stop.
+#  5263  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5382  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5500  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  5831  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  5859  server_log             Send the log of the notebook server: mode logs.
+#  5927  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  5909  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5941  python                 Install Python from the distribution.
-#  6003  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  6078  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  6091  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6105  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6198  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  6379  service                Run the notebook server as a service that starts with the system.
-#  6513  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  6577  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6731  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6813  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  5966  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5998  python                 Install Python from the distribution.
+#  6060  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  6135  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  6148  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6162  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6255  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  6436  service                Run the notebook server as a service that starts with the system.
+#  6570  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  6634  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6788  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6870  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -4089,6 +4090,68 @@ report_added_files() {
         folder "$ENVIRONMENT" count "${#ADDED_FILES[@]}" path "${ADDED_FILES[0]}"
 }
 
+# ---- prelude: installed_packages -------------------------------------------------------------------
+# Compare the packages in the environment with those that were installed from the lock.
+
+# A package has a folder NAME-VERSION.dist-info. What a person has added, removed, or changed is named, because it is
+# more than a damaged file: the server no longer runs what the lock says.
+
+MOST_PACKAGES_NAMED=10
+PACKAGE_VERSION=''                                 # of read_package
+
+compare_packages() { # FOLDER...
+    local folder key
+    local -a found=()
+    local -A present_versions=() locked_versions=()   # by name
+    for folder in "$ENVIRONMENT"/lib/python3.*/site-packages/*.dist-info; do
+        read_package "${folder##*/}"
+        if [[ -d $folder ]]; then present_versions[$REPLY]=$PACKAGE_VERSION; fi
+    done
+    for folder; do
+        read_package "$folder"
+        locked_versions[$REPLY]=$PACKAGE_VERSION
+    done
+    for key in "${!locked_versions[@]}"; do
+        if [[ ${present_versions[$key]:-} != "${locked_versions[$key]}" ]]; then found+=("$key"); fi
+    done
+    for key in "${!present_versions[@]}"; do
+        if [[ ! ${locked_versions[$key]:-} ]] && ! can_notebooks_install; then
+            found+=("$key")
+            ADDED_REPORTED=1                       # its files are not reported as well
+        fi
+    done
+    if ((${#found[@]})); then report_packages "${found[@]}"; fi
+}
+
+# REPLY: the name of the package, as an index spells it (PEP 503).
+read_package() { # FOLDER
+    local name=${1%.dist-info}
+    PACKAGE_VERSION=${name##*-}
+    REPLY=${name%-*}
+    REPLY=${REPLY,,}
+    REPLY=${REPLY//[-_.]/-}
+}
+
+# $present_versions and $locked_versions are those of compare_packages.
+report_packages() { # NAME...
+    local key
+    local -a sorted=()
+    mapfile -t sorted < <(printf '%s\n' "$@" | sort)
+    for key in "${sorted[@]::MOST_PACKAGES_NAMED}"; do
+        if [[ ! ${present_versions[$key]:-} ]]; then
+            differs package 'package {name}' '' "${locked_versions[$key]}" name "$key"
+        elif [[ ! ${locked_versions[$key]:-} ]]; then
+            differs package-added 'package {name}, which is not in the lock' "${present_versions[$key]}" '' name "$key"
+        else
+            differs package-changed 'package {name}' "${present_versions[$key]}" "${locked_versions[$key]}" name "$key"
+        fi
+    done
+    if ((${#sorted[@]} > MOST_PACKAGES_NAMED)); then
+        differs packages-changed '{count} more packages' changed 'as in the lock' \
+            count "$((${#sorted[@]} - MOST_PACKAGES_NAMED))"
+    fi
+}
+
 # ---- prelude: environment --------------------------------------------------------------------------
 # Create the virtual environment, and install the packages of the lock in it.
 
@@ -4107,8 +4170,7 @@ ENVIRONMENT_STARTED=''                             # this run has begun to insta
 # The environment is complete if its mark has the hash of the lock. Its Python is a link to the distribution's Python,
 # which may have been removed since.
 compare_environment() {
-    local name
-    local -a lines=() folders=()
+    local -a lines=()
     compare_programs_folder
     if [[ $RUN_REPAIR ]]; then
         differs repair-requested 'packages' 'not checked' 'reinstalled because of --repair'
@@ -4119,12 +4181,7 @@ compare_environment() {
         differs packages 'packages' '' "$ENVIRONMENT"
         return
     fi
-    folders=("$ENVIRONMENT"/lib/python3.*/site-packages)
-    for name in "${lines[@]:1}"; do
-        if [[ ! -d ${folders[0]}/$name ]]; then
-            differs package-missing 'package {name}' '' installed name "${name%.dist-info}"
-        fi
-    done
+    compare_packages "${lines[@]:1}"
     compare_installed_files
 }
 
@@ -5306,7 +5363,7 @@ prove_previous() {
 # REPLY: the environment that a rollback would use, the hash of its lock, and when it was installed, as JSON; null if
 # there is none. A Python of the distribution has no lock.
 read_previous_status() {
-    local file lock='' installed=''
+    local file lock='' since=''
     REPLY=null
     if has_open_switch; then return; fi
     read_saved_python "$PREVIOUS_FOLDER"
@@ -5315,11 +5372,11 @@ read_previous_status() {
     file=$REPLY/nbserver.lock
     if [[ -r $file ]]; then IFS= read -r lock <"$file" || true; fi
     if [[ $lock =~ ^[0-9a-f]{64}$ ]]; then
-        installed=$(exec date --utc --reference="$file" +%Y-%m-%dT%H:%M:%SZ)
+        since=$(exec date --utc --reference="$file" +%Y-%m-%dT%H:%M:%SZ)
     else
         lock=''
     fi
-    REPLY="{\"environment\":\"${file%/nbserver.lock}\",\"lock\":\"$lock\",\"installed\":\"$installed\"}"
+    REPLY="{\"environment\":\"${file%/nbserver.lock}\",\"lock\":\"$lock\",\"installed\":\"$since\"}"
 }
 
 # ---- prelude: server_secrets -----------------------------------------------------------------------

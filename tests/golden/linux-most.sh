@@ -18,77 +18,78 @@
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 # Contents, by line:
-#    95  settings               What differs from host to host: data, no code.
-#   124  lock                   The Python packages, with versions and hashes.
-#   247  welcome                The notebook that people find first, as JSON.
+#    96  settings               What differs from host to host: data, no code.
+#   125  lock                   The Python packages, with versions and hashes.
+#   248  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   480  run                    Set the options of the shell, the folders, and the state of this run.
-#   535  places                 Name the places of a server for the whole machine, which root sets up.
-#   609  json                   Read and write JSON strings in bash alone.
-#   705  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   831  events                 Report events: lines of JSON, which are the only output of this script.
-#   915  findings               Report in mode check which requirements this host meets, one finding for each.
-#   980  host_log               Write to the system log which script changes this host, and keep the script.
-#  1013  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#  1149  lock                   Let only one run at a time change this host.
-#  1192  left_program           End the program that a run left behind when it was killed.
-#  1247  record                 Record the previous state of everything that is changed, and restore it.
-#  1386  programs               Run other programs: those that change something or take long through run_program.
-#  1542  paths                  Open folders without following links, and check who could replace them.
-#  1650  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1722  folders                Create folders, and set who may use them.
-#  1798  files                  Write text files, and restore the files that were replaced.
-#  1886  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1950  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1995  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2104  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2163  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2243  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2403  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2549  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2690  zypper                 Run zypper, without questions.
-#  2816  units                  Install and remove units of systemd.
-#  2905  service_unit           Compare the unit of the notebook server, and install it.
-#  3087  service                Find out what the unit of the notebook server does.
-#  3185  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3298  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3366  certificate_program    Create a certificate with OpenSSL.
-#  3374  starter                Define the Python program that starts the notebook server.
-#  3582  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3673  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3732  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3804  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3870  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3914  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3947  installed_files        Compare the files of the environment with those that were installed.
-#  4094  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4245  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4258  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4351  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4517  new_server             Check what another environment contains, and the server that runs from it.
-#  4593  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  4725  way_back               Restore the previous server after an upgrade that failed.
-#  4901  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5098  server_life            Restart or stop the installed server: modes restart and stop.
-#  5208  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5327  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5445  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  5776  backup                 Send what a backup contains in addition to the notebooks: mode backup.
-#  5804  server_log             Send the log of the notebook server: mode logs.
-#  5872  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   481  run                    Set the options of the shell, the folders, and the state of this run.
+#   536  places                 Name the places of a server for the whole machine, which root sets up.
+#   610  json                   Read and write JSON strings in bash alone.
+#   706  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   832  events                 Report events: lines of JSON, which are the only output of this script.
+#   916  findings               Report in mode check which requirements this host meets, one finding for each.
+#   981  host_log               Write to the system log which script changes this host, and keep the script.
+#  1014  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#  1150  lock                   Let only one run at a time change this host.
+#  1193  left_program           End the program that a run left behind when it was killed.
+#  1248  record                 Record the previous state of everything that is changed, and restore it.
+#  1387  programs               Run other programs: those that change something or take long through run_program.
+#  1543  paths                  Open folders without following links, and check who could replace them.
+#  1651  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1723  folders                Create folders, and set who may use them.
+#  1799  files                  Write text files, and restore the files that were replaced.
+#  1887  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1951  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1996  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2105  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2164  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2244  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2404  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2550  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2691  zypper                 Run zypper, without questions.
+#  2817  units                  Install and remove units of systemd.
+#  2906  service_unit           Compare the unit of the notebook server, and install it.
+#  3088  service                Find out what the unit of the notebook server does.
+#  3186  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3299  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3367  certificate_program    Create a certificate with OpenSSL.
+#  3375  starter                Define the Python program that starts the notebook server.
+#  3583  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3674  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3733  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3805  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3871  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3915  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3948  installed_files        Compare the files of the environment with those that were installed.
+#  4095  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4157  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4302  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4315  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4408  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4574  new_server             Check what another environment contains, and the server that runs from it.
+#  4650  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  4782  way_back               Restore the previous server after an upgrade that failed.
+#  4958  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5155  server_life            Restart or stop the installed server: modes restart and stop.
+#  5265  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5384  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5502  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  5833  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  5861  server_log             Send the log of the notebook server: mode logs.
+#  5929  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  5911  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5943  python                 Install Python from the distribution.
-#  6005  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  6080  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  6093  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6107  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6200  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  6381  service                Run the notebook server as a service that starts with the system.
-#  6515  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  6579  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6733  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6815  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  5968  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6000  python                 Install Python from the distribution.
+#  6062  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  6137  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  6150  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6164  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6257  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  6438  service                Run the notebook server as a service that starts with the system.
+#  6572  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  6636  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6790  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6872  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -4091,6 +4092,68 @@ report_added_files() {
         folder "$ENVIRONMENT" count "${#ADDED_FILES[@]}" path "${ADDED_FILES[0]}"
 }
 
+# ---- prelude: installed_packages -------------------------------------------------------------------
+# Compare the packages in the environment with those that were installed from the lock.
+
+# A package has a folder NAME-VERSION.dist-info. What a person has added, removed, or changed is named, because it is
+# more than a damaged file: the server no longer runs what the lock says.
+
+MOST_PACKAGES_NAMED=10
+PACKAGE_VERSION=''                                 # of read_package
+
+compare_packages() { # FOLDER...
+    local folder key
+    local -a found=()
+    local -A present_versions=() locked_versions=()   # by name
+    for folder in "$ENVIRONMENT"/lib/python3.*/site-packages/*.dist-info; do
+        read_package "${folder##*/}"
+        if [[ -d $folder ]]; then present_versions[$REPLY]=$PACKAGE_VERSION; fi
+    done
+    for folder; do
+        read_package "$folder"
+        locked_versions[$REPLY]=$PACKAGE_VERSION
+    done
+    for key in "${!locked_versions[@]}"; do
+        if [[ ${present_versions[$key]:-} != "${locked_versions[$key]}" ]]; then found+=("$key"); fi
+    done
+    for key in "${!present_versions[@]}"; do
+        if [[ ! ${locked_versions[$key]:-} ]] && ! can_notebooks_install; then
+            found+=("$key")
+            ADDED_REPORTED=1                       # its files are not reported as well
+        fi
+    done
+    if ((${#found[@]})); then report_packages "${found[@]}"; fi
+}
+
+# REPLY: the name of the package, as an index spells it (PEP 503).
+read_package() { # FOLDER
+    local name=${1%.dist-info}
+    PACKAGE_VERSION=${name##*-}
+    REPLY=${name%-*}
+    REPLY=${REPLY,,}
+    REPLY=${REPLY//[-_.]/-}
+}
+
+# $present_versions and $locked_versions are those of compare_packages.
+report_packages() { # NAME...
+    local key
+    local -a sorted=()
+    mapfile -t sorted < <(printf '%s\n' "$@" | sort)
+    for key in "${sorted[@]::MOST_PACKAGES_NAMED}"; do
+        if [[ ! ${present_versions[$key]:-} ]]; then
+            differs package 'package {name}' '' "${locked_versions[$key]}" name "$key"
+        elif [[ ! ${locked_versions[$key]:-} ]]; then
+            differs package-added 'package {name}, which is not in the lock' "${present_versions[$key]}" '' name "$key"
+        else
+            differs package-changed 'package {name}' "${present_versions[$key]}" "${locked_versions[$key]}" name "$key"
+        fi
+    done
+    if ((${#sorted[@]} > MOST_PACKAGES_NAMED)); then
+        differs packages-changed '{count} more packages' changed 'as in the lock' \
+            count "$((${#sorted[@]} - MOST_PACKAGES_NAMED))"
+    fi
+}
+
 # ---- prelude: environment --------------------------------------------------------------------------
 # Create the virtual environment, and install the packages of the lock in it.
 
@@ -4109,8 +4172,7 @@ ENVIRONMENT_STARTED=''                             # this run has begun to insta
 # The environment is complete if its mark has the hash of the lock. Its Python is a link to the distribution's Python,
 # which may have been removed since.
 compare_environment() {
-    local name
-    local -a lines=() folders=()
+    local -a lines=()
     compare_programs_folder
     if [[ $RUN_REPAIR ]]; then
         differs repair-requested 'packages' 'not checked' 'reinstalled because of --repair'
@@ -4121,12 +4183,7 @@ compare_environment() {
         differs packages 'packages' '' "$ENVIRONMENT"
         return
     fi
-    folders=("$ENVIRONMENT"/lib/python3.*/site-packages)
-    for name in "${lines[@]:1}"; do
-        if [[ ! -d ${folders[0]}/$name ]]; then
-            differs package-missing 'package {name}' '' installed name "${name%.dist-info}"
-        fi
-    done
+    compare_packages "${lines[@]:1}"
     compare_installed_files
 }
 
@@ -5308,7 +5365,7 @@ prove_previous() {
 # REPLY: the environment that a rollback would use, the hash of its lock, and when it was installed, as JSON; null if
 # there is none. A Python of the distribution has no lock.
 read_previous_status() {
-    local file lock='' installed=''
+    local file lock='' since=''
     REPLY=null
     if has_open_switch; then return; fi
     read_saved_python "$PREVIOUS_FOLDER"
@@ -5317,11 +5374,11 @@ read_previous_status() {
     file=$REPLY/nbserver.lock
     if [[ -r $file ]]; then IFS= read -r lock <"$file" || true; fi
     if [[ $lock =~ ^[0-9a-f]{64}$ ]]; then
-        installed=$(exec date --utc --reference="$file" +%Y-%m-%dT%H:%M:%SZ)
+        since=$(exec date --utc --reference="$file" +%Y-%m-%dT%H:%M:%SZ)
     else
         lock=''
     fi
-    REPLY="{\"environment\":\"${file%/nbserver.lock}\",\"lock\":\"$lock\",\"installed\":\"$installed\"}"
+    REPLY="{\"environment\":\"${file%/nbserver.lock}\",\"lock\":\"$lock\",\"installed\":\"$since\"}"
 }
 
 # ---- prelude: server_secrets -----------------------------------------------------------------------

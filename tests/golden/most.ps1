@@ -66,52 +66,52 @@
 #  3311  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
 #  3351  installed_files        Compare files with those that were installed.
 #  3500  running_server         Stop the server before its programs are replaced.
-#  3551  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3665  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3724  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3774  port_process           Find the program that listens on a TCP port, and what started it.
-#  3809  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3929  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3975  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4033  certificates           Read certificates from PEM files.
-#  4050  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4122  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4256  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4376  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4485  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4554  password_hash          Get the hash of the password.
-#  4559  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4604  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4626  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4692  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4835  download_checks        Check in mode check whether this host can reach what the script would download.
-#  4939  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5093  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5131  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5243  server_life            Restart or stop the installed server: modes restart and stop.
-#  5339  restarted_server       Start the registered task again.
-#  5383  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5494  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  5750  backup                 Send what a backup contains in addition to the notebooks: mode backup.
-#  5767  server_log             Send the log of the notebook server: mode logs.
-#  5867  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  3554  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3668  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3727  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3777  port_process           Find the program that listens on a TCP port, and what started it.
+#  3812  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3932  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3978  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4036  certificates           Read certificates from PEM files.
+#  4053  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4125  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4259  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4379  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4488  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4557  password_hash          Get the hash of the password.
+#  4562  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4607  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4629  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4695  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4838  download_checks        Check in mode check whether this host can reach what the script would download.
+#  4942  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5096  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5134  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5246  server_life            Restart or stop the installed server: modes restart and stop.
+#  5342  restarted_server       Start the registered task again.
+#  5386  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5497  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  5753  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  5770  server_log             Send the log of the notebook server: mode logs.
+#  5870  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  5899  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5979  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  5998  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  6017  python                 Install Python from the publisher, or use one that is installed.
-#  6151  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  6212  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  6331  packages               Install the packages of the lock in a virtual environment.
-#  6496  path                   Add the programs of the server to the PATH of the machine.
-#  6525  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  6551  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  6685  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  6893  service                Run the server as a scheduled task.
-#  7035  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  7099  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7174  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  7214  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  5902  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5982  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  6001  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  6020  python                 Install Python from the publisher, or use one that is installed.
+#  6154  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  6215  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  6334  packages               Install the packages of the lock in a virtual environment.
+#  6532  path                   Add the programs of the server to the PATH of the machine.
+#  6561  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  6587  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  6721  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  6929  service                Run the server as a scheduled task.
+#  7071  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  7135  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7210  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  7250  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -3535,6 +3535,9 @@ function Get-ServerEnvironment {
     Get-EnvironmentFolder
 }
 
+# Return whether what runs in a notebook can install packages into the environment.
+function Test-NotebookInstall { $false }
+
 # Only a warning, once per run and folder: kernels of the site may have been installed into the environment.
 $AddedReported = @{}
 
@@ -6356,23 +6359,56 @@ function Test-LockMark {
 
 # ---- what is installed
 
-# Return NAME-VERSION of each package, in lower case, with one hyphen for each run of hyphens, underscores, and periods.
+# Return the packages in the environment. A package has a folder NAME-VERSION.dist-info.
 function Get-InstalledPackage {
     $packages = Join-Path (Get-EnvironmentFolder) 'Lib\site-packages'
     foreach ($folder in [IO.Directory]::GetDirectories($packages, '*.dist-info')) {
-        ((Split-Path -Leaf $folder) -creplace '\.dist-info$', '' -replace '[-_.]+', '-').ToLowerInvariant()
+        if ((Split-Path -Leaf $folder) -cnotmatch '\A(.+)-([^-]+)\.dist-info\z') { continue }
+        @{ Name = Get-PackageKey $Matches[1]; Version = $Matches[2]; Folder = $Matches[0] }
     }
 }
 
+# Return a name or version in lower case, with one hyphen for each run of hyphens, underscores, and periods.
+function Get-PackageKey([string]$Name) { ($Name -replace '[-_.]+', '-').ToLowerInvariant() }
+
+# Add a difference for each package that is not as in the lock, also if a person has added it.
 function Compare-Package {
     $installed = @{}
-    foreach ($name in Get-InstalledPackage) { $installed[$name] = $true }
+    foreach ($package in Get-InstalledPackage) { $installed[$package.Name] = $package }
+    $found = New-Object Collections.ArrayList
     foreach ($line in $Lock) {
-        $pinned = ($line -split ' ')[0]   # NAME==VERSION
-        $key = ($pinned -replace '==', '-' -replace '[-_.]+', '-').ToLowerInvariant()
-        if ($installed[$key]) { continue }
-        $name, $version = $pinned -split '==', 2
-        Add-Difference package 'package {name}' $null $version @{ name = $name }
+        $name, $version = ($line -split ' ')[0] -split '==', 2
+        $is = $installed[(Get-PackageKey $name)]
+        if ($is -and (Get-PackageKey $is.Version) -ceq (Get-PackageKey $version)) { continue }
+        [void]$found.Add(@{ Name = $name; Is = $(if ($is) { $is.Version }); Should = $version })
+    }
+    foreach ($package in @(Get-AddedPackage $installed)) {
+        [void]$found.Add(@{ Name = $package.Name; Is = $package.Version; Should = $null })
+        $AddedReported[(Split-Path -Leaf (Get-EnvironmentFolder))] = $true   # its files are not reported as well
+    }
+    foreach ($one in $found | Select-Object -First 10) { Add-PackageDifference $one }
+    if ($found.Count -gt 10) {
+        Add-Difference packages-changed '{count} more packages' 'changed' 'as in the lock' @{
+            count = $found.Count - 10
+        }
+    }
+}
+
+function Add-PackageDifference($One) {
+    $values = @{ name = $One.Name }
+    if (-not $One.Is) { Add-Difference package 'package {name}' $null $One.Should $values }
+    elseif ($One.Should) { Add-Difference package-changed 'package {name}' $One.Is $One.Should $values }
+    else { Add-Difference package-added 'package {name}, which is not in the lock' $One.Is $null $values }
+}
+
+# Return the packages that are neither in the lock nor in the list of installed files: pip installs itself, too.
+function Get-AddedPackage([hashtable]$Installed) {
+    foreach ($line in $Lock) { $Installed.Remove((Get-PackageKey (($line -split '==')[0]))) }
+    $list = Get-FileList (Split-Path -Leaf (Get-EnvironmentFolder))
+    if (-not $Installed.Count -or (Test-NotebookInstall) -or -not [IO.File]::Exists($list)) { return }
+    $text = [IO.File]::ReadAllText($list, $Utf8)
+    foreach ($name in $Installed.Keys | Sort-Object) {
+        if (-not $text.Contains("\$($Installed[$name].Folder)\")) { $Installed[$name] }
     }
 }
 
