@@ -177,7 +177,11 @@ def test_in_user_scope_too(sandbox: Sandbox) -> None:
     programs = f"{Path.home()}/.local/share/nbserver"
     sandbox.run("bash", "-c", 'mkdir -p "$HOME" && cd && rm -rf .local/share/nbserver .local/state/nbserver .config/nbserver')
     go(sandbox, "apply", scope="user")
-    sandbox.run("bash", "-c", f"mkdir {programs}/env-aaaaaaaa/{SITE}/more-1.dist-info; echo >{programs}/env-aaaaaaaa/more; echo >>{programs}/env-aaaaaaaa/bin/small")
+    sandbox.run(
+        "bash",
+        "-c",
+        f"mkdir {programs}/env-aaaaaaaa/{SITE}/more-1.dist-info; echo >{programs}/env-aaaaaaaa/more; echo >>{programs}/env-aaaaaaaa/bin/small",
+    )
     done = go(sandbox, "test", scope="user")
     assert told(done) == [("files-changed", {"count": "1", "path": f"{programs}/env-aaaaaaaa/bin/small"})]
     assert "package-added" not in codes(done) and done.of("warning") == [], "a notebook may install packages"
