@@ -52,7 +52,7 @@ def fault(path: Path, file: File) -> Message | None:
         return message("bundle-file-unreadable", "{file} could not be read ({reason})", file=file.path, reason=error.strerror)
     if file.size is not None and size != file.size:
         return message(
-            "bundle-file-size", "{file} has {actual} bytes, expected {expected}", file=file.path, actual=size, expected=file.size
+            "bundle-file-size", "{file} is {actual} bytes long, expected {expected}", file=file.path, actual=size, expected=file.size
         )
     if digest != file.sha256:
         return message(
@@ -101,7 +101,7 @@ def _walk(bundle: Path, expected: set[str]) -> tuple[set[str], list[Message]]:
             elif not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
                 wrong.append(message("bundle-not-a-file", "{file} is not a regular file", file=clean(path, 300)))
             elif path not in expected:
-                wrong.append(message("bundle-file-extra", "{file} does not belong to the bundle", file=clean(path, 300)))
+                wrong.append(message("bundle-file-extra", "{file} is not part of the bundle", file=clean(path, 300)))
             elif stat.S_ISDIR(found.st_mode):
                 waiting.append(path)
             else:

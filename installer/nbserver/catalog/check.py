@@ -181,7 +181,7 @@ def vulnerable(files: Iterable[LockFile], records: Records) -> list[Finding]:
         for one in records.of(name, version):
             text = message(
                 "package-vulnerable",
-                "{package} {version} has the known vulnerability {ids} ({summary}); fixed in: {fixed}; in the locks: {locks}",
+                "{package} {version} has the known vulnerability {ids} ({summary}); fixed in: {fixed}; affected locks: {locks}",
                 package=name,
                 version=version,
                 ids=", ".join(one.ids),
@@ -204,9 +204,9 @@ def ends(downloads: Iterable[Download], table: tuple[support.Support, ...], toda
         subject = f"{PROGRAMS[one.name]} {one.branch}"
         days = (one.until - today).days
         if days < 0:
-            text = message("support-ended", "its publisher fixed vulnerabilities only until {until}", until=str(one.until))
+            text = message("support-ended", "security support from its publisher ended on {until}", until=str(one.until))
         else:
-            text = message("support-until", "its publisher fixes vulnerabilities until {until}", until=str(one.until))
+            text = message("support-until", "security support from its publisher ends on {until}", until=str(one.until))
         todo = f"Choose a newer branch with {one.name}.version in the inventory"
         found[one.name, one.branch] = Finding("attention", subject, text, todo) if days < SOON else Finding("ok", subject, text)
     return list(found.values())

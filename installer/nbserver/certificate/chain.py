@@ -138,7 +138,7 @@ def check(chain: Sequence[x509.Certificate], names: Sequence[str], now: datetime
         if not _is_authority(one):
             raise ChainFault(
                 "issuer-not-authority",
-                "the chain contains a certificate issued by {subject}, which is not a CA certificate",
+                "the certificate {subject} issued another certificate in the chain, but is not a CA certificate",
                 todo="Ask the issuer for the correct chain",
                 subject=_subject(one),
             )

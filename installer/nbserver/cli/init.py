@@ -159,7 +159,7 @@ def _pins(pins: tuple[str, ...], hosts: list[NewHost], dialog: Dialog | None) ->
         if not fingerprint and dialog is None:
             raise UsageError(
                 "init-pin-without-fingerprint",
-                "--pin {name}: there is no terminal to confirm the certificate",
+                "--pin {name}: without a terminal, nbserver cannot ask you to confirm the certificate",
                 todo="Add the fingerprint that enable-remoting.ps1 printed on the host: --pin {name}=SHA256:...",
                 name=name,
             )

@@ -112,7 +112,7 @@ def _checked(text: str, path: Path) -> str:
         except InventoryError as error:
             raise UsageError(
                 "init-not-valid",
-                "the inventory would not be valid: {reason}",
+                "these options would result in an invalid inventory: {reason}",
                 where=str(path),
                 todo="Correct the options",
                 reason=error.what.replace(f"{file}:", "line ").replace(f"{file}", str(path)),

@@ -89,7 +89,7 @@ def _require_outside(path: Path, *folders: Path) -> None:
         if path.resolve().parent == folder.resolve():
             raise UsageError(
                 "review-in-folder",
-                "a review cannot be written to the folder that is audited, because the next audit would refuse it",
+                "a review cannot be written to the audited folder, because the next audit would refuse it",
                 where=plain_file.shown(path),
                 todo="Choose a file in another folder",
             )

@@ -155,7 +155,7 @@ def test_a_client_that_says_nothing_does_not_stop_others(client: Client) -> None
 def test_a_bundle_that_is_not_as_listed_is_not_served(tmp_path: Path) -> None:
     put_bundle(tmp_path / "bundle")
     (tmp_path / "bundle" / "extra").write_text("")
-    with pytest.raises(ApprovalError, match="extra does not belong to the bundle"):
+    with pytest.raises(ApprovalError, match="extra is not part of the bundle"):
         command.opened(wanted(tmp_path / "bundle"), lambda line: None)
 
 

@@ -159,7 +159,7 @@ def test_arguments_that_make_no_sense_are_refused(files: dict[str, bytes], tmp_p
     for arguments, words in (
         (["audit"], "exactly one of"),
         (["audit", str(folder), "--bodies", str(folder), str(folder)], "exactly one of"),
-        (["audit", str(folder), "--html", str(folder / "review.html")], "cannot be written to the folder that is audited"),
+        (["audit", str(folder), "--html", str(folder / "review.html")], "cannot be written to the audited folder"),
         (["audit", str(folder), "--html", str(tmp_path / "missing" / "review.html")], "could not write the file"),
     ):
         error = CliRunner().invoke(cli, arguments, standalone_mode=False).exception

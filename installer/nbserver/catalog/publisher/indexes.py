@@ -148,7 +148,7 @@ def _version(entry: Table, key: str, branch: str) -> Numbers:
         )
     if branch and _branch(text) != branch:
         raise entry.refuse(
-            "index-version-other-branch", "{key} {version} does not belong to {branch}", key=key, version=text, branch=branch
+            "index-version-other-branch", "{key} {version} does not belong to the branch {branch}", key=key, version=text, branch=branch
         )
     return _numbers(text)
 

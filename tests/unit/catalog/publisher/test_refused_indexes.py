@@ -91,7 +91,7 @@ ZIP = "python-3.13.13-amd64.zip"
         (python_with(**{"sort-version": "3.13.9999999"}), "sort-version: expected a version"),
         (python_with(**{"sort-version": "\x1b[31m\u202e"}), 'three numbers, found "\\u001b[31m\\u202e"'),
         (python_with(**{"sort-version": "\ud800" * 1000}), "sort-version: expected a version"),
-        (python_with(**{"sort-version": "3.14.4"}), "sort-version 3.14.4 does not belong to 3.13"),
+        (python_with(**{"sort-version": "3.14.4"}), "sort-version 3.14.4 does not belong to the branch 3.13"),
         (python_with(**{"sort-version": "3.13.16"}), "expected the file python-3.13.16-amd64.zip"),
         (python_with(executable="..\\python.exe"), "executable is not a path inside the zip"),
         (python_with(executable="C:\\Windows\\System32\\cmd.exe"), "executable is not a path inside the zip"),
