@@ -14,7 +14,7 @@ warn_of_foreign_configuration() {
     if [[ $FOREIGN_IS_REPORTED ]]; then return; fi
     FOREIGN_IS_REPORTED=1
     read_foreign_paths
-    met no-foreign-configuration 'there is no configuration from other installations'
+    met no-foreign-configuration 'no configuration from other installations was found'
     for path in "${FOREIGN_PATHS[@]}"; do
         if [[ -e $path && $path != */kernels/python3 ]]; then found+=("$path"); fi
     done

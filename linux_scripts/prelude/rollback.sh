@@ -37,25 +37,25 @@ roll_back() {
 # An upgrade that was cut off: its switch has the previous environment, and that of the upgrade before may be gone.
 assert_no_open_upgrade() {
     if ! has_open_switch || [[ -e $ROLLBACK_MARK ]]; then return; fi
-    fail rollback-in-upgrade 'an upgrade of this host was interrupted. Run nbserver apply, which completes it or '\
-'switches back'
+    fail rollback-in-upgrade 'an upgrade of this host was interrupted. Run nbserver apply, which either completes the '\
+'upgrade or restores the previous environment'
 }
 
 # SAVED_PYTHON: the previous environment, which must be as it was installed.
 assert_previous() {
     local ENVIRONMENT
     if [[ ! -e $PREVIOUS_FOLDER ]]; then
-        fail no-previous-environment 'this host has no previous environment to go back to. It keeps one after an '\
-'upgrade to another lock'
+        fail no-previous-environment 'this host has no previous environment to roll back to. A host keeps one after '\
+'an upgrade to another lock'
     fi
     read_saved_python "$PREVIOUS_FOLDER"
     if [[ ! $SAVED_PYTHON ]]; then
         fail previous-environment-gone 'the Python of the previous environment is missing or cannot run, so this host '\
-'cannot go back to it'
+'cannot be rolled back'
     fi
     find_deployed_python
     if [[ ! $DEPLOYED_PYTHON ]]; then
-        fail deployed-environment-unknown 'the service of the notebook server names no environment of nbserver. Run '\
+        fail deployed-environment-unknown 'the notebook server service does not use an nbserver environment. Run '\
 'nbserver apply first'
     fi
     environment_of "$SAVED_PYTHON"
@@ -64,8 +64,8 @@ assert_previous() {
     DIFFERENCES=()
     if has_lists; then compare_installed_files; fi
     if ((${#DIFFERENCES[@]})); then
-        fail previous-environment-changed 'the previous environment {path} is not as it was installed, so this host '\
-'cannot go back to it: {what}' path "$ENVIRONMENT" what "${DIFFERENCES[2]}"
+        fail previous-environment-changed 'the previous environment {path} has changed since it was installed, so '\
+'this host cannot be rolled back: {what}' path "$ENVIRONMENT" what "${DIFFERENCES[2]}"
     fi
 }
 

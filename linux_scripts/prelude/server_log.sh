@@ -46,7 +46,7 @@ read_journal() {
     fi
     if ! text=$(journalctl "${options[@]}" | tail -c "$LONGEST_LOG"); then
         read_last_error
-        fail log-not-read 'could not read the log of the server: {error}. Fix this error, then try again' \
+        fail log-not-read 'could not read the server log: {error}. Fix this error, then try again' \
             error "${REPLY:-no error output}"
     fi
     line=${text##*$'\n'}

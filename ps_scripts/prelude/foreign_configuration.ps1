@@ -39,7 +39,7 @@ function Get-ForeignVariable {
 function Write-ForeignConfiguration {
     if ($Run.ForeignNamed) { return }
     $Run.ForeignNamed = $true
-    Set-Found no-foreign-configuration 'there is no configuration from other installations'
+    Set-Found no-foreign-configuration 'no configuration from other installations was found'
     $found = @(Get-ForeignConfiguration | Sort-Object)
     if (-not $found.Count) { return }
     $names = @($found | Select-Object -First 10) -join ', '

@@ -45,8 +45,8 @@ function Assert-PasswordHash {
 # files are newer than the server, and the next run restarts it.
 function Invoke-CertificateRotation {
     if (-not (Test-OwnCertificate)) {
-        throw (New-Failure certificate-not-of-host ('this host does not create its own certificate, so it cannot ' +
-                'create a new one. Replace the certificate as described in docs/certificates.md'))
+        throw (New-Failure certificate-not-of-host ('this host does not create its own certificate, so nbserver ' +
+                'cannot replace the certificate. Replace it as described in docs/certificates.md'))
     }
     Assert-Installed
     Assert-MayStart

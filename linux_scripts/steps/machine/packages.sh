@@ -57,9 +57,9 @@ choose_packages() {
 # Once per run.
 warn_of_repair() {
     if [[ $RUN_REPAIR || $RUN_THOROUGH ]]; then
-        warn distribution-not-checked 'nbserver did not check the files of packages from the distribution. Check and '\
-'repair these packages with dpkg --verify and apt-get install --reinstall, or with rpm --verify and zypper install '\
-'--force: {packages}' \
+        warn distribution-not-checked 'nbserver did not check the files of distribution packages. To check and repair '\
+'{packages}, run dpkg --verify and apt-get install --reinstall (Debian, Ubuntu), or rpm --verify and zypper install '\
+'--force (openSUSE, SLES)' \
             packages "${NOTEBOOK_PACKAGES[*]}"
         RUN_REPAIR='' RUN_THOROUGH=''
     fi
