@@ -44,7 +44,7 @@ _SH_GAP = r"(?:[ \t]|\\\n)+"
 _SH_CODE = r"(?P<code>'[^'\n]*'|[a-z][a-z0-9-]*)"
 _SH_EXPRESSION = r"(?:\"(?:\$\([^()\n]*\)|[^\"\n])*\"|\$\S+)"
 _SH_CALLS = re.compile(
-    rf"(?<![\w$.-])(?:(?:fail|problem|warn|note|met|write_finding \w+|report_progress|report_start|write_message \w+ \w+){_SH_GAP}{_SH_CODE}{_SH_GAP}"
+    rf"(?<![\w$.-])(?:(?:fail|problem|warn|note|met|write_finding \w+|report_progress|report_start|write_message (?:\w+|\"\$\w+\") \w+){_SH_GAP}{_SH_CODE}{_SH_GAP}"
     rf"|(?<=[ \t])--failure{_SH_GAP}{_SH_CODE.replace('<code>', '<program>')}\s+(?:\\\n)?[ \t]*)(?P<text>{_SH_WORD})"
 )
 _SH_DIFFERENCES = re.compile(

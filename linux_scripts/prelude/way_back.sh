@@ -116,19 +116,19 @@ end_switch() {
 # shellcheck disable=SC2317 # a trap calls it
 end_rollback() {
     local problem
-    report_start returning 'Returning to the current environment'
+    report_start returning 'Switching back to the environment that was in use'
     if switch_to "$SWITCH_FOLDER"; then
         rm -rf -- "$SWITCH_FOLDER"
         use_failure
-        write_message "$REPLY" text rollback-switched-back 'the rollback failed, so this host runs its current '\
-'environment {environment} again: {cause}' environment "$ENVIRONMENT"
+        write_message "$REPLY" text rollback-switched-back 'the rollback failed, so this host runs the environment '\
+'{environment} again: {cause}' environment "$ENVIRONMENT"
         return
     fi
     RUN_OUTCOME=failed
     problem=$PROBLEM
     use_failure
-    write_message "$REPLY" text rollback-not-switched-back 'the rollback failed, and so did returning to the current '\
-'environment ({problem}). Fix this error, then run nbserver apply. The rollback failed because: {cause}' \
+    write_message "$REPLY" text rollback-not-switched-back 'the rollback failed, and so did switching back to the '\
+'environment that was in use ({problem}). Fix this error, then run nbserver apply. The rollback failed because: {cause}' \
         problem "$problem"
 }
 
@@ -141,7 +141,7 @@ report_not_switched() {
     RUN_STEP=packages
     if [[ ! -e $LOCK_MARK ]]; then remove_environment "$ENVIRONMENT" || true; fi
     use_failure
-    write_message "$REPLY" text upgrade-not-begun 'the upgrade failed, and this host still runs its previous '\
+    write_message "$REPLY" text upgrade-not-begun 'the upgrade failed, so this host still runs its previous '\
 'environment {environment}: {cause}' environment "${DEPLOYED_PYTHON%/bin/python*}"
 }
 

@@ -40,6 +40,7 @@ local accept=0 code=program-failed text='{program} failed' word
 run_program --accept '0 1' --failure apt-failed 'apt-get failed' -- apt-get update
 local -a options=(--accept '0 102' --failure zypper-failed
     'zypper failed')
+write_message "$REPLY" text upgrade-failed 'the upgrade failed: {cause}' name "$x"
 step certificate 'the server has a certificate'
 """
 
@@ -84,6 +85,7 @@ def test_the_forms_of_bash() -> None:
         ("program-failed", "{program} failed", ""),
         ("apt-failed", "apt-get failed", ""),
         ("zypper-failed", "zypper failed", ""),
+        ("upgrade-failed", "the upgrade failed: {cause}", ""),
         ("step-certificate", "the server has a certificate", "step"),
     ]
     assert [entry.line for entry in found][:4] == [2, 3, 4, 6]
