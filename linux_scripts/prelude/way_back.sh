@@ -128,7 +128,8 @@ end_rollback() {
     problem=$PROBLEM
     use_failure
     write_message "$REPLY" text rollback-not-switched-back 'the rollback failed, and so did switching back to the '\
-'environment that was in use ({problem}). Fix this error, then run nbserver apply. The rollback failed because: {cause}' \
+'environment that was in use ({problem}). Fix this error, then run nbserver apply. The rollback failed because: '\
+'{cause}' \
         problem "$problem"
 }
 
