@@ -2942,7 +2942,7 @@ function Get-ForeignVariable {
 function Write-ForeignConfiguration {
     if ($Run.ForeignNamed) { return }
     $Run.ForeignNamed = $true
-    Set-Found no-foreign-configuration 'there is no configuration from other installations'
+    Set-Found no-foreign-configuration 'no configuration from other installations was found'
     $found = @(Get-ForeignConfiguration | Sort-Object)
     if (-not $found.Count) { return }
     $names = @($found | Select-Object -First 10) -join ', '
@@ -5532,8 +5532,8 @@ function Assert-PasswordHash {
 # files are newer than the server, and the next run restarts it.
 function Invoke-CertificateRotation {
     if (-not (Test-OwnCertificate)) {
-        throw (New-Failure certificate-not-of-host ('this host does not create its own certificate, so it cannot ' +
-                'create a new one. Replace the certificate as described in docs/certificates.md'))
+        throw (New-Failure certificate-not-of-host ('this host does not create its own certificate, so nbserver ' +
+                'cannot replace the certificate. Replace it as described in docs/certificates.md'))
     }
     Assert-Installed
     Assert-MayStart

@@ -69,27 +69,27 @@
 #  4572  new_server             Check what another environment contains, and the server that runs from it.
 #  4648  switch                 Switch the server to another environment, and verify the server that runs from it.
 #  4780  way_back               Restore the previous server after an upgrade that failed.
-#  4956  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5153  server_life            Restart or stop the installed server: modes restart and stop.
-#  5263  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5382  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5500  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  5831  backup                 Send what a backup contains in addition to the notebooks: mode backup.
-#  5859  server_log             Send the log of the notebook server: mode logs.
-#  5927  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  4957  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5154  server_life            Restart or stop the installed server: modes restart and stop.
+#  5264  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5383  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5501  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  5832  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  5860  server_log             Send the log of the notebook server: mode logs.
+#  5928  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  5966  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5998  python                 Install Python from the distribution.
-#  6060  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  6135  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  6148  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6162  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6255  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  6436  service                Run the notebook server as a service that starts with the system.
-#  6570  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  6634  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6788  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6870  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  5967  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5999  python                 Install Python from the distribution.
+#  6061  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  6136  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  6149  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6163  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6256  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  6437  service                Run the notebook server as a service that starts with the system.
+#  6571  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  6635  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6789  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6871  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -3882,7 +3882,7 @@ warn_of_foreign_configuration() {
     if [[ $FOREIGN_IS_REPORTED ]]; then return; fi
     FOREIGN_IS_REPORTED=1
     read_foreign_paths
-    met no-foreign-configuration 'there is no configuration from other installations'
+    met no-foreign-configuration 'no configuration from other installations was found'
     for path in "${FOREIGN_PATHS[@]}"; do
         if [[ -e $path && $path != */kernels/python3 ]]; then found+=("$path"); fi
     done
@@ -4895,19 +4895,20 @@ end_switch() {
 # shellcheck disable=SC2317 # a trap calls it
 end_rollback() {
     local problem
-    report_start returning 'Returning to the current environment'
+    report_start returning 'Switching back to the environment that was in use'
     if switch_to "$SWITCH_FOLDER"; then
         rm -rf -- "$SWITCH_FOLDER"
         use_failure
-        write_message "$REPLY" text rollback-switched-back 'the rollback failed, so this host runs its current '\
-'environment {environment} again: {cause}' environment "$ENVIRONMENT"
+        write_message "$REPLY" text rollback-switched-back 'the rollback failed, so this host runs the environment '\
+'{environment} again: {cause}' environment "$ENVIRONMENT"
         return
     fi
     RUN_OUTCOME=failed
     problem=$PROBLEM
     use_failure
-    write_message "$REPLY" text rollback-not-switched-back 'the rollback failed, and so did returning to the current '\
-'environment ({problem}). Fix this error, then run nbserver apply. The rollback failed because: {cause}' \
+    write_message "$REPLY" text rollback-not-switched-back 'the rollback failed, and so did switching back to the '\
+'environment that was in use ({problem}). Fix this error, then run nbserver apply. The rollback failed because: '\
+'{cause}' \
         problem "$problem"
 }
 
@@ -4920,7 +4921,7 @@ report_not_switched() {
     RUN_STEP=packages
     if [[ ! -e $LOCK_MARK ]]; then remove_environment "$ENVIRONMENT" || true; fi
     use_failure
-    write_message "$REPLY" text upgrade-not-begun 'the upgrade failed, and this host still runs its previous '\
+    write_message "$REPLY" text upgrade-not-begun 'the upgrade failed, so this host still runs its previous '\
 'environment {environment}: {cause}' environment "${DEPLOYED_PYTHON%/bin/python*}"
 }
 
@@ -5299,25 +5300,25 @@ roll_back() {
 # An upgrade that was cut off: its switch has the previous environment, and that of the upgrade before may be gone.
 assert_no_open_upgrade() {
     if ! has_open_switch || [[ -e $ROLLBACK_MARK ]]; then return; fi
-    fail rollback-in-upgrade 'an upgrade of this host was interrupted. Run nbserver apply, which completes it or '\
-'switches back'
+    fail rollback-in-upgrade 'an upgrade of this host was interrupted. Run nbserver apply, which either completes the '\
+'upgrade or restores the previous environment'
 }
 
 # SAVED_PYTHON: the previous environment, which must be as it was installed.
 assert_previous() {
     local ENVIRONMENT
     if [[ ! -e $PREVIOUS_FOLDER ]]; then
-        fail no-previous-environment 'this host has no previous environment to go back to. It keeps one after an '\
-'upgrade to another lock'
+        fail no-previous-environment 'this host has no previous environment to roll back to. A host keeps one after '\
+'an upgrade to another lock'
     fi
     read_saved_python "$PREVIOUS_FOLDER"
     if [[ ! $SAVED_PYTHON ]]; then
         fail previous-environment-gone 'the Python of the previous environment is missing or cannot run, so this host '\
-'cannot go back to it'
+'cannot be rolled back'
     fi
     find_deployed_python
     if [[ ! $DEPLOYED_PYTHON ]]; then
-        fail deployed-environment-unknown 'the service of the notebook server names no environment of nbserver. Run '\
+        fail deployed-environment-unknown 'the notebook server service does not use an nbserver environment. Run '\
 'nbserver apply first'
     fi
     environment_of "$SAVED_PYTHON"
@@ -5326,8 +5327,8 @@ assert_previous() {
     DIFFERENCES=()
     if has_lists; then compare_installed_files; fi
     if ((${#DIFFERENCES[@]})); then
-        fail previous-environment-changed 'the previous environment {path} is not as it was installed, so this host '\
-'cannot go back to it: {what}' path "$ENVIRONMENT" what "${DIFFERENCES[2]}"
+        fail previous-environment-changed 'the previous environment {path} has changed since it was installed, so '\
+'this host cannot be rolled back: {what}' path "$ENVIRONMENT" what "${DIFFERENCES[2]}"
     fi
 }
 
@@ -5904,7 +5905,7 @@ read_journal() {
     fi
     if ! text=$(journalctl "${options[@]}" | tail -c "$LONGEST_LOG"); then
         read_last_error
-        fail log-not-read 'could not read the log of the server: {error}. Fix this error, then try again' \
+        fail log-not-read 'could not read the server log: {error}. Fix this error, then try again' \
             error "${REPLY:-no error output}"
     fi
     line=${text##*$'\n'}
@@ -6116,9 +6117,9 @@ choose_packages() {
 # Once per run.
 warn_of_repair() {
     if [[ $RUN_REPAIR || $RUN_THOROUGH ]]; then
-        warn distribution-not-checked 'nbserver did not check the files of packages from the distribution. Check and '\
-'repair these packages with dpkg --verify and apt-get install --reinstall, or with rpm --verify and zypper install '\
-'--force: {packages}' \
+        warn distribution-not-checked 'nbserver did not check the files of distribution packages. To check and repair '\
+'{packages}, run dpkg --verify and apt-get install --reinstall (Debian, Ubuntu), or rpm --verify and zypper install '\
+'--force (openSUSE, SLES)' \
             packages "${NOTEBOOK_PACKAGES[*]}"
         RUN_REPAIR='' RUN_THOROUGH=''
     fi

@@ -69,27 +69,27 @@
 #  4574  new_server             Check what another environment contains, and the server that runs from it.
 #  4650  switch                 Switch the server to another environment, and verify the server that runs from it.
 #  4782  way_back               Restore the previous server after an upgrade that failed.
-#  4958  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5155  server_life            Restart or stop the installed server: modes restart and stop.
-#  5265  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5384  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5502  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  5833  backup                 Send what a backup contains in addition to the notebooks: mode backup.
-#  5861  server_log             Send the log of the notebook server: mode logs.
-#  5929  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  4959  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5156  server_life            Restart or stop the installed server: modes restart and stop.
+#  5266  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5385  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5503  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  5834  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  5862  server_log             Send the log of the notebook server: mode logs.
+#  5930  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  5968  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6000  python                 Install Python from the distribution.
-#  6062  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  6137  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  6150  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6164  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6257  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  6438  service                Run the notebook server as a service that starts with the system.
-#  6572  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  6636  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6790  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6872  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  5969  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6001  python                 Install Python from the distribution.
+#  6063  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  6138  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  6151  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6165  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6258  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  6439  service                Run the notebook server as a service that starts with the system.
+#  6573  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  6637  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6791  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6873  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -3884,7 +3884,7 @@ warn_of_foreign_configuration() {
     if [[ $FOREIGN_IS_REPORTED ]]; then return; fi
     FOREIGN_IS_REPORTED=1
     read_foreign_paths
-    met no-foreign-configuration 'there is no configuration from other installations'
+    met no-foreign-configuration 'no configuration from other installations was found'
     for path in "${FOREIGN_PATHS[@]}"; do
         if [[ -e $path && $path != */kernels/python3 ]]; then found+=("$path"); fi
     done
@@ -4897,19 +4897,20 @@ end_switch() {
 # shellcheck disable=SC2317 # a trap calls it
 end_rollback() {
     local problem
-    report_start returning 'Returning to the current environment'
+    report_start returning 'Switching back to the environment that was in use'
     if switch_to "$SWITCH_FOLDER"; then
         rm -rf -- "$SWITCH_FOLDER"
         use_failure
-        write_message "$REPLY" text rollback-switched-back 'the rollback failed, so this host runs its current '\
-'environment {environment} again: {cause}' environment "$ENVIRONMENT"
+        write_message "$REPLY" text rollback-switched-back 'the rollback failed, so this host runs the environment '\
+'{environment} again: {cause}' environment "$ENVIRONMENT"
         return
     fi
     RUN_OUTCOME=failed
     problem=$PROBLEM
     use_failure
-    write_message "$REPLY" text rollback-not-switched-back 'the rollback failed, and so did returning to the current '\
-'environment ({problem}). Fix this error, then run nbserver apply. The rollback failed because: {cause}' \
+    write_message "$REPLY" text rollback-not-switched-back 'the rollback failed, and so did switching back to the '\
+'environment that was in use ({problem}). Fix this error, then run nbserver apply. The rollback failed because: '\
+'{cause}' \
         problem "$problem"
 }
 
@@ -4922,7 +4923,7 @@ report_not_switched() {
     RUN_STEP=packages
     if [[ ! -e $LOCK_MARK ]]; then remove_environment "$ENVIRONMENT" || true; fi
     use_failure
-    write_message "$REPLY" text upgrade-not-begun 'the upgrade failed, and this host still runs its previous '\
+    write_message "$REPLY" text upgrade-not-begun 'the upgrade failed, so this host still runs its previous '\
 'environment {environment}: {cause}' environment "${DEPLOYED_PYTHON%/bin/python*}"
 }
 
@@ -5301,25 +5302,25 @@ roll_back() {
 # An upgrade that was cut off: its switch has the previous environment, and that of the upgrade before may be gone.
 assert_no_open_upgrade() {
     if ! has_open_switch || [[ -e $ROLLBACK_MARK ]]; then return; fi
-    fail rollback-in-upgrade 'an upgrade of this host was interrupted. Run nbserver apply, which completes it or '\
-'switches back'
+    fail rollback-in-upgrade 'an upgrade of this host was interrupted. Run nbserver apply, which either completes the '\
+'upgrade or restores the previous environment'
 }
 
 # SAVED_PYTHON: the previous environment, which must be as it was installed.
 assert_previous() {
     local ENVIRONMENT
     if [[ ! -e $PREVIOUS_FOLDER ]]; then
-        fail no-previous-environment 'this host has no previous environment to go back to. It keeps one after an '\
-'upgrade to another lock'
+        fail no-previous-environment 'this host has no previous environment to roll back to. A host keeps one after '\
+'an upgrade to another lock'
     fi
     read_saved_python "$PREVIOUS_FOLDER"
     if [[ ! $SAVED_PYTHON ]]; then
         fail previous-environment-gone 'the Python of the previous environment is missing or cannot run, so this host '\
-'cannot go back to it'
+'cannot be rolled back'
     fi
     find_deployed_python
     if [[ ! $DEPLOYED_PYTHON ]]; then
-        fail deployed-environment-unknown 'the service of the notebook server names no environment of nbserver. Run '\
+        fail deployed-environment-unknown 'the notebook server service does not use an nbserver environment. Run '\
 'nbserver apply first'
     fi
     environment_of "$SAVED_PYTHON"
@@ -5328,8 +5329,8 @@ assert_previous() {
     DIFFERENCES=()
     if has_lists; then compare_installed_files; fi
     if ((${#DIFFERENCES[@]})); then
-        fail previous-environment-changed 'the previous environment {path} is not as it was installed, so this host '\
-'cannot go back to it: {what}' path "$ENVIRONMENT" what "${DIFFERENCES[2]}"
+        fail previous-environment-changed 'the previous environment {path} has changed since it was installed, so '\
+'this host cannot be rolled back: {what}' path "$ENVIRONMENT" what "${DIFFERENCES[2]}"
     fi
 }
 
@@ -5906,7 +5907,7 @@ read_journal() {
     fi
     if ! text=$(journalctl "${options[@]}" | tail -c "$LONGEST_LOG"); then
         read_last_error
-        fail log-not-read 'could not read the log of the server: {error}. Fix this error, then try again' \
+        fail log-not-read 'could not read the server log: {error}. Fix this error, then try again' \
             error "${REPLY:-no error output}"
     fi
     line=${text##*$'\n'}
@@ -6118,9 +6119,9 @@ choose_packages() {
 # Once per run.
 warn_of_repair() {
     if [[ $RUN_REPAIR || $RUN_THOROUGH ]]; then
-        warn distribution-not-checked 'nbserver did not check the files of packages from the distribution. Check and '\
-'repair these packages with dpkg --verify and apt-get install --reinstall, or with rpm --verify and zypper install '\
-'--force: {packages}' \
+        warn distribution-not-checked 'nbserver did not check the files of distribution packages. To check and repair '\
+'{packages}, run dpkg --verify and apt-get install --reinstall (Debian, Ubuntu), or rpm --verify and zypper install '\
+'--force (openSUSE, SLES)' \
             packages "${NOTEBOOK_PACKAGES[*]}"
         RUN_REPAIR='' RUN_THOROUGH=''
     fi
