@@ -2,8 +2,8 @@
 # Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
 
 # Lines of `name value`: mode NAME, run ID, operator BASE64, time UTC, after N, former-salt SALT, new-salt yes,
-# thorough yes, repair yes, evidence SHA256, secret NAME BASE64, part BASE64 SIZE SHA256 OFFSET LENGTH BEFORE,
-# log LINES SINCE SECONDS CURSOR.
+# thorough yes, repair yes, archived SHA256, evidence SHA256, secret NAME BASE64,
+# part BASE64 SIZE SHA256 OFFSET LENGTH BEFORE, log LINES SINCE SECONDS CURSOR.
 # Only builtins handle secrets, which stay in SECRETS: other users can see the arguments of programs, and older versions
 # of bash keep a here-document in a file.
 
@@ -28,6 +28,8 @@ read_envelope() {
             RUN_FORMER_SALT=${BASH_REMATCH[1]}
         elif [[ $line == *' yes' ]] && is_flag "${line% yes}"; then
             continue
+        elif [[ $line =~ ^archived\ ([0-9a-f]{64})$ ]]; then
+            RUN_ARCHIVED=${BASH_REMATCH[1]}
         elif [[ $line =~ ^evidence\ ([0-9a-f]{64})$ ]]; then
             RUN_EVIDENCE=${BASH_REMATCH[1]}
         elif [[ $line =~ ^part\ $part$ ]]; then

@@ -296,6 +296,7 @@ report_notebooks() { # PROGRAM ARGUMENT...
             path "$NB_NOTEBOOK_DIRECTORY"
     fi
     if ((EXIT_CODE)); then
+        if [[ $RUN_ARCHIVED ]]; then refuse_removal; fi
         read_last_error
         fail notebooks-program 'the program that copies notebooks exited with code {exit_code}: {error}. Fix this '\
 'error (for example, free some disk space), then try again' \

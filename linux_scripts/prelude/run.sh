@@ -31,6 +31,7 @@ RUN_SCRIPT='' RUN_EVIDENCE=''                      # hashes: of this script, and
 RUN_THOROUGH='' RUN_REPAIR=''                      # whether to read all installed files, or to install them again
 RUN_FORMER_SALT='' RUN_NEW_SALT=''                 # which password hashes may be replaced: see step notebook
 RUN_ENDING=''                                      # it has failed, and restores the previous server
+RUN_ARCHIVED=''                                    # hash of the archived notebooks that an undo removes
 RUN_NOT_KEPT=''                                    # why the events of this run cannot be written to the host
 ERRORS_READ=0                                      # lines of standard error that were read
 

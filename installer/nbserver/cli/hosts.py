@@ -74,11 +74,29 @@ def apply(**given: Any) -> int:
 @failed_from_option
 @run_options
 @approved_option
-def undo(**given: Any) -> int:
+@click.option(
+    "--with-notebooks", is_flag=True, help="Remove the notebooks, too, once they are archived on this workstation. Linux hosts only."
+)
+@click.option(
+    "--archives",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Folder for the archives of --with-notebooks (default: the current folder).",
+)
+def undo(with_notebooks: bool, archives: Path | None, **given: Any) -> int:
     """Restore the state before the first apply
 
-    Undoes every change that apply recorded on the host.
+    Undoes every change that apply recorded on the host. Notebooks stay, unless you add --with-notebooks.
     """
+    if with_notebooks:
+        from nbserver.cli.notebooks import task_of
+        from nbserver.commands import undo as command
+
+        return command.undo_with_notebooks(archives or Path(), task_of("pull", dry_run=False, **given))
+    if archives:
+        from nbserver.base.errors import UsageError
+
+        raise UsageError("archives-alone", "--archives requires --with-notebooks", todo="Add --with-notebooks, or remove --archives")
     return _operate("undo", **given)
 
 

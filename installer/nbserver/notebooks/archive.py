@@ -92,6 +92,34 @@ def extract(path: Path, folder: Path) -> int:
     return len(wanted)
 
 
+def content_hash(path: Path) -> str:
+    """Return the hash of all notebooks of a backup, as a host computes it before it removes them. All of them are read again.
+
+    Raises UsageError for a file that is not as it was written.
+    """
+    wanted = {entry.removeprefix(FOLDER): file for entry, file in extract_manifest(path).items() if entry.startswith(FOLDER)}
+    found = hashlib.sha256()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for name, file in sorted(wanted.items(), key=lambda item: item[0].encode("utf-8")):
+                with _opened(archive, archive.getinfo(FOLDER + name)) as source:
+                    _require_same(source, file)
+                found.update(f"{file.sha256} {file.size} {name}\0".encode())
+    except _NOT_AS_WRITTEN:
+        raise _no_backup(path) from None
+    return found.hexdigest()
+
+
+def _require_same(source: IO[bytes], file: File) -> None:
+    """Read one file, and not more of it than the manifest says. Raises ValueError if it has another hash."""
+    sha256, left = hashlib.sha256(), file.size + 1
+    while left and (block := source.read(min(_BLOCK, left))):
+        sha256.update(block)
+        left -= len(block)
+    if left != 1 or sha256.hexdigest() != file.sha256:
+        raise ValueError("another file")
+
+
 def _require_name(path: Path, name: str) -> None:
     """Raise UsageError for a name that no backup has, and for one that this workstation cannot have: it could lead to another folder."""
     if names.fault(name, on_windows=False):

@@ -77,6 +77,8 @@ class Envelope:
     With `thorough`, the host reads all installed files and compares their hashes. With `repair`, which applies to mode apply, it
     installs the packages again.
 
+    `archived`, which applies to mode undo, is the hash of the notebooks in an archive: exactly these are removed.
+
     `parts` are the parts of files that the modes push and pull copy. `log` is what mode logs sends.
 
     The repr leaves out the secrets; only `lines()` contains them.
@@ -95,6 +97,7 @@ class Envelope:
     thorough: bool = False
     repair: bool = False
     evidence: str = ""
+    archived: str = ""
     parts: tuple[Part, ...] = ()
     log: LogRequest | None = None
 
@@ -109,7 +112,7 @@ class Envelope:
             raise ValueError("restarts must be from 0 to 9")
         if self.former_salt and not SALT.fullmatch(self.former_salt):
             raise ValueError("a salt must be 22 Base64 characters")
-        if self.evidence and not SHA256.fullmatch(self.evidence):
+        if any(value and not SHA256.fullmatch(value) for value in (self.evidence, self.archived)):
             raise ValueError("a hash must be 64 lower-case hex digits")
         for name in self.secrets:
             if not SECRET_NAME.fullmatch(name):
@@ -136,6 +139,8 @@ class Envelope:
             lines.append("thorough yes")
         if self.repair:
             lines.append("repair yes")
+        if self.archived:
+            lines.append(f"archived {self.archived}")
         if self.evidence:
             lines.append(f"evidence {self.evidence}")
         if self.log:

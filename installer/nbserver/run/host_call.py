@@ -33,7 +33,8 @@ class HostCall:
     """What the run of one host depends on: host, script, mode, and secrets. The repr shows no secret.
 
     `mask` removes the secrets of all hosts of the run from what this host sends. `evidence` is the head of the chain of the run
-    directory, and `past` what the host did before, if the run is resumed. `transfer` is what is copied. A call can be pickled once its password hash is computed: see `portable`.
+    directory, and `past` what the host did before, if the run is resumed. `transfer` is what is copied, and `archived` the hash
+    of the notebooks that are removed. A call can be pickled once its password hash is computed: see `portable`.
     """
 
     job: HostJob
@@ -47,6 +48,7 @@ class HostCall:
     evidence: str = BEGINNING
     past: PastHost | None = None
     transfer: Transfer | Collecting | LogReading | None = None
+    archived: str = ""
 
     def execute(self, record: Record, stop: threading.Event, shown: Listener) -> Result:
         """Run the script on the host, and return the result. `record` and `shown` receive the events as they arrive.
@@ -73,7 +75,17 @@ class HostCall:
         parts = self.transfer.parts if self.transfer else ()
         log = self.transfer if isinstance(self.transfer, LogReading) else None
         run: HostRun | ResumedRun = HostRun(
-            job.host, job.script, self.mode, self.run, record, heard, self.thorough, self.repair, parts=parts, log=log
+            job.host,
+            job.script,
+            self.mode,
+            self.run,
+            record,
+            heard,
+            self.thorough,
+            self.repair,
+            parts=parts,
+            log=log,
+            archived=self.archived,
         )
         if self.past:
             run = ResumedRun(job.host, job.script, self.mode, self.past, record, heard, self.thorough, self.repair)

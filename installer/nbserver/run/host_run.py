@@ -92,13 +92,15 @@ class HostRun:
         result: Result | None = None,
         parts: tuple[Part, ...] = (),
         log: LogReading | None = None,
+        archived: str = "",
     ) -> None:
         """`result` has the steps and changes of earlier legs, for a run that is continued. `parts` are those of copied files.
 
-        `log` takes what mode logs sends.
+        `log` takes what mode logs sends, and `archived` is the hash of the notebooks that an undo removes.
         """
         self.host, self.script, self.mode, self.run = host, script, mode, run
         self._thorough, self._repair, self._parts, self._log = thorough, repair, parts, log
+        self._archived = archived
         self._retries: int | None = getattr(host, "connect_retries", None)  # the workstation itself has no such setting
         self._journal, self._listener = journal, listener
         self._password: PasswordHash | None = None
@@ -132,7 +134,7 @@ class HostRun:
     def _execute(self, connect: Connect, operator: str, secrets: Mapping[str, str], stop: threading.Event) -> None:
         allowed = RESTARTS if self._may_restart() and self.mode in ("apply", "request") else 0
         envelope = Envelope(self.mode, self.run, operator, secrets=secrets, restarts=allowed, thorough=self._thorough, repair=self._repair)
-        envelope = replace(envelope, parts=self._parts, log=self._log.request() if self._log else None)
+        envelope = replace(envelope, archived=self._archived, parts=self._parts, log=self._log.request() if self._log else None)
         if not self._restarted:
             leg = Leg(self.host.name, self.script, envelope, self.result, _deadline(), self.result.changed or 0)
             self._run_leg(connect, leg, stop)

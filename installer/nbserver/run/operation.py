@@ -223,7 +223,10 @@ class _Run:
         hashed = self._password_hash(job)
         past = self.past.hosts[job.host.name] if self.past else None
         transfer = options.transfers.get(job.host.name)
-        return HostCall(job, self.mode, run, operator(), self.mask, hashed, options.thorough, options.repair, evidence, past, transfer)
+        archived = options.archived.get(job.host.name, "")
+        return HostCall(
+            job, self.mode, run, operator(), self.mask, hashed, options.thorough, options.repair, evidence, past, transfer, archived
+        )
 
     def _password_hash(self, job: HostJob) -> PasswordHash | None:
         """Return the password hash for one host. If it cannot be computed, only this host fails."""

@@ -24,7 +24,8 @@ class Options:
     `connect_timeout`, `connect_retries`, `step_timeout`, and `timeout` count instead of the hosts' settings of the same names.
     `evidence_key` signs the chain of the run directory.
     `known` is the file with the known certificates, by default the one next to the inventory. `command` are the arguments of nbserver,
-    for run.json. `transfers` maps a host to what the modes push, pull, backup, and logs copy.
+    for run.json. `transfers` maps a host to what the modes push, pull, backup, and logs copy, and `archived` to the hash of the
+    notebooks that undo removes.
     """
 
     runs: Path | None = None
@@ -48,3 +49,4 @@ class Options:
     evidence_key: Path | None = None
     command: tuple[str, ...] = ()
     transfers: Mapping[str, Transfer | Collecting | LogReading] = field(default_factory=dict)
+    archived: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,78 @@
+"""`nbserver undo --with-notebooks`: archive the notebooks of hosts on this workstation, then remove them and undo everything else."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nbserver import __version__
+from nbserver.base import utc
+from nbserver.base.errors import UsageError
+from nbserver.base.standard_streams import say
+from nbserver.commands import notebooks
+from nbserver.commands.notebooks import Task
+from nbserver.inventory.by_kind import ByKind
+from nbserver.notebooks import archive
+from nbserver.run import operation
+from nbserver.run.result import exit_code
+
+if TYPE_CHECKING:
+    from nbserver.inventory.hosts import AnyHost
+
+
+def undo_with_notebooks(folder: Path, task: Task) -> int:
+    """Write an archive of each host's notebooks into a folder, then undo the hosts. Return the exit code.
+
+    Unless all archives are complete, no host is undone. Raises UsageError before any host is contacted.
+    """
+    _require_can_remove(task.hosts)
+    if not folder.is_dir():
+        raise UsageError(
+            "archives-no-folder", "the folder {folder} does not exist", todo="Choose another folder with --archives", folder=folder
+        )
+    task = replace(task, ask=notebooks.remembering(task.ask))
+    with tempfile.TemporaryDirectory(prefix=".nbserver-undo-", dir=folder, ignore_cleanup_errors=True) as name:
+        pulled = Path(name)
+        code = notebooks.pull(pulled, replace(task, mode="pull"))
+        if code:
+            return code
+        archived = {host.name: _archive(folder, pulled / host.name, host, as_json=task.as_json) for host in task.hosts}
+    options = replace(task.options, archived=archived)
+    return exit_code(operation.operate("undo", task.inventory, task.hosts, options, task.ask, task.view))
+
+
+def _archive(folder: Path, pulled: Path, host: AnyHost, *, as_json: bool) -> str:
+    """Write the archive of one host, and return the hash of what is in it after it was read again. Raises UsageError."""
+    file = folder / f"{host.name}-notebooks-{utc.now():%Y%m%dT%H%M%SZ}.zip"
+    if file.exists():
+        raise UsageError("archive-exists", "the file {file} exists already", todo="Run the command again", file=file)
+    content = pulled.with_name(f".{host.name}-content")
+    content.mkdir()
+    pulled.rename(content / "notebooks")
+    about = {"host": host.name, "system": host.kind, "release": __version__, "time": f"{utc.now():%Y-%m-%dT%H:%M:%SZ}"}
+    count = archive.write(file, content, about)
+    found = archive.content_hash(file)
+    if as_json:
+        say(json.dumps({"event": "backup", "host": host.name, "file": str(file), "files": count}))
+    else:
+        say(f"{host.name}  {count} files are in {file}")
+    return found
+
+
+def _require_can_remove(hosts: Sequence[AnyHost]) -> None:
+    cannot = [host.name for host in hosts if not _can_remove(host)]
+    if cannot:
+        raise UsageError(
+            "undo-notebooks-on-windows",
+            "undo does not remove notebooks from Windows hosts",
+            where=cannot[0],
+            todo="Run nbserver backup {name} -o FILE, then nbserver undo {name}, and remove the folder by hand",
+            name=cannot[0],
+        )
+
+
+_can_remove = ByKind(windows=lambda host: False, linux=lambda host: True, local_windows=lambda host: False, local_linux=lambda host: True)
