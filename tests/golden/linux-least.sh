@@ -18,78 +18,79 @@
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 # Contents, by line:
-#    94  settings               What differs from host to host: data, no code.
-#   123  lock                   The Python packages, with versions and hashes.
-#   246  welcome                The notebook that people find first, as JSON.
+#    95  settings               What differs from host to host: data, no code.
+#   124  lock                   The Python packages, with versions and hashes.
+#   247  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   479  run                    Set the options of the shell, the folders, and the state of this run.
-#   534  places                 Name the places of a server for the whole machine, which root sets up.
-#   608  json                   Read and write JSON strings in bash alone.
-#   704  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   830  events                 Report events: lines of JSON, which are the only output of this script.
-#   914  findings               Report in mode check which requirements this host meets, one finding for each.
-#   979  host_log               Write to the system log which script changes this host, and keep the script.
-#  1012  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#  1148  lock                   Let only one run at a time change this host.
-#  1191  left_program           End the program that a run left behind when it was killed.
-#  1246  record                 Record the previous state of everything that is changed, and restore it.
-#  1385  programs               Run other programs: those that change something or take long through run_program.
-#  1541  paths                  Open folders without following links, and check who could replace them.
-#  1649  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1721  folders                Create folders, and set who may use them.
-#  1797  files                  Write text files, and restore the files that were replaced.
-#  1885  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1949  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1994  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2103  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2162  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2242  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2402  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2548  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2689  zypper                 Run zypper, without questions.
-#  2815  units                  Install and remove units of systemd.
-#  2904  service_unit           Compare the unit of the notebook server, and install it.
-#  3086  service                Find out what the unit of the notebook server does.
-#  3184  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3297  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3365  certificate_program    Create a certificate with OpenSSL.
-#  3373  starter                Define the Python program that starts the notebook server.
-#  3581  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3672  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3731  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3803  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3869  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3913  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3946  installed_files        Compare the files of the environment with those that were installed.
-#  4093  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4155  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4300  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4313  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4406  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4572  new_server             Check what another environment contains, and the server that runs from it.
-#  4648  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  4780  way_back               Restore the previous server after an upgrade that failed.
-#  4957  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5154  server_life            Restart or stop the installed server: modes restart and stop.
-#  5264  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5383  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5501  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  5832  backup                 Send what a backup contains in addition to the notebooks: mode backup.
-#  5860  server_log             Send the log of the notebook server: mode logs.
-#  5928  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   480  run                    Set the options of the shell, the folders, and the state of this run.
+#   536  places                 Name the places of a server for the whole machine, which root sets up.
+#   610  json                   Read and write JSON strings in bash alone.
+#   706  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   832  events                 Report events: lines of JSON, which are the only output of this script.
+#   916  findings               Report in mode check which requirements this host meets, one finding for each.
+#   981  host_log               Write to the system log which script changes this host, and keep the script.
+#  1014  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#  1152  lock                   Let only one run at a time change this host.
+#  1195  left_program           End the program that a run left behind when it was killed.
+#  1250  record                 Record the previous state of everything that is changed, and restore it.
+#  1389  programs               Run other programs: those that change something or take long through run_program.
+#  1545  paths                  Open folders without following links, and check who could replace them.
+#  1653  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1725  folders                Create folders, and set who may use them.
+#  1801  files                  Write text files, and restore the files that were replaced.
+#  1889  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1953  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1998  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2107  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2166  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2246  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2406  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2552  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2693  zypper                 Run zypper, without questions.
+#  2819  units                  Install and remove units of systemd.
+#  2908  service_unit           Compare the unit of the notebook server, and install it.
+#  3090  service                Find out what the unit of the notebook server does.
+#  3188  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3301  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3369  certificate_program    Create a certificate with OpenSSL.
+#  3377  starter                Define the Python program that starts the notebook server.
+#  3585  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3676  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3735  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3807  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3873  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3917  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3950  installed_files        Compare the files of the environment with those that were installed.
+#  4097  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4159  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4304  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4317  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4410  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4576  new_server             Check what another environment contains, and the server that runs from it.
+#  4652  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  4784  way_back               Restore the previous server after an upgrade that failed.
+#  4961  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5158  server_life            Restart or stop the installed server: modes restart and stop.
+#  5268  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5387  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5505  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  5837  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  5939  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  5967  server_log             Send the log of the notebook server: mode logs.
+#  6035  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  5967  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5999  python                 Install Python from the distribution.
-#  6061  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  6136  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  6149  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6163  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6256  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  6437  service                Run the notebook server as a service that starts with the system.
-#  6571  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  6635  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6789  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6871  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6074  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6106  python                 Install Python from the distribution.
+#  6168  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  6243  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  6256  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6270  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6363  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  6544  service                Run the notebook server as a service that starts with the system.
+#  6678  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  6742  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6896  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6978  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -506,6 +507,7 @@ RUN_SCRIPT='' RUN_EVIDENCE=''                      # hashes: of this script, and
 RUN_THOROUGH='' RUN_REPAIR=''                      # whether to read all installed files, or to install them again
 RUN_FORMER_SALT='' RUN_NEW_SALT=''                 # which password hashes may be replaced: see step notebook
 RUN_ENDING=''                                      # it has failed, and restores the previous server
+RUN_ARCHIVED=''                                    # hash of the archived notebooks that an undo removes
 RUN_NOT_KEPT=''                                    # why the events of this run cannot be written to the host
 ERRORS_READ=0                                      # lines of standard error that were read
 
@@ -1013,8 +1015,8 @@ keep_script() {
 # Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
 
 # Lines of `name value`: mode NAME, run ID, operator BASE64, time UTC, after N, former-salt SALT, new-salt yes,
-# thorough yes, repair yes, evidence SHA256, secret NAME BASE64, part BASE64 SIZE SHA256 OFFSET LENGTH BEFORE,
-# log LINES SINCE SECONDS CURSOR.
+# thorough yes, repair yes, archived SHA256, evidence SHA256, secret NAME BASE64,
+# part BASE64 SIZE SHA256 OFFSET LENGTH BEFORE, log LINES SINCE SECONDS CURSOR.
 # Only builtins handle secrets, which stay in SECRETS: other users can see the arguments of programs, and older versions
 # of bash keep a here-document in a file.
 
@@ -1039,6 +1041,8 @@ read_envelope() {
             RUN_FORMER_SALT=${BASH_REMATCH[1]}
         elif [[ $line == *' yes' ]] && is_flag "${line% yes}"; then
             continue
+        elif [[ $line =~ ^archived\ ([0-9a-f]{64})$ ]]; then
+            RUN_ARCHIVED=${BASH_REMATCH[1]}
         elif [[ $line =~ ^evidence\ ([0-9a-f]{64})$ ]]; then
             RUN_EVIDENCE=${BASH_REMATCH[1]}
         elif [[ $line =~ ^part\ $part$ ]]; then
@@ -5796,6 +5800,7 @@ report_notebooks() { # PROGRAM ARGUMENT...
             path "$NB_NOTEBOOK_DIRECTORY"
     fi
     if ((EXIT_CODE)); then
+        if [[ $RUN_ARCHIVED ]]; then refuse_removal; fi
         read_last_error
         fail notebooks-program 'the program that copies notebooks exited with code {exit_code}: {error}. Fix this '\
 'error (for example, free some disk space), then try again' \
@@ -5827,6 +5832,108 @@ is_report() { # STATE SIZE SHA256 PATH DATA
         *) return 1 ;;
     esac
     [[ $2 =~ ^[0-9]{1,15}$ && $3 =~ ^(-|[0-9a-f]{64})$ && $4 =~ $text && $4 != *[!\ -~]* ]]
+}
+
+# ---- prelude: notebook_removal ---------------------------------------------------------------------
+# Remove the notebooks before an undo, if all of them are in an archive.
+
+# The envelope has a hash of the paths and contents in the archive, which the workstation has read again. It is compared
+# while the server still runs, and again when it has stopped. Nothing is removed if there is any other file, or anything
+# that an archive cannot have, such as a link. Only Jupyter's own copies (.ipynb_checkpoints) need not be in it. As for
+# copies, the program runs as the user of the server and follows no link.
+
+REMOVE_WITH_PYTHON='
+files, own, folders = [], [], []
+
+
+def refuse(path):
+    sys.exit("nbserver: %s" % json.dumps(path[:500].encode(errors="replace").decode()))
+
+
+def has_valid_name(path):
+    try:
+        return len(path.encode()) <= 1000 and path.count("/") < 32
+    except UnicodeEncodeError:
+        return False
+
+
+def state(about):
+    return about.st_ino, about.st_size, about.st_mtime_ns
+
+
+def walk(names, is_own):
+    folder = open_folder(names)
+    for name in os.listdir(folder):
+        path = [*names, name]
+        about = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        is_mine = is_own or name.startswith(PREFIX) or (name == ".ipynb_checkpoints" and stat.S_ISDIR(about.st_mode))
+        if name.startswith(".") and not is_mine or not (stat.S_ISDIR(about.st_mode) or stat.S_ISREG(about.st_mode)):
+            refuse("/".join(path))
+        if stat.S_ISDIR(about.st_mode):
+            folders.append(path)
+            walk(path, is_mine)
+        elif is_mine:
+            own.append((path, state(about)))
+        else:
+            if not has_valid_name("/".join(path)):
+                refuse("/".join(path))
+            file = open_file(name, folder)
+            opened = os.fstat(file)
+            files.append((path, state(opened), opened.st_size, digest(file, opened.st_size)))
+            os.close(file)
+    os.close(folder)
+
+
+walk([], False)
+found = hashlib.sha256()
+for path, size, sha256 in sorted((os.fsencode("/".join(one[0])), one[2], one[3]) for one in files):
+    found.update(b"%s %d %s\0" % (sha256.encode(), size, path))
+if found.hexdigest() != sys.argv[2]:
+    sys.exit(5)
+if sys.argv[3] == "remove":
+    for path, known, *_ in files + own:
+        folder = open_folder(path[:-1])
+        if state(os.stat(path[-1], dir_fd=folder, follow_symlinks=False)) != known:
+            sys.exit(5)
+        os.unlink(path[-1], dir_fd=folder)
+        os.close(folder)
+    for path in sorted(folders, key=len, reverse=True):
+        folder = open_folder(path[:-1])
+        os.rmdir(path[-1], dir_fd=folder)
+        os.close(folder)
+'
+
+compare_with_archive() {
+    if [[ ! $RUN_ARCHIVED ]]; then return; fi
+    RUN_STEP=notebook
+    assert_notebooks
+    report_notebooks "$REMOVE_WITH_PYTHON" "$NB_NOTEBOOK_DIRECTORY" "$RUN_ARCHIVED" compare
+}
+
+remove_notebooks() {
+    if [[ ! $RUN_ARCHIVED ]]; then return; fi
+    RUN_STEP=notebook
+    report_start removing-notebooks 'Removing the notebooks in {path}' path "$NB_NOTEBOOK_DIRECTORY"
+    report_notebooks "$REMOVE_WITH_PYTHON" "$NB_NOTEBOOK_DIRECTORY" "$RUN_ARCHIVED" remove
+    note notebooks-removed 'the notebooks in {path} were removed; all of them are in the archive' \
+        path "$NB_NOTEBOOK_DIRECTORY"
+}
+
+# Between both, the server stops.
+BEFORE_UNDO=(compare_with_archive "${BEFORE_UNDO[@]}" remove_notebooks)
+
+# After report_notebooks has ended with an error of this part.
+refuse_removal() {
+    read_last_error
+    if [[ $REPLY == 'nbserver: '* ]]; then
+        fail notebook-not-archived 'the notebook folder {folder} contains {path}, which an archive cannot have: a '\
+'link, a hidden file, a name that is not valid, or no file at all. Move or remove it, then try again' \
+            folder "$NB_NOTEBOOK_DIRECTORY" path "${REPLY#nbserver: }"
+    fi
+    if ((EXIT_CODE == 5)); then
+        fail notebooks-not-as-archived 'the files in {folder} are not exactly those in the archive, so none of them '\
+'was removed. Run the command again, which writes a new archive' folder "$NB_NOTEBOOK_DIRECTORY"
+    fi
 }
 
 # ---- prelude: backup -------------------------------------------------------------------------------
