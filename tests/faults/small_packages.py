@@ -115,4 +115,5 @@ def put_uv(folder: Path, mirror: Mirror) -> str:
 
 def write_page(project: Path) -> None:
     """The index's page of a project: a link to each of its wheels."""
-    (project / "index.html").write_text("".join(f'<a href="{path.name}">{path.name}</a>\n' for path in sorted(project.glob("*.whl"))))
+    hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(project.glob("*.whl"))}
+    (project / "index.html").write_text("".join(f'<a href="{name}#sha256={digest}">{name}</a>\n' for name, digest in hashes.items()))

@@ -34,11 +34,11 @@ def check(url: str, before: str = "") -> dict[str, Any]:
 
 
 @contextmanager
-def https(folder: Path, status: str) -> Iterator[tuple[str, list[str], str]]:
+def https(folder: Path, status: str, names: tuple[str, ...] = ("localhost",)) -> Iterator[tuple[str, list[str], str]]:
     """A server whose certificate an authority has signed: its port, the heads of requests, and what makes the script trust it."""
     root = authority.root("An Inspecting Proxy")
     key = authority.ec_key()
-    certificate = root.sign(key.public_key(), ["localhost"])
+    certificate = root.sign(key.public_key(), names)
     files = Pem(folder / "server.pem", folder / "key.pem")
     files.certificate.write_text(authority.pem(certificate))
     files.key.write_text(authority.key_pem(key))
@@ -52,6 +52,12 @@ def test_a_download_that_answers(tmp_path: Path) -> None:
         finding = check(url, trust)
     assert (finding["state"], finding["code"], finding["values"]["status"]) == ("ok", "url-answers", "200")
     assert heads[-1].startswith("HEAD /simple/pip/ HTTP/1.1\r\nHost: localhost:")
+
+
+@pytest.mark.parametrize(("name", "code"), [("127.0.0.1", "url-answers"), ("127.0.0.2", "url-does-not-answer")])
+def test_a_certificate_for_an_address(name: str, code: str, tmp_path: Path) -> None:
+    with https(tmp_path, "200 OK", (name,)) as (url, _, trust):
+        assert check(url.replace("localhost", "127.0.0.1"), trust)["code"] == code
 
 
 def test_a_download_that_is_refused(tmp_path: Path) -> None:
