@@ -60,7 +60,11 @@ ask_for_headers() { # SCHEME HOST PORT PATH
     local proxy=${NB_DOWNLOADS_PROXY#*://}
     local -a options=(-connect "$2:${3:-443}" -verify_return_error -ign_eof)
     ANSWER=()
-    if [[ $2 == *[!0-9.]* ]]; then options+=(-servername "$2" -verify_hostname "$2"); else options+=(-verify_ip "$2"); fi
+    if [[ $2 == *[!0-9.]* ]]; then
+        options+=(-servername "$2" -verify_hostname "$2")
+    else
+        options+=(-verify_ip "$2")
+    fi
     proxy=${proxy%/}
     if [[ $1 == http ]]; then
         ask_without_tls "${proxy:-$2:${3:-80}}" "$2${3:+:$3}" "${proxy:+http://$2${3:+:$3}}$4"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nbserver.approval import manifest
 from nbserver.bundle.contents import File
@@ -37,9 +37,13 @@ class Pin:
 
 @dataclass(frozen=True)
 class Packages:
-    """The packages of hosts of one kind, whose Python is known. `host` is the name of the first of these hosts."""
+    """The packages of hosts of one kind, whose Python is known. `host` is the name of the first of these hosts.
+
+    `release` is the release of Python for which the conditions of the lock were evaluated, such as 3.13.9.
+    """
 
     kind: LockKind
+    release: str
     pins: tuple[Pin, ...]
     host: str
 
@@ -64,25 +68,29 @@ def programs(script: Script) -> list[File]:
 
 
 def packages(script: Script) -> list[Packages]:
-    """Return the packages that a script installs, for each Python that its host may have."""
-    kind = _kind(script.settings)
-    if script.settings["packages"].get("source") == "distribution":
+    """Return the packages that a script installs, for each Python that its host may have.
+
+    Of a branch such as 3.13, these are its first and last release, or only the last one if that makes no difference.
+    """
+    settings = script.settings
+    if settings["packages"].get("source") == "distribution":
         return []
+    version = settings["python"]["version"] or ""
+    kind = LockKind.of(settings.get("system", "windows"), settings["architecture"], version)
     lines = _LITERAL.findall("".join(script.parts[:-1]))
-    return [Packages(kind.for_python(python), tuple(_pins(lines, kind, python)), script.host) for python in kind.pythons]
+    found: dict[tuple[str, tuple[Pin, ...]], Packages] = {}
+    for among in lock_conditions.environments(kind.system, kind.architecture, [version] if kind.python else kind.pythons):
+        python, pins = among["python_version"], tuple(_pins(lines, among))
+        found[python, pins] = Packages(kind.for_python(python), among["python_full_version"], pins, script.host)
+    return list(found.values())
 
 
-def _kind(settings: Mapping[str, Any]) -> LockKind:
-    return LockKind.of(settings.get("system", "windows"), settings["architecture"], settings["python"]["version"])
-
-
-def _pins(lines: Iterable[str], kind: LockKind, python: str) -> Iterator[Pin]:
-    """Yield the packages whose condition applies to some release of this Python."""
+def _pins(lines: Iterable[str], among: dict[str, str]) -> Iterator[Pin]:
+    """Yield the packages whose condition applies."""
     from packaging.markers import Marker
 
-    among = lock_conditions.environments(kind.system, kind.architecture, [python])
     for line in lines:
         name, version = lock_lines.pin_of(line) or ("", "")
         condition = _CONDITION.search(line)
-        if name and any(lock_conditions.where(Marker(condition[1]) if condition else None, among)):
+        if name and lock_conditions.where(Marker(condition[1]) if condition else None, [among])[0]:
             yield Pin(name, version, frozenset(_HASH.findall(line)))

@@ -18,7 +18,7 @@ def located(packages: Packages, pins: Iterable[Pin], uv: Uv) -> list[File]:
     wanted = {pin.name: pin for pin in pins}
     names = tuple(map(str, wanted.values()))
     try:
-        found = uv.resolve(names, packages.kind, dependencies=False)
+        found = uv.resolve(names, packages.kind.for_python(packages.release), dependencies=False)
     except Unresolved as failure:
         raise refusal.explain(failure, uv, PackageRequest(names, (), ()), packages.kind) from None
     files = []
