@@ -65,32 +65,32 @@
 #  4159  environment            Create the virtual environment, and install the packages of the lock in it.
 #  4304  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
 #  4317  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4410  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4576  new_server             Check what another environment contains, and the server that runs from it.
-#  4652  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  4784  way_back               Restore the previous server after an upgrade that failed.
-#  4961  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5158  server_life            Restart or stop the installed server: modes restart and stop.
-#  5268  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5387  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5505  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  5837  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  5939  backup                 Send what a backup contains in addition to the notebooks: mode backup.
-#  5967  server_log             Send the log of the notebook server: mode logs.
-#  6035  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  4415  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4581  new_server             Check what another environment contains, and the server that runs from it.
+#  4657  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  4789  way_back               Restore the previous server after an upgrade that failed.
+#  4966  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5163  server_life            Restart or stop the installed server: modes restart and stop.
+#  5273  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5392  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5510  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  5842  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  5944  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  5972  server_log             Send the log of the notebook server: mode logs.
+#  6040  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6074  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6106  python                 Install Python from the distribution.
-#  6168  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  6243  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  6256  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6270  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6363  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  6544  service                Run the notebook server as a service that starts with the system.
-#  6678  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  6742  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6896  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6978  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6079  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6111  python                 Install Python from the distribution.
+#  6173  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  6248  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  6261  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6275  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6368  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  6549  service                Run the notebook server as a service that starts with the system.
+#  6683  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  6747  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6901  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6983  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -4374,8 +4374,13 @@ report_answer() { # URL STATUS SECONDS FAULT
 # ANSWER: what openssl wrote about the connection, and the headers; without TLS, the status line.
 ask_for_headers() { # SCHEME HOST PORT PATH
     local proxy=${NB_DOWNLOADS_PROXY#*://}
-    local -a options=(-connect "$2:${3:-443}" -servername "$2" -verify_hostname "$2" -verify_return_error -ign_eof)
+    local -a options=(-connect "$2:${3:-443}" -verify_return_error -ign_eof)
     ANSWER=()
+    if [[ $2 == *[!0-9.]* ]]; then
+        options+=(-servername "$2" -verify_hostname "$2")
+    else
+        options+=(-verify_ip "$2")
+    fi
     proxy=${proxy%/}
     if [[ $1 == http ]]; then
         ask_without_tls "${proxy:-$2:${3:-80}}" "$2${3:+:$3}" "${proxy:+http://$2${3:+:$3}}$4"

@@ -65,32 +65,32 @@
 #  4161  environment            Create the virtual environment, and install the packages of the lock in it.
 #  4306  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
 #  4319  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4412  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4578  new_server             Check what another environment contains, and the server that runs from it.
-#  4654  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  4786  way_back               Restore the previous server after an upgrade that failed.
-#  4963  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5160  server_life            Restart or stop the installed server: modes restart and stop.
-#  5270  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5389  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5507  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  5839  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  5941  backup                 Send what a backup contains in addition to the notebooks: mode backup.
-#  5969  server_log             Send the log of the notebook server: mode logs.
-#  6037  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  4417  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4583  new_server             Check what another environment contains, and the server that runs from it.
+#  4659  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  4791  way_back               Restore the previous server after an upgrade that failed.
+#  4968  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5165  server_life            Restart or stop the installed server: modes restart and stop.
+#  5275  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5394  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5512  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  5844  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  5946  backup                 Send what a backup contains in addition to the notebooks: mode backup.
+#  5974  server_log             Send the log of the notebook server: mode logs.
+#  6042  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6076  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6108  python                 Install Python from the distribution.
-#  6170  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  6245  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  6258  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6272  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6365  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  6546  service                Run the notebook server as a service that starts with the system.
-#  6680  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  6744  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6898  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6980  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6081  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6113  python                 Install Python from the distribution.
+#  6175  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  6250  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  6263  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6277  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6370  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  6551  service                Run the notebook server as a service that starts with the system.
+#  6685  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  6749  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6903  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6985  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -4376,8 +4376,13 @@ report_answer() { # URL STATUS SECONDS FAULT
 # ANSWER: what openssl wrote about the connection, and the headers; without TLS, the status line.
 ask_for_headers() { # SCHEME HOST PORT PATH
     local proxy=${NB_DOWNLOADS_PROXY#*://}
-    local -a options=(-connect "$2:${3:-443}" -servername "$2" -verify_hostname "$2" -verify_return_error -ign_eof)
+    local -a options=(-connect "$2:${3:-443}" -verify_return_error -ign_eof)
     ANSWER=()
+    if [[ $2 == *[!0-9.]* ]]; then
+        options+=(-servername "$2" -verify_hostname "$2")
+    else
+        options+=(-verify_ip "$2")
+    fi
     proxy=${proxy%/}
     if [[ $1 == http ]]; then
         ask_without_tls "${proxy:-$2:${3:-80}}" "$2${3:+:$3}" "${proxy:+http://$2${3:+:$3}}$4"
