@@ -107,7 +107,7 @@ def _defect(error: BaseException, host: str) -> NbserverError:
         "internal-error-in-verify",
         "internal error (a bug in nbserver): {kind}: {reason}",
         where=host,
-        todo="Report the bug, and include this message",
+        todo="Report this bug, and include this message",
         kind=type(error).__name__,
         reason=str(error),
     )

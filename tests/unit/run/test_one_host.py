@@ -134,7 +134,7 @@ def test_a_defect_of_nbserver_costs_no_other_host_anything(hosts: Hosts) -> None
     hosts.bad = lambda started: [started, event(2, "changed", "path"), ZeroDivisionError("of \x1b[2J\nnbserver")]
     results = hosts.apply()
     hosts.check_the_others(
-        results, "bad: internal error (a bug in nbserver): ZeroDivisionError: of \ufffd[2J / nbserver. Report the bug", 1
+        results, "bad: internal error (a bug in nbserver): ZeroDivisionError: of \ufffd[2J / nbserver. Report this bug", 1
     )
     assert results["bad"].steps == {"path": "changed"}, "what was done is not lost: a new password is shown for it"
     (log,) = hosts.folder.glob("nbserver-runs/*/bad/log.txt")
