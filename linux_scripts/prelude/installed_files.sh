@@ -84,7 +84,7 @@ compare_list() { # LIST FUNCTION
 compare_installed_files() {
     local list=$FILE_LISTS/${ENVIRONMENT##*/}
     if ! has_lists; then
-        differs files-not-listed 'file list for {path}' '' complete path "$ENVIRONMENT"
+        differs files-not-listed 'file list for {path}' '' 'complete' path "$ENVIRONMENT"
         if [[ $RUN_THOROUGH ]]; then compare_recorded_hashes; fi
         return
     fi
@@ -119,7 +119,7 @@ assert_complete() { # LIST [LAST-LINE]
 
 report_changed_files() {
     if ((${#CHANGED_FILES[@]})); then
-        differs files-changed 'installed files ({count}), such as {path}' changed 'as installed' \
+        differs files-changed 'installed files ({count}), such as {path}' 'changed' 'as installed' \
             count "${#CHANGED_FILES[@]}" path "${CHANGED_FILES[0]}"
     fi
     if ((${#MISSING_FILES[@]})); then
@@ -130,7 +130,7 @@ report_changed_files() {
 
 report_other_content() {
     if ((${#CHANGED_FILES[@]})); then
-        differs files-other-content 'content of installed files ({count}), such as {path}' changed 'as installed' \
+        differs files-other-content 'content of installed files ({count}), such as {path}' 'changed' 'as installed' \
             count "${#CHANGED_FILES[@]}" path "${CHANGED_FILES[0]}"
     fi
 }

@@ -124,7 +124,7 @@ read_rotated() { # STEP
             differs rotated-password 'notebook password' 'the previous one' 'a new one'
             differs rotated-work '{path}' 'from earlier sessions' 'a new folder' path "$WORK_FOLDER"
             ;;
-        service) differs rotated-sessions 'sessions and kernels' 'from before the rotation' ended ;;
+        service) differs rotated-sessions 'sessions and kernels' 'from before the rotation' 'ended' ;;
         check)
             differs rotated-port 'certificate on TCP port {port}' '' 'the new certificate' port "$NB_NOTEBOOK_PORT"
             ;;

@@ -20,9 +20,9 @@ report_restart() {
     RUN_STEP=service DIFFERENCES=()
     read_server_process
     if ((REPLY)); then
-        differs server-restarts 'the notebook server' running restarted
+        differs server-restarts 'the notebook server' 'running' 'restarted'
     else
-        differs server-starts 'the notebook server' stopped running
+        differs server-starts 'the notebook server' 'stopped' 'running'
     fi
 }
 
@@ -37,9 +37,9 @@ stop_server() {
     RUN_STEP=service DIFFERENCES=()
     read_server_process
     if ((REPLY)); then
-        differs server-stops 'the notebook server' running stopped
+        differs server-stops 'the notebook server' 'running' 'stopped'
     elif has_start_with_system; then
-        differs server-stays-stopped 'the notebook server' 'set to start with the system' disabled
+        differs server-stays-stopped 'the notebook server' 'set to start with the system' 'disabled'
     else
         write_event unchanged
         return

@@ -10,7 +10,7 @@ compare_unit() {
     local file=$UNIT_FOLDER/$SERVICE_UNIT
     unit_text
     if has_other_start "$file" "$REPLY"; then
-        differs server-outdated 'the notebook server' 'not restarted since the last change' restarted
+        differs server-outdated 'the notebook server' 'not restarted since the last change' 'restarted'
     elif ! has_text "$file" "$REPLY"; then
         differs file-differs '{path}' 'different or missing' 'as in this script' path "$file"
     else
@@ -19,12 +19,12 @@ compare_unit() {
     fi
     read_unit "$SERVICE_UNIT"
     if [[ ${UNIT[UnitFileState]:-} != enabled ]]; then
-        differs unit-not-enabled 'unit {unit}' "${UNIT[UnitFileState]:-}" enabled unit "$SERVICE_UNIT"
+        differs unit-not-enabled 'unit {unit}' "${UNIT[UnitFileState]:-}" 'enabled' unit "$SERVICE_UNIT"
     fi
     if [[ ${UNIT[ActiveState]:-} != active ]]; then
-        differs unit-not-active 'unit {unit}' "${UNIT[ActiveState]:-}" active unit "$SERVICE_UNIT"
+        differs unit-not-active 'unit {unit}' "${UNIT[ActiveState]:-}" 'active' unit "$SERVICE_UNIT"
     elif [[ ${UNIT[NeedDaemonReload]:-} == yes ]]; then
-        differs unit-not-reloaded 'unit {unit}' 'changed on disk, but not reloaded' reloaded unit "$SERVICE_UNIT"
+        differs unit-not-reloaded 'unit {unit}' 'changed on disk, but not reloaded' 'reloaded' unit "$SERVICE_UNIT"
     fi
 }
 

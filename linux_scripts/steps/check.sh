@@ -22,7 +22,7 @@ check_test() {
     fi
     if [[ $SHOWN ]]; then compare_answers; fi
     if has_open_switch; then
-        differs switch-open 'verification of the new environment' interrupted complete
+        differs switch-open 'verification of the new environment' 'interrupted' 'complete'
     fi
 }
 

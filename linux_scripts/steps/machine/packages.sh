@@ -20,7 +20,7 @@ packages_test() {
     warn_of_repair
     read_packages "${NOTEBOOK_PACKAGES[@]}"
     for name in "${NOTEBOOK_PACKAGES[@]}"; do
-        if [[ ! ${PACKAGES[$name]} ]]; then differs package-missing 'package {name}' '' installed name "$name"; fi
+        if [[ ! ${PACKAGES[$name]} ]]; then differs package-missing 'package {name}' '' 'installed' name "$name"; fi
     done
 }
 

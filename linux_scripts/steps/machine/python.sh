@@ -17,7 +17,7 @@ python_test() {
     choose_python
     read_packages "${PYTHON_PACKAGES[@]}"
     for name in "${PYTHON_PACKAGES[@]}"; do
-        if [[ ! ${PACKAGES[$name]} ]]; then differs package-missing 'package {name}' '' installed name "$name"; fi
+        if [[ ! ${PACKAGES[$name]} ]]; then differs package-missing 'package {name}' '' 'installed' name "$name"; fi
     done
     assert_python_version
 }
