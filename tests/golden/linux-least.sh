@@ -2178,7 +2178,7 @@ can_service_write() { # PATH
 
 compare_notebook_folder() {
     if ! can_service_write "$NB_NOTEBOOK_DIRECTORY"; then
-        differs notebook-folder-access 'notebook server access to {path}' none 'read and write' \
+        differs notebook-folder-access 'notebook server access to {path}' 'none' 'read and write' \
             path "$NB_NOTEBOOK_DIRECTORY"
     fi
     read_lost_files "$NB_NOTEBOOK_DIRECTORY"
@@ -2917,7 +2917,7 @@ compare_unit() {
     local file=$UNIT_FOLDER/$SERVICE_UNIT
     unit_text
     if has_other_start "$file" "$REPLY"; then
-        differs server-outdated 'the notebook server' 'not restarted since the last change' restarted
+        differs server-outdated 'the notebook server' 'not restarted since the last change' 'restarted'
     elif ! has_text "$file" "$REPLY"; then
         differs file-differs '{path}' 'different or missing' 'as in this script' path "$file"
     else
@@ -2926,12 +2926,12 @@ compare_unit() {
     fi
     read_unit "$SERVICE_UNIT"
     if [[ ${UNIT[UnitFileState]:-} != enabled ]]; then
-        differs unit-not-enabled 'unit {unit}' "${UNIT[UnitFileState]:-}" enabled unit "$SERVICE_UNIT"
+        differs unit-not-enabled 'unit {unit}' "${UNIT[UnitFileState]:-}" 'enabled' unit "$SERVICE_UNIT"
     fi
     if [[ ${UNIT[ActiveState]:-} != active ]]; then
-        differs unit-not-active 'unit {unit}' "${UNIT[ActiveState]:-}" active unit "$SERVICE_UNIT"
+        differs unit-not-active 'unit {unit}' "${UNIT[ActiveState]:-}" 'active' unit "$SERVICE_UNIT"
     elif [[ ${UNIT[NeedDaemonReload]:-} == yes ]]; then
-        differs unit-not-reloaded 'unit {unit}' 'changed on disk, but not reloaded' reloaded unit "$SERVICE_UNIT"
+        differs unit-not-reloaded 'unit {unit}' 'changed on disk, but not reloaded' 'reloaded' unit "$SERVICE_UNIT"
     fi
 }
 
@@ -4033,7 +4033,7 @@ compare_list() { # LIST FUNCTION
 compare_installed_files() {
     local list=$FILE_LISTS/${ENVIRONMENT##*/}
     if ! has_lists; then
-        differs files-not-listed 'file list for {path}' '' complete path "$ENVIRONMENT"
+        differs files-not-listed 'file list for {path}' '' 'complete' path "$ENVIRONMENT"
         if [[ $RUN_THOROUGH ]]; then compare_recorded_hashes; fi
         return
     fi
@@ -4068,7 +4068,7 @@ assert_complete() { # LIST [LAST-LINE]
 
 report_changed_files() {
     if ((${#CHANGED_FILES[@]})); then
-        differs files-changed 'installed files ({count}), such as {path}' changed 'as installed' \
+        differs files-changed 'installed files ({count}), such as {path}' 'changed' 'as installed' \
             count "${#CHANGED_FILES[@]}" path "${CHANGED_FILES[0]}"
     fi
     if ((${#MISSING_FILES[@]})); then
@@ -4079,7 +4079,7 @@ report_changed_files() {
 
 report_other_content() {
     if ((${#CHANGED_FILES[@]})); then
-        differs files-other-content 'content of installed files ({count}), such as {path}' changed 'as installed' \
+        differs files-other-content 'content of installed files ({count}), such as {path}' 'changed' 'as installed' \
             count "${#CHANGED_FILES[@]}" path "${CHANGED_FILES[0]}"
     fi
 }
@@ -4151,7 +4151,7 @@ report_packages() { # NAME...
         fi
     done
     if ((${#sorted[@]} > MOST_PACKAGES_NAMED)); then
-        differs packages-changed '{count} more packages' changed 'as in the lock' \
+        differs packages-changed '{count} more packages' 'changed' 'as in the lock' \
             count "$((${#sorted[@]} - MOST_PACKAGES_NAMED))"
     fi
 }
@@ -4538,7 +4538,7 @@ read_rotated() { # STEP
             differs rotated-password 'notebook password' 'the previous one' 'a new one'
             differs rotated-work '{path}' 'from earlier sessions' 'a new folder' path "$WORK_FOLDER"
             ;;
-        service) differs rotated-sessions 'sessions and kernels' 'from before the rotation' ended ;;
+        service) differs rotated-sessions 'sessions and kernels' 'from before the rotation' 'ended' ;;
         check)
             differs rotated-port 'certificate on TCP port {port}' '' 'the new certificate' port "$NB_NOTEBOOK_PORT"
             ;;
@@ -5182,9 +5182,9 @@ report_restart() {
     RUN_STEP=service DIFFERENCES=()
     read_server_process
     if ((REPLY)); then
-        differs server-restarts 'the notebook server' running restarted
+        differs server-restarts 'the notebook server' 'running' 'restarted'
     else
-        differs server-starts 'the notebook server' stopped running
+        differs server-starts 'the notebook server' 'stopped' 'running'
     fi
 }
 
@@ -5199,9 +5199,9 @@ stop_server() {
     RUN_STEP=service DIFFERENCES=()
     read_server_process
     if ((REPLY)); then
-        differs server-stops 'the notebook server' running stopped
+        differs server-stops 'the notebook server' 'running' 'stopped'
     elif has_start_with_system; then
-        differs server-stays-stopped 'the notebook server' 'set to start with the system' disabled
+        differs server-stays-stopped 'the notebook server' 'set to start with the system' 'disabled'
     else
         write_event unchanged
         return
@@ -6127,7 +6127,7 @@ python_test() {
     choose_python
     read_packages "${PYTHON_PACKAGES[@]}"
     for name in "${PYTHON_PACKAGES[@]}"; do
-        if [[ ! ${PACKAGES[$name]} ]]; then differs package-missing 'package {name}' '' installed name "$name"; fi
+        if [[ ! ${PACKAGES[$name]} ]]; then differs package-missing 'package {name}' '' 'installed' name "$name"; fi
     done
     assert_python_version
 }
@@ -6192,7 +6192,7 @@ packages_test() {
     warn_of_repair
     read_packages "${NOTEBOOK_PACKAGES[@]}"
     for name in "${NOTEBOOK_PACKAGES[@]}"; do
-        if [[ ! ${PACKAGES[$name]} ]]; then differs package-missing 'package {name}' '' installed name "$name"; fi
+        if [[ ! ${PACKAGES[$name]} ]]; then differs package-missing 'package {name}' '' 'installed' name "$name"; fi
     done
 }
 
@@ -6295,7 +6295,7 @@ certificate_test() {
     elif [[ ! $CERTIFICATE_IS_GOOD ]]; then
         differs certificate-expires 'certificate' 'about to expire' 'a new certificate'
     elif ! has_text "$REQUEST_FILE" "$REPLY"; then
-        differs certificate-names 'certificate names' different "${NB_CERTIFICATE_NAMES[*]}"
+        differs certificate-names 'certificate names' 'different' "${NB_CERTIFICATE_NAMES[*]}"
     else
         compare_access "$KEY_FILE" "$READERS" "$FILE_MODE"
         compare_access "$CERTIFICATE_FILE" "$READERS" "$FILE_MODE"
@@ -6697,13 +6697,13 @@ firewall_test() {
     if [[ $FIREWALL ]]; then
         for address in "${NB_FIREWALL_REMOTE_ADDRESSES[@]}"; do
             if ! has_open_port "$NB_NOTEBOOK_PORT" "$address"; then
-                differs port-closed '{firewall} rule for TCP port {port} from {address}' '' open \
+                differs port-closed '{firewall} rule for TCP port {port} from {address}' '' 'open' \
                     firewall "$FIREWALL" port "$NB_NOTEBOOK_PORT" address "$address"
             fi
         done
     fi
     for line in "${RECORD[@]}"; do
-        if is_unwanted_port "$line"; then differs port-open 'firewall rule {rule}' open '' rule "$LINE_KEY"; fi
+        if is_unwanted_port "$line"; then differs port-open 'firewall rule {rule}' 'open' '' rule "$LINE_KEY"; fi
     done
 }
 
@@ -6768,7 +6768,7 @@ check_test() {
     fi
     if [[ $SHOWN ]]; then compare_answers; fi
     if has_open_switch; then
-        differs switch-open 'verification of the new environment' interrupted complete
+        differs switch-open 'verification of the new environment' 'interrupted' 'complete'
     fi
 }
 
@@ -6914,9 +6914,9 @@ cleanup_test() {
     read_kept_python
     KEPT_PYTHON=$REPLY
     for line in "${RECORD[@]}"; do
-        if is_unused_environment "$line"; then differs installed-path '{path}' installed '' path "$LINE_KEY"; fi
+        if is_unused_environment "$line"; then differs installed-path '{path}' 'installed' '' path "$LINE_KEY"; fi
         if is_dropped "$line"; then
-            differs dropped-setting '{kind} {key}, changed by a setting that was removed' changed restored \
+            differs dropped-setting '{kind} {key}, changed by a setting that was removed' 'changed' 'restored' \
                 kind "$LINE_KIND" key "$LINE_KEY"
         elif [[ $LINE_KIND == data_folder && ! $KEPT_FOLDERS_ARE_REPORTED ]] && is_earlier_notebook_folder; then
             warn_of_kept_folder "$LINE_KEY"
