@@ -89,7 +89,7 @@ def rollback(inventory: Inventory, hosts: Sequence[AnyHost], options: Options, a
     if without:
         raise UsageError(
             "rollback-not-on-windows",
-            "on Windows hosts, an upgrade does not keep the previous environment, so there is nothing to roll back to",
+            "nbserver rollback does not support Windows hosts",
             where=without[0],
             todo="Restore the previous lock in the inventory, then run nbserver apply {name}",
             name=without[0],

@@ -44,7 +44,7 @@ class WindowsService:
         return
 
     def previous(self) -> None:
-        """An upgrade keeps no previous environment."""
+        """nbserver rollback does not support Windows."""
         return
 
     def stop(self) -> bool:

@@ -56,7 +56,7 @@ def test_only_certificates_that_the_host_creates_are_rotated(tmp_path: Path, sen
 
 
 def test_only_hosts_that_keep_their_previous_environment_go_back(tmp_path: Path, sent: list[Any]) -> None:
-    with pytest.raises(NbserverError, match="win1: on Windows hosts, an upgrade does not keep the previous environment"):
+    with pytest.raises(NbserverError, match="win1: nbserver rollback does not support Windows hosts"):
         call(servers.rollback, tmp_path, WINDOWS + LINUX, "lin1", "win1")
     assert not sent
     assert call(servers.rollback, tmp_path, WINDOWS + LINUX, "lin1") == 0 and sent == [("rollback", Options())]
