@@ -11,7 +11,7 @@ import os
 import re
 import signal
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 MARK = "NBSERVER_TEST_MARK"
@@ -24,7 +24,8 @@ def marked(environment: Mapping[str, str]) -> tuple[dict[str, str], bytes]:
     return {**environment, MARK: value}, f"{MARK}={value}".encode()
 
 
-def _carriers(mark: bytes) -> Iterator[int]:
+def carriers(mark: bytes) -> Iterator[int]:
+    """The processes that carry the mark; Wine's own services do not count."""
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # ended meanwhile
             if mark in (process / "environ").read_bytes() and not WINE_OWN.search((process / "cmdline").read_bytes()):
@@ -33,20 +34,20 @@ def _carriers(mark: bytes) -> Iterator[int]:
 
 def alive(mark: bytes) -> bool:
     """True while a process that carries the mark is running (Wine's own services do not count)."""
-    return next(_carriers(mark), None) is not None
+    return next(carriers(mark), None) is not None
 
 
 def interrupt_marked(mark: bytes) -> None:
     """Ctrl-C for what carries the mark: Wine makes CTRL_C_EVENT of SIGINT."""
-    for pid in _carriers(mark):
+    for pid in carriers(mark):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGINT)
 
 
-def kill_marked(mark: bytes) -> None:
-    """Kills what carries the mark, but for Wine's own services, which other sessions of the same Windows may be using."""
+def kill_marked(mark: bytes, but: Collection[int] = ()) -> None:
+    """Kills what carries the mark, except the processes `but`, and Wine's own services, which other sessions may be using."""
     for _ in range(20):  # a process may be starting another while we look
-        pids = list(_carriers(mark))
+        pids = [pid for pid in carriers(mark) if pid not in but]
         if not pids:
             return
         for pid in pids:

@@ -190,6 +190,17 @@ def test_what_a_script_starts_ends_with_its_shell(endpoint: Endpoint) -> None:
     assert wait_until(lambda: not alive(engine.mark))
 
 
+def test_shells_of_one_process_begin_and_end_as_those_of_their_own(windows_host: WindowsBox) -> None:
+    with windows_host.endpoint(user=USER, password=PASSWORD, one_process=True) as service:
+        started = "$env:nbserver_test = 'set'; (Start-Process ping -ArgumentList '-n', '600', '127.0.0.1' -PassThru).Id; $PID"
+        ping, process = run(connect(service), started)
+        alive = f"@(Get-Process -Id {ping} -ErrorAction SilentlyContinue).Count"
+        assert run(connect(service), f"$PID; Test-Path env:nbserver_test; {alive}") == [process, False, 0]
+        assert len(service.engines) == 1
+        service.kill_engines()
+        assert run(connect(service), "1") == [1] and len(service.engines) == 2
+
+
 def test_reboot(endpoint: Endpoint) -> None:
     with connect(endpoint) as wsman:
         pool = RunspacePool(wsman)

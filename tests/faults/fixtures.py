@@ -23,7 +23,7 @@ def at_once() -> Iterator[pytest.MonkeyPatch]:
 
 @pytest.fixture(scope="module")
 def small_host(windows_host: WindowsBox, tmp_path_factory: pytest.TempPathFactory, at_once: pytest.MonkeyPatch) -> Iterator[SmallHost]:
-    options = {"auth": ["basic"], "https": True, "password": PASSWORD, "prewarm": 1}
+    options = {"auth": ["basic"], "https": True, "password": PASSWORD, "one_process": True}
     at_once.setenv("FAULTS_PASSWORD", PASSWORD)
     with windows_host.endpoint(**options) as struck, windows_host.endpoint(**options) as steady:
         host = SmallHost(windows_host, struck, steady, tmp_path_factory.mktemp("faults"))

@@ -47,7 +47,7 @@ def disk() -> Iterator[SmallDisk]:
 
 @pytest.fixture(scope="module")
 def endpoint(windows_host: WindowsBox) -> Iterator[Endpoint]:
-    with windows_host.endpoint(auth=["basic", "negotiate"], https=True, password=PASSWORD, prewarm=1) as endpoint:
+    with windows_host.endpoint(auth=["basic", "negotiate"], https=True, password=PASSWORD, one_process=True) as endpoint:
         yield endpoint
 
 

@@ -1,5 +1,6 @@
 # What Wine lacks or fakes, for every session of a Windows host in a box. Loaded before the client's first command, as a
 # real endpoint's startup script could. State stands below C:\nbserver-test and in C:\windows\system32\Tasks.
+. "$PSScriptRoot\variables.ps1"
 . "$PSScriptRoot\state.ps1"
 . "$PSScriptRoot\acl.ps1"
 . "$PSScriptRoot\boot_time.ps1"

@@ -32,6 +32,7 @@ from tests.boxes.winrm.negotiate import write_user_file
 from tests.boxes.winrm.ps_shell import PSShell
 from tests.boxes.winrm.wsman import WSMan
 
+DELETE_PATIENCE = 10.0  # seconds that the answer to Delete waits for the end of a session: the next one can have its engine
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: RST, as a host that went down
 
 
@@ -50,7 +51,8 @@ class Endpoint:
     `prefix` is the host's WINEPREFIX, `startup` a .ps1 for every session, `language` its LanguageMode, `pwsh` the engine (default: what the
     environment variable NBSERVER_TEST_PWSH names; LookupError without it). `certificate` makes it HTTPS, and so does
     `https=True` with one made for the purpose. `prewarm` engines are kept in reserve: a shell then opens in 0.3 s
-    instead of 1.5 s. `require_encryption` refuses plain messages over HTTP, as Windows does by default.
+    instead of 1.5 s. With `one_process` shells that follow one another have the same engine, as with UseSharedProcess on Windows: it
+    has compiled then what a run needs, which takes two thirds of a run's time. `require_encryption` refuses plain messages over HTTP, as Windows does by default.
     `stats` counts what went by: "http", "401", "connections", operations by name, "fault CODE", "reboots", ...
     """
 
@@ -70,6 +72,7 @@ class Endpoint:
         auth: Iterable[str] = ("basic", "negotiate"),
         require_encryption: bool = False,
         prewarm: int = 0,
+        one_process: bool = False,
         max_envelope: int = 512000,
         max_shells: int = 50,
     ) -> None:
@@ -77,7 +80,7 @@ class Endpoint:
         self.prefix, self.pwsh = prefix, pwsh or pwsh_command()
         self.user, self.password = user, password
         self.auth = frozenset(auth)
-        self.require_encryption, self.max_envelope = require_encryption, max_envelope
+        self.require_encryption, self.max_envelope, self.one_process = require_encryption, max_envelope, one_process
         self.environment = environment(prefix, variables)
         self.folder = Path(tempfile.mkdtemp(prefix="winrm-endpoint-"))
         self.configuration: list[str] = []
@@ -100,6 +103,7 @@ class Endpoint:
             owner=user,
             max_envelope=max_envelope,
             max_shells=max_shells,
+            delete_patience=DELETE_PATIENCE if one_process else 0,
         )
         self.stats = self.wsman.stats
         self.connections: set[socket.socket] = set()
@@ -130,15 +134,16 @@ class Endpoint:
         with self.lock:
             while self.spare:
                 engine = self.spare.popleft()
-                timer = threading.Timer(0.5, self._add_spare)
-                timer.daemon = True
-                timer.start()
+                if not self.one_process:
+                    timer = threading.Timer(0.5, self._add_spare)
+                    timer.daemon = True
+                    timer.start()
                 if not engine.dead:
                     return engine
         return self._new_engine()
 
     def _new_ps_shell(self, shell_id: str, uri: str, creation: bytes) -> PSShell:
-        return PSShell(shell_id, uri, self._take_engine, creation)
+        return PSShell(shell_id, uri, self._take_engine, creation, self.spare.append if self.one_process else None)
 
     def _new_cmd_shell(self, shell_id: str, uri: str, variables: dict[str, str], directory: str) -> CmdShell:
         folder = linux_path(self.prefix, directory) if directory else None
@@ -179,6 +184,10 @@ class Endpoint:
         """The engines die; the listener stays: what a crash of wsmprovhost looks like."""
         for shell in list(self.wsman.shells.values()):
             shell.kill()
+        with self.lock:
+            kept = [self.spare.popleft() for _ in range(len(self.spare))] if self.one_process else []
+        for engine in kept:
+            engine.kill()
 
     def reboot(self, seconds: float = 5.0, wait: bool = False) -> None:
         """Connections are reset, engines die, the port refuses for some seconds, shells are forgotten."""

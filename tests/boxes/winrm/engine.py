@@ -12,7 +12,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from tests.boxes.marked_process import kill_marked, marked
+from tests.boxes.marked_process import carriers, kill_marked, marked
 from tests.boxes.winrm.wsman_fault import WSManFault, aborted, timed_out
 
 ZERO = "00000000-0000-0000-0000-000000000000"
@@ -45,6 +45,7 @@ class Engine:
         self.acks: collections.Counter[tuple[str, str]] = collections.Counter()
         self.locks: dict[str, threading.Lock] = collections.defaultdict(threading.Lock)
         self.dead = self.killed = False
+        self.own: frozenset[int] = frozenset()  # its own processes: Windows programs start themselves again
         self.on_data: Callable[[str, bytes], None] = lambda guid, data: None
         self.on_death: Callable[[], None] = lambda: None
         threading.Thread(target=self._read, daemon=True).start()
@@ -106,6 +107,22 @@ class Engine:
         """Ends the engine and everything that its scripts started, as WinRM's job object does on Windows."""
         self.killed = True
         kill_marked(self.mark)
+
+    def opened(self) -> None:
+        """Its first session is open, and no command has run yet: whatever starts from now on belongs to a session."""
+        self.own = self.own or frozenset(carriers(self.mark))
+
+    def end_session(self, commands: Iterable[str]) -> bool:
+        """Ends the session and what its scripts started, and keeps the engine. Whether it can have another session."""
+        try:
+            for guid in commands:
+                self.call("Close", guid, timeout=5)
+            self.call("Close", ZERO, timeout=5)
+        except WSManFault:
+            return False
+        kill_marked(self.mark, self.own)
+        self.on_data, self.on_death = lambda guid, data: None, lambda: None
+        return not self.dead
 
     def close(self, commands: Iterable[str]) -> None:
         """Ends the session in order: a session's Close waits for ever for commands that were not closed."""

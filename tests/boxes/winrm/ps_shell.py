@@ -50,20 +50,25 @@ class PipelineEnd:
 
 
 class PSShell(Shell):
-    """`creation` is the client's SESSION_CAPABILITY and INIT_RUNSPACEPOOL; the pool opens in the background."""
+    """`creation` is the client's SESSION_CAPABILITY and INIT_RUNSPACEPOOL; the pool opens in the background.
+
+    `keep` takes an engine that can have another session; without it the engine ends with the shell.
+    """
 
     kind = "ps"
     input_streams = "stdin pr"
     output_streams = "stdout"
 
-    def __init__(self, shell_id: str, uri: str, new_engine: Callable[[], Engine], creation: bytes) -> None:
+    def __init__(
+        self, shell_id: str, uri: str, new_engine: Callable[[], Engine], creation: bytes, keep: Callable[[Engine], None] | None = None
+    ) -> None:
         super().__init__(shell_id, uri)
         self.ends: dict[str, PipelineEnd] = {}
         self.closed: set[str] = set()
         self.greeting: dict[int, bytes] = {}  # message type -> fragment, for a client that connects later
         self.ended = False  # by the host or the client
         self.changing = threading.Lock()
-        self.new_engine = new_engine
+        self.new_engine, self.keep = new_engine, keep
         self.engine = new_engine()
         self.engine.on_data = self._data
         self.opener = threading.Thread(target=self._open, args=(creation,), daemon=True)
@@ -84,6 +89,7 @@ class PSShell(Shell):
                     self.engine.on_data = self._data
             else:
                 self.engine.on_death = self._death
+                self.engine.opened()
                 if not self.engine.dead:
                     return
                 break
@@ -149,6 +155,8 @@ class PSShell(Shell):
         self._death()
         if self.engine.dead:
             self.engine.kill()  # what its scripts started may still run
+        elif self.keep and self.engine.end_session(still):
+            self.keep(self.engine)
         else:
             self.engine.close(still)
 

@@ -51,7 +51,10 @@ class Request:
 
 
 class WSMan:
-    """`new_ps_shell(id, uri, creation)` and `new_cmd_shell(id, uri, environment, directory)` make shells."""
+    """`new_ps_shell(id, uri, creation)` and `new_cmd_shell(id, uri, environment, directory)` make shells.
+
+    The answer to Delete waits `delete_patience` seconds for the shell's end.
+    """
 
     def __init__(
         self,
@@ -62,10 +65,11 @@ class WSMan:
         owner: str,
         max_envelope: int,
         max_shells: int,
+        delete_patience: float = 0,
     ) -> None:
         self.faults, self.owner = faults, owner
         self.new_ps_shell, self.new_cmd_shell = new_ps_shell, new_cmd_shell
-        self.max_envelope, self.max_shells = max_envelope, max_shells
+        self.max_envelope, self.max_shells, self.delete_patience = max_envelope, max_shells, delete_patience
         self.shells: dict[str, Shell] = {}
         self.lock = threading.RLock()
         self.stats: collections.Counter[str] = collections.Counter()
@@ -215,7 +219,9 @@ class WSMan:
         shell = self.shell(request.selectors)
         with self.lock:
             self.shells.pop(shell.id.upper(), None)
-        threading.Thread(target=shell.delete, daemon=True).start()
+        ending = threading.Thread(target=shell.delete, daemon=True)
+        ending.start()
+        ending.join(self.delete_patience)
         return ""
 
     def get(self, request: Request) -> str:

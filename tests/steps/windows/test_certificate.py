@@ -39,7 +39,7 @@ def endpoint(windows_host: WindowsBox) -> Iterator[Endpoint]:
         artifacts.windows_folder()
     except LookupError as missing:
         pytest.skip(f"this needs OpenSSL for Windows: {missing}")
-    with windows_host.endpoint(auth=["basic"], https=True, password=PASSWORD, prewarm=1) as endpoint:
+    with windows_host.endpoint(auth=["basic"], https=True, password=PASSWORD, one_process=True) as endpoint:
         yield endpoint
 
 

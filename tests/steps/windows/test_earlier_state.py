@@ -67,7 +67,7 @@ def prepared(windows_host: WindowsBox, mirror: Mirror, tmp_path_factory: pytest.
     folder = tmp_path_factory.mktemp("earlier")
     with (
         windows.prepared(windows_host) as made,
-        windows_host.endpoint(auth=["basic", "negotiate"], https=True, password="Tr0ub4dor", prewarm=1) as endpoint,
+        windows_host.endpoint(auth=["basic", "negotiate"], https=True, password="Tr0ub4dor", one_process=True) as endpoint,
         served(folder / "index") as url,
     ):
         site = Site(folder, endpoint, mirror, port=windows.PORT, windows_password="Tr0ub4dor", notebook_password="correct horse")

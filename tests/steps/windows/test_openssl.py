@@ -55,7 +55,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Packages]:
 
 @pytest.fixture(scope="module")
 def endpoint(windows_host: WindowsBox) -> Iterator[Endpoint]:
-    with windows_host.endpoint(auth=["basic"], https=True, password=PASSWORD, prewarm=1) as endpoint:
+    with windows_host.endpoint(auth=["basic"], https=True, password=PASSWORD, one_process=True) as endpoint:
         yield endpoint
 
 
