@@ -1,14 +1,21 @@
 # ---- prelude: backup -------------------------------------------------------------------------------
-# Send what a backup contains in addition to the notebooks: mode backup.
+# Send what a backup contains in addition to the notebooks: modes backup and backup-key.
 
 # The configuration (with the hash of the password), the certificate, and the record. The private key is not sent.
+# Mode backup-key sends it, too.
 MODES['backup']=back_up_host
+MODES['backup-key']=back_up_host_and_key
 
 back_up_host() {
     assert_notebooks
     send_file configuration/jupyter_config.json "$NOTEBOOK_FILE"
     send_file configuration/certificate.pem "$CERTIFICATE_FILE"
     send_file record.jsonl "$RECORD_FILE"
+}
+
+back_up_host_and_key() {
+    back_up_host
+    send_file configuration/key.pem "$KEY_FILE"
 }
 
 send_file() { # NAME FILE

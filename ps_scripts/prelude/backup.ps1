@@ -1,8 +1,15 @@
 # ---- prelude: backup -------------------------------------------------------------------------------
-# Send what a backup contains in addition to the notebooks: mode backup.
+# Send what a backup contains in addition to the notebooks: modes backup and backup-key.
 
 # The configuration (with the hash of the password), the certificate, and the record. The private key is not sent.
-$Modes.backup = {
+# Mode backup-key sends it, too.
+$Modes.backup = { Send-Backup }
+$Modes['backup-key'] = {
+    Send-Backup
+    Send-BackupFile 'configuration/key.pem' $KeyFile
+}
+
+function Send-Backup {
     [void](Get-NotebookFolder)
     Send-BackupFile 'configuration/jupyter_server_config.json' $ConfigurationFile
     Send-BackupFile 'configuration/certificate.pem' $CertificateFile

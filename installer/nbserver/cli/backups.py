@@ -22,16 +22,17 @@ _file = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "-o", "--output", "file", type=_file, metavar="FILE", required=True, help="File for the backup; an earlier backup is replaced."
 )
+@click.option("--with-key", is_flag=True, help="Also the private key of the certificate: whoever reads the file can pose as the server.")
 @approved_option
-def backup(file: Path, **given: Any) -> int:
+def backup(file: Path, with_key: bool, **given: Any) -> int:
     """Write a host's notebooks and configuration to a file
 
-    A ZIP file that only you can read: notebooks, configuration with the hash of the password, certificate, and record, but not the
-    private key.
+    A ZIP file that only you can read: notebooks, configuration with the hash of the password, certificate, and record. The private
+    key is in it only with --with-key. An approval must then name the mode backup-key.
     """
     from nbserver.commands import backups
 
-    return backups.backup(file, _of_one_host(task_of("pull", dry_run=False, **given)))
+    return backups.backup(file, _of_one_host(task_of("pull", dry_run=False, **given)), with_key=with_key)
 
 
 @click.command()

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from nbserver import __version__
 from nbserver.base import utc
-from nbserver.base.errors import UsageError
-from nbserver.base.standard_streams import say
+from nbserver.base.errors import ScriptError, UsageError
+from nbserver.base.message import message
+from nbserver.base.standard_streams import say, warn
 from nbserver.commands import notebooks
 from nbserver.commands.notebooks import Task
 from nbserver.notebooks import archive
@@ -24,11 +25,14 @@ FILES = frozenset(
 )
 """What a host sends in addition to the notebooks."""
 
+KEY = "configuration/key.pem"
+"""What it sends as well in mode backup-key."""
 
-def backup(file: Path, task: Task) -> int:
+
+def backup(file: Path, task: Task, *, with_key: bool = False) -> int:
     """Write a backup of the host of the task. Return the exit code; the file is written only if it is complete.
 
-    Raises UsageError before the host is contacted.
+    Raises UsageError before the host is contacted, and HostError if it has no private key that could be in the backup.
     """
     archive.require_backup(file)
     if not file.parent.is_dir():
@@ -48,14 +52,32 @@ def backup(file: Path, task: Task) -> int:
         content = folder / "content"
         content.mkdir()
         view = OneSummary(task.view)
-        options = replace(task.options, transfers={host.name: Collecting(content, FILES)})
-        results = operation.operate("backup", task.inventory, task.hosts, options, task.ask, view)
+        options = replace(task.options, transfers={host.name: Collecting(content, FILES | {KEY} if with_key else FILES)})
+        results = operation.operate("backup-key" if with_key else "backup", task.inventory, task.hosts, options, task.ask, view)
         if exit_code(results):
             view.show("backup", results)
             return exit_code(results)
+        if with_key and not (content / KEY).is_file():
+            raise ScriptError(
+                "backup-without-key",
+                "the host has no private key file for the backup",
+                host=host.name,
+                todo="Run nbserver apply {name}, or back up the host without --with-key",
+                name=host.name,
+            )
         (folder / "pulled" / host.name).rename(content / "notebooks")
         about = {"host": host.name, "system": host.kind, "release": __version__, "time": f"{utc.now():%Y-%m-%dT%H:%M:%SZ}"}
         count = archive.write(file, content, about)
+    if with_key:
+        warn(
+            message(
+                "backup-with-key",
+                "{file} contains the private key of {name}: whoever can read the file can pose as that server. "
+                "Keep it as you keep a password, and run nbserver rotate-certificate {name} if somebody else has read it",
+                file=str(file),
+                name=host.name,
+            )
+        )
     if task.as_json:
         say(json.dumps({"event": "backup", "host": host.name, "file": str(file), "files": count}))
     else:

@@ -16,6 +16,7 @@ READING = (
     "list",
     "pull",
     "backup",
+    "backup-key",
     "logs",
     "evidence",
 )  # the modes that leave nothing on the host, not even events

@@ -46,6 +46,7 @@ MODES = {
     "push": "notebooks push",
     "pull": "notebooks pull",
     "backup": "backup",
+    "backup-key": "backup --with-key",
     "logs": "logs",
     "evidence": "audit --evidence",
 }

@@ -30,6 +30,7 @@ Mode = Literal[
     "push",
     "pull",
     "backup",
+    "backup-key",
     "logs",
     "evidence",
     "events",

@@ -142,6 +142,7 @@ _CODES: dict[Kind, tuple[str, ...]] = {
         "kernel-too-many-messages",
         "kernel-without-id",
         "login-shell-is-csh",
+        "backup-without-key",
         "log-too-large",
         "message-without-end",
         "notebook-became-shorter",

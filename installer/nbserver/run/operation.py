@@ -53,7 +53,9 @@ if TYPE_CHECKING:
     from nbserver.run.view import View
     from nbserver.settings.secret import Ask
 
-NOT_REMEMBERED: frozenset[Mode] = frozenset({"undo", "check", "status", "stop", "list", "push", "pull", "backup", "logs", "evidence"})
+NOT_REMEMBERED: frozenset[Mode] = frozenset(
+    {"undo", "check", "status", "stop", "list", "push", "pull", "backup", "backup-key", "logs", "evidence"}
+)
 """The modes after which a host's certificate does not become a known one."""
 
 

@@ -118,7 +118,7 @@ def _words(mode: str, result: Result) -> str:
         words = f"  {DONE[mode] if result.changed else 'nothing to do'}"
     if mode == "events":
         words = "  the run has finished" if result.outcome == "ok" else ""
-    if mode in ("push", "pull", "backup") and result.outcome == "ok":
+    if mode in ("push", "pull", "backup", "backup-key") and result.outcome == "ok":
         words = "  notebooks copied"
     if mode == "request" and result.outcome == "ok":
         words = "  certificate request ready to be signed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -9,12 +10,13 @@ import shutil
 import subprocess
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nbserver.base.errors import UsageError
+from nbserver.base.errors import ScriptError, UsageError
 from nbserver.commands import backups, notebooks
 from nbserver.inventory import reader
 from nbserver.notebooks import batches
@@ -37,6 +39,7 @@ SET_UP = """
 is_set_up() { return 0; }
 read_server_python() { REPLY=/usr/bin/python3; }
 NOTEBOOK_FILE=$CONFIGURATION_FOLDER/jupyter_config.json CERTIFICATE_FILE=$CONFIGURATION_FOLDER/certificate.pem
+KEY_FILE=$CONFIGURATION_FOLDER/key.pem
 """
 
 
@@ -79,8 +82,8 @@ class Both:
     def push(self, dry_run: bool = False) -> tuple[int, dict[str, Any]]:
         return self._run(notebooks.push, "push", self.ours, dry_run)
 
-    def back_up(self, file: Path) -> tuple[int, dict[str, Any]]:
-        return self._run(backups.backup, "pull", file, False)
+    def back_up(self, file: Path, with_key: bool = False) -> tuple[int, dict[str, Any]]:
+        return self._run(partial(backups.backup, with_key=with_key), "pull", file, False)
 
     def restore(self, file: Path) -> tuple[int, dict[str, Any]]:
         return self._run(backups.restore, "push", file, False)
@@ -243,6 +246,14 @@ def test_a_backup_is_restored_on_a_fresh_host_and_replaces_nothing(both: Both) -
         for line in events.read_text().splitlines()
         if "ZQ" in line and '"data":""' not in line
     ]
+    assert both.back_up(file, with_key=True)[0] == 0 and file.stat().st_mode & 0o777 == 0o600
+    with zipfile.ZipFile(file) as found:
+        assert found.read("configuration/key.pem") == b"the private key"
+    kept = b"".join(path.read_bytes() for path in (both.place / "runs").rglob("*") if path.is_file())
+    assert b"the private key" not in kept and base64.b64encode(b"the private key") not in kept
+    (both.place / "home" / ".config" / "nbserver" / "key.pem").unlink()
+    with pytest.raises(ScriptError, match="no private key file"):
+        both.back_up(file, with_key=True)
     before = tree(both.theirs)
     shutil.rmtree(both.theirs)
     write(both.theirs, {FRENCH: b"newer work"})

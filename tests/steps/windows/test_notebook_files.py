@@ -16,6 +16,7 @@ from nbserver.render.step_files import read_part
 from nbserver.run.envelope import Envelope, Mode
 from nbserver.transports.transport import with_data
 from tests.formats import validate
+from tests.powershell.engine import host_path
 from tests.steps.windows.place import Place, place, session
 
 __all__ = ["place", "session"]
@@ -101,6 +102,11 @@ def test_a_backup_has_the_record_and_not_the_key(place: Place, notebooks: Path) 
     script = SET_UP + "$CertificateFile = 'x'; [void](Get-Said); & $Modes.backup; Get-Said"
     (event,) = [json.loads(line) for line in place.run("\n".join([MAIN, script]))]
     assert (event["path"], base64.b64decode(event["data"])) == ("record.jsonl", b"record.jsonl")
+    script = script.replace("$Modes.backup", "$Modes['backup-key']").replace(
+        "$Certificate", f"$KeyFile = '{host_path(place.state)}\\key.pem'; $Certificate"
+    )
+    found = {event["path"]: base64.b64decode(event["data"]) for event in map(json.loads, place.run("\n".join([MAIN, script])))}
+    assert found == {"record.jsonl": b"record.jsonl", "configuration/key.pem": b"key.pem"}
 
 
 def test_a_list_has_no_path_that_is_too_long_or_too_deep(place: Place, notebooks: Path) -> None:
