@@ -62,10 +62,11 @@ function Compare-Package {
 }
 
 function Add-PackageDifference($One) {
-    $values = @{ name = $One.Name }
-    if (-not $One.Is) { Add-Difference package 'package {name}' $null $One.Should $values }
-    elseif ($One.Should) { Add-Difference package-changed 'package {name}' $One.Is $One.Should $values }
-    else { Add-Difference package-added 'package {name}, which is not in the lock' $One.Is $null $values }
+    if (-not $One.Is) { Add-Difference package 'package {name}' $null $One.Should @{ name = $One.Name } }
+    elseif ($One.Should) {
+        Add-Difference package-changed 'package {name}' $One.Is $One.Should @{ name = $One.Name }
+    }
+    else { Add-Difference package-added 'package {name}, which is not in the lock' $One.Is $null @{ name = $One.Name } }
 }
 
 # Return the packages that are neither in the lock nor in the list of installed files: pip installs itself, too.
