@@ -92,26 +92,26 @@
 #  5444  restarted_server       Start the registered task again.
 #  5488  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
 #  5599  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  5855  backup                 Send what a backup contains in addition to the notebooks: mode backup.
-#  5872  server_log             Send the log of the notebook server: mode logs.
-#  5972  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  5855  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  5879  server_log             Send the log of the notebook server: mode logs.
+#  5979  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6004  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6084  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  6103  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  6122  python                 Install Python from the publisher, or use one that is installed.
-#  6256  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  6317  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  6436  packages               Install the packages of the lock in a virtual environment.
-#  6634  path                   Add the programs of the server to the PATH of the machine.
-#  6663  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  6689  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  6823  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  7031  service                Run the server as a scheduled task.
-#  7173  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  7237  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7312  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  7352  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  6011  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6091  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  6110  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  6129  python                 Install Python from the publisher, or use one that is installed.
+#  6263  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  6324  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  6443  packages               Install the packages of the lock in a virtual environment.
+#  6642  path                   Add the programs of the server to the PATH of the machine.
+#  6671  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  6697  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  6831  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  7039  service                Run the server as a scheduled task.
+#  7181  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  7245  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7320  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  7360  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -5853,10 +5853,17 @@ function Complete-File {
 }
 
 # ---- prelude: backup -------------------------------------------------------------------------------
-# Send what a backup contains in addition to the notebooks: mode backup.
+# Send what a backup contains in addition to the notebooks: modes backup and backup-key.
 
 # The configuration (with the hash of the password), the certificate, and the record. The private key is not sent.
-$Modes.backup = {
+# Mode backup-key sends it, too.
+$Modes.backup = { Send-Backup }
+$Modes['backup-key'] = {
+    Send-Backup
+    Send-BackupFile 'configuration/key.pem' $KeyFile
+}
+
+function Send-Backup {
     [void](Get-NotebookFolder)
     Send-BackupFile 'configuration/jupyter_server_config.json' $ConfigurationFile
     Send-BackupFile 'configuration/certificate.pem' $CertificateFile
@@ -6497,10 +6504,11 @@ function Compare-Package {
 }
 
 function Add-PackageDifference($One) {
-    $values = @{ name = $One.Name }
-    if (-not $One.Is) { Add-Difference package 'package {name}' $null $One.Should $values }
-    elseif ($One.Should) { Add-Difference package-changed 'package {name}' $One.Is $One.Should $values }
-    else { Add-Difference package-added 'package {name}, which is not in the lock' $One.Is $null $values }
+    if (-not $One.Is) { Add-Difference package 'package {name}' $null $One.Should @{ name = $One.Name } }
+    elseif ($One.Should) {
+        Add-Difference package-changed 'package {name}' $One.Is $One.Should @{ name = $One.Name }
+    }
+    else { Add-Difference package-added 'package {name}, which is not in the lock' $One.Is $null @{ name = $One.Name } }
 }
 
 # Return the packages that are neither in the lock nor in the list of installed files: pip installs itself, too.

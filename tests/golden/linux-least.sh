@@ -75,22 +75,22 @@
 #  5392  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
 #  5510  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
 #  5842  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  5944  backup                 Send what a backup contains in addition to the notebooks: mode backup.
-#  5972  server_log             Send the log of the notebook server: mode logs.
-#  6040  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  5944  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  5979  server_log             Send the log of the notebook server: mode logs.
+#  6047  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6079  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6111  python                 Install Python from the distribution.
-#  6173  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  6248  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  6261  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6275  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6368  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  6549  service                Run the notebook server as a service that starts with the system.
-#  6683  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  6747  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6901  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6983  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6086  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6118  python                 Install Python from the distribution.
+#  6180  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  6255  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  6268  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6282  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6375  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  6556  service                Run the notebook server as a service that starts with the system.
+#  6690  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  6754  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6908  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6990  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -5942,16 +5942,23 @@ refuse_removal() {
 }
 
 # ---- prelude: backup -------------------------------------------------------------------------------
-# Send what a backup contains in addition to the notebooks: mode backup.
+# Send what a backup contains in addition to the notebooks: modes backup and backup-key.
 
 # The configuration (with the hash of the password), the certificate, and the record. The private key is not sent.
+# Mode backup-key sends it, too.
 MODES['backup']=back_up_host
+MODES['backup-key']=back_up_host_and_key
 
 back_up_host() {
     assert_notebooks
     send_file configuration/jupyter_config.json "$NOTEBOOK_FILE"
     send_file configuration/certificate.pem "$CERTIFICATE_FILE"
     send_file record.jsonl "$RECORD_FILE"
+}
+
+back_up_host_and_key() {
+    back_up_host
+    send_file configuration/key.pem "$KEY_FILE"
 }
 
 send_file() { # NAME FILE

@@ -75,22 +75,22 @@
 #  5394  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
 #  5512  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
 #  5844  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  5946  backup                 Send what a backup contains in addition to the notebooks: mode backup.
-#  5974  server_log             Send the log of the notebook server: mode logs.
-#  6042  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  5946  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  5981  server_log             Send the log of the notebook server: mode logs.
+#  6049  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6081  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6113  python                 Install Python from the distribution.
-#  6175  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  6250  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  6263  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6277  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6370  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  6551  service                Run the notebook server as a service that starts with the system.
-#  6685  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  6749  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6903  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6985  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6088  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6120  python                 Install Python from the distribution.
+#  6182  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  6257  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  6270  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6284  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6377  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  6558  service                Run the notebook server as a service that starts with the system.
+#  6692  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  6756  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6910  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  6992  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -5944,16 +5944,23 @@ refuse_removal() {
 }
 
 # ---- prelude: backup -------------------------------------------------------------------------------
-# Send what a backup contains in addition to the notebooks: mode backup.
+# Send what a backup contains in addition to the notebooks: modes backup and backup-key.
 
 # The configuration (with the hash of the password), the certificate, and the record. The private key is not sent.
+# Mode backup-key sends it, too.
 MODES['backup']=back_up_host
+MODES['backup-key']=back_up_host_and_key
 
 back_up_host() {
     assert_notebooks
     send_file configuration/jupyter_config.json "$NOTEBOOK_FILE"
     send_file configuration/certificate.pem "$CERTIFICATE_FILE"
     send_file record.jsonl "$RECORD_FILE"
+}
+
+back_up_host_and_key() {
+    back_up_host
+    send_file configuration/key.pem "$KEY_FILE"
 }
 
 send_file() { # NAME FILE

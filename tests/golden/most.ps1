@@ -92,26 +92,26 @@
 #  5342  restarted_server       Start the registered task again.
 #  5386  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
 #  5497  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  5753  backup                 Send what a backup contains in addition to the notebooks: mode backup.
-#  5770  server_log             Send the log of the notebook server: mode logs.
-#  5870  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  5753  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  5777  server_log             Send the log of the notebook server: mode logs.
+#  5877  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  5902  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5982  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  6001  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  6020  python                 Install Python from the publisher, or use one that is installed.
-#  6154  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  6215  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  6334  packages               Install the packages of the lock in a virtual environment.
-#  6532  path                   Add the programs of the server to the PATH of the machine.
-#  6561  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  6587  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  6721  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  6929  service                Run the server as a scheduled task.
-#  7071  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  7135  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7210  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  7250  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  5909  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  5989  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  6008  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  6027  python                 Install Python from the publisher, or use one that is installed.
+#  6161  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  6222  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  6341  packages               Install the packages of the lock in a virtual environment.
+#  6540  path                   Add the programs of the server to the PATH of the machine.
+#  6569  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  6595  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  6729  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  6937  service                Run the server as a scheduled task.
+#  7079  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  7143  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7218  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  7258  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -5751,10 +5751,17 @@ function Complete-File {
 }
 
 # ---- prelude: backup -------------------------------------------------------------------------------
-# Send what a backup contains in addition to the notebooks: mode backup.
+# Send what a backup contains in addition to the notebooks: modes backup and backup-key.
 
 # The configuration (with the hash of the password), the certificate, and the record. The private key is not sent.
-$Modes.backup = {
+# Mode backup-key sends it, too.
+$Modes.backup = { Send-Backup }
+$Modes['backup-key'] = {
+    Send-Backup
+    Send-BackupFile 'configuration/key.pem' $KeyFile
+}
+
+function Send-Backup {
     [void](Get-NotebookFolder)
     Send-BackupFile 'configuration/jupyter_server_config.json' $ConfigurationFile
     Send-BackupFile 'configuration/certificate.pem' $CertificateFile
@@ -6395,10 +6402,11 @@ function Compare-Package {
 }
 
 function Add-PackageDifference($One) {
-    $values = @{ name = $One.Name }
-    if (-not $One.Is) { Add-Difference package 'package {name}' $null $One.Should $values }
-    elseif ($One.Should) { Add-Difference package-changed 'package {name}' $One.Is $One.Should $values }
-    else { Add-Difference package-added 'package {name}, which is not in the lock' $One.Is $null $values }
+    if (-not $One.Is) { Add-Difference package 'package {name}' $null $One.Should @{ name = $One.Name } }
+    elseif ($One.Should) {
+        Add-Difference package-changed 'package {name}' $One.Is $One.Should @{ name = $One.Name }
+    }
+    else { Add-Difference package-added 'package {name}, which is not in the lock' $One.Is $null @{ name = $One.Name } }
 }
 
 # Return the packages that are neither in the lock nor in the list of installed files: pip installs itself, too.
