@@ -153,11 +153,11 @@ set_work_aside() {
 # An apply would start the server of a rotation that was interrupted.
 assert_rotation_complete() {
     read_rotation
-    met no-rotation-open 'no rotation was interrupted'
+    met no-rotation-open 'there is no interrupted rotation'
     if [[ ! $ROTATION_RUN ]]; then return; fi
     if ! is_change; then
-        warn rotation-incomplete 'the rotation in run {run} was interrupted, so the server must not start. Run '\
-'nbserver rotate again' run "$ROTATION_RUN"
+        warn rotation-incomplete 'the rotation in run {run} was interrupted, and nbserver does not start the '\
+'server until it is complete. Run nbserver rotate again' run "$ROTATION_RUN"
     else
         fail rotation-incomplete-apply 'the rotation in run {run} was interrupted, so earlier users could still log '\
 'in if nbserver apply started the server. Run nbserver rotate again' run "$ROTATION_RUN"

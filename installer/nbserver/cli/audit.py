@@ -128,7 +128,7 @@ def _of_hosts(patterns: tuple[str, ...], bodies: tuple[Path, Path] | None, run: 
         )
     if not patterns:
         raise UsageError(
-            "evidence-without-host", "--evidence requires hosts", todo="Specify hosts or groups, such as nbserver audit lab --evidence"
+            "evidence-without-host", "--evidence requires hosts", todo="Specify hosts or groups, for example: nbserver audit lab --evidence"
         )
     inventory = reader.load_for(given["inventory_path"], patterns)
     options = Options(command=command_line(), runs=given["runs"], **{name: given[name] for name in OF_APPROVALS})

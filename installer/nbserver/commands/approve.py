@@ -129,7 +129,7 @@ def _require_allowed(by: str, key: signing_key.SigningKey) -> None:
             raise ApprovalError(
                 "approver-not-allowed",
                 "this site would not accept the approval: {reason}",
-                todo="Use the name and the key in the file of allowed signers",
+                todo="Use a name and key that are listed in the file of allowed signers",
                 reason=refusal,
             )
 

@@ -103,7 +103,7 @@ def _released(wanted: Wanted, catalog: Catalog, downloads: Sequence[Download], t
                 else:
                     newest = list(update.newest_openssls(branches, ["x64"], publisher, fetch, str(today), catalog))
         except (DownloadError, UsageError) as error:
-            text = message("releases-not-checked", "could not look up newer releases: {reason}", reason=error.what)
+            text = message("releases-not-checked", "could not check for newer releases: {reason}", reason=error.what)
             findings.append(
                 Finding("unknown", error.where or publisher.index, text, "Check the network and the proxy (HTTPS_PROXY, NO_PROXY)")
             )

@@ -153,7 +153,7 @@ class HostSettings:
         if len(key) == 2 and not is_key_of_any(location[0]) and isinstance(table[str(location[0])], dict):
             found = message(
                 "dotted-name-without-quotes",
-                '{reason}; put a name with dots in quotes: [{table}."{name}.example"]',
+                '{reason}; a name that contains dots must be quoted: [{table}."{name}.example"]',
                 reason=found,
                 table=str(key[0]),
                 name=str(key[1]),

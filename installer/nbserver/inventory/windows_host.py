@@ -211,12 +211,12 @@ def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, Message]]:
         (
             "user",
             "user" in has and "password" not in has,
-            message("user-without-password", "requires password; remove both to use the current Windows logon"),
+            message("user-without-password", "requires password; set password as well, or remove user to use the current Windows logon"),
         ),
         (
             "password",
             "password" in has and "user" not in has,
-            message("password-without-user", "requires user; remove both to use the current Windows logon"),
+            message("password-without-user", "requires user; set user as well, or remove password to use the current Windows logon"),
         ),
         (
             "fingerprint",

@@ -75,7 +75,7 @@ def this_python(catalog: Catalog, own: SiteLock | None = None, *, with_uv: bool 
     if branch not in locks:
         raise UsageError(
             "own-python-version",
-            "nbserver runs on Python {version}, for which there are no packages",
+            "nbserver is running on Python {version}, but its catalog has no packages for that version",
             where=folder,
             todo="Install nbserver in an environment with one of these Python versions: {versions}",
             version=branch,

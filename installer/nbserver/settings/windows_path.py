@@ -32,7 +32,7 @@ def windows_path(text: str) -> str:
         if part != part.rstrip(". "):
             raise refuse("windows-path-end", "must not have a component that ends with a dot or space, which Windows would remove")
         if RESERVED.fullmatch(part):
-            raise refuse("windows-path-reserved", "must not have a component whose name Windows reserves for a device")
+            raise refuse("windows-path-reserved", "must not contain a component that is a reserved Windows device name, such as CON or NUL")
     if "\\\\" in rest:
         raise refuse("windows-path-doubled", "must not contain an empty component (in single quotes, write each backslash only once)")
     return text

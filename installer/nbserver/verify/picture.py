@@ -59,12 +59,12 @@ def check(png: bytes, *, colours: Sequence[Colour] = ()) -> tuple[int, int]:
         if len(counted) == 1:
             raise DescribedError(
                 "picture-one-color",
-                "the picture is blank: it has 1 color, and {share} % of its pixels differ from the background",
+                "the picture is blank: it has only 1 color, and {share}% of its pixels differ from the background",
                 share=f"{share:.1f}",
             )
         raise DescribedError(
             "picture-blank",
-            "the picture is blank: it has {count} colors, and only {share} % of its pixels differ from the background",
+            "the picture is blank: it has {count} colors, and only {share}% of its pixels differ from the background",
             count=len(counted),
             share=f"{share:.1f}",
         )

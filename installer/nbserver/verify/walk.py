@@ -119,7 +119,7 @@ class Walk:
                 where=where,
                 todo="Check notebook.port and public_url in the inventory: the notebook server accepts only HTTPS",
                 place=place,
-                reason=error.reason or message("no-handshake", "no handshake"),
+                reason=error.reason or message("no-handshake", "the server did not complete the TLS handshake"),
             )
         return ConnectError(
             "notebook-connection-failed",

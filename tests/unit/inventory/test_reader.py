@@ -167,8 +167,8 @@ SETTINGS = [
     ("notebook.directory = 'C:notebooks'", "must have a backslash after the drive"),
     ('notebook.directory = "/srv/notebooks"', "must be a Windows path such as 'C:\\notebooks', not a Linux path"),
     ("notebook.directory = '$env:ProgramData\\notebooks'", "must use the form %ProgramData% for variables, not $env:ProgramData"),
-    ("notebook.directory = 'C:\\data\\aux'", "must not have a component whose name Windows reserves for a device"),
-    ("notebook.directory = 'C:\\Com1.x\\data'", "whose name Windows reserves"),
+    ("notebook.directory = 'C:\\data\\aux'", "must not contain a component that is a reserved Windows device name, such as CON or NUL"),
+    ("notebook.directory = 'C:\\Com1.x\\data'", "a reserved Windows device name"),
     ("notebook.directory = 'C:\\data.\\x'", "must not have a component that ends with a dot or space"),
     ("path.entries = ['C:\\data \\x']", "must not have a component that ends with a dot or space"),
     ("notebook.directory = 'C:\\\\data'", "must not contain an empty component (in single quotes, write each backslash only once)"),
@@ -182,7 +182,7 @@ SETTINGS = [
     ('firewall.remote_addresses = ["Any", "192.0.2.1"]', '"Any" cannot be combined with other addresses'),
     ('firewall.remote_addresses = ["192.0.2.1/24"]', "host bits set: all bits after the prefix length must be 0"),
     ('firewall.remote_addresses = ["office"]', "firewall.remote_addresses[1]: must be an IP address, a network"),
-    ("[hosts.win1.example]\naddress = 'x'", 'put a name with dots in quotes: [hosts."win1.example"]'),
+    ("[hosts.win1.example]\naddress = 'x'", 'a name that contains dots must be quoted: [hosts."win1.example"]'),
 ]
 
 
