@@ -2157,9 +2157,9 @@ read_lost_files() { # FOLDER
 assert_no_lost_files() { # FOLDER
     read_lost_files "$1"
     if [[ ! $REPLY ]]; then return; fi
-    fail files-without-user '{path} belongs to {owner}, but must belong to the service or an existing user. If an '\
-'earlier nbserver installation created it, run chown --recursive --no-dereference --from={owner} {service} {folder}; '\
-'otherwise, change its owner with chown. Then run nbserver apply again' \
+    fail files-without-user '{path} is owned by {owner}, and the service cannot use files that this user owns. If '\
+'an earlier nbserver installation created it, run chown --recursive --no-dereference --from={owner} {service} '\
+'{folder}; otherwise, change its owner with chown. Then run nbserver apply again' \
         path "${REPLY#* }" owner "${REPLY%% *}" service "$SERVICE" folder "$1"
 }
 
@@ -4567,11 +4567,11 @@ set_work_aside() {
 # An apply would start the server of a rotation that was interrupted.
 assert_rotation_complete() {
     read_rotation
-    met no-rotation-open 'no rotation was interrupted'
+    met no-rotation-open 'there is no interrupted rotation'
     if [[ ! $ROTATION_RUN ]]; then return; fi
     if ! is_change; then
-        warn rotation-incomplete 'the rotation in run {run} was interrupted, so the server must not start. Run '\
-'nbserver rotate again' run "$ROTATION_RUN"
+        warn rotation-incomplete 'the rotation in run {run} was interrupted, and nbserver does not start the '\
+'server until it is complete. Run nbserver rotate again' run "$ROTATION_RUN"
     else
         fail rotation-incomplete-apply 'the rotation in run {run} was interrupted, so earlier users could still log '\
 'in if nbserver apply started the server. Run nbserver rotate again' run "$ROTATION_RUN"
