@@ -20,6 +20,7 @@ MARKERS: dict[str, tuple[str, ...]] = {
     "stories/test_linux.py": ("root", "browser"),
     "stories/test_local_debian.py": ("root",),
     "stories/test_mirror.py": ("root",),
+    "stories/test_windows_mirror.py": ("pwsh",),
     "stories/test_windows.py": ("pwsh", "browser"),
     "transports/test_local_windows.py": ("pwsh",),
     "transports/test_ssh.py": ("root",),

@@ -1,0 +1,75 @@
+"""A Windows host that gets Python, OpenSSL, and small wheels from `nbserver mirror` over HTTPS, with pip.
+
+Wine compares no address with the names of a certificate, so the mirror has a name. Under Wine, uv refuses the certificate, because
+Wine cannot say whether it was revoked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from nbserver.inventory import reader
+from nbserver.transports.psrp.transport import PsrpTransport
+from tests import tier
+from tests.boxes.mirror import Mirror
+from tests.boxes.windows import WindowsBox
+from tests.checkout import PYTHON_PATH
+from tests.faults.small_packages import write_index
+from tests.ports import free_port
+from tests.served import served
+from tests.site import Site, steps
+
+TRUST = r"""
+$certificate = New-Object Security.Cryptography.X509Certificates.X509Certificate2 'C:\authority.cer'
+$store = New-Object Security.Cryptography.X509Certificates.X509Store 'Root', 'LocalMachine'
+$store.Open('ReadWrite')
+$store.Add($certificate)
+$store.Close()
+'trusted'
+"""
+
+
+@pytest.mark.skipif(not tier.FULL, reason="installs a Windows host")
+def test_a_windows_host_with_a_mirror(windows_host: WindowsBox, mirror: Mirror, tmp_path: Path) -> None:
+    lines = write_index(tmp_path / "index", mirror)
+    with windows_host.endpoint(auth=["negotiate"], https=True, password="Tr0ub4dor") as endpoint, served(tmp_path / "index") as url:
+        site = Site(tmp_path, endpoint, mirror, port=free_port(), windows_password="Tr0ub4dor", notebook_password="correct horse")
+        catalog = tmp_path / "site-catalog.toml"
+        (tmp_path / "small.lock.txt").write_text("".join(f"{line}\n" for line in lines), "utf-8")
+        catalog.write_text(catalog.read_text("utf-8").replace(str(mirror.lock_file.absolute()), "small.lock.txt"), "utf-8")
+        site.write(packages__index_url=url)
+        done = site.run("download", "win1", "-o", "bundle")
+        assert done.returncode == 0, done.stdout + done.stderr
+        options = ("--bind", "127.0.0.1", "--port", "0", "--name", "localhost", "--json")
+        line = [sys.executable, "-m", "nbserver", "mirror", "bundle", *options]
+        with subprocess.Popen(
+            line, cwd=tmp_path, env={**os.environ, "PYTHONPATH": PYTHON_PATH}, stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            try:
+                said = json.loads(process.stdout.readline())
+                windows_host.path(r"C:\authority.cer").write_bytes((tmp_path / said["authority"]).read_bytes())
+                transport = PsrpTransport(reader.load(tmp_path / "nbserver.toml").hosts["win1"], "Tr0ub4dor", threading.Event())
+                try:
+                    assert list(transport.run(TRUST, ["-"])) == ["trusted"]
+                finally:
+                    transport.close()
+                site.settings |= {"downloads.source": "mirror", "downloads.mirror": said["url"], "packages.installer": "pip"}
+                site.write(packages__index_url=None)
+                for command in ("check", "apply"):
+                    done = site.run(command, "win1", "--json")
+                    assert done.returncode == 0, done.stdout + done.stderr
+                changed = steps(site.last_events(), "changed")
+                assert {"python", "openssl", "packages"} <= {*changed}
+                site.run("undo", "win1")
+            finally:
+                process.send_signal(signal.SIGINT)
+                assert process.wait(30) == 0
