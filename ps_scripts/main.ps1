@@ -73,8 +73,10 @@ function Invoke-Change($Step) {
 # Apply step after step, until all are done or Windows must restart first. Then open brackets are undone.
 function Invoke-EveryStep {
     foreach ($step in $Steps) {
+        if ($step.Name -eq 'notebook' -and -not $Run.Reboot) { Start-Switch }
         Invoke-Apply $step
         if ($Run.Outcome -eq 'reboot') { break }
+        if ($step.Name -eq 'service') { Confirm-Switch }
     }
     if ($Run.Outcome -ne 'reboot') { return }
     Undo-Record -BracketsOnly
@@ -204,6 +206,7 @@ function Invoke-Run {
         $ended = $true
         if ($Run.Mode -eq 'events') { throw }   # an event of this run must not be mistaken for one of the other run
         $Run.Outcome = 'failed'
+        $Run.Failure = $_.Exception
         $fields = Get-FailureField $_.Exception
         $fields.at = "line $($_.InvocationInfo.ScriptLineNumber)"
         Write-Event failed $fields
@@ -211,6 +214,7 @@ function Invoke-Run {
     finally {
         if (-not $ended) { Stop-Run }
         if ($Run.Mode -eq 'apply' -and $Run.EventFile) { Undo-Record -BracketsOnly }
+        Complete-Switch
         if ($Run.Mode -ne 'events') { Complete-Run }
         Exit-Lock
         $env:PSModulePath = $ModulePath

@@ -90,6 +90,15 @@ function Request-Secret([string]$Name, [string]$Prompt) {
     $Secrets[$Name] = (New-Object Net.NetworkCredential('', $typed)).Password
 }
 
+# Without a new secret, the secret that an earlier run wrote to a file is kept. $Pattern's first group matches it.
+function Read-KeptSecret {
+    param([string]$Name, [string]$File, [string]$Pattern)
+    if ($Secrets.ContainsKey($Name)) { return }
+    if (-not (Test-Path -LiteralPath $File) -or -not (Test-Record 'file' $File)) { return }
+    $found = [regex]::Match([IO.File]::ReadAllText($File, $Utf8), $Pattern)
+    if ($found.Success) { $Secrets[$Name] = $found.Groups[1].Value }
+}
+
 # Keep the text of a file as a secret.
 function Read-SecretFile([string]$Name, [string]$Path) { $Secrets[$Name] = [IO.File]::ReadAllText($Path, $Utf8) }
 

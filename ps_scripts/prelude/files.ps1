@@ -75,7 +75,15 @@ $Restore.file = {
     # A run that was killed while it wrote the file leaves its new file.
     Remove-SingleFile "$Path.new"
     if (-not $Before) { Remove-SingleFile $Path; return }
-    [IO.File]::Copy($Before, "$Path.new")
+    Copy-Over $Before $Path
+}
+
+# The copy keeps the time of the file, which says whether the server was started after it.
+function Copy-Over([string]$From, [string]$Path) {
+    Assert-NoLink "$Path.new"
+    Assert-NoLink $Path
+    Remove-SingleFile "$Path.new"                        # of a run that was killed
+    [IO.File]::Copy($From, "$Path.new")
     Move-Over "$Path.new" $Path
 }
 

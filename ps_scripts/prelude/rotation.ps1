@@ -92,6 +92,7 @@ function Start-Rotation {
     }
     if ($Former.Key -and $Former.Key -ne 'null') { $key = "`"$($Former.Key)`"" }
     Write-TextFile $RotationFile "{`"v`":1,`"run`":`"$($Run.Id)`",`"password`":`"$($Former.Password)`",`"key`":$key}`n"
+    Remove-Switch                                        # what an upgrade that was cut off would restore
     Stop-Server
 }
 

@@ -42,6 +42,7 @@ $Run = @{
     Events = 0; EventFile = ''; NotKept = $null; Pipeline = $null; Stopped = $false
     Lock = $null; Boot = ''; Reboot = $false; Restarting = $false; Pending = ''
     Outcome = 'ok'; Changed = 0; Differs = $false; Fingerprint = ''
+    Failure = $null; Installing = $false                 # why it failed; it has begun to install an environment
     ExitCode = 0; Output = @()                           # of the last program
     ForeignNamed = $false
 }

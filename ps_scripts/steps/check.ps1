@@ -68,6 +68,9 @@ Add-Step check 'The server presents its certificate and refuses requests without
         Add-Difference port-certificate 'certificate on TCP port {port}' $is $should @{ port = $Settings.notebook.port }
     }
     if ($is) { Compare-Refusal }
+    if ((Test-OpenSwitch) -and 'restart', 'set-password', 'rotate-certificate' -notcontains $Run.Mode) {
+        Add-Difference switch-open 'verification of the new environment' 'interrupted' 'complete'
+    }
 } -Apply {
     Wait-Server
     Assert-ServerClosed

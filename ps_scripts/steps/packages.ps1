@@ -181,9 +181,10 @@ Add-Step packages 'The packages in the lock are installed in a virtual environme
         Write-EnvironmentList
         return
     }
+    $Run.Installing = $true
     $folder = Get-EnvironmentFolder
     if (Test-Path -LiteralPath $folder) {
-        Stop-Server
+        if ((Get-ServerEnvironment) -eq $folder) { Stop-Server } else { Stop-ProcessBelow $folder }
         Write-StepProgress removing 'Removing {path}' @{ path = $folder }
         Remove-Folder $folder
     }
@@ -192,6 +193,7 @@ Add-Step packages 'The packages in the lock are installed in a virtual environme
     $variables = Get-PackageEnvironment
     if ((Get-PackageInstaller) -eq 'uv') { Install-WithUv $lockFile $variables }
     else { Install-WithPip $lockFile $variables }
+    Assert-Import
     Write-TextFile (Get-LockMark) (Get-LockMarkText)
     Write-EnvironmentList
     $Run.Repair = $false

@@ -28,13 +28,13 @@ STEPS = [
     "vc_redist",
     "openssl",
     "packages",
-    "path",
     "certificate",
     "notebook",
     "takeover",
     "service",
     "firewall",
     "check",
+    "path",
     "cleanup",
 ]
 CHANGING = [

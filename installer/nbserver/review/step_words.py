@@ -48,14 +48,9 @@ WINDOWS_MACHINE = {
         "Uninstall it in Settings, or remove its folder in %ProgramFiles%\\nbserver",
     ),
     "packages": Words(
-        "Creates a virtual environment in %ProgramFiles%\\nbserver with exactly the packages of the lock",
+        "Creates a virtual environment in %ProgramFiles%\\nbserver with exactly the packages of the lock, and imports the core packages",
         "nbserver.lock in the folder env-... there",
         "Remove the folder env-... there",
-    ),
-    "path": Words(
-        "Adds the environment, Python, Python's scripts, and OpenSSL, or the entries of path.entries, at the end of the machine's PATH",
-        "[Environment]::GetEnvironmentVariable('Path', 'Machine')",
-        "Remove the entries from the machine's PATH",
     ),
     "certificate": Words(
         "Creates or reads key, certificate, and request in %ProgramData%\\nbserver\\service. Names: {certificate.names}",
@@ -86,9 +81,14 @@ WINDOWS_MACHINE = {
         "Remove-NetFirewallRule -Name nbserver",
     ),
     "check": _CHECK,
+    "path": Words(
+        "Adds the environment, Python, Python's scripts, and OpenSSL, or the entries of path.entries, at the end of the machine's PATH",
+        "[Environment]::GetEnvironmentVariable('Path', 'Machine')",
+        "Remove the entries from the machine's PATH",
+    ),
     "cleanup": Words(
         "Removes what an earlier release or other settings installed in %ProgramFiles%\\nbserver, and restores what only earlier settings "
-        "needed, once the new server has answered",
+        "needed, once the new server has answered. The previous environment is kept",
         'dir "$env:ProgramFiles\\nbserver"',
         NOT_BY_HAND,
     ),
@@ -97,7 +97,7 @@ WINDOWS_USER = {
     "preflight": Words(f"{_PREFLIGHT}: processor, Windows release, disk, and clock", "nbserver plan"),
     "python": Words("Nothing. Requires the Python {python.version} that runs nbserver", "nbserver plan"),
     "packages": Words(
-        "Creates a virtual environment in %LOCALAPPDATA%\\nbserver\\programs with exactly the packages of the lock",
+        "Creates a virtual environment in %LOCALAPPDATA%\\nbserver\\programs with exactly the packages of the lock, and imports the core packages",
         "nbserver.lock in the folder env-... there",
         "Remove the folder env-... there",
     ),
@@ -119,7 +119,7 @@ WINDOWS_USER = {
     ),
     "check": _CHECK,
     "cleanup": Words(
-        "Removes the environment of an earlier release once the new server has answered",
+        "Removes environments of earlier releases once the new server has answered, except the previous one",
         "dir $env:LOCALAPPDATA\\nbserver\\programs",
         NOT_BY_HAND,
     ),

@@ -28,10 +28,17 @@ function Restart-Server {
     Set-TaskText $xml 'RegistrationInfo/Description' (Get-ServiceState)
     Set-TaskText $xml 'Settings/Enabled' 'true'
     Stop-Task 'nbserver'
-    Set-Task 'nbserver' $xml.DocumentElement.OuterXml
-    Start-ScheduledTask -TaskName 'nbserver' -TaskPath '\' -ErrorAction Stop
-    Wait-TaskStart 'nbserver'
-    $ServiceTask.Started = $true
+    Start-NewTask $xml.DocumentElement.OuterXml
+}
+
+# Keep the task for a way back.
+function Save-Service([string]$Folder) { Write-TextFile (Join-Path $Folder 'task.xml') (Get-TaskXml 'nbserver') }
+
+function Start-SavedService([string]$Folder, [string]$Python) {
+    $null = $Python                                      # the task names it
+    $xml = [xml][IO.File]::ReadAllText((Join-Path $Folder 'task.xml'), $Utf8)
+    Set-TaskText $xml 'Settings/Enabled' 'true'
+    Start-NewTask $xml.DocumentElement.OuterXml
 }
 
 # Set the text of an element that the task has.

@@ -28,12 +28,16 @@ function Get-ServiceStatus {
 
 # Return the environment that the task names; if there is no task, the one that these settings choose.
 function Get-ServerEnvironment {
-    $xml = Get-TaskXml 'nbserver'
-    if ($xml) {
-        $command = [string](Get-TaskText ([xml]$xml) 'Actions/Exec/Command')
-        if (Test-Below $command $Programs) { return Split-Path -Parent (Split-Path -Parent $command) }
-    }
+    $program = Get-ServerProgram
+    if (Test-Below $program $Programs) { return Get-EnvironmentOf $program }
     Get-EnvironmentFolder
+}
+
+# Return the program that the task runs; '' if there is no task.
+function Get-ServerProgram {
+    $xml = Get-TaskXml 'nbserver'
+    if ($xml) { return [string](Get-TaskText ([xml]$xml) 'Actions/Exec/Command') }
+    ''
 }
 
 # Return whether what runs in a notebook can install packages into the environment.

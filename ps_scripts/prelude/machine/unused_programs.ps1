@@ -5,6 +5,7 @@ function Get-UsedFolder {
     Get-EnvironmentFolder
     Get-PythonFolder
     Get-OpenSslFolder
+    Get-KeptFolder
 }
 
 # The step openssl has already removed the package of another version, unless the settings do not want a package.

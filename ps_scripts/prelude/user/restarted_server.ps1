@@ -10,7 +10,16 @@ function Test-CurrentServer { Test-Background (Get-ServerText) }
 # The host always creates the certificate itself.
 function Test-OwnCertificate { $true }
 
-function Restart-Server { Start-BackgroundServer }
+function Restart-Server { Start-BackgroundServer (Get-EnvironmentProgram 'python.exe') (Get-ServerText) }
+
+# Keep the command of the process for a way back.
+function Save-Service([string]$Folder) { [IO.File]::Copy($ProcessFile, (Join-Path $Folder 'process')) }
+
+# The first line of the file is about a process that does not run any more.
+function Start-SavedService([string]$Folder, [string]$Python) {
+    $lines = @([IO.File]::ReadAllLines((Join-Path $Folder 'process'), $Utf8) | Select-Object -Skip 1)
+    Start-BackgroundServer $Python (($lines -join "`n") + "`n")
+}
 
 # The second line of the file has the command that the process was started with.
 function Assert-CanRestart {

@@ -15,7 +15,20 @@ function Get-ServiceStatus {
     @{ state = 'stopped'; by = 'background'; start = 'manual'; since = '' }
 }
 
-function Get-ServerEnvironment { Get-EnvironmentFolder }
+# Return the environment from which the server was started; before its first start, the one that these settings choose.
+function Get-ServerEnvironment {
+    $program = Get-ServerProgram
+    if ($program) { return Get-EnvironmentOf $program }
+    Get-EnvironmentFolder
+}
+
+# Return the program of the process, as the second line of its file has it; '' if there is no process.
+function Get-ServerProgram {
+    if (-not (Test-Path -LiteralPath $ProcessFile)) { return '' }
+    $line = [string]([IO.File]::ReadAllLines($ProcessFile, $Utf8) | Select-Object -Skip 1 -First 1)
+    if ($line -cmatch '\A(.+?\\Scripts\\python\.exe) ') { return $Matches[1] }
+    ''
+}
 
 $AddedReported = @{}
 

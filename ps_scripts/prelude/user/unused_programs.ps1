@@ -1,9 +1,10 @@
 # ---- prelude: unused_programs ----------------------------------------------------------------------
 # Find the environments that are not used any more.
 
-# Return the lines of the record about other environments than the one in use, newest first.
+# Return the lines of the record about other environments than the one in use and the one that is kept, newest first.
 function Get-UnusedLine {
-    $lines = @(Read-Record | Where-Object { (Test-EnvironmentLine $_) -and $_.key -ne (Get-EnvironmentFolder) })
+    $used = @(Get-EnvironmentFolder) + @(Get-KeptFolder)
+    $lines = @(Read-Record | Where-Object { (Test-EnvironmentLine $_) -and $used -notcontains $_.key })
     [Array]::Reverse($lines)
     $lines
 }

@@ -110,7 +110,12 @@ function Compare-ServiceTask {
 
 function Start-ServiceTask {
     if (Get-TaskXml 'nbserver') { Stop-Task 'nbserver' }
-    Set-Task 'nbserver' (Get-ServiceXml)
+    Start-NewTask (Get-ServiceXml)
+}
+
+# Register the task, and start it.
+function Start-NewTask([string]$Xml) {
+    Set-Task 'nbserver' $Xml
     Start-ScheduledTask -TaskName 'nbserver' -TaskPath '\' -ErrorAction Stop
     Wait-TaskStart 'nbserver'
     $ServiceTask.Started = $true

@@ -19,14 +19,14 @@ function Compare-BackgroundServer {
 }
 
 # The user's variables for other servers and Pythons are removed from the environment of this run only.
-function Start-BackgroundServer {
+function Start-BackgroundServer([string]$Python, [string]$Text) {
     foreach ($name in @([Environment]::GetEnvironmentVariables().Keys)) {
         if ($name.ToUpperInvariant() -cmatch '^(JUPYTER|IPYTHON|PYTHON)') {
             [Environment]::SetEnvironmentVariable($name, $null)
         }
     }
     foreach ($file in $ServerLog, "$ServerLog.before") { Save-FileBefore $file }
-    Start-Background (Get-EnvironmentProgram 'python.exe') (Get-ServerArgument) $WorkFolder (Get-ServerText)
+    Start-Background $Python (Get-ServerArgument) $WorkFolder $Text
 }
 
 # Return the failure of a server that answers requests without the password. $Values are those of the text.
@@ -37,4 +37,6 @@ function New-OpenServerFailure([hashtable]$Values) {
         '{folder}, remove this folder. Then run nbserver apply again') $Values
 }
 
-Add-Step service 'The notebook server is running' -Test { Compare-BackgroundServer } -Apply { Start-BackgroundServer }
+Add-Step service 'The notebook server is running' -Test { Compare-BackgroundServer } -Apply {
+    Start-BackgroundServer (Get-EnvironmentProgram 'python.exe') (Get-ServerText)
+}

@@ -44,7 +44,7 @@ OTHERS = [
 def session() -> Iterator[Session]:
     require_engine()
     with Session() as opened:
-        files = prelude("run", "record", "registry", "downloads", "unused_programs", "dropped_settings")
+        files = prelude("run", "record", "registry", "downloads", "restarted_server", "unused_programs", "dropped_settings", "switch")
         own = steps("python", "openssl", "packages", "cleanup")
         opened.keep(f"{files}\n{own}\n$Programs = '{PROGRAMS}'; $CacheFolder = '{CACHE}'")
         yield opened
@@ -92,6 +92,14 @@ def test_the_package_of_openssl_goes_when_another_or_none_is_wanted(session: Ses
         assert former(session, tmp_path, lines, openssl=kind) == [PACKAGE["key"]]
     other = {**PACKAGE, "key": PACKAGE["key"].replace("89ab", "cdef")}
     assert former(session, tmp_path, [*lines, other], openssl="msi") == [other["key"]]
+
+
+def test_the_environment_that_is_kept_needs_its_python(session: Session, tmp_path: Path) -> None:
+    kept = f"function Get-KeptFolder {{ '{ENVIRONMENT['key']}'; '{PYTHON['key']}' }}"
+    lines = [*WANTED, PYTHON, BUNDLE, OPENSSL, ENVIRONMENT, {**ENVIRONMENT, "key": PROGRAMS + r"\env-3.13.1-eeeeeeee"}]
+    assert former(session, tmp_path, lines, kept) == [lines[-1]["key"], OPENSSL["key"]]
+    own = part("prelude/user/unused_programs")
+    assert former(session, tmp_path, lines[:1] + lines[-2:], own + kept, version="3.13", kind="present") == [lines[-1]["key"]]
 
 
 def test_in_user_scope_only_an_earlier_environment_goes(session: Session, tmp_path: Path) -> None:

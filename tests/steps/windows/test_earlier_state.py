@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from tests.boxes.mirror import Mirror
+from tests.boxes.task_scheduler import read_task
 from tests.boxes.windows import WindowsBox
 from tests.checkout import TESTS
-from tests.faults.small_packages import write_index
+from tests.faults.small_packages import put_notebook, write_index
 from tests.hand_made import HandMade
 from tests.served import served
 from tests.site import Site, steps
@@ -39,8 +40,19 @@ class Earlier:
         assert done.returncode == code, done.stdout + done.stderr
         return self.site.last_events()
 
+    def want(self, version: str, login: int) -> None:
+        """From now on with another small server."""
+        lock = self.site.folder / "site.lock.txt"
+        uv = next(line for line in lock.read_text("utf-8").splitlines() if line.startswith("uv=="))
+        lock.write_text(f"{put_notebook(self.site.folder / 'index', version, login)}\n{uv}\n", "utf-8")
+
     def record(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.host.path(RECORD).read_text("utf-8").splitlines()]
+
+    def task(self) -> tuple[list[str], str]:
+        """What the task runs."""
+        task = read_task(self.host.scheduler.tasks / "nbserver")
+        return [action.command for action in task.actions], task.actions[0].arguments
 
     def lost(self) -> list[str]:
         """What is different from before."""
@@ -111,6 +123,18 @@ def test_plan_apply_and_undo(earlier: Earlier) -> None:
     assert earlier.host.scheduler.is_running("nbserver")
     kept = things(earlier.record())
     assert len(kept) == len(set(kept)) and not gone & set(kept) and set(lines) - gone <= set(kept)
+
+    before = earlier.task(), sorted(path.name for path in earlier.host.path(PROGRAMS).iterdir())
+    earlier.want("3.0", login=500)
+    events = earlier.run("apply", 3)
+    assert [event["code"] for event in events if event["event"] == "failed"] == ["login-broken", "upgrade-switched-back"]
+    assert earlier.host.scheduler.is_running("nbserver") and earlier.task() == before[0]
+    earlier.want("2.0", login=401)
+    earlier.run("apply")
+    assert earlier.host.scheduler.is_running("nbserver") and earlier.task() != before[0]
+    environments = [path.name for path in earlier.host.path(PROGRAMS).iterdir() if path.name.startswith("env-")]
+    assert len(environments) == 2 and set(environments) & set(before[1]), "the previous one is kept, and the one that failed is not"
+    earlier.run("plan")
 
     earlier.run("undo")
     assert earlier.record() == []

@@ -1,0 +1,135 @@
+# ---- prelude: switch -------------------------------------------------------------------------------
+# Switch the server to another environment, and verify the server that runs from it.
+
+# Another lock gets another environment. Before the server is switched to it, a folder gets what the server ran before:
+# the path of its Python, its configuration, the program that starts it, and its task or process. As long as this folder
+# exists, the switch is open: a run that fails restores what is in it, and the next run completes a switch that was cut
+# off. When the new server has been verified, the folder becomes that of the previous environment, which is kept.
+
+$SwitchFolder = Join-Path $StateFolder 'switch'
+$PreviousFolder = Join-Path $StateFolder 'previous'
+
+# ---- which environment the server runs from
+
+# Return the Python that the task or process was set up with; nothing if there is none, or if it cannot run any more.
+function Get-DeployedPython {
+    if (-not (Test-ServiceRecord)) { return }
+    $python = Get-ServerProgram
+    if (Test-CompletePython $python) { $python }
+}
+
+# Return the Python in such a folder; nothing if there is none, or if it cannot run any more.
+function Get-SavedPython([string]$Folder) {
+    $file = Join-Path $Folder 'python'
+    if (-not (Test-Path -LiteralPath $file)) { return }
+    $python = [IO.File]::ReadAllText($file, $Utf8).TrimEnd()
+    if (Test-CompletePython $python) { $python }
+}
+
+# Return whether this is the Python of an environment that is complete, and whose own Python still exists.
+function Test-CompletePython([string]$Python) {
+    if ($Python -cnotmatch "\A$([regex]::Escape($Programs))\\env-[0-9a-z.]+-[0-9a-f]{8}\\Scripts\\python\.exe\z") {
+        return $false
+    }
+    $environment = Get-EnvironmentOf $Python
+    foreach ($path in $Python, (Join-Path $environment 'nbserver.lock')) {
+        if (-not (Test-Path -LiteralPath $path)) { return $false }
+    }
+    $base = Get-BaseFolder $environment
+    [bool]($base -and (Test-Path -LiteralPath (Join-Path $base 'python.exe')))
+}
+
+function Get-EnvironmentOf([string]$Python) { Split-Path -Parent (Split-Path -Parent $Python) }
+
+# Return the folder of the Python from which the environment was created.
+function Get-BaseFolder([string]$Environment) {
+    $file = Join-Path $Environment 'pyvenv.cfg'
+    if (-not (Test-Path -LiteralPath $file)) { return }
+    foreach ($line in [IO.File]::ReadAllLines($file, $Utf8)) {
+        if ($line -cmatch '\Ahome = (.+)\z') { return $Matches[1] }
+    }
+}
+
+# Return the environment that is kept, and the folder of its Python: during an upgrade that from which the server runs,
+# else the previous one.
+function Get-KeptFolder {
+    $python = Get-KeptPython
+    if (-not $python) { return }
+    $environment = Get-EnvironmentOf $python
+    $environment
+    Get-BaseFolder $environment
+}
+
+function Get-KeptPython {
+    if (Test-OpenSwitch) { return Get-SavedPython $SwitchFolder }
+    $deployed = Get-DeployedPython
+    if ($deployed -and $deployed -ne (Get-EnvironmentProgram 'python.exe')) { return $deployed }
+    Get-SavedPython $PreviousFolder
+}
+
+function Test-OpenSwitch { Test-Path -LiteralPath $SwitchFolder }
+
+# ---- the switch
+
+# Called before the first file changes that the server reads. A switch that is open keeps what it saved: the server may
+# already run from the new environment.
+function Start-Switch {
+    if (Test-OpenSwitch) { return }
+    $python = Get-DeployedPython
+    if (-not $python -or $python -eq (Get-EnvironmentProgram 'python.exe')) { return }
+    $Run.Step = 'packages'
+    try {
+        Save-Server "$SwitchFolder.new" $python
+        Invoke-FileChange 'move-folder' "$SwitchFolder.new" $SwitchFolder
+    }
+    catch {
+        throw (New-Failure previous-not-saved ('could not save the files of the current server, so the server was ' +
+                'not changed: {cause}. Fix this error, then try again') -Cause $_.Exception)
+    }
+}
+
+function Save-Server([string]$Folder, [string]$Python) {
+    if (Test-Path -LiteralPath $Folder) { Remove-Folder $Folder }
+    New-ClosedFolder $Folder $StateAccess
+    foreach ($file in $ConfigurationFile, $StarterFile) {
+        Assert-NoLink $file
+        if (Test-Path -LiteralPath $file) { [IO.File]::Copy($file, (Join-Path $Folder (Split-Path -Leaf $file))) }
+    }
+    Save-Service $Folder
+    Write-TextFile (Join-Path $Folder 'python') "$Python`n"
+}
+
+# Called when the server has been started from the new environment. Until then, nothing of the old one was removed.
+function Confirm-Switch {
+    if (-not (Test-OpenSwitch)) { return }
+    $Run.Step = 'check'
+    Write-StepProgress verifying-server 'Verifying the server before completing the switch'
+    Wait-Server
+    Assert-ServerClosed
+    $shown = Get-ServerFingerprint
+    if ($shown -ne $Run.Fingerprint) {
+        throw (New-Failure new-server-certificate ('the server presents a different certificate on TCP port {port}: ' +
+                'expected {expected}, got {actual}') @{
+                port = $Settings.notebook.port; expected = $Run.Fingerprint; actual = $shown
+            })
+    }
+    Assert-Login
+    # After a rollback that was cut off, nothing is new.
+    if ((Get-SavedPython $SwitchFolder) -eq (Get-EnvironmentProgram 'python.exe')) { Remove-Switch; return }
+    if (Test-Path -LiteralPath $PreviousFolder) { Remove-Folder $PreviousFolder }
+    Invoke-FileChange 'move-folder' $SwitchFolder $PreviousFolder
+}
+
+# Half a folder must not be taken for an open switch, so it first gets another name.
+function Remove-Switch {
+    if (Test-Path -LiteralPath "$SwitchFolder.new") { Remove-Folder "$SwitchFolder.new" }
+    if (-not (Test-OpenSwitch)) { return }
+    Invoke-FileChange 'move-folder' $SwitchFolder "$SwitchFolder.new"
+    Remove-Folder "$SwitchFolder.new"
+}
+
+# Undo removes all environments.
+Add-Hook BeforeUndo {
+    Remove-Switch
+    if (Test-Path -LiteralPath $PreviousFolder) { Remove-Folder $PreviousFolder }
+}

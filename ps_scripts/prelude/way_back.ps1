@@ -1,0 +1,136 @@
+# ---- prelude: way_back -----------------------------------------------------------------------------
+# Restore the previous server after an upgrade that failed.
+
+# ---- restoring
+
+# Restore what the folder has, start that server, and prove that it responds.
+function Restore-Server([string]$Folder) {
+    $python = Get-SavedPython $Folder
+    if (-not $python) {
+        throw (New-Failure previous-environment-missing 'the previous environment is no longer complete')
+    }
+    Stop-Server
+    Restore-ServerFile $Folder
+    Read-SavedAddress
+    Start-SavedService $Folder $python
+    Assert-PreviousServer
+}
+
+# A password that was replaced since is not restored.
+function Restore-ServerFile([string]$Folder) {
+    $starter = Join-Path $Folder (Split-Path -Leaf $StarterFile)
+    if (Test-Path -LiteralPath $starter) { Copy-Over $starter $StarterFile }
+    $configuration = Join-Path $Folder (Split-Path -Leaf $ConfigurationFile)
+    if (-not (Test-Path -LiteralPath $configuration)) { return }
+    $name = 'notebook.kept_password_hash'
+    Read-KeptSecret $name $ConfigurationFile $HashPattern
+    $text = [IO.File]::ReadAllText($configuration, $Utf8)
+    $former = [regex]::Match($text, $HashPattern).Groups[1].Value
+    if (-not $former -or -not $Secrets.ContainsKey($name) -or
+        [string]::Equals($former, (Expand-Secret "@$name@" $name))) {
+        Copy-Over $configuration $ConfigurationFile
+        return
+    }
+    Write-TextFile $ConfigurationFile $text.Replace($former, "@$name@") $name
+}
+
+# The port and the address in the configuration that was restored.
+function Read-SavedAddress {
+    if (-not (Test-Path -LiteralPath $ConfigurationFile)) { return }
+    $text = [IO.File]::ReadAllText($ConfigurationFile, $Utf8)
+    if ($text -cmatch '"port":\s+([0-9]{1,5})\b') { $Settings.notebook.port = [int]$Matches[1] }
+    if ($text -cmatch '"ip":\s+"([0-9a-f.:*]{1,45})"') { $Settings.notebook.ip = $Matches[1] }
+}
+
+function Assert-PreviousServer {
+    try {
+        Wait-Server
+        if ((Test-Refused (Get-StatusWithoutPassword)) -and (Test-Refused (Get-StatusWithRandomToken))) { return }
+    }
+    catch { Write-Event log @{ text = "$_" } }
+    throw (New-Failure previous-not-responding ('the previous server does not respond on TCP port {port} as ' +
+            'expected') @{
+            port = $Settings.notebook.port
+        })
+}
+
+# ---- the end of a run
+
+# Whether a run has failed, or was stopped, while it was replacing the environment. A run that was refused at its start
+# changes nothing.
+function Test-SwitchToEnd {
+    if ($Run.Mode -ne 'apply' -or 'failed', 'stopped' -notcontains $Run.Outcome) { return $false }
+    if (-not $Run.Lock -or -not $Run.Script -or (Test-Path -LiteralPath $RotationFile)) { return $false }
+    $Run.Installing -or (Test-OpenSwitch)
+}
+
+# The last events say what this host runs. Nothing is thrown: the run must report its end.
+function Complete-Switch {
+    try {
+        if (-not (Test-SwitchToEnd)) { return }
+        if (Test-OpenSwitch) { Undo-Switch } else { Write-NotSwitched }
+    }
+    catch {
+        $Run.Outcome = 'failed'
+        $problem = ConvertTo-Failure $_.Exception
+        $failure = New-Failure upgrade-not-switched-back ('the upgrade failed, and so did switching back to the ' +
+            'previous environment ({problem}). Fix this error, then run nbserver apply again. The upgrade failed ' +
+            'because: {cause}') @{ problem = $problem.Message } -Cause (Get-RunFailure)
+        Write-UpgradeEnd $failure
+    }
+}
+
+function Undo-Switch {
+    $Run.Step = 'service'
+    Write-StepProgress switching-back 'Switching back to the previous environment'
+    $python = Get-SavedPython $SwitchFolder
+    try { Restore-Server $SwitchFolder }
+    catch {
+        # It would take the space that the previous server needs. A run that applies the previous settings again has
+        # built no environment, and removes none.
+        $new = Get-EnvironmentFolder
+        if (-not $python -or (Get-EnvironmentOf $python) -eq $new -or -not (Test-Record 'folder' $new)) { throw }
+        Remove-Environment $new
+        Restore-Server $SwitchFolder
+    }
+    Remove-Switch
+    $failure = New-Failure upgrade-switched-back ('the upgrade failed, so this host runs its previous environment ' +
+        '{environment} again: {cause}') @{ environment = Get-EnvironmentOf $python } -Cause (Get-RunFailure)
+    Write-UpgradeEnd $failure
+}
+
+# The server still runs from its previous environment, if this run has built another one. An environment that is not
+# complete is removed, because it takes space.
+function Write-NotSwitched {
+    $python = Get-DeployedPython
+    if (-not $python -or $python -eq (Get-EnvironmentProgram 'python.exe')) { return }
+    $Run.Step = 'packages'
+    if (-not (Test-LockMark)) {
+        try { Remove-Environment (Get-EnvironmentFolder) }
+        catch { Write-Event log @{ text = "$_" } }
+    }
+    $failure = New-Failure upgrade-not-begun ('the upgrade failed, and this host still runs its previous environment ' +
+        '{environment}: {cause}') @{ environment = Get-EnvironmentOf $python } -Cause (Get-RunFailure)
+    Write-UpgradeEnd $failure
+}
+
+function Remove-Environment([string]$Folder) {
+    Stop-ProcessBelow $Folder
+    foreach ($line in @(Read-Record | Where-Object { $_.kind -eq 'folder' -and $_.key -eq $Folder })) {
+        Undo-Line $line
+        Remove-FileList (Split-Path -Leaf $Folder)
+    }
+}
+
+# Return why this run failed.
+function Get-RunFailure {
+    if ($Run.Failure) { return $Run.Failure }
+    New-Failure run-was-stopped 'the run was stopped'
+}
+
+# A run that was stopped did not fail.
+function Write-UpgradeEnd([Exception]$Failure) {
+    $kind = 'warning'
+    if ($Run.Outcome -eq 'failed') { $kind = 'failed' }
+    Write-Event $kind (Get-FailureField $Failure)
+}
