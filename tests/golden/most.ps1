@@ -16,110 +16,113 @@
 # Downloads come from the URLs in the settings and from the package index
 #
 # Contents, by line:
-#   124  parameters             The mode for a run by hand.
-#   129  settings               What differs from host to host: data, no code.
-#   191  lock                   The Python packages, with versions and hashes.
-#   196  welcome                The notebook that people find first, as JSON.
+#   127  parameters             The mode for a run by hand.
+#   132  settings               What differs from host to host: data, no code.
+#   194  lock                   The Python packages, with versions and hashes.
+#   199  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   428  run                    Check the language mode, and set the module path and the state of this run.
-#   503  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   593  hashes                 Compute SHA-256, the only hash that this script uses.
-#   631  events                 Report events: lines of JSON, which are the only output of this script.
-#   721  findings               Report in mode check which requirements this host meets, one finding for each.
-#   768  host_log               Write to the Windows event log which script changes this host.
-#   800  kept_script            Keep the script that changes this host.
-#   818  envelope               Read the envelope: the only input of a run in addition to this script.
-#   924  lock                   Allow only one run at a time to change this host.
-#   983  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1063  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#  1189  access                 Set and check access lists: who may read and change a folder.
-#  1265  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1302  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1368  registry               Read values in the registry.
-#  1379  registry_values        Compare, set, and restore values in the registry.
-#  1413  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1533  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1620  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1655  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1743  path_access            Find other accounts that could replace a folder with another folder.
-#  1771  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1828  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1978  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2075  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2287  server_command         Define the command line of the server, and what it was started with.
-#  2306  programs               Run other programs until they exit, and report their output.
-#  2434  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2453  downloads              Download files into the cache, and check their hashes before they are used.
-#  2639  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2726  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2802  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2858  foreign_places         Define where configuration from other installations may be on this host.
-#  2872  package_environment    Choose the environment variables of pip and uv.
-#  2942  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2947  installer_failures     Explain the exit codes of installers.
-#  3019  installers             Run installers and uninstallers, and wait while another one runs.
-#  3064  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3121  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3183  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3208  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3272  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3311  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3351  installed_files        Compare files with those that were installed.
-#  3500  running_server         Stop the server before its programs are replaced.
-#  3554  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3668  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3727  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3777  port_process           Find the program that listens on a TCP port, and what started it.
-#  3812  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3932  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3978  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4036  certificates           Read certificates from PEM files.
-#  4053  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4125  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4259  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4379  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4488  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4557  password_hash          Get the hash of the password.
-#  4562  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4607  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4629  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4695  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4838  download_checks        Check in mode check whether this host can reach what the script would download.
-#  4942  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5096  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5134  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5246  server_life            Restart or stop the installed server: modes restart and stop.
-#  5342  restarted_server       Start the registered task again.
-#  5386  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5497  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  5753  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  5777  server_log             Send the log of the notebook server: mode logs.
-#  5877  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   431  run                    Check the language mode, and set the module path and the state of this run.
+#   507  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   597  hashes                 Compute SHA-256, the only hash that this script uses.
+#   635  events                 Report events: lines of JSON, which are the only output of this script.
+#   725  findings               Report in mode check which requirements this host meets, one finding for each.
+#   772  host_log               Write to the Windows event log which script changes this host.
+#   804  kept_script            Keep the script that changes this host.
+#   822  envelope               Read the envelope: the only input of a run in addition to this script.
+#   937  lock                   Allow only one run at a time to change this host.
+#   996  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1076  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#  1202  access                 Set and check access lists: who may read and change a folder.
+#  1278  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1315  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1381  registry               Read values in the registry.
+#  1392  registry_values        Compare, set, and restore values in the registry.
+#  1426  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1546  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1641  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1676  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1764  path_access            Find other accounts that could replace a folder with another folder.
+#  1792  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1849  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1999  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2096  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2308  server_command         Define the command line of the server, and what it was started with.
+#  2327  programs               Run other programs until they exit, and report their output.
+#  2455  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2474  downloads              Download files into the cache, and check their hashes before they are used.
+#  2660  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2747  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2823  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2879  foreign_places         Define where configuration from other installations may be on this host.
+#  2893  package_environment    Choose the environment variables of pip and uv.
+#  2963  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2968  installer_failures     Explain the exit codes of installers.
+#  3040  installers             Run installers and uninstallers, and wait while another one runs.
+#  3085  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3142  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3204  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3229  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3293  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3332  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3372  installed_files        Compare files with those that were installed.
+#  3521  running_server         Stop the server before its programs are replaced.
+#  3579  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3693  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3752  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3802  port_process           Find the program that listens on a TCP port, and what started it.
+#  3837  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3957  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4003  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4061  certificates           Read certificates from PEM files.
+#  4078  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4150  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4284  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4404  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4513  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4582  password_hash          Get the hash of the password.
+#  4587  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4633  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4655  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4721  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4864  download_checks        Check in mode check whether this host can reach what the script would download.
+#  4968  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5123  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5161  new_server             Check what another environment contains, and the server that runs from it.
+#  5244  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5380  way_back               Restore the previous server after an upgrade that failed.
+#  5517  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5629  server_life            Restart or stop the installed server: modes restart and stop.
+#  5725  restarted_server       Start the registered task again.
+#  5776  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5887  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  6143  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6167  server_log             Send the log of the notebook server: mode logs.
+#  6267  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  5909  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  5989  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  6008  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  6027  python                 Install Python from the publisher, or use one that is installed.
-#  6161  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  6222  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  6341  packages               Install the packages of the lock in a virtual environment.
-#  6540  path                   Add the programs of the server to the PATH of the machine.
-#  6569  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  6595  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  6729  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  6937  service                Run the server as a scheduled task.
-#  7079  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  7143  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7218  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  7258  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  6299  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6379  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  6398  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  6417  python                 Install Python from the publisher, or use one that is installed.
+#  6551  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  6612  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  6731  packages               Install the packages of the lock in a virtual environment.
+#  6932  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  6958  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  7092  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  7300  service                Run the server as a scheduled task.
+#  7447  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  7511  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7589  path                   Add the programs of the server to the PATH of the machine.
+#  7618  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  7658  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
 #        prelude: certificate_requests  the host signs its certificate itself
 #        step: ie_esc                   skipped in the inventory
 #        step: vc_redist                this OpenSSL does not need it
-#        step: path                     skipped in the inventory
 #        step: firewall                 skipped in the inventory
+#        step: path                     skipped in the inventory
 
 param(
     [ValidateSet('test', 'check', 'status', 'apply', 'undo', 'rotate', 'restart', 'stop', 'set-password', 'rotate-certificate', 'request')]
@@ -466,6 +469,7 @@ $Run = @{
     Events = 0; EventFile = ''; NotKept = $null; Pipeline = $null; Stopped = $false
     Lock = $null; Boot = ''; Reboot = $false; Restarting = $false; Pending = ''
     Outcome = 'ok'; Changed = 0; Differs = $false; Fingerprint = ''
+    Failure = $null; Installing = $false                 # why it failed; it has begun to install an environment
     ExitCode = 0; Output = @()                           # of the last program
     ForeignNamed = $false
 }
@@ -905,6 +909,15 @@ function Request-Secret([string]$Name, [string]$Prompt) {
     if ($Secrets.ContainsKey($Name) -or 'apply', 'rotate', 'set-password' -notcontains $Run.Mode) { return }
     $typed = Read-Host -Prompt $Prompt -AsSecureString
     $Secrets[$Name] = (New-Object Net.NetworkCredential('', $typed)).Password
+}
+
+# Without a new secret, the secret that an earlier run wrote to a file is kept. $Pattern's first group matches it.
+function Read-KeptSecret {
+    param([string]$Name, [string]$File, [string]$Pattern)
+    if ($Secrets.ContainsKey($Name)) { return }
+    if (-not (Test-Path -LiteralPath $File) -or -not (Test-Record 'file' $File)) { return }
+    $found = [regex]::Match([IO.File]::ReadAllText($File, $Utf8), $Pattern)
+    if ($found.Success) { $Secrets[$Name] = $found.Groups[1].Value }
 }
 
 # Keep the text of a file as a secret.
@@ -1607,7 +1620,15 @@ $Restore.file = {
     # A run that was killed while it wrote the file leaves its new file.
     Remove-SingleFile "$Path.new"
     if (-not $Before) { Remove-SingleFile $Path; return }
-    [IO.File]::Copy($Before, "$Path.new")
+    Copy-Over $Before $Path
+}
+
+# The copy keeps the time of the file, which says whether the server was started after it.
+function Copy-Over([string]$From, [string]$Path) {
+    Assert-NoLink "$Path.new"
+    Assert-NoLink $Path
+    Remove-SingleFile "$Path.new"                        # of a run that was killed
+    [IO.File]::Copy($From, "$Path.new")
     Move-Over "$Path.new" $Path
 }
 
@@ -3527,12 +3548,16 @@ function Get-ServiceStatus {
 
 # Return the environment that the task names; if there is no task, the one that these settings choose.
 function Get-ServerEnvironment {
-    $xml = Get-TaskXml 'nbserver'
-    if ($xml) {
-        $command = [string](Get-TaskText ([xml]$xml) 'Actions/Exec/Command')
-        if (Test-Below $command $Programs) { return Split-Path -Parent (Split-Path -Parent $command) }
-    }
+    $program = Get-ServerProgram
+    if (Test-Below $program $Programs) { return Get-EnvironmentOf $program }
     Get-EnvironmentFolder
+}
+
+# Return the program that the task runs; '' if there is no task.
+function Get-ServerProgram {
+    $xml = Get-TaskXml 'nbserver'
+    if ($xml) { return [string](Get-TaskText ([xml]$xml) 'Actions/Exec/Command') }
+    ''
 }
 
 # Return whether what runs in a notebook can install packages into the environment.
@@ -4566,6 +4591,7 @@ function Get-UsedFolder {
     Get-EnvironmentFolder
     Get-PythonFolder
     Get-OpenSslFolder
+    Get-KeptFolder
 }
 
 # The step openssl has already removed the package of another version, unless the settings do not want a package.
@@ -5033,6 +5059,7 @@ function Start-Rotation {
     }
     if ($Former.Key -and $Former.Key -ne 'null') { $key = "`"$($Former.Key)`"" }
     Write-TextFile $RotationFile "{`"v`":1,`"run`":`"$($Run.Id)`",`"password`":`"$($Former.Password)`",`"key`":$key}`n"
+    Remove-Switch                                        # what an upgrade that was cut off would restore
     Stop-Server
 }
 
@@ -5129,6 +5156,362 @@ function Get-RotatedCertificate {
 function Write-AccountNotice {
     Write-Notice warning rotated-local-service ('notebooks run as LOCAL SERVICE, so they may have registered tasks ' +
         'or left processes running that nbserver does not know about. Check the tasks and processes of this account')
+}
+
+# ---- prelude: new_server ---------------------------------------------------------------------------
+# Check what another environment contains, and the server that runs from it.
+
+# What the core packages are imported as. Only those in the lock are imported.
+$CoreModules = @{
+    numpy = 'numpy'; matplotlib = 'matplotlib'; tornado = 'tornado.web'; pyzmq = 'zmq'; ipython = 'IPython'
+    ipykernel = 'ipykernel.kernelapp'; 'jupyter-server' = 'jupyter_server.serverapp'; notebook = 'notebook'
+}
+
+# Linux hosts get the same text.
+$ImportWithPython = @'
+import importlib, sys
+
+for name in sys.argv[1:]:
+    try:
+        importlib.import_module(name)
+    except BaseException as error:
+        sys.exit("error: import %s: %s: %s" % (name, type(error).__name__, error))
+'@ -replace "`r", ''
+
+# Load the login page, and log in with a wrong password, as a browser would. Prints the status of both answers. Linux
+# hosts get the same text.
+$LoginWithPython = @'
+import http.client, os, re, ssl, sys, urllib.parse
+
+address, port = sys.argv[1], int(sys.argv[2])
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+context.check_hostname, context.verify_mode, context.minimum_version = False, ssl.CERT_NONE, ssl.TLSVersion.TLSv1_2
+
+
+def ask(method, body, headers):
+    line = http.client.HTTPSConnection(address, port, timeout=30, context=context)
+    line.request(method, "/login", body, {"Host": "localhost:%d" % port, **headers})
+    answer = line.getresponse()
+    cookies = answer.headers.get_all("Set-Cookie") or []
+    line.close()
+    return answer.status, [cookie.partition(";")[0] for cookie in cookies]
+
+
+status, cookies = ask("GET", None, {})
+print("Page=%d" % status, flush=True)
+token = [cookie.partition("=")[2] for cookie in cookies if cookie.startswith("_xsrf=")]
+form = urllib.parse.urlencode({"password": os.urandom(16).hex(), "_xsrf": "".join(token)})
+headers = {"Content-Type": "application/x-www-form-urlencoded", "Cookie": "; ".join(cookies)}
+print("Wrong=%d" % ask("POST", form, headers)[0], flush=True)
+'@ -replace "`r", ''
+
+# Import the core packages of the lock. They write nothing into the environment, and read no settings of this user.
+function Assert-Import {
+    $modules = @(foreach ($line in $Lock) {
+            $name = ($line -split '==')[0]
+            if ($CoreModules.ContainsKey($name)) { $CoreModules[$name] }
+        })
+    if (-not $modules.Count) { return }
+    Write-StepProgress importing-packages 'Importing the new packages'
+    $variables = @{
+        IPYTHONDIR = Join-Path $CacheFolder 'ipython'; MPLCONFIGDIR = Join-Path $CacheFolder 'matplotlib'
+        MATPLOTLIBRC = $null; MPLBACKEND = $null
+    }
+    $arguments = @('-I', '-B', '-X', 'utf8', '-c', $ImportWithPython) + $modules
+    Invoke-Program (Get-EnvironmentProgram 'python.exe') $arguments $variables -Code packages-not-importable -Text (
+        'the installed packages cannot be imported ({output}). Use another lock or python.version, then try again')
+}
+
+# This host has only the hash of the password, so it cannot log in. But a server that cannot compare passwords does not
+# refuse a wrong one as it must: with 401.
+function Assert-Login {
+    $address = '127.0.0.1'
+    if ($Settings.notebook.ip -ne '*') { $address = $Settings.notebook.ip }
+    $arguments = '-I', '-B', '-X', 'utf8', '-c', $LoginWithPython, $address, [string]$Settings.notebook.port
+    Invoke-Program (Get-EnvironmentProgram 'python.exe') $arguments -Accept 0, 1 -Quiet
+    $status = @{ Page = 'no answer'; Wrong = 'no answer' }
+    foreach ($line in $Run.Output) {
+        if ($line -cmatch '\A(Page|Wrong)=([0-9]{3})\z') { $status[$Matches[1]] = $Matches[2] }
+    }
+    if ($status.Page -eq '200' -and $status.Wrong -eq '401') { return }
+    throw (New-Failure login-broken ('nobody can log in to the server: its login page responded with status {page} ' +
+            '(expected 200), and a login with a wrong password with status {wrong} (expected 401). Find the error in ' +
+            'its log ({log}), or use another lock, then try again') @{
+            page = $status.Page; wrong = $status.Wrong; log = $ServerLog
+        })
+}
+
+# ---- prelude: switch -------------------------------------------------------------------------------
+# Switch the server to another environment, and verify the server that runs from it.
+
+# Another lock gets another environment. Before the server is switched to it, a folder gets what the server ran before:
+# the path of its Python, its configuration, the program that starts it, and its task or process. As long as this folder
+# exists, the switch is open: a run that fails restores what is in it, and the next run completes a switch that was cut
+# off. When the new server has been verified, the folder becomes that of the previous environment, which is kept.
+
+$SwitchFolder = Join-Path $StateFolder 'switch'
+$PreviousFolder = Join-Path $StateFolder 'previous'
+
+# ---- which environment the server runs from
+
+# Return the Python that the task or process was set up with; nothing if there is none, or if it cannot run any more.
+function Get-DeployedPython {
+    if (-not (Test-ServiceRecord)) { return }
+    $python = Get-ServerProgram
+    if (Test-CompletePython $python) { $python }
+}
+
+# Return the Python in such a folder; nothing if there is none, or if it cannot run any more.
+function Get-SavedPython([string]$Folder) {
+    $file = Join-Path $Folder 'python'
+    if (-not (Test-Path -LiteralPath $file)) { return }
+    $python = [IO.File]::ReadAllText($file, $Utf8).TrimEnd()
+    if (Test-CompletePython $python) { $python }
+}
+
+# Return whether this is the Python of an environment that is complete, and whose own Python still exists.
+function Test-CompletePython([string]$Python) {
+    if ($Python -cnotmatch "\A$([regex]::Escape($Programs))\\env-[0-9a-z.]+-[0-9a-f]{8}\\Scripts\\python\.exe\z") {
+        return $false
+    }
+    $environment = Get-EnvironmentOf $Python
+    foreach ($path in $Python, (Join-Path $environment 'nbserver.lock')) {
+        if (-not (Test-Path -LiteralPath $path)) { return $false }
+    }
+    $base = Get-BaseFolder $environment
+    [bool]($base -and (Test-Path -LiteralPath (Join-Path $base 'python.exe')))
+}
+
+function Get-EnvironmentOf([string]$Python) { Split-Path -Parent (Split-Path -Parent $Python) }
+
+# Return the folder of the Python from which the environment was created.
+function Get-BaseFolder([string]$Environment) {
+    $file = Join-Path $Environment 'pyvenv.cfg'
+    if (-not (Test-Path -LiteralPath $file)) { return }
+    foreach ($line in [IO.File]::ReadAllLines($file, $Utf8)) {
+        if ($line -cmatch '\Ahome = (.+)\z') { return $Matches[1] }
+    }
+}
+
+# Return the environment that is kept, and the folder of its Python: during an upgrade that from which the server runs,
+# else the previous one.
+function Get-KeptFolder {
+    $python = Get-KeptPython
+    if (-not $python) { return }
+    $environment = Get-EnvironmentOf $python
+    $environment
+    Get-BaseFolder $environment
+}
+
+function Get-KeptPython {
+    if (Test-OpenSwitch) { return Get-SavedPython $SwitchFolder }
+    $deployed = Get-DeployedPython
+    if ($deployed -and $deployed -ne (Get-EnvironmentProgram 'python.exe')) { return $deployed }
+    Get-SavedPython $PreviousFolder
+}
+
+function Test-OpenSwitch { Test-Path -LiteralPath $SwitchFolder }
+
+# ---- the switch
+
+# Called before the first file changes that the server reads. A switch that is open keeps what it saved: the server may
+# already run from the new environment.
+function Start-Switch {
+    if (Test-OpenSwitch) { return }
+    $python = Get-DeployedPython
+    if (-not $python -or $python -eq (Get-EnvironmentProgram 'python.exe')) { return }
+    $Run.Step = 'packages'
+    try {
+        Save-Server "$SwitchFolder.new" $python
+        Invoke-FileChange 'move-folder' "$SwitchFolder.new" $SwitchFolder
+    }
+    catch {
+        throw (New-Failure previous-not-saved ('could not save the files of the current server, so the server was ' +
+                'not changed: {cause}. Fix this error, then try again') -Cause $_.Exception)
+    }
+}
+
+function Save-Server([string]$Folder, [string]$Python) {
+    if (Test-Path -LiteralPath $Folder) { Remove-Folder $Folder }
+    New-ClosedFolder $Folder $StateAccess
+    foreach ($file in $ConfigurationFile, $StarterFile) {
+        Assert-NoLink $file
+        if (Test-Path -LiteralPath $file) { [IO.File]::Copy($file, (Join-Path $Folder (Split-Path -Leaf $file))) }
+    }
+    Save-Service $Folder
+    Write-TextFile (Join-Path $Folder 'python') "$Python`n"
+}
+
+# Called when the server has been started from the new environment. Until then, nothing of the old one was removed.
+function Confirm-Switch {
+    if (-not (Test-OpenSwitch)) { return }
+    $Run.Step = 'check'
+    Write-StepProgress verifying-server 'Verifying the server before completing the switch'
+    Wait-Server
+    Assert-ServerClosed
+    $shown = Get-ServerFingerprint
+    if ($shown -ne $Run.Fingerprint) {
+        throw (New-Failure new-server-certificate ('the server presents a different certificate on TCP port {port}: ' +
+                'expected {expected}, got {actual}') @{
+                port = $Settings.notebook.port; expected = $Run.Fingerprint; actual = $shown
+            })
+    }
+    Assert-Login
+    # After a rollback that was cut off, nothing is new.
+    if ((Get-SavedPython $SwitchFolder) -eq (Get-EnvironmentProgram 'python.exe')) { Remove-Switch; return }
+    if (Test-Path -LiteralPath $PreviousFolder) { Remove-Folder $PreviousFolder }
+    Invoke-FileChange 'move-folder' $SwitchFolder $PreviousFolder
+}
+
+# Half a folder must not be taken for an open switch, so it first gets another name.
+function Remove-Switch {
+    if (Test-Path -LiteralPath "$SwitchFolder.new") { Remove-Folder "$SwitchFolder.new" }
+    if (-not (Test-OpenSwitch)) { return }
+    Invoke-FileChange 'move-folder' $SwitchFolder "$SwitchFolder.new"
+    Remove-Folder "$SwitchFolder.new"
+}
+
+# Undo removes all environments.
+Add-Hook BeforeUndo {
+    Remove-Switch
+    if (Test-Path -LiteralPath $PreviousFolder) { Remove-Folder $PreviousFolder }
+}
+
+# ---- prelude: way_back -----------------------------------------------------------------------------
+# Restore the previous server after an upgrade that failed.
+
+# ---- restoring
+
+# Restore what the folder has, start that server, and prove that it responds.
+function Restore-Server([string]$Folder) {
+    $python = Get-SavedPython $Folder
+    if (-not $python) {
+        throw (New-Failure previous-environment-missing 'the previous environment is no longer complete')
+    }
+    Stop-Server
+    Restore-ServerFile $Folder
+    Read-SavedAddress
+    Start-SavedService $Folder $python
+    Assert-PreviousServer
+}
+
+# A password that was replaced since is not restored.
+function Restore-ServerFile([string]$Folder) {
+    $starter = Join-Path $Folder (Split-Path -Leaf $StarterFile)
+    if (Test-Path -LiteralPath $starter) { Copy-Over $starter $StarterFile }
+    $configuration = Join-Path $Folder (Split-Path -Leaf $ConfigurationFile)
+    if (-not (Test-Path -LiteralPath $configuration)) { return }
+    $name = 'notebook.kept_password_hash'
+    Read-KeptSecret $name $ConfigurationFile $HashPattern
+    $text = [IO.File]::ReadAllText($configuration, $Utf8)
+    $former = [regex]::Match($text, $HashPattern).Groups[1].Value
+    if (-not $former -or -not $Secrets.ContainsKey($name) -or
+        [string]::Equals($former, (Expand-Secret "@$name@" $name))) {
+        Copy-Over $configuration $ConfigurationFile
+        return
+    }
+    Write-TextFile $ConfigurationFile $text.Replace($former, "@$name@") $name
+}
+
+# The port and the address in the configuration that was restored.
+function Read-SavedAddress {
+    if (-not (Test-Path -LiteralPath $ConfigurationFile)) { return }
+    $text = [IO.File]::ReadAllText($ConfigurationFile, $Utf8)
+    if ($text -cmatch '"port":\s+([0-9]{1,5})\b') { $Settings.notebook.port = [int]$Matches[1] }
+    if ($text -cmatch '"ip":\s+"([0-9a-f.:*]{1,45})"') { $Settings.notebook.ip = $Matches[1] }
+}
+
+function Assert-PreviousServer {
+    try {
+        Wait-Server
+        if ((Test-Refused (Get-StatusWithoutPassword)) -and (Test-Refused (Get-StatusWithRandomToken))) { return }
+    }
+    catch { Write-Event log @{ text = "$_" } }
+    throw (New-Failure previous-not-responding ('the previous server does not respond on TCP port {port} as ' +
+            'expected') @{
+            port = $Settings.notebook.port
+        })
+}
+
+# ---- the end of a run
+
+# Whether a run has failed, or was stopped, while it was replacing the environment. A run that was refused at its start
+# changes nothing.
+function Test-SwitchToEnd {
+    if ($Run.Mode -ne 'apply' -or 'failed', 'stopped' -notcontains $Run.Outcome) { return $false }
+    if (-not $Run.Lock -or -not $Run.Script -or (Test-Path -LiteralPath $RotationFile)) { return $false }
+    $Run.Installing -or (Test-OpenSwitch)
+}
+
+# The last events say what this host runs. Nothing is thrown: the run must report its end.
+function Complete-Switch {
+    try {
+        if (-not (Test-SwitchToEnd)) { return }
+        if (Test-OpenSwitch) { Undo-Switch } else { Write-NotSwitched }
+    }
+    catch {
+        $Run.Outcome = 'failed'
+        $problem = ConvertTo-Failure $_.Exception
+        $failure = New-Failure upgrade-not-switched-back ('the upgrade failed, and so did switching back to the ' +
+            'previous environment ({problem}). Fix this error, then run nbserver apply again. The upgrade failed ' +
+            'because: {cause}') @{ problem = $problem.Message } -Cause (Get-RunFailure)
+        Write-UpgradeEnd $failure
+    }
+}
+
+function Undo-Switch {
+    $Run.Step = 'service'
+    Write-StepProgress switching-back 'Switching back to the previous environment'
+    $python = Get-SavedPython $SwitchFolder
+    try { Restore-Server $SwitchFolder }
+    catch {
+        # It would take the space that the previous server needs. A run that applies the previous settings again has
+        # built no environment, and removes none.
+        $new = Get-EnvironmentFolder
+        if (-not $python -or (Get-EnvironmentOf $python) -eq $new -or -not (Test-Record 'folder' $new)) { throw }
+        Remove-Environment $new
+        Restore-Server $SwitchFolder
+    }
+    Remove-Switch
+    $failure = New-Failure upgrade-switched-back ('the upgrade failed, so this host runs its previous environment ' +
+        '{environment} again: {cause}') @{ environment = Get-EnvironmentOf $python } -Cause (Get-RunFailure)
+    Write-UpgradeEnd $failure
+}
+
+# The server still runs from its previous environment, if this run has built another one. An environment that is not
+# complete is removed, because it takes space.
+function Write-NotSwitched {
+    $python = Get-DeployedPython
+    if (-not $python -or $python -eq (Get-EnvironmentProgram 'python.exe')) { return }
+    $Run.Step = 'packages'
+    if (-not (Test-LockMark)) {
+        try { Remove-Environment (Get-EnvironmentFolder) }
+        catch { Write-Event log @{ text = "$_" } }
+    }
+    $failure = New-Failure upgrade-not-begun ('the upgrade failed, and this host still runs its previous environment ' +
+        '{environment}: {cause}') @{ environment = Get-EnvironmentOf $python } -Cause (Get-RunFailure)
+    Write-UpgradeEnd $failure
+}
+
+function Remove-Environment([string]$Folder) {
+    Stop-ProcessBelow $Folder
+    foreach ($line in @(Read-Record | Where-Object { $_.kind -eq 'folder' -and $_.key -eq $Folder })) {
+        Undo-Line $line
+        Remove-FileList (Split-Path -Leaf $Folder)
+    }
+}
+
+# Return why this run failed.
+function Get-RunFailure {
+    if ($Run.Failure) { return $Run.Failure }
+    New-Failure run-was-stopped 'the run was stopped'
+}
+
+# A run that was stopped did not fail.
+function Write-UpgradeEnd([Exception]$Failure) {
+    $kind = 'warning'
+    if ($Run.Outcome -eq 'failed') { $kind = 'failed' }
+    Write-Event $kind (Get-FailureField $Failure)
 }
 
 # ---- prelude: status -------------------------------------------------------------------------------
@@ -5369,10 +5752,17 @@ function Restart-Server {
     Set-TaskText $xml 'RegistrationInfo/Description' (Get-ServiceState)
     Set-TaskText $xml 'Settings/Enabled' 'true'
     Stop-Task 'nbserver'
-    Set-Task 'nbserver' $xml.DocumentElement.OuterXml
-    Start-ScheduledTask -TaskName 'nbserver' -TaskPath '\' -ErrorAction Stop
-    Wait-TaskStart 'nbserver'
-    $ServiceTask.Started = $true
+    Start-NewTask $xml.DocumentElement.OuterXml
+}
+
+# Keep the task for a way back.
+function Save-Service([string]$Folder) { Write-TextFile (Join-Path $Folder 'task.xml') (Get-TaskXml 'nbserver') }
+
+function Start-SavedService([string]$Folder, [string]$Python) {
+    $null = $Python                                      # the task names it
+    $xml = [xml][IO.File]::ReadAllText((Join-Path $Folder 'task.xml'), $Utf8)
+    Set-TaskText $xml 'Settings/Enabled' 'true'
+    Start-NewTask $xml.DocumentElement.OuterXml
 }
 
 # Set the text of an element that the task has.
@@ -6521,9 +6911,10 @@ Add-Step packages 'The packages in the lock are installed in a virtual environme
         Write-EnvironmentList
         return
     }
+    $Run.Installing = $true
     $folder = Get-EnvironmentFolder
     if (Test-Path -LiteralPath $folder) {
-        Stop-Server
+        if ((Get-ServerEnvironment) -eq $folder) { Stop-Server } else { Stop-ProcessBelow $folder }
         Write-StepProgress removing 'Removing {path}' @{ path = $folder }
         Remove-Folder $folder
     }
@@ -6532,38 +6923,10 @@ Add-Step packages 'The packages in the lock are installed in a virtual environme
     $variables = Get-PackageEnvironment
     if ((Get-PackageInstaller) -eq 'uv') { Install-WithUv $lockFile $variables }
     else { Install-WithPip $lockFile $variables }
+    Assert-Import
     Write-TextFile (Get-LockMark) (Get-LockMarkText)
     Write-EnvironmentList
     $Run.Repair = $false
-}
-
-# ---- step: path ------------------------------------------------------------------------------------
-# Add the programs of the server to the PATH of the machine.
-
-# Programs that already run keep the PATH with which they started; new sessions use the new one.
-
-# Return the entries of the settings. path.programs means the folders of Python and OpenSSL, wherever they are.
-function Get-WantedPathEntry {
-    foreach ($entry in $Settings.path.entries) { Expand-Path $entry }
-    if ($Settings.path.programs) {
-        Get-PythonFolder
-        Join-Path (Get-PythonFolder) 'Scripts'
-        Split-Path -Parent (Get-OpenSsl)
-    }
-}
-
-Add-Step path 'The machine PATH contains the environment, Python, and OpenSSL' -Test {
-    foreach ($entry in Get-WantedPathEntry) {
-        if (-not (Test-PathEntry $entry)) { Add-Difference path-entry 'PATH' $null $entry }
-    }
-    foreach ($line in Get-ObsoletePathEntry @(Get-WantedPathEntry)) {
-        Add-Difference path-entry 'PATH' $line.key $null
-    }
-} -Apply {
-    foreach ($line in Get-ObsoletePathEntry @(Get-WantedPathEntry)) { Undo-Line $line }
-    foreach ($entry in Get-WantedPathEntry) {
-        if (-not (Test-PathEntry $entry)) { Add-PathEntry $entry }
-    }
 }
 
 # ---- step: certificate -----------------------------------------------------------------------------
@@ -7046,7 +7409,12 @@ function Compare-ServiceTask {
 
 function Start-ServiceTask {
     if (Get-TaskXml 'nbserver') { Stop-Task 'nbserver' }
-    Set-Task 'nbserver' (Get-ServiceXml)
+    Start-NewTask (Get-ServiceXml)
+}
+
+# Register the task, and start it.
+function Start-NewTask([string]$Xml) {
+    Set-Task 'nbserver' $Xml
     Start-ScheduledTask -TaskName 'nbserver' -TaskPath '\' -ErrorAction Stop
     Wait-TaskStart 'nbserver'
     $ServiceTask.Started = $true
@@ -7210,9 +7578,41 @@ Add-Step check 'The server presents its certificate and refuses requests without
         Add-Difference port-certificate 'certificate on TCP port {port}' $is $should @{ port = $Settings.notebook.port }
     }
     if ($is) { Compare-Refusal }
+    if ((Test-OpenSwitch) -and 'restart', 'set-password', 'rotate-certificate' -notcontains $Run.Mode) {
+        Add-Difference switch-open 'verification of the new environment' 'interrupted' 'complete'
+    }
 } -Apply {
     Wait-Server
     Assert-ServerClosed
+}
+
+# ---- step: path ------------------------------------------------------------------------------------
+# Add the programs of the server to the PATH of the machine.
+
+# Programs that already run keep the PATH with which they started; new sessions use the new one.
+
+# Return the entries of the settings. path.programs means the folders of Python and OpenSSL, wherever they are.
+function Get-WantedPathEntry {
+    foreach ($entry in $Settings.path.entries) { Expand-Path $entry }
+    if ($Settings.path.programs) {
+        Get-PythonFolder
+        Join-Path (Get-PythonFolder) 'Scripts'
+        Split-Path -Parent (Get-OpenSsl)
+    }
+}
+
+Add-Step path 'The machine PATH contains the environment, Python, and OpenSSL' -Test {
+    foreach ($entry in Get-WantedPathEntry) {
+        if (-not (Test-PathEntry $entry)) { Add-Difference path-entry 'PATH' $null $entry }
+    }
+    foreach ($line in Get-ObsoletePathEntry @(Get-WantedPathEntry)) {
+        Add-Difference path-entry 'PATH' $line.key $null
+    }
+} -Apply {
+    foreach ($line in Get-ObsoletePathEntry @(Get-WantedPathEntry)) { Undo-Line $line }
+    foreach ($entry in Get-WantedPathEntry) {
+        if (-not (Test-PathEntry $entry)) { Add-PathEntry $entry }
+    }
 }
 
 # ---- step: cleanup ---------------------------------------------------------------------------------
@@ -7330,8 +7730,10 @@ function Invoke-Change($Step) {
 # Apply step after step, until all are done or Windows must restart first. Then open brackets are undone.
 function Invoke-EveryStep {
     foreach ($step in $Steps) {
+        if ($step.Name -eq 'notebook' -and -not $Run.Reboot) { Start-Switch }
         Invoke-Apply $step
         if ($Run.Outcome -eq 'reboot') { break }
+        if ($step.Name -eq 'service') { Confirm-Switch }
     }
     if ($Run.Outcome -ne 'reboot') { return }
     Undo-Record -BracketsOnly
@@ -7461,6 +7863,7 @@ function Invoke-Run {
         $ended = $true
         if ($Run.Mode -eq 'events') { throw }   # an event of this run must not be mistaken for one of the other run
         $Run.Outcome = 'failed'
+        $Run.Failure = $_.Exception
         $fields = Get-FailureField $_.Exception
         $fields.at = "line $($_.InvocationInfo.ScriptLineNumber)"
         Write-Event failed $fields
@@ -7468,6 +7871,7 @@ function Invoke-Run {
     finally {
         if (-not $ended) { Stop-Run }
         if ($Run.Mode -eq 'apply' -and $Run.EventFile) { Undo-Record -BracketsOnly }
+        Complete-Switch
         if ($Run.Mode -ne 'events') { Complete-Run }
         Exit-Lock
         $env:PSModulePath = $ModulePath
