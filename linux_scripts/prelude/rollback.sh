@@ -69,11 +69,6 @@ assert_previous() {
     fi
 }
 
-# REPLY: the folder of the environment of a Python; a Python of the distribution itself.
-environment_of() { # PYTHON
-    REPLY=${1%/bin/python}
-}
-
 # What a rollback that was cut off has saved stays: since then, the server may run from the previous environment.
 switch_to_previous() {
     if ! has_open_switch; then

@@ -12,6 +12,7 @@ compare_unit() {
     if has_other_start "$file" "$REPLY"; then
         differs server-outdated 'the notebook server' 'not restarted since the last change' 'restarted'
     elif ! has_text "$file" "$REPLY"; then
+        if has_other_environment; then report_other_environment; fi
         differs file-differs '{path}' 'different or missing' 'as in this script' path "$file"
     else
         read_access "$file"

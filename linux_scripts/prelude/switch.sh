@@ -37,6 +37,27 @@ find_deployed_python() {
     done <"$file"
 }
 
+# Whether the server was set up with another environment than that of this script: before an upgrade, or after a
+# rollback.
+has_other_environment() {
+    find_deployed_python
+    [[ $DEPLOYED_PYTHON && $DEPLOYED_PYTHON != "$NOTEBOOK_PYTHON" ]]
+}
+
+# After has_other_environment.
+report_other_environment() {
+    local now
+    environment_of "$DEPLOYED_PYTHON"
+    now=$REPLY
+    environment_of "$NOTEBOOK_PYTHON"
+    differs server-other-environment 'environment of the notebook server' "$now" "$REPLY"
+}
+
+# REPLY: the folder of the environment of a Python; a Python of the distribution itself.
+environment_of() { # PYTHON
+    REPLY=${1%/bin/python}
+}
+
 has_server_record() {
     has_record unit "$SERVICE_UNIT" || ! is_unit
 }

@@ -57,7 +57,11 @@ process_test() {
     if [[ ! $PROCESS ]]; then
         differs server-not-running 'the notebook server' 'not running' 'running in the background'
     elif ! has_text "$PROCESS_FILE" "$PROCESS $PROCESS_SINCE"$'\n'"$REPLY"; then
-        differs server-outdated 'the notebook server' 'not restarted since the last change' 'restarted'
+        if has_other_environment; then
+            report_other_environment
+        else
+            differs server-outdated 'the notebook server' 'not restarted since the last change' 'restarted'
+        fi
     fi
 }
 

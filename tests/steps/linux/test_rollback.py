@@ -32,6 +32,7 @@ def test_the_unit_of_the_previous_environment_runs_and_then_the_present_one_agai
     done = run(deployed, "rollback", steps)
     assert done.outcome == "ok" and history(deployed) == ["stop", "enable", "restart"], done.events
     assert f"ExecStart={PREVIOUS}/bin/python ".encode() in deployed.read(UNIT)
+    assert differences(deployed) == ["server-other-environment", "file-differs"]
     deployed.write("/tmp/refuse", "")
     failed = run(deployed, "rollback", steps)
     assert [event["code"] for event in failed.of("failed")] == ["login-broken", "rollback-switched-back"]

@@ -160,7 +160,8 @@ def test_a_rollback_goes_back_and_a_second_one_forward(host: Host) -> None:
     assert [event["code"] for event in done.of("difference")] == ["server-rolls-back", "server-proven"]
     assert done.of("difference")[0] | {"is": ENVIRONMENTS["b"], "should": ENVIRONMENTS["a"]} == done.of("difference")[0]
     assert done.events[-1]["changed"] == 2 and done.events[-1]["fingerprint"].startswith("SHA256:")
-    assert host.run("test", "b").code == 2, "the inventory has the other lock"
+    (differs,) = host.run("test", "b").of("difference")
+    assert differs["code"] == "server-other-environment" and (differs["is"], differs["should"]) == (ENVIRONMENTS["a"], ENVIRONMENTS["b"])
     assert host.run("test", "a").of("difference") == [], "the inventory has this lock"
     assert host.run("rollback", "b").outcome == "ok" and host.serves() == "b"
     assert [host.sandbox.read(file) for file in files] == before and host.run("test", "b").of("difference") == []
