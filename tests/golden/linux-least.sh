@@ -49,48 +49,48 @@
 #  2693  zypper                 Run zypper, without questions.
 #  2819  units                  Install and remove units of systemd.
 #  2908  service_unit           Compare the unit of the notebook server, and install it.
-#  3090  service                Find out what the unit of the notebook server does.
-#  3188  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3301  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3369  certificate_program    Create a certificate with OpenSSL.
-#  3377  starter                Define the Python program that starts the notebook server.
-#  3585  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3676  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3735  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3807  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3873  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3917  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3950  installed_files        Compare the files of the environment with those that were installed.
-#  4097  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4159  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4304  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4317  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4415  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4581  new_server             Check what another environment contains, and the server that runs from it.
-#  4657  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  4789  way_back               Restore the previous server after an upgrade that failed.
-#  4966  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5163  server_life            Restart or stop the installed server: modes restart and stop.
-#  5273  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5392  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5510  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  5842  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  5944  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  5979  server_log             Send the log of the notebook server: mode logs.
-#  6047  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  3091  service                Find out what the unit of the notebook server does.
+#  3189  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3302  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3370  certificate_program    Create a certificate with OpenSSL.
+#  3378  starter                Define the Python program that starts the notebook server.
+#  3586  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3677  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3736  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3808  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3874  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3918  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3951  installed_files        Compare the files of the environment with those that were installed.
+#  4098  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4160  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4305  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4318  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4416  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4582  new_server             Check what another environment contains, and the server that runs from it.
+#  4658  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  4811  way_back               Restore the previous server after an upgrade that failed.
+#  4988  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5185  server_life            Restart or stop the installed server: modes restart and stop.
+#  5295  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5409  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5527  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  5859  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  5961  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  5996  server_log             Send the log of the notebook server: mode logs.
+#  6064  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6086  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6118  python                 Install Python from the distribution.
-#  6180  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  6255  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  6268  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6282  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6375  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  6556  service                Run the notebook server as a service that starts with the system.
-#  6690  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  6754  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6908  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6990  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6103  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6135  python                 Install Python from the distribution.
+#  6197  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  6272  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  6285  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6299  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6392  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  6573  service                Run the notebook server as a service that starts with the system.
+#  6707  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  6771  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6925  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  7007  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -2919,6 +2919,7 @@ compare_unit() {
     if has_other_start "$file" "$REPLY"; then
         differs server-outdated 'the notebook server' 'not restarted since the last change' 'restarted'
     elif ! has_text "$file" "$REPLY"; then
+        if has_other_environment; then report_other_environment; fi
         differs file-differs '{path}' 'different or missing' 'as in this script' path "$file"
     else
         read_access "$file"
@@ -4693,6 +4694,27 @@ find_deployed_python() {
     done <"$file"
 }
 
+# Whether the server was set up with another environment than that of this script: before an upgrade, or after a
+# rollback.
+has_other_environment() {
+    find_deployed_python
+    [[ $DEPLOYED_PYTHON && $DEPLOYED_PYTHON != "$NOTEBOOK_PYTHON" ]]
+}
+
+# After has_other_environment.
+report_other_environment() {
+    local now
+    environment_of "$DEPLOYED_PYTHON"
+    now=$REPLY
+    environment_of "$NOTEBOOK_PYTHON"
+    differs server-other-environment 'environment of the notebook server' "$now" "$REPLY"
+}
+
+# REPLY: the folder of the environment of a Python; a Python of the distribution itself.
+environment_of() { # PYTHON
+    REPLY=${1%/bin/python}
+}
+
 has_server_record() {
     has_record unit "$SERVICE_UNIT" || ! is_unit
 }
@@ -5339,11 +5361,6 @@ assert_previous() {
         fail previous-environment-changed 'the previous environment {path} has changed since it was installed, so '\
 'this host cannot be rolled back: {what}' path "$ENVIRONMENT" what "${DIFFERENCES[2]}"
     fi
-}
-
-# REPLY: the folder of the environment of a Python; a Python of the distribution itself.
-environment_of() { # PYTHON
-    REPLY=${1%/bin/python}
 }
 
 # What a rollback that was cut off has saved stays: since then, the server may run from the previous environment.

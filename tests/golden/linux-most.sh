@@ -49,48 +49,48 @@
 #  2695  zypper                 Run zypper, without questions.
 #  2821  units                  Install and remove units of systemd.
 #  2910  service_unit           Compare the unit of the notebook server, and install it.
-#  3092  service                Find out what the unit of the notebook server does.
-#  3190  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3303  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3371  certificate_program    Create a certificate with OpenSSL.
-#  3379  starter                Define the Python program that starts the notebook server.
-#  3587  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3678  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3737  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3809  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3875  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3919  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3952  installed_files        Compare the files of the environment with those that were installed.
-#  4099  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4161  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4306  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4319  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4417  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4583  new_server             Check what another environment contains, and the server that runs from it.
-#  4659  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  4791  way_back               Restore the previous server after an upgrade that failed.
-#  4968  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5165  server_life            Restart or stop the installed server: modes restart and stop.
-#  5275  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5394  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5512  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  5844  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  5946  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  5981  server_log             Send the log of the notebook server: mode logs.
-#  6049  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  3093  service                Find out what the unit of the notebook server does.
+#  3191  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3304  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3372  certificate_program    Create a certificate with OpenSSL.
+#  3380  starter                Define the Python program that starts the notebook server.
+#  3588  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3679  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3738  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3810  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3876  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3920  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3953  installed_files        Compare the files of the environment with those that were installed.
+#  4100  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4162  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4307  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4320  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4418  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4584  new_server             Check what another environment contains, and the server that runs from it.
+#  4660  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  4813  way_back               Restore the previous server after an upgrade that failed.
+#  4990  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5187  server_life            Restart or stop the installed server: modes restart and stop.
+#  5297  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5411  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5529  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  5861  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  5963  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  5998  server_log             Send the log of the notebook server: mode logs.
+#  6066  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6088  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6120  python                 Install Python from the distribution.
-#  6182  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  6257  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  6270  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6284  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6377  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  6558  service                Run the notebook server as a service that starts with the system.
-#  6692  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  6756  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6910  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  6992  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6105  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6137  python                 Install Python from the distribution.
+#  6199  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  6274  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  6287  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6301  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6394  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  6575  service                Run the notebook server as a service that starts with the system.
+#  6709  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  6773  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6927  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  7009  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -2921,6 +2921,7 @@ compare_unit() {
     if has_other_start "$file" "$REPLY"; then
         differs server-outdated 'the notebook server' 'not restarted since the last change' 'restarted'
     elif ! has_text "$file" "$REPLY"; then
+        if has_other_environment; then report_other_environment; fi
         differs file-differs '{path}' 'different or missing' 'as in this script' path "$file"
     else
         read_access "$file"
@@ -4695,6 +4696,27 @@ find_deployed_python() {
     done <"$file"
 }
 
+# Whether the server was set up with another environment than that of this script: before an upgrade, or after a
+# rollback.
+has_other_environment() {
+    find_deployed_python
+    [[ $DEPLOYED_PYTHON && $DEPLOYED_PYTHON != "$NOTEBOOK_PYTHON" ]]
+}
+
+# After has_other_environment.
+report_other_environment() {
+    local now
+    environment_of "$DEPLOYED_PYTHON"
+    now=$REPLY
+    environment_of "$NOTEBOOK_PYTHON"
+    differs server-other-environment 'environment of the notebook server' "$now" "$REPLY"
+}
+
+# REPLY: the folder of the environment of a Python; a Python of the distribution itself.
+environment_of() { # PYTHON
+    REPLY=${1%/bin/python}
+}
+
 has_server_record() {
     has_record unit "$SERVICE_UNIT" || ! is_unit
 }
@@ -5341,11 +5363,6 @@ assert_previous() {
         fail previous-environment-changed 'the previous environment {path} has changed since it was installed, so '\
 'this host cannot be rolled back: {what}' path "$ENVIRONMENT" what "${DIFFERENCES[2]}"
     fi
-}
-
-# REPLY: the folder of the environment of a Python; a Python of the distribution itself.
-environment_of() { # PYTHON
-    REPLY=${1%/bin/python}
 }
 
 # What a rollback that was cut off has saved stays: since then, the server may run from the previous environment.
