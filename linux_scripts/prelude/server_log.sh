@@ -45,9 +45,10 @@ read_journal() {
         if [[ $LOG_SINCE ]]; then options+=(--since="$(exec date --date="$LOG_SINCE" +@%s)"); fi
     fi
     if ! text=$(journalctl "${options[@]}" | tail -c "$LONGEST_LOG"); then
-        read_last_error
-        fail log-not-read 'could not read the server log: {error}. Fix this error, then try again' \
-            error "${REPLY:-no error output}"
+        read_last_error                            # without new lines, journalctl has no cursor and exits with code 1
+        if [[ $REPLY ]]; then
+            fail log-not-read 'could not read the server log: {error}. Fix this error, then try again' error "$REPLY"
+        fi
     fi
     line=${text##*$'\n'}
     REPLY=''

@@ -125,7 +125,9 @@ def test_the_journal_of_a_unit_is_read_after_its_cursor(host: Sandbox) -> None:
     assert "--unit=nbserver.service" in first and "--lines=7 --since=@1795957200" in first
     assert "--after-cursor=s=a1;i=2;x=3" in second and "--lines" not in second
     assert run(host, "logs", [*STEPS, SET_UP, JOURNAL, "is_set_up() { return 1; }"]).of("failed")[0]["code"] == "server-not-installed"
-    broken = run(host, "logs", [*STEPS, SET_UP, JOURNAL, "journalctl() { echo 'no journal' >&2; return 1; }"])
+    silent = run(host, "logs", [*STEPS, SET_UP, JOURNAL, "journalctl() { return 1; }"], secrets="log 7 - 0 s=a1;i=2;x=3\n")
+    assert silent.outcome == "ok" and [event["path"] for event in silent.of("content")] == ["cursor"], "nothing is new"
+    broken = run(host, "logs", [*STEPS, SET_UP, JOURNAL, "journalctl() { return 1; }; read_last_error() { REPLY='no journal'; }"])
     assert [event["code"] for event in broken.of("failed")] == ["log-not-read"]
 
 
