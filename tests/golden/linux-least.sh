@@ -77,20 +77,20 @@
 #  5859  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
 #  5961  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
 #  5996  server_log             Send the log of the notebook server: mode logs.
-#  6064  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  6065  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6103  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6135  python                 Install Python from the distribution.
-#  6197  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  6272  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  6285  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6299  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6392  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  6573  service                Run the notebook server as a service that starts with the system.
-#  6707  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  6771  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6925  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  7007  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6104  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6136  python                 Install Python from the distribution.
+#  6198  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  6273  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  6286  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6300  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6393  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  6574  service                Run the notebook server as a service that starts with the system.
+#  6708  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  6772  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6926  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  7008  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -6040,9 +6040,10 @@ read_journal() {
         if [[ $LOG_SINCE ]]; then options+=(--since="$(exec date --date="$LOG_SINCE" +@%s)"); fi
     fi
     if ! text=$(journalctl "${options[@]}" | tail -c "$LONGEST_LOG"); then
-        read_last_error
-        fail log-not-read 'could not read the server log: {error}. Fix this error, then try again' \
-            error "${REPLY:-no error output}"
+        read_last_error                            # without new lines, journalctl has no cursor and exits with code 1
+        if [[ $REPLY ]]; then
+            fail log-not-read 'could not read the server log: {error}. Fix this error, then try again' error "$REPLY"
+        fi
     fi
     line=${text##*$'\n'}
     REPLY=''

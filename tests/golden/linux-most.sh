@@ -77,20 +77,20 @@
 #  5861  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
 #  5963  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
 #  5998  server_log             Send the log of the notebook server: mode logs.
-#  6066  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  6067  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6105  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6137  python                 Install Python from the distribution.
-#  6199  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  6274  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  6287  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6301  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6394  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  6575  service                Run the notebook server as a service that starts with the system.
-#  6709  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  6773  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6927  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  7009  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6106  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6138  python                 Install Python from the distribution.
+#  6200  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  6275  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  6288  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6302  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6395  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  6576  service                Run the notebook server as a service that starts with the system.
+#  6710  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  6774  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  6928  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  7010  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -6042,9 +6042,10 @@ read_journal() {
         if [[ $LOG_SINCE ]]; then options+=(--since="$(exec date --date="$LOG_SINCE" +@%s)"); fi
     fi
     if ! text=$(journalctl "${options[@]}" | tail -c "$LONGEST_LOG"); then
-        read_last_error
-        fail log-not-read 'could not read the server log: {error}. Fix this error, then try again' \
-            error "${REPLY:-no error output}"
+        read_last_error                            # without new lines, journalctl has no cursor and exits with code 1
+        if [[ $REPLY ]]; then
+            fail log-not-read 'could not read the server log: {error}. Fix this error, then try again' error "$REPLY"
+        fi
     fi
     line=${text##*$'\n'}
     REPLY=''
