@@ -5323,7 +5323,7 @@ roll_back() {
     environment_of "$DEPLOYED_PYTHON"
     now=$REPLY
     environment_of "$SAVED_PYTHON"
-    differs server-rolls-back 'environment of the notebook server' "$now" "$REPLY"
+    differs server-rolls-back 'environment that the server starts from' "$now" "$REPLY"
     make_change switch_to_previous
     prove_previous
 }
