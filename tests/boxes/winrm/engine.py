@@ -64,10 +64,11 @@ class Engine:
                     self.acks[kind, guid] += 1
                     self.changed.notify_all()
         with self.changed:
+            killed = self.killed  # whoever hears that it is dead may kill what is left of it
             self.dead = True
             self.changed.notify_all()
         self.process.wait()
-        if not self.killed:
+        if not killed:
             self.tell_end()
         self.on_death()
 
