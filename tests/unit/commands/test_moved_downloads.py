@@ -32,7 +32,7 @@ def test_a_file_that_is_gone_is_a_warning_for_all_its_hosts(tmp_path: Path) -> N
     with served(tmp_path) as url:
         (warning,) = plan(tmp_path, f"{url}gone.zip", python="differs")
         assert warning.startswith(
-            f"Python 3.13.20 is no longer at {url}gone.zip (HTTP 404), so apply will fail on win1, win2. Write a site"
+            f"Python 3.13.20 is no longer at {url}gone.zip (HTTP 404), so apply will fail on win1, win2. Create a site"
         )
         assert plan(tmp_path, f"{url}there.zip", python="differs") == []
         assert plan(tmp_path, f"{url}gone.zip", python="unchanged", notebook="differs") == []

@@ -51,7 +51,7 @@ def test_the_check_of_render_knows_them(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == files
     (tmp_path / "least.ps1").write_bytes(files["least.ps1"].replace(b"9999", b"9998"))
     (tmp_path / "most.ps1").unlink()
-    with pytest.raises(ApprovalError, match=r"least\.ps1 differs, most\.ps1 is missing"):
+    with pytest.raises(ApprovalError, match=r"least\.ps1 differs from what this release renders, most\.ps1 is missing"):
         render.compare(files, tmp_path)
 
 

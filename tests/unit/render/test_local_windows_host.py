@@ -82,7 +82,7 @@ def test_it_can_be_rendered_audited_and_compared(tmp_path: Path) -> None:
             sysconfig,
             "get_python_version",
             lambda: "3.99",
-            "nbserver runs on Python 3.99, for which there are no packages.* with one of these Python versions: .*3.13",
+            "nbserver is running on Python 3.99, but its catalog has no packages.* with one of these Python versions: .*3.13",
         ),
         (
             sys,
