@@ -103,7 +103,7 @@ make_change() { # FUNCTION [ARGUMENT...]
 
 # Wait until the server shows the installed certificate and refuses requests without the password.
 prove_server() {
-    RUN_STEP=check DIFFERENCES=()
+    RUN_STEP=check DIFFERENCES=() SWITCH_MAY_BE_OPEN=1
     differs server-proven 'certificate on TCP port {port}' '' "$RUN_FINGERPRINT" port "$NB_NOTEBOOK_PORT"
     change_step check
 }

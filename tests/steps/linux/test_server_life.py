@@ -41,6 +41,13 @@ check_test() {
 check_apply() { return 0; }
 """
 ALL = [*STEPS, parts.step("service"), CHECK]
+# The server answers as it should, whatever listens on its port.
+ANSWERS = """
+is_listening() { return 1; }
+is_server_young() { return 1; }
+assert_port_free() { return 0; }
+read_shown() { SHOWN=$RUN_FINGERPRINT ANSWERS=(403 403); }
+"""
 # Ends the run as a power failure would, when it has written so many events.
 CUT = """
 eval "plain_$(declare -f write_event)"
@@ -123,6 +130,15 @@ def test_what_cannot_start_is_not_touched(deployed: Sandbox) -> None:
     deployed.run("mv", "/etc/nbserver/key.pem", "/tmp/key.pem")
     assert code(run(deployed, "restart", ALL)) == "server-without-certificate" and history(deployed) == []
     assert run(deployed, "stop", ALL).outcome == "ok", "a server can always be stopped"
+
+
+def test_a_server_can_be_restarted_although_an_upgrade_was_interrupted(deployed: Sandbox) -> None:
+    """The next apply completes the upgrade; until then, plan says that it is open."""
+    steps = [*STEPS, parts.step("service"), parts.step("check"), ANSWERS]
+    deployed.run("mkdir", "/var/lib/nbserver/state/switch")
+    done = run(deployed, "restart", steps)
+    assert done.outcome == "ok", done.of("failed")
+    assert "switch-open" in [event["code"] for event in run(deployed, "test", steps).of("difference")]
 
 
 @pytest.mark.parametrize("mode", ["restart", "stop"])
