@@ -68,7 +68,7 @@ function Assert-Login {
     $address = '127.0.0.1'
     if ($Settings.notebook.ip -ne '*') { $address = $Settings.notebook.ip }
     $arguments = '-I', '-B', '-X', 'utf8', '-c', $LoginWithPython, $address, [string]$Settings.notebook.port
-    Invoke-Program (Get-EnvironmentProgram 'python.exe') $arguments -Accept 0, 1 -Quiet
+    Invoke-Program (Get-ServerProgram) $arguments -Accept 0, 1 -Quiet
     $status = @{ Page = 'no answer'; Wrong = 'no answer' }
     foreach ($line in $Run.Output) {
         if ($line -cmatch '\A(Page|Wrong)=([0-9]{3})\z') { $status[$Matches[1]] = $Matches[2] }

@@ -43,6 +43,7 @@ $Run = @{
     Lock = $null; Boot = ''; Reboot = $false; Restarting = $false; Pending = ''
     Outcome = 'ok'; Changed = 0; Differs = $false; Fingerprint = ''
     Failure = $null; Installing = $false                 # why it failed; it has begun to install an environment
+    RollbackBegun = $false                               # the server starts from its previous environment
     ExitCode = 0; Output = @()                           # of the last program
     ForeignNamed = $false
 }

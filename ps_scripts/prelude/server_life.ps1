@@ -50,13 +50,23 @@ function Assert-Installed {
             'apply first'))
 }
 
-# After an incomplete rotation, the server would start for those who are evicted.
 function Assert-MayStart {
+    Assert-NoOpenRotation
+    Assert-HasCertificate
+    $Run.Step = 'service'
+    Assert-CanRestart
+}
+
+# After an incomplete rotation, the server would start for those who are evicted.
+function Assert-NoOpenRotation {
     Read-Rotation
     if ($Former.Run) {
         throw (New-Failure rotation-incomplete-start ('the rotation in run {run} was interrupted, so earlier users ' +
                 'could still log in if the server started. Run nbserver rotate again') @{ run = $Former.Run })
     }
+}
+
+function Assert-HasCertificate {
     $Run.Step = 'certificate'
     $certificate = Get-ServerCertificate
     if (-not $certificate) {
@@ -64,8 +74,6 @@ function Assert-MayStart {
                 'nbserver apply instead'))
     }
     $Run.Fingerprint = Get-Fingerprint $certificate
-    $Run.Step = 'service'
-    Assert-CanRestart
 }
 
 # A change of this part is for the differences that were found. The step's own Test is about the settings.

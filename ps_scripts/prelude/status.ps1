@@ -13,7 +13,7 @@ function Format-UtcTime([DateTime]$Time) {
 function Write-Status {
     Write-Event status @{
         service = Get-ServiceStatus; limits = $null; versions = Get-VersionStatus; certificate = Get-CertificateStatus
-        previous = $null; record = @(Read-Record).Count; last = Get-LastRun
+        previous = Get-PreviousStatus; record = @(Read-Record).Count; last = Get-LastRun
     }
 }
 

@@ -78,15 +78,19 @@ function Start-Switch {
     $python = Get-DeployedPython
     if (-not $python -or $python -eq (Get-EnvironmentProgram 'python.exe')) { return }
     $Run.Step = 'packages'
-    try {
-        Save-Server "$SwitchFolder.new" $python
-        Invoke-FileChange 'move-folder' "$SwitchFolder.new" $SwitchFolder
-    }
+    Save-CurrentServer $python
+    Open-Switch
+}
+
+function Save-CurrentServer([string]$Python) {
+    try { Save-Server "$SwitchFolder.new" $Python }
     catch {
         throw (New-Failure previous-not-saved ('could not save the files of the current server, so the server was ' +
                 'not changed: {cause}. Fix this error, then try again') -Cause $_.Exception)
     }
 }
+
+function Open-Switch { Invoke-FileChange 'move-folder' "$SwitchFolder.new" $SwitchFolder }
 
 function Save-Server([string]$Folder, [string]$Python) {
     if (Test-Path -LiteralPath $Folder) { Remove-Folder $Folder }
@@ -115,7 +119,7 @@ function Confirm-Switch {
     }
     Assert-Login
     # After a rollback that was cut off, nothing is new.
-    if ((Get-SavedPython $SwitchFolder) -eq (Get-EnvironmentProgram 'python.exe')) { Remove-Switch; return }
+    if ((Get-SavedPython $SwitchFolder) -eq (Get-ServerProgram)) { Remove-Switch; return }
     if (Test-Path -LiteralPath $PreviousFolder) { Remove-Folder $PreviousFolder }
     Invoke-FileChange 'move-folder' $SwitchFolder $PreviousFolder
 }

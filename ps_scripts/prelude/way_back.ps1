@@ -56,10 +56,11 @@ function Assert-PreviousServer {
 
 # ---- the end of a run
 
-# Whether a run has failed, or was stopped, while it was replacing the environment. A run that was refused at its start
-# changes nothing.
+# Whether a run has failed, or was stopped, while it was changing the environment of the server. A run that was refused
+# at its start changes nothing.
 function Test-SwitchToEnd {
-    if ($Run.Mode -ne 'apply' -or 'failed', 'stopped' -notcontains $Run.Outcome) { return $false }
+    if ($Run.Mode -ne 'apply' -and -not $Run.RollbackBegun) { return $false }
+    if ('failed', 'stopped' -notcontains $Run.Outcome) { return $false }
     if (-not $Run.Lock -or -not $Run.Script -or (Test-Path -LiteralPath $RotationFile)) { return $false }
     $Run.Installing -or (Test-OpenSwitch)
 }
@@ -68,7 +69,7 @@ function Test-SwitchToEnd {
 function Complete-Switch {
     try {
         if (-not (Test-SwitchToEnd)) { return }
-        if (Test-OpenSwitch) { Undo-Switch } else { Write-NotSwitched }
+        if ($Run.RollbackBegun) { Undo-Rollback } elseif (Test-OpenSwitch) { Undo-Switch } else { Write-NotSwitched }
     }
     catch {
         $Run.Outcome = 'failed'

@@ -9,6 +9,7 @@
 #   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode rotate   evicts everybody who could log in
 #   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode restart  starts the server again
 #   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode stop     stops the server
+#   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode rollback goes back to the previous environment
 #   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode set-password        replaces the password alone
 #   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode rotate-certificate  replaces the certificate
 # Exit codes: 0 success, 2 differences (test, status), 3 failed, 3010 success, but Windows must restart
@@ -16,112 +17,113 @@
 # Downloads come from the URLs in the settings and from the package index
 #
 # Contents, by line:
-#   123  parameters             The mode for a run by hand.
-#   128  settings               What differs from host to host: data, no code.
-#   197  lock                   The Python packages, with versions and hashes.
-#   301  welcome                The notebook that people find first, as JSON.
+#   125  parameters             The mode for a run by hand.
+#   130  settings               What differs from host to host: data, no code.
+#   199  lock                   The Python packages, with versions and hashes.
+#   303  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   533  run                    Check the language mode, and set the module path and the state of this run.
-#   609  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   699  hashes                 Compute SHA-256, the only hash that this script uses.
-#   737  events                 Report events: lines of JSON, which are the only output of this script.
-#   827  findings               Report in mode check which requirements this host meets, one finding for each.
-#   874  host_log               Write to the Windows event log which script changes this host.
-#   906  kept_script            Keep the script that changes this host.
-#   924  envelope               Read the envelope: the only input of a run in addition to this script.
-#  1039  lock                   Allow only one run at a time to change this host.
-#  1098  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1178  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#  1304  access                 Set and check access lists: who may read and change a folder.
-#  1380  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1417  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1483  registry               Read values in the registry.
-#  1494  registry_values        Compare, set, and restore values in the registry.
-#  1528  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1648  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1743  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1778  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1866  path_access            Find other accounts that could replace a folder with another folder.
-#  1894  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1951  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2101  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2198  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2410  server_command         Define the command line of the server, and what it was started with.
-#  2429  programs               Run other programs until they exit, and report their output.
-#  2557  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2576  downloads              Download files into the cache, and check their hashes before they are used.
-#  2762  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2849  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2925  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2981  foreign_places         Define where configuration from other installations may be on this host.
-#  2995  package_environment    Choose the environment variables of pip and uv.
-#  3065  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3070  installer_failures     Explain the exit codes of installers.
-#  3142  installers             Run installers and uninstallers, and wait while another one runs.
-#  3187  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3244  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3306  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3331  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3395  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3434  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3474  installed_files        Compare files with those that were installed.
-#  3623  running_server         Stop the server before its programs are replaced.
-#  3681  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3795  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3854  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3904  port_process           Find the program that listens on a TCP port, and what started it.
-#  3939  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4059  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4105  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4163  certificates           Read certificates from PEM files.
-#  4180  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4252  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4386  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4506  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4615  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4684  password_hash          Get the hash of the password.
-#  4689  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4735  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4757  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4823  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4966  download_checks        Check in mode check whether this host can reach what the script would download.
-#  5070  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5225  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5263  new_server             Check what another environment contains, and the server that runs from it.
-#  5346  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5482  way_back               Restore the previous server after an upgrade that failed.
-#  5619  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5731  server_life            Restart or stop the installed server: modes restart and stop.
-#  5827  restarted_server       Start the registered task again.
-#  5878  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5989  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  6245  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6269  server_log             Send the log of the notebook server: mode logs.
-#  6369  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   535  run                    Check the language mode, and set the module path and the state of this run.
+#   612  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   702  hashes                 Compute SHA-256, the only hash that this script uses.
+#   740  events                 Report events: lines of JSON, which are the only output of this script.
+#   830  findings               Report in mode check which requirements this host meets, one finding for each.
+#   877  host_log               Write to the Windows event log which script changes this host.
+#   909  kept_script            Keep the script that changes this host.
+#   927  envelope               Read the envelope: the only input of a run in addition to this script.
+#  1042  lock                   Allow only one run at a time to change this host.
+#  1101  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1181  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#  1307  access                 Set and check access lists: who may read and change a folder.
+#  1383  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1420  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1486  registry               Read values in the registry.
+#  1497  registry_values        Compare, set, and restore values in the registry.
+#  1531  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1651  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1746  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1781  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1869  path_access            Find other accounts that could replace a folder with another folder.
+#  1897  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1954  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2104  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2201  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2413  server_command         Define the command line of the server, and what it was started with.
+#  2432  programs               Run other programs until they exit, and report their output.
+#  2560  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2579  downloads              Download files into the cache, and check their hashes before they are used.
+#  2765  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2852  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2928  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2984  foreign_places         Define where configuration from other installations may be on this host.
+#  2998  package_environment    Choose the environment variables of pip and uv.
+#  3068  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3073  installer_failures     Explain the exit codes of installers.
+#  3145  installers             Run installers and uninstallers, and wait while another one runs.
+#  3190  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3247  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3309  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3334  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3398  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3437  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3477  installed_files        Compare files with those that were installed.
+#  3626  running_server         Stop the server before its programs are replaced.
+#  3684  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3798  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3857  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3907  port_process           Find the program that listens on a TCP port, and what started it.
+#  3942  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4062  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4108  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4166  certificates           Read certificates from PEM files.
+#  4183  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4255  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4389  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4509  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4618  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4687  password_hash          Get the hash of the password.
+#  4692  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4738  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4760  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4826  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4969  download_checks        Check in mode check whether this host can reach what the script would download.
+#  5073  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5228  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5266  new_server             Check what another environment contains, and the server that runs from it.
+#  5349  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5489  way_back               Restore the previous server after an upgrade that failed.
+#  5627  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5739  server_life            Restart or stop the installed server: modes restart and stop.
+#  5843  restarted_server       Start the registered task again.
+#  5894  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6023  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  6134  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  6390  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6414  server_log             Send the log of the notebook server: mode logs.
+#  6514  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6401  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6481  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  6500  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  6519  python                 Install Python from the publisher, or use one that is installed.
-#  6653  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  6714  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  6833  packages               Install the packages of the lock in a virtual environment.
-#  7034  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7060  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  7194  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  7402  service                Run the server as a scheduled task.
-#  7549  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  7613  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7691  path                   Add the programs of the server to the PATH of the machine.
-#  7720  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  7760  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  6546  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6626  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  6645  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  6664  python                 Install Python from the publisher, or use one that is installed.
+#  6798  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  6859  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  6978  packages               Install the packages of the lock in a virtual environment.
+#  7179  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7205  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  7339  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  7547  service                Run the server as a scheduled task.
+#  7694  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  7758  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7836  path                   Add the programs of the server to the PATH of the machine.
+#  7865  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  7905  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
 #        prelude: certificate_requests  the host signs its certificate itself
 
 param(
-    [ValidateSet('test', 'check', 'status', 'apply', 'undo', 'rotate', 'restart', 'stop', 'set-password', 'rotate-certificate', 'request')]
+    [ValidateSet('test', 'check', 'status', 'apply', 'undo', 'rotate', 'restart', 'stop', 'rollback', 'set-password', 'rotate-certificate', 'request')]
     [string]$Mode = 'test'
 )
 
@@ -572,6 +574,7 @@ $Run = @{
     Lock = $null; Boot = ''; Reboot = $false; Restarting = $false; Pending = ''
     Outcome = 'ok'; Changed = 0; Differs = $false; Fingerprint = ''
     Failure = $null; Installing = $false                 # why it failed; it has begun to install an environment
+    RollbackBegun = $false                               # the server starts from its previous environment
     ExitCode = 0; Output = @()                           # of the last program
     ForeignNamed = $false
 }
@@ -5330,7 +5333,7 @@ function Assert-Login {
     $address = '127.0.0.1'
     if ($Settings.notebook.ip -ne '*') { $address = $Settings.notebook.ip }
     $arguments = '-I', '-B', '-X', 'utf8', '-c', $LoginWithPython, $address, [string]$Settings.notebook.port
-    Invoke-Program (Get-EnvironmentProgram 'python.exe') $arguments -Accept 0, 1 -Quiet
+    Invoke-Program (Get-ServerProgram) $arguments -Accept 0, 1 -Quiet
     $status = @{ Page = 'no answer'; Wrong = 'no answer' }
     foreach ($line in $Run.Output) {
         if ($line -cmatch '\A(Page|Wrong)=([0-9]{3})\z') { $status[$Matches[1]] = $Matches[2] }
@@ -5423,15 +5426,19 @@ function Start-Switch {
     $python = Get-DeployedPython
     if (-not $python -or $python -eq (Get-EnvironmentProgram 'python.exe')) { return }
     $Run.Step = 'packages'
-    try {
-        Save-Server "$SwitchFolder.new" $python
-        Invoke-FileChange 'move-folder' "$SwitchFolder.new" $SwitchFolder
-    }
+    Save-CurrentServer $python
+    Open-Switch
+}
+
+function Save-CurrentServer([string]$Python) {
+    try { Save-Server "$SwitchFolder.new" $Python }
     catch {
         throw (New-Failure previous-not-saved ('could not save the files of the current server, so the server was ' +
                 'not changed: {cause}. Fix this error, then try again') -Cause $_.Exception)
     }
 }
+
+function Open-Switch { Invoke-FileChange 'move-folder' "$SwitchFolder.new" $SwitchFolder }
 
 function Save-Server([string]$Folder, [string]$Python) {
     if (Test-Path -LiteralPath $Folder) { Remove-Folder $Folder }
@@ -5460,7 +5467,7 @@ function Confirm-Switch {
     }
     Assert-Login
     # After a rollback that was cut off, nothing is new.
-    if ((Get-SavedPython $SwitchFolder) -eq (Get-EnvironmentProgram 'python.exe')) { Remove-Switch; return }
+    if ((Get-SavedPython $SwitchFolder) -eq (Get-ServerProgram)) { Remove-Switch; return }
     if (Test-Path -LiteralPath $PreviousFolder) { Remove-Folder $PreviousFolder }
     Invoke-FileChange 'move-folder' $SwitchFolder $PreviousFolder
 }
@@ -5537,10 +5544,11 @@ function Assert-PreviousServer {
 
 # ---- the end of a run
 
-# Whether a run has failed, or was stopped, while it was replacing the environment. A run that was refused at its start
-# changes nothing.
+# Whether a run has failed, or was stopped, while it was changing the environment of the server. A run that was refused
+# at its start changes nothing.
 function Test-SwitchToEnd {
-    if ($Run.Mode -ne 'apply' -or 'failed', 'stopped' -notcontains $Run.Outcome) { return $false }
+    if ($Run.Mode -ne 'apply' -and -not $Run.RollbackBegun) { return $false }
+    if ('failed', 'stopped' -notcontains $Run.Outcome) { return $false }
     if (-not $Run.Lock -or -not $Run.Script -or (Test-Path -LiteralPath $RotationFile)) { return $false }
     $Run.Installing -or (Test-OpenSwitch)
 }
@@ -5549,7 +5557,7 @@ function Test-SwitchToEnd {
 function Complete-Switch {
     try {
         if (-not (Test-SwitchToEnd)) { return }
-        if (Test-OpenSwitch) { Undo-Switch } else { Write-NotSwitched }
+        if ($Run.RollbackBegun) { Undo-Rollback } elseif (Test-OpenSwitch) { Undo-Switch } else { Write-NotSwitched }
     }
     catch {
         $Run.Outcome = 'failed'
@@ -5631,7 +5639,7 @@ function Format-UtcTime([DateTime]$Time) {
 function Write-Status {
     Write-Event status @{
         service = Get-ServiceStatus; limits = $null; versions = Get-VersionStatus; certificate = Get-CertificateStatus
-        previous = $null; record = @(Read-Record).Count; last = Get-LastRun
+        previous = Get-PreviousStatus; record = @(Read-Record).Count; last = Get-LastRun
     }
 }
 
@@ -5780,13 +5788,23 @@ function Assert-Installed {
             'apply first'))
 }
 
-# After an incomplete rotation, the server would start for those who are evicted.
 function Assert-MayStart {
+    Assert-NoOpenRotation
+    Assert-HasCertificate
+    $Run.Step = 'service'
+    Assert-CanRestart
+}
+
+# After an incomplete rotation, the server would start for those who are evicted.
+function Assert-NoOpenRotation {
     Read-Rotation
     if ($Former.Run) {
         throw (New-Failure rotation-incomplete-start ('the rotation in run {run} was interrupted, so earlier users ' +
                 'could still log in if the server started. Run nbserver rotate again') @{ run = $Former.Run })
     }
+}
+
+function Assert-HasCertificate {
     $Run.Step = 'certificate'
     $certificate = Get-ServerCertificate
     if (-not $certificate) {
@@ -5794,8 +5812,6 @@ function Assert-MayStart {
                 'nbserver apply instead'))
     }
     $Run.Fingerprint = Get-Fingerprint $certificate
-    $Run.Step = 'service'
-    Assert-CanRestart
 }
 
 # A change of this part is for the differences that were found. The step's own Test is about the settings.
@@ -5873,6 +5889,135 @@ function Set-TaskText {
     $steps = @($Path -split '/' | ForEach-Object { "*[local-name()='$_']" })
     $node = $Xml.SelectSingleNode('/*/' + ($steps -join '/'))
     if ($node) { $node.InnerText = $Text }
+}
+
+# ---- prelude: rollback -----------------------------------------------------------------------------
+# Go back by hand to the environment that the last upgrade kept: mode rollback.
+
+# It is a switch to the folder of the previous environment. What the server runs now is saved first, and is the previous
+# one afterwards, so a second rollback goes forward again. If the previous server is not as it must be, the end of the
+# run switches back. A file in the folder of the switch says that a rollback opened it: the next rollback completes it.
+
+$RollbackMark = Join-Path $SwitchFolder 'rollback'
+
+$Modes.rollback = {
+    Assert-Installed
+    Assert-NoOpenRotation
+    $Run.Step = 'packages'
+    Assert-NoOpenUpgrade
+    # It was cut off after the verification.
+    if ((Test-OpenSwitch) -and -not (Test-Path -LiteralPath $PreviousFolder)) {
+        Invoke-FileChange 'move-folder' $SwitchFolder $PreviousFolder
+        Write-Event unchanged
+        return
+    }
+    $previous = Get-RollbackPython
+    Assert-HasCertificate
+    Reset-Difference 'service'
+    Add-Difference server-rolls-back 'environment that the server starts from' (
+        Get-EnvironmentOf (Get-DeployedPython)) (Get-EnvironmentOf $previous)
+    Write-ChangeStart
+    Switch-ToPrevious
+    Write-ChangeEnd
+    Reset-Difference 'check'
+    Add-Difference server-proven 'certificate on TCP port {port}' $null $Run.Fingerprint @{
+        port = $Settings.notebook.port
+    }
+    Write-ChangeStart
+    Confirm-Switch
+    Write-ChangeEnd
+}
+$ChangingModes += 'rollback'
+
+# An upgrade that was cut off: its switch has the previous environment, and that of the upgrade before may be gone.
+function Assert-NoOpenUpgrade {
+    if (-not (Test-OpenSwitch) -or (Test-Path -LiteralPath $RollbackMark)) { return }
+    throw (New-Failure rollback-in-upgrade ('an upgrade of this host was interrupted. Run nbserver apply, which ' +
+            'either completes the upgrade or restores the previous environment'))
+}
+
+# Return the Python of the previous environment, which must be as it was installed.
+function Get-RollbackPython {
+    if (-not (Test-Path -LiteralPath $PreviousFolder)) {
+        throw (New-Failure no-previous-environment ('this host has no previous environment to roll back to. A host ' +
+                'keeps one after an upgrade to another lock'))
+    }
+    $python = Get-SavedPython $PreviousFolder
+    if (-not $python) {
+        throw (New-Failure previous-environment-gone ('the Python of the previous environment is missing or cannot ' +
+                'run, so this host cannot be rolled back'))
+    }
+    if (-not (Get-DeployedPython)) {
+        throw (New-Failure deployed-environment-unknown ('the notebook server service does not use an nbserver ' +
+                'environment. Run nbserver apply first'))
+    }
+    Assert-PreviousUnchanged (Get-EnvironmentOf $python)
+    $python
+}
+
+function Assert-PreviousUnchanged([string]$Environment) {
+    $Run.Differences = New-Object Collections.ArrayList
+    $name = Split-Path -Leaf $Environment
+    $list = Get-FileList $name
+    if (-not (Test-Path -LiteralPath $list)) { return }
+    $source = [string](@([IO.File]::ReadAllLines($list, $Utf8))[0])
+    Compare-InstalledFile $name $Environment $source -Caches
+    foreach ($difference in $Run.Differences) {
+        throw (New-Failure previous-environment-changed ('the previous environment {path} has changed since it was ' +
+                'installed, so this host cannot be rolled back: {what}') @{
+                path = $Environment; what = $difference.what
+            })
+    }
+}
+
+# What a rollback that was cut off has saved stays: since then, the server may run from the previous environment.
+function Switch-ToPrevious {
+    if (-not (Test-OpenSwitch)) {
+        Save-CurrentServer (Get-DeployedPython)
+        Write-TextFile (Join-Path "$SwitchFolder.new" 'rollback') ''
+        Open-Switch
+    }
+    $Run.RollbackBegun = $true
+    Write-StepProgress rolling-back 'Starting the server from its previous environment'
+    try { Restore-Server $PreviousFolder }
+    catch {
+        throw (New-Failure previous-server-not-started ('could not start the server from its previous environment: ' +
+                '{cause}') -Cause $_.Exception)
+    }
+}
+
+# The end of a rollback that failed: what was saved is the environment that the host ran before.
+function Undo-Rollback {
+    $Run.Step = 'service'
+    Write-StepProgress returning 'Switching back to the environment that was in use'
+    try {
+        $python = Get-SavedPython $SwitchFolder
+        Restore-Server $SwitchFolder
+        Remove-Switch
+    }
+    catch {
+        $Run.Outcome = 'failed'
+        $problem = ConvertTo-Failure $_.Exception
+        Write-UpgradeEnd (New-Failure rollback-not-switched-back ('the rollback failed, and so did switching back ' +
+                'to the environment that was in use ({problem}). Fix this error, then run nbserver apply. The ' +
+                'rollback failed because: {cause}') @{ problem = $problem.Message } -Cause (Get-RunFailure))
+        return
+    }
+    Write-UpgradeEnd (New-Failure rollback-switched-back ('the rollback failed, so this host runs the environment ' +
+            '{environment} again: {cause}') @{ environment = Get-EnvironmentOf $python } -Cause (Get-RunFailure))
+}
+
+# Return the environment that a rollback would use, the hash of its lock, and when it was installed; or nothing.
+function Get-PreviousStatus {
+    if (Test-OpenSwitch) { return }
+    $python = Get-SavedPython $PreviousFolder
+    if (-not $python) { return }
+    $environment = Get-EnvironmentOf $python
+    $file = Join-Path $environment 'nbserver.lock'
+    $lock = [string]([IO.File]::ReadAllLines($file, $Utf8) | Select-Object -First 1)
+    $installed = Format-UtcTime (Get-Item -LiteralPath $file).LastWriteTimeUtc
+    if ($lock -cnotmatch '\A[0-9a-f]{64}\z') { $lock = ''; $installed = '' }
+    @{ environment = $environment; lock = $lock; installed = $installed }
 }
 
 # ---- prelude: server_secrets -----------------------------------------------------------------------

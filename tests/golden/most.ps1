@@ -9,6 +9,7 @@
 #   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode rotate   evicts everybody who could log in
 #   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode restart  starts the server again
 #   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode stop     stops the server
+#   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode rollback goes back to the previous environment
 #   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode set-password        replaces the password alone
 #   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode rotate-certificate  replaces the certificate
 # Exit codes: 0 success, 2 differences (test, status), 3 failed, 3010 success, but Windows must restart
@@ -16,105 +17,106 @@
 # Downloads come from the URLs in the settings and from the package index
 #
 # Contents, by line:
-#   127  parameters             The mode for a run by hand.
-#   132  settings               What differs from host to host: data, no code.
-#   194  lock                   The Python packages, with versions and hashes.
-#   199  welcome                The notebook that people find first, as JSON.
+#   129  parameters             The mode for a run by hand.
+#   134  settings               What differs from host to host: data, no code.
+#   196  lock                   The Python packages, with versions and hashes.
+#   201  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   431  run                    Check the language mode, and set the module path and the state of this run.
-#   507  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   597  hashes                 Compute SHA-256, the only hash that this script uses.
-#   635  events                 Report events: lines of JSON, which are the only output of this script.
-#   725  findings               Report in mode check which requirements this host meets, one finding for each.
-#   772  host_log               Write to the Windows event log which script changes this host.
-#   804  kept_script            Keep the script that changes this host.
-#   822  envelope               Read the envelope: the only input of a run in addition to this script.
-#   937  lock                   Allow only one run at a time to change this host.
-#   996  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1076  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#  1202  access                 Set and check access lists: who may read and change a folder.
-#  1278  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1315  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1381  registry               Read values in the registry.
-#  1392  registry_values        Compare, set, and restore values in the registry.
-#  1426  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1546  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1641  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1676  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1764  path_access            Find other accounts that could replace a folder with another folder.
-#  1792  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1849  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1999  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2096  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2308  server_command         Define the command line of the server, and what it was started with.
-#  2327  programs               Run other programs until they exit, and report their output.
-#  2455  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2474  downloads              Download files into the cache, and check their hashes before they are used.
-#  2660  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2747  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2823  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2879  foreign_places         Define where configuration from other installations may be on this host.
-#  2893  package_environment    Choose the environment variables of pip and uv.
-#  2963  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2968  installer_failures     Explain the exit codes of installers.
-#  3040  installers             Run installers and uninstallers, and wait while another one runs.
-#  3085  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3142  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3204  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3229  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3293  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3332  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3372  installed_files        Compare files with those that were installed.
-#  3521  running_server         Stop the server before its programs are replaced.
-#  3579  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3693  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3752  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3802  port_process           Find the program that listens on a TCP port, and what started it.
-#  3837  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3957  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4003  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4061  certificates           Read certificates from PEM files.
-#  4078  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4150  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4284  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4404  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4513  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4582  password_hash          Get the hash of the password.
-#  4587  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4633  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4655  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4721  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4864  download_checks        Check in mode check whether this host can reach what the script would download.
-#  4968  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5123  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5161  new_server             Check what another environment contains, and the server that runs from it.
-#  5244  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5380  way_back               Restore the previous server after an upgrade that failed.
-#  5517  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5629  server_life            Restart or stop the installed server: modes restart and stop.
-#  5725  restarted_server       Start the registered task again.
-#  5776  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5887  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  6143  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6167  server_log             Send the log of the notebook server: mode logs.
-#  6267  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   433  run                    Check the language mode, and set the module path and the state of this run.
+#   510  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   600  hashes                 Compute SHA-256, the only hash that this script uses.
+#   638  events                 Report events: lines of JSON, which are the only output of this script.
+#   728  findings               Report in mode check which requirements this host meets, one finding for each.
+#   775  host_log               Write to the Windows event log which script changes this host.
+#   807  kept_script            Keep the script that changes this host.
+#   825  envelope               Read the envelope: the only input of a run in addition to this script.
+#   940  lock                   Allow only one run at a time to change this host.
+#   999  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1079  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#  1205  access                 Set and check access lists: who may read and change a folder.
+#  1281  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1318  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1384  registry               Read values in the registry.
+#  1395  registry_values        Compare, set, and restore values in the registry.
+#  1429  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1549  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1644  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1679  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1767  path_access            Find other accounts that could replace a folder with another folder.
+#  1795  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1852  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2002  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2099  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2311  server_command         Define the command line of the server, and what it was started with.
+#  2330  programs               Run other programs until they exit, and report their output.
+#  2458  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2477  downloads              Download files into the cache, and check their hashes before they are used.
+#  2663  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2750  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2826  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2882  foreign_places         Define where configuration from other installations may be on this host.
+#  2896  package_environment    Choose the environment variables of pip and uv.
+#  2966  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2971  installer_failures     Explain the exit codes of installers.
+#  3043  installers             Run installers and uninstallers, and wait while another one runs.
+#  3088  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3145  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3207  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3232  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3296  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3335  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3375  installed_files        Compare files with those that were installed.
+#  3524  running_server         Stop the server before its programs are replaced.
+#  3582  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3696  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3755  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3805  port_process           Find the program that listens on a TCP port, and what started it.
+#  3840  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3960  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4006  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4064  certificates           Read certificates from PEM files.
+#  4081  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4153  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4287  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4407  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4516  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4585  password_hash          Get the hash of the password.
+#  4590  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4636  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4658  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4724  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4867  download_checks        Check in mode check whether this host can reach what the script would download.
+#  4971  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5126  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5164  new_server             Check what another environment contains, and the server that runs from it.
+#  5247  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5387  way_back               Restore the previous server after an upgrade that failed.
+#  5525  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5637  server_life            Restart or stop the installed server: modes restart and stop.
+#  5741  restarted_server       Start the registered task again.
+#  5792  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5921  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  6032  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  6288  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6312  server_log             Send the log of the notebook server: mode logs.
+#  6412  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6299  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6379  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  6398  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  6417  python                 Install Python from the publisher, or use one that is installed.
-#  6551  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  6612  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  6731  packages               Install the packages of the lock in a virtual environment.
-#  6932  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  6958  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  7092  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  7300  service                Run the server as a scheduled task.
-#  7447  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  7511  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7589  path                   Add the programs of the server to the PATH of the machine.
-#  7618  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  7658  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  6444  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6524  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  6543  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  6562  python                 Install Python from the publisher, or use one that is installed.
+#  6696  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  6757  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  6876  packages               Install the packages of the lock in a virtual environment.
+#  7077  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7103  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  7237  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  7445  service                Run the server as a scheduled task.
+#  7592  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  7656  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7734  path                   Add the programs of the server to the PATH of the machine.
+#  7763  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  7803  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -125,7 +127,7 @@
 #        step: path                     skipped in the inventory
 
 param(
-    [ValidateSet('test', 'check', 'status', 'apply', 'undo', 'rotate', 'restart', 'stop', 'set-password', 'rotate-certificate', 'request')]
+    [ValidateSet('test', 'check', 'status', 'apply', 'undo', 'rotate', 'restart', 'stop', 'rollback', 'set-password', 'rotate-certificate', 'request')]
     [string]$Mode = 'test'
 )
 
@@ -470,6 +472,7 @@ $Run = @{
     Lock = $null; Boot = ''; Reboot = $false; Restarting = $false; Pending = ''
     Outcome = 'ok'; Changed = 0; Differs = $false; Fingerprint = ''
     Failure = $null; Installing = $false                 # why it failed; it has begun to install an environment
+    RollbackBegun = $false                               # the server starts from its previous environment
     ExitCode = 0; Output = @()                           # of the last program
     ForeignNamed = $false
 }
@@ -5228,7 +5231,7 @@ function Assert-Login {
     $address = '127.0.0.1'
     if ($Settings.notebook.ip -ne '*') { $address = $Settings.notebook.ip }
     $arguments = '-I', '-B', '-X', 'utf8', '-c', $LoginWithPython, $address, [string]$Settings.notebook.port
-    Invoke-Program (Get-EnvironmentProgram 'python.exe') $arguments -Accept 0, 1 -Quiet
+    Invoke-Program (Get-ServerProgram) $arguments -Accept 0, 1 -Quiet
     $status = @{ Page = 'no answer'; Wrong = 'no answer' }
     foreach ($line in $Run.Output) {
         if ($line -cmatch '\A(Page|Wrong)=([0-9]{3})\z') { $status[$Matches[1]] = $Matches[2] }
@@ -5321,15 +5324,19 @@ function Start-Switch {
     $python = Get-DeployedPython
     if (-not $python -or $python -eq (Get-EnvironmentProgram 'python.exe')) { return }
     $Run.Step = 'packages'
-    try {
-        Save-Server "$SwitchFolder.new" $python
-        Invoke-FileChange 'move-folder' "$SwitchFolder.new" $SwitchFolder
-    }
+    Save-CurrentServer $python
+    Open-Switch
+}
+
+function Save-CurrentServer([string]$Python) {
+    try { Save-Server "$SwitchFolder.new" $Python }
     catch {
         throw (New-Failure previous-not-saved ('could not save the files of the current server, so the server was ' +
                 'not changed: {cause}. Fix this error, then try again') -Cause $_.Exception)
     }
 }
+
+function Open-Switch { Invoke-FileChange 'move-folder' "$SwitchFolder.new" $SwitchFolder }
 
 function Save-Server([string]$Folder, [string]$Python) {
     if (Test-Path -LiteralPath $Folder) { Remove-Folder $Folder }
@@ -5358,7 +5365,7 @@ function Confirm-Switch {
     }
     Assert-Login
     # After a rollback that was cut off, nothing is new.
-    if ((Get-SavedPython $SwitchFolder) -eq (Get-EnvironmentProgram 'python.exe')) { Remove-Switch; return }
+    if ((Get-SavedPython $SwitchFolder) -eq (Get-ServerProgram)) { Remove-Switch; return }
     if (Test-Path -LiteralPath $PreviousFolder) { Remove-Folder $PreviousFolder }
     Invoke-FileChange 'move-folder' $SwitchFolder $PreviousFolder
 }
@@ -5435,10 +5442,11 @@ function Assert-PreviousServer {
 
 # ---- the end of a run
 
-# Whether a run has failed, or was stopped, while it was replacing the environment. A run that was refused at its start
-# changes nothing.
+# Whether a run has failed, or was stopped, while it was changing the environment of the server. A run that was refused
+# at its start changes nothing.
 function Test-SwitchToEnd {
-    if ($Run.Mode -ne 'apply' -or 'failed', 'stopped' -notcontains $Run.Outcome) { return $false }
+    if ($Run.Mode -ne 'apply' -and -not $Run.RollbackBegun) { return $false }
+    if ('failed', 'stopped' -notcontains $Run.Outcome) { return $false }
     if (-not $Run.Lock -or -not $Run.Script -or (Test-Path -LiteralPath $RotationFile)) { return $false }
     $Run.Installing -or (Test-OpenSwitch)
 }
@@ -5447,7 +5455,7 @@ function Test-SwitchToEnd {
 function Complete-Switch {
     try {
         if (-not (Test-SwitchToEnd)) { return }
-        if (Test-OpenSwitch) { Undo-Switch } else { Write-NotSwitched }
+        if ($Run.RollbackBegun) { Undo-Rollback } elseif (Test-OpenSwitch) { Undo-Switch } else { Write-NotSwitched }
     }
     catch {
         $Run.Outcome = 'failed'
@@ -5529,7 +5537,7 @@ function Format-UtcTime([DateTime]$Time) {
 function Write-Status {
     Write-Event status @{
         service = Get-ServiceStatus; limits = $null; versions = Get-VersionStatus; certificate = Get-CertificateStatus
-        previous = $null; record = @(Read-Record).Count; last = Get-LastRun
+        previous = Get-PreviousStatus; record = @(Read-Record).Count; last = Get-LastRun
     }
 }
 
@@ -5678,13 +5686,23 @@ function Assert-Installed {
             'apply first'))
 }
 
-# After an incomplete rotation, the server would start for those who are evicted.
 function Assert-MayStart {
+    Assert-NoOpenRotation
+    Assert-HasCertificate
+    $Run.Step = 'service'
+    Assert-CanRestart
+}
+
+# After an incomplete rotation, the server would start for those who are evicted.
+function Assert-NoOpenRotation {
     Read-Rotation
     if ($Former.Run) {
         throw (New-Failure rotation-incomplete-start ('the rotation in run {run} was interrupted, so earlier users ' +
                 'could still log in if the server started. Run nbserver rotate again') @{ run = $Former.Run })
     }
+}
+
+function Assert-HasCertificate {
     $Run.Step = 'certificate'
     $certificate = Get-ServerCertificate
     if (-not $certificate) {
@@ -5692,8 +5710,6 @@ function Assert-MayStart {
                 'nbserver apply instead'))
     }
     $Run.Fingerprint = Get-Fingerprint $certificate
-    $Run.Step = 'service'
-    Assert-CanRestart
 }
 
 # A change of this part is for the differences that were found. The step's own Test is about the settings.
@@ -5771,6 +5787,135 @@ function Set-TaskText {
     $steps = @($Path -split '/' | ForEach-Object { "*[local-name()='$_']" })
     $node = $Xml.SelectSingleNode('/*/' + ($steps -join '/'))
     if ($node) { $node.InnerText = $Text }
+}
+
+# ---- prelude: rollback -----------------------------------------------------------------------------
+# Go back by hand to the environment that the last upgrade kept: mode rollback.
+
+# It is a switch to the folder of the previous environment. What the server runs now is saved first, and is the previous
+# one afterwards, so a second rollback goes forward again. If the previous server is not as it must be, the end of the
+# run switches back. A file in the folder of the switch says that a rollback opened it: the next rollback completes it.
+
+$RollbackMark = Join-Path $SwitchFolder 'rollback'
+
+$Modes.rollback = {
+    Assert-Installed
+    Assert-NoOpenRotation
+    $Run.Step = 'packages'
+    Assert-NoOpenUpgrade
+    # It was cut off after the verification.
+    if ((Test-OpenSwitch) -and -not (Test-Path -LiteralPath $PreviousFolder)) {
+        Invoke-FileChange 'move-folder' $SwitchFolder $PreviousFolder
+        Write-Event unchanged
+        return
+    }
+    $previous = Get-RollbackPython
+    Assert-HasCertificate
+    Reset-Difference 'service'
+    Add-Difference server-rolls-back 'environment that the server starts from' (
+        Get-EnvironmentOf (Get-DeployedPython)) (Get-EnvironmentOf $previous)
+    Write-ChangeStart
+    Switch-ToPrevious
+    Write-ChangeEnd
+    Reset-Difference 'check'
+    Add-Difference server-proven 'certificate on TCP port {port}' $null $Run.Fingerprint @{
+        port = $Settings.notebook.port
+    }
+    Write-ChangeStart
+    Confirm-Switch
+    Write-ChangeEnd
+}
+$ChangingModes += 'rollback'
+
+# An upgrade that was cut off: its switch has the previous environment, and that of the upgrade before may be gone.
+function Assert-NoOpenUpgrade {
+    if (-not (Test-OpenSwitch) -or (Test-Path -LiteralPath $RollbackMark)) { return }
+    throw (New-Failure rollback-in-upgrade ('an upgrade of this host was interrupted. Run nbserver apply, which ' +
+            'either completes the upgrade or restores the previous environment'))
+}
+
+# Return the Python of the previous environment, which must be as it was installed.
+function Get-RollbackPython {
+    if (-not (Test-Path -LiteralPath $PreviousFolder)) {
+        throw (New-Failure no-previous-environment ('this host has no previous environment to roll back to. A host ' +
+                'keeps one after an upgrade to another lock'))
+    }
+    $python = Get-SavedPython $PreviousFolder
+    if (-not $python) {
+        throw (New-Failure previous-environment-gone ('the Python of the previous environment is missing or cannot ' +
+                'run, so this host cannot be rolled back'))
+    }
+    if (-not (Get-DeployedPython)) {
+        throw (New-Failure deployed-environment-unknown ('the notebook server service does not use an nbserver ' +
+                'environment. Run nbserver apply first'))
+    }
+    Assert-PreviousUnchanged (Get-EnvironmentOf $python)
+    $python
+}
+
+function Assert-PreviousUnchanged([string]$Environment) {
+    $Run.Differences = New-Object Collections.ArrayList
+    $name = Split-Path -Leaf $Environment
+    $list = Get-FileList $name
+    if (-not (Test-Path -LiteralPath $list)) { return }
+    $source = [string](@([IO.File]::ReadAllLines($list, $Utf8))[0])
+    Compare-InstalledFile $name $Environment $source -Caches
+    foreach ($difference in $Run.Differences) {
+        throw (New-Failure previous-environment-changed ('the previous environment {path} has changed since it was ' +
+                'installed, so this host cannot be rolled back: {what}') @{
+                path = $Environment; what = $difference.what
+            })
+    }
+}
+
+# What a rollback that was cut off has saved stays: since then, the server may run from the previous environment.
+function Switch-ToPrevious {
+    if (-not (Test-OpenSwitch)) {
+        Save-CurrentServer (Get-DeployedPython)
+        Write-TextFile (Join-Path "$SwitchFolder.new" 'rollback') ''
+        Open-Switch
+    }
+    $Run.RollbackBegun = $true
+    Write-StepProgress rolling-back 'Starting the server from its previous environment'
+    try { Restore-Server $PreviousFolder }
+    catch {
+        throw (New-Failure previous-server-not-started ('could not start the server from its previous environment: ' +
+                '{cause}') -Cause $_.Exception)
+    }
+}
+
+# The end of a rollback that failed: what was saved is the environment that the host ran before.
+function Undo-Rollback {
+    $Run.Step = 'service'
+    Write-StepProgress returning 'Switching back to the environment that was in use'
+    try {
+        $python = Get-SavedPython $SwitchFolder
+        Restore-Server $SwitchFolder
+        Remove-Switch
+    }
+    catch {
+        $Run.Outcome = 'failed'
+        $problem = ConvertTo-Failure $_.Exception
+        Write-UpgradeEnd (New-Failure rollback-not-switched-back ('the rollback failed, and so did switching back ' +
+                'to the environment that was in use ({problem}). Fix this error, then run nbserver apply. The ' +
+                'rollback failed because: {cause}') @{ problem = $problem.Message } -Cause (Get-RunFailure))
+        return
+    }
+    Write-UpgradeEnd (New-Failure rollback-switched-back ('the rollback failed, so this host runs the environment ' +
+            '{environment} again: {cause}') @{ environment = Get-EnvironmentOf $python } -Cause (Get-RunFailure))
+}
+
+# Return the environment that a rollback would use, the hash of its lock, and when it was installed; or nothing.
+function Get-PreviousStatus {
+    if (Test-OpenSwitch) { return }
+    $python = Get-SavedPython $PreviousFolder
+    if (-not $python) { return }
+    $environment = Get-EnvironmentOf $python
+    $file = Join-Path $environment 'nbserver.lock'
+    $lock = [string]([IO.File]::ReadAllLines($file, $Utf8) | Select-Object -First 1)
+    $installed = Format-UtcTime (Get-Item -LiteralPath $file).LastWriteTimeUtc
+    if ($lock -cnotmatch '\A[0-9a-f]{64}\z') { $lock = ''; $installed = '' }
+    @{ environment = $environment; lock = $lock; installed = $installed }
 }
 
 # ---- prelude: server_secrets -----------------------------------------------------------------------

@@ -37,7 +37,7 @@ class Existing:
 
     def __init__(self, site: Site, host: WindowsBox, index: Path, url: str) -> None:
         self.site, self.host, self.url = site, host, url
-        self.lines = {version: put_notebook(index, version) for version in ("1.0", "2.0")}
+        self.lines = {version: put_notebook(index, version) for version in ("1.0", "2.0", "3.0")}
         self.uv = put_uv(index, site.mirror)
 
     def want(self, notebook: str = "1.0", python: str = "3.11.9", **settings: Any) -> None:
@@ -63,6 +63,11 @@ class Existing:
         found = self.host.snapshot(except_=(*EVIDENCE, *except_))
         found["acl"] = {path: sddl for path, sddl in found["acl"].items() if not path.startswith(r"C:\ProgramData\nbserver")}
         return found
+
+    def kinds(self) -> list[str]:
+        """What kind of thing each folder of the programs has."""
+        names = [path.name.split("-")[0] for path in self.host.path(r"C:\Program Files\nbserver").iterdir()]
+        return sorted(name for name in names if name != "openssl")
 
     def path(self) -> str:
         return self.host.registry(ENVIRONMENT)[ENVIRONMENT]["PATH"].removeprefix("REG_EXPAND_SZ:")
@@ -164,20 +169,32 @@ def test_a_server_that_was_set_up_by_hand(existing: Existing, hand_made: HandMad
     assert not steps(events, "changed") and existing.snapshot() == applied
     assert [text for text in warnings(events) if " and other ports, " not in text] == []
 
-    # Another Python and another lock: what is not wanted any more goes, when the new server answers.
+    # Another Python and another lock: the environment in use and its Python are kept, whether the upgrade fails or not.
     existing.want(notebook="2.0")
     _, events = existing.run("plan", 4)
-    gone = [item["what"].rpartition("\\")[2] for item in said_by(events, "cleanup", "difference")]
-    assert [name.split("-")[0] for name in gone] == ["env", "python"] and gone[1] == "python-3.11.8"
+    assert not said_by(events, "cleanup", "difference")
     existing.site.write(packages__index_url="http://127.0.0.1:9/", python__version="3.11.9")
     existing.run("apply", 3)
     failed = existing.snapshot()
     assert failed["running"] == ["nbserver"] and failed["tasks"]["nbserver"] == applied["tasks"]["nbserver"], "the old one goes on"
     existing.want(notebook="2.0")
+    existing.run("apply", 0)
+    assert existing.kinds() == ["env", "env", "python", "python"]
+    existing.run("rollback", 0)
+    back = existing.snapshot()
+    assert back["running"] == ["nbserver"] and back["tasks"]["nbserver"] == applied["tasks"]["nbserver"]
+    existing.run("rollback", 0)
+    _, events = existing.run("apply", 0)
+    assert not steps(events, "changed"), "the second rollback went forward again"
+
+    # After one more lock, what is older than the previous environment goes, when the new server answers.
+    existing.want(notebook="3.0")
+    _, events = existing.run("plan", 4)
+    gone = [item["what"].rpartition("\\")[2] for item in said_by(events, "cleanup", "difference")]
+    assert [name.split("-")[0] for name in gone] == ["env", "python"] and gone[1] == "python-3.11.8"
     _, events = existing.run("apply", 0)
     assert steps(events, "changed")[-1] == "cleanup"
-    folders = {path.name for path in existing.host.path(r"C:\Program Files\nbserver").iterdir()}
-    assert not folders & set(gone) and "python-3.11.9" in folders and len(folders) == 3
+    assert existing.kinds() == ["env", "env", "python"] and not existing.host.path(rf"C:\Program Files\nbserver\{gone[0]}").exists()
     _, events = existing.run("apply", 0)
     assert not steps(events, "changed")
 

@@ -85,15 +85,6 @@ def rotate_certificate(
 
 def rollback(inventory: Inventory, hosts: Sequence[AnyHost], options: Options, ask: Ask | None, view: View, *, quiet: bool) -> int:
     """Start servers from their previous environments. Return the exit code. Raises NbserverError before any host is contacted."""
-    without = [host.name for host in hosts if not _keeps_previous(host)]
-    if without:
-        raise UsageError(
-            "rollback-not-on-windows",
-            "nbserver rollback does not support Windows hosts",
-            where=without[0],
-            todo="Restore the previous lock in the inventory, then run nbserver apply {name}",
-            name=without[0],
-        )
     results = operation.operate("rollback", inventory, hosts, options, ask, view)
     done = [name for name, result in results.items() if result.outcome == "ok" and result.changed]
     if done and not quiet:
@@ -115,7 +106,4 @@ def _linux(host: LinuxHost | LocalLinuxHost) -> bool:
     return True
 
 
-_keeps_previous = ByKind(
-    windows=lambda host: False, linux=lambda host: True, local_windows=lambda host: False, local_linux=lambda host: True
-)
 _is_own = ByKind(windows=_windows, linux=_linux, local_windows=_windows, local_linux=_linux)

@@ -43,7 +43,7 @@ def head(settings: dict[str, Any], lock: tuple[str, ...], body: Body) -> str:
 
 def parameters(settings: dict[str, Any]) -> str:
     """Return the `param` block. Only a script of machine scope has the mode `request`."""
-    modes = "'test', 'check', 'status', 'apply', 'undo', 'rotate', 'restart', 'stop', 'set-password', 'rotate-certificate'" + (
+    modes = "'test', 'check', 'status', 'apply', 'undo', 'rotate', 'restart', 'stop', 'rollback', 'set-password', 'rotate-certificate'" + (
         ", 'request'" if settings.get("scope") == "machine" else ""
     )
     return f"""\
@@ -76,6 +76,7 @@ def header(settings: dict[str, Any]) -> str:
 #   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode rotate   evicts everybody who could log in
 #   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode restart  starts the server again
 #   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode stop     stops the server
+#   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode rollback goes back to the previous environment
 #   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode set-password        replaces the password alone
 #   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode rotate-certificate  replaces the certificate
 # Exit codes: 0 success, 2 differences (test, status), 3 failed, 3010 success, but Windows must restart

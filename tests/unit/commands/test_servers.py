@@ -55,11 +55,8 @@ def test_only_certificates_that_the_host_creates_are_rotated(tmp_path: Path, sen
     assert sent == [("rotate-certificate", Options())]
 
 
-def test_only_hosts_that_keep_their_previous_environment_go_back(tmp_path: Path, sent: list[Any]) -> None:
-    with pytest.raises(NbserverError, match="win1: nbserver rollback does not support Windows hosts"):
-        call(servers.rollback, tmp_path, WINDOWS + LINUX, "lin1", "win1")
-    assert not sent
-    assert call(servers.rollback, tmp_path, WINDOWS + LINUX, "lin1") == 0 and sent == [("rollback", Options())]
+def test_hosts_of_both_systems_go_back(tmp_path: Path, sent: list[Any]) -> None:
+    assert call(servers.rollback, tmp_path, WINDOWS + LINUX, "lin1", "win1") == 0 and sent == [("rollback", Options())]
 
 
 def test_an_argument_that_may_be_the_password_is_not_shown(tmp_path: Path) -> None:

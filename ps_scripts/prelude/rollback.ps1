@@ -1,0 +1,128 @@
+# ---- prelude: rollback -----------------------------------------------------------------------------
+# Go back by hand to the environment that the last upgrade kept: mode rollback.
+
+# It is a switch to the folder of the previous environment. What the server runs now is saved first, and is the previous
+# one afterwards, so a second rollback goes forward again. If the previous server is not as it must be, the end of the
+# run switches back. A file in the folder of the switch says that a rollback opened it: the next rollback completes it.
+
+$RollbackMark = Join-Path $SwitchFolder 'rollback'
+
+$Modes.rollback = {
+    Assert-Installed
+    Assert-NoOpenRotation
+    $Run.Step = 'packages'
+    Assert-NoOpenUpgrade
+    # It was cut off after the verification.
+    if ((Test-OpenSwitch) -and -not (Test-Path -LiteralPath $PreviousFolder)) {
+        Invoke-FileChange 'move-folder' $SwitchFolder $PreviousFolder
+        Write-Event unchanged
+        return
+    }
+    $previous = Get-RollbackPython
+    Assert-HasCertificate
+    Reset-Difference 'service'
+    Add-Difference server-rolls-back 'environment that the server starts from' (
+        Get-EnvironmentOf (Get-DeployedPython)) (Get-EnvironmentOf $previous)
+    Write-ChangeStart
+    Switch-ToPrevious
+    Write-ChangeEnd
+    Reset-Difference 'check'
+    Add-Difference server-proven 'certificate on TCP port {port}' $null $Run.Fingerprint @{
+        port = $Settings.notebook.port
+    }
+    Write-ChangeStart
+    Confirm-Switch
+    Write-ChangeEnd
+}
+$ChangingModes += 'rollback'
+
+# An upgrade that was cut off: its switch has the previous environment, and that of the upgrade before may be gone.
+function Assert-NoOpenUpgrade {
+    if (-not (Test-OpenSwitch) -or (Test-Path -LiteralPath $RollbackMark)) { return }
+    throw (New-Failure rollback-in-upgrade ('an upgrade of this host was interrupted. Run nbserver apply, which ' +
+            'either completes the upgrade or restores the previous environment'))
+}
+
+# Return the Python of the previous environment, which must be as it was installed.
+function Get-RollbackPython {
+    if (-not (Test-Path -LiteralPath $PreviousFolder)) {
+        throw (New-Failure no-previous-environment ('this host has no previous environment to roll back to. A host ' +
+                'keeps one after an upgrade to another lock'))
+    }
+    $python = Get-SavedPython $PreviousFolder
+    if (-not $python) {
+        throw (New-Failure previous-environment-gone ('the Python of the previous environment is missing or cannot ' +
+                'run, so this host cannot be rolled back'))
+    }
+    if (-not (Get-DeployedPython)) {
+        throw (New-Failure deployed-environment-unknown ('the notebook server service does not use an nbserver ' +
+                'environment. Run nbserver apply first'))
+    }
+    Assert-PreviousUnchanged (Get-EnvironmentOf $python)
+    $python
+}
+
+function Assert-PreviousUnchanged([string]$Environment) {
+    $Run.Differences = New-Object Collections.ArrayList
+    $name = Split-Path -Leaf $Environment
+    $list = Get-FileList $name
+    if (-not (Test-Path -LiteralPath $list)) { return }
+    $source = [string](@([IO.File]::ReadAllLines($list, $Utf8))[0])
+    Compare-InstalledFile $name $Environment $source -Caches
+    foreach ($difference in $Run.Differences) {
+        throw (New-Failure previous-environment-changed ('the previous environment {path} has changed since it was ' +
+                'installed, so this host cannot be rolled back: {what}') @{
+                path = $Environment; what = $difference.what
+            })
+    }
+}
+
+# What a rollback that was cut off has saved stays: since then, the server may run from the previous environment.
+function Switch-ToPrevious {
+    if (-not (Test-OpenSwitch)) {
+        Save-CurrentServer (Get-DeployedPython)
+        Write-TextFile (Join-Path "$SwitchFolder.new" 'rollback') ''
+        Open-Switch
+    }
+    $Run.RollbackBegun = $true
+    Write-StepProgress rolling-back 'Starting the server from its previous environment'
+    try { Restore-Server $PreviousFolder }
+    catch {
+        throw (New-Failure previous-server-not-started ('could not start the server from its previous environment: ' +
+                '{cause}') -Cause $_.Exception)
+    }
+}
+
+# The end of a rollback that failed: what was saved is the environment that the host ran before.
+function Undo-Rollback {
+    $Run.Step = 'service'
+    Write-StepProgress returning 'Switching back to the environment that was in use'
+    try {
+        $python = Get-SavedPython $SwitchFolder
+        Restore-Server $SwitchFolder
+        Remove-Switch
+    }
+    catch {
+        $Run.Outcome = 'failed'
+        $problem = ConvertTo-Failure $_.Exception
+        Write-UpgradeEnd (New-Failure rollback-not-switched-back ('the rollback failed, and so did switching back ' +
+                'to the environment that was in use ({problem}). Fix this error, then run nbserver apply. The ' +
+                'rollback failed because: {cause}') @{ problem = $problem.Message } -Cause (Get-RunFailure))
+        return
+    }
+    Write-UpgradeEnd (New-Failure rollback-switched-back ('the rollback failed, so this host runs the environment ' +
+            '{environment} again: {cause}') @{ environment = Get-EnvironmentOf $python } -Cause (Get-RunFailure))
+}
+
+# Return the environment that a rollback would use, the hash of its lock, and when it was installed; or nothing.
+function Get-PreviousStatus {
+    if (Test-OpenSwitch) { return }
+    $python = Get-SavedPython $PreviousFolder
+    if (-not $python) { return }
+    $environment = Get-EnvironmentOf $python
+    $file = Join-Path $environment 'nbserver.lock'
+    $lock = [string]([IO.File]::ReadAllLines($file, $Utf8) | Select-Object -First 1)
+    $installed = Format-UtcTime (Get-Item -LiteralPath $file).LastWriteTimeUtc
+    if ($lock -cnotmatch '\A[0-9a-f]{64}\z') { $lock = ''; $installed = '' }
+    @{ environment = $environment; lock = $lock; installed = $installed }
+}
