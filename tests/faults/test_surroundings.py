@@ -207,7 +207,7 @@ def test_program_data_that_cannot_be_written(site: Site, windows_host: WindowsBo
 @pytest.mark.usefixtures("undone")
 def test_proxy_that_refuses_packages(site: Site, mirror: Mirror) -> None:
     """With 407, or a page to sign in on: for uv itself, which pip fetches; for what uv fetches; and for a way through to https."""
-    todo = "these settings: packages.index_url, downloads.proxy"
+    todo = "packages.index_url, downloads.proxy"
     inside, outside = mirror.index_url, "https://packages.example.com/simple/"
     cases: list[tuple[str, Kind, str, tuple[str, ...]]] = [
         (inside, "proxy_authentication", "/simple/uv/", ("python.exe exited with code 1", "No matching distribution found for uv==")),
