@@ -4668,7 +4668,7 @@ PREVIOUS_FOLDER=$STATE_FOLDER/previous
 DEPLOYED_PYTHON=''                                 # of read_deployed_python
 SAVED_PYTHON=''                                    # of read_saved_python
 FAILURE=()                                         # why this run failed: code, values, text
-SWITCH_MAY_BE_OPEN=''                              # the server was only started: the next apply verifies its environment
+SWITCH_MAY_BE_OPEN=''                              # the server only started again: the next apply verifies it
 ROLLBACK_BEGUN=''                                  # this run goes back to the previous environment: mode rollback
 
 # ---- which environment the server runs from
