@@ -195,7 +195,7 @@ def test_a_mode_that_is_none(tmp_path: Any) -> None:
     done = whole(path, "destroy")
     failed, finished = map(json.loads, done.stdout.splitlines())
     assert (
-        failed["text"].startswith('this script has no mode "destroy". Use one of these: apply, backup, check, ')
+        failed["text"].startswith('this script has no mode "destroy". Use one of these: apply, backup, backup-key, check, ')
         and "events" not in failed["text"]
         and finished["outcome"] == "failed"
         and done.returncode == 3
