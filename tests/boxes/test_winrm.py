@@ -65,7 +65,13 @@ def test_an_engine_that_ends_at_its_start_is_replaced(windows_host: WindowsBox, 
     with windows_host.endpoint(user=USER, password=PASSWORD, pwsh=str(program)) as service:
         assert run(connect(service), "1 + 1") == [2]
         assert service.engines[0].process.poll() == 5 and len(service.engines) == 2
-    assert "an engine ended with exit code 5; cannot start" in capfd.readouterr().err
+    said: list[str] = []  # the thread of the engine that ended writes it, after the new one has been started
+
+    def told() -> bool:
+        said.append(capfd.readouterr().err)
+        return "an engine ended with exit code 5; cannot start" in "".join(said)
+
+    assert wait_until(told), said
 
 
 def test_basic(endpoint: Endpoint) -> None:
