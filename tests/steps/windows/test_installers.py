@@ -53,7 +53,8 @@ def installers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installers]
 
 @pytest.fixture(scope="module")
 def endpoint(windows_host: WindowsBox) -> Iterator[Endpoint]:
-    with windows_host.endpoint(auth=["basic"], https=True, password="Tr0ub4dor", one_process=True) as endpoint:
+    # An engine that goes on keeps handles to keys that undo deletes, and until they are closed, nobody can create these keys again.
+    with windows_host.endpoint(auth=["basic"], https=True, password="Tr0ub4dor", prewarm=1) as endpoint:
         yield endpoint
 
 
