@@ -95,7 +95,7 @@ def test_a_password_is_not_sent_and_not_shown() -> None:
 def test_of_a_mirror_the_page_with_the_wheels_is_asked_for(tmp_path: Path) -> None:
     with https(tmp_path, "200 OK") as (url, heads, trust):
         mirror = url.removesuffix("/simple/pip/")
-        settings = f"NB_DOWNLOADS_SOURCE=mirror MIRROR_PAGE={mirror}/wheels.html LOCK_MARK=/nonexistent"
+        settings = f"NB_DOWNLOADS_SOURCE=mirror MIRROR_PAGE={mirror}/wheels.html LOCK_MARK=/nonexistent/lock"
         done = parts.run(f"RUN_MODE=check RUN_STEP=preflight\n{trust}\n{settings}\ncheck_downloads")
     (finding,) = map(json.loads, done.stdout.decode("ascii").splitlines())
     assert (finding["name"], finding["code"], finding["state"]) == ("package_index", "url-answers", "ok")
@@ -107,7 +107,7 @@ def test_of_a_mirror_the_page_with_the_wheels_is_asked_for(tmp_path: Path) -> No
 )
 def test_only_an_index_of_the_inventory_is_asked(setting: str, code: str) -> None:
     setting = setting.format(port=free_port())
-    settings = f"NB_PACKAGES_INDEX_URL={setting} NB_PACKAGES_SOURCE=lock LOCK_MARK=/nonexistent LOCK=('numpy==2.3.5 --hash')"
+    settings = f"NB_PACKAGES_INDEX_URL={setting} NB_PACKAGES_SOURCE=lock LOCK_MARK=/nonexistent/lock LOCK=('numpy==2.3.5 --hash')"
     done = parts.run(f"RUN_MODE=check RUN_STEP=preflight\n{settings}\ncheck_downloads")
     (finding,) = map(json.loads, done.stdout.decode("ascii").splitlines())
     assert (finding["name"], finding["code"]) == ("package_index", code)

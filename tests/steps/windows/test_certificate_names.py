@@ -29,7 +29,8 @@ label = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", fullmatch=True)
 dns_names = st.lists(label, min_size=1, max_size=4).map(".".join).filter(lambda name: not name.rpartition(".")[2].isdigit())
 names = dns_names | dns_names.map("*.{}".format) | st.ip_addresses().map(str)
 # An address as a DNS name is not valid for this address.
-addresses = st.ip_addresses().map(str)
+# Python and .NET write addresses that contain one of IPv4 in different ways, such as ::ffff:1:0 and ::ffff:0.1.0.0.
+addresses = st.ip_addresses().filter(lambda one: one.version == 4 or int(one) >> 32 not in (0, 0xFFFF)).map(str)
 # Names of other kinds are passed over.
 others = st.sampled_from(
     [x509.RFC822Name("a@example.com"), x509.UniformResourceIdentifier("https://x.example.com/"), x509.DirectoryName(named("x"))]
