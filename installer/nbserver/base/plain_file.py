@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 from nbserver.base.errors import ApprovalError
 from nbserver.base.message import Message, message
@@ -17,6 +18,11 @@ _FLAGS = (
 )
 
 
+def opened(path: Path) -> BinaryIO:
+    """Open a file for reading. A link is not followed, and a FIFO does not block. Raises OSError."""
+    return open(os.open(path, _FLAGS), "rb")  # noqa: PTH123 (the flags are what this is about)
+
+
 def read(path: Path, limit: int, *, advice: Message) -> bytes:
     """Return the bytes of a regular file of at most `limit` bytes. Raises ApprovalError with `advice`, what to do."""
     try:
@@ -27,7 +33,7 @@ def read(path: Path, limit: int, *, advice: Message) -> bytes:
             )
         if not stat.S_ISREG(before.st_mode):
             raise ApprovalError("not-a-regular-file", "must be a regular file", where=shown(path), todo="{advice}", advice=advice)
-        with open(os.open(path, _FLAGS), "rb") as file:  # noqa: PTH123 (the flags are what this is about)
+        with opened(path) as file:
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode) or not os.path.samestat(found, before):
                 raise ApprovalError(

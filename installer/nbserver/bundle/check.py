@@ -17,7 +17,6 @@ from nbserver.bundle.contents import File
 from nbserver.catalog import mirror
 
 _BLOCK = 1024 * 1024
-_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 def findings(bundle: Path, shown: Callable[[File], object] = lambda file: None) -> list[Message]:
@@ -72,7 +71,7 @@ def has(bundle: Path, file: File) -> bool:
 def _digest(path: Path) -> tuple[int, str]:
     """Return the size and the SHA-256 of a regular file. Raises OSError, also for a link."""
     found, size = hashlib.sha256(), 0
-    with open(os.open(path, _FLAGS), "rb") as file:  # noqa: PTH123 (the flags are what this is about)
+    with plain_file.opened(path) as file:
         while block := file.read(_BLOCK):
             found.update(block)
             size += len(block)

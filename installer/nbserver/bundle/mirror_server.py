@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import unquote
 
-from nbserver.base.plain_file import is_link
+from nbserver.base import plain_file
 from nbserver.base.plain_text import clean
 from nbserver.bundle import contents
 from nbserver.catalog import mirror
@@ -25,7 +25,6 @@ from nbserver.catalog import mirror
 MOST_CONNECTIONS = 128
 _SECONDS = 30.0  # for the handshake, each part of a request, and each block that is sent
 _BLOCK = 256 * 1024
-_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 @dataclass(frozen=True)
@@ -163,9 +162,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 def _open(file: Served) -> BinaryIO | None:
     """Return the open file, or None if it is not what it was when the bundle was checked."""
     try:
-        if is_link(os.lstat(file.path.parent)):
+        if plain_file.is_link(os.lstat(file.path.parent)):
             return None
-        opened = open(os.open(file.path, _FLAGS), "rb")  # noqa: PTH123, SIM115 (the flags are what this is about)
+        opened = plain_file.opened(file.path)
     except OSError:
         return None
     found = os.fstat(opened.fileno())

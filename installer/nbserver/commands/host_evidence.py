@@ -32,7 +32,7 @@ def audit(inventory: Inventory, hosts: Sequence[AnyHost], options: Options, ask:
     Raises NbserverError before any host is contacted.
     """
     runs = options.runs or inventory.path.parent / FOLDER
-    here = {host.name: runs_here.read(runs, host.name) for host in hosts}
+    here = runs_here.read(runs, [host.name for host in hosts])
     shown = OneSummary(view)
     results = operation.operate("evidence", inventory, hosts, options, ask, shown)
     code = exit_code(results)

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from nbserver.base import plain_file
 from nbserver.base.errors import UsageError
 from nbserver.base.plain_text import clean
 
 MOST_FILES = 10_000
 MOST_BYTES = 1_000_000_000
 _BLOCK = 1 << 20
-_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def _hashed(folder: Path, path: str) -> tuple[int, str]:
 
 
 def _opened(folder: Path, path: str) -> BinaryIO:
-    file = os.fdopen(os.open(folder / path, _FLAGS), "rb")
+    file = plain_file.opened(folder / path)
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise OSError("not a file")

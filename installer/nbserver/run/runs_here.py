@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,10 +37,15 @@ class RunsHere:
     unreadable: dict[str, ApprovalError] = field(default_factory=dict)
 
 
-def read(runs: Path, host: str) -> RunsHere:
-    """Return what the run directories in `runs` have about a host. Raises ApprovalError if the folder itself cannot be read."""
+def read(runs: Path, hosts: Iterable[str]) -> dict[str, RunsHere]:
+    """Return what the run directories in `runs` have about each host. Raises ApprovalError if the folder itself cannot be read."""
+    directories = _directories(runs)
+    return {host: _about(host, runs, directories) for host in hosts}
+
+
+def _about(host: str, runs: Path, directories: Iterable[str]) -> RunsHere:
     found = RunsHere()
-    for name in _directories(runs):
+    for name in directories:
         if not os.path.isdir(runs / name / host):  # noqa: PTH112 (Path.is_dir raises PermissionError)
             continue
         try:
