@@ -50,12 +50,12 @@ def test_a_person_reads_the_report(tmp_path: Path) -> None:
             opened.locator("#timeline ~ table a[href='#host-web07']").focus()
             opened.keyboard.press("Enter")
             steps = opened.locator("#host-web07 tbody tr")
-            assert steps.first.is_visible(), "the link has opened the host"
+            steps.first.wait_for(state="visible")  # the link has opened the host
             shown = {row.locator("th").inner_text(): row.locator("td >> nth=0").inner_text().split()[-1] for row in steps.all()}
             assert shown == {name: result for name, (result, _) in expected["steps"]["web07"].items()}
             opened.locator("#host-web07 > summary").focus()
             opened.keyboard.press("Enter")
-            assert steps.first.is_hidden()
+            steps.first.wait_for(state="hidden")
             context.close()
         plain = chromium.new_context(java_script_enabled=False).new_page()
         plain.goto(path.as_uri())

@@ -49,10 +49,10 @@ def test_a_person_reads_the_page(tmp_path: Path) -> None:
             opened.evaluate("document.activeElement.blur(); getSelection().removeAllRanges()")
             opened.locator("a.skip").focus()
             opened.keyboard.press("Enter")
-            assert opened.evaluate("document.activeElement.id") == "main"
+            opened.wait_for_function("document.activeElement.id === 'main'")
             opened.click("section:has(#calls) td a >> nth=0")
-            line = opened.evaluate("location.hash.slice(1)")
-            assert line.startswith("linux-machine-") and opened.locator(f"#{line}").is_visible()
+            opened.wait_for_function("location.hash.startsWith('#linux-machine-')")
+            opened.locator(opened.evaluate("location.hash")).wait_for(state="visible")
             if scheme == "light":
                 opened.emulate_media(media="print")
                 assert opened.locator("nav").is_hidden() and opened.locator("#steps").is_visible()

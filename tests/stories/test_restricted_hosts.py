@@ -104,15 +104,16 @@ def test_a_signed_script_runs_by_hand(
     names = [str(signer.certificate.with_name(name)) for name in ("cert.pem", "key.pem")]
     assert site.run("render", "win1", "-o", "signed", "--sign", names[0], "--sign-key", names[1]).returncode == 0
     told = {}
-    for folder in ("plain", "signed"):
-        path = site.folder / folder / "win1.ps1"
-        command = [pwsh_command(), "-NoProfile", "-ExecutionPolicy", "Bypass", "-File", windows_path(path)]
-        done = subprocess.run(
-            command, env=environment(windows_host.prefix), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=600, check=False
-        )
-        events = [json.loads(line) for line in done.stdout.splitlines()]
-        assert events[0]["script_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
-        told[folder] = done.returncode, [(event["event"], event["step"], event.get("code")) for event in events]
+    with no_state_folder(windows_host):
+        for folder in ("plain", "signed"):
+            path = site.folder / folder / "win1.ps1"
+            command = [pwsh_command(), "-NoProfile", "-ExecutionPolicy", "Bypass", "-File", windows_path(path)]
+            done = subprocess.run(
+                command, env=environment(windows_host.prefix), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=600, check=False
+            )
+            events = [json.loads(line) for line in done.stdout.splitlines()]
+            assert events[0].get("script_sha256") == hashlib.sha256(path.read_bytes()).hexdigest(), events
+            told[folder] = done.returncode, [(event["event"], event["step"], event.get("code")) for event in events]
     assert told["signed"] == told["plain"]
 
 
@@ -151,17 +152,27 @@ WISHES = {
 
 
 @contextmanager
-def all_signed(host: WindowsBox, scope: str) -> Iterator[Endpoint]:
-    """The stand-ins are not signed, so sessions go without; a plan needs none where there is no state folder yet."""
-    powershell(host, f"{WISHES[scope][0]}; {PROGRAM_DATA} -Value 'C:\\no state'")
+def no_state_folder(host: WindowsBox) -> Iterator[None]:
+    """Without the stand-ins, a script needs a host without a state folder, and an earlier test may have left one."""
+    powershell(host, f"{PROGRAM_DATA} -Value 'C:\\no state'")
     try:
-        with host.endpoint(auth=["basic"], https=True, password=PASSWORD, startup=None) as endpoint:
-            yield endpoint
+        yield
     finally:
-        powershell(
-            host,
-            f"{PROGRAM_DATA} -Value 'C:\\ProgramData'; Remove-Item '{POLICIES}' -Recurse -ErrorAction Ignore; Set-ExecutionPolicy Undefined -Scope CurrentUser -Force",
-        )
+        powershell(host, f"{PROGRAM_DATA} -Value 'C:\\ProgramData'")
+
+
+@contextmanager
+def all_signed(host: WindowsBox, scope: str) -> Iterator[Endpoint]:
+    """The stand-ins are not signed, so sessions go without."""
+    with no_state_folder(host):
+        powershell(host, WISHES[scope][0])
+        try:
+            with host.endpoint(auth=["basic"], https=True, password=PASSWORD, startup=None) as endpoint:
+                yield endpoint
+        finally:
+            powershell(
+                host, f"Remove-Item '{POLICIES}' -Recurse -ErrorAction Ignore; Set-ExecutionPolicy Undefined -Scope CurrentUser -Force"
+            )
 
 
 def powershell(host: WindowsBox, command: str) -> None:
