@@ -1,0 +1,165 @@
+"""Ask the server of a file for it: which answers have the file, which may come later, and what all others mean for a person."""
+
+from __future__ import annotations
+
+import re
+from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urljoin, urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from nbserver import __version__
+from nbserver.base.errors import DownloadError
+from nbserver.base.message import Message
+from nbserver.base.pinned_tls import proxy_for
+from nbserver.bundle import contents
+from nbserver.catalog.publisher.download import UnfollowedSession, explain, trusting
+
+if TYPE_CHECKING:
+    from nbserver.bundle.contents import File
+
+AGAIN = "Run the command again; it continues where it stopped"
+CHECK = "Compare the catalog or the lock with the publisher; a mirror, a proxy, or a virus scanner may also have changed the file"
+_CONNECT_SECONDS, _READ_SECONDS = 15.0, 30.0
+_MOST_REDIRECTS = 5
+_PASSING = (408, 425, 429, 500, 502, 503, 504)
+_MAY_PASS = ("index-too-slow", "index-connection-lost", "index-refused-connection", "download-truncated", "download-busy", "download-slow")
+
+
+class FromTheBeginning(Exception):
+    """What is there so far does not belong to the file at the URL."""
+
+
+class Source:
+    """Servers of files. Several threads may ask at once.
+
+    `ca_file` has CA certificates in PEM to trust in addition to the system's; without one, raises UsageError. `logins` are the user
+    and password, as in a URL, of each origin that needs one.
+    """
+
+    def __init__(self, ca_file: Path | None, logins: dict[str, str]) -> None:
+        self._logins = logins
+        self._session = UnfollowedSession()
+        self._session.trust_env = False  # no credentials from ~/.netrc, no other list of CAs
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self._session.mount("https://", trusting(ca_file))
+        self._session.mount("http://", HTTPAdapter())
+
+    def close(self) -> None:
+        self._session.close()
+
+    def ask(self, url: str, begin: int) -> requests.Response:
+        """Return the response at the end of the redirects, which never lead from https to http.
+
+        It is asked for what follows the first `begin` bytes. Raises DownloadError, and the errors of requests.
+        """
+        target = url
+        for _ in range(_MOST_REDIRECTS + 1):
+            proxy = proxy_for(target)
+            headers = {"User-Agent": f"nbserver/{__version__}", "Accept-Encoding": "identity"}
+            response = self._session.get(
+                target,
+                headers=headers | ({"Range": f"bytes={begin}-"} if begin else {}),
+                auth=self._login(target),
+                proxies={"https": proxy, "http": proxy} if proxy else {},
+                timeout=(_CONNECT_SECONDS, _READ_SECONDS),
+                allow_redirects=False,
+                stream=True,
+            )
+            if response.status_code not in (301, 302, 303, 307, 308):
+                return response
+            response.close()
+            following = urljoin(target, response.headers.get("Location", ""))
+            if urlsplit(following).scheme not in ("https", urlsplit(target).scheme) or urlsplit(following).username is not None:
+                raise DownloadError(
+                    "source-redirect-refused", "the server responded with a redirect to a URL that is not allowed", where=url
+                )
+            target = following
+        raise DownloadError(
+            "source-too-many-redirects", "the server responded with more than {limit} redirects", where=url, limit=_MOST_REDIRECTS
+        )
+
+    def _login(self, url: str) -> tuple[str, str] | None:
+        parts = urlsplit(url)
+        user, separator, password = self._logins.get(f"{parts.scheme}://{parts.netloc}", "").partition(":")
+        return (unquote(user), unquote(password)) if separator else None
+
+
+def begin_of(response: requests.Response, file: File, asked: int) -> int:
+    """Return the offset at which the response begins. Raises FromTheBeginning and DownloadError for a response without the file."""
+    if response.status_code == 200:
+        return 0
+    if response.status_code == 206:
+        match = re.fullmatch(r"bytes (\d{1,15})-\d{1,15}/(\d{1,15}|\*)", response.headers.get("Content-Range", ""))
+        if asked and match and int(match[1]) == asked and match[2] in ("*", str(file.size or match[2])):
+            return asked
+        if asked:
+            raise FromTheBeginning
+        raise DownloadError(
+            "download-wrong-part", "the server sent a different part of the file than requested", where=file.url, todo=CHECK
+        )
+    if asked and response.status_code == 416:
+        raise FromTheBeginning
+    if response.status_code in _PASSING:
+        raise DownloadError(
+            "download-busy", "the server responded with HTTP status {status}", where=file.url, todo=AGAIN, status=response.status_code
+        )
+    raise DownloadError(
+        "download-http-status",
+        "the server responded with HTTP status {status}",
+        where=file.url,
+        todo="Run nbserver catalog check, and correct the catalog or packages.index_url",
+        status=response.status_code,
+    )
+
+
+def total_of(response: requests.Response, file: File, begin: int) -> int | None:
+    """Return the size that the server announces for the whole file. Raises DownloadError if it cannot be right."""
+    announced = response.headers.get("Content-Length", "")
+    if not re.fullmatch(r"[0-9]{1,15}", announced):
+        return None
+    total = begin + int(announced)
+    if file.size is not None and total != file.size:
+        raise DownloadError(
+            "download-other-size",
+            "the server announces {actual} bytes, expected {expected}",
+            where=file.url,
+            todo=CHECK,
+            actual=total,
+            expected=file.size,
+        )
+    if total > contents.LARGEST:
+        raise too_large(file.url, contents.LARGEST)
+    return total
+
+
+def too_large(url: str, limit: int) -> DownloadError:
+    return DownloadError("download-too-large", "the file is larger than {limit} bytes; it was not kept", where=url, todo=CHECK, limit=limit)
+
+
+def is_page(url: str) -> DownloadError:
+    return DownloadError(
+        "download-is-page",
+        "the server sent a web page instead of the file",
+        where=url,
+        todo="Open the URL in a browser: a proxy may ask for a login, or the publisher may have moved the file",
+    )
+
+
+def explained(error: Exception, url: str) -> DownloadError:
+    found = explain(error, url)
+    return DownloadError(
+        "download-no-file",
+        "{reason}",
+        where=url,
+        todo="Check the network and the proxy (HTTPS_PROXY, NO_PROXY). If a proxy intercepts TLS, specify its CA certificate with --ca-file",
+        reason=Message(found.code, found.template, found.values),
+    )
+
+
+def may_pass(error: DownloadError) -> bool:
+    reason = error.values.get("reason")
+    return (reason.code if isinstance(reason, Message) else error.code) in _MAY_PASS
