@@ -33,13 +33,29 @@ def collect(root: Path, checkout: Path) -> Found:
 def collect_modules(modules: Mapping[str, ast.Module]) -> Found:
     """Return the messages of parsed modules, by file name."""
     functions, classes = functions_of(modules.values()), classes_of(modules.values())
+    supplied = supplied_by(modules.values())
     texts = {file: _constants(module) for file, module in modules.items()}
     found = Found()
     for file, module in modules.items():
         known = {**_imported(module, texts), **texts[file]}
         for call in _calls(module, functions, classes):
-            _take(call, file, known, found)
+            _take(call, file, known, found, supplied.get(_name(call.func), set()))
     return found
+
+
+def supplied_by(modules: Iterable[ast.Module]) -> dict[str, set[str]]:
+    """Return the values that a function adds to the message it is called with, by the name of the function."""
+    found: dict[str, set[str]] = {}
+    for function in (node for module in modules for node in ast.walk(module) if isinstance(node, ast.FunctionDef) and _takes_message(node)):
+        own = {argument.arg for argument in (*function.args.args, *function.args.kwonlyargs)}
+        for call in (node for node in ast.walk(function) if isinstance(node, ast.Call) and node.args and _name(node.args[0]) == "code"):
+            added = {keyword.arg for keyword in call.keywords if keyword.arg and keyword.arg not in own}
+            found.setdefault(function.name, set()).update(added)
+    return found
+
+
+def _name(node: ast.expr) -> str:
+    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
 
 
 def functions_of(modules: Iterable[ast.Module]) -> set[str]:
@@ -108,7 +124,7 @@ def _imported(module: ast.Module, texts: Mapping[str, Mapping[str, str]]) -> dic
     return found
 
 
-def _take(call: ast.Call, file: str, known: Mapping[str, str], found: Found) -> None:
+def _take(call: ast.Call, file: str, known: Mapping[str, str], found: Found, supplied: set[str]) -> None:
     place = f"{file}:{call.lineno}"
     code, template = (_text(argument, known) for argument in [*call.args, None, None][:2])
     if code is None or template is None or not isinstance(call.args[0], ast.Constant):
@@ -124,7 +140,7 @@ def _take(call: ast.Call, file: str, known: Mapping[str, str], found: Found) -> 
     if None in keywords:
         found.faults.append(f"{place}: the values must be named")
         return
-    values = {str(name) for name in keywords} - PLACES
+    values = {str(name) for name in keywords} - PLACES | supplied
     used = set(PLACEHOLDER.findall(template + " " + remedy))
     if used != values:
         found.faults.append(f"{place}: the placeholders are {sorted(used)}, the values {sorted(values)}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from nbserver.approval import audit, document, manifest, policy, signing_key
 from nbserver.approval.approved_folder import SIGNATURE
 from nbserver.approval.document import NAMESPACE
-from nbserver.base import atomic_file, plain_file, utc
+from nbserver.base import atomic_file, plain_file, utc, writing
 from nbserver.base.errors import ApprovalError, UsageError
 from nbserver.base.plain_text import clean
 from nbserver.run.approved import MODES
@@ -160,13 +160,9 @@ def _passphrase(reference: SecretReference | None, ask: Ask | None, key_file: Pa
 
 def _write(place: Path, name: str, text: bytes, signature: bytes) -> Path:
     """Write the signature first: a document without one is never there."""
-    try:
+    with writing.refused("approval-not-written", "could not write the approval ({reason})", where=place):
         place.mkdir(exist_ok=True)
         plain_file.names(place)  # refuses a link
         atomic_file.write_bytes(place / (name + SIGNATURE), signature)
         atomic_file.write_bytes(place / name, text)
-    except OSError as error:
-        raise UsageError(
-            "approval-not-written", "could not write the approval ({reason})", where=plain_file.shown(place), reason=error.strerror
-        ) from None
     return place / name

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbserver.base import atomic_file
+from nbserver.base import atomic_file, writing
 from nbserver.base.errors import InventoryError, ScriptError, UsageError
 from nbserver.base.message import cause
 from nbserver.base.writable_folder import require_writable
@@ -43,16 +43,10 @@ def request(
     """
     for host in hosts:
         _require_source(host)
-    try:
+    with writing.refused(
+        "request-folder-not-created", "could not write to the folder ({reason})", where=folder, todo="Choose another folder with -o"
+    ):
         require_writable(folder)
-    except OSError as error:
-        raise UsageError(
-            "request-folder-not-created",
-            "could not write to the folder ({reason})",
-            where=str(folder),
-            todo="Choose another folder with -o",
-            reason=error.strerror,
-        ) from None
     results = operate("request", inventory, hosts, options, ask, view)
     broken: list[ScriptError | UsageError] = []
     for host in hosts:
@@ -142,16 +136,8 @@ def _check_request(host: AnyHost, pem: str) -> None:
 
 
 def _write(path: Path, pem: str) -> Path:
-    try:
+    with writing.refused("request-not-written", "could not write the file ({reason})", where=path, todo="Choose another folder with -o"):
         atomic_file.write_text(path, pem)
-    except OSError as error:
-        raise UsageError(
-            "request-not-written",
-            "could not write the file ({reason})",
-            where=str(path),
-            todo="Choose another folder with -o",
-            reason=error.strerror,
-        ) from None
     return path
 
 

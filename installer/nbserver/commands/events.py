@@ -9,12 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbserver.base.errors import HostError, Interrupted, UsageError
+from nbserver.base.errors import HostError, Interrupted
 from nbserver.base.standard_streams import warn
 from nbserver.events.reader import Event, EventError, EventOrder, parse
 from nbserver.render import render
-from nbserver.run import approved, evidence_log, fleet, host_job, operation
-from nbserver.run.envelope import RUN_ID, Envelope
+from nbserver.run import approved, evidence_log, fleet, host_job, operation, run_id
+from nbserver.run.envelope import Envelope
 from nbserver.run.fetched_run import FetchedLeg, fetch
 from nbserver.run.host_run import RUN_TIMEOUT
 from nbserver.run.journal import FOLDER, HostJournal
@@ -39,8 +39,7 @@ def events(
     Events of a run of this workstation are added to its run directory. Raises NbserverError before the host is contacted, and
     Interrupted after Ctrl-C, which does not stop the run.
     """
-    if not RUN_ID.fullmatch(run):
-        raise UsageError("run-id-invalid", '"{run}" is not a run ID', todo="Specify the name of a folder in nbserver-runs", run=run)
+    run_id.require(run)
     ((script, _),) = render.render_all([host])
     approved.require("events", [host], {host.name: script}, options or Options())
     job = host_job.prepare_all([host], {host.name: script}, "events", Options(), ask)[host.name]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nbserver.base.errors import UsageError
-from nbserver.run import past_files, past_run
-from nbserver.run.envelope import RUN_ID
+from nbserver.run import past_files, past_run, run_id
 from nbserver.run.journal import FOLDER
 
 SUCCEEDED = ("ok", "differs")
@@ -17,8 +16,7 @@ def failed_in(run: str, runs: Path | None, inventory_path: Path) -> list[str]:
 
     Raises UsageError if the run has no summary, and ApprovalError if it is not as nbserver writes it.
     """
-    if not RUN_ID.fullmatch(run):
-        raise UsageError("run-id-invalid", '"{run}" is not a run ID', todo="Specify the name of a folder in nbserver-runs", run=run)
+    run_id.require(run)
     folder = (runs or inventory_path.absolute().parent / FOLDER) / run
     past_run.require_there(folder)
     summary = past_files.summary(folder)

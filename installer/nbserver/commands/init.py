@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nbserver.base import atomic_file, pinned_tls
+from nbserver.base import atomic_file, pinned_tls, writing
 from nbserver.base.errors import CertificateError, ConnectError, InventoryError, UsageError
 from nbserver.base.message import message
 from nbserver.base.standard_streams import say
@@ -121,16 +121,8 @@ def _checked(text: str, path: Path) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    try:
+    with writing.refused("init-not-written", "could not write the file ({reason})", where=path, todo="Choose another file"):
         atomic_file.write_text(path, text)
-    except OSError as error:
-        raise UsageError(
-            "init-not-written",
-            "could not write the file ({reason})",
-            where=str(path),
-            todo="Choose another file",
-            reason=error.strerror or type(error).__name__,
-        ) from None
 
 
 def _report(wanted: Wanted, hosts: Sequence[NewHost], as_json: bool) -> None:

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbserver.base import atomic_file
+from nbserver.base import atomic_file, writing
 from nbserver.base.errors import CatalogError, InventoryError, UsageError
 from nbserver.base.message import Message, message
 from nbserver.catalog import linux_lock, reader, shipped_sets, written_lock
@@ -124,17 +124,14 @@ def write(written: Iterable[Written]) -> None:
         if one.text is None:
             continue
         path = one.job.path
-        try:
+        with writing.refused(
+            "lock-not-written-to-disk",
+            "could not write the lock ({reason})",
+            where=path,
+            todo="Correct packages.lock_folder, or free some disk space",
+        ):
             path.parent.mkdir(parents=True, exist_ok=True)
             atomic_file.write_text(path, one.text)
-        except OSError as reason:
-            raise UsageError(
-                "lock-not-written-to-disk",
-                "could not write the lock ({reason})",
-                where=str(path),
-                todo="Correct packages.lock_folder, or free some disk space",
-                reason=reason.strerror or type(reason).__name__,
-            ) from None
 
 
 def lines(written: Sequence[Written], *, check: bool) -> list[str]:

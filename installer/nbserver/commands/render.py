@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from nbserver import __version__
 from nbserver.approval import manifest, target
-from nbserver.base import atomic_file, plain_file
-from nbserver.base.errors import ApprovalError, UsageError
+from nbserver.base import atomic_file, plain_file, writing
+from nbserver.base.errors import ApprovalError
 from nbserver.base.message import Described, Lines, message
 from nbserver.base.plain_text import clean
 from nbserver.render.render import render_each
@@ -84,7 +84,9 @@ def write(found: Files, folder: Path) -> None:
     Only the manifest is flushed to the disk: it has the hashes by which a script that a crash has damaged is found.
     Raises ApprovalError if the folder or a file in it is a link: what is approved must be what is in this folder.
     """
-    try:
+    with writing.refused(
+        "render-not-written", "could not write to the folder ({reason})", where=folder, todo="Choose another folder with -o"
+    ):
         with _folder(folder), tempfile.TemporaryDirectory(prefix=".render-", dir=folder) as new:
             names, last = [], b""
             for name, data in found.items():
@@ -96,14 +98,6 @@ def write(found: Files, folder: Path) -> None:
             for name in names:
                 Path(new, name).replace(folder / name)
         atomic_file.write_bytes(folder / manifest.FILE_NAME, last)
-    except OSError as error:
-        raise UsageError(
-            "render-not-written",
-            "could not write to the folder ({reason})",
-            where=plain_file.shown(folder),
-            todo="Choose another folder with -o",
-            reason=error.strerror,
-        ) from None
 
 
 @contextmanager

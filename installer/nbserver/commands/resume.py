@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from nbserver.base.errors import UsageError
 from nbserver.base.standard_streams import say, warn
 from nbserver.inventory import reader
-from nbserver.run import adopted, evidence_log, intent, known_certificates, operation, past_files, past_run, run_lock
+from nbserver.run import adopted, evidence_log, intent, known_certificates, operation, past_files, past_run, run_id, run_lock
 from nbserver.run.chain import Chain
 from nbserver.run.envelope import READING, RUN_ID
 from nbserver.run.journal import FOLDER
@@ -32,8 +32,8 @@ def resume(
     `given` are options that replace those of the run. Returns the run, the hosts that were continued, and the results of all hosts.
     Raises NbserverError before a host is contacted.
     """
-    if run is not None and not RUN_ID.fullmatch(run):
-        raise UsageError("run-id-invalid", '"{run}" is not a run ID', todo="Specify the name of a folder in nbserver-runs", run=run)
+    if run is not None:
+        run_id.require(run)
     folder = runs or inventory_path.absolute().parent / FOLDER
     with ExitStack() as stack:
         name = run or newest(folder)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nbserver.approval import audit
 from nbserver.approval.reference import Reference
-from nbserver.base import atomic_file, plain_file
+from nbserver.base import atomic_file, plain_file, writing
 from nbserver.base.errors import UsageError
 from nbserver.base.plain_text import clean
 from nbserver.review import comparison, statements
@@ -65,16 +65,8 @@ def _write(outputs: Outputs, found: Review | None, compared: Comparison | None) 
 
 def write_file(path: Path, text: str) -> None:
     """Write a file that the user asked for. Raises UsageError."""
-    try:
+    with writing.refused("review-not-written", "could not write the file ({reason})", where=path, todo="Choose another file"):
         atomic_file.write_bytes(path, text.encode("utf-8"))
-    except OSError as error:
-        raise UsageError(
-            "review-not-written",
-            "could not write the file ({reason})",
-            where=plain_file.shown(path),
-            todo="Choose another file",
-            reason=error.strerror,
-        ) from None
 
 
 def _writer(kind: str) -> Callable[[Review | None, Comparison | None], str]:

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from nbserver.base import plain_file
-from nbserver.base.errors import ApprovalError, UsageError
+from nbserver.base.errors import ApprovalError
 from nbserver.base.message import message
 from nbserver.base.plain_text import clean
 from nbserver.commands.review import STANDARD_OUTPUT, write_file
-from nbserver.run import chain_check, evidence_log, past_files, past_run, signed_head
+from nbserver.run import chain_check, evidence_log, past_files, past_run, run_id, signed_head
 from nbserver.run.chain_check import Checked
-from nbserver.run.envelope import RUN_ID
 from nbserver.run.evidence_log import Entry
 from nbserver.run.journal import FOLDER
 from nbserver.settings.faults import few
@@ -88,8 +87,7 @@ def audit(run: str, runs: Path | None, log: Path | None, heads: Sequence[str], e
 
     Raises ApprovalError and UsageError."""
     folder = Path(run) if Path(run).name != run else (runs or Path(FOLDER)) / run
-    if not RUN_ID.fullmatch(folder.name):
-        raise UsageError("run-id-invalid", '"{run}" is not a run ID', todo="Specify the name of a folder in nbserver-runs", run=run)
+    run_id.require(run, folder.name)
     log_file = log or evidence_log.default_path()
     entries = evidence_log.read(log_file, folder.name) if log or log_file.exists() else []
     if not entries and not os.path.lexists(folder):  # a typo, rather than evidence that is missing

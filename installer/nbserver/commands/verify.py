@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nbserver.base import standard_streams
-from nbserver.base.errors import HostError, NbserverError, UsageError
+from nbserver.base import standard_streams, writing
+from nbserver.base.errors import HostError, NbserverError
 from nbserver.base.message import detail
 from nbserver.base.writable_folder import require_writable
 from nbserver.run import error_kind, known_certificates
@@ -87,16 +87,13 @@ def verify_all(
 
 
 def _require_writable(pictures: Path) -> None:
-    try:
+    with writing.refused(
+        "picture-folder-not-writable",
+        "could not write to the folder for the pictures ({reason})",
+        where=pictures,
+        todo="Choose another folder with --png",
+    ):
         require_writable(pictures)
-    except OSError as error:
-        raise UsageError(
-            "picture-folder-not-writable",
-            "could not write to the folder for the pictures ({reason})",
-            where=str(pictures),
-            todo="Choose another folder with --png",
-            reason=error.strerror or type(error).__name__,
-        ) from None
 
 
 def _defect(error: BaseException, host: str) -> NbserverError:

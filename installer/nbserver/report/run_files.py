@@ -19,8 +19,7 @@ from nbserver.base.errors import ApprovalError, UsageError
 from nbserver.base.message import message
 from nbserver.base.plain_text import clean
 from nbserver.report.moments import ticks
-from nbserver.run import chain
-from nbserver.run.envelope import RUN_ID
+from nbserver.run import chain, run_id
 
 LARGEST_HEAD, LARGEST_SUMMARY, LARGEST_CHAIN = 16_000_000, 256_000_000, 64_000_000  # bytes
 LONGEST = 2000  # characters of a text
@@ -117,8 +116,7 @@ class RunFiles:
 def folder_of(run: str, runs: Path) -> Path:
     """Return the folder of a run: `run` is a path, or an ID below `runs`. Raises UsageError."""
     folder = Path(run) if Path(run).name != run else runs / run
-    if not RUN_ID.fullmatch(os.path.basename(os.path.realpath(folder))):  # noqa: PTH119 (Path.resolve raises for a loop)
-        raise UsageError("run-id-invalid", '"{run}" is not a run ID', todo="Specify the name of a folder in nbserver-runs", run=run)
+    run_id.require(run, os.path.basename(os.path.realpath(folder)))  # noqa: PTH119 (Path.resolve raises for a loop)
     if not os.path.exists(folder / "run.json"):  # noqa: PTH110 (Path.exists raises for a name that is too long)
         raise UsageError(
             "run-not-found",

@@ -1,0 +1,19 @@
+"""A file or folder that the person named and that could not be written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nbserver.base import plain_file
+from nbserver.base.errors import UsageError
+
+
+@contextmanager
+def refused(code: str, template: str, *, where: Path, todo: str = "") -> Iterator[None]:
+    """Raise UsageError with this message for an OSError in the block. `{reason}` in the template is what the system says."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(code, template, where=plain_file.shown(where), todo=todo, reason=error.strerror or type(error).__name__) from None
