@@ -54,14 +54,22 @@ def require(folder: Path, wanted: Wanted) -> tuple[Signed, ...]:
     """Return the approvals that count. Raises ApprovalError unless enough people have approved, each with a different key."""
     counted: list[Signed] = []
     refused: list[tuple[Path, Described | str]] = []
-    for name in sorted(_documents(folder), reverse=True):  # the newest first
+    for name in newest_first(folder):
         path = folder / APPROVALS / name
         found = _counted(path, wanted)
         if isinstance(found, Signed):
             counted.append(found)
         else:
             refused.append((path, found))
-    if not counted and refused:
+    if not counted and not refused:
+        raise ApprovalError(
+            "no-approvals",
+            "nobody has approved the scripts in this folder",
+            where=plain_file.shown(folder),
+            todo="Have them approved with nbserver approve {folder}",
+            folder=plain_file.shown(folder),
+        )
+    if not counted:
         path, reason = refused[0]
         raise ApprovalError(
             "approval-refused",
@@ -76,19 +84,11 @@ def require(folder: Path, wanted: Wanted) -> tuple[Signed, ...]:
     return tuple(counted)
 
 
-def _documents(folder: Path) -> set[str]:
+def newest_first(folder: Path) -> list[str]:
     """Return the names of the documents. Raises ApprovalError for a file that is neither a document nor its signature."""
     place = folder / APPROVALS
     names = plain_file.names(place) if os.path.lexists(place) else set()
     documents = {name for name in names if document.ID.fullmatch(name.removesuffix(".json")) and name.endswith(".json")}
-    if not names:
-        raise ApprovalError(
-            "no-approvals",
-            "nobody has approved the scripts in this folder",
-            where=plain_file.shown(folder),
-            todo="Have them approved with nbserver approve {folder}",
-            folder=plain_file.shown(folder),
-        )
     strange = names - documents - {name + SIGNATURE for name in documents}
     if strange or len(names) > MANY:
         raise ApprovalError(
@@ -99,11 +99,23 @@ def _documents(folder: Path) -> set[str]:
             file=clean(min(strange or names), 100),
             limit=MANY,
         )
-    return documents
+    return sorted(documents, reverse=True)
 
 
 def _counted(path: Path, wanted: Wanted) -> Signed | Described | str:
     """Return an approval that counts, or why it does not. Raises ApprovalError if a file cannot be read."""
+    found = read(path)
+    if not isinstance(found, Signed):
+        return found
+    for signers in wanted.signers:
+        refusal = signers.refusal(found.approval.by, found.key, NAMESPACE, wanted.now)
+        if refusal:
+            return refusal
+    return reason(found.approval, wanted) or found
+
+
+def read(path: Path) -> Signed | Described | str:
+    """Return an approval with a good signature, or why it has none. Raises ApprovalError if a file cannot be read."""
     advice = message("approve-again", "Have the scripts approved again")
     data = plain_file.read(path, document.LIMIT, advice=advice)
     signed = path.with_name(path.name + SIGNATURE)
@@ -116,11 +128,7 @@ def _counted(path: Path, wanted: Wanted) -> Signed | Described | str:
         approval = document.parse(data)
     except ValueError as error:
         return cause(error)
-    for signers in wanted.signers:
-        refusal = signers.refusal(approval.by, signature.key, NAMESPACE, wanted.now)
-        if refusal:
-            return refusal
-    return reason(approval, wanted) or Signed(path, approval, signature.key, data, armored)
+    return Signed(path, approval, signature.key, data, armored)
 
 
 def reason(approval: Approval, wanted: Wanted) -> Described | None:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from nbserver import __version__
-from nbserver.approval import manifest, signature
+from nbserver.approval import listed_approvals, manifest, signature
+from nbserver.approval.listed_approvals import ListedApproval
 from nbserver.approval.reference import Reference, ReleasedBody, Source, UnknownCatalogError, UnknownLockError
 from nbserver.approval.script_settings import AnyScriptSettings, typed
-from nbserver.base import json_lines, plain_file
+from nbserver.base import json_lines, plain_file, utc
 from nbserver.base.errors import ApprovalError, NbserverError
 from nbserver.base.message import cause, message
 from nbserver.base.plain_text import clean
@@ -41,10 +42,11 @@ class AuditedHost:
 
 @dataclass(frozen=True)
 class Audited:
-    """A folder that passed the audit. `sha256` is that of its manifest; the hosts are sorted by name."""
+    """A folder that passed the audit. `sha256` is that of its manifest; the hosts are sorted by name, and approvals by time."""
 
     sha256: str
     hosts: tuple[AuditedHost, ...]
+    approvals: tuple[ListedApproval, ...]
 
 
 def audit(folder: Path, reference: Reference | None = None) -> list[str]:
@@ -80,7 +82,8 @@ def checked(folder: Path, reference: Reference | None = None) -> Audited:
         settings = typed(entry["settings"])
         source, signer, head = _check(folder / entry["script"], path, entry, settings, known)
         hosts.append(AuditedHost(host, entry, source, known.body(settings), head, signer))
-    return Audited(hashlib.sha256(data).hexdigest(), tuple(hosts))
+    sha256 = hashlib.sha256(data).hexdigest()
+    return Audited(sha256, tuple(hosts), listed_approvals.find(folder, content, sha256, utc.now()))
 
 
 def report(audited: Audited) -> list[str]:
@@ -93,6 +96,8 @@ def report(audited: Audited) -> list[str]:
     return [
         f"{manifest.FILE_NAME}: sha256 {audited.sha256}, hosts: {names}",
         *(line for system in sorted(reports) for line in ["", *reports[system]]),
+        *(["", "approvals"] if audited.approvals else []),
+        *(line for approval in audited.approvals for line in approval.lines()),
     ]
 
 

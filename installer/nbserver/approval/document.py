@@ -50,7 +50,7 @@ class Document(BaseModel):
     hosts: dict[str, Sha256] = Field(min_length=1, max_length=HOSTS, description="a table with the hash of each host's script")
     issued: Time
     manifest_sha256: Sha256
-    modes: Annotated[tuple[Annotated[str, Field(pattern=r"^[a-z]{1,20}$")], ...], Array] = Field(
+    modes: Annotated[tuple[Annotated[str, Field(pattern=r"^[a-z][a-z-]{0,19}$")], ...], Array] = Field(
         min_length=1, max_length=20, description="an array of modes"
     )
     release: Release

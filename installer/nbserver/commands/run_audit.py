@@ -134,6 +134,17 @@ def _notes(checked: Checked, is_logged: bool, heads: Sequence[str], evidence_key
 
 def _require_signed(folder: Path, checked: Checked, evidence_key: Path | None, is_logged: bool) -> None:
     """Raise ApprovalError unless the key has signed the chain: up to its end, or the log has what came later."""
+    intended = _json(folder / "run.json").get("evidence_key")
+    if checked.signed is None and isinstance(intended, str):
+        raise ApprovalError(
+            "run-signature-missing",
+            "the run was made with --evidence-key, but {file} is missing, the signature with the key {key}",
+            where=plain_file.shown(folder),
+            todo="{advice}",
+            advice=_FIND,
+            file=signed_head.SIGNATURE,
+            key=clean(intended, 100),
+        )
     if evidence_key is None:
         return
     key = signed_head.public_key(evidence_key)

@@ -57,6 +57,10 @@ def _verified(review: Review) -> Iterator[str]:
     yield from ("", "Not verified:", "")
     yield from (f"- {plain(line)}" for line in review.not_verified)
     yield ""
+    if review.approvals:
+        yield from ("Approvals in this folder:", "")
+        rows = ((one.file, one.state, one.by, one.key, one.covers, one.expires) for one in review.approvals)
+        yield from table(("File", "State", "Signed by", "Key", "Covers", "Expires"), (tuple(map(plain, row)) for row in rows))
 
 
 def _comparison(comparison: Comparison) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from nbserver import __version__
 from nbserver.approval.audit import Audited, AuditedHost
+from nbserver.approval.listed_approvals import ListedApproval
 from nbserver.approval.reference import Reference
 from nbserver.render.contents import unused_parts
 from nbserver.review.package_facts import Package, packages
@@ -125,6 +126,7 @@ class Review:
     kinds: tuple[Kind, ...]
     downloads: tuple[Download, ...]
     locks: tuple[Lock, ...]
+    approvals: tuple[ListedApproval, ...]
     verified: tuple[str, ...]
     not_verified: tuple[str, ...]
 
@@ -142,12 +144,14 @@ def review(audited: Audited, reference: Reference) -> Review:
         tuple(_kind(members) for _, members in sorted(kinds.items())),
         _downloads(audited.hosts, reference),
         _locks(audited.hosts),
+        audited.approvals,
         tuple(_verified(audited)),
         NOT_VERIFIED,
     )
 
 
 NOT_VERIFIED = (
+    "Whether your site allows the people who signed an approval: each run compares them with its allowed signers.",
     "The targets: the audit cannot tell whether an address belongs to the host that you mean, or whether a pinned key is really that host's.",
     "Nothing was contacted: no host, no download server, and no URL.",
     "The password, keys, and certificate files are not part of a script. The operator's envelope delivers them at run time.",
@@ -160,7 +164,7 @@ def _verified(audited: Audited) -> Iterator[str]:
     scripts = "the script" if count == 1 else f"the {count} scripts"
     yield f"nbserver {__version__} rendered {scripts} again, and every byte is the same."
     yield "manifest.json was read strictly; its settings follow the rules of the inventory, and everything that it says about a script is what the script says."
-    yield "The folder contains no other files except those in approvals, which were not checked. No script is a link or a device."
+    yield "The folder contains no other files except approvals and their signatures. No script is a link or a device."
     yield "Each body is the one that this release publishes for its system and scope, and each lock and each download is in a catalog of this release or in a given site catalog."
 
 

@@ -19,7 +19,8 @@ class Evidence:
     """The facts of a run that are known before it begins.
 
     `hosts` are the names of the selected hosts, and `command` are the arguments of nbserver. `approved` is empty if no
-    approval was required. `inventory_sha256` is the hash of the inventory as it was read.
+    approval was required. `inventory_sha256` is the hash of the inventory as it was read. `evidence_key` is the fingerprint
+    of the key that signs the run directory at the end, or None.
     """
 
     hosts: Sequence[str] = ()
@@ -27,6 +28,7 @@ class Evidence:
     command: Sequence[str] = ()
     approved: Approved | None = None
     inventory_sha256: str | None = None
+    evidence_key: str | None = None
 
     def approval(self) -> dict[str, bytes]:
         """Return the files of the approval by name: the manifest, and the documents that counted with their signatures."""
@@ -46,6 +48,7 @@ class Evidence:
             "inventory": {"file": str(self.inventory), "sha256": self.inventory_sha256} if self.inventory else None,
             "command": [mask(argument) for argument in self.command],
             "approved": _approved(self.approved),
+            "evidence_key": self.evidence_key,
             "workstation": {"name": platform.node(), "system": platform.platform()},
             "package": release.fingerprint(),
         }

@@ -97,7 +97,8 @@ def operate(
             if past:
                 past.require_salt(site_salt.encoded(salt))
         mask = mask_of(inventory, jobs.values())
-        facts = Evidence(list(jobs), inventory.path, options.command, approved, inventory.sha256)
+        signer = key.public.fingerprint if key else None
+        facts = Evidence(list(jobs), inventory.path, options.command, approved, inventory.sha256, signer)
         if past:
             journal = Journal.resumed(past.folder, past.number, operator(), mask.text, facts, past.adopted)
         else:

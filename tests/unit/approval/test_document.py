@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from nbserver import __version__
 from nbserver.approval import document
+from nbserver.run.approved import MODES
 from tests.formats import validate
 from tests.tier import examples
 
@@ -37,6 +38,13 @@ def test_it_comes_back_as_it_was_built() -> None:
     )
     validate("approval", json.loads(DATA))
     assert DATA.isascii() and document.ID.fullmatch(document.file_name(DATA, ISSUED).removesuffix(".json"))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_that_approve_accepts_can_be_in_a_document(mode: str) -> None:
+    data = document.build(CONTENT, "c" * 64, hosts=["win1"], modes=[mode], by="anna@example.com", issued=ISSUED, valid=timedelta(days=1))
+    assert document.parse(data).modes == (mode,)
+    validate("approval", json.loads(data))
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ from typing import Any
 import click
 import pytest
 
-from nbserver.base.errors import ConnectError, InventoryError, SecretError, UsageError
+from nbserver.base.errors import ApprovalError, ConnectError, InventoryError, SecretError, UsageError
 from nbserver.commands import render as rendering
+from nbserver.commands import run_audit
 from nbserver.commands import verify as verification
 from nbserver.inventory import reader
 from nbserver.run import chain_check, evidence, evidence_log, host_job, journal, kept_picture, known_certificates
@@ -333,6 +334,11 @@ def test_the_evidence_of_a_run(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) ->
     assert not kept_picture.keep(run / "good", picture, "me")
     log = evidence_log.read(evidence_log.default_path(), run.name)
     assert chain_check.check(run, [entry.head for entry in log]).links[-1].file == "good/verified.png"
+    assert json.loads((run / "run.json").read_text("utf-8"))["evidence_key"] == checked.signed.key.fingerprint
+    run_audit.audit(str(run), None, None, (), None)
+    (run / "chain.jsonl.sig").unlink()
+    with pytest.raises(ApprovalError, match=r"chain\.jsonl\.sig is missing"):
+        run_audit.audit(str(run), None, None, (), None)
 
     contacted = len(hosts.transports)
     with pytest.raises(SecretError, match="neither a private key nor a public key"):
