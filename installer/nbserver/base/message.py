@@ -42,14 +42,20 @@ Given = Value | PurePath
 
 @dataclass(frozen=True)
 class Message(Described):
-    """A message as part of another one: a reason, or one of several faults."""
+    """A message as part of another one: a reason, or one of several faults. `remedy` is the template of what to do, or empty."""
 
     code: str
     template: str
     values: Mapping[str, Value] = field(default_factory=dict)
+    remedy: str = ""
 
     def __str__(self) -> str:
         return fill(self.template, self.values)
+
+    @property
+    def todo(self) -> str:
+        """What to do, or empty."""
+        return fill(self.remedy, self.values)
 
     def __hash__(self) -> int:
         return hash((self.code, str(self)))
@@ -92,9 +98,9 @@ class DescribedError(Cause, ValueError):
     """A value is not acceptable, and why."""
 
 
-def message(code: str, template: str, /, **values: Given) -> Message:
-    """Return a message after checking that it is complete."""
-    return Message(code, template, checked(code, (template,), values))
+def message(code: str, template: str, /, *, todo: str = "", **values: Given) -> Message:
+    """Return a message after checking that it is complete. `todo` is the template of what to do."""
+    return Message(code, template, checked(code, (template, todo), values), todo)
 
 
 def checked(code: str, templates: tuple[str, ...], values: Mapping[str, Given]) -> dict[str, Value]:

@@ -30,12 +30,16 @@ SOON = 90
 
 @dataclass(frozen=True)
 class Finding:
-    """`subject` is a program, the catalog, or a package; `text` says what was found, and `todo` what to do."""
+    """`subject` is a program, the catalog, or a package; `text` says what was found, and what to do if that needs attention."""
 
     state: Literal["ok", "attention", "unknown"]
     subject: str
     text: Message
-    todo: str = ""
+
+    @property
+    def todo(self) -> str:
+        """What to do, or empty."""
+        return self.text.todo if self.state != "ok" else ""
 
     def as_json(self) -> dict[str, object]:
         return {"state": self.state, "subject": self.subject, "text": str(self.text), "todo": self.todo, **detail(self.text)}
@@ -102,21 +106,36 @@ def dated(downloads: Iterable[Download]) -> str | None:
 
 def age(name: str, made: str | None, today: date, most_days: int) -> Finding:
     """Return how old a catalog is. `most_days` is the age from which on it needs attention."""
-    return _age(name, made, today, most_days, "Run nbserver catalog update, and review what it writes")
+    if made is None or (parsed := _date(made)) is None:
+        return Finding("ok", name, message("catalog-undated", "it has no date"))
+    days = (today - parsed).days
+    text = message(
+        "catalog-age",
+        "it is {days} days old ({date})",
+        todo="Run nbserver catalog update, and review what it writes",
+        date=made,
+        days=days,
+    )
+    return Finding("attention" if days > most_days else "ok", name, text)
 
 
 def lock_ages(files: Iterable[LockFile], today: date, most_days: int) -> list[Finding]:
-    """Return how old the locks are."""
-    todo = "Run nbserver lock --upgrade-all, or, for a shipped lock, install a newer release of nbserver"
-    return [_age(file.name, file.made, today, most_days, todo) for file in files]
+    """Return how old the locks are. `most_days` is the age from which on a lock needs attention."""
+    return [_lock_age(file, today, most_days) for file in files]
 
 
-def _age(subject: str, made: str | None, today: date, most_days: int, todo: str) -> Finding:
-    if made is None or (parsed := _date(made)) is None:
-        return Finding("ok", subject, message("catalog-undated", "it has no date"))
+def _lock_age(file: LockFile, today: date, most_days: int) -> Finding:
+    if file.made is None or (parsed := _date(file.made)) is None:
+        return Finding("ok", file.name, message("lock-undated", "the lock has no date"))
     days = (today - parsed).days
-    text = message("catalog-age", "it is {days} days old ({date})", date=made, days=days)
-    return Finding("attention", subject, text, todo) if days > most_days else Finding("ok", subject, text)
+    text = message(
+        "lock-age",
+        "the lock is {days} days old ({date})",
+        todo="Run nbserver lock --upgrade-all, or, for a shipped lock, install a newer release of nbserver",
+        date=file.made,
+        days=days,
+    )
+    return Finding("attention" if days > most_days else "ok", file.name, text)
 
 
 def _date(text: str) -> date | None:
@@ -134,23 +153,42 @@ def files(downloads: Iterable[Download], answers: Mapping[str, Answer]) -> list[
 def _file(entry: Download, answer: Answer) -> Finding:
     subject, url = str(title(entry)), entry.url
     if answer.error is not None:
-        text = message("source-not-checked", "{url} could not be checked: {reason}", url=url, reason=answer.error.what)
-        return Finding("unknown", subject, text, "Check the network, the proxy (HTTPS_PROXY, NO_PROXY), and --ca-file")
+        text = message(
+            "source-not-checked",
+            "{url} could not be checked: {reason}",
+            todo="Check the network, the proxy (HTTPS_PROXY, NO_PROXY), and --ca-file",
+            url=url,
+            reason=answer.error.what,
+        )
+        return Finding("unknown", subject, text)
     if answer.is_gone:
-        text = message("source-gone", "the server no longer has {url} (HTTP status {status})", url=url, status=answer.status)
-        return Finding("attention", subject, text, "Run nbserver catalog update, or add the URL of a mirror to a site catalog")
+        text = message(
+            "source-gone",
+            "the server no longer has {url} (HTTP status {status})",
+            todo="Run nbserver catalog update, or add the URL of a mirror to a site catalog",
+            url=url,
+            status=answer.status,
+        )
+        return Finding("attention", subject, text)
     if not answer.is_there:
-        text = message("source-status", "{url} could not be checked: HTTP status {status}", url=url, status=answer.status)
-        return Finding("unknown", subject, text, "Check the URL and the proxy (HTTPS_PROXY, NO_PROXY)")
+        text = message(
+            "source-status",
+            "{url} could not be checked: HTTP status {status}",
+            todo="Check the URL and the proxy (HTTPS_PROXY, NO_PROXY)",
+            url=url,
+            status=answer.status,
+        )
+        return Finding("unknown", subject, text)
     if entry.size is not None and answer.size is not None and answer.size != entry.size:
         text = message(
             "source-replaced",
             "{url} is {size} bytes long, expected {expected}: hosts would refuse the file",
+            todo="Ask the publisher why the file changed before you use another hash",
             url=url,
             size=answer.size,
             expected=entry.size,
         )
-        return Finding("attention", subject, text, "Ask the publisher why the file changed before you use another hash")
+        return Finding("attention", subject, text)
     return Finding("ok", subject, message("source-answers", "{url} is available", url=url))
 
 
@@ -165,8 +203,13 @@ def releases(downloads: Iterable[Download], newest: Iterable[Download]) -> list[
             if (name, of) == (entry.name, branch(entry)) and numbers(version) > numbers(entry.version)
         ]
         if later:
-            text = message("program-replaced", "the publisher has released {version}", version=max(later, key=numbers))
-            found.setdefault(str(title(entry)), Finding("attention", str(title(entry)), text, "Run nbserver catalog update"))
+            text = message(
+                "program-replaced",
+                "the publisher has released {version}",
+                todo="Run nbserver catalog update",
+                version=max(later, key=numbers),
+            )
+            found.setdefault(str(title(entry)), Finding("attention", str(title(entry)), text))
     return list(found.values())
 
 
@@ -182,6 +225,7 @@ def vulnerable(files: Iterable[LockFile], records: Records) -> list[Finding]:
             text = message(
                 "package-vulnerable",
                 "{package} {version} has the known vulnerability {ids} ({summary}); fixed in: {fixed}; affected locks: {locks}",
+                todo="Run nbserver lock --upgrade with the package, or, for a shipped lock, install a newer release of nbserver",
                 package=name,
                 version=version,
                 ids=", ".join(one.ids),
@@ -189,8 +233,7 @@ def vulnerable(files: Iterable[LockFile], records: Records) -> list[Finding]:
                 fixed=one.fixed or "no release",
                 locks=", ".join(among),
             )
-            todo = "Run nbserver lock --upgrade with the package, or, for a shipped lock, install a newer release of nbserver"
-            findings.append(Finding("attention", name, text, todo))
+            findings.append(Finding("attention", name, text))
     return findings
 
 
@@ -204,9 +247,20 @@ def ends(downloads: Iterable[Download], table: tuple[support.Support, ...], toda
         subject = f"{PROGRAMS[one.name]} {one.branch}"
         days = (one.until - today).days
         if days < 0:
-            text = message("support-ended", "security support from its publisher ended on {until}", until=str(one.until))
+            text = message(
+                "support-ended",
+                "security support from its publisher ended on {until}",
+                todo="Choose a newer branch with {program}.version in the inventory",
+                program=one.name,
+                until=str(one.until),
+            )
         else:
-            text = message("support-until", "security support from its publisher ends on {until}", until=str(one.until))
-        todo = f"Choose a newer branch with {one.name}.version in the inventory"
-        found[one.name, one.branch] = Finding("attention", subject, text, todo) if days < SOON else Finding("ok", subject, text)
+            text = message(
+                "support-until",
+                "security support from its publisher ends on {until}",
+                todo="Choose a newer branch with {program}.version in the inventory",
+                program=one.name,
+                until=str(one.until),
+            )
+        found[one.name, one.branch] = Finding("attention" if days < SOON else "ok", subject, text)
     return list(found.values())

@@ -103,10 +103,13 @@ def _released(wanted: Wanted, catalog: Catalog, downloads: Sequence[Download], t
                 else:
                     newest = list(update.newest_openssls(branches, ["x64"], publisher, fetch, str(today), catalog))
         except (DownloadError, UsageError) as error:
-            text = message("releases-not-checked", "could not check for newer releases: {reason}", reason=error.what)
-            findings.append(
-                Finding("unknown", error.where or publisher.index, text, "Check the network and the proxy (HTTPS_PROXY, NO_PROXY)")
+            text = message(
+                "releases-not-checked",
+                "could not check for newer releases: {reason}",
+                todo="Check the network and the proxy (HTTPS_PROXY, NO_PROXY)",
+                reason=error.what,
             )
+            findings.append(Finding("unknown", error.where or publisher.index, text))
             continue
         findings += check.releases(own, newest)
     return findings
@@ -120,8 +123,8 @@ def _lines(findings: Sequence[Finding], records: int | None, verbose: bool) -> l
         if one.todo and (following is None or following.todo != one.todo):  # once for several with the same advice
             lines.append(f"           {one.todo}")
     counts = [f"{sum(one.state == state for one in findings)} {word}" for state, word in WORDS.items()]
-    known = "known vulnerabilities were not looked up (--osv)" if records is None else f"compared with {records} records of vulnerabilities"
+    known = "known vulnerabilities were not checked (--osv)" if records is None else f"compared with {records} records of vulnerabilities"
     return [*lines, f"{', '.join(counts)}; {known}"]
 
 
-WORDS = {"ok": "ok", "attention": "to attend to", "unknown": "unknown"}
+WORDS = {"ok": "ok", "attention": "needing attention", "unknown": "unknown"}

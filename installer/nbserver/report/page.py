@@ -9,10 +9,10 @@ from nbserver.report.before import Comparison
 from nbserver.report.host_events import CHECKING, MOST_DIFFERENCES, RESTART, RESUMED
 from nbserver.report.moments import duration, shown
 from nbserver.report.run_files import MODES
-from nbserver.report.statements import LOG_LINES, NOT_BEGUN, UNFINISHED, Bar, Host, Report
+from nbserver.report.statements import LOG_LINES, NOT_STARTED, UNFINISHED, Bar, Host, Report
 
 WIDTH = 1000  # units of a timeline
-OUTCOMES = ("failed", "unreachable", "reboot", "stopped", UNFINISHED, NOT_BEGUN, "differs", "ok")  # what needs attention first
+OUTCOMES = ("failed", "unreachable", "reboot", "stopped", UNFINISHED, NOT_STARTED, "differs", "ok")  # what needs attention first
 WORDS = {"ok": "up to date", "differs": "from the inventory", "reboot": "must restart first"}
 MOST_CHANGES = 2000  # rows
 

@@ -20,7 +20,7 @@ ALL_LOGS, ALL_PICTURES = 2_000_000, 24_000_000  # characters and bytes in one re
 LOG_LINES, LOG_WIDTH = 100, 600
 LOGS_OF_A_GROUP = 3
 SLOWEST = 15
-UNFINISHED, NOT_BEGUN = "unfinished", "not begun"
+UNFINISHED, NOT_STARTED = "unfinished", "not started"
 GOOD = ("ok", "differs")
 PICTURE = "verified.png"
 
@@ -170,7 +170,7 @@ def _host(files: RunFiles, name: str, with_picture: bool) -> Host:
 def _outcome(story: Story, mode: str) -> str:
     """Return the outcome as the events have it: the run has no summary."""
     if not story.count:
-        return NOT_BEGUN
+        return NOT_STARTED
     if not story.outcome or story.restarting:
         return UNFINISHED
     return "differs" if story.outcome == "ok" and mode in ("test", "status") and story.differs else story.outcome

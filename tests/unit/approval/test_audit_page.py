@@ -15,9 +15,9 @@ import pytest
 from tests.checkout import CHECKOUT
 from tests.code_signing import signer
 from tests.rendered_folders import MANIFEST, put, sign_all
-from tests.unit.approval.audited import files
+from tests.unit.approval.audited import files, linux_user
 
-__all__ = ["files", "signer"]
+__all__ = ["files", "linux_user", "signer"]
 
 PAGE = (CHECKOUT / "docs" / "audit.md").read_text("utf-8")
 
@@ -26,21 +26,24 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
-def run(files: dict[str, bytes], folder: Path) -> subprocess.CompletedProcess[str]:
-    """All commands in one shell. A command that finds something else ends it."""
+def run(files: dict[str, bytes], folder: Path, host: str = "win1") -> subprocess.CompletedProcess[str]:
+    """All commands for this host in one shell. A command that finds something else ends it."""
     if not shutil.which("openssl") or not shutil.which("sha256sum"):
         pytest.skip("this needs openssl and coreutils")
     put(files, folder / "rendered")
-    digest = json.loads(files[MANIFEST])["hosts"]["win1"]["sha256"]
+    digest = json.loads(files[MANIFEST])["hosts"][host]["sha256"]
     (folder / "events.jsonl").write_text(json.dumps({"v": 1, "script_sha256": digest}) + "\n{}\n", "ascii")
-    checked = re.sub(r"^(?=.*&& echo ok$)(.*)$", r"{ \1; } || exit 9", "".join(blocks("sh")), flags=re.MULTILINE)
+    (folder / "sudo.log").write_text(f'sudo: anna : (command continued) exit "$code"\' nbserver 300000 {digest}\n', "ascii")
+    commands = "".join(blocks("sh") if host == "win1" else blocks("bash")).replace("ubuntu1", host)
+    checked = re.sub(r"^(?=.*&& echo ok$)(.*)$", r"{ \1; } || exit 9", commands, flags=re.MULTILINE)
     return subprocess.run(["bash", "-c", checked], cwd=folder, capture_output=True, text=True, check=False)
 
 
 def test_each_step_has_commands_for_both() -> None:
-    steps = re.split(r"^## \d\. ", PAGE, flags=re.MULTILINE)[1:]
-    assert len(steps) == 6
-    assert all("```sh\n" in step and "```powershell\n" in step for step in steps)
+    windows, linux = (re.split(r"^### \d\. ", part, flags=re.MULTILINE)[1:] for part in PAGE.split("## A script for Linux\n"))
+    assert len(windows) == len(linux) == 6
+    assert all("```sh\n" in step and "```powershell\n" in step for step in windows)
+    assert all("```bash\n" in step for step in linux)
 
 
 @pytest.mark.parametrize("kind", ["unsigned", "signed"])
@@ -51,6 +54,16 @@ def test_what_was_rendered_is_accepted(files: dict[str, bytes], kind: str, tmp_p
     assert done.stdout.splitlines().count("ok") == 10
     body = hashlib.sha256(b"# ==== body" + files["win1.ps1"].partition(b"\n# ==== body")[2]).hexdigest()
     assert f"{body}  body.ps1" in done.stdout and '"port": 9999' in done.stdout and "# ---- step: cleanup" in done.stdout
+
+
+@pytest.mark.parametrize("kind", ["machine", "user"])
+def test_what_was_rendered_for_linux_is_accepted(files: dict[str, bytes], linux_user: dict[str, bytes], kind: str, tmp_path: Path) -> None:
+    found, host = (files, "lin1") if kind == "machine" else (linux_user, "local")
+    done = run(found, tmp_path, host)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines().count("ok") == 9
+    body = hashlib.sha256(b"# ==== body" + found[f"{host}.sh"].partition(b"\n# ==== body")[2]).hexdigest()
+    assert f"{body}  body.sh" in done.stdout and "NB_NOTEBOOK_PORT='9999'" in done.stdout and "# ---- step: cleanup" in done.stdout
 
 
 CHANGES: dict[str, Callable[[bytes], bytes]] = {
@@ -84,12 +97,48 @@ def test_code_in_or_below_a_signature_block_is_found(
     assert run({**found, "win1.ps1": before + more + mark + after}, tmp_path).returncode == 9
 
 
+def fitting(files: dict[str, bytes], host: str, script: bytes) -> bytes:
+    """The manifest with the hashes of a changed script."""
+    content = json.loads(files[MANIFEST])
+    entry = content["hosts"][host]
+    entry["sha256"] = hashlib.sha256(script).hexdigest()
+    entry["head_sha256"] = hashlib.sha256(script.partition(b"# ==== body")[0]).hexdigest()
+    return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode("ascii")
+
+
 @pytest.mark.parametrize("name", ["code in the head", "code in the settings", "code in the lock"])
 def test_code_in_the_head_is_found_with_matching_hashes(files: dict[str, bytes], name: str, tmp_path: Path) -> None:
     changed = CHANGES[name](files["win1.ps1"])
-    content = json.loads(files[MANIFEST])
-    entry = content["hosts"]["win1"]
-    entry["sha256"] = hashlib.sha256(changed).hexdigest()
-    entry["head_sha256"] = hashlib.sha256(changed.partition(b"# ==== body")[0]).hexdigest()
-    manifest = (json.dumps(content, indent=2, sort_keys=True) + "\n").encode("ascii")
-    assert run({**files, "win1.ps1": changed, MANIFEST: manifest}, tmp_path).returncode == 9
+    assert run({**files, "win1.ps1": changed, MANIFEST: fitting(files, "win1", changed)}, tmp_path).returncode == 9
+
+
+LINUX_CHANGES: dict[str, Callable[[bytes], bytes]] = {
+    "a setting": lambda code: code.replace(b"PORT='9999'", b"PORT='9998'"),
+    "code in the head": lambda code: code.replace(b"\nLOCK=(\n", b"\nrm x\nLOCK=(\n"),
+    "code in the settings": lambda code: code.replace(b"PORT='9999'", b"PORT='9999'; rm 'x'"),
+    "code in a text": lambda code: code.replace(b"it\\047s", b"it\\'s; rm x; '"),
+    "a substitution": lambda code: code.replace(b"PORT='9999'", b"PORT=$(rm x)"),
+    "a setting with a command": lambda code: code.replace(b"PORT='9999'", b"PORT='9999' rm 'x'"),
+    "code in the lock": lambda code: code.replace(b"LOCK=(\n", b"LOCK=(\n    'x' $(rm x) 'y'\n"),
+    "a command after the lock": lambda code: code.replace(b"\n)\n\n# shellcheck", b"\n)\n    'reboot'\n\n# shellcheck"),
+    "code in the page": lambda code: code.replace(b"FIRST_PAGE='\n{", b"FIRST_PAGE='\n'; rm x; '{"),
+    "code after the page": lambda code: code.replace(b"}\n'\n\n# ==== body", b"}\n'\n\nrm x\n# ==== body"),
+    "a package": lambda code: code.replace(b"'anyio==", b"'anyjo=="),
+    "the body": lambda code: code.replace(b"\nset -Eeuo pipefail\n", b"\nset -Eeuo pipefail\nrm x\n"),
+    "another end": lambda code: code + b"rm x\n",
+    "a letter that looks alike": lambda code: code.replace(b"# nbserver", "# nbserv\u0435r".encode(), 1),
+}
+IN_THE_HEAD = [name for name in LINUX_CHANGES if name.startswith(("code", "a substitution", "a setting with", "a command"))]
+
+
+@pytest.mark.parametrize("change", LINUX_CHANGES.values(), ids=LINUX_CHANGES)
+def test_what_was_changed_in_a_script_for_linux_is_found(files: dict[str, bytes], change: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    changed = change(files["lin1.sh"])
+    assert changed != files["lin1.sh"]
+    assert run({**files, "lin1.sh": changed}, tmp_path, "lin1").returncode == 9
+
+
+@pytest.mark.parametrize("name", IN_THE_HEAD)
+def test_code_in_the_head_for_linux_is_found_with_matching_hashes(files: dict[str, bytes], name: str, tmp_path: Path) -> None:
+    changed = LINUX_CHANGES[name](files["lin1.sh"])
+    assert run({**files, "lin1.sh": changed, MANIFEST: fitting(files, "lin1", changed)}, tmp_path, "lin1").returncode == 9

@@ -93,7 +93,8 @@ def test_nothing_needs_attention(site: Site) -> None:
     done = checked(site)
     assert (done.code, done.findings("attention"), done.findings("unknown")) == (0, [], [])
     codes = {one["code"] for one in done.findings("ok")}
-    assert codes == {"catalog-age", "support-until", "source-answers"}
+    assert codes == {"catalog-age", "lock-age", "support-until", "source-answers"}
+    assert not any(one["todo"] for one in done.findings("ok")), "what is in order has no remedy"
     assert sum(url.startswith("HEAD ") for url in site.asked) == len({entry.url for entry in check.used(SHIPPED)}) < len(SHIPPED.downloads)
 
 
@@ -170,7 +171,7 @@ def test_what_a_person_reads() -> None:
         and lines[1].startswith("           Run nbserver catalog update")
     )
     assert sum("install a newer release" in line for line in lines) == 1, "once for all locks"
-    assert lines[-1].endswith("0 unknown; known vulnerabilities were not looked up (--osv)")
+    assert lines[-1].endswith("0 unknown; known vulnerabilities were not checked (--osv)")
     assert len(run("--offline", "--verbose").out.splitlines()) > len(run("--offline").out.splitlines())
 
 

@@ -125,7 +125,7 @@ def test_the_run_before_is_the_newest_earlier_one_of_the_same_command(runs: list
 def test_a_run_that_was_killed_has_a_report_that_says_so(tmp_path: Path) -> None:
     found = statements.report(run_folders.killed(tmp_path))
     assert not found.ended
-    assert {host.name: host.outcome for host in found.hosts} == {"web01": "ok", "web02": "unfinished", "web03": "not begun"}
+    assert {host.name: host.outcome for host in found.hosts} == {"web01": "ok", "web02": "unfinished", "web03": "not started"}
     assert {host.name: host.changed for host in found.hosts} == {"web01": 0, "web02": None, "web03": None}
     assert "Collecting numpy" in next(host for host in found.hosts if host.name == "web02").last_event
 
