@@ -15,7 +15,7 @@ def refuse(code: str, template: str, /, **values: Given) -> PydanticCustomError:
     """Return the error to raise for a value. The code is also pydantic's type of the error."""
     from pydantic_core import PydanticCustomError
 
-    return PydanticCustomError(code, "{reason}", {"reason": message(code, template, **values)})
+    return PydanticCustomError(code, "{reason}", {"reason": message(code, template, todo="", **values)})
 
 
 def contradiction(broken: Sequence[tuple[str, Described]]) -> PydanticCustomError:

@@ -28,7 +28,7 @@ class Table:
 
     def refuse(self, code: str, template: str, /, **values: Given) -> DownloadError:
         """Return the error to raise for this object."""
-        reason = message(code, template, **values)
+        reason = message(code, template, todo="", **values)
         if self.at:
             return DownloadError(
                 "index-entry-invalid",
