@@ -140,7 +140,7 @@ def _take(call: ast.Call, file: str, known: Mapping[str, str], found: Found, sup
     if None in keywords:
         found.faults.append(f"{place}: the values must be named")
         return
-    values = {str(name) for name in keywords} - PLACES | supplied
+    values = ({str(name) for name in keywords} | supplied) - PLACES
     used = set(PLACEHOLDER.findall(template + " " + remedy))
     if used != values:
         found.faults.append(f"{place}: the placeholders are {sorted(used)}, the values {sorted(values)}")
