@@ -15,6 +15,7 @@ STREAM = (
     "server_log",
     "evidence",
     "notebooks",
+    "delivery",
     "status",
     "server",
     "verified",

@@ -120,8 +120,8 @@ def _contradictions(settings: AnyScriptSettings) -> list[tuple[str, Message]]:
         ),
         (
             "packages.index_url",
-            mirrored and settings.packages.index_url is not None,
-            message("index-with-mirror", 'must be null if downloads.source is "mirror"'),
+            settings.downloads.source != "direct" and settings.packages.index_url is not None,
+            message("index-with-mirror", 'must be null unless downloads.source is "direct"'),
         ),
     ]
     if isinstance(settings, LinuxScriptSettings):

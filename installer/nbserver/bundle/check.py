@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from nbserver.base import plain_file
-from nbserver.base.message import Message, message
+from nbserver.base.errors import ApprovalError
+from nbserver.base.message import Lines, Message, message
 from nbserver.base.plain_text import clean
 from nbserver.bundle import contents
 from nbserver.bundle.contents import File
@@ -41,6 +42,19 @@ def findings(bundle: Path, shown: Callable[[File], object] = lambda file: None) 
                 message("bundle-page-differs", "{file} does not list the same wheels as {list}", file=mirror.PAGE, list=contents.FILE_NAME)
             )
     return wrong
+
+
+def require(bundle: Path) -> None:
+    """Raise ApprovalError if anything is wrong with a bundle."""
+    wrong = findings(bundle)
+    if wrong:
+        raise ApprovalError(
+            "bundle-differs",
+            "{findings}",
+            where=str(bundle),
+            todo="Run nbserver download again, or copy the bundle again",
+            findings=Lines(wrong, "; "),
+        )
 
 
 def fault(path: Path, file: File) -> Message | None:

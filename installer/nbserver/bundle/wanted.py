@@ -52,6 +52,11 @@ class Packages:
         there = {one.sha256: one for one in files if one.kind == "wheel"}
         return tuple(pin for pin in self.pins if not any(self._fits(there[digest]) for digest in pin.sha256 & there.keys()))
 
+    def chosen(self, files: Iterable[File]) -> tuple[File, ...]:
+        """Return those of these files that can be installed on such a host."""
+        hashes = frozenset[str]().union(*(pin.sha256 for pin in self.pins))
+        return tuple(one for one in files if one.kind == "wheel" and one.sha256 in hashes and self._fits(one))
+
     def _fits(self, file: File) -> bool:
         try:
             return bool(wheels.fitting(Wheels(file.name, file.version, ((file.file, file.sha256),)), self.kind))

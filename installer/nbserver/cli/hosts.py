@@ -158,9 +158,8 @@ def _operate(
     repair: bool = False,
     **trust: Any,
 ) -> int:
-    from nbserver.commands import addresses, up
+    from nbserver.commands import addresses, delivery, up
     from nbserver.inventory import reader
-    from nbserver.run import operation
     from nbserver.run.options import Options
     from nbserver.run.result import exit_code
 
@@ -183,7 +182,7 @@ def _operate(
     )
     view = output.view(check=mode == "check")
     with up.password_not_lost(made):
-        results = operation.operate(mode, loaded, selected, options, asker(), view)
+        results = delivery.operate(mode, loaded, selected, options, asker(), view, as_json=output.as_json)
     if mode == "test":
         show_moved(selected, results)
     if mode == "apply" and output.for_a_person:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from nbserver.base.message import Message, detail, message
-from nbserver.bundle import check, contents, fetch, wanted, wheel_sources
+from nbserver.base.message import Message, detail
+from nbserver.bundle import check, contents, fetch, host_files, wanted, wheel_sources
 from nbserver.bundle.contents import File
 from nbserver.bundle.download import FileDownload
 from nbserver.bundle.wanted import Packages
@@ -98,22 +98,7 @@ def run(
 
 def lacking(bundle: Path, found: Needed) -> list[Message]:
     """Return a message for each program and package that the bundle lacks. Raises ApprovalError if it has no valid list."""
-    files = contents.read(bundle)
-    paths = {one.path for one in files}
-    missing: dict[str, Message] = {}
-    for one in found.programs:
-        if one.path not in paths:
-            text = f"{one.name} {one.version}"
-            missing[text] = message("bundle-lacks-program", "the bundle lacks {program} ({file})", program=text, file=one.file)
-    for packages, _ in found.packages:
-        for pin in packages.lacking(files):
-            missing.setdefault(
-                str(pin),
-                message(
-                    "bundle-lacks-package", "the bundle has no wheel for {package} on {kind}", package=str(pin), kind=str(packages.kind)
-                ),
-            )
-    return list(missing.values())
+    return host_files.lacking(contents.read(bundle), found.programs, [packages for packages, _ in found.packages])
 
 
 def verified(bundle: Path, found: Needed | None) -> list[Message]:

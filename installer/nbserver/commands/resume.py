@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from nbserver.base.errors import UsageError
 from nbserver.base.standard_streams import say, warn
+from nbserver.commands import delivery
 from nbserver.inventory import reader
 from nbserver.run import adopted, evidence_log, intent, known_certificates, operation, past_files, past_run, run_id, run_lock
 from nbserver.run.chain import Chain
@@ -55,7 +56,7 @@ def resume(
         hosts = inventory.select(names) if names else []
         _remember_finished(past, options.known or inventory.path.parent / known_certificates.FILE_NAME)
         say(f"Resuming {past.run}: {past.command} on {len(names)} of {len(past.hosts)} hosts", err=True)
-        return past, hosts, operation.operate(past.mode, inventory, hosts, options, ask, view, past)
+        return past, hosts, delivery.operate(past.mode, inventory, hosts, options, ask, view, past)
 
 
 def _adopted(folder: Path) -> PastRun:
@@ -90,7 +91,7 @@ def newest(runs: Path) -> str:
         head = past_files.head(folder)
         if head["mode"] in MODES and (not _is_complete(folder) or past_run.read(folder).unfinished):
             return name
-        if head["mode"] not in READING:
+        if head["mode"] not in READING and head["mode"] != "deliver":  # a delivery is a part of the run that follows
             break
     if not found:
         raise UsageError("no-runs", "there are no runs in {runs}", todo="Specify another folder with --runs", runs=runs)

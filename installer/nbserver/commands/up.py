@@ -14,6 +14,7 @@ import click
 
 from nbserver.base.errors import NbserverError, UsageError
 from nbserver.base.standard_streams import say, warn
+from nbserver.commands import delivery
 from nbserver.inventory import own_server
 from nbserver.inventory.by_kind import LocalByKind
 from nbserver.inventory.names import LOCAL
@@ -219,7 +220,7 @@ def set_password(inventory: Inventory, options: Options, ask: secret.Ask | None,
 def _apply(inventory: Inventory, options: Options, password: str | None, view: View, *, new_salt: bool = False) -> tuple[Result, int]:
     """Apply to this machine. `new_salt` also replaces a hash with a different salt: a new password restarts the server anyway."""
     given = replace(options, passwords={LOCAL: password} if password is not None else {}, new_salt=new_salt)
-    results = operation.operate("apply", inventory, [inventory.local], given, None, view)
+    results = delivery.operate("apply", inventory, [inventory.local], given, None, view)
     return results[LOCAL], exit_code(results)
 
 

@@ -13,6 +13,7 @@ READING = (
     "test",
     "check",
     "status",
+    "missing",
     "list",
     "pull",
     "backup",
@@ -30,6 +31,7 @@ CHANGING = (
     "set-password",
     "rotate-certificate",
     "rollback",
+    "deliver",
     "push",
 )  # the modes that leave events on the host
 MOST_EVENTS = 100_000  # in a run, and in one response of a host
@@ -241,7 +243,23 @@ FORMS: Mapping[str, Mapping[str, Field]] = {
         "path": Field(_text(least=1, most=PATH_LENGTH)),
         "size": Field(_COUNT),
         "sha256": Field(_text("([0-9a-f]{64})?")),
-        "state": Field(_one_of("present", "stored", "conflict", "link", "unreadable", "name", "large", "incomplete", "damaged")),
+        "state": Field(
+            _one_of(
+                "present",
+                "stored",
+                "conflict",
+                "link",
+                "unreadable",
+                "name",
+                "large",
+                "incomplete",
+                "damaged",
+                "absent",
+                "partial",
+                "needless",
+                "refused",
+            )
+        ),
     },
     "content": {
         **_OF_THE_RUN,

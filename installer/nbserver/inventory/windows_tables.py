@@ -88,15 +88,21 @@ class PackagesSettings(PackageChoice):
 
 
 class DownloadsSettings(Settings):
-    source: Literal["direct", "mirror"] = Field(
+    source: Literal["direct", "mirror", "push"] = Field(
         default="direct",
-        title="Where the host downloads files and packages: from their publishers and the package index, or all from downloads.mirror",
-        description='"direct" or "mirror"',
+        title="Where files and packages come from: the publishers and the package index, downloads.mirror, or downloads.bundle on the "
+        "workstation, from which nbserver sends them to the host",
+        description='"direct", "mirror", or "push"',
     )
     mirror: MirrorUrl | None = Field(
         default=None,
         title='The URL of a bundle on a web server, for source = "mirror"; packages.index_url is then for the workstation only',
         description="an https URL, without credentials",
+    )
+    bundle: FilePath | None = Field(
+        default=None,
+        title='A folder of nbserver download, for source = "push"; packages.index_url is then for the workstation only',
+        description="the path of a folder, relative to the inventory",
     )
     proxy: ProxyUrl | None = Field(
         default=None, title="The proxy of the host for downloads and packages", description=f"{PROXY}, without credentials"
@@ -113,6 +119,7 @@ def download_rules(downloads: Any) -> list[tuple[bool, Message]]:
     user, password = table.get("proxy_user"), table.get("proxy_password")
     return [
         (table.get("source") == "mirror" and not table.get("mirror"), message("mirror-missing", 'source = "mirror" requires mirror')),
+        (table.get("source") == "push" and not table.get("bundle"), message("bundle-not-set", 'source = "push" requires bundle')),
         (bool(user) != bool(password), message("proxy-login-incomplete", "proxy_user and proxy_password must be set together")),
         (bool(user) and not table.get("proxy"), message("proxy-login-without-proxy", "proxy_user requires proxy")),
     ]

@@ -12,7 +12,7 @@ from nbserver.render.body import Body
 from nbserver.render.contents import contents
 from nbserver.render.first_page import first_page
 from nbserver.render.linux_settings import LinuxScriptSettings
-from nbserver.render.script import Script, host_of, is_mirrored, require_keys
+from nbserver.render.script import Script, download_source, host_of, require_keys
 from nbserver.render.step_files import read_body
 
 LOCK_START = "LOCK=(\n"
@@ -45,11 +45,10 @@ def header(settings: dict[str, Any]) -> str:
     host = host_of(settings)
     user = settings["scope"] == "user"
     bash, needs = ("bash", "and Python 3.10 or newer with venv; root is not needed") if user else ("sudo bash", "systemd, and root")
-    source = (
-        "Python packages come from the mirror in the settings (downloads.mirror)"
-        if is_mirrored(settings)
-        else "Python packages come from the package index"
-    )
+    source = {
+        "mirror": "Python packages come from the mirror in the settings (downloads.mirror)",
+        "push": "Python packages come from the workstation, which sends what is missing before apply (downloads.source)",
+    }.get(download_source(settings), "Python packages come from the package index")
     return f"""\
 # nbserver {__version__}: sets up a secured notebook server on the Linux host {host}
 #

@@ -13,7 +13,7 @@ from nbserver.catalog import lock_lines
 from nbserver.render.body import Body
 from nbserver.render.contents import contents
 from nbserver.render.first_page import first_page
-from nbserver.render.script import Script, host_of, is_mirrored, require_keys
+from nbserver.render.script import Script, download_source, host_of, require_keys
 from nbserver.render.step_files import read_body
 from nbserver.render.windows_settings import WindowsScriptSettings
 
@@ -59,11 +59,10 @@ def header(settings: dict[str, Any]) -> str:
     """Return the comment at the top: what the script does, for which host, and how to run it by hand. Raises NbserverError."""
     host = host_of(settings)
     rights = "; administrator rights are not needed" if settings.get("scope") == "user" else ", and administrator rights"
-    source = (
-        "All downloads come from the mirror in the settings (downloads.mirror)"
-        if is_mirrored(settings)
-        else "Downloads come from the URLs in the settings and from the package index"
-    )
+    source = {
+        "mirror": "All downloads come from the mirror in the settings (downloads.mirror)",
+        "push": "All downloads come from the workstation, which sends what is missing before apply (downloads.source)",
+    }.get(download_source(settings), "Downloads come from the URLs in the settings and from the package index")
     return f"""\
 # nbserver {__version__}: sets up a secured notebook server on the Windows host {host}
 #

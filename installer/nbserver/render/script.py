@@ -86,9 +86,9 @@ def host_of(settings: dict[str, Any]) -> str:
     return host
 
 
-def is_mirrored(settings: dict[str, Any]) -> bool:
-    """Return whether a mirror replaces the publishers and the package index."""
-    return bool(settings.get("downloads", {}).get("source") == "mirror")
+def download_source(settings: dict[str, Any]) -> str:
+    """Return where files and packages come from: direct, mirror, or push."""
+    return str(settings.get("downloads", {}).get("source", "direct"))
 
 
 KEY = re.compile(r"[a-z][a-z0-9_]*")

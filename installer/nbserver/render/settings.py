@@ -65,7 +65,7 @@ class Certificate(Table):
 class Downloads(Table):
     mirror: Annotated[MirrorUrl | None, Field(description="an https URL, without credentials, if source is mirror, otherwise null")]
     proxy: Annotated[ProxyUrl | None, Field(description="a URL such as http://proxy.example.com:3128, without credentials, or null")]
-    source: Annotated[Literal["direct", "mirror"], Field(description="direct or mirror")]
+    source: Annotated[Literal["direct", "mirror", "push"], Field(description="direct, mirror, or push")]
 
     @classmethod
     def of(cls, downloads: DownloadsSettings) -> Self:
@@ -74,8 +74,8 @@ class Downloads(Table):
         return cls(mirror=downloads.mirror if mirrored else None, proxy=downloads.proxy, source=downloads.source)
 
     def index(self, url: str | None) -> str | None:
-        """Return the package index of a host. None if a mirror replaces it."""
-        return url if self.mirror is None else None
+        """Return the package index of a host. None if a mirror or the workstation replaces it."""
+        return url if self.source == "direct" else None
 
     def url(self, url: str, sha256: str) -> str:
         """Return where a host downloads a file that its publisher has at `url`. Raises CatalogError."""

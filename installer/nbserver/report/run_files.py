@@ -41,6 +41,8 @@ MODES = {
     "set-password": "set-password",
     "rotate-certificate": "rotate-certificate",
     "rollback": "rollback",
+    "missing": "missing downloads",
+    "deliver": "delivery",
     "list": "notebooks list",
     "push": "notebooks push",
     "pull": "notebooks pull",

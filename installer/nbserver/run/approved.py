@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # A check and a status only read, as a plan does. A certificate request and a new password are part of what apply does, and
 # a new certificate is part of what rotate does. Fetching events, and comparing evidence, only reads what runs have written. Both a push and a pull
-# begin with a list.
+# begin with a list. A delivery is part of what apply does, and what is missing is asked before a plan and before a delivery.
 _NAMES = {
     "test": "plan",
     "check": "plan",
@@ -30,6 +30,8 @@ _NAMES = {
     "set-password": "apply",
     "rotate-certificate": "rotate",
     "list": "",
+    "missing": "",
+    "deliver": "apply",
     "events": "",
     "evidence": "",
 }

@@ -18,7 +18,7 @@ SENT_IN = ("check", "apply")  # the modes that download something, or check whet
 def needs(host: AnyHost, mode: Mode) -> Iterator[Need]:
     """Yield each reference whose secret this host receives."""
     if mode in SENT_IN:
-        if host.packages.index_password and host.downloads.source != "mirror":
+        if host.packages.index_password and host.downloads.source == "direct":
             yield Need(host.packages.index_password, "packages.index_password", host.name)
         if host.downloads.proxy_password:
             yield Need(host.downloads.proxy_password, "downloads.proxy_password", host.name)

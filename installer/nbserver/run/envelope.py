@@ -26,6 +26,8 @@ Mode = Literal[
     "set-password",
     "rotate-certificate",
     "rollback",
+    "missing",
+    "deliver",
     "list",
     "push",
     "pull",
@@ -80,7 +82,7 @@ class Envelope:
 
     `archived`, which applies to mode undo, is the hash of the notebooks in an archive: exactly these are removed.
 
-    `parts` are the parts of files that the modes push and pull copy. `log` is what mode logs sends.
+    `parts` are the parts of files that the modes push, pull, and deliver copy, or those that mode missing asks about. `log` is what mode logs sends.
 
     The repr leaves out the secrets; only `lines()` contains them.
     """

@@ -143,6 +143,7 @@ _CODES: dict[Kind, tuple[str, ...]] = {
         "kernel-without-id",
         "login-shell-is-csh",
         "backup-without-key",
+        "delivery-not-stored",
         "log-too-large",
         "message-without-end",
         "notebook-became-shorter",
@@ -181,6 +182,7 @@ _CODES: dict[Kind, tuple[str, ...]] = {
     ),
     "reboot": ("host-did-not-restart", "restart-needed", "restart-not-allowed", "restart-not-done"),
     "internal": (
+        "delivery-unreadable",
         "events-not-saved",
         "internal-error",
         "internal-error-in-verify",

@@ -11,6 +11,7 @@ from nbserver.base.message import message
 from nbserver.events.reader import Event
 from nbserver.run import connection_findings
 from nbserver.run.chain import BEGINNING
+from nbserver.run.delivery import Delivery
 from nbserver.run.envelope import Mode, PasswordHash
 from nbserver.run.host_job import HostJob
 from nbserver.run.host_run import HostRun
@@ -47,7 +48,7 @@ class HostCall:
     repair: bool = False
     evidence: str = BEGINNING
     past: PastHost | None = None
-    transfer: Transfer | Collecting | LogReading | None = None
+    transfer: Transfer | Collecting | LogReading | Delivery | None = None
     archived: str = ""
 
     def execute(self, record: Record, stop: threading.Event, shown: Listener) -> Result:

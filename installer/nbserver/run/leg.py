@@ -120,7 +120,7 @@ class Leg:
             result.csr = data["csr"]
         if event.event == "status" and self.envelope.mode == "status" and result.status is None:
             result.status = status_of(data, self.script.sha256)
-        if event.event == "file" and self.envelope.mode in ("list", "push", "pull"):
+        if event.event == "file" and self.envelope.mode in ("list", "push", "pull", "missing", "deliver"):
             result.files.append(file_of(event))
         if event.event == "kept" and self.envelope.mode == "evidence":
             result.kept.append(kept_run_of(event))

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from nbserver.settings.secret import Ask
 
 NOT_REMEMBERED: frozenset[Mode] = frozenset(
-    {"undo", "check", "status", "stop", "list", "push", "pull", "backup", "backup-key", "logs", "evidence"}
+    {"undo", "check", "status", "stop", "list", "push", "pull", "missing", "deliver", "backup", "backup-key", "logs", "evidence"}
 )
 """The modes after which a host's certificate does not become a known one."""
 

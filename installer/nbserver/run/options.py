@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nbserver.run.batches import Policy
+from nbserver.run.delivery import Delivery
 from nbserver.run.server_log import LogReading
 from nbserver.run.transfer import Collecting, Transfer
 
@@ -24,7 +25,7 @@ class Options:
     `connect_timeout`, `connect_retries`, `step_timeout`, and `timeout` count instead of the hosts' settings of the same names.
     `evidence_key` signs the chain of the run directory.
     `known` is the file with the known certificates, by default the one next to the inventory. `command` are the arguments of nbserver,
-    for run.json. `transfers` maps a host to what the modes push, pull, backup, and logs copy, and `archived` to the hash of the
+    for run.json. `transfers` maps a host to what the modes push, pull, deliver, backup, and logs copy, and `archived` to the hash of the
     notebooks that undo removes.
     """
 
@@ -48,5 +49,5 @@ class Options:
     known: Path | None = None
     evidence_key: Path | None = None
     command: tuple[str, ...] = ()
-    transfers: Mapping[str, Transfer | Collecting | LogReading] = field(default_factory=dict)
+    transfers: Mapping[str, Transfer | Collecting | LogReading | Delivery] = field(default_factory=dict)
     archived: Mapping[str, str] = field(default_factory=dict)

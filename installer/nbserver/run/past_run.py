@@ -63,9 +63,9 @@ class PastRun:
         return {name: past.result for name, past in self.hosts.items() if past.is_finished}
 
     def in_order(self, results: Mapping[str, Result]) -> dict[str, Result]:
-        """Return the results of all hosts of the run: those of this time, and those of earlier ones."""
+        """Return the results of all hosts of the run: those of this time, and those of earlier ones. Hosts that could not be continued are not among them."""
         every = {**self.finished(), **results}
-        return {name: every[name] for name in self.hosts}
+        return {name: every[name] for name in self.hosts if name in every}
 
     def require_same(self, scripts: Iterable[Script]) -> None:
         """Raise UsageError if the inventory now renders another script for a host, and ApprovalError if a kept one was changed."""

@@ -27,7 +27,7 @@ class Result:
     restart before the run can continue). `steps` maps a step to its last event, across all restarts. `detail` has the code and the values of the text in `error`, if it has any.
     `code` is the exit code of a failure. `changed` is None if the run
     may have changed more than it reported. `seconds` is how long the run took on the host, or None if it did not begin.
-    `findings` are those of a check. `folder` is the host's folder in the run directory. `status` is what mode status has found, and `files` are those of the modes list, push, and pull.
+    `findings` are those of a check. `folder` is the host's folder in the run directory. `status` is what mode status has found, and `files` are those of the modes list, push, pull, missing, and deliver.
     `kept` are the runs that mode evidence has found.
     """
 

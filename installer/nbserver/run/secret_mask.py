@@ -19,6 +19,7 @@ from xml.sax.saxutils import escape
 from nbserver.base.errors import NbserverError
 from nbserver.base.message import as_json
 from nbserver.base.plain_text import without_colors
+from nbserver.transports.payload import NOTHING, Payload
 
 if TYPE_CHECKING:
     from nbserver.run.result import Result
@@ -102,8 +103,8 @@ class SecretMask:
         """The transport, whose host's lines come masked from now on. `leaked` is called for each that was."""
         run = transport.run
 
-        def masked(script: str, envelope: Any, data: bytes = b"") -> Iterator[str]:
-            for line in run(script, envelope, data) if data else run(script, envelope):
+        def masked(script: str, envelope: Any, data: Payload = NOTHING) -> Iterator[str]:
+            for line in run(script, envelope, data) if data.size else run(script, envelope):
                 clean = self.line(line)
                 if clean != line:
                     leaked()

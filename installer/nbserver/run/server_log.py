@@ -11,6 +11,7 @@ from nbserver.base.plain_text import clean
 from nbserver.notebooks.part import Part
 from nbserver.run.log_request import CURSOR, MOST_SECONDS, LogRequest
 from nbserver.run.transfer import HostFile, Stripping
+from nbserver.transports.payload import NOTHING, Payload
 from nbserver.transports.transport import Transport
 
 LONGEST_LINE = 4100  # characters
@@ -47,7 +48,7 @@ class LogReading:
         """Return the transport, whose events have no data from now on."""
         run = transport.run
 
-        def carried(script: str, envelope: Sequence[str], data: bytes = b"") -> Iterator[str]:
+        def carried(script: str, envelope: Sequence[str], data: Payload = NOTHING) -> Iterator[str]:
             receiver = _Receiver(self, host, ended)
             for line in run(script, envelope):
                 yield receiver.without_data(line) if '"event":"content"' in line else line

@@ -13,6 +13,7 @@ from nbserver.base.errors import ScriptError, UsageError
 from nbserver.events.reader import Event, EventError, parse
 from nbserver.notebooks import received, tree
 from nbserver.notebooks.part import Part
+from nbserver.transports.payload import NOTHING, Payload
 from nbserver.transports.transport import Transport
 
 
@@ -47,9 +48,9 @@ class Transfer:
         run = transport.run
         receiver = _Receiver(self, host, ended)
 
-        def carried(script: str, envelope: Sequence[str], data: bytes = b"") -> Iterator[str]:
+        def carried(script: str, envelope: Sequence[str], data: Payload = NOTHING) -> Iterator[str]:
             is_first = envelope[:1] in (["mode push"], ["mode pull"])  # not the mode that fetches lost events
-            for line in run(script, envelope, self._data(host)) if is_first and self.sends else run(script, envelope):
+            for line in run(script, envelope, Payload.of(self._data(host))) if is_first and self.sends else run(script, envelope):
                 yield receiver.without_data(line) if '"event":"content"' in line else line
 
         transport.run = carried  # type: ignore[method-assign]
@@ -88,7 +89,7 @@ class Collecting:
         run = transport.run
         receiver = _Collector(self, host, ended)
 
-        def carried(script: str, envelope: Sequence[str], data: bytes = b"") -> Iterator[str]:
+        def carried(script: str, envelope: Sequence[str], data: Payload = NOTHING) -> Iterator[str]:
             for line in run(script, envelope):
                 yield receiver.without_data(line) if '"event":"content"' in line else line
 

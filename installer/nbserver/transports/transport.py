@@ -6,16 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-LARGEST_DATA = 8_000_000  # bytes; a Windows host accepts 50 MB per command by default, in Base64 and as XML
-DATA_LINE = 131_072  # bytes of data in a line of the envelope
+from nbserver.transports.payload import LINE, NOTHING, Payload, pieces
 
 
-def with_data(envelope: Sequence[str], data: bytes) -> list[str]:
+def with_data(envelope: Sequence[str], data: Payload) -> list[str]:
     """Return the envelope of a Windows host, which receives data as lines in Base64."""
     import base64
 
-    pieces = (data[start : start + DATA_LINE] for start in range(0, len(data), DATA_LINE))
-    return [*envelope, *(f"data {base64.b64encode(piece).decode('ascii')}" for piece in pieces)]
+    return [*envelope, *(f"data {base64.b64encode(piece).decode('ascii')}" for piece in pieces(data, LINE))]
 
 
 class Transport(Protocol):
@@ -26,8 +24,8 @@ class Transport(Protocol):
 
     deadline: float
 
-    def run(self, script: str, envelope: Sequence[str], data: bytes = b"") -> Iterator[str]:
-        """Run the script and yield its output, line by line, as it arrives. `data` is at most `LARGEST_DATA` bytes of files for the host.
+    def run(self, script: str, envelope: Sequence[str], data: Payload = NOTHING) -> Iterator[str]:
+        """Run the script and yield its output, line by line, as it arrives. `data` follows the envelope.
 
         Raises ConnectError (the connection was lost; the script may still be running), ScriptError (the script could not run),
         StreamError (the host sent too much, see answer_limits, or the deadline passed), and StopRequested (the script was

@@ -120,6 +120,8 @@ def _words(mode: str, result: Result) -> str:
         words = "  the run has finished" if result.outcome == "ok" else ""
     if mode in ("push", "pull", "backup", "backup-key") and result.outcome == "ok":
         words = "  notebooks copied"
+    if mode == "deliver" and result.outcome == "ok":
+        words = "  downloads delivered"
     if mode == "request" and result.outcome == "ok":
         words = "  certificate request ready to be signed"
     return words

@@ -26,8 +26,8 @@ from nbserver.render.bash import settings_block
 from nbserver.render.script import Script
 from nbserver.run import operation
 from nbserver.run.options import Options
-from nbserver.transports.local import linux
 from nbserver.transports.local.linux import LocalTransport
+from nbserver.transports.payload import Payload
 from tests.linux.fixtures import run, sandbox
 from tests.linux.parts import FILES, SETTINGS, prelude, require_bash
 from tests.linux.sandbox import Sandbox
@@ -195,16 +195,14 @@ def test_no_link_is_followed_on_either_side(both: Both) -> None:
 
 def test_a_push_that_was_cut_off_leaves_no_half_file_and_continues(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
     write(both.ours, {"a.bin": os.urandom(250_000), "b.bin": os.urandom(700_000)})
-    whole, runs = linux.standard_input, []
+    runs: list[bool] = []
 
-    def cut_in_third_push(script: str, envelope: Any, data: bytes = b"") -> bytes:
-        runs.append(bool(data))
-        return whole(script, envelope, data[:-1000] if sum(runs) == 3 and data else data).replace(
-            f"nbserver data {len(data) - 1000}\n".encode(), f"nbserver data {len(data)}\n".encode()
-        )
+    def cut_in_third_push(self: LocalTransport, process: Any, head: bytes, data: Payload) -> None:
+        runs.append(bool(data.size))
+        whole = b"".join(data.blocks())
+        send_and_close(process, head + (whole[:-1000] if sum(runs) == 3 else whole))
 
-    monkeypatch.setattr(linux, "standard_input", cut_in_third_push)
-    monkeypatch.setattr(LocalTransport, "_send", staticmethod(send_and_close))
+    monkeypatch.setattr(LocalTransport, "_send_all", cut_in_third_push)
     code, said = both.push()
     assert code == 3 and "the input ended before the end of the data" in said["error"]
     assert {path: sha256 for path, sha256 in tree(both.theirs).items() if "nbserver-push" not in path} == {

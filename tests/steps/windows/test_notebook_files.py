@@ -14,6 +14,7 @@ import pytest
 from nbserver.notebooks.part import ABSENT, Part
 from nbserver.render.step_files import read_part
 from nbserver.run.envelope import Envelope, Mode
+from nbserver.transports.payload import Payload
 from nbserver.transports.transport import with_data
 from tests.formats import validate
 from tests.powershell.engine import host_path
@@ -33,7 +34,7 @@ def sha256(data: bytes) -> str:
 
 def run(place: Place, mode: Mode, *parts: Part, data: bytes = b"") -> list[dict[str, Any]]:
     """What the script reports in this mode, in the order of its events."""
-    lines = with_data(Envelope(mode, "run-1", parts=parts).lines(), data)
+    lines = with_data(Envelope(mode, "run-1", parts=parts).lines(), Payload.of(data))
     envelope = "$EnvelopeLines = " + ", ".join(f"'{line}'" for line in lines) + "; "
     act = "Read-Envelope; [void](Get-Said); & $Modes[$Run.Mode]; Get-Said"
     found = [json.loads(line) for line in place.run("\n".join([MAIN, SET_UP + envelope + act]))]

@@ -240,6 +240,7 @@ LINUX = [
     'firewall.remote_addresses = ["any"]\nnotebook.public_url = "https://NOTEBOOKS.example.com"',
     'packages.source = "distribution"\ncertificate.names = ["192.0.2.9"]',
     'downloads.source = "mirror"\ndownloads.mirror = "https://mirror.example.com:8443"',
+    'downloads.source = "push"\ndownloads.bundle = "bundle"\npackages.index_url = "https://packages.example.com/"',
 ]
 
 

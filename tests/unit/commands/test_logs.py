@@ -54,7 +54,7 @@ class Transport:
     def __init__(self, *pieces: tuple[str, bytes]) -> None:
         self.pieces = pieces
 
-    def run(self, script: str, envelope: Any, data: bytes = b"") -> Any:
+    def run(self, script: str, envelope: Any, data: Any = None) -> Any:
         for number, (path, piece) in enumerate(self.pieces, 1):
             fields = {"v": 1, "n": number, "time": "2026-11-29T14:00:00.0000000Z", "step": "", "event": "content"}
             yield json.dumps({**fields, "path": path, "offset": 0, "data": base64.b64encode(piece).decode()}, separators=(",", ":"))

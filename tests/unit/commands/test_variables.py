@@ -53,7 +53,7 @@ def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Options]:
     """The options of each run that a command would start, in a folder with an inventory."""
     found: list[Options] = []
 
-    def operate(mode: Any, inventory: Any, hosts: Any, options: Options, ask: Any, view: Any) -> dict[str, Any]:
+    def operate(mode: Any, inventory: Any, hosts: Any, options: Options, ask: Any, view: Any, past: Any) -> dict[str, Any]:
         found.append(options)
         return {}
 

@@ -27,6 +27,17 @@ address = "win1.example.com"
 system = "linux"
 address = "lin1.example.com"
 user = "anna"
+[hosts.lin2]
+system = "linux"
+address = "lin2.example.com"
+user = "anna"
+downloads.source = "push"
+downloads.bundle = "bundle"
+[hosts.win3]
+system = "windows"
+address = "win3.example.com"
+downloads.source = "push"
+downloads.bundle = "bundle"
 [hosts.win2]
 system = "windows"
 address = "win2.example.com"
@@ -34,6 +45,8 @@ address = "win2.example.com"
 SAYS = {
     "win1": "# All downloads come from the mirror in the settings (downloads.mirror)\n",
     "lin1": "# Python packages come from the mirror in the settings (downloads.mirror)\n",
+    "lin2": "# Python packages come from the workstation, which sends what is missing before apply (downloads.source)\n",
+    "win3": "# All downloads come from the workstation, which sends what is missing before apply (downloads.source)\n",
     "win2": "# Downloads come from the URLs in the settings and from the package index\n",
 }
 
@@ -51,10 +64,11 @@ def test_scripts_and_manifest_name_only_the_mirror(inventory: reader.Inventory) 
     for script, _ in render_all(hosts):
         assert SAYS[script.host] in script.text
         settings = entries[script.host]["settings"]
-        mirrored = script.host != "win2"
-        assert settings["downloads"]["source"] == ("mirror" if mirrored else "direct")
+        source = {"win2": "direct", "lin2": "push", "win3": "push"}.get(script.host, "mirror")
+        mirrored = source == "mirror"
+        assert settings["downloads"]["source"] == source
         assert settings["downloads"]["mirror"] == ("https://mirror.example.com/bundle" if mirrored else None)
-        assert ("packages.example.com" in script.text) == (not mirrored)
+        assert ("packages.example.com" in script.text) == (source == "direct") and "bundle" not in settings["downloads"]
         for one in entries[script.host]["downloads"]:
             name = known[one["sha256"]].rpartition("/")[2]
             url = f"https://mirror.example.com/bundle/files/{one['sha256']}/{name}" if mirrored else known[one["sha256"]]

@@ -14,6 +14,7 @@ import pytest
 from nbserver.base.errors import ScriptError
 from nbserver.notebooks.part import Part
 from nbserver.run.transfer import HostFile, Transfer
+from nbserver.transports.payload import NOTHING, Payload
 
 DATA = b"0123456789"
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -25,8 +26,8 @@ class Answering:
     def __init__(self, *lines: str) -> None:
         self.lines, self.data, self.deadline = lines, b"", 0.0
 
-    def run(self, script: str, envelope: Sequence[str], data: bytes = b"") -> Iterator[str]:
-        self.data = data
+    def run(self, script: str, envelope: Sequence[str], data: Payload = NOTHING) -> Iterator[str]:
+        self.data = b"".join(data.blocks())
         yield from self.lines
 
     def close(self) -> None: ...

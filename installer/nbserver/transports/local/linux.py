@@ -15,6 +15,7 @@ from nbserver.base.errors import ConnectError, ScriptError
 from nbserver.transports import last_words
 from nbserver.transports.answer_limits import ERRORS_KEPT, in_time, start_is_too_long
 from nbserver.transports.lines import Lines
+from nbserver.transports.payload import NOTHING, Payload
 from nbserver.transports.ssh.bootstrap import READY, STOP, arguments, standard_input
 from nbserver.transports.ssh.transport import SCRIPT_ENDED
 from nbserver.transports.transport import StopRequested
@@ -42,7 +43,7 @@ class LocalTransport:
         self.deadline = math.inf
         self._process: subprocess.Popen[bytes] | None = None
 
-    def run(self, script: str, envelope: Sequence[str], data: bytes = b"") -> Iterator[str]:
+    def run(self, script: str, envelope: Sequence[str], data: Payload = NOTHING) -> Iterator[str]:
         """See Transport.run."""
         process = self._start(["bash", *arguments(script)])
         assert process.stdin and process.stdout and process.stderr
@@ -71,7 +72,7 @@ class LocalTransport:
                         before, found, rest = (before + said).partition(READY)
                         ready = bool(found)
                         if ready:
-                            self._send(process, standard_input(script, envelope, data))
+                            self._send_all(process, standard_input(script, envelope, data), data)
                             yield from lines.feed(rest)
                         else:
                             start_is_too_long(self._host.name, len(before))
@@ -109,10 +110,23 @@ class LocalTransport:
             except subprocess.TimeoutExpired:
                 in_time(self._host.name, self.deadline)
 
+    def _send_all(self, process: subprocess.Popen[bytes], head: bytes, data: Payload) -> None:
+        """Write the input. Data that a stop interrupts is cut off, which ends the script."""
+        self._send(process, head)
+        for block in data.blocks():
+            in_time(self._host.name, self.deadline)
+            if self._stop.is_set():
+                assert process.stdin
+                process.stdin.close()
+                return
+            self._send(process, block)
+
     @staticmethod
     def _send(process: subprocess.Popen[bytes], data: bytes) -> None:
         """Write to the process. If it has exited, its exit code reports the failure."""
         assert process.stdin
+        if process.stdin.closed:
+            return
         try:
             process.stdin.write(data)
             process.stdin.flush()

@@ -19,6 +19,7 @@ from nbserver.transports import last_words
 from nbserver.transports.answer_limits import ERRORS_KEPT, in_time
 from nbserver.transports.lines import Lines
 from nbserver.transports.local.linux import PASSED_ON_BEGINS, PASSED_ON_ENDS
+from nbserver.transports.payload import NOTHING, Payload
 from nbserver.transports.transport import StopRequested, with_data
 from nbserver.transports.winrm.bootstrap import arguments, standard_input
 from nbserver.transports.winrm.transport import SCRIPT_ENDED, STOP_PATIENCE
@@ -57,7 +58,7 @@ class LocalWindowsTransport:
         self._closed = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
 
-    def run(self, script: str, envelope: Sequence[str], data: bytes = b"") -> Iterator[str]:
+    def run(self, script: str, envelope: Sequence[str], data: Payload = NOTHING) -> Iterator[str]:
         """See Transport.run."""
         if self._stop.is_set() and not self._stopped:  # Ctrl-C would arrive before PowerShell can handle it
             self._stopped = True

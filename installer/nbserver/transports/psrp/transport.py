@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nbserver.base.errors import ConnectError, ScriptError, StreamError
 from nbserver.base.message import message
 from nbserver.transports.answer_limits import ERRORS_KEPT, IDLE_PAUSE, StreamAllowance, in_time
+from nbserver.transports.payload import NOTHING, Payload
 from nbserver.transports.psrp import private_names
 from nbserver.transports.transport import StopRequested, with_data
 from nbserver.transports.wsman.answers import limit_answers
@@ -85,7 +86,7 @@ class PsrpTransport:
     def _seen(self, last: bool) -> None:
         self._no_more = last
 
-    def run(self, script: str, envelope: Sequence[str], data: bytes = b"") -> Iterator[str]:
+    def run(self, script: str, envelope: Sequence[str], data: Payload = NOTHING) -> Iterator[str]:
         """See Transport.run."""
         from pypsrp.complex_objects import PSInvocationState
         from pypsrp.powershell import PowerShell

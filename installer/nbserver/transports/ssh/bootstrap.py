@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 
 from nbserver.render.step_files import step_folder
+from nbserver.transports.payload import NOTHING, Payload
 
 FILE_NAME = "bootstrap.sh"
 # sudo's prompt. It shows, in any language and without a pseudo-terminal, that sudo asks for a password. sudo would expand a %.
@@ -35,7 +36,8 @@ def arguments(script: str) -> list[str]:
     return ["-p", "-c", bootstrap(), "nbserver", str(len(code)), hashlib.sha256(code).hexdigest()]
 
 
-def standard_input(script: str, envelope: Sequence[str], data: bytes = b"") -> bytes:
-    """Return the input of the bootstrap once it is ready: the script, the envelope, a line that marks both as complete, and the data."""
-    lines = [*envelope, *([f"nbserver data {len(data)}"] if data else []), "nbserver start"]
-    return b"nbserver script\n" + script.encode("ascii") + "".join(f"{line}\n" for line in lines).encode("utf-8") + data
+def standard_input(script: str, envelope: Sequence[str], data: Payload = NOTHING) -> bytes:
+    """Return the input of the bootstrap once it is ready: the script, the envelope, and a line that marks both as complete. The data follows."""
+    how = "stream" if data.is_streamed else "data"
+    lines = [*envelope, *([f"nbserver {how} {data.size}"] if data.size else []), "nbserver start"]
+    return b"nbserver script\n" + script.encode("ascii") + "".join(f"{line}\n" for line in lines).encode("utf-8")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 
 import asyncssh
 
 from nbserver.transports.answer_limits import ERRORS_KEPT
+
+WAITING = 2_097_152  # bytes that wait for the connection before no more are read from the disk
 
 
 class RemoteCommand(asyncssh.SSHClientSession[bytes]):
@@ -20,6 +23,8 @@ class RemoteCommand(asyncssh.SSHClientSession[bytes]):
         self._output = bytearray()
         self._stdin: asyncssh.SSHClientChannel[bytes] | None = None
         self._news = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
         self.stderr, self.complained = b"", 0
         self.exit_code: int | None = None
         self.signal = ""
@@ -30,6 +35,15 @@ class RemoteCommand(asyncssh.SSHClientSession[bytes]):
         """Send data to the command. Does nothing if the command has ended."""
         if self._stdin is not None and not self._stdin.is_closing():
             self._stdin.write(data)
+
+    async def send_all(self, blocks: Iterator[bytes]) -> None:
+        """Send block after block, each once the connection has room for it, until the command ends."""
+        for block in blocks:
+            await self._room.wait()
+            if self.ended:
+                return
+            self.send(block)
+            await asyncio.sleep(0)  # the connection may have no room now
 
     def end_input(self) -> None:
         """Close the input of the command."""
@@ -51,6 +65,7 @@ class RemoteCommand(asyncssh.SSHClientSession[bytes]):
 
     def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
         self._stdin = chan
+        chan.set_write_buffer_limits(WAITING)
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
         if datatype == asyncssh.EXTENDED_DATA_STDERR:
@@ -59,6 +74,12 @@ class RemoteCommand(asyncssh.SSHClientSession[bytes]):
         else:
             self._output += data
         self._news.set()
+
+    def pause_writing(self) -> None:
+        self._room.clear()
+
+    def resume_writing(self) -> None:
+        self._room.set()
 
     def eof_received(self) -> bool:
         return True  # connection_lost reports the end
@@ -71,4 +92,5 @@ class RemoteCommand(asyncssh.SSHClientSession[bytes]):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost, self.ended = exc, True
+        self._room.set()
         self._news.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 import threading
@@ -13,6 +14,7 @@ from nbserver.base.errors import ConnectError, HostError, ScriptError
 from nbserver.transports import last_words
 from nbserver.transports.answer_limits import complaint_is_too_long, in_time, start_is_too_long
 from nbserver.transports.lines import Lines
+from nbserver.transports.payload import NOTHING, Payload
 from nbserver.transports.ssh.bootstrap import PROMPT, READY, STOP, command, standard_input
 from nbserver.transports.ssh.command import RemoteCommand
 from nbserver.transports.ssh.connection import Connection
@@ -44,30 +46,46 @@ class SshTransport:
         self._sudo_password = secrets.sudo_password
         self._connection = Connection(host.name, [*zip(host.hops, secrets.hops, strict=True), (host, secrets)], stop)
 
-    def run(self, script: str, envelope: Sequence[str], data: bytes = b"") -> Iterator[str]:
+    def run(self, script: str, envelope: Sequence[str], data: Payload = NOTHING) -> Iterator[str]:
         """See Transport.run."""
         started = self._start(command(script, sudo=self._sudo))
+        sending: asyncio.Task[None] | None = None
         stopped = False
         try:
             rest = self._until_ready(started)
             started.send(standard_input(script, envelope, data))
+            sending = self._connection.start(started.send_all(data.blocks()))
             lines = Lines(self._host.name)
             yield from lines.feed(rest)
             while not started.ended:
                 if self._stop.is_set() and not self._stopped:
                     self._stopped = stopped = True
-                    started.send(STOP)
+                    self._stop_script(started, sending)
                 in_time(self._host.name, self.deadline)
                 self._turn(started)
+                if sending.done() and not sending.cancelled():
+                    sending.result()  # raises what reading a file raised
                 complaint_is_too_long(self._host.name, started.complained)
                 yield from lines.feed(started.take())
         except (OSError, ValueError) as error:
             raise explain(error, self._host) from error
+        finally:
+            if sending is not None:
+                sending.cancel()
         yield from self._last(lines, started)
         if stopped:
             raise StopRequested
         if started.exit_code not in SCRIPT_ENDED:
             raise self._failed(started)
+
+    @staticmethod
+    def _stop_script(started: RemoteCommand, sending: asyncio.Task[None]) -> None:
+        """Ask the script to stop. In the middle of the data, only the end of the input can do that."""
+        if sending.done():
+            started.send(STOP)
+        else:
+            sending.cancel()
+            started.end_input()
 
     def _start(self, line: str) -> RemoteCommand:
         """Start the command with a pipe for each stream, without a pseudo-terminal (which could echo), and without this environment."""

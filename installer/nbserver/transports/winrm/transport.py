@@ -14,6 +14,7 @@ from nbserver.base.errors import ConnectError, ScriptError
 from nbserver.transports import last_words
 from nbserver.transports.answer_limits import IDLE_PAUSE, complaint_is_too_long, in_time
 from nbserver.transports.lines import Lines
+from nbserver.transports.payload import NOTHING, Payload
 from nbserver.transports.transport import StopRequested, with_data
 from nbserver.transports.winrm.bootstrap import PROGRAM, arguments, standard_input
 from nbserver.transports.winrm.command import CHUNK, RemoteCommand
@@ -53,7 +54,7 @@ class WinrmTransport:
         except Exception as error:
             raise explain_opening(error, host, way) from error
 
-    def run(self, script: str, envelope: Sequence[str], data: bytes = b"") -> Iterator[str]:
+    def run(self, script: str, envelope: Sequence[str], data: Payload = NOTHING) -> Iterator[str]:
         """See Transport.run."""
         command, lines = RemoteCommand(self._protocol, self._shell), Lines(self._host.name)
         begun, patience_ends = False, math.inf

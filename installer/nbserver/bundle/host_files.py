@@ -1,0 +1,79 @@
+"""The files of a bundle that a host needs, for hosts to which nbserver sends them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nbserver.base.errors import ApprovalError
+from nbserver.base.message import Lines, Message, message
+from nbserver.bundle import check, contents, wanted
+from nbserver.bundle.contents import File
+from nbserver.bundle.wanted import Packages, Pin
+
+if TYPE_CHECKING:
+    from nbserver.render.script import Script
+
+_SHOWN = 20  # messages about what a bundle lacks
+
+
+class HostFiles:
+    """Finds the files of hosts. Each bundle is checked once, and packages of hosts that have the same lock are chosen once."""
+
+    def __init__(self) -> None:
+        self._bundles: dict[Path, tuple[File, ...]] = {}
+        self._packages: dict[Any, list[Packages]] = {}
+
+    def of(self, script: Script, bundle: Path) -> tuple[File, ...]:
+        """Return the files in the bundle that the script of a host accepts. Their names are different.
+
+        Raises ApprovalError if the bundle is not as listed, or lacks something.
+        """
+        if bundle not in self._bundles:
+            check.require(bundle)
+            self._bundles[bundle] = contents.read(bundle)
+        files = self._bundles[bundle]
+        programs = {one.path: one for one in wanted.programs(script)}
+        packages = self._of_script(script)
+        lacks = lacking(files, programs.values(), packages)
+        if lacks:
+            raise ApprovalError(
+                "bundle-lacks-files",
+                "{name}: {findings}",
+                where=str(bundle),
+                todo="Run nbserver download {name} -o {bundle}",
+                name=script.host,
+                bundle=str(bundle),
+                findings=Lines(lacks[:_SHOWN], "; "),
+            )
+        found = [one for one in files if one.path in programs]
+        for kind in packages:
+            found += kind.chosen(files)
+        return tuple({one.file: one for one in found}.values())
+
+    def _of_script(self, script: Script) -> list[Packages]:
+        settings = script.settings
+        key = (settings.get("system"), settings["architecture"], settings["python"]["version"], settings["packages"]["lock_sha256"])
+        if key not in self._packages:
+            self._packages[key] = wanted.packages(script)
+        return self._packages[key]
+
+
+def lacking(files: Iterable[File], programs: Iterable[File], packages: Iterable[Packages]) -> list[Message]:
+    """Return a message for each program and package that is not among the files of a bundle."""
+    files = tuple(files)
+    paths = {one.path for one in files}
+    missing: dict[str, Message] = {}
+    for one in programs:
+        if one.path not in paths:
+            text = f"{one.name} {one.version}"
+            missing[text] = message("bundle-lacks-program", "the bundle lacks {program} ({file})", program=text, file=one.file)
+    for kind in packages:
+        for pin in kind.lacking(files):
+            missing.setdefault(str(pin), _without_wheel(pin, kind))
+    return list(missing.values())
+
+
+def _without_wheel(pin: Pin, packages: Packages) -> Message:
+    return message("bundle-lacks-package", "the bundle has no wheel for {package} on {kind}", package=str(pin), kind=str(packages.kind))
