@@ -53,6 +53,7 @@ PARTS: dict[str, Callable[[], str]] = {
             "evidence_log",
             "host",
             "bundle",
+            "bundle_approval",
         )
     },
     **{f"fields of stream/{name}": partial(formats.fields, "stream", name) for name in STREAM},

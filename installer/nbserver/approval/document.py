@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -27,6 +27,7 @@ NAMESPACE = "nbserver-approval"  # of the signature: one for another purpose doe
 SKEW = timedelta(minutes=5)  # by how much the clock of the approver may be ahead
 ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{12}", re.ASCII)
 
+M = TypeVar("M", bound=BaseModel)
 _NAME = re.compile(r"[A-Za-z0-9_+%@.=/\\-]{1,100}")
 
 
@@ -107,25 +108,42 @@ def file_name(data: bytes, issued: datetime) -> str:
 
 def parse(data: bytes) -> Approval:
     """Return the approval in a document. Raises ValueError unless `build` could have written it."""
-    value = strict_json.parse(data)
-    if not isinstance(value, dict):
-        raise DescribedError("approval-no-table", "expected a table, found {kind}", kind=kind(value))
+    value = table(data)
     hosts = value.get("hosts")
     if len(value) > 20 or (isinstance(hosts, dict) and len(hosts) > HOSTS):
         raise DescribedError("approval-too-large", "the approval lists more than {limit} hosts, or contains too many keys", limit=HOSTS)
-    found = faults(value, Document, {}, missing=True)
-    if found:
-        raise DescribedError("approval-fault", "{reason}", reason=found[0][1])
-    read = Document.model_validate(value)
+    read = read_as(Document, value)
     strange = next((host for host in read.hosts if not is_host(host)), None)
     if strange is not None:
         raise DescribedError("approval-host-invalid", "{key}: must be a valid host name", key=dotted(("hosts", strange)))
-    if not is_name(read.by):
-        raise DescribedError("approval-name-invalid", "by: must be a name without spaces that does not begin with -")
     if len(set(read.modes)) < len(read.modes):
         raise DescribedError("approval-mode-twice", "modes: the array contains a duplicate")
-    issued, expires = utc.parse(read.issued), utc.parse(read.expires)
-    if expires <= issued:
-        raise DescribedError("approval-times", "expires must be later than issued")
+    issued, expires = period(read.by, read.issued, read.expires)
     digest = hashlib.sha256(data).hexdigest()
     return Approval(read.by, read.hosts, read.modes, read.manifest_sha256, read.release, issued, expires, digest)
+
+
+def table(data: bytes) -> dict[str, Any]:
+    """Return the object in a document, of whatever is approved. Raises ValueError."""
+    value = strict_json.parse(data)
+    if not isinstance(value, dict):
+        raise DescribedError("approval-no-table", "expected a table, found {kind}", kind=kind(value))
+    return value
+
+
+def read_as(model: type[M], value: Mapping[str, Any]) -> M:
+    """Return the values in a document as the model, which may have no fault. Raises DescribedError."""
+    found = faults(value, model, {}, missing=True)
+    if found:
+        raise DescribedError("approval-fault", "{reason}", reason=found[0][1])
+    return model.model_validate(value)
+
+
+def period(by: str, issued: str, expires: str) -> tuple[datetime, datetime]:
+    """Return from when until when a document counts. Raises DescribedError for a time or a name that cannot be right."""
+    if not is_name(by):
+        raise DescribedError("approval-name-invalid", "by: must be a name without spaces that does not begin with -")
+    begin, end = utc.parse(issued), utc.parse(expires)
+    if end <= begin:
+        raise DescribedError("approval-times", "expires must be later than issued")
+    return begin, end

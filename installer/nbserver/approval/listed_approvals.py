@@ -7,8 +7,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from nbserver.approval.approved_folder import Signed, Wanted, newest_first, read, reason
+from nbserver.approval import document
+from nbserver.approval.approved_folder import Wanted
 from nbserver.approval.manifest import APPROVALS
+from nbserver.approval.signed_approvals import Signed, newest_first, read
 from nbserver.base import utc
 from nbserver.base.plain_text import clean
 
@@ -63,11 +65,11 @@ def find(folder: Path, manifest: dict[str, Any], manifest_sha256: str, now: date
 
 def _listed(path: Path, manifest: dict[str, Any], manifest_sha256: str, now: datetime) -> ListedApproval:
     name = clean(path.name, 100)
-    found = read(path)
+    found = read(path, document.parse)
     if not isinstance(found, Signed):
         return ListedApproval(name, fault=clean(str(found), 300))
     approval = found.approval
-    fault = reason(approval, Wanted(manifest, manifest_sha256, tuple(approval.hosts), "", (), 1, now))
+    fault = Wanted(manifest, manifest_sha256, tuple(approval.hosts), "").reason(approval, now)
     return ListedApproval(
         name,
         approval.by,

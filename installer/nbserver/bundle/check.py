@@ -6,15 +6,17 @@ import hashlib
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from nbserver.approval import signed_approvals
+from nbserver.approval.manifest import APPROVALS
 from nbserver.base import plain_file
 from nbserver.base.errors import ApprovalError
 from nbserver.base.message import Lines, Message, message
 from nbserver.base.plain_text import clean
 from nbserver.bundle import contents
-from nbserver.bundle.contents import File
+from nbserver.bundle.contents import File, FileList
 from nbserver.catalog import mirror
 
 _BLOCK = 1024 * 1024
@@ -25,9 +27,28 @@ def findings(bundle: Path, shown: Callable[[File], object] = lambda file: None) 
 
     `shown` is called for each file before it is read.
     """
-    files = contents.read(bundle)
+    return _findings(bundle, contents.read(bundle), shown)
+
+
+def require(bundle: Path) -> FileList:
+    """Return the list of a bundle that is as listed. Raises ApprovalError with all that is wrong."""
+    listed = contents.read_list(bundle)
+    wrong = _findings(bundle, listed.files)
+    if wrong:
+        raise ApprovalError(
+            "bundle-differs",
+            "{findings}",
+            where=plain_file.shown(bundle),
+            todo="Run nbserver download again, or copy the bundle again",
+            findings=Lines(wrong, "; "),
+        )
+    return listed
+
+
+def _findings(bundle: Path, files: Sequence[File], shown: Callable[[File], object] = lambda file: None) -> list[Message]:
     listed = {one.path: one for one in files} | dict.fromkeys((contents.FILE_NAME, mirror.PAGE))
-    present, wrong = _walk(bundle, {*listed, *(folder for path in listed for folder in _folders(path))})
+    folders = {folder for path in listed for folder in _folders(path)}
+    present, wrong = _walk(bundle, {*listed, *folders, *_approvals(bundle)})
     for path, one in listed.items():
         if path not in present:
             wrong.append(message("bundle-file-missing", "{file} is missing", file=path))
@@ -42,19 +63,6 @@ def findings(bundle: Path, shown: Callable[[File], object] = lambda file: None) 
                 message("bundle-page-differs", "{file} does not list the same wheels as {list}", file=mirror.PAGE, list=contents.FILE_NAME)
             )
     return wrong
-
-
-def require(bundle: Path) -> None:
-    """Raise ApprovalError if anything is wrong with a bundle."""
-    wrong = findings(bundle)
-    if wrong:
-        raise ApprovalError(
-            "bundle-differs",
-            "{findings}",
-            where=str(bundle),
-            todo="Run nbserver download again, or copy the bundle again",
-            findings=Lines(wrong, "; "),
-        )
 
 
 def fault(path: Path, file: File) -> Message | None:
@@ -96,6 +104,14 @@ def _folders(path: str) -> Iterator[str]:
     while "/" in path:
         path = path.rpartition("/")[0]
         yield path
+
+
+def _approvals(bundle: Path) -> Iterator[str]:
+    """Yield the paths of the signed approvals, which are not part of the list, and of their folder."""
+    place = bundle / APPROVALS
+    if os.path.lexists(place) and stat.S_ISDIR(os.lstat(place).st_mode):
+        yield APPROVALS
+        yield from (f"{APPROVALS}/{name}" for name in plain_file.names(place) if signed_approvals.is_name(name))
 
 
 def _walk(bundle: Path, expected: set[str]) -> tuple[set[str], list[Message]]:

@@ -5,6 +5,8 @@ Nothing in it depends on when or where the bundle was written.
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -12,6 +14,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
+from nbserver.approval import manifest
 from nbserver.base import json_lines, plain_file, strict_json
 from nbserver.base.errors import ApprovalError
 from nbserver.base.message import DescribedError, cause, message
@@ -56,6 +59,14 @@ class File:
         return mirror.path_of(self.sha256, self.file)
 
 
+@dataclass(frozen=True)
+class FileList:
+    """The files that bundle.json lists, and the SHA-256 of bundle.json."""
+
+    files: tuple[File, ...]
+    sha256: str
+
+
 def to_text(files: Iterable[File], release: str) -> str:
     """Return the text of bundle.json. The size of each file must be known."""
     return json_lines.dumps({"v": VERSION, "release": release, "files": [asdict(one) for one in sorted(files)]}) + "\n"
@@ -67,12 +78,22 @@ def page(files: Iterable[File]) -> str:
     return "\n".join(["<!DOCTYPE html>", "<title>Wheels</title>", *links]) + "\n"
 
 
+def is_bundle(folder: Path) -> bool:
+    """Return whether a folder has the list of a bundle, and is not a rendered folder."""
+    return os.path.lexists(folder / FILE_NAME) and not os.path.lexists(folder / manifest.FILE_NAME)
+
+
 def read(bundle: Path) -> tuple[File, ...]:
     """Return the files that bundle.json lists. Raises ApprovalError."""
+    return read_list(bundle).files
+
+
+def read_list(bundle: Path) -> FileList:
+    """Return the list of a bundle. Raises ApprovalError."""
     path = bundle / FILE_NAME
     data = plain_file.read(path, _LIMIT, advice=message("download-first", "Run nbserver download first"))
     try:
-        return _parsed(strict_json.parse(data))
+        return FileList(_parsed(strict_json.parse(data)), hashlib.sha256(data).hexdigest())
     except ValueError as error:
         raise ApprovalError(
             "bundle-list-invalid",

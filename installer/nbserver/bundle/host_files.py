@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbserver.base.errors import ApprovalError
 from nbserver.base.message import Lines, Message, message
-from nbserver.bundle import check, contents, wanted
+from nbserver.bundle import check, wanted
 from nbserver.bundle.contents import File
 from nbserver.bundle.wanted import Packages, Pin
 
@@ -31,8 +31,7 @@ class HostFiles:
         Raises ApprovalError if the bundle is not as listed, or lacks something.
         """
         if bundle not in self._bundles:
-            check.require(bundle)
-            self._bundles[bundle] = contents.read(bundle)
+            self._bundles[bundle] = check.require(bundle).files
         files = self._bundles[bundle]
         programs = {one.path: one for one in wanted.programs(script)}
         packages = self._of_script(script)

@@ -10,7 +10,7 @@ import socketserver
 import ssl
 import stat
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from urllib.parse import unquote
 from nbserver.base import plain_file
 from nbserver.base.plain_text import clean
 from nbserver.bundle import contents
+from nbserver.bundle.contents import File
 from nbserver.catalog import mirror
 
 MOST_CONNECTIONS = 128
@@ -37,9 +38,8 @@ class Served:
     size: int | None
 
 
-def served(bundle: Path) -> dict[str, Served]:
-    """Return the files of a bundle by the path of their URL. Raises ApprovalError if it has no valid list."""
-    files = contents.read(bundle)
+def served(bundle: Path, files: Iterable[File]) -> dict[str, Served]:
+    """Return the files of a bundle by the path of their URL. `files` are those of its list."""
     found = {f"/{one.path}": Served(bundle / one.path, "application/octet-stream", one.sha256, one.size) for one in files}
     lists = {mirror.PAGE: "text/html; charset=utf-8", contents.FILE_NAME: "application/json"}
     return found | {f"/{name}": Served(bundle / name, kind, "", None) for name, kind in lists.items()}

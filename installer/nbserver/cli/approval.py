@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from nbserver.base.errors import UsageError
 from nbserver.base.standard_streams import say
@@ -15,6 +16,11 @@ from nbserver.cli.options import asker, hosts_and_inventory
 from nbserver.cli.output import object_option
 from nbserver.cli.parameters import Names, Period, Reference
 from nbserver.cli.warnings import show_warnings
+
+if TYPE_CHECKING:
+    from nbserver.commands.approve import Signed
+    from nbserver.commands.bundle_approval import Signed as SignedBundle
+    from nbserver.settings.secret import SecretReference
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -87,7 +93,7 @@ def render(
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="FOLDER | BUNDLE", type=click.Path(path_type=Path))
 @click.option(
     "--key",
     "key_file",
@@ -121,20 +127,48 @@ def render(
     "--manifest",
     "reviewed",
     metavar="SHA256",
-    help="SHA-256 of the manifest that you reviewed, from the report of audit or the review page; another manifest is not signed.",
+    help="SHA-256 of the manifest, or of the list of a bundle, that you reviewed, from the report of audit or the review page; another one is not signed.",
 )
 @catalog_option
 @lock_option
 @object_option
-def approve(folder: Path, key_file: Path, catalogs: tuple[Path, ...], locks: tuple[Path, ...], as_json: bool, **given: Any) -> int:
-    """Audit rendered scripts and sign an approval
+def approve(
+    folder: Path,
+    catalogs: tuple[Path, ...],
+    locks: tuple[Path, ...],
+    by: str,
+    key_file: Path,
+    passphrase: SecretReference | None,
+    as_json: bool,
+    **given: Any,
+) -> int:
+    """Audit rendered scripts or a bundle, and sign an approval
 
-    FOLDER is the output of nbserver render. The approval is written to FOLDER/approvals; ssh-keygen -Y verify can check it.
+    FOLDER is the output of nbserver render, BUNDLE that of nbserver download. The approval is written to the folder approvals
+    in it; ssh-keygen -Y verify can check it.
     """
-    from nbserver.approval.reference import Reference as Known
-    from nbserver.commands.approve import approve as sign
+    from nbserver.bundle import contents
+    from nbserver.commands.approval_signing import Signer
 
-    signed = sign(folder, key_file, Known.load(catalogs, locks), ask=asker(), **given)
+    signer = Signer(by, key_file, passphrase, asker())
+    signed: Signed | SignedBundle
+    if contents.is_bundle(folder):
+        from nbserver.commands import bundle_approval
+
+        _require_none_given("modes", "hosts", "catalogs", "locks")
+        signed = bundle_approval.approve(folder, signer, valid=given["valid"], reviewed=given["reviewed"])
+    else:
+        from nbserver.approval.reference import Reference as Known
+        from nbserver.commands.approve import approve as sign
+
+        signed = sign(folder, signer, Known.load(catalogs, locks), **given)
     for line in [json.dumps(signed.as_json())] if as_json else signed.lines():
         say(line)
     return 0
+
+
+def _require_none_given(*names: str) -> None:
+    """Raise UsageError for an option that says nothing about a bundle."""
+    context = click.get_current_context()
+    if any(context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in names):
+        raise UsageError("bundle-approval-options", "--modes, --hosts, --catalog, and --lock cannot be combined with a bundle")

@@ -38,7 +38,7 @@ lock_option = click.option(
 
 
 @click.command()
-@click.argument("subjects", metavar="[FOLDER | HOST...]", nargs=-1, shell_complete=complete_folders_and_hosts)
+@click.argument("subjects", metavar="[FOLDER | BUNDLE | HOST...]", nargs=-1, shell_complete=complete_folders_and_hosts)
 @catalog_option
 @lock_option
 @click.option("--html", type=FILE, metavar="FILE", help="Write a page for the person who approves.")
@@ -69,9 +69,12 @@ def audit(subjects: tuple[str, ...], bodies: tuple[Path, Path] | None, run: str 
     """Check rendered scripts and show what they would do
 
     FOLDER is the output of nbserver render. Every byte of its scripts and of its manifest is checked. No host is contacted.
+    BUNDLE is the output of nbserver download: its files are compared with its list, and listed.
     With --run, every byte of a run directory is checked against its chain of hashes and the log of the workstation.
     With --evidence, the records of hosts are compared with the run directories of this workstation.
     """
+    from nbserver.bundle.contents import is_bundle
+
     outputs = {"html": given["html"], "json": given["json_path"], "markdown": given["markdown"]}
     if evidence:
         return _of_hosts(subjects, bodies, run, given)
@@ -93,6 +96,12 @@ def audit(subjects: tuple[str, ...], bodies: tuple[Path, Path] | None, run: str 
         from nbserver.commands import review
 
         found = review.of_bodies(*bodies, outputs)
+    elif folder and is_bundle(folder):
+        from nbserver.commands import bundle_approval
+
+        if given["against"] or given["catalogs"] or given["locks"]:
+            raise UsageError("bundle-audit-options", "--against, --catalog, and --lock cannot be combined with a bundle")
+        found = bundle_approval.audit(folder, outputs)
     elif folder:
         from nbserver.approval.reference import Reference
         from nbserver.commands import review

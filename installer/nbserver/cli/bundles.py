@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nbserver.base.errors import UsageError
 from nbserver.base.standard_streams import require_written, say
-from nbserver.cli.options import asker, optional_hosts_and_inventory
+from nbserver.cli.options import allowed_signers_option, approvals_option, asker, optional_hosts_and_inventory, site_option
 from nbserver.cli.output import object_option
 from nbserver.cli.warnings import show_warnings
 
 if TYPE_CHECKING:
+    from nbserver.bundle.approval import Demand
     from nbserver.commands.download import Needed
 
 NOT_AS_LISTED = 5  # exit code of --verify
 FAILED = 3
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+def approved_bundle_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options about the approval of a bundle, which the command receives as one argument, `demand`."""
+
+    @functools.wraps(command)
+    def with_demand(*arguments: Any, approved: bool, signers: Path | None, approvals: int | None, site: Path | None, **given: Any) -> Any:
+        from nbserver.bundle.approval import Demand
+
+        if not approved and (signers or approvals or site):
+            raise UsageError("bundle-approval-options-alone", "--allowed-signers, --approvals, and --site require --approved")
+        return command(*arguments, demand=Demand(signers, approvals, site) if approved else None, **given)
+
+    found: Callable[..., Any] = with_demand
+    flag = click.option("--approved", is_flag=True, help="Refuse a bundle without a signed approval of its list.")
+    for option in (site_option, approvals_option, allowed_signers_option, flag):
+        found = option(found)
+    return found
 
 
 @click.command("download")
@@ -40,8 +61,11 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="PEM file with certificate authorities to trust in addition to the system's.",
 )
+@approved_bundle_option
 @object_option
-def download(hosts: tuple[str, ...], inventory_path: Path, bundle: Path, verify: bool, ca_file: Path | None, as_json: bool) -> int:
+def download(
+    hosts: tuple[str, ...], inventory_path: Path, bundle: Path, verify: bool, ca_file: Path | None, demand: Demand | None, as_json: bool
+) -> int:
     """Download all that hosts need into a bundle
 
     The bundle has Python, OpenSSL, Visual C++, and the wheels of the locks, as far as the scripts of the hosts name them.
@@ -52,9 +76,11 @@ def download(hosts: tuple[str, ...], inventory_path: Path, bundle: Path, verify:
         raise UsageError(
             "download-without-hosts", "no hosts were specified", todo="Specify hosts or groups, such as: nbserver download lab -o bundle"
         )
+    if demand and not verify:
+        raise UsageError("download-approved-alone", "--approved requires --verify", todo="Download first, then add --verify")
     needed = _needed(hosts, inventory_path) if hosts else None
     if verify or needed is None:
-        return _verify(bundle, needed, as_json)
+        return _verify(bundle, needed, demand, as_json)
     return _download(bundle, needed, ca_file, as_json)
 
 
@@ -96,10 +122,10 @@ def _download(bundle: Path, needed: Needed, ca_file: Path | None, as_json: bool)
     return FAILED if done.errors else 0
 
 
-def _verify(bundle: Path, needed: Needed | None, as_json: bool) -> int:
+def _verify(bundle: Path, needed: Needed | None, demand: Demand | None, as_json: bool) -> int:
     from nbserver.commands import download as downloading
 
-    wrong = downloading.verified(bundle, needed)
+    wrong = downloading.verified(bundle, needed, demand)
     answer = downloading.verified_as_json(bundle, wrong)
     if as_json:
         say(json.dumps(answer))
@@ -121,6 +147,7 @@ def _verify(bundle: Path, needed: Needed | None, as_json: bool) -> int:
     "--name", "names", multiple=True, metavar="NAME", help="DNS name or address by which hosts reach the mirror; can be repeated."
 )
 @click.option("-v", "--verbose", is_flag=True, help="Print each request to standard error.")
+@approved_bundle_option
 @object_option
 def mirror(
     bundle: Path,
@@ -130,6 +157,7 @@ def mirror(
     key: Path | None,
     names: tuple[str, ...],
     verbose: bool,
+    demand: Demand | None,
     as_json: bool,
 ) -> int:
     """Serve a bundle over HTTPS to hosts
@@ -141,7 +169,7 @@ def mirror(
 
     if key and not certificate:
         raise UsageError("mirror-key-alone", "--key requires --certificate", todo="Add --certificate FILE")
-    wanted = serving.Wanted(bundle, serving.address_of(address), port, certificate, key, serving.names_of(names))
+    wanted = serving.Wanted(bundle, serving.address_of(address), port, certificate, key, serving.names_of(names), demand)
     found = serving.opened(wanted, _request if verbose else _unsaid)
     for line in serving.answer(found, as_json=as_json):
         say(line)

@@ -105,6 +105,14 @@ def _with_hosts(command: Callable[..., Any], inventory: Callable[..., Any], meta
     return argument(with_inventory)
 
 
+approvals_option = click.option(
+    "--approvals",
+    type=click.IntRange(1, 9),
+    metavar="NUMBER",
+    help="How many people must have approved, each with a different key (default: 1).",
+)
+
+
 def approved_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options about approval, for every command that sends scripts: --approved, --allowed-signers, --approvals, and --site."""
     approved = click.option(
@@ -113,13 +121,7 @@ def approved_option(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="FOLDER",
         help="Rendered folder with signed approvals, or a manifest; any other script, target, or mode is refused.",
     )
-    approvals = click.option(
-        "--approvals",
-        type=click.IntRange(1, 9),
-        metavar="NUMBER",
-        help="How many people must have approved, each with a different key (default: 1).",
-    )
-    for option in (site_option, approvals, allowed_signers_option, approved):
+    for option in (site_option, approvals_option, allowed_signers_option, approved):
         command = option(command)
     return command
 

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbserver.approval import audit, document, manifest, policy, signing_key
-from nbserver.approval.approved_folder import SIGNATURE
-from nbserver.approval.document import NAMESPACE
-from nbserver.base import atomic_file, plain_file, utc, writing
+from nbserver.approval import audit, document, manifest
+from nbserver.base import plain_file, utc
 from nbserver.base.errors import ApprovalError, UsageError
-from nbserver.base.plain_text import clean
+from nbserver.commands import approval_signing
 from nbserver.run.approved import MODES
-from nbserver.settings.secret import Ask, SecretReference, resolve
 
 if TYPE_CHECKING:
     from nbserver.approval.reference import Reference
+    from nbserver.commands.approval_signing import Signer
 
 
 @dataclass(frozen=True)
@@ -52,15 +50,12 @@ class Signed:
 
 def approve(
     folder: Path,
-    key_file: Path,
+    signer: Signer,
     reference: Reference,
     *,
-    by: str,
     modes: Sequence[str],
     valid: timedelta,
     hosts: Sequence[str],
-    passphrase: SecretReference | None,
-    ask: Ask | None,
     reviewed: str | None = None,
 ) -> Signed:
     """Write a signed approval into the folder, and return what it permits.
@@ -69,19 +64,12 @@ def approve(
     that, if the folder does not pass the audit, and if the site does not allow this name to sign with this key; UsageError
     for a name, mode or host that does not exist; and SecretError if the key cannot sign.
     """
-    _require_names(by, modes)
+    signer.require_name()
+    _require_modes(modes)
     path = folder / manifest.FILE_NAME
     data = manifest.read_bytes(path)
     digest = hashlib.sha256(data).hexdigest()
-    if reviewed is not None and reviewed.lower() != digest:
-        raise ApprovalError(
-            "manifest-not-reviewed",
-            "the manifest is not the one that you reviewed: expected SHA-256 {expected}, got {actual}",
-            where=plain_file.shown(path),
-            todo="Audit the folder again, and review what changed",
-            expected=clean(reviewed, 100),
-            actual=digest,
-        )
+    approval_signing.require_reviewed(path, digest, reviewed)
     if audit.checked(folder, reference).sha256 != digest:
         raise ApprovalError(
             "manifest-changed-meanwhile",
@@ -91,18 +79,16 @@ def approve(
         )
     content = manifest.parse(data, path)
     chosen = _chosen(content["hosts"], hosts)
-    key = signing_key.load(key_file, _passphrase(passphrase, ask, key_file))
-    _require_allowed(by, key)
+    key = signer.key()
     issued = utc.now().replace(microsecond=0)
-    text = document.build(content, digest, hosts=chosen, modes=modes, by=by, issued=issued, valid=valid)
+    text = document.build(content, digest, hosts=chosen, modes=modes, by=signer.by, issued=issued, valid=valid)
     document.parse(text)
-    signature = key.armored(text, NAMESPACE)
-    written = _write(folder / manifest.APPROVALS, document.file_name(text, issued), text, signature)
+    written = approval_signing.write(folder, text, issued, key)
     return Signed(
         plain_file.shown(written),
         hashlib.sha256(text).hexdigest(),
         digest,
-        by,
+        signer.by,
         key.public.fingerprint,
         sorted(modes),
         chosen,
@@ -110,28 +96,10 @@ def approve(
     )
 
 
-def _require_names(by: str, modes: Sequence[str]) -> None:
-    if not document.is_name(by):
-        raise UsageError(
-            "approver-name-invalid", "--by must be a name without spaces, such as anna@example.com, that does not begin with -"
-        )
+def _require_modes(modes: Sequence[str]) -> None:
     wrong = next((mode for mode in modes if mode not in MODES), None)
     if wrong is not None or len(set(modes)) < len(modes):
         raise UsageError("mode-unknown", "--modes accepts only these modes, each at most once: {modes}", modes=", ".join(MODES))
-
-
-def _require_allowed(by: str, key: signing_key.SigningKey) -> None:
-    """Raise ApprovalError if the site says who may sign, and this is somebody else: no run would accept the approval."""
-    rules = policy.load()
-    for signers in rules.allowed() if rules.signers else ():
-        refusal = signers.refusal(by, key.public, NAMESPACE, utc.now())
-        if refusal:
-            raise ApprovalError(
-                "approver-not-allowed",
-                "this site would not accept the approval: {reason}",
-                todo="Use a name and key that are listed in the file of allowed signers",
-                reason=refusal,
-            )
 
 
 def _chosen(known: Collection[str], patterns: Sequence[str]) -> list[str]:
@@ -145,24 +113,3 @@ def _chosen(known: Collection[str], patterns: Sequence[str]) -> list[str]:
             raise UsageError("no-host-in-manifest", 'no host in the manifest matches "{pattern}"', pattern=pattern)
         found |= matching
     return sorted(found)
-
-
-def _passphrase(reference: SecretReference | None, ask: Ask | None, key_file: Path) -> Callable[[], str | None]:
-    name = plain_file.shown(key_file)
-
-    def passphrase() -> str | None:
-        if reference is not None:
-            return resolve(reference, what="--key-password", host=name, ask=ask)
-        return ask(f"Passphrase of {name}: ") if ask else None
-
-    return passphrase
-
-
-def _write(place: Path, name: str, text: bytes, signature: bytes) -> Path:
-    """Write the signature first: a document without one is never there."""
-    with writing.refused("approval-not-written", "could not write the approval ({reason})", where=place):
-        place.mkdir(exist_ok=True)
-        plain_file.names(place)  # refuses a link
-        atomic_file.write_bytes(place / (name + SIGNATURE), signature)
-        atomic_file.write_bytes(place / name, text)
-    return place / name

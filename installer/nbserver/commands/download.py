@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from nbserver.base.message import Message, detail
-from nbserver.bundle import check, contents, fetch, host_files, wanted, wheel_sources
+from nbserver.bundle import approval, check, contents, fetch, host_files, wanted, wheel_sources
 from nbserver.bundle.contents import File
 from nbserver.bundle.download import FileDownload
 from nbserver.bundle.wanted import Packages
@@ -19,6 +19,7 @@ from nbserver.run import download_logins
 from nbserver.settings.secret_store import Need, SecretStore
 
 if TYPE_CHECKING:
+    from nbserver.bundle.approval import Demand
     from nbserver.bundle.progress import Progress
     from nbserver.inventory.hosts import AnyHost
     from nbserver.settings.secret import Ask
@@ -101,8 +102,13 @@ def lacking(bundle: Path, found: Needed) -> list[Message]:
     return host_files.lacking(contents.read(bundle), found.programs, [packages for packages, _ in found.packages])
 
 
-def verified(bundle: Path, found: Needed | None) -> list[Message]:
-    """Return all that is wrong with a bundle, also what the hosts need and it does not have."""
+def verified(bundle: Path, found: Needed | None, demand: Demand | None = None) -> list[Message]:
+    """Return all that is wrong with a bundle, also what the hosts need and it does not have.
+
+    Raises ApprovalError if it has no valid list, or not the approvals that are demanded.
+    """
+    if demand:
+        approval.require(bundle, contents.read_list(bundle).sha256, demand)
     return [*check.findings(bundle), *(lacking(bundle, found) if found else [])]
 
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from nbserver.base.errors import UsageError
 from nbserver.base.pinned_tls import fingerprint_of
-from nbserver.bundle import check, mirror_certificate
+from nbserver.bundle import approval, check, mirror_certificate
+from nbserver.bundle.approval import Demand
 from nbserver.bundle.mirror_server import MirrorServer, Served, served
 
 ALL = "*"
@@ -22,7 +23,7 @@ ALL = "*"
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the person asked for. Without `certificate`, the mirror creates one for `names`."""
+    """What the person asked for. Without `certificate`, the mirror creates one for `names`; without `demand`, no approval is needed."""
 
     bundle: Path
     address: str
@@ -30,6 +31,7 @@ class Wanted:
     certificate: Path | None
     key: Path | None
     names: tuple[str, ...]
+    demand: Demand | None = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Mirror:
 
 def opened(wanted: Wanted, log: Callable[[str], object]) -> Mirror:
     """Return the mirror of a bundle that was checked, which listens. Raises ApprovalError, UsageError, and OutputError."""
-    files = _checked(wanted.bundle)
+    files = _checked(wanted)
     names = wanted.names or _own_names(wanted.address)
     if wanted.certificate:
         authority, context = None, _context(wanted.certificate, wanted.key)
@@ -89,9 +91,11 @@ def answer(mirror: Mirror, *, as_json: bool) -> list[str]:
     return [json.dumps(mirror.as_json())] if as_json else mirror.lines()
 
 
-def _checked(bundle: Path) -> dict[str, Served]:
-    check.require(bundle)
-    return served(bundle)
+def _checked(wanted: Wanted) -> dict[str, Served]:
+    listed = check.require(wanted.bundle)
+    if wanted.demand:
+        approval.require(wanted.bundle, listed.sha256, wanted.demand)
+    return served(wanted.bundle, listed.files)
 
 
 def _own_names(address: str) -> tuple[str, ...]:

@@ -23,15 +23,15 @@ def of_folder(folder: Path, reference: Reference, outputs: Outputs, against: Pat
     """Audit a folder, write the requested files, and return the lines to print. Raises ApprovalError and then writes nothing."""
     for path in filter(None, outputs.values()):
         if path != STANDARD_OUTPUT:
-            _require_outside(path, folder, *([against] if against else []))
+            require_outside(path, folder, *([against] if against else []))
     audited = audit.checked(folder, reference)
     found = statements.review(audited, reference) if any(outputs.values()) else None
     compared = comparison.against(folder, audited, against, reference) if against else None
-    written = _write(outputs, found, compared)
+    done = _write(outputs, found, compared)
     if STANDARD_OUTPUT in outputs.values():
-        return written
-    if written:
-        return [f"manifest.json: sha256 {audited.sha256}, hosts: {len(audited.hosts)}", *written]
+        return done
+    if done:
+        return [f"manifest.json: sha256 {audited.sha256}, hosts: {len(audited.hosts)}", *done]
     return lines(compared) if compared else audit.report(audited)
 
 
@@ -54,7 +54,11 @@ def lines(compared: Comparison) -> list[str]:
 
 def _write(outputs: Outputs, found: Review | None, compared: Comparison | None) -> list[str]:
     """Write the requested files. Return a line about each, or what goes to standard output."""
-    texts = {path: _writer(kind)(found, compared) for kind, path in outputs.items() if path is not None}
+    return written({path: _writer(kind)(found, compared) for kind, path in outputs.items() if path is not None})
+
+
+def written(texts: Mapping[Path, str]) -> list[str]:
+    """Write these files. Return a line about each, or what goes to standard output."""
     for path, text in texts.items():
         if path != STANDARD_OUTPUT:
             write_file(path, text)
@@ -75,7 +79,7 @@ def _writer(kind: str) -> Callable[[Review | None, Comparison | None], str]:
     return {"html": page.page, "json": json_text.text, "markdown": markdown.text}[kind]
 
 
-def _require_outside(path: Path, *folders: Path) -> None:
+def require_outside(path: Path, *folders: Path) -> None:
     """Raise UsageError for a file in a folder that is audited: the next audit would refuse it there."""
     for folder in folders:
         if path.resolve().parent == folder.resolve():

@@ -25,15 +25,16 @@ def rendered(
     *,
     script: bool = True,
     pictures: bool = False,
+    template: str = "page",
 ) -> str:
-    """Return the page of a package of nbserver, which has a page.html.jinja and a page.css. Everything in `values` is escaped.
+    """Return a page of a package of nbserver, which has a page.css and, for this page, TEMPLATE.html.jinja. Everything in `values` is escaped.
 
     `sections` are the anchors and titles of the table of contents. With `script`, the page has the filter for hosts.
     With `pictures`, it may have pictures as data.
     """
     css = text_file(PACKAGE, "page.css") + text_file(package, "page.css")
     js = text_file(PACKAGE, "page.js") if script else ""
-    layout = {"layout": text_file(PACKAGE, "layout.html.jinja"), "page": text_file(package, "page.html.jinja")}
+    layout = {"layout": text_file(PACKAGE, "layout.html.jinja"), "page": text_file(package, f"{template}.html.jinja")}
     environment = Environment(loader=DictLoader(layout), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"ascii": ascii_text, "tojson_ascii": json.dumps}
     allowed = [f"style-src {_source(css)}", f"script-src {_source(js)}", *(["img-src data:"] if pictures else [])]

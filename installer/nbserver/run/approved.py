@@ -62,7 +62,7 @@ def require(mode: Mode, hosts: Sequence[AnyHost], scripts: Mapping[str, Script],
     if options.approved is None:
         _require_nothing_demanded(rules, options)
         return None
-    from nbserver.approval import approved_folder, manifest, target
+    from nbserver.approval import approved_folder, manifest, signed_approvals, target
 
     is_folder = os.path.isdir(options.approved)  # noqa: PTH112 (Path.is_dir raises PermissionError)
     folder = options.approved if is_folder else options.approved.parent
@@ -75,8 +75,8 @@ def require(mode: Mode, hosts: Sequence[AnyHost], scripts: Mapping[str, Script],
         rules = rules.stricter(policy.Policy(signers=signers, approvals=options.approvals or 1))
         manifest.require_targets(content, path)
         names = [host.name for host in hosts]
-        wanted = approved_folder.Wanted(content, digest, names, name_of(mode), rules.allowed(), rules.approvals, utc.now())
-        signed = approved_folder.require(folder, wanted)
+        demanded = signed_approvals.Rules(rules.allowed(), rules.approvals, utc.now())
+        signed = approved_folder.require(folder, approved_folder.Wanted(content, digest, names, name_of(mode)), demanded)
     for host in hosts:
         manifest.require_approved(content, path, scripts[host.name], target.of(host))
     return Approved(path.absolute(), digest, signed, data)
