@@ -16,6 +16,7 @@ from tests.boxes import artifacts
 from tests.boxes.server_settings import ENVIRONMENT, MACHINE_PATH, UNRELATED_RULE
 from tests.boxes.task_scheduler import SERVICES, TASKS
 from tests.boxes.windows import WindowsBox
+from tests.boxes.windows_python import PYTHON_3_11
 from tests.boxes.wine import run
 
 PYTHON = r"C:\Python27\python.exe"
@@ -77,7 +78,7 @@ class HandMade:
         self.keys: list[str] = []
         for name, text in ((SERVE_FILE, SERVE), (WRAP_FILE, WRAP)):
             self._write(name, text)
-        with zipfile.ZipFile(artifacts.small_python_zip(artifacts.cache_folder())) as archive:
+        with zipfile.ZipFile(PYTHON_3_11.small(artifacts.cache_folder())) as archive:
             archive.extractall(host.path("C:\\") / "Python27")
         shutil.copy(host.path(PYTHON), host.path(r"C:\Python27") / "nssm.exe")
 

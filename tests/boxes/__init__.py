@@ -7,6 +7,7 @@ r"""Machines in a box: what the end-to-end tests set up a notebook server on.
     virus_scanner.py    holds what is new in nbserver's folders, so that it cannot be renamed or replaced at once
     task_scheduler.py   starts and ends what scheduled tasks say, outside any session
     linux/              a Debian and an openSUSE-like host (its own words are in linux/__init__.py)
+    windows_python.py   CPython for Windows; newer_python/ has what Wine lacks for 3.12 and newer
     mirror.py           a site's mirror: CPython and OpenSSL for Windows, a package index; it can misbehave
 
 What is real: PowerShell, .NET, the registry, files, processes, TLS, msiexec (Wine's), CPython, pip, uv, wheels.

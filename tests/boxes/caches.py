@@ -18,6 +18,7 @@ from tests.boxes.linux.lab import lacks
 from tests.boxes.linux.suse import SUSE
 from tests.boxes.linux.suse_repository import PROGRAMS
 from tests.boxes.ssh import windows_workstation
+from tests.boxes.windows_python import PYTHON_3_11
 from tests.boxes.wine import PWSH_VARIABLE, WINE
 from tests.checkout import SOURCE
 
@@ -28,7 +29,7 @@ def made(cache: Path) -> list[tuple[str, Callable[[], object]]]:
     """Name of each thing, and what makes it; it raises LookupError, with what this machine lacks."""
     return [
         ("wheels of Windows hosts", lambda: artifacts.wheels(cache, LOCKS / "windows-x64-python3.11.txt")),
-        ("CPython for Windows", lambda: artifacts.small_python_zip(cache)),
+        ("CPython for Windows", lambda: PYTHON_3_11.small(cache)),
         ("an MSI of OpenSSL", lambda: artifacts.openssl_msi(cache)),
         ("packages of a Windows desktop", lambda: there(windows_desktop.missing()) or windows_desktop._packages(cache)),
         ("packages of a Windows workstation", lambda: there(windows_workstation.missing()) or windows_workstation.packages(cache)),

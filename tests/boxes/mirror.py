@@ -29,6 +29,7 @@ from urllib.parse import urlsplit
 from tests import tier
 from tests.boxes import artifacts
 from tests.boxes.misbehaviour import Kind, Misbehaviour, other_bytes
+from tests.boxes.windows_python import PYTHON_3_11, WindowsPython
 
 BLOCK = 1 << 18
 HTML = "text/html; charset=utf-8"
@@ -51,8 +52,14 @@ class Mirror:
     Files are made when they are first asked for (artifacts.py), the slow ones once in the cache's lifetime.
     """
 
-    def __init__(self, lock: Path, cache: Path | None = None, wheels: Callable[[Path, Path], Path] = artifacts.wheels) -> None:
-        self._get_wheels = wheels
+    def __init__(
+        self,
+        lock: Path,
+        cache: Path | None = None,
+        wheels: Callable[[Path, Path], Path] = artifacts.wheels,
+        python: WindowsPython = PYTHON_3_11,
+    ) -> None:
+        self._get_wheels, self.python = wheels, python
         self.lock_file = lock
         self.cache = cache or artifacts.cache_folder()
         self.requests: list[Request] = []
@@ -77,10 +84,10 @@ class Mirror:
     def file(self, name: str) -> Path:
         """One of the downloads by name. Raises LookupError when it cannot be made here, KeyError for another name."""
         with self.guard:
-            if name == artifacts.PYTHON_ZIP:
-                return artifacts.python_zip(self.cache)
-            if name == artifacts.SMALL_PYTHON_ZIP:
-                return artifacts.small_python_zip(self.cache)
+            if name == self.python.file_name:
+                return self.python.whole(self.cache)
+            if name == self.python.small_file_name:
+                return self.python.small(self.cache)
             if name == artifacts.OPENSSL_MSI:
                 return artifacts.openssl_msi(self.cache)
             if name == artifacts.OPENSSL_ZIP:
@@ -120,7 +127,7 @@ class Mirror:
         {"python": {"sha256": "00..."}}.
         """
         names = {
-            "python": artifacts.PYTHON_ZIP if whole_python else artifacts.SMALL_PYTHON_ZIP,
+            "python": self.python.file_name if whole_python else self.python.small_file_name,
             "openssl": getattr(artifacts, f"OPENSSL_{openssl.upper()}"),
         }
         executables = {
@@ -128,8 +135,8 @@ class Mirror:
             ("openssl", "zip"): r"OpenSSL-Win64\bin\openssl.exe",
             ("openssl", "msi"): r"%ProgramFiles%\OpenSSL\bin\openssl.exe",
         }
-        lines = ["[defaults]", 'python = "3.11"', 'openssl = "3.5"']
-        for kind, version in (("python", "3.11.9"), ("openssl", "3.5.7")):
+        lines = ["[defaults]", f'python = "{self.python.branch}"', 'openssl = "3.5"']
+        for kind, version in (("python", self.python.version), ("openssl", "3.5.7")):
             file = self.file(names[kind])
             package = openssl if kind == "openssl" else "zip"
             entry: dict[str, object] = {
@@ -144,7 +151,7 @@ class Mirror:
                 **(changes or {}).get(kind, {}),
             }
             lines += ["", f"[[{kind}]]", *(f"{key} = {_toml(value)}" for key, value in entry.items())]
-        lock = {"python": "3.11", "architecture": "x64", "file": str(self.lock_file.absolute())}
+        lock = {"python": self.python.branch, "architecture": "x64", "file": str(self.lock_file.absolute())}
         lines += ["", "[[lock]]", *(f"{key} = {_toml(value)}" for key, value in lock.items())]
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         return path

@@ -20,6 +20,7 @@ from tests.boxes import artifacts, wine
 from tests.boxes.mirror import Mirror, byte_range
 from tests.boxes.misbehaviour import other_bytes
 from tests.boxes.windows import WindowsBox
+from tests.boxes.windows_python import PYTHON_3_11
 
 FILE = f"/files/{artifacts.OPENSSL_ZIP}"
 
@@ -117,7 +118,7 @@ def test_the_catalog_tells_the_truth(site: Mirror, tmp_path: Path, package: str)
 
 
 def test_python_is_laid_out_as_by_its_publisher(mirror: Mirror) -> None:
-    with zipfile.ZipFile(mirror.file(artifacts.PYTHON_ZIP)) as archive:
+    with zipfile.ZipFile(mirror.file(PYTHON_3_11.file_name)) as archive:
         names = set(archive.namelist())
     assert {"python.exe", "vcruntime140.dll", "Lib/os.py", "Lib/site-packages/pip/__init__.py", "DLLs/_ssl.pyd"} <= names
     packages = {name.split("/")[2] for name in names if name.startswith("Lib/site-packages/")}
@@ -125,7 +126,7 @@ def test_python_is_laid_out_as_by_its_publisher(mirror: Mirror) -> None:
 
 
 def test_the_small_python_is_a_part_of_it(mirror: Mirror) -> None:
-    with zipfile.ZipFile(mirror.file(artifacts.PYTHON_ZIP)) as whole, zipfile.ZipFile(mirror.file(artifacts.SMALL_PYTHON_ZIP)) as small:
+    with zipfile.ZipFile(mirror.file(PYTHON_3_11.file_name)) as whole, zipfile.ZipFile(mirror.file(PYTHON_3_11.small_file_name)) as small:
         sums = [{entry.filename: entry.CRC for entry in archive.infolist()} for archive in (whole, small)]
     assert sums[1].items() < sums[0].items()
     assert {"python.exe", "Lib/os.py", "Lib/venv/__init__.py", "Lib/ensurepip/__init__.py", "Lib/site-packages/pip/__init__.py"} <= set(

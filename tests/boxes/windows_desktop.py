@@ -21,6 +21,7 @@ from typing import IO
 from tests.boxes import artifacts
 from tests.boxes.marked_process import WINE_OWN
 from tests.boxes.windows import WindowsBox
+from tests.boxes.windows_python import PYTHON_3_11
 from tests.boxes.wine import LAST_WORDS, PWSH_VARIABLE, WINE, environment, windows_path
 from tests.checkout import CHECKOUT, SOURCE
 
@@ -68,7 +69,7 @@ class WindowsDesktop:
         self.host = WindowsBox.create(prefix)
         self.user = next(path.name for path in (prefix / "drive_c" / "users").iterdir() if path.name != "Public")
         self.folder = PYTHON.format(user=self.user)
-        with zipfile.ZipFile(artifacts.python_zip(cache)) as archive:
+        with zipfile.ZipFile(PYTHON_3_11.whole(cache)) as archive:
             archive.extractall(self.host.path(self.folder))
         self._packages = _packages(cache)
         place = self.host.path(POWERSHELL)

@@ -27,7 +27,7 @@ def put_windows(prefix: Path) -> None:
 
 def image() -> Path:
     """The Windows Server that hosts are copies of, made once. Raises LookupError, CalledProcessError."""
-    return artifacts._once(artifacts.cache_folder(), f"windows-{_fingerprint()}", lambda work, target: install(target))
+    return artifacts.once(artifacts.cache_folder(), f"windows-{_fingerprint()}", lambda work, target: install(target))
 
 
 def scripts_windows() -> Path:
@@ -36,7 +36,7 @@ def scripts_windows() -> Path:
     If the first test that needs one had it made, all other tests would wait for that test's end: see `make`.
     """
     name = f"scripts-windows-{_fingerprint()}"
-    prefix = artifacts._once(artifacts.cache_folder(), name, lambda work, target: make(target))
+    prefix = artifacts.once(artifacts.cache_folder(), name, lambda work, target: make(target))
     start_wine(prefix)
     return prefix
 

@@ -13,6 +13,7 @@ from tests.boxes import artifacts
 from tests.boxes.server_settings import ENVIRONMENT
 from tests.boxes.task_scheduler import SERVICES, TASKS
 from tests.boxes.windows import WindowsBox
+from tests.boxes.windows_python import PYTHON_3_11
 from tests.hand_made import PATH, HandMade
 
 PORT = 9417
@@ -72,7 +73,7 @@ def put(made: HandMade, state: Path) -> None:
     for folder in (state / "folders.txt").read_text().splitlines():
         (drive / folder).mkdir(parents=True, exist_ok=True)
         if "/python-" in folder:
-            with zipfile.ZipFile(artifacts.small_python_zip(artifacts.cache_folder())) as archive:
+            with zipfile.ZipFile(PYTHON_3_11.small(artifacts.cache_folder())) as archive:
                 archive.extractall(drive / folder)
     shutil.copytree(state / "host", drive, dirs_exist_ok=True)
     for kind, folder in KINDS.items():

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.boxes import artifacts
+from tests.boxes.windows_python import PYTHON_3_11
 from tests.boxes.wine import WINE, end_wine, environment, start_wine, windows_path
 
 COMPILER = "x86_64-w64-mingw32-gcc"
@@ -40,7 +41,7 @@ class Workstation:
     def __init__(self, folder: Path) -> None:
         cache = artifacts.cache_folder()
         self._folder, self._prefix, self._packages = folder, folder / "prefix", packages(cache)
-        with zipfile.ZipFile(artifacts.python_zip(cache)) as archive:
+        with zipfile.ZipFile(PYTHON_3_11.whole(cache)) as archive:
             archive.extractall(folder / "python")
         start_wine(self._prefix)
         library = self._prefix / "drive_c" / "windows" / "system32" / "bcryptprimitives.dll"

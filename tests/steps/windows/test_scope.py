@@ -13,6 +13,7 @@ import pytest
 from nbserver.render.powershell import header
 from nbserver.render.step_files import read_body
 from tests.boxes import artifacts
+from tests.boxes.windows_python import PYTHON_3_11
 from tests.powershell.engine import EngineError, Session, encode, host_path, part, prelude, require_engine, steps
 
 FILES = ("run", "events", "envelope", "paths", "record", "files", "removal", "data_folders")
@@ -207,7 +208,7 @@ def present(folder: Path, version: str = "3.11") -> str:
 def python_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """python.exe of a real CPython 3.11 for Windows, and an empty folder where its pip would be."""
     folder = tmp_path_factory.mktemp("python \u03b1")
-    with zipfile.ZipFile(artifacts.python_zip(artifacts.cache_folder())) as archive:
+    with zipfile.ZipFile(PYTHON_3_11.whole(artifacts.cache_folder())) as archive:
         archive.extract("python.exe", folder)
     (folder / "Lib" / "site-packages" / "pip").mkdir(parents=True)
     return folder
