@@ -106,7 +106,7 @@ class Engine:
 
     def kill(self) -> None:
         """Ends the engine and everything that its scripts started, as WinRM's job object does on Windows."""
-        self.killed = True
+        self.killed = self.killed or self.process.poll() is None  # one that has ended by itself still says why
         kill_marked(self.mark)
 
     def opened(self) -> None:
