@@ -10,6 +10,7 @@ from pathlib import Path
 
 from nbserver import __version__
 from nbserver.commands import render
+from nbserver.export.launcher import launcher_sha256
 from nbserver.inventory import reader
 from nbserver.render.render import render_all
 from nbserver.render.script import Script
@@ -41,6 +42,8 @@ def published() -> list[str]:
     }
     hashes = {system: read_body(kind, scope).sha256 for system, (kind, scope) in bodies.items()}
     hashes["Linux bootstrap"] = hashlib.sha256(bootstrap().encode("ascii")).hexdigest()
+    hashes["Windows launcher"] = launcher_sha256("ps1")
+    hashes["Linux launcher"] = launcher_sha256("sh")
     return [f"| {__version__} | {system} | `{digest}` |" for system, digest in hashes.items()]
 
 

@@ -24,6 +24,7 @@ ORDER = (
     "bundle",
     "pages",
     "review",
+    "export",
     "events",
     "transports",
     "notebooks",

@@ -20,7 +20,13 @@ PAGES = {
     "STYLE.md": "STYLE.md",
     "CHANGELOG.md": "CHANGELOG.md",
 }
-LINKED = ("nbserver.sample.toml", "ps_scripts/bootstrap.ps1", "linux_scripts/bootstrap.sh")
+LINKED = (
+    "nbserver.sample.toml",
+    "ps_scripts/bootstrap.ps1",
+    "ps_scripts/launcher.ps1",
+    "linux_scripts/bootstrap.sh",
+    "linux_scripts/launcher.sh",
+)
 
 LINK = re.compile(r"(\]\()((?:\.\./)?[\w./-]+)((?:#[\w-]*)?\))")
 CODE_IN_TABLE = re.compile(r"`[^`\n]*\\\|[^`\n]*`")

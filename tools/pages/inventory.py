@@ -56,6 +56,7 @@ MORE = {  # the page that explains a key
     "notebook.public_url": "[Windows hosts](windows.md#use-port-443-outside-and-9999-inside)",
     "notebook.directory": {"LinuxHostSettings": "[Linux hosts](linux.md#where-notebooks-may-be-kept)"},
     **dict.fromkeys(("service.memory_max", "service.tasks_max", "service.cpu_quota"), "[Linux hosts](linux.md#limits)"),
+    "azure.location": "[Export to other tools](export.md#azure)",
     "notebook.password_minimum": "[Security](security.md#the-notebooks-password)",
 }
 

@@ -18,6 +18,7 @@ from nbserver.cli import (
     bundles,
     catalogs,
     certificates,
+    export,
     host_list,
     hosts,
     locks,
@@ -72,6 +73,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
         approval.approve,
         catalogs.catalog_group,
         passwords.hash_password,
+        export.export_group,
     ),
 }
 

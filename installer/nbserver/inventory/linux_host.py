@@ -17,6 +17,7 @@ from pydantic.json_schema import WithJsonSchema
 
 from nbserver.base.message import Message, message
 from nbserver.inventory import package_choice, time_limits
+from nbserver.inventory.azure import AzureSettings
 from nbserver.inventory.package_choice import PackageChoice
 from nbserver.inventory.service_limits import ServiceSettings
 from nbserver.inventory.ssh_server import SshServer, user_name
@@ -238,6 +239,7 @@ class LinuxHostSettings(Settings):
     notebook: LinuxNotebookSettings
     firewall: LinuxFirewallSettings = LinuxFirewallSettings()
     service: ServiceSettings = ServiceSettings()
+    azure: AzureSettings = AzureSettings()
 
 
 class LinuxHost(LinuxHostSettings):

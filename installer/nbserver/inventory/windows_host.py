@@ -14,6 +14,7 @@ from pydantic.json_schema import WithJsonSchema
 
 from nbserver.base.message import Message, message
 from nbserver.inventory import package_choice, time_limits
+from nbserver.inventory.azure import AzureSettings
 from nbserver.inventory.package_choice import REFERENCE
 from nbserver.inventory.ssh_server import SshServer
 from nbserver.inventory.windows_tables import (
@@ -166,6 +167,7 @@ class WindowsHostSettings(Settings):
     certificate: CertificateSettings = CertificateSettings()
     notebook: NotebookSettings
     firewall: FirewallSettings = FirewallSettings()
+    azure: AzureSettings = AzureSettings()
 
 
 class WindowsHost(WindowsHostSettings):

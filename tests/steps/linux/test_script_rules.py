@@ -28,7 +28,7 @@ from tests.linux.rules_form import COLUMNS, lines_fit
 from tests.linux.script_lines import Rule, functions, lines
 from tests.steps.linux import script_rule_examples
 
-APART = {"bootstrap.sh"}  # no part of a script
+APART = {"bootstrap.sh", "launcher.sh"}  # no part of a script
 NAMES = {
     scope: [
         *(f"prelude/{name}.sh" for name in PRELUDE["linux_scripts", scope]),

@@ -21,7 +21,7 @@ from tests.powershell import rules_commands, rules_effects, rules_language
 from tests.powershell.engine import STEP_FILES, require_engine
 from tests.powershell.findings import Scripts
 from tests.powershell.syntax import parse
-from tests.steps.windows.test_script_rules import _profiles
+from tests.steps.windows.test_script_rules import LAUNCHER, _profiles
 
 FILE = STEP_FILES / "bootstrap.ps1"
 PUBLISHED = CHECKOUT / "docs" / "bootstrap.md"
@@ -67,16 +67,18 @@ def test_its_input_says_length_and_hash_of_what_follows(script: str, envelope: l
 
 
 def test_it_keeps_the_rules_of_the_scripts() -> None:
+    """So does the launcher, which does the same for other tools."""
     require_engine()
-    (parsed,), aliases = parse([(FILE.name, FILE.read_bytes().decode("utf-8"))])
-    scripts = Scripts([parsed], aliases, _profiles())
+    parsed, aliases = parse([(file.name, file.read_bytes().decode("ascii")) for file in (FILE, LAUNCHER)])
+    scripts = Scripts(parsed, aliases, _profiles())
     rules = {*rules_language.RULES, *rules_commands.RULES, *rules_effects.RULES} - {
         rules_effects.the_call_operator_runs_steps_and_restores_only,
         rules_effects.files_are_moved_and_removed_as_soon_as_nobody_holds_them,
     }
     assert [found for rule in rules for found in rule(scripts)] == []
     called = list(rules_effects.the_call_operator_runs_steps_and_restores_only(scripts))
-    assert len(called) == 1 and called[0].endswith("& $path"), "it runs the script and nothing else"
+    assert len(called) == 2 and called[0].endswith("& $path"), "it runs the script and nothing else"
+    assert called[1].endswith('& "$dir\\nbserver.ps1"')
 
 
 # -- fed by hand

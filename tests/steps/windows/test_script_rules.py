@@ -37,6 +37,7 @@ from tests.powershell.syntax import ParsedScript, parse
 from tests.powershell.violations import EXAMPLES, NAME
 
 BOOTSTRAP = STEP_FILES / "bootstrap.ps1"  # no part of a script; steps/windows/test_bootstrap.py reads it
+LAUNCHER = STEP_FILES / "launcher.ps1"  # the same: steps/windows/test_launcher.py
 REMOTING = STEP_FILES / "enable-remoting.ps1"  # nor this, which runs before nbserver can reach a host
 COMMANDS_VARIABLE = "NBSERVER_TEST_POWERSHELL_COMMANDS"
 VERSIONS = ("3.0", "4.0", "5.1")
@@ -204,7 +205,9 @@ def test_every_file_stands_in_a_script() -> None:
         assert {name for name in names if name.split("/")[1] != folder} == set(), f"a part of one scope is in its folder, {folder}"
     listed = machine | user
     assert {
-        path.relative_to(STEP_FILES).as_posix() for path in STEP_FILES.rglob("*") if path.is_file() and path not in (BOOTSTRAP, REMOTING)
+        path.relative_to(STEP_FILES).as_posix()
+        for path in STEP_FILES.rglob("*")
+        if path.is_file() and path not in (BOOTSTRAP, LAUNCHER, REMOTING)
     } == listed
 
 

@@ -1,0 +1,86 @@
+"""`nbserver export`: write the files for another tool, all of them or none."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nbserver import __version__
+from nbserver.base import plain_file
+from nbserver.base.errors import UsageError
+from nbserver.export import launcher
+from nbserver.export.exported import Exported
+from nbserver.render.render import render_each
+
+if TYPE_CHECKING:
+    from nbserver.inventory.hosts import AnyHost
+    from nbserver.render.script import Script
+
+Export = Callable[["AnyHost", "Script"], Iterable[Exported]]
+"""What a tool gets for one host. Raises InventoryError and UsageError."""
+
+
+def each(hosts: Sequence[AnyHost], export: Export) -> Iterator[Exported]:
+    """Yield what `export` returns for each host. Raises CatalogError, InventoryError, and UsageError."""
+    for host, (script, _) in zip(hosts, render_each(hosts), strict=True):
+        yield from export(host, script)
+
+
+def write(files: Iterable[Exported], folder: Path) -> list[Exported]:
+    """Write the files, and return them without their bytes being needed again. If one cannot be exported, none is replaced.
+
+    Raises UsageError if the folder cannot be written, and what `files` raises.
+    """
+    found = list(files)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as new:
+            for number, file in enumerate(found):
+                Path(new, str(number)).write_bytes(file.data)
+            for number, file in enumerate(found):
+                to = folder / file.name
+                to.parent.mkdir(exist_ok=True)
+                Path(new, str(number)).replace(to)
+    except OSError as error:
+        raise UsageError(
+            "export-not-written",
+            "could not write to the folder ({reason})",
+            where=plain_file.shown(folder),
+            todo="Choose another folder with -o",
+            reason=error.strerror,
+        ) from None
+    return found
+
+
+def as_json(tool: str, found: Sequence[Exported], folder: Path) -> dict[str, Any]:
+    """Return the answer for --json about what was written."""
+    return {
+        "event": "exported",
+        "tool": tool,
+        "folder": plain_file.shown(folder),
+        "release": __version__,
+        "files": [_entry(file, folder) for file in found],
+        "launchers": {name: launcher.launcher_sha256(name) for name in ("ps1", "sh")},
+    }
+
+
+def _entry(file: Exported, folder: Path) -> dict[str, Any]:
+    return {
+        "file": plain_file.shown(folder / file.name),
+        "host": file.host or None,
+        "sha256": hashlib.sha256(file.data).hexdigest(),
+        "script_sha256": file.script_sha256 or None,
+        "bytes": file.size,
+        "limit": file.limit.size if file.limit else None,
+    }
+
+
+def overview(found: Sequence[Exported], folder: Path) -> Iterator[str]:
+    """Yield the lines that list what was written: sizes next to the limits of the tool, and the hashes of the scripts."""
+    for file in found:
+        limit = f" of {file.limit.size:,} ({file.limit.what})" if file.limit else ""
+        script = f", script sha256 {file.script_sha256}" if file.script_sha256 else ""
+        yield f"{plain_file.shown(folder / file.name)}  {file.size:,} bytes{limit}{script}"

@@ -1,0 +1,1 @@
+"""The template that creates the virtual machine of a host in Azure and runs its script there."""

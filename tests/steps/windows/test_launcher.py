@@ -1,0 +1,92 @@
+"""The launcher on Windows: what it passes to the script that it carries, and that no other script runs."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from nbserver.export import launcher
+from nbserver.render.script import Script
+from tests.boxes.windows import WindowsBox
+from tests.boxes.wine import environment, pwsh_command, windows_path
+from tests.unit.export.test_azure import exported, run_command
+
+SECRET = "argon2:$argon2id$v=19$m=65536,t=3,p=4$c2FsdA$aGFzaA it's"
+CODE = "@($input) -join '|'; try { [IO.File]::OpenWrite($PSCommandPath).Close(); 'changed' } catch { 'held' }; $PSScriptRoot; exit {code}\n"
+OPTIONS = ["-NoLogo", "-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Bypass"]
+HASH_FILE, LOG = r"%SystemDrive%\hash.txt", r"%SystemDrive%\launcher.log"
+
+
+def script(code: int = 0, sha256: str = "") -> Script:
+    text = CODE.replace("{code}", str(code))
+    return Script("a", (text,), {}, (), sha256 or hashlib.sha256(text.encode()).hexdigest(), "", "ps1")
+
+
+def launched(name: str) -> tuple[bytes, list[str]]:
+    """A file to run, and the parameters that a tool passes."""
+    if name == "azure":
+        template, _, _ = exported("windows")
+        found = run_command(template)
+        given = {"mode": "test", "run": "azure-1", "notebookPasswordHash": SECRET}
+        values = [*found["parameters"], *found["protectedParameters"]]
+        named = [(f"-{one['name']}", given[one["value"].removeprefix("[parameters('").removesuffix("')]")]) for one in values]
+        return found["source"]["script"].encode("ascii"), [text for pair in named for text in pair]
+    return {
+        "parameters": (launcher.windows(script(2), mode="test"), ["-Mode", "apply", "-Run", "r-1", "-PasswordHash", SECRET]),
+        "file": (launcher.windows(script(3010), mode="apply", hash_file=HASH_FILE, log=LOG), []),
+        "other": (launcher.windows(script(sha256="0" * 64), mode="test"), []),
+    }[name]
+
+
+@pytest.fixture(scope="module")
+def answers(windows_host: WindowsBox, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str, str]]:
+    """Name -> exit code, output, and complaint; all of them at once."""
+    folder = tmp_path_factory.mktemp("launched")
+    windows_host.path(r"C:\hash.txt").write_text(f"{SECRET}\r\n", encoding="ascii")
+    started = {}
+    for name in ("azure", "parameters", "file", "other"):
+        code, given = launched(name)
+        file: Path = folder / f"{name}.ps1"
+        file.write_bytes(code.replace(b"\n", b"\r\n"))  # a tool may convert the ends of lines
+        command = [pwsh_command(), *OPTIONS, "-File", windows_path(file), *given]
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        started[name] = subprocess.Popen(command, env=environment(windows_host.prefix), **pipes)  # type: ignore[call-overload]
+    found = {}
+    for name, process in started.items():
+        out, err = process.communicate(timeout=600)
+        found[name] = (process.returncode, out.decode("ascii").replace("\r\n", "\n"), err.decode("ascii"))
+    return found
+
+
+def envelope(*lines: str) -> str:
+    return "|".join([*lines, f"secret notebook.password_hash {base64.b64encode(SECRET.encode()).decode()}"])
+
+
+def test_it_passes_mode_run_and_secret_as_the_envelope(answers: dict[str, tuple[int, str, str]], windows_host: WindowsBox) -> None:
+    code, out, err = answers["parameters"]
+    given, held, folder = out.splitlines()
+    assert (code, given, held, err) == (1, envelope("mode apply", "run r-1"), "held", "")
+    assert not windows_host.path(folder).exists(), "nothing is left"
+
+
+def test_it_reads_the_hash_from_a_file_and_writes_a_log(answers: dict[str, tuple[int, str, str]], windows_host: WindowsBox) -> None:
+    assert answers["file"] == (0, "", "")
+    assert windows_host.path(r"C:\launcher.log").read_text("ascii").splitlines()[:2] == [envelope("mode apply"), "held"]
+
+
+def test_another_script_does_not_run(answers: dict[str, tuple[int, str, str]]) -> None:
+    code, out, err = answers["other"]
+    assert (code, out) == (3, "") and f"expected {'0' * 64}" in err
+
+
+def test_a_template_runs_the_script_that_it_names(answers: dict[str, tuple[int, str, str]]) -> None:
+    template, _, rendered = exported("windows")
+    started = json.loads(answers["azure"][1].splitlines()[0])
+    assert (started["event"], started["mode"], started["run"]) == ("started", "test", "azure-1")
+    assert started["script_sha256"] == rendered.sha256 == template["outputs"]["scriptSha256"]["value"]
+    assert all(SECRET not in text for text in answers["azure"][1:])

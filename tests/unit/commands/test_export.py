@@ -1,0 +1,79 @@
+"""`nbserver export`: what is written and listed, and that nothing is written if a host cannot be exported."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from nbserver.cli.program import cli
+from nbserver.commands import render
+from nbserver.inventory import reader
+from tests.formats import validate
+
+INVENTORY = """\
+[defaults]
+notebook.password = { env = "N" }
+[hosts.win1]
+system = "windows"
+address = "win1.example.com"
+[hosts.lin1]
+system = "linux"
+address = "192.0.2.7"
+user = "root"
+[groups.all]
+hosts = ["win1", "lin1"]
+notebook.public_url = "https://notebooks.westeurope.cloudapp.azure.com"
+azure.location = "westeurope"
+azure.dns_label = "notebooks"
+azure.sources = ["192.0.2.0/24"]
+"""
+
+
+@pytest.fixture
+def inventory(tmp_path: Path) -> Path:
+    file = tmp_path / "nbserver.toml"
+    file.write_text(INVENTORY, encoding="utf-8")
+    return file
+
+
+def export(inventory: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(cli, ["export", *arguments, "-i", str(inventory), "-o", str(inventory.parent / "out")])
+
+
+def rendered(inventory: Path) -> dict[str, str]:
+    """The SHA-256 of each script, as `nbserver render` writes it."""
+    files = render.files(list(reader.load(inventory).hosts.values()))
+    return {Path(name).stem: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+
+
+def test_azure(inventory: Path) -> None:
+    answer = export(inventory, "azure", "all", "--json")
+    assert answer.exit_code == 0, answer.output
+    found = json.loads(answer.stdout)
+    validate("answer", found)
+    hashes = {file["host"]: file["script_sha256"] for file in found["files"] if file["script_sha256"]}
+    assert hashes == {name: digest for name, digest in rendered(inventory).items() if name != "manifest"}
+    for file in found["files"]:
+        assert hashlib.sha256(Path(file["file"]).read_bytes()).hexdigest() == file["sha256"]
+        assert file["limit"] is None or file["bytes"] < file["limit"]
+
+
+def test_sizes_are_listed_next_to_limits(inventory: Path) -> None:
+    lines = export(inventory, "azure", "win1").output.splitlines()
+    assert any(" bytes of 262,144 (Azure Run Command), script sha256 " in line for line in lines)
+
+
+def test_nothing_is_written_if_a_host_cannot_be_exported(inventory: Path) -> None:
+    inventory.write_text(INVENTORY.replace('user = "root"', 'user = "root"\nazure.dns_label = "other"'), encoding="utf-8")
+    answer = export(inventory, "azure", "all")
+    assert (answer.exit_code, getattr(answer.exception, "code", "")) == (1, "azure-public-url")
+    assert not (inventory.parent / "out").exists()
+
+
+def test_this_machine_is_refused(inventory: Path) -> None:
+    answer = export(inventory, "azure", "local")
+    assert getattr(answer.exception, "code", "") == "export-not-for-host"

@@ -1,0 +1,202 @@
+"""The template for Azure: valid by Microsoft's schemas, without secrets, and refused where settings are missing."""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from referencing import Registry, Resource
+
+from nbserver.base.errors import InventoryError
+from nbserver.export.azure import machine, template
+from nbserver.export.exported import Exported
+from nbserver.inventory.linux_host import LinuxHost
+from nbserver.inventory.windows_host import WindowsHost
+from nbserver.render.render import render_each
+from nbserver.render.script import Script
+from tests.unit.export.unpacked import unpacked
+
+VARIABLE = "NBSERVER_TEST_AZURE_SCHEMAS"
+TEMPLATES = "2019-04-01-deploymentTemplate.json"
+RESOURCES = ("2024-11-01-Microsoft.Compute.json", "2025-05-01-Microsoft.Network.NRP.json")
+VAULT = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/site/providers/Microsoft.KeyVault/vaults/site-vault"
+AZURE = {"location": "westeurope", "dns_label": "win1-notebook", "sources": ["192.0.2.0/24", "198.51.100.7"]}
+NOTEBOOK = {"password": {"env": "NOTEBOOK_PASSWORD"}, "public_url": "https://win1-notebook.westeurope.cloudapp.azure.com"}
+
+
+def host(system: str, azure: dict[str, Any] | None = None, **more: Any) -> WindowsHost | LinuxHost:
+    given = {"name": "win1", "system": system, "address": "win1.example.com", "notebook": NOTEBOOK, "azure": {**AZURE, **(azure or {})}}
+    if system == "linux":
+        return LinuxHost.model_validate({**given, "user": "anna", **more})
+    return WindowsHost.model_validate({**given, **more})
+
+
+def export(one: Any, script: Script) -> list[Exported]:
+    return template.linux(one, script) if isinstance(one, LinuxHost) else template.windows(one, script)
+
+
+@cache
+def exported(system: str) -> tuple[dict[str, Any], dict[str, Any], Any]:
+    """The template, the file with its parameters, and the script of a host."""
+    one = host(system, {"key_vault": VAULT})
+    ((script, _),) = render_each([one])
+    first, second = export(one, script)
+    return json.loads(first.data), json.loads(second.data), script
+
+
+def run_command(found: dict[str, Any]) -> dict[str, Any]:
+    (resource,) = (one for one in found["resources"] if one["type"].endswith("/runCommands"))
+    return dict(resource["properties"])
+
+
+@pytest.fixture(scope="session")
+def schemas() -> dict[str, Any]:
+    """The schemas by file name; a definition refuses keys that it does not have, which Microsoft's leave open."""
+    folder = os.environ.get(VARIABLE)
+    if not folder:
+        pytest.skip(f"this needs {VARIABLE}: the folder with Microsoft's schemas of templates")
+    found = {path.name: json.loads(path.read_text("utf-8")) for path in Path(folder).glob("*.json")}
+    for name in RESOURCES:
+        for definition in found[name]["definitions"].values():
+            if definition.get("properties"):
+                definition.setdefault("additionalProperties", False)
+    kinds = [{"$ref": f"{found[name]['id'].rstrip('#')}#/resourceDefinitions/{kind}"} for name in RESOURCES for kind in _kinds(name)]
+    base = {"$ref": f"{found[TEMPLATES]['id'].rstrip('#')}#/definitions/resourceBase"}
+    found[TEMPLATES]["definitions"]["resource"] = {"allOf": [base, {"oneOf": kinds}]}
+    return found
+
+
+def _kinds(name: str) -> tuple[str, ...]:
+    if "Compute" in name:
+        return ("virtualMachines", "virtualMachines_runCommands")
+    return ("loadBalancers", "networkSecurityGroups", "publicIPAddresses", "virtualNetworks", "networkInterfaces")
+
+
+def faults(schemas: dict[str, Any], found: dict[str, Any]) -> list[str]:
+    registry: Registry[Any] = Registry().with_resources(
+        (schema["id"].rstrip("#"), Resource.from_contents(schema)) for schema in schemas.values()
+    )
+    kind = jsonschema.validators.validator_for(schemas[TEMPLATES])
+    return [str(error.message)[:300] for error in kind(schemas[TEMPLATES], registry=registry).iter_errors(found)]
+
+
+@pytest.mark.parametrize("system", ["windows", "linux"])
+def test_the_template_is_valid(schemas: dict[str, Any], system: str) -> None:
+    assert faults(schemas, exported(system)[0]) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "value"),
+    [
+        ("loadBalancers", "inboundNatRules/0/properties/frontendPrt", 443),
+        ("networkSecurityGroups", "securityRules/0/properties/access", "Permit"),
+        ("runCommands", "protectedParameters/0/secret", "x"),
+        ("virtualMachines", "securityProfile/securityType", "Trusted"),
+    ],
+)
+def test_the_schemas_would_find_a_mistake(schemas: dict[str, Any], kind: str, path: str, value: object) -> None:
+    found = json.loads(json.dumps(exported("linux")[0]))
+    (resource,) = (one for one in found["resources"] if one["type"].endswith(f"/{kind}"))
+    place = resource["properties"]
+    *above, last = path.split("/")
+    for part in above:
+        place = place[int(part)] if part.isdigit() else place[part]
+    place[last] = value
+    assert faults(schemas, found)
+
+
+@pytest.mark.parametrize("system", ["windows", "linux"])
+def test_it_carries_the_script_and_says_its_hash(system: str) -> None:
+    found, _, script = exported(system)
+    properties = run_command(found)
+    assert unpacked(properties["source"]["script"]) == script.code
+    assert found["outputs"]["scriptSha256"]["value"] == script.sha256
+    assert [one["name"] for one in properties["protectedParameters"]] == [machine.NAMES[system]["secret"]]
+
+
+@pytest.mark.parametrize("system", ["windows", "linux"])
+def test_it_admits_named_sources_to_the_private_port_only(system: str) -> None:
+    found, _, _ = exported(system)
+    admit, refuse = next(one for one in found["resources"] if one["type"].endswith("networkSecurityGroups"))["properties"]["securityRules"]
+    assert (admit["properties"]["destinationPortRange"], admit["properties"]["access"]) == ("9999", "Allow")
+    assert admit["properties"]["sourceAddressPrefixes"] == "[parameters('allowedSources')]"
+    assert found["parameters"]["allowedSources"]["defaultValue"] == AZURE["sources"]
+    assert refuse["properties"]["access"] == "Deny" and refuse["properties"]["destinationPortRange"] == "*"
+    balancer = next(one for one in found["resources"] if one["type"].endswith("loadBalancers"))["properties"]
+    (rule,) = balancer["inboundNatRules"]
+    assert (rule["properties"]["frontendPort"], rule["properties"]["backendPort"]) == (443, 9999)
+    assert balancer["outboundRules"], "a new virtual network has no other way to the Internet"
+
+
+@pytest.mark.parametrize("system", ["windows", "linux"])
+def test_each_reference_leads_to_a_resource_before_it(system: str) -> None:
+    found, _, _ = exported(system)
+    before: set[str] = set()
+    for resource in found["resources"]:
+        kind = resource["type"]
+        for needed in resource.get("dependsOn", ()):
+            assert needed in before, f"{kind} needs {needed}"
+        name = resource["name"].removeprefix("[").removesuffix("]")
+        before.add(f"[resourceId('{kind}', {name})]")
+
+
+def test_secrets_are_parameters_without_values() -> None:
+    for system in ("windows", "linux"):
+        found, parameters, _ = exported(system)
+        secure = {name for name, one in found["parameters"].items() if one["type"] == "securestring"}
+        assert secure == {"notebookPasswordHash", *(["adminPassword"] if system == "windows" else [])}
+        assert not any("defaultValue" in found["parameters"][name] for name in secure)
+        assert parameters["parameters"]["notebookPasswordHash"] == {
+            "reference": {"keyVault": {"id": VAULT}, "secretName": "notebook-password-hash"}
+        }
+
+
+@pytest.mark.parametrize(
+    ("system", "azure", "more", "words"),
+    [
+        ("windows", {"location": None, "sources": []}, {}, r"win1: the host has no azure.location, azure.sources"),
+        ("windows", {"dns_label": "other"}, {}, r'Set notebook.public_url = "https://other.westeurope.cloudapp.azure.com"'),
+        ("windows", {"image": "ubuntu-24.04"}, {}, 'azure.image is "ubuntu-24.04", but the host has system = "windows"'),
+        ("windows", {"disk_size": 64}, {}, "azure.disk_size must be at least 127"),
+        ("linux", {}, {"architecture": "arm64"}, "architecture = arm64"),
+        ("linux", {"sources": ["2001:db8::/32"]}, {}, "azure.sources has an IPv6 address"),
+    ],
+)
+def test_what_cannot_be_created_is_refused(system: str, azure: dict[str, Any], more: dict[str, Any], words: str) -> None:
+    one = host(system, azure, **more)
+    _, _, script = exported(system)
+    with pytest.raises(InventoryError) as caught:
+        export(one, script)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "azure",
+    [
+        {"location": "West Europe"},
+        {"dns_label": "-a"},
+        {"sources": ["Any"]},
+        {"sources": ["0.0.0.0/0"]},
+        {"size": "a'b"},
+        {"admin_user": "administrator"},
+        {"admin_user": "a'); x"},
+        {"key_vault": "https://site-vault.vault.azure.net/"},
+        {"key_vault_secret": "a b"},
+        {"image": "debian"},
+    ],
+)
+def test_what_azure_would_refuse_is_refused_before(azure: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(azure))):
+        host("linux", azure)
+
+
+def test_the_name_of_the_machine_fits_windows() -> None:
+    one = host("windows", name="a_long-name.of-a-host")
+    ((script, _),) = render_each([one])
+    found = json.loads(export(one, script)[0].data)
+    assert found["parameters"]["vmName"]["defaultValue"] == "a-long-name-of"
