@@ -9,6 +9,7 @@ MARKERS: dict[str, tuple[str, ...]] = {
     "boxes/test_linux.py": ("root",),
     "boxes/test_parts.py": (),
     "faults/": ("pwsh",),
+    "faults/test_bundle_disk.py": ("root",),
     "faults/test_linux.py": ("root",),
     "faults/test_linux_installation.py": ("root",),
     "faults/test_ssh.py": ("root",),

@@ -84,8 +84,11 @@ def fault(path: Path, file: File) -> Message | None:
 
 def has(bundle: Path, file: File) -> bool:
     """Return whether the bundle has this file, complete and unchanged, and not behind a link."""
+    path = bundle / file.path
     try:
-        return stat.S_ISREG(os.lstat(bundle / file.path).st_mode) and fault(bundle / file.path, file) is None
+        if plain_file.is_link(os.lstat(path.parent)):
+            return False
+        return stat.S_ISREG(os.lstat(path).st_mode) and fault(path, file) is None
     except OSError:
         return False
 

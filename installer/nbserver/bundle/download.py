@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 import requests
 import urllib3
 
+from nbserver.base import plain_file
 from nbserver.base.errors import DownloadError, OutputError
 from nbserver.bundle import contents, source
 from nbserver.bundle.source import AGAIN, CHECK, FromTheBeginning, Source
@@ -59,7 +61,7 @@ class FileDownload:
         self._source.close()
 
     def __call__(self, file: File) -> int:
-        """Put a file into the bundle, and return its size. Raises DownloadError, OutputError, and Stopped."""
+        """Put a file into the bundle, and return its size. Raises DownloadError, OutputError, Stopped, and ApprovalError for a link."""
         self._progress.began(file)
         stored = False
         try:
@@ -79,6 +81,11 @@ class FileDownload:
 
     def _stored(self, file: File) -> int:
         partial = self._bundle / contents.PARTIAL / f"{file.sha256}-{file.file}"
+        target = self._bundle / file.path
+        if os.path.lexists(target.parent):
+            plain_file.names(target.parent)  # refuses a link
+        if os.path.lexists(partial) and not stat.S_ISREG(os.lstat(partial).st_mode):
+            partial.unlink()
         attempts = iter(self._pauses)
         resumes = True
         while True:
@@ -96,7 +103,6 @@ class FileDownload:
                 self._progress.waits(file, error.what, pause)
                 if self.stop.wait(pause):
                     raise Stopped from None
-        target = self._bundle / file.path
         target.parent.mkdir(exist_ok=True)
         size = partial.stat().st_size
         partial.replace(target)

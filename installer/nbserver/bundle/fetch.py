@@ -12,7 +12,7 @@ from pathlib import Path
 
 from nbserver import __version__
 from nbserver.base import atomic_file, file_lock, plain_file
-from nbserver.base.errors import ApprovalError, NbserverError, OutputError
+from nbserver.base.errors import NbserverError, OutputError
 from nbserver.bundle import check, contents
 from nbserver.bundle.contents import File
 from nbserver.bundle.download import FileDownload, Stopped
@@ -37,13 +37,7 @@ def opened(bundle: Path) -> Iterator[None]:
     try:
         for folder in (bundle, bundle / mirror.FILES, bundle / contents.PARTIAL):
             folder.mkdir(parents=True, exist_ok=True)
-            if plain_file.is_link(os.lstat(folder)):
-                raise ApprovalError(
-                    "folder-is-link",
-                    "expected a folder, found a link",
-                    where=plain_file.shown(folder),
-                    todo="Specify the folder that the link points to",
-                )
+            plain_file.names(folder)  # refuses a link
         with file_lock.locked(bundle / contents.FILE_NAME, _OTHER_PROCESS_SECONDS):
             yield
     except TimeoutError:
@@ -97,7 +91,8 @@ def fetch(bundle: Path, wanted: Iterable[File], there: Sequence[File], download:
     new = tuple(replace(one, size=sizes[path]) for path, one in lacking.items() if path in sizes)
     every = (*there, *new)
     if not errors:
-        _write(bundle, every)
+        write(bundle, every)
+        shutil.rmtree(bundle / contents.PARTIAL)
     return Fetched(every, tuple(one for one in new if one.path not in found), tuple(errors))
 
 
@@ -112,7 +107,7 @@ def _wait(running: dict[Future[int], File], download: FileDownload) -> None:
                 one.cancel()
 
 
-def _write(bundle: Path, files: Sequence[File]) -> None:
+def write(bundle: Path, files: Sequence[File]) -> None:
+    """Write the list of a bundle, and the page of its wheels. All files are there. Raises OSError."""
     atomic_file.write_text(bundle / mirror.PAGE, contents.page(files))
     atomic_file.write_text(bundle / contents.FILE_NAME, contents.to_text(files, __version__))
-    shutil.rmtree(bundle / contents.PARTIAL)

@@ -56,6 +56,7 @@ def approved_bundle_option(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Folder of the bundle; created if it does not exist.",
 )
 @click.option("--verify", is_flag=True, help="Download nothing; check the files in the bundle, and whether it has all that HOST needs.")
+@click.option("--prune", is_flag=True, help="Afterwards, remove the files that none of HOST needs, and print their paths.")
 @click.option(
     "--ca-file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -64,7 +65,14 @@ def approved_bundle_option(command: Callable[..., Any]) -> Callable[..., Any]:
 @approved_bundle_option
 @object_option
 def download(
-    hosts: tuple[str, ...], inventory_path: Path, bundle: Path, verify: bool, ca_file: Path | None, demand: Demand | None, as_json: bool
+    hosts: tuple[str, ...],
+    inventory_path: Path,
+    bundle: Path,
+    verify: bool,
+    prune: bool,
+    ca_file: Path | None,
+    demand: Demand | None,
+    as_json: bool,
 ) -> int:
     """Download all that hosts need into a bundle
 
@@ -78,10 +86,12 @@ def download(
         )
     if demand and not verify:
         raise UsageError("download-approved-alone", "--approved requires --verify", todo="Download first, then add --verify")
+    if prune and verify:
+        raise UsageError("download-prune-and-verify", "--prune cannot be combined with --verify; use one or the other")
     needed = _needed(hosts, inventory_path) if hosts else None
     if verify or needed is None:
         return _verify(bundle, needed, demand, as_json)
-    return _download(bundle, needed, ca_file, as_json)
+    return _download(bundle, needed, ca_file, as_json, prunes=prune)
 
 
 def _needed(hosts: tuple[str, ...], inventory_path: Path) -> Needed:
@@ -93,7 +103,7 @@ def _needed(hosts: tuple[str, ...], inventory_path: Path) -> Needed:
     return downloading.needed(selected, asker())
 
 
-def _download(bundle: Path, needed: Needed, ca_file: Path | None, as_json: bool) -> int:
+def _download(bundle: Path, needed: Needed, ca_file: Path | None, as_json: bool, *, prunes: bool) -> int:
     import sys
 
     from nbserver.base.plain_text import clean
@@ -107,19 +117,22 @@ def _download(bundle: Path, needed: Needed, ca_file: Path | None, as_json: bool)
             say(text, err=True)
 
     bars = Silent() if as_json else DownloadBars() if sys.stderr.isatty() else DownloadLines()
-    done = downloading.run(bundle, needed, uv=uv.find, ca_file=ca_file, bars=bars, say=shown)
-    for error in done.errors:
+    done = downloading.run(bundle, needed, uv=uv.find, ca_file=ca_file, bars=bars, say=shown, prunes=prunes)
+    for error in done.fetched.errors:
         say(f"nbserver: {clean(str(error), 4000)}", err=True)
     answer = downloading.fetched_as_json(bundle, done)
     size = f"{answer['bytes'] / 1_000_000:.0f} MB"
+    for path in done.removed:
+        shown(f"{bundle}: removed {path}")
+    errors, downloaded = len(done.fetched.errors), len(done.fetched.downloaded)
     words = (
-        f"{bundle}: {len(done.errors)} files could not be downloaded; run the command again"
-        if done.errors
-        else f"{bundle}: {len(done.files)} files, {size}, {len(done.downloaded)} of them downloaded now"
+        f"{bundle}: {errors} files could not be downloaded; run the command again"
+        if errors
+        else f"{bundle}: {answer['files']} files, {size}, {downloaded} of them downloaded now"
     )
     say(json.dumps(answer) if as_json else words)
     require_written()
-    return FAILED if done.errors else 0
+    return FAILED if errors else 0
 
 
 def _verify(bundle: Path, needed: Needed | None, demand: Demand | None, as_json: bool) -> int:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from nbserver.base.message import Message, detail
-from nbserver.bundle import approval, check, contents, fetch, host_files, wanted, wheel_sources
+from nbserver.bundle import approval, check, contents, fetch, host_files, prune, wanted, wheel_sources
 from nbserver.bundle.contents import File
 from nbserver.bundle.download import FileDownload
 from nbserver.bundle.wanted import Packages
@@ -50,6 +50,14 @@ class Needed:
         return found
 
 
+@dataclass(frozen=True)
+class Done:
+    """What was downloaded, and the paths of the files that were removed."""
+
+    fetched: fetch.Fetched
+    removed: tuple[str, ...]
+
+
 def needed(hosts: Sequence[AnyHost], ask: Ask | None) -> Needed:
     """Return what the scripts of these hosts download. Raises CatalogError, DownloadError, and SecretError."""
     secrets = SecretStore(ask)
@@ -78,10 +86,18 @@ def _login(host: AnyHost, secrets: SecretStore) -> str:
 
 
 def run(
-    bundle: Path, found: Needed, *, uv: Callable[[], str], ca_file: Path | None, bars: Progress, say: Callable[[str], object]
-) -> fetch.Fetched:
+    bundle: Path,
+    found: Needed,
+    *,
+    uv: Callable[[], str],
+    ca_file: Path | None,
+    bars: Progress,
+    say: Callable[[str], object],
+    prunes: bool = False,
+) -> Done:
     """Download what the bundle lacks. `uv` returns the path of uv, and is called if the bundle lacks wheels.
 
+    If it `prunes`, all files that these hosts do not need are removed afterwards, unless something is lacking.
     Raises NbserverError. The errors of single files are in the result.
     """
     with fetch.opened(bundle):
@@ -94,7 +110,11 @@ def run(
                 program = Uv(uv(), index.url, (), index.login)
                 files |= {one.path: one for one in wheel_sources.located(packages, lacking, program)}
         with bars, FileDownload(bundle, ca_file, bars, logins=found.logins) as download:
-            return fetch.fetch(bundle, files.values(), there, download)
+            done = fetch.fetch(bundle, files.values(), there, download)
+        if done.errors or not prunes:
+            return Done(done, ())
+        keep = prune.needed(done.files, found.programs, [packages for packages, _ in found.packages])
+        return Done(replace(done, files=keep), prune.prune(bundle, keep))
 
 
 def lacking(bundle: Path, found: Needed) -> list[Message]:
@@ -112,11 +132,11 @@ def verified(bundle: Path, found: Needed | None, demand: Demand | None = None) -
     return [*check.findings(bundle), *(lacking(bundle, found) if found else [])]
 
 
-def fetched_as_json(bundle: Path, done: fetch.Fetched) -> dict[str, Any]:
+def fetched_as_json(bundle: Path, done: Done) -> dict[str, Any]:
     """Return the answer for --json after a download."""
-    common = _totals(bundle, done.files)
-    errors = [{"text": str(error), **detail(error)} for error in done.errors]
-    return {"event": "downloaded", **common, "downloaded": [one.path for one in done.downloaded], "errors": errors}
+    common, downloaded = _totals(bundle, done.fetched.files), [one.path for one in done.fetched.downloaded]
+    errors = [{"text": str(error), **detail(error)} for error in done.fetched.errors]
+    return {"event": "downloaded", **common, "downloaded": downloaded, "removed": list(done.removed), "errors": errors}
 
 
 def verified_as_json(bundle: Path, wrong: Iterable[Message]) -> dict[str, Any]:

@@ -138,6 +138,22 @@ def test_a_file_that_is_listed_twice_is_refused(bundle: Path) -> None:
         contents.read(bundle)
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", "<!DOCTYPE html>", '{"v": 2, "release": "0.7.0", "files": []}', '{"v": 1}'])
+def test_what_is_not_a_list_is_one_message(text: str, bundle: Path) -> None:
+    (bundle / contents.FILE_NAME).write_text(text)
+    with pytest.raises(ApprovalError) as raised:
+        check.findings(bundle)
+    assert raised.value.code == "bundle-list-invalid"
+
+
+def test_two_names_that_differ_only_in_case_are_refused(bundle: Path) -> None:
+    found = json.loads((bundle / contents.FILE_NAME).read_text())
+    found["files"].append({**found["files"][0], "file": found["files"][0]["file"].upper()})
+    (bundle / contents.FILE_NAME).write_text(json.dumps(found))
+    with pytest.raises(ApprovalError, match="the list contains a file twice"):
+        contents.read(bundle)
+
+
 def test_no_list_no_bundle(tmp_path: Path) -> None:
     with pytest.raises(ApprovalError, match="Run nbserver download first"):
         check.findings(tmp_path)

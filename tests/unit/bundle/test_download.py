@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -112,7 +113,7 @@ def test_another_file_is_not_kept(server: Served, tmp_path: Path) -> None:
     (error,) = download(tmp_path, server.file(), server.file("other.zip")).errors[:1]
     assert isinstance(error, DownloadError) and error.code == "download-other-hash"
     assert hashlib.sha256(server.data).hexdigest() in str(error)
-    assert not [path for path in tmp_path.rglob("*.zip") if path.is_file()]
+    assert not [*(tmp_path / "files").iterdir()]
 
 
 def test_an_announced_size_that_is_wrong_ends_the_download_before_it_begins(server: Served, tmp_path: Path) -> None:
@@ -137,6 +138,47 @@ def test_a_full_disk_ends_all_downloads_and_a_later_run_continues(server: Served
     assert errors and all(isinstance(error, OutputError) and "No space left on device" in str(error) for error in errors)
     assert not download(tmp_path, server.file("a.zip"), server.file("b.zip")).errors
     assert check.findings(tmp_path) == []
+
+
+def _emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _swapped(path: Path) -> None:
+    path.write_bytes(DATA[::-1])
+
+
+def _linked(path: Path) -> None:
+    path.rename(path.parent.parent.parent.parent / "outside.zip")
+    path.symlink_to(path.parent.parent.parent.parent / "outside.zip")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+@pytest.mark.parametrize("change", [Path.unlink, _emptied, _swapped, _linked])
+def test_a_later_run_replaces_what_somebody_changed(change: Callable[[Path], None], server: Served, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    download(bundle, server.file("a.zip"), server.file("b.zip"))
+    change(next(bundle.rglob("a.zip")))
+    server.ranges.clear()
+    assert [one.file for one in download(bundle, server.file("a.zip"), server.file("b.zip")).downloaded] == ["a.zip"]
+    assert server.ranges == [""] and check.findings(bundle) == []
+    outside = tmp_path / "outside.zip"
+    assert not outside.exists() or outside.read_bytes() == DATA
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+def test_nothing_is_written_through_a_link_in_a_bundle(server: Served, tmp_path: Path) -> None:
+    bundle, outside, file = tmp_path / "bundle", tmp_path / "outside", server.file()
+    outside.mkdir()
+    (outside / "mine").write_bytes(b"mine")
+    with fetch.opened(bundle):
+        (bundle / contents.PARTIAL / f"{file.sha256}-{file.file}").symlink_to(outside / "mine")
+    (bundle / file.path).parent.symlink_to(outside)
+    (error,) = download(bundle, file).errors
+    assert error.code == "folder-is-link"
+    (bundle / file.path).parent.unlink()
+    assert not download(bundle, file).errors and check.findings(bundle) == []
+    assert {path.name: path.read_bytes() for path in outside.iterdir()} == {"mine": b"mine"}
 
 
 def test_a_folder_that_is_a_link_is_refused(server: Served, tmp_path: Path) -> None:

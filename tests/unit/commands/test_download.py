@@ -113,6 +113,20 @@ def test_verify_names_what_hosts_need_and_the_bundle_lacks(site: Site) -> None:
     assert [one["code"] for one in answer["findings"]] == ["bundle-file-size"]
 
 
+def test_prune_removes_what_the_named_hosts_do_not_need(site: Site) -> None:
+    site.run("win1", "lin1")
+    (site.bundle / "notes.txt").write_text("mine")
+    assert "removed" not in site.run("win1", "lin1", "--prune")[1]
+    answer = json.loads(site.run("lin1", "--prune", "--json")[0])
+    validate("answer", answer)
+    assert {path.rpartition("/")[2] for path in answer["removed"]} == {*PROGRAMS, "numpy-1.0-cp313-cp313-win_amd64.whl"}
+    assert (site.bundle / "notes.txt").exists()
+    (site.bundle / "notes.txt").unlink()
+    assert "0 findings" in site.run("lin1", "--verify")[0]
+    assert "0 of them downloaded now" in site.run("lin1")[0]
+    assert "cannot be combined" in site.run("lin1", "--prune", "--verify", code=2)[1]
+
+
 def test_a_file_that_its_publisher_has_moved_is_one_message_and_the_rest_is_kept(site: Site) -> None:
     (site.folder / "index" / "python-3.13.99-amd64.zip").rename(site.folder / "moved")
     out, err = site.run("win1", code=3)
