@@ -237,7 +237,7 @@ function Invoke-Script {
 }
 
 $ScriptText = $MyInvocation.MyCommand.ScriptBlock.ToString()
-$EnvelopeLines = @($input)
+$EnvelopeLines = @(Read-EnvelopeLine $input)
 
 Invoke-Script
 

@@ -10,6 +10,7 @@ function Get-DroppedLine {
 
 function Test-DroppedLine($Line) {
     if ('grant', 'data_folder' -contains $Line.kind) { return -not (Test-NotebookPath $Line.key) }
+    if ($Line.kind -eq 'folder' -and $Line.key -eq $DeliveredFolder) { return -not (Test-Push) }
     Test-LeftOutLine $Line
 }
 

@@ -5,9 +5,6 @@
 # Windows (module logging).
 $Secrets = @{}
 
-$Parts = New-Object Collections.ArrayList                # parts of files
-$PartData = New-Object IO.MemoryStream                   # the data of these parts
-
 # Read the lines of the envelope: a name and one or two values, separated by a space. Operator and secrets are Base64.
 # A line that does not match is not quoted in the message, because it may contain a secret.
 function Read-Envelope {
@@ -49,21 +46,6 @@ function Read-Envelope {
         }
     }
     if (-not $Run.Id) { $Run.Id = New-RunId }
-}
-
-# Return whether the line is about files that are copied, and keep what it says.
-function Add-PartLine([string]$Line) {
-    if ($Line -cmatch '^part ([^ ]+) ([0-9]{1,15}) ([0-9a-f]{64}) ([0-9]{1,15}) ([0-9]{1,9}) (-|[0-9a-f]{64})\z') {
-        [void]$Parts.Add(@{
-                Path = $Utf8.GetString([Convert]::FromBase64String($Matches[1])); Size = [long]$Matches[2]
-                Sha256 = $Matches[3]; Offset = [long]$Matches[4]; Length = [int]$Matches[5]; Before = $Matches[6]
-            })
-        return $true
-    }
-    if (-not $Line.StartsWith('data ', [StringComparison]::Ordinal)) { return $false }
-    $bytes = [Convert]::FromBase64String($Line.Substring(5))
-    $PartData.Write($bytes, 0, $bytes.Length)
-    $true
 }
 
 # Return whether the line is about the log of the server, and keep what it says.

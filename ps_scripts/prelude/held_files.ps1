@@ -1,8 +1,8 @@
 # ---- prelude: held_files ---------------------------------------------------------------------------
-# Move, replace, and remove files that other programs, such as a virus scanner, hold.
+# Open, move, replace, and remove files that other programs hold.
 
-# A virus scanner opens each new file, for seconds or up to a minute. Meanwhile Windows refuses to move, replace, or
-# remove the file, and to move the folders above it.
+# A virus scanner opens each new file, for seconds or up to a minute. Meanwhile Windows refuses to write, move, replace,
+# or remove the file, and to move the folders above it.
 
 $HeldPatience = 60                                       # for how many seconds to try again
 $StillHeld = @{}                                         # paths that were held to the end: this run does not wait again
@@ -67,6 +67,7 @@ function Invoke-FileChange {
 function Edit-Path {
     param([string]$Change, [string]$Path, $With)
     switch ($Change) {
+        'open' { $With.Stream = [IO.File]::Open($Path, 'OpenOrCreate', 'ReadWrite', 'Read') }
         'replace' {
             if ([IO.File]::Exists($With)) { [IO.File]::Replace($Path, $With, [NullString]::Value) }
             else { [IO.File]::Move($Path, $With) }
@@ -114,12 +115,12 @@ function Get-HeldFailure([string]$Path, [Exception]$Exception) {
     $holder = Get-Holder $Path
     if ($holder) {
         $values.program = $holder
-        return New-Failure file-held-by ('could not move, replace, or remove {path} within {seconds} seconds: ' +
-            '{cause}. {program} is probably using it. Try again. If it fails again, stop {program} during the run, ' +
-            'or exclude {folder} from its scans') $values -Cause $Exception.GetBaseException()
+        return New-Failure file-held-by ('could not open, move, replace, or remove {path} within {seconds} ' +
+            'seconds: {cause}. {program} is probably using it. Try again. If it fails again, stop {program} during ' +
+            'the run, or exclude {folder} from its scans') $values -Cause $Exception.GetBaseException()
     }
-    New-Failure file-held ('could not move, replace, or remove {path} within {seconds} seconds: {cause}. Another ' +
-        'program, such as a virus scanner, is probably using it, or this account has no permission to change it. Try ' +
-        'again. If it fails again, stop that program during the run, exclude {folder} from its scans, or grant the ' +
-        'permission') $values -Cause $Exception.GetBaseException()
+    New-Failure file-held ('could not open, move, replace, or remove {path} within {seconds} seconds: {cause}. ' +
+        'Another program, such as a virus scanner, is probably using it, or this account has no permission to change ' +
+        'it. Try again. If it fails again, stop that program during the run, exclude {folder} from its scans, or ' +
+        'grant the permission') $values -Cause $Exception.GetBaseException()
 }

@@ -24,11 +24,6 @@ function Get-NotebookFolder {
     $folder
 }
 
-function Write-NotebookFile {
-    param([string]$State, [string]$Path, $Size = 0, [string]$Sha256 = '')
-    Write-Event file @{ path = $Path; sha256 = $Sha256; size = $Size; state = $State }
-}
-
 # Return the file, opened for reading. A notebook that its server has open can be read.
 function Open-Notebook([string]$File) {
     Assert-NoLink $File
@@ -71,7 +66,7 @@ function Write-NotebookList($List) {
     $below = $List.Pending.Pop()
     $folder = "$($List.Top)\$($below.Replace('/', '\'))".TrimEnd('\')
     try { $items = @((New-Object IO.DirectoryInfo $folder).GetFileSystemInfos()) }
-    catch { Write-NotebookFile unreadable "$(if ($below) { $below } else { '.' })"; return }
+    catch { Write-FileState unreadable "$(if ($below) { $below } else { '.' })"; return }
     foreach ($item in $items) {
         if ($item.Name.StartsWith('.', [StringComparison]::Ordinal)) { continue }
         $List.Count++
@@ -89,18 +84,18 @@ function Write-ListedFile {
     try { $length = $StrictUtf8.GetBytes($Path).Length }
     catch { $length = $LongestPath + 1 }
     if ($length -gt $LongestPath -or $Path.Split('/').Length -gt $MostLevels) {
-        Write-NotebookFile name (Get-ShortPath $Path)
+        Write-FileState name (Get-ShortPath $Path)
         return
     }
-    if ($Item.Attributes -band [IO.FileAttributes]::ReparsePoint) { Write-NotebookFile link $Path; return }
+    if ($Item.Attributes -band [IO.FileAttributes]::ReparsePoint) { Write-FileState link $Path; return }
     if ($Item.Attributes -band [IO.FileAttributes]::Directory) { $List.Pending.Push($Path); return }
     try { $stream = Open-Notebook $Item.FullName }
-    catch { Write-NotebookFile unreadable $Path; return }
+    catch { Write-FileState unreadable $Path; return }
     try {
         $size = $stream.Length
-        if ($size -gt $List.Left) { Write-NotebookFile large $Path $size; return }
+        if ($size -gt $List.Left) { Write-FileState large $Path $size; return }
         $List.Left -= $size
-        Write-NotebookFile present $Path $size (Get-StartSha256 $stream $size)
+        Write-FileState present $Path $size (Get-StartSha256 $stream $size)
     }
     finally { $stream.Close() }
 }
@@ -119,7 +114,7 @@ $Modes.pull = {
     foreach ($part in $Parts) {
         Assert-PartPath $part
         try { $stream = Open-Notebook "$top\$($part.Path.Replace('/', '\'))" }
-        catch { Write-NotebookFile unreadable $part.Path; continue }
+        catch { Write-FileState unreadable $part.Path; continue }
         try { Write-Content $part $stream } finally { $stream.Close() }
     }
 }
@@ -146,27 +141,29 @@ function Write-Content($Part, [IO.Stream]$Stream) {
 # written or read does not stop the others; a full disk does, and so does a file that another program holds for long.
 $Modes.push = {
     $top = Get-NotebookFolder
-    $data = $PartData.ToArray()
     $cleaned = @{}
-    $start = 0
     foreach ($part in $Parts) {
         Assert-PartPath $part
-        if ($part.Length -gt $data.Length - $start) {
-            throw (New-Failure notebooks-data-short 'the data in the envelope is incomplete. Try again')
-        }
+        Start-PartData $part
         try {
             $folder = Add-PartFolder $top $part
-            if ($folder) { Receive-Part $folder $part $data $start $cleaned } else { Write-Conflict $part }
+            if ($folder) { Receive-Part $folder $part $cleaned } else { Write-Conflict $part }
         }
         catch {
             if ($_.Exception.Data.Contains('code') -or (Test-DiskFull $_.Exception)) { throw }
-            Write-NotebookFile unreadable $part.Path $part.Size
+            Write-FileState unreadable $part.Path $part.Size
         }
-        $start += $part.Length
+        Assert-PartComplete (Copy-PartData)
     }
 }
 
-function Write-Conflict($Part) { Write-NotebookFile conflict $Part.Path $Part.Size }
+function Assert-PartComplete([bool]$Complete) {
+    if (-not $Complete) {
+        throw (New-Failure notebooks-data-short 'the data in the envelope is incomplete. Try again')
+    }
+}
+
+function Write-Conflict($Part) { Write-FileState conflict $Part.Path $Part.Size }
 
 # The workstation sends only such paths, and refuses others by name.
 function Assert-PartPath($Part) {
@@ -193,7 +190,7 @@ function Add-PartFolder([string]$Top, $Part) {
 }
 
 function Receive-Part {
-    param([string]$Folder, $Part, [byte[]]$Data, [int]$Start, [hashtable]$Cleaned)
+    param([string]$Folder, $Part, [hashtable]$Cleaned)
     $lock = Lock-Folder $Folder
     try {
         $file = "$Folder\$(Split-Path -Leaf $Part.Path.Replace('/', '\'))"
@@ -203,8 +200,8 @@ function Receive-Part {
             $Cleaned[$Folder] = $true
             if ((Get-NotebookSha256 $file) -cne $Part.Before) { Write-Conflict $Part; return }
         }
-        elseif (-not [IO.File]::Exists($new)) { Write-NotebookFile incomplete $Part.Path $Part.Size; return }
-        $sha256 = Write-Part $new $Part $Data $Start
+        elseif (-not [IO.File]::Exists($new)) { Write-FileState incomplete $Part.Path $Part.Size; return }
+        $sha256 = Write-Part $new $Part
         if ($sha256) { Complete-File $new $file $Part $sha256 }
     }
     finally { $lock.Close() }
@@ -218,8 +215,7 @@ function Remove-UnfinishedFile([string]$Folder) {
 }
 
 # Append the data to the file that is not complete. Return its SHA-256 if it now is.
-function Write-Part {
-    param([string]$New, $Part, [byte[]]$Data, [int]$Start)
+function Write-Part([string]$New, $Part) {
     Assert-NoLink $New
     $mode = 'CreateNew'
     if ($Part.Offset) { $mode = 'Open' }
@@ -227,7 +223,7 @@ function Write-Part {
     try {
         $stream.SetLength($Part.Offset)
         [void]$stream.Seek($Part.Offset, 'Begin')
-        $stream.Write($Data, $Start, $Part.Length)
+        Assert-PartComplete (Copy-PartData $stream)
         if ($stream.Length -lt $Part.Size) { return }
         $stream.Flush($true)
         [void]$stream.Seek(0, 'Begin')
@@ -240,7 +236,7 @@ function Complete-File {
     param([string]$New, [string]$File, $Part, [string]$Sha256)
     if ($Sha256 -cne $Part.Sha256) {
         Remove-SingleFile $New
-        Write-NotebookFile damaged $Part.Path $Part.Size
+        Write-FileState damaged $Part.Path $Part.Size
     }
     elseif ((Get-NotebookSha256 $File) -cne $Part.Before) {
         Remove-SingleFile $New
@@ -250,6 +246,6 @@ function Complete-File {
         if ([IO.File]::Exists($File)) { Clear-ReadOnly $File }
         Move-Over $New $File
         $Run.Changed++
-        Write-NotebookFile stored $Part.Path $Part.Size $Sha256
+        Write-FileState stored $Part.Path $Part.Size $Sha256
     }
 }

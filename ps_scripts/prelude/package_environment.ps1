@@ -8,6 +8,7 @@ $PackageSource = @{ Used = @(); NoIndex = $false }
 function Get-SourceSetting {
     $names = 'packages.index_url, downloads.proxy'
     if (Test-Mirror) { $names = 'downloads.mirror, downloads.proxy' }
+    if (Test-Push) { $names = 'downloads.bundle' }
     if ($PackageSource.Used) { $names += ", pip $($PackageSource.Used -join ' ')" }
     $names
 }
@@ -31,7 +32,8 @@ function Get-PackageEnvironment {
         $environment.HTTP_PROXY = Get-AddressWithLogin $Settings.downloads.proxy 'downloads.proxy_login'
         $environment.HTTPS_PROXY = $environment.HTTP_PROXY
     }
-    if (Test-Mirror) { Set-Mirror $environment }
+    if (Test-Mirror) { Set-WheelSource $environment (Get-MirrorPage) }
+    elseif (Test-Push) { Set-WheelSource $environment (Get-DeliveredAddress) }
     elseif ($Settings.packages.index_url) {
         $environment.PIP_INDEX_URL = Get-AddressWithLogin $Settings.packages.index_url 'packages.index_login'
         $environment.UV_DEFAULT_INDEX = $environment.PIP_INDEX_URL
@@ -41,12 +43,15 @@ function Get-PackageEnvironment {
 
 function Test-Mirror { $Settings.downloads.source -eq 'mirror' }
 
+# Return the folder as a URL: pip would divide a path at its spaces, and uv at its commas.
+function Get-DeliveredAddress { ([Uri]$DeliveredFolder).AbsoluteUri.Replace(',', '%2C') }
+
 function Get-MirrorPage { "$($Settings.downloads.mirror)/wheels.html" }
 
-# A mirror replaces every index. Its page has a link to each wheel.
-function Set-Mirror([hashtable]$Environment) {
-    $Environment.PIP_FIND_LINKS = Get-MirrorPage
-    $Environment.UV_FIND_LINKS = $Environment.PIP_FIND_LINKS
+# The page of a mirror, or the folder of the delivered files, replaces every index.
+function Set-WheelSource([hashtable]$Environment, [string]$Address) {
+    $Environment.PIP_FIND_LINKS = $Address
+    $Environment.UV_FIND_LINKS = $Address
     $PackageSource.NoIndex = $true
 }
 

@@ -17,106 +17,109 @@
 # Downloads come from the URLs in the settings and from the package index
 #
 # Contents, by line:
-#   129  parameters             The mode for a run by hand.
-#   134  settings               What differs from host to host: data, no code.
-#   196  lock                   The Python packages, with versions and hashes.
-#   201  welcome                The notebook that people find first, as JSON.
+#   132  parameters             The mode for a run by hand.
+#   137  settings               What differs from host to host: data, no code.
+#   199  lock                   The Python packages, with versions and hashes.
+#   204  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   433  run                    Check the language mode, and set the module path and the state of this run.
-#   510  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   600  hashes                 Compute SHA-256, the only hash that this script uses.
-#   638  events                 Report events: lines of JSON, which are the only output of this script.
-#   728  findings               Report in mode check which requirements this host meets, one finding for each.
-#   775  host_log               Write to the Windows event log which script changes this host.
-#   807  kept_script            Keep the script that changes this host.
-#   825  envelope               Read the envelope: the only input of a run in addition to this script.
-#   940  lock                   Allow only one run at a time to change this host.
-#   999  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1079  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#  1205  access                 Set and check access lists: who may read and change a folder.
-#  1281  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1318  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1384  registry               Read values in the registry.
-#  1395  registry_values        Compare, set, and restore values in the registry.
-#  1429  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1549  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1644  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1679  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1767  path_access            Find other accounts that could replace a folder with another folder.
-#  1795  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1852  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2002  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2099  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2311  server_command         Define the command line of the server, and what it was started with.
-#  2330  programs               Run other programs until they exit, and report their output.
-#  2458  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2477  downloads              Download files into the cache, and check their hashes before they are used.
-#  2663  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2750  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2826  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2882  foreign_places         Define where configuration from other installations may be on this host.
-#  2896  package_environment    Choose the environment variables of pip and uv.
-#  2966  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2971  installer_failures     Explain the exit codes of installers.
-#  3043  installers             Run installers and uninstallers, and wait while another one runs.
-#  3088  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3145  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3207  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3232  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3296  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3335  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3375  installed_files        Compare files with those that were installed.
-#  3524  running_server         Stop the server before its programs are replaced.
-#  3582  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3696  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3755  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3805  port_process           Find the program that listens on a TCP port, and what started it.
-#  3840  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3960  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4006  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4064  certificates           Read certificates from PEM files.
-#  4081  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4153  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4287  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4407  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4516  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4585  password_hash          Get the hash of the password.
-#  4590  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4636  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4658  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4724  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
-#  4867  download_checks        Check in mode check whether this host can reach what the script would download.
-#  4971  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5126  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5164  new_server             Check what another environment contains, and the server that runs from it.
-#  5247  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5387  way_back               Restore the previous server after an upgrade that failed.
-#  5525  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5637  server_life            Restart or stop the installed server: modes restart and stop.
-#  5741  restarted_server       Start the registered task again.
-#  5792  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5921  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  6032  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  6288  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6312  server_log             Send the log of the notebook server: mode logs.
-#  6412  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   436  run                    Check the language mode, and set the module path and the state of this run.
+#   513  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   603  hashes                 Compute SHA-256, the only hash that this script uses.
+#   641  events                 Report events: lines of JSON, which are the only output of this script.
+#   731  findings               Report in mode check which requirements this host meets, one finding for each.
+#   778  host_log               Write to the Windows event log which script changes this host.
+#   810  kept_script            Keep the script that changes this host.
+#   828  envelope               Read the envelope: the only input of a run in addition to this script.
+#   925  part_data              Keep the parts of files that the envelope names, and their data.
+#   979  lock                   Allow only one run at a time to change this host.
+#  1038  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1118  held_files             Open, move, replace, and remove files that other programs hold.
+#  1245  access                 Set and check access lists: who may read and change a folder.
+#  1321  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1358  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1424  registry               Read values in the registry.
+#  1435  registry_values        Compare, set, and restore values in the registry.
+#  1469  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1589  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1684  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1719  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1807  path_access            Find other accounts that could replace a folder with another folder.
+#  1835  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1892  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2042  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2139  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2351  server_command         Define the command line of the server, and what it was started with.
+#  2370  programs               Run other programs until they exit, and report their output.
+#  2498  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2517  downloads              Download files into the cache, and check their hashes before they are used.
+#  2705  delivered_programs     Take the files of programs that the workstation has sent.
+#  2729  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2816  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2892  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2948  foreign_places         Define where configuration from other installations may be on this host.
+#  2962  package_environment    Choose the environment variables of pip and uv.
+#  3037  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3042  installer_failures     Explain the exit codes of installers.
+#  3114  installers             Run installers and uninstallers, and wait while another one runs.
+#  3159  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3216  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3278  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3303  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3367  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3406  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3446  installed_files        Compare files with those that were installed.
+#  3595  running_server         Stop the server before its programs are replaced.
+#  3653  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3767  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3826  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3876  port_process           Find the program that listens on a TCP port, and what started it.
+#  3911  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4031  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4077  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4135  certificates           Read certificates from PEM files.
+#  4152  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4224  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4358  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4478  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4587  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4656  password_hash          Get the hash of the password.
+#  4661  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4707  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4730  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4796  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4939  download_checks        Check in mode check whether this host can reach what the script would download.
+#  5044  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5199  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5237  new_server             Check what another environment contains, and the server that runs from it.
+#  5320  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5460  way_back               Restore the previous server after an upgrade that failed.
+#  5598  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5710  server_life            Restart or stop the installed server: modes restart and stop.
+#  5814  restarted_server       Start the registered task again.
+#  5865  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5994  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  6105  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6265  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  6517  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6541  server_log             Send the log of the notebook server: mode logs.
+#  6641  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6444  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6524  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  6543  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  6562  python                 Install Python from the publisher, or use one that is installed.
-#  6696  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  6757  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  6876  packages               Install the packages of the lock in a virtual environment.
-#  7077  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7103  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  7237  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  7445  service                Run the server as a scheduled task.
-#  7592  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  7656  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7734  path                   Add the programs of the server to the PATH of the machine.
-#  7763  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  7803  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  6673  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6753  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  6772  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  6791  python                 Install Python from the publisher, or use one that is installed.
+#  6925  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  6986  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7105  packages               Install the packages of the lock in a virtual environment.
+#  7306  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7332  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  7466  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  7674  service                Run the server as a scheduled task.
+#  7821  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  7885  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7963  path                   Add the programs of the server to the PATH of the machine.
+#  7992  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  8032  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -829,9 +832,6 @@ Add-Hook Started {
 # Windows (module logging).
 $Secrets = @{}
 
-$Parts = New-Object Collections.ArrayList                # parts of files
-$PartData = New-Object IO.MemoryStream                   # the data of these parts
-
 # Read the lines of the envelope: a name and one or two values, separated by a space. Operator and secrets are Base64.
 # A line that does not match is not quoted in the message, because it may contain a secret.
 function Read-Envelope {
@@ -873,21 +873,6 @@ function Read-Envelope {
         }
     }
     if (-not $Run.Id) { $Run.Id = New-RunId }
-}
-
-# Return whether the line is about files that are copied, and keep what it says.
-function Add-PartLine([string]$Line) {
-    if ($Line -cmatch '^part ([^ ]+) ([0-9]{1,15}) ([0-9a-f]{64}) ([0-9]{1,15}) ([0-9]{1,9}) (-|[0-9a-f]{64})\z') {
-        [void]$Parts.Add(@{
-                Path = $Utf8.GetString([Convert]::FromBase64String($Matches[1])); Size = [long]$Matches[2]
-                Sha256 = $Matches[3]; Offset = [long]$Matches[4]; Length = [int]$Matches[5]; Before = $Matches[6]
-            })
-        return $true
-    }
-    if (-not $Line.StartsWith('data ', [StringComparison]::Ordinal)) { return $false }
-    $bytes = [Convert]::FromBase64String($Line.Substring(5))
-    $PartData.Write($bytes, 0, $bytes.Length)
-    $true
 }
 
 # Return whether the line is about the log of the server, and keep what it says.
@@ -935,6 +920,60 @@ function Get-SecretPart([string]$Name, [string]$Pattern) {
 # Return the text with @NAME@ replaced by the secret of that name.
 function Expand-Secret([string]$Text, [string]$Name) {
     if ($Name) { $Text.Replace("@$Name@", $Secrets[$Name]) } else { $Text }
+}
+
+# ---- prelude: part_data ----------------------------------------------------------------------------
+# Keep the parts of files that the envelope names, and their data.
+
+# PowerShell remoting sends the data as byte arrays after the envelope. A command shell sends text, so there the data is
+# in lines of the envelope. A run begins when all of it has arrived: a lost connection leaves no run that waits.
+
+$Parts = New-Object Collections.ArrayList                # parts of files
+# The data of the parts in their order, the position in the first block, and how much the present part still has.
+$PartData = @{ Blocks = New-Object Collections.Generic.Queue[byte[]]; Position = 0; Left = 0 }
+
+# Return the lines of the envelope, and keep the byte arrays.
+function Read-EnvelopeLine($Source) {
+    foreach ($item in $Source) {
+        if ($item -is [byte[]]) { $PartData.Blocks.Enqueue($item) } else { [string]$item }
+    }
+}
+
+# Return whether the line is about files that are copied, and keep what it says.
+function Add-PartLine([string]$Line) {
+    if ($Line -cmatch '^part ([^ ]+) ([0-9]{1,15}) ([0-9a-f]{64}) ([0-9]{1,15}) ([0-9]{1,9}) (-|[0-9a-f]{64})\z') {
+        [void]$Parts.Add(@{
+                Path = $Utf8.GetString([Convert]::FromBase64String($Matches[1])); Size = [long]$Matches[2]
+                Sha256 = $Matches[3]; Offset = [long]$Matches[4]; Length = [int]$Matches[5]; Before = $Matches[6]
+            })
+        return $true
+    }
+    if (-not $Line.StartsWith('data ', [StringComparison]::Ordinal)) { return $false }
+    $PartData.Blocks.Enqueue([Convert]::FromBase64String($Line.Substring(5)))
+    $true
+}
+
+function Start-PartData($Part) { $PartData.Left = $Part.Length }
+
+# Write the rest of the data of this part to the stream, or skip it without a stream. Return whether there was enough.
+function Copy-PartData([IO.Stream]$Stream) {
+    while ($PartData.Left) {
+        if (-not $PartData.Blocks.Count) { return $false }
+        $block = $PartData.Blocks.Peek()
+        $size = [Math]::Min($PartData.Left, $block.Length - $PartData.Position)
+        if ($Stream) { $Stream.Write($block, $PartData.Position, $size) }
+        $PartData.Left -= $size
+        $PartData.Position += $size
+        if ($PartData.Position -lt $block.Length) { continue }
+        [void]$PartData.Blocks.Dequeue()
+        $PartData.Position = 0
+    }
+    $true
+}
+
+function Write-FileState {
+    param([string]$State, [string]$Path, $Size = 0, [string]$Sha256 = '')
+    Write-Event file @{ path = $Path; sha256 = $Sha256; size = $Size; state = $State }
 }
 
 # ---- prelude: lock ---------------------------------------------------------------------------------
@@ -1077,10 +1116,10 @@ function Assert-KnownPath([string]$Path) {
 }
 
 # ---- prelude: held_files ---------------------------------------------------------------------------
-# Move, replace, and remove files that other programs, such as a virus scanner, hold.
+# Open, move, replace, and remove files that other programs hold.
 
-# A virus scanner opens each new file, for seconds or up to a minute. Meanwhile Windows refuses to move, replace, or
-# remove the file, and to move the folders above it.
+# A virus scanner opens each new file, for seconds or up to a minute. Meanwhile Windows refuses to write, move, replace,
+# or remove the file, and to move the folders above it.
 
 $HeldPatience = 60                                       # for how many seconds to try again
 $StillHeld = @{}                                         # paths that were held to the end: this run does not wait again
@@ -1145,6 +1184,7 @@ function Invoke-FileChange {
 function Edit-Path {
     param([string]$Change, [string]$Path, $With)
     switch ($Change) {
+        'open' { $With.Stream = [IO.File]::Open($Path, 'OpenOrCreate', 'ReadWrite', 'Read') }
         'replace' {
             if ([IO.File]::Exists($With)) { [IO.File]::Replace($Path, $With, [NullString]::Value) }
             else { [IO.File]::Move($Path, $With) }
@@ -1192,14 +1232,14 @@ function Get-HeldFailure([string]$Path, [Exception]$Exception) {
     $holder = Get-Holder $Path
     if ($holder) {
         $values.program = $holder
-        return New-Failure file-held-by ('could not move, replace, or remove {path} within {seconds} seconds: ' +
-            '{cause}. {program} is probably using it. Try again. If it fails again, stop {program} during the run, ' +
-            'or exclude {folder} from its scans') $values -Cause $Exception.GetBaseException()
+        return New-Failure file-held-by ('could not open, move, replace, or remove {path} within {seconds} ' +
+            'seconds: {cause}. {program} is probably using it. Try again. If it fails again, stop {program} during ' +
+            'the run, or exclude {folder} from its scans') $values -Cause $Exception.GetBaseException()
     }
-    New-Failure file-held ('could not move, replace, or remove {path} within {seconds} seconds: {cause}. Another ' +
-        'program, such as a virus scanner, is probably using it, or this account has no permission to change it. Try ' +
-        'again. If it fails again, stop that program during the run, exclude {folder} from its scans, or grant the ' +
-        'permission') $values -Cause $Exception.GetBaseException()
+    New-Failure file-held ('could not open, move, replace, or remove {path} within {seconds} seconds: {cause}. ' +
+        'Another program, such as a virus scanner, is probably using it, or this account has no permission to change ' +
+        'it. Try again. If it fails again, stop that program during the run, exclude {folder} from its scans, or ' +
+        'grant the permission') $values -Cause $Exception.GetBaseException()
 }
 
 # ---- prelude: access -------------------------------------------------------------------------------
@@ -2479,9 +2519,10 @@ function Invoke-OpenSsl {
 
 # Return the path in the cache: the first 16 digits of the hash, a hyphen, and the file name in the URL.
 function Get-CachedFile($Download) {
-    $name = Split-Path -Leaf ([Uri]$Download.url).AbsolutePath
-    Join-Path $CacheFolder ($Download.sha256.Substring(0, 16) + '-' + $name)
+    Join-Path $CacheFolder ($Download.sha256.Substring(0, 16) + '-' + (Get-DownloadName $Download))
 }
+
+function Get-DownloadName($Download) { Split-Path -Leaf ([Uri]$Download.url).AbsolutePath }
 
 # Make sure that the file is in the cache, complete and with the hash of the catalog; fail otherwise. A file that is
 # downloaded has the suffix .part until its hash is checked.
@@ -2492,7 +2533,8 @@ function Save-Download($Download) {
         if ((Get-FileSha256 $file) -eq $Download.sha256) { return }
         Remove-SingleFile $file
     }
-    Receive-Download $Download "$file.part"
+    if (Test-Push) { Move-DeliveredProgram $Download "$file.part" }
+    else { Receive-Download $Download "$file.part" }
     Assert-Download $Download "$file.part"
     Move-Over "$file.part" $file
 }
@@ -2658,6 +2700,30 @@ function Expand-Download($Download, [string]$Folder) {
         throw
     }
     Invoke-FileChange 'move-folder' "$Folder.new" $Folder
+}
+
+# ---- prelude: delivered_programs -------------------------------------------------------------------
+# Take the files of programs that the workstation has sent.
+
+# A file moves to the cache, where a download would be, when its program is installed.
+function Get-DeliveredProgram {
+    foreach ($name in 'python', 'openssl', 'vc_redist') {
+        $download = Get-Setting $name
+        if (-not $download) { continue }
+        @{ Name = Get-DownloadName $download; Sha256 = $download.sha256; Cached = Get-CachedFile $download }
+    }
+}
+
+function Move-DeliveredProgram($Download, [string]$Part) {
+    $file = Get-DeliveredFile (Get-DownloadName $Download)
+    Assert-NoLink $file
+    if (-not [IO.File]::Exists($file)) {
+        throw (New-Failure delivery-missing ('{path} is missing. Run nbserver apply, which sends this file from the ' +
+                'workstation before it runs this script, or copy the file to this folder, then try again') @{
+                path = $file
+            })
+    }
+    Move-Over $file $Part
 }
 
 # ---- prelude: reboots ------------------------------------------------------------------------------
@@ -2903,6 +2969,7 @@ $PackageSource = @{ Used = @(); NoIndex = $false }
 function Get-SourceSetting {
     $names = 'packages.index_url, downloads.proxy'
     if (Test-Mirror) { $names = 'downloads.mirror, downloads.proxy' }
+    if (Test-Push) { $names = 'downloads.bundle' }
     if ($PackageSource.Used) { $names += ", pip $($PackageSource.Used -join ' ')" }
     $names
 }
@@ -2926,7 +2993,8 @@ function Get-PackageEnvironment {
         $environment.HTTP_PROXY = Get-AddressWithLogin $Settings.downloads.proxy 'downloads.proxy_login'
         $environment.HTTPS_PROXY = $environment.HTTP_PROXY
     }
-    if (Test-Mirror) { Set-Mirror $environment }
+    if (Test-Mirror) { Set-WheelSource $environment (Get-MirrorPage) }
+    elseif (Test-Push) { Set-WheelSource $environment (Get-DeliveredAddress) }
     elseif ($Settings.packages.index_url) {
         $environment.PIP_INDEX_URL = Get-AddressWithLogin $Settings.packages.index_url 'packages.index_login'
         $environment.UV_DEFAULT_INDEX = $environment.PIP_INDEX_URL
@@ -2936,12 +3004,15 @@ function Get-PackageEnvironment {
 
 function Test-Mirror { $Settings.downloads.source -eq 'mirror' }
 
+# Return the folder as a URL: pip would divide a path at its spaces, and uv at its commas.
+function Get-DeliveredAddress { ([Uri]$DeliveredFolder).AbsoluteUri.Replace(',', '%2C') }
+
 function Get-MirrorPage { "$($Settings.downloads.mirror)/wheels.html" }
 
-# A mirror replaces every index. Its page has a link to each wheel.
-function Set-Mirror([hashtable]$Environment) {
-    $Environment.PIP_FIND_LINKS = Get-MirrorPage
-    $Environment.UV_FIND_LINKS = $Environment.PIP_FIND_LINKS
+# The page of a mirror, or the folder of the delivered files, replaces every index.
+function Set-WheelSource([hashtable]$Environment, [string]$Address) {
+    $Environment.PIP_FIND_LINKS = $Address
+    $Environment.UV_FIND_LINKS = $Address
     $PackageSource.NoIndex = $true
 }
 
@@ -4645,6 +4716,7 @@ function Get-DroppedLine {
 
 function Test-DroppedLine($Line) {
     if ('grant', 'data_folder' -contains $Line.kind) { return -not (Test-NotebookPath $Line.key) }
+    if ($Line.kind -eq 'folder' -and $Line.key -eq $DeliveredFolder) { return -not (Test-Push) }
     Test-LeftOutLine $Line
 }
 
@@ -4882,6 +4954,7 @@ function Write-DownloadFinding {
             Invoke-Test $step
         }
     }
+    if (Test-Push) { return }
     foreach ($name in 'python', 'openssl', 'vc_redist') {
         $download = Get-Setting $name
         if (-not $download -or (Test-DownloadDone $name $download)) { continue }
@@ -6029,6 +6102,166 @@ $Modes['set-password'] = { Invoke-SetPassword }
 $Modes['rotate-certificate'] = { Invoke-CertificateRotation }
 $ChangingModes += 'set-password', 'rotate-certificate'
 
+# ---- prelude: delivered_files ----------------------------------------------------------------------
+# Receive what a host downloads from the workstation: modes missing and deliver.
+
+# If downloads.source is "push", files arrive in a separate folder and stay there for the next run. Only programs in the
+# settings and wheels in the lock are accepted, by name and hash. A file has the suffix .part until it is complete and
+# its hash is checked.
+
+$DeliveredFolder = Join-Path $StateFolder 'downloads'
+$DeliveredName = '\A[A-Za-z0-9]([A-Za-z0-9._+!-]{0,178}[A-Za-z0-9])?\z'
+$WheelName = '\A([^-]+)-([^-]+)(-[^-]+){3,4}\.whl\z'
+
+$ChangingModes += 'deliver'
+
+function Test-Push { $Settings.downloads.source -eq 'push' }
+
+function Get-DeliveredFile([string]$Name) { Join-Path $DeliveredFolder $Name }
+
+# ---- which files this host accepts
+
+# Return the hashes that are accepted, by the name of the file of a program and by the package of a wheel.
+function Get-DeliveryList {
+    $list = @{}
+    foreach ($program in @(Get-DeliveredProgram)) { $list[$program.Name] = @($program.Sha256) }
+    foreach ($line in $Lock) {
+        $package, $version = ($line -split ' ')[0] -split '==', 2
+        $hashes = [regex]::Matches($line, '--hash=sha256:([0-9a-f]{64})')
+        $list[(Get-WheelKey $package $version)] = @($hashes | ForEach-Object { $_.Groups[1].Value })
+    }
+    $list
+}
+
+function Get-WheelKey([string]$Package, [string]$Version) { "$(Get-PackageKey $Package)==$(Get-PackageKey $Version)" }
+
+function Get-ListedHash([hashtable]$List, [string]$Name) {
+    if ($Name -cnotmatch $DeliveredName) { return }
+    if ($List.ContainsKey($Name)) { return $List[$Name] }
+    if ($Name -cmatch $WheelName) { $List[(Get-WheelKey $Matches[1] $Matches[2])] }
+}
+
+function Test-Listed([hashtable]$List, $Part) { @(Get-ListedHash $List $Part.Path) -ccontains $Part.Sha256 }
+
+# ---- mode missing
+
+$Modes.missing = {
+    Assert-NoLink $DeliveredFolder
+    $list = Get-DeliveryList
+    foreach ($part in $Parts) {
+        if (-not (Test-Listed $list $part)) { Write-FileState refused $part.Path; continue }
+        if (Test-Arrived $part) { Write-FileState present $part.Path $part.Size $part.Sha256; continue }
+        $size = Get-PartialSize $part
+        if ($size) { Write-FileState partial $part.Path $size } else { Write-FileState absent $part.Path }
+    }
+}
+
+# Return whether the file is here, complete and with the right hash: a program may also be in the cache.
+function Test-Arrived($Part) {
+    $files = @(Get-DeliveredFile $Part.Path)
+    foreach ($program in @(Get-DeliveredProgram)) {
+        if ($program.Name -ceq $Part.Path) { $files += $program.Cached }
+    }
+    foreach ($file in $files) {
+        if ((Test-Link $file) -or -not [IO.File]::Exists($file)) { continue }
+        if ((New-Object IO.FileInfo $file).Length -ne $Part.Size) { continue }
+        if ((Get-FileSha256 $file) -ceq $Part.Sha256) { return $true }
+    }
+    $false
+}
+
+function Get-PartialSize($Part) {
+    $file = (Get-DeliveredFile $Part.Path) + '.part'
+    if ((Test-Link $file) -or -not [IO.File]::Exists($file)) { return 0 }
+    $size = (New-Object IO.FileInfo $file).Length
+    if ($size -gt $Part.Size) { 0 } else { $size }
+}
+
+# ---- mode deliver
+
+$Modes.deliver = {
+    Assert-NoLink $DeliveredFolder
+    $Run.Step = 'packages'                               # the record names a step
+    Add-Folder $DeliveredFolder
+    $Run.Step = ''
+    $list = Get-DeliveryList
+    $lock = Lock-Folder $DeliveredFolder
+    try {
+        Remove-UnlistedFile $list $lock.Name
+        foreach ($part in $Parts) {
+            Start-PartData $part
+            Receive-Delivery $list $part
+            Assert-DeliveryComplete (Copy-PartData)
+        }
+    }
+    finally { $lock.Close() }
+}
+
+# Remove what this script does not accept, and links, but not what they lead to.
+function Remove-UnlistedFile([hashtable]$List, [string]$Except) {
+    foreach ($item in (New-Object IO.DirectoryInfo $DeliveredFolder).GetFileSystemInfos()) {
+        if ($item.FullName -eq $Except) { continue }
+        $isFolder = [bool]($item.Attributes -band [IO.FileAttributes]::Directory)
+        if ($item.Attributes -band [IO.FileAttributes]::ReparsePoint) { Remove-Link $item.FullName $isFolder }
+        elseif ($isFolder) { Remove-Folder $item.FullName }
+        elseif (-not (Get-ListedHash $List ($item.Name -creplace '\.part\z', ''))) { Remove-SingleFile $item.FullName }
+    }
+}
+
+function Assert-DeliveryComplete([bool]$Complete) {
+    if (-not $Complete) {
+        throw (New-Failure delivery-cut-off 'the data in the envelope is incomplete. Run nbserver apply again')
+    }
+}
+
+function Receive-Delivery([hashtable]$List, $Part) {
+    if (-not (Test-Listed $List $Part)) { Write-FileState refused $Part.Path; return }
+    if (Test-Arrived $Part) { Write-FileState stored $Part.Path $Part.Size $Part.Sha256; return }
+    if ($Part.Offset -and $Part.Offset -ne (Get-PartialSize $Part)) {
+        Write-FileState conflict $Part.Path $Part.Size
+        return
+    }
+    $file = Get-DeliveredFile $Part.Path
+    $sha256 = Add-DeliveredData "$file.part" $Part
+    if (-not $sha256) { Write-FileState incomplete $Part.Path ($Part.Offset + $Part.Length); return }
+    if ($sha256 -cne $Part.Sha256) {
+        Remove-SingleFile "$file.part"
+        Write-FileState damaged $Part.Path $Part.Size
+        return
+    }
+    Move-Over "$file.part" $file
+    $Run.Changed++
+    Write-FileState stored $Part.Path $Part.Size $sha256
+}
+
+# Return the SHA-256 of the file if it is now complete. On a full disk, it would keep the disk full.
+function Add-DeliveredData([string]$New, $Part) {
+    try { Write-DeliveredData $New $Part }
+    catch {
+        if ($_.Exception.Data.Contains('code')) { throw }
+        if (Test-DiskFull $_.Exception) { Remove-SingleFile $New }
+        throw (New-Failure delivery-not-written ('could not write {path}: {cause}. Fix this error (for example, free ' +
+                'some disk space), then run nbserver apply again') @{ path = $New } -Cause $_.Exception)
+    }
+}
+
+function Write-DeliveredData([string]$New, $Part) {
+    Assert-NoLink $New
+    $opened = @{ Stream = $null }
+    Invoke-FileChange 'open' $New $opened
+    $stream = $opened.Stream
+    try {
+        $stream.SetLength($Part.Offset)
+        [void]$stream.Seek($Part.Offset, 'Begin')
+        Assert-DeliveryComplete (Copy-PartData $stream)
+        if ($stream.Length -lt $Part.Size) { return }
+        $stream.Flush($true)
+        [void]$stream.Seek(0, 'Begin')
+        Get-Sha256 $stream
+    }
+    finally { $stream.Close() }
+}
+
 # ---- prelude: notebook_files -----------------------------------------------------------------------
 # List, receive, and send the files of the notebooks: modes list, push, pull.
 
@@ -6053,11 +6286,6 @@ function Get-NotebookFolder {
     }
     Assert-NoLink $folder
     $folder
-}
-
-function Write-NotebookFile {
-    param([string]$State, [string]$Path, $Size = 0, [string]$Sha256 = '')
-    Write-Event file @{ path = $Path; sha256 = $Sha256; size = $Size; state = $State }
 }
 
 # Return the file, opened for reading. A notebook that its server has open can be read.
@@ -6102,7 +6330,7 @@ function Write-NotebookList($List) {
     $below = $List.Pending.Pop()
     $folder = "$($List.Top)\$($below.Replace('/', '\'))".TrimEnd('\')
     try { $items = @((New-Object IO.DirectoryInfo $folder).GetFileSystemInfos()) }
-    catch { Write-NotebookFile unreadable "$(if ($below) { $below } else { '.' })"; return }
+    catch { Write-FileState unreadable "$(if ($below) { $below } else { '.' })"; return }
     foreach ($item in $items) {
         if ($item.Name.StartsWith('.', [StringComparison]::Ordinal)) { continue }
         $List.Count++
@@ -6120,18 +6348,18 @@ function Write-ListedFile {
     try { $length = $StrictUtf8.GetBytes($Path).Length }
     catch { $length = $LongestPath + 1 }
     if ($length -gt $LongestPath -or $Path.Split('/').Length -gt $MostLevels) {
-        Write-NotebookFile name (Get-ShortPath $Path)
+        Write-FileState name (Get-ShortPath $Path)
         return
     }
-    if ($Item.Attributes -band [IO.FileAttributes]::ReparsePoint) { Write-NotebookFile link $Path; return }
+    if ($Item.Attributes -band [IO.FileAttributes]::ReparsePoint) { Write-FileState link $Path; return }
     if ($Item.Attributes -band [IO.FileAttributes]::Directory) { $List.Pending.Push($Path); return }
     try { $stream = Open-Notebook $Item.FullName }
-    catch { Write-NotebookFile unreadable $Path; return }
+    catch { Write-FileState unreadable $Path; return }
     try {
         $size = $stream.Length
-        if ($size -gt $List.Left) { Write-NotebookFile large $Path $size; return }
+        if ($size -gt $List.Left) { Write-FileState large $Path $size; return }
         $List.Left -= $size
-        Write-NotebookFile present $Path $size (Get-StartSha256 $stream $size)
+        Write-FileState present $Path $size (Get-StartSha256 $stream $size)
     }
     finally { $stream.Close() }
 }
@@ -6150,7 +6378,7 @@ $Modes.pull = {
     foreach ($part in $Parts) {
         Assert-PartPath $part
         try { $stream = Open-Notebook "$top\$($part.Path.Replace('/', '\'))" }
-        catch { Write-NotebookFile unreadable $part.Path; continue }
+        catch { Write-FileState unreadable $part.Path; continue }
         try { Write-Content $part $stream } finally { $stream.Close() }
     }
 }
@@ -6177,27 +6405,29 @@ function Write-Content($Part, [IO.Stream]$Stream) {
 # written or read does not stop the others; a full disk does, and so does a file that another program holds for long.
 $Modes.push = {
     $top = Get-NotebookFolder
-    $data = $PartData.ToArray()
     $cleaned = @{}
-    $start = 0
     foreach ($part in $Parts) {
         Assert-PartPath $part
-        if ($part.Length -gt $data.Length - $start) {
-            throw (New-Failure notebooks-data-short 'the data in the envelope is incomplete. Try again')
-        }
+        Start-PartData $part
         try {
             $folder = Add-PartFolder $top $part
-            if ($folder) { Receive-Part $folder $part $data $start $cleaned } else { Write-Conflict $part }
+            if ($folder) { Receive-Part $folder $part $cleaned } else { Write-Conflict $part }
         }
         catch {
             if ($_.Exception.Data.Contains('code') -or (Test-DiskFull $_.Exception)) { throw }
-            Write-NotebookFile unreadable $part.Path $part.Size
+            Write-FileState unreadable $part.Path $part.Size
         }
-        $start += $part.Length
+        Assert-PartComplete (Copy-PartData)
     }
 }
 
-function Write-Conflict($Part) { Write-NotebookFile conflict $Part.Path $Part.Size }
+function Assert-PartComplete([bool]$Complete) {
+    if (-not $Complete) {
+        throw (New-Failure notebooks-data-short 'the data in the envelope is incomplete. Try again')
+    }
+}
+
+function Write-Conflict($Part) { Write-FileState conflict $Part.Path $Part.Size }
 
 # The workstation sends only such paths, and refuses others by name.
 function Assert-PartPath($Part) {
@@ -6224,7 +6454,7 @@ function Add-PartFolder([string]$Top, $Part) {
 }
 
 function Receive-Part {
-    param([string]$Folder, $Part, [byte[]]$Data, [int]$Start, [hashtable]$Cleaned)
+    param([string]$Folder, $Part, [hashtable]$Cleaned)
     $lock = Lock-Folder $Folder
     try {
         $file = "$Folder\$(Split-Path -Leaf $Part.Path.Replace('/', '\'))"
@@ -6234,8 +6464,8 @@ function Receive-Part {
             $Cleaned[$Folder] = $true
             if ((Get-NotebookSha256 $file) -cne $Part.Before) { Write-Conflict $Part; return }
         }
-        elseif (-not [IO.File]::Exists($new)) { Write-NotebookFile incomplete $Part.Path $Part.Size; return }
-        $sha256 = Write-Part $new $Part $Data $Start
+        elseif (-not [IO.File]::Exists($new)) { Write-FileState incomplete $Part.Path $Part.Size; return }
+        $sha256 = Write-Part $new $Part
         if ($sha256) { Complete-File $new $file $Part $sha256 }
     }
     finally { $lock.Close() }
@@ -6249,8 +6479,7 @@ function Remove-UnfinishedFile([string]$Folder) {
 }
 
 # Append the data to the file that is not complete. Return its SHA-256 if it now is.
-function Write-Part {
-    param([string]$New, $Part, [byte[]]$Data, [int]$Start)
+function Write-Part([string]$New, $Part) {
     Assert-NoLink $New
     $mode = 'CreateNew'
     if ($Part.Offset) { $mode = 'Open' }
@@ -6258,7 +6487,7 @@ function Write-Part {
     try {
         $stream.SetLength($Part.Offset)
         [void]$stream.Seek($Part.Offset, 'Begin')
-        $stream.Write($Data, $Start, $Part.Length)
+        Assert-PartComplete (Copy-PartData $stream)
         if ($stream.Length -lt $Part.Size) { return }
         $stream.Flush($true)
         [void]$stream.Seek(0, 'Begin')
@@ -6271,7 +6500,7 @@ function Complete-File {
     param([string]$New, [string]$File, $Part, [string]$Sha256)
     if ($Sha256 -cne $Part.Sha256) {
         Remove-SingleFile $New
-        Write-NotebookFile damaged $Part.Path $Part.Size
+        Write-FileState damaged $Part.Path $Part.Size
     }
     elseif ((Get-NotebookSha256 $File) -cne $Part.Before) {
         Remove-SingleFile $New
@@ -6281,7 +6510,7 @@ function Complete-File {
         if ([IO.File]::Exists($File)) { Clear-ReadOnly $File }
         Move-Over $New $File
         $Run.Changed++
-        Write-NotebookFile stored $Part.Path $Part.Size $Sha256
+        Write-FileState stored $Part.Path $Part.Size $Sha256
     }
 }
 
@@ -8039,7 +8268,7 @@ function Invoke-Script {
 }
 
 $ScriptText = $MyInvocation.MyCommand.ScriptBlock.ToString()
-$EnvelopeLines = @($input)
+$EnvelopeLines = @(Read-EnvelopeLine $input)
 
 Invoke-Script
 

@@ -42,11 +42,11 @@ CUT_OFF = "delivery-cut-off"  # the code of a script that got only a part of the
 DONE = ("stored", "incomplete")
 SECONDS = 0.25  # between two lines about the progress of a host
 
-# Bytes of one run: a Windows host accepts 50 MB per command by default.
+# Bytes of one run. By default, a Windows host accepts 50 MiB per command, in which the data is Base64.
 largest = ByKind(
-    windows=lambda host: 40_000_000,
+    windows=lambda host: 36_000_000,
     linux=lambda host: 500_000_000,
-    local_windows=lambda host: 40_000_000,
+    local_windows=lambda host: 36_000_000,
     local_linux=lambda host: 500_000_000,
 )
 

@@ -47,6 +47,7 @@ _CODES: dict[Kind, tuple[str, ...]] = {
         "cell-too-slow",
         "connection-lost",
         "connection-lost-in-run",
+        "connection-lost-sending",
         "fetched-events-lost",
         "host-too-slow",
         "jump-lost",

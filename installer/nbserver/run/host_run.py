@@ -35,7 +35,12 @@ REJOIN_PAUSES = (2.0, 5.0, 15.0)
 
 # Seconds before each further attempt to connect after an error that can pass, and the codes of these errors. Nothing has run yet.
 CONNECT_PAUSES = (1.0, 3.0, 10.0)
-PASSING = frozenset({"connection-lost", "jump-lost", "response-part-lost", "winrm-unavailable", "winrm-shell-gone"})
+PASSING = frozenset(
+    {"connection-lost", "connection-lost-sending", "jump-lost", "response-part-lost", "winrm-unavailable", "winrm-shell-gone"}
+)
+
+# The code of an error after which no run began: there is none to rejoin.
+NOT_BEGUN = "connection-lost-sending"
 
 # Errors before a script was sent that mean that nothing ran on the host.
 NO_LOGON = (ConnectError, AuthenticationError, CertificateError, HostKeyError)
@@ -201,9 +206,9 @@ class HostRun:
             answer = error
             if leg.ended:
                 self._journal.note(str(error))
-            elif self.result.outcome == "running" and self.mode not in READING:
+            elif self.result.outcome == "running" and self.mode not in READING and error.code != NOT_BEGUN:
                 self._rejoin(connect, stop, error)
-            elif leg.sent and not leg.last and not leg.repeated and _passes(error):  # this run changes nothing
+            elif leg.sent and not leg.last and not leg.repeated and _passes(error):  # this run changes nothing, or has not begun
                 self._journal.note(f"{str(error).rstrip('.')}. Sending the script again")
                 leg.repeated = True
                 return self._run_leg(connect, leg, stop)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 BLOCK = 1_048_576  # bytes
-LINE = 131_072  # bytes of data in a line of the envelope
 
 
 @dataclass(frozen=True)
@@ -30,10 +29,10 @@ class Payload:
 NOTHING = Payload(0, lambda: iter(()))
 
 
-def pieces(payload: Payload, length: int) -> Iterator[bytes]:
-    """Yield the data in pieces of exactly `length` bytes; the last may be shorter."""
+def pieces(blocks: Iterable[bytes], length: int) -> Iterator[bytes]:
+    """Yield the bytes of all blocks in pieces of exactly `length` bytes; the last may be shorter."""
     kept = bytearray()
-    for block in payload.blocks():
+    for block in blocks:
         kept += block
         while len(kept) >= length:
             yield bytes(kept[:length])

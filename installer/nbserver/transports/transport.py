@@ -6,14 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from nbserver.transports.payload import LINE, NOTHING, Payload, pieces
-
-
-def with_data(envelope: Sequence[str], data: Payload) -> list[str]:
-    """Return the envelope of a Windows host, which receives data as lines in Base64."""
-    import base64
-
-    return [*envelope, *(f"data {base64.b64encode(piece).decode('ascii')}" for piece in pieces(data, LINE))]
+from nbserver.transports.payload import NOTHING, Payload
 
 
 class Transport(Protocol):

@@ -16,6 +16,7 @@ function Write-DownloadFinding {
             Invoke-Test $step
         }
     }
+    if (Test-Push) { return }
     foreach ($name in 'python', 'openssl', 'vc_redist') {
         $download = Get-Setting $name
         if (-not $download -or (Test-DownloadDone $name $download)) { continue }

@@ -3,9 +3,10 @@
 
 # Return the path in the cache: the first 16 digits of the hash, a hyphen, and the file name in the URL.
 function Get-CachedFile($Download) {
-    $name = Split-Path -Leaf ([Uri]$Download.url).AbsolutePath
-    Join-Path $CacheFolder ($Download.sha256.Substring(0, 16) + '-' + $name)
+    Join-Path $CacheFolder ($Download.sha256.Substring(0, 16) + '-' + (Get-DownloadName $Download))
 }
+
+function Get-DownloadName($Download) { Split-Path -Leaf ([Uri]$Download.url).AbsolutePath }
 
 # Make sure that the file is in the cache, complete and with the hash of the catalog; fail otherwise. A file that is
 # downloaded has the suffix .part until its hash is checked.
@@ -16,7 +17,8 @@ function Save-Download($Download) {
         if ((Get-FileSha256 $file) -eq $Download.sha256) { return }
         Remove-SingleFile $file
     }
-    Receive-Download $Download "$file.part"
+    if (Test-Push) { Move-DeliveredProgram $Download "$file.part" }
+    else { Receive-Download $Download "$file.part" }
     Assert-Download $Download "$file.part"
     Move-Over "$file.part" $file
 }

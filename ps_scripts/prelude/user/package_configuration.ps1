@@ -9,7 +9,8 @@ $UsedOptions = @('index-url', 'extra-index-url', 'no-index', 'find-links', 'prox
 function Set-PackageConfiguration([hashtable]$Environment) {
     $pip = Get-PipConfiguration $Environment
     $PackageSource.Used = @()
-    if (-not $Settings.packages.index_url -and -not (Test-Mirror)) { Set-OwnIndex $Environment $pip }
+    $hasIndex = $Settings.packages.index_url -or (Test-Mirror) -or (Test-Push)
+    if (-not $hasIndex) { Set-OwnIndex $Environment $pip }
     if (-not $Settings.downloads.proxy) { Set-FromPip $Environment $pip 'proxy' 'HTTP_PROXY', 'HTTPS_PROXY' }
     Set-FromPip $Environment $pip 'client-cert' 'PIP_CLIENT_CERT', 'SSL_CLIENT_CERT'
     Set-OwnAuthority $Environment $pip

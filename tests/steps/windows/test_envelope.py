@@ -89,7 +89,7 @@ def test_its_lines_are_ascii_words(mode: Mode, run: str, operator: str, after: i
 def session() -> Iterator[Session]:
     require_engine()
     with Session() as opened:
-        opened.keep(prelude("run", "events", "envelope"))
+        opened.keep(prelude("run", "events", "envelope", "part_data"))
         opened.keep(f"foreach ($name in {', '.join(map(repr, get_args(Mode)))}) {{ $Modes[$name] = {{ }} }}")
         yield opened
 

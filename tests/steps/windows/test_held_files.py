@@ -123,7 +123,7 @@ def test_what_stays_held_is_reported_with_what_probably_holds_it(place: Place) -
         json.loads, place.run(f"{HOLD.format(path=path)}$HeldPatience = 0; {process}{catch}; function Get-Process {{ }}; {catch}{release}")
     )
     assert named["code"] == "file-held-by" and named["values"]["program"] == "Microsoft Defender Antivirus"
-    assert f"could not move, replace, or remove {path} within 0 seconds: " in named["text"]
+    assert f"could not open, move, replace, or remove {path} within 0 seconds: " in named["text"]
     assert (
         f"Microsoft Defender Antivirus is probably using it. Try again. If it fails again, stop Microsoft Defender Antivirus during the run, or exclude {folder} from its scans"
         in named["text"]

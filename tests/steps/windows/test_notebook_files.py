@@ -15,16 +15,14 @@ from nbserver.notebooks.part import ABSENT, Part
 from nbserver.render.step_files import read_part
 from nbserver.run.envelope import Envelope, Mode
 from nbserver.transports.payload import Payload
-from nbserver.transports.transport import with_data
+from nbserver.transports.winrm.bootstrap import data_lines
 from tests.formats import validate
 from tests.powershell.engine import host_path
 from tests.steps.windows.place import Place, place, session
 
 __all__ = ["place", "session"]
 MAIN = read_part("ps_scripts", "main").partition("$ScriptText =")[0]
-SET_UP = (
-    "function Test-Record { $true }; $ConfigurationFile = 'x'; $Mode = 'test'; $Run.Step = ''; $Parts.Clear(); $PartData.SetLength(0); "
-)
+SET_UP = "function Test-Record { $true }; $ConfigurationFile = 'x'; $Mode = 'test'; $Run.Step = ''; $Parts.Clear(); $PartData.Blocks.Clear(); $PartData.Position = 0; "
 FRENCH, JAPANESE = "Leçon/été à Genève.ipynb", "日本語/音の分析.ipynb"
 
 
@@ -34,7 +32,7 @@ def sha256(data: bytes) -> str:
 
 def run(place: Place, mode: Mode, *parts: Part, data: bytes = b"") -> list[dict[str, Any]]:
     """What the script reports in this mode, in the order of its events."""
-    lines = with_data(Envelope(mode, "run-1", parts=parts).lines(), Payload.of(data))
+    lines = [*Envelope(mode, "run-1", parts=parts).lines(), *data_lines(Payload.of(data))]
     envelope = "$EnvelopeLines = " + ", ".join(f"'{line}'" for line in lines) + "; "
     act = "Read-Envelope; [void](Get-Said); & $Modes[$Run.Mode]; Get-Said"
     found = [json.loads(line) for line in place.run("\n".join([MAIN, SET_UP + envelope + act]))]

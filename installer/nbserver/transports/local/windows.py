@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -20,8 +20,8 @@ from nbserver.transports.answer_limits import ERRORS_KEPT, in_time
 from nbserver.transports.lines import Lines
 from nbserver.transports.local.linux import PASSED_ON_BEGINS, PASSED_ON_ENDS
 from nbserver.transports.payload import NOTHING, Payload
-from nbserver.transports.transport import StopRequested, with_data
-from nbserver.transports.winrm.bootstrap import arguments, standard_input
+from nbserver.transports.transport import StopRequested
+from nbserver.transports.winrm.bootstrap import arguments, whole_input
 from nbserver.transports.winrm.transport import SCRIPT_ENDED, STOP_PATIENCE
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class LocalWindowsTransport:
         readers = [
             _thread(_read, process, stream, into, self._closed) for stream, into in ((process.stdout, heard), (process.stderr, errors))
         ]
-        _thread(_write, process.stdin, standard_input(script, with_data(envelope, data)))
+        _thread(_write, process.stdin, whole_input(script, envelope, data))
         complaint = b""
         lines, patience_ends, silent_until = Lines(self._host.name), math.inf, math.inf
         while any(reader.is_alive() for reader in readers) and time.monotonic() < silent_until:
@@ -190,10 +190,11 @@ def _read(process: subprocess.Popen[bytes], stream: IO[bytes], into: queue.Queue
                 return
 
 
-def _write(stream: IO[bytes], data: bytes) -> None:
+def _write(stream: IO[bytes], blocks: Iterable[bytes]) -> None:
     """Write to the process. If it has exited, its exit code reports the failure."""
     with suppress(OSError), stream:
-        stream.write(data)
+        for block in blocks:
+            stream.write(block)
 
 
 def _next(found: queue.Queue[bytes]) -> bytes:

@@ -8,12 +8,12 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nbserver.base.errors import ConnectError, ScriptError, StreamError
+from nbserver.base.errors import ConnectError, HostError, ScriptError, StreamError
 from nbserver.base.message import message
 from nbserver.transports.answer_limits import ERRORS_KEPT, IDLE_PAUSE, StreamAllowance, in_time
-from nbserver.transports.payload import NOTHING, Payload
+from nbserver.transports.payload import NOTHING, Payload, pieces
 from nbserver.transports.psrp import private_names
-from nbserver.transports.transport import StopRequested, with_data
+from nbserver.transports.transport import StopRequested
 from nbserver.transports.wsman.answers import limit_answers
 from nbserver.transports.wsman.errors import explain
 from nbserver.transports.wsman.tls import trust
@@ -36,6 +36,7 @@ OPENING_TIMEOUT = 600
 RECONNECT_PAUSES = (0.5, 2.0, 5.0)
 ERRORS = 10  # error records that are kept
 LARGEST_UNFINISHED = 8_000_000  # bytes of incomplete messages
+BLOCK = 286_000  # bytes of data in an object: twice in Base64, they fit into one message of 500 KB, the default limit of a host
 
 
 class PsrpTransport:
@@ -53,7 +54,7 @@ class PsrpTransport:
         self._stop = stop
         self._way = way
         self._stopped = False
-        self._lost = self._no_more = False
+        self._lost = self._no_more = self._sending = False
         self.deadline = time.monotonic() + OPENING_TIMEOUT
         try:
             self._wsman = WSMan(
@@ -96,7 +97,9 @@ class PsrpTransport:
         allowance = StreamAllowance(self._host.name)
         self._no_more = False
         try:
-            pipeline.begin_invoke(input=_in_one_message(with_data(envelope, data)))
+            self._sending = data.size > 0
+            pipeline.begin_invoke(input=self._input(envelope, data))
+            self._sending = False
             while pipeline.state == PSInvocationState.RUNNING:
                 if self._stop.is_set() and not self._stopped:
                     self._stopped = True
@@ -111,12 +114,12 @@ class PsrpTransport:
                     raise ConnectError(
                         "response-end-lost", "the end of the host's response was lost", host=self._host.name, todo="Run the command again"
                     )
-        except GeneratorExit:
+        except (GeneratorExit, StopRequested):
             raise
         except Exception as error:
             told = explain(error, self._host) if self._way is None else self._way.explained(explain(error, self._host))
-            self._lost = isinstance(told, ConnectError)
-            raise told from error
+            self._lost = isinstance(told, ConnectError) and not self._sending
+            raise self._not_begun(told) if self._sending else told from error
         yield from _taken(pipeline, allowance)
         if pipeline.state == PSInvocationState.STOPPED:
             raise StopRequested
@@ -124,6 +127,29 @@ class PsrpTransport:
             words = "; ".join(_text(record)[:ERRORS_KEPT] for record in pipeline.streams.error)
             reason = words or message("no-error-output", "no error output")
             raise ScriptError("powershell-failed", "PowerShell could not run the script: {reason}", host=self._host.name, reason=reason)
+
+    def _input(self, envelope: Sequence[str], data: Payload) -> Iterator[list[str] | bytes]:
+        """Yield the envelope as one list, and then the data. For separate lines, pypsrp would send one message each."""
+        yield list(envelope)
+        for block in pieces(data.blocks(), BLOCK):
+            in_time(self._host.name, self.deadline)
+            if self._stop.is_set() and not self._stopped:
+                self._stopped = True
+                raise StopRequested
+            yield block
+
+    def _not_begun(self, error: HostError) -> HostError:
+        """Return what a connection that was lost in the middle of the data means. The next request, which closes the shell, logs on again."""
+        if not isinstance(error, ConnectError):
+            return error
+        private_names.forget_connection(self._wsman)
+        return ConnectError(
+            "connection-lost-sending",
+            "the connection was lost while data was being sent, and the script has not begun ({reason})",
+            host=self._host.name,
+            todo="Run the command again",
+            reason=error.what,
+        )
 
     def _poll(self, pipeline: PowerShell) -> None:
         """Wait for output. The shell on the host survives a lost connection, and a new connection continues with it.
@@ -184,8 +210,3 @@ def _text(record: Any) -> str:
         return str(record)
     except Exception:
         return f"{type(record).__name__} without a text"
-
-
-def _in_one_message(envelope: Sequence[str]) -> Iterator[list[str]]:
-    """Yield the envelope as one list. For separate items, pypsrp would send one message each."""
-    yield list(envelope)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from nbserver.render.step_files import step_folder
+from nbserver.transports.payload import Payload, pieces
 
 FILE_NAME = "bootstrap.ps1"
+LINE = 131_072  # bytes of data in a line of the envelope
 # An absolute path, because an earlier folder in the machine's PATH may be writable for other users.
 PROGRAM = r"%SystemRoot%\System32\WindowsPowerShell\v1.0\powershell"
 # -InputFormat None: PowerShell leaves standard input to the bootstrap. -OutputFormat Text: errors are text, not CLIXML.
@@ -30,3 +32,16 @@ def standard_input(script: str, envelope: Sequence[str]) -> bytes:
     code = script.encode("ascii")
     head = f"script {len(code)} {hashlib.sha256(code).hexdigest()}\n"
     return head.encode("ascii") + code + "".join(f"{line}\n" for line in envelope).encode("utf-8")
+
+
+def data_lines(data: Payload) -> Iterator[str]:
+    """Yield the lines that follow the envelope: standard input is text, so the data is in Base64."""
+    for piece in pieces(data.blocks(), LINE):
+        yield f"data {base64.b64encode(piece).decode('ascii')}"
+
+
+def whole_input(script: str, envelope: Sequence[str], data: Payload) -> Iterator[bytes]:
+    """Yield the input of the bootstrap and, after it, the data, which is read when it is needed."""
+    yield standard_input(script, envelope)
+    for line in data_lines(data):
+        yield f"{line}\n".encode("ascii")

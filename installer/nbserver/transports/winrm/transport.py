@@ -14,9 +14,9 @@ from nbserver.base.errors import ConnectError, ScriptError
 from nbserver.transports import last_words
 from nbserver.transports.answer_limits import IDLE_PAUSE, complaint_is_too_long, in_time
 from nbserver.transports.lines import Lines
-from nbserver.transports.payload import NOTHING, Payload
-from nbserver.transports.transport import StopRequested, with_data
-from nbserver.transports.winrm.bootstrap import PROGRAM, arguments, standard_input
+from nbserver.transports.payload import NOTHING, Payload, pieces
+from nbserver.transports.transport import StopRequested
+from nbserver.transports.winrm.bootstrap import PROGRAM, arguments, whole_input
 from nbserver.transports.winrm.command import CHUNK, RemoteCommand
 from nbserver.transports.winrm.connection import forget, open_protocol
 from nbserver.transports.wsman.errors import explain
@@ -60,10 +60,17 @@ class WinrmTransport:
         begun, patience_ends = False, math.inf
         try:
             command.start(PROGRAM, arguments())
-            sent = standard_input(script, with_data(envelope, data))
-            for start in range(0, len(sent), CHUNK):
-                begun = start + CHUNK >= len(sent)  # the script may start once its last part has been sent
-                command.send(sent[start : start + CHUNK], end=begun)
+            last = b""
+            for chunk in pieces(whole_input(script, envelope, data), CHUNK):
+                in_time(self._host.name, self.deadline)
+                if self._stop.is_set() and not self._stopped:
+                    self._stopped = True
+                    raise StopRequested
+                if last:
+                    command.send(last, end=False)
+                last = chunk
+            begun = True  # the script may start once its last part has been sent
+            command.send(last, end=True)
             while not command.done and time.monotonic() < patience_ends:
                 if self._stop.is_set() and not self._stopped:
                     self._stopped = True
@@ -75,6 +82,8 @@ class WinrmTransport:
                 yield from lines.feed(said)
                 if not said and not command.done:
                     time.sleep(IDLE_PAUSE)
+        except StopRequested:
+            raise
         except Exception as error:
             told = explain(error, self._host) if self._way is None else self._way.explained(explain(error, self._host))
             self._lost = begun and isinstance(told, ConnectError)
