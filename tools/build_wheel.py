@@ -22,14 +22,18 @@ SOURCES = ("installer", "ps_scripts", "linux_scripts", "setup.cfg", "pyproject.t
 
 
 def main() -> None:
-    output = Path(sys.argv[1] if len(sys.argv) > 1 else "dist").absolute()
+    wheel = build_commit(Path(sys.argv[1] if len(sys.argv) > 1 else "dist").absolute())
+    print(f"{hashlib.sha256(wheel.read_bytes()).hexdigest()}  {wheel}")
+
+
+def build_commit(output: Path) -> Path:
+    """Build the wheel of the commit that is checked out into the folder `output`, and return its path."""
     seconds = _git("log", "-1", "--format=%ct").decode().strip()
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder, "source.tar")
         archive.write_bytes(_git("archive", "HEAD", *SOURCES))
         shutil.unpack_archive(archive, Path(folder, "source"), filter="data")
-        wheel = build(Path(folder, "source"), output, int(seconds))
-    print(f"{hashlib.sha256(wheel.read_bytes()).hexdigest()}  {wheel}")
+        return build(Path(folder, "source"), output, int(seconds))
 
 
 def build(source: Path, output: Path, seconds: int) -> Path:
