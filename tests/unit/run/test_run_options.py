@@ -43,7 +43,7 @@ def test_the_envelope_has_a_line_for_each(site: Site) -> None:
 def test_the_commands_take_them(site: Site, monkeypatch: pytest.MonkeyPatch, arguments: list[str], expected: tuple[bool, bool]) -> None:
     given: list[Options] = []
 
-    def operate(mode: Any, inventory: Any, hosts: Any, options: Options, ask: Any, view: Any) -> dict[str, Any]:
+    def operate(mode: Any, inventory: Any, hosts: Any, options: Options, ask: Any, view: Any, past: Any) -> dict[str, Any]:
         given.append(options)
         return {}
 
