@@ -6,7 +6,8 @@
 # "nbserver ready" once bash runs it and can start programs, and skips the input up to a line "nbserver script". Then
 # come LENGTH bytes of script, the lines of the envelope of the script, and a line "nbserver start". After a line
 # "nbserver data NUMBER" in the envelope, that many bytes of data follow "nbserver start"; the script finds them in the
-# file data next to it. An input that was cut off starts nothing.
+# file data next to it. An input that was cut off starts nothing. After a line "nbserver stream NUMBER", data is a pipe:
+# the script reads the data while it arrives, and notices itself if it was cut off.
 #
 # The script runs in its own session and writes to a file, so it continues when the connection is lost. A line
 # "nbserver stop" sends it SIGTERM. Its folder is accessible to its user only, and is removed when the script has ended.
@@ -43,12 +44,14 @@ sum=$(printf "%s" "$script" | sha256sum)
 
 envelope=()
 size=0
+kind=data
 while true; do
     IFS= read -r line ||
         die "the input ended before the end of the envelope"
     if [[ $line == "nbserver start" ]]; then break; fi
-    if [[ $line =~ ^nbserver\ data\ ([1-9][0-9]{0,8})$ ]]; then
-        size=${BASH_REMATCH[1]}
+    if [[ $line =~ ^nbserver\ (data|stream)\ ([1-9][0-9]{0,8})$ ]]; then
+        kind=${BASH_REMATCH[1]}
+        size=${BASH_REMATCH[2]}
     else
         envelope+=("$line")
     fi
@@ -73,16 +76,25 @@ clean_up() {
 }
 trap clean_up EXIT
 
-head -c "$size" >data ||
-    die "the data could not be kept: the disk may be full"
-[[ $(stat -c %s data) == "$size" ]] ||
-    die "the input ended before the end of the data"
+if [[ $kind == stream ]]; then
+    mkfifo data
+else
+    head -c "$size" >data ||
+        die "the data could not be kept: the disk may be full"
+    [[ $(stat -c %s data) == "$size" ]] ||
+        die "the input ended before the end of the data"
+fi
 printf "%s" "$script" >nbserver.sh
 : >output
 setsid bash -p ./nbserver.sh envelope < <(printf "%s\n" "${envelope[@]}") >>output 2>errors &
 pid=$!
 # Without a connection, the folder must be removed too. Before this line, the script would inherit the trap.
 trap "" HUP INT TERM PIPE
+sender=""
+if [[ $kind == stream ]]; then
+    head -c "$size" <&0 >data 2>/dev/null &
+    sender=$!
+fi
 
 exec 3<output
 copy_output() {
@@ -93,6 +105,10 @@ copy_output() {
 
 while kill -0 "$pid" 2>/dev/null; do
     copy_output
+    if [[ $sender ]] && kill -0 "$sender" 2>/dev/null; then
+        sleep 0.2 # the rest of the input is data
+        continue
+    fi
     code=0
     IFS= read -r -t 0.05 line || code=$?
     if ((code == 0)); then
@@ -103,6 +119,7 @@ while kill -0 "$pid" 2>/dev/null; do
         sleep 0.2 # the input has ended, so read does not wait
     fi
 done
+if [[ $sender ]]; then kill -KILL "$sender" 2>/dev/null || true; fi # it may wait for a script that has ended
 code=0
 wait "$pid" 2>/dev/null || code=$?
 copy_output

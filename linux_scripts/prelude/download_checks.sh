@@ -7,7 +7,7 @@ ANSWER=()                                          # of ask_for_headers: what op
 # Only what is not installed yet is downloaded. The first package of the lock is in every index that has the others.
 check_downloads() {
     local package=${LOCK[0]:-pip}
-    if [[ $NB_PACKAGES_SOURCE == distribution || -e $LOCK_MARK ]]; then return; fi
+    if [[ $NB_PACKAGES_SOURCE == distribution || $NB_DOWNLOADS_SOURCE == push || -e $LOCK_MARK ]]; then return; fi
     if [[ $NB_DOWNLOADS_SOURCE == mirror ]]; then
         require package_index assert_url_answers "$MIRROR_PAGE"
     elif [[ $NB_PACKAGES_INDEX_URL ]]; then

@@ -9,7 +9,11 @@ LOCK_MARK=$ENVIRONMENT/nbserver.lock               # written last: the lock's ha
 NOTEBOOK_PYTHON=$ENVIRONMENT/bin/python            # the program that runs the server
 INSTALLER_SETTINGS='packages.index_url, downloads.proxy'   # what decides from where packages are downloaded
 MIRROR_PAGE=$NB_DOWNLOADS_MIRROR/wheels.html       # has a link to each wheel
-if [[ $NB_DOWNLOADS_SOURCE == mirror ]]; then INSTALLER_SETTINGS='downloads.mirror, downloads.proxy'; fi
+DOWNLOADS=$STATE_FOLDER/downloads                  # what the workstation sent, with source = "push"
+case $NB_DOWNLOADS_SOURCE in
+    mirror) INSTALLER_SETTINGS='downloads.mirror, downloads.proxy' ;;
+    push) INSTALLER_SETTINGS='downloads.bundle' ;;
+esac
 ENVIRONMENT_KEPT=''                                # of keep_environment
 ENVIRONMENT_STARTED=''                             # this run has begun to install it
 
@@ -79,7 +83,8 @@ fill_environment() {
 }
 
 LOCK_OPTIONS=(--require-hashes --no-deps --only-binary :all:)
-if [[ $NB_DOWNLOADS_SOURCE == mirror ]]; then LOCK_OPTIONS+=(--no-index); fi
+if [[ $NB_DOWNLOADS_SOURCE != direct ]]; then LOCK_OPTIONS+=(--no-index); fi
+if [[ $NB_DOWNLOADS_SOURCE == push ]]; then LOCK_OPTIONS+=(--find-links "$DOWNLOADS"); fi
 
 create_environment() {
     local program

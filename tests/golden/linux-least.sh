@@ -18,79 +18,80 @@
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 # Contents, by line:
-#    95  settings               What differs from host to host: data, no code.
-#   124  lock                   The Python packages, with versions and hashes.
-#   247  welcome                The notebook that people find first, as JSON.
+#    96  settings               What differs from host to host: data, no code.
+#   125  lock                   The Python packages, with versions and hashes.
+#   248  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   480  run                    Set the options of the shell, the folders, and the state of this run.
-#   536  places                 Name the places of a server for the whole machine, which root sets up.
-#   610  json                   Read and write JSON strings in bash alone.
-#   706  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   832  events                 Report events: lines of JSON, which are the only output of this script.
-#   916  findings               Report in mode check which requirements this host meets, one finding for each.
-#   981  host_log               Write to the system log which script changes this host, and keep the script.
-#  1014  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#  1152  lock                   Let only one run at a time change this host.
-#  1195  left_program           End the program that a run left behind when it was killed.
-#  1250  record                 Record the previous state of everything that is changed, and restore it.
-#  1389  programs               Run other programs: those that change something or take long through run_program.
-#  1545  paths                  Open folders without following links, and check who could replace them.
-#  1653  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1725  folders                Create folders, and set who may use them.
-#  1801  files                  Write text files, and restore the files that were replaced.
-#  1889  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1953  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1998  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2107  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2166  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2246  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2406  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2552  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2693  zypper                 Run zypper, without questions.
-#  2819  units                  Install and remove units of systemd.
-#  2908  service_unit           Compare the unit of the notebook server, and install it.
-#  3091  service                Find out what the unit of the notebook server does.
-#  3189  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3302  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3370  certificate_program    Create a certificate with OpenSSL.
-#  3378  starter                Define the Python program that starts the notebook server.
-#  3586  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3677  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3736  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3808  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3874  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3918  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3951  installed_files        Compare the files of the environment with those that were installed.
-#  4098  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4160  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4305  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4318  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4416  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4582  new_server             Check what another environment contains, and the server that runs from it.
-#  4658  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  4812  way_back               Restore the previous server after an upgrade that failed.
-#  4989  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5186  server_life            Restart or stop the installed server: modes restart and stop.
-#  5296  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5410  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5528  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  5860  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  5962  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  5997  server_log             Send the log of the notebook server: mode logs.
-#  6066  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   481  run                    Set the options of the shell, the folders, and the state of this run.
+#   537  places                 Name the places of a server for the whole machine, which root sets up.
+#   611  json                   Read and write JSON strings in bash alone.
+#   707  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   833  events                 Report events: lines of JSON, which are the only output of this script.
+#   917  findings               Report in mode check which requirements this host meets, one finding for each.
+#   982  host_log               Write to the system log which script changes this host, and keep the script.
+#  1015  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#  1153  lock                   Let only one run at a time change this host.
+#  1196  left_program           End the program that a run left behind when it was killed.
+#  1251  record                 Record the previous state of everything that is changed, and restore it.
+#  1390  programs               Run other programs: those that change something or take long through run_program.
+#  1546  paths                  Open folders without following links, and check who could replace them.
+#  1654  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1726  folders                Create folders, and set who may use them.
+#  1802  files                  Write text files, and restore the files that were replaced.
+#  1890  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1954  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1999  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2108  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2167  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2247  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2407  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2553  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2694  zypper                 Run zypper, without questions.
+#  2820  units                  Install and remove units of systemd.
+#  2909  service_unit           Compare the unit of the notebook server, and install it.
+#  3092  service                Find out what the unit of the notebook server does.
+#  3190  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3303  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3371  certificate_program    Create a certificate with OpenSSL.
+#  3379  starter                Define the Python program that starts the notebook server.
+#  3587  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3678  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3737  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3809  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3875  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3919  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3952  installed_files        Compare the files of the environment with those that were installed.
+#  4099  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4161  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4311  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4336  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4434  deliveries             Receive the wheels that the workstation sends with downloads.source = "push": modes missing and deliver.
+#  4665  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4831  new_server             Check what another environment contains, and the server that runs from it.
+#  4907  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5061  way_back               Restore the previous server after an upgrade that failed.
+#  5238  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5435  server_life            Restart or stop the installed server: modes restart and stop.
+#  5545  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5659  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5777  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6109  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6211  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6246  server_log             Send the log of the notebook server: mode logs.
+#  6315  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6105  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6137  python                 Install Python from the distribution.
-#  6199  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  6274  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  6287  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6301  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6394  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  6575  service                Run the notebook server as a service that starts with the system.
-#  6709  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  6773  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  6927  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  7009  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6354  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6386  python                 Install Python from the distribution.
+#  6448  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  6523  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  6536  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6550  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6643  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  6824  service                Run the notebook server as a service that starts with the system.
+#  6958  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7022  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7176  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  7258  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -4168,7 +4169,11 @@ LOCK_MARK=$ENVIRONMENT/nbserver.lock               # written last: the lock's ha
 NOTEBOOK_PYTHON=$ENVIRONMENT/bin/python            # the program that runs the server
 INSTALLER_SETTINGS='packages.index_url, downloads.proxy'   # what decides from where packages are downloaded
 MIRROR_PAGE=$NB_DOWNLOADS_MIRROR/wheels.html       # has a link to each wheel
-if [[ $NB_DOWNLOADS_SOURCE == mirror ]]; then INSTALLER_SETTINGS='downloads.mirror, downloads.proxy'; fi
+DOWNLOADS=$STATE_FOLDER/downloads                  # what the workstation sent, with source = "push"
+case $NB_DOWNLOADS_SOURCE in
+    mirror) INSTALLER_SETTINGS='downloads.mirror, downloads.proxy' ;;
+    push) INSTALLER_SETTINGS='downloads.bundle' ;;
+esac
 ENVIRONMENT_KEPT=''                                # of keep_environment
 ENVIRONMENT_STARTED=''                             # this run has begun to install it
 
@@ -4238,7 +4243,8 @@ fill_environment() {
 }
 
 LOCK_OPTIONS=(--require-hashes --no-deps --only-binary :all:)
-if [[ $NB_DOWNLOADS_SOURCE == mirror ]]; then LOCK_OPTIONS+=(--no-index); fi
+if [[ $NB_DOWNLOADS_SOURCE != direct ]]; then LOCK_OPTIONS+=(--no-index); fi
+if [[ $NB_DOWNLOADS_SOURCE == push ]]; then LOCK_OPTIONS+=(--find-links "$DOWNLOADS"); fi
 
 create_environment() {
     local program
@@ -4315,6 +4321,18 @@ read_package_environment() {
     trust_authorities "${AUTHORITIES[@]}"
 }
 
+# REPLY: the version of the Python that the environment will have, such as 311, or '' if it is not installed yet.
+read_future_python() {
+    REPLY=''
+    read_system
+    choose_python
+    if [[ ! -x $PYTHON ]]; then return; fi
+    REPLY=$(exec readlink -e -- "$PYTHON")
+    REPLY=${REPLY##*/python}
+    REPLY=${REPLY//./}
+    if [[ ! $REPLY =~ ^3[0-9]+$ ]]; then REPLY=''; fi
+}
+
 # ---- prelude: download_checks ----------------------------------------------------------------------
 # Check in mode check whether this host can reach what pip and uv would download.
 
@@ -4324,7 +4342,7 @@ ANSWER=()                                          # of ask_for_headers: what op
 # Only what is not installed yet is downloaded. The first package of the lock is in every index that has the others.
 check_downloads() {
     local package=${LOCK[0]:-pip}
-    if [[ $NB_PACKAGES_SOURCE == distribution || -e $LOCK_MARK ]]; then return; fi
+    if [[ $NB_PACKAGES_SOURCE == distribution || $NB_DOWNLOADS_SOURCE == push || -e $LOCK_MARK ]]; then return; fi
     if [[ $NB_DOWNLOADS_SOURCE == mirror ]]; then
         require package_index assert_url_answers "$MIRROR_PAGE"
     elif [[ $NB_PACKAGES_INDEX_URL ]]; then
@@ -4412,6 +4430,237 @@ ask_without_tls() { # HOST:PORT HOST-HEADER PATH
 write_request() { # HOST-HEADER PATH
     printf 'HEAD %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: nbserver\r\nConnection: close\r\n\r\n' "$2" "$1"
 }
+
+# ---- prelude: deliveries ---------------------------------------------------------------------------
+# Receive the wheels that the workstation sends with downloads.source = "push": modes missing and deliver.
+
+# The wheels are in DOWNLOADS, and those that are not complete in a folder in it. Only root has access, or in user scope
+# the user. A wheel is accepted if the lock has its hash, and is used only if it has that hash: when it is complete, and
+# again when it is installed. What the lock does not name is removed.
+
+PARTIAL=$DOWNLOADS/partial
+declare -A LOCKED=() LOCKED_HASHES=()              # of read_locked: 'NAME VERSION' -> 1, hash -> 'NAME VERSION'
+declare -A RECEIVED=()                             # name in PARTIAL -> bytes that it must have now
+
+MODES['missing']=report_missing
+MODES['deliver']=receive_downloads
+CHANGING_MODES+=(deliver)
+
+read_locked() {
+    local line word key
+    for line in "${LOCK[@]}"; do
+        read_spelling "${line%%==*}" "${line#*==}"
+        key=$REPLY
+        LOCKED[$key]=1
+        for word in $line; do
+            if [[ $word == --hash=sha256:* ]]; then LOCKED_HASHES[${word#*:}]=$key; fi
+        done
+    done
+}
+
+# REPLY: 'NAME VERSION' in one spelling: in names of files, other characters stand for some of them.
+read_spelling() { # NAME VERSION...
+    local name=${1%%\[*} version=${2%% *}
+    name=${name,,}
+    REPLY="${name//[-_.]/-} ${version//[-_+!]/.}"
+}
+
+# REPLY: 'NAME VERSION' of the package in a wheel, or ''.
+read_wheel() { # NAME
+    REPLY=''
+    if [[ $1 =~ ^([A-Za-z0-9][A-Za-z0-9._]*)-([A-Za-z0-9._+!]+)-[A-Za-z0-9._+-]+\.whl$ && ${#1} -le 180 ]]; then
+        read_spelling "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}"
+    fi
+}
+
+# The part of a line of the envelope, in variables of the caller.
+read_part() { # LINE
+    local path
+    read -r path size sha256 offset length _ <<<"$1"
+    name=''
+    if is_base64 "$path"; then name=$REPLY; fi
+    offset=$((10#$offset)) length=$((10#$length)) size=$((10#$size))
+}
+
+# Whether the lock has this wheel.
+is_locked() { # NAME SHA256
+    read_wheel "$1"
+    [[ $REPLY && ${LOCKED_HASHES[$2]-} == "$REPLY" ]]
+}
+
+report_file() { # STATE NAME SIZE [SHA256]
+    write_event file path "$2" sha256 "${4-}" size: "$3" state "$1"
+}
+
+# Mode missing: what this host has of the wheels that are offered, and which of them it needs.
+report_missing() {
+    local line name='' sha256='' size offset length python is_needed
+    local -A hashes=() sizes=()
+    read_locked
+    if can_read_state; then read_present; fi
+    compare_environment
+    is_needed=${#DIFFERENCES[@]}
+    DIFFERENCES=()
+    read_future_python
+    python=$REPLY
+    for line in "${PARTS[@]}"; do
+        read_part "$line"
+        if ! is_locked "$name" "$sha256"; then
+            report_file refused "${name:-?}" 0
+        elif [[ ${hashes[$name]-} == "$sha256" ]]; then
+            report_file present "$name" "$size" "$sha256"
+        elif ((is_needed == 0)) || ! can_be_for "$name" "$python"; then
+            report_file needless "$name" 0
+        elif ((${sizes[$name]-0} > 0 && ${sizes[$name]-0} <= size)); then
+            report_file partial "$name" "${sizes[$name]}"
+        else
+            report_file absent "$name" 0
+        fi
+    done
+}
+
+# What the folders have, in variables of the caller: hashes of complete files, and sizes of others.
+read_present() {
+    local path word
+    local -a complete=() partial=()
+    for path in "$DOWNLOADS"/*.whl; do
+        if [[ -f $path && ! -L $path ]]; then complete+=("$path"); fi
+    done
+    for path in "$PARTIAL"/*.whl; do
+        if [[ -f $path && ! -L $path ]]; then partial+=("$path"); fi
+    done
+    if ((${#complete[@]})); then
+        while read -r word path; do hashes[${path##*/}]=$word; done < <(exec sha256sum -- "${complete[@]}")
+    fi
+    if ((${#partial[@]})); then
+        while read -r word path; do sizes[${path##*/}]=$word; done < <(exec stat --format='%s %n' -- "${partial[@]}")
+    fi
+}
+
+# Whether a wheel can be for this Python, such as 311. Nobody knows the version before Python is installed.
+can_be_for() { # NAME PYTHON
+    if [[ ! $2 || ! $1 =~ -cp3([0-9]+)-(cp3|abi3)[^-]*-[^-]+$ ]]; then return 0; fi
+    if [[ ${BASH_REMATCH[2]} == abi3 ]]; then
+        ((BASH_REMATCH[1] <= ${2#3}))
+    else
+        [[ ${BASH_REMATCH[1]} == "${2#3}" ]]
+    fi
+}
+
+# Mode deliver: the data of all parts, one after the other, arrives through a pipe next to this script.
+receive_downloads() {
+    local line
+    read_script_folder
+    if [[ $NB_DOWNLOADS_SOURCE != push || ! -p $REPLY/data ]]; then
+        fail delivery-not-expected 'this script receives files only from nbserver apply, and only with '\
+'downloads.source = "push". Run nbserver apply'
+    fi
+    exec 7<"$REPLY/data"
+    read_locked
+    add_download_folders
+    for line in "${PARTS[@]}"; do receive_part "$line"; done
+    exec 7<&-
+    if ((${#RECEIVED[@]})); then settle_received; fi
+}
+
+# Only this script writes to the folders, so a link in them is as unexpected as any other file.
+add_download_folders() {
+    local path
+    for path in "$DOWNLOADS" "$PARTIAL"; do
+        hold_parent "$path"
+        if [[ ! -e $path && ! -L $path ]]; then mkdir -m 700 -- "$HELD/${path##*/}"; fi
+        hold_folder "$path"
+    done
+    for path in "$DOWNLOADS"/* "$DOWNLOADS"/.[!.]* "$PARTIAL"/* "$PARTIAL"/.[!.]*; do
+        if [[ $path == "$PARTIAL" || (! -e $path && ! -L $path) ]]; then continue; fi
+        read_wheel "${path##*/}"
+        if [[ ! -f $path || -L $path || ! $REPLY || ! ${LOCKED[$REPLY]-} ]]; then
+            hold_parent "$path"
+            rm -rf --one-file-system -- "${HELD:?}/${path##*/}"
+        fi
+    done
+    hold_folder "$PARTIAL"
+}
+
+# A part continues exactly where the file ends. The data of a part that is not kept is read, too.
+receive_part() { # LINE
+    local name='' size sha256='' offset length state='' target=/dev/null
+    read_part "$1"
+    if ! is_locked "$name" "$sha256"; then
+        state=refused
+    elif ((offset > 0)) && [[ $(exec stat --format=%s -- "$HELD/$name" 2>/dev/null) != "$offset" ]]; then
+        state=conflict
+    else
+        target=$HELD/$name
+        if ((offset == 0)); then rm -f -- "$target"; fi
+    fi
+    dd bs=256K count="$length" iflag=fullblock,count_bytes status=none <&7 >>"$target" ||
+        problem file-not-written 'could not write {path}. Make sure that its disk is writable and has free space, '\
+'then try again' path "$PARTIAL/$name" ||
+        fail delivery-not-written 'could not keep the files that the workstation sent: {cause}'
+    if [[ $state ]]; then
+        report_file "$state" "${name:-?}" 0
+    else
+        RECEIVED[$name]=$((offset + length))
+    fi
+}
+
+# Complete wheels with the right hash get their place. What was received of others is kept, also if the connection was
+# lost: the next delivery sends the rest.
+settle_received() {
+    local line name='' size sha256='' offset length word path missing=''
+    local -a stored=()
+    local -A sizes=() hashes=()
+    while read -r word path; do
+        sizes[${path##*/}]=$word
+    done < <(exec stat --format='%s %n' -- "${!RECEIVED[@]/#/$HELD/}")
+    while read -r word path; do
+        hashes[${path##*/}]=$word
+    done < <(exec sha256sum -- "${!RECEIVED[@]/#/$HELD/}")
+    for line in "${PARTS[@]}"; do
+        read_part "$line"
+        if [[ ! ${RECEIVED[$name]-} ]]; then continue; fi
+        if ((sizes[$name] < RECEIVED[$name])); then
+            missing=1
+        elif ((sizes[$name] < size)); then
+            report_file incomplete "$name" "${sizes[$name]}"
+        elif [[ ${hashes[$name]} == "$sha256" ]]; then
+            stored+=("$line")
+        else
+            rm -f -- "$HELD/$name"
+            report_file damaged "$name" 0
+        fi
+    done
+    if ((${#stored[@]})); then store_wheels "${stored[@]}"; fi
+    if [[ $missing ]]; then
+        fail delivery-cut-off 'the connection was lost before all files of this delivery had arrived. Run the command '\
+'again: it sends only the rest'
+    fi
+}
+
+# One mv for all: PARTIAL is the folder that was opened, so the folder above it is DOWNLOADS.
+store_wheels() { # LINE...
+    local line name='' size sha256='' offset length
+    local -a paths=()
+    for line; do
+        read_part "$line"
+        paths+=("$HELD/$name")
+    done
+    mv -f -t "$HELD/.." -- "${paths[@]}"
+    for line; do
+        read_part "$line"
+        RUN_CHANGED=$((RUN_CHANGED + 1))
+        report_file stored "$name" "$size" "$sha256"
+    done
+}
+
+# The record does not name the folder: it is part of the state folder, and nothing was there before.
+remove_downloads() {
+    if [[ ! -e $DOWNLOADS && ! -L $DOWNLOADS ]]; then return; fi
+    hold_parent "$DOWNLOADS"
+    rm -rf --one-file-system -- "${HELD:?}/${DOWNLOADS##*/}"
+}
+BEFORE_UNDO+=(remove_downloads)
 
 # ---- prelude: rotation -----------------------------------------------------------------------------
 # Evict everybody who could log in: replace the key, the password, and what kernels wrote.

@@ -10,3 +10,15 @@ read_package_environment() {
     PROXY+=(PIP_CONFIG_FILE=/dev/null PIP_ROOT_USER_ACTION=ignore UV_NO_CONFIG=1 UV_SYSTEM_CERTS=1)
     trust_authorities "${AUTHORITIES[@]}"
 }
+
+# REPLY: the version of the Python that the environment will have, such as 311, or '' if it is not installed yet.
+read_future_python() {
+    REPLY=''
+    read_system
+    choose_python
+    if [[ ! -x $PYTHON ]]; then return; fi
+    REPLY=$(exec readlink -e -- "$PYTHON")
+    REPLY=${REPLY##*/python}
+    REPLY=${REPLY//./}
+    if [[ ! $REPLY =~ ^3[0-9]+$ ]]; then REPLY=''; fi
+}

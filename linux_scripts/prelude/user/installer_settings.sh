@@ -26,11 +26,16 @@ read_package_environment() {
     PROXY+=(PIP_CONFIG_FILE=/dev/null UV_NO_CONFIG=1 UV_SYSTEM_CERTS=1)
 }
 
+# Which Python the environment will have is not asked: nothing is far away from this machine.
+read_future_python() {
+    REPLY=''
+}
+
 # After create_environment, which brings the pip that reads the configuration.
 read_own_package_environment() {
     read_pip_configuration
     USED_FROM_PIP=()
-    if [[ ! $NB_PACKAGES_INDEX_URL && $NB_DOWNLOADS_SOURCE != mirror ]]; then use_own_index; fi
+    if [[ ! $NB_PACKAGES_INDEX_URL && $NB_DOWNLOADS_SOURCE == direct ]]; then use_own_index; fi
     if [[ ! $NB_DOWNLOADS_PROXY ]]; then use_option proxy http_proxy https_proxy; fi
     use_option client-cert PIP_CLIENT_CERT SSL_CLIENT_CERT
     use_own_authorities
