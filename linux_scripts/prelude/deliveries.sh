@@ -89,7 +89,7 @@ report_missing() {
     done
 }
 
-# What the folders have, in variables of the caller: hashes of complete files, and sizes of others.
+# What the folders have, in variables of the caller: hashes of complete files, and sizes of incomplete ones.
 read_present() {
     local path word
     local -a complete=() partial=()
@@ -175,7 +175,7 @@ receive_part() { # LINE
     fi
 }
 
-# Complete wheels with the right hash get their place. What was received of others is kept, also if the connection was
+# Complete wheels with the right hash get their place. What was received of incomplete ones is kept, also if the connection was
 # lost: the next delivery sends the rest.
 settle_received() {
     local line name='' size sha256='' offset length word path cut_off=''
