@@ -65,33 +65,33 @@
 #  4161  environment            Create the virtual environment, and install the packages of the lock in it.
 #  4311  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
 #  4336  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4434  deliveries             Receive the wheels that the workstation sends with downloads.source = "push": modes missing and deliver.
-#  4665  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4831  new_server             Check what another environment contains, and the server that runs from it.
-#  4907  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5061  way_back               Restore the previous server after an upgrade that failed.
-#  5238  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5435  server_life            Restart or stop the installed server: modes restart and stop.
-#  5545  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5659  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5777  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6109  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6211  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6246  server_log             Send the log of the notebook server: mode logs.
-#  6315  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  4434  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  4667  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4833  new_server             Check what another environment contains, and the server that runs from it.
+#  4909  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5063  way_back               Restore the previous server after an upgrade that failed.
+#  5240  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5437  server_life            Restart or stop the installed server: modes restart and stop.
+#  5547  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5661  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5779  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6111  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6213  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6248  server_log             Send the log of the notebook server: mode logs.
+#  6317  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6354  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6386  python                 Install Python from the distribution.
-#  6448  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  6523  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  6536  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6550  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6643  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  6824  service                Run the notebook server as a service that starts with the system.
-#  6958  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7022  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7176  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  7258  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6356  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6388  python                 Install Python from the distribution.
+#  6450  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  6525  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  6538  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6552  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6645  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  6826  service                Run the notebook server as a service that starts with the system.
+#  6960  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7024  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7178  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  7260  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -4432,8 +4432,9 @@ write_request() { # HOST-HEADER PATH
 }
 
 # ---- prelude: deliveries ---------------------------------------------------------------------------
-# Receive the wheels that the workstation sends with downloads.source = "push": modes missing and deliver.
+# Receive the wheels that the workstation sends (downloads.source = "push").
 
+# Mode missing asks what this host has, and mode deliver brings the rest.
 # The wheels are in DOWNLOADS, and those that are not complete in a folder in it. Only root has access, or in user scope
 # the user. A wheel is accepted if the lock has its hash, and is used only if it has that hash: when it is complete, and
 # again when it is installed. What the lock does not name is removed.
@@ -4495,6 +4496,7 @@ report_file() { # STATE NAME SIZE [SHA256]
 # Mode missing: what this host has of the wheels that are offered, and which of them it needs.
 report_missing() {
     local line name='' sha256='' size offset length python is_needed
+    local -i has
     local -A hashes=() sizes=()
     read_locked
     if can_read_state; then read_present; fi
@@ -4505,21 +4507,22 @@ report_missing() {
     python=$REPLY
     for line in "${PARTS[@]}"; do
         read_part "$line"
+        has=${sizes[$name]-0}
         if ! is_locked "$name" "$sha256"; then
             report_file refused "${name:-?}" 0
         elif [[ ${hashes[$name]-} == "$sha256" ]]; then
             report_file present "$name" "$size" "$sha256"
         elif ((is_needed == 0)) || ! can_be_for "$name" "$python"; then
             report_file needless "$name" 0
-        elif ((${sizes[$name]-0} > 0 && ${sizes[$name]-0} <= size)); then
-            report_file partial "$name" "${sizes[$name]}"
+        elif ((has > 0 && has <= size)); then
+            report_file partial "$name" "$has"
         else
             report_file absent "$name" 0
         fi
     done
 }
 
-# What the folders have, in variables of the caller: hashes of complete files, and sizes of others.
+# What the folders have, in variables of the caller: hashes of complete files, and sizes of incomplete ones.
 read_present() {
     local path word
     local -a complete=() partial=()
@@ -4575,7 +4578,7 @@ add_download_folders() {
         if [[ $path == "$PARTIAL" || (! -e $path && ! -L $path) ]]; then continue; fi
         read_wheel "${path##*/}"
         if [[ ! -f $path || -L $path || ! $REPLY || ! ${LOCKED[$REPLY]-} ]]; then
-            hold_parent "$path"
+            hold_folder "${path%/*}"
             rm -rf --one-file-system -- "${HELD:?}/${path##*/}"
         fi
     done
@@ -4605,25 +4608,24 @@ receive_part() { # LINE
     fi
 }
 
-# Complete wheels with the right hash get their place. What was received of others is kept, also if the connection was
+# Complete wheels with the right hash get their place. What was received of incomplete ones is kept, also if the connection was
 # lost: the next delivery sends the rest.
 settle_received() {
-    local line name='' size sha256='' offset length word path missing=''
-    local -a stored=()
+    local line name='' size sha256='' offset length word path cut_off=''
+    local -i has expected
+    local -a stored=() paths=()
     local -A sizes=() hashes=()
-    while read -r word path; do
-        sizes[${path##*/}]=$word
-    done < <(exec stat --format='%s %n' -- "${!RECEIVED[@]/#/$HELD/}")
-    while read -r word path; do
-        hashes[${path##*/}]=$word
-    done < <(exec sha256sum -- "${!RECEIVED[@]/#/$HELD/}")
+    for name in "${!RECEIVED[@]}"; do paths+=("$HELD/$name"); done
+    while read -r word path; do sizes[${path##*/}]=$word; done < <(exec stat --format='%s %n' -- "${paths[@]}")
+    while read -r word path; do hashes[${path##*/}]=$word; done < <(exec sha256sum -- "${paths[@]}")
     for line in "${PARTS[@]}"; do
         read_part "$line"
-        if [[ ! ${RECEIVED[$name]-} ]]; then continue; fi
-        if ((sizes[$name] < RECEIVED[$name])); then
-            missing=1
-        elif ((sizes[$name] < size)); then
-            report_file incomplete "$name" "${sizes[$name]}"
+        expected=${RECEIVED[$name]--1} has=${sizes[$name]-0}
+        if ((expected < 0)); then continue; fi
+        if ((has < expected)); then
+            cut_off=1
+        elif ((has < size)); then
+            report_file incomplete "$name" "$has"
         elif [[ ${hashes[$name]} == "$sha256" ]]; then
             stored+=("$line")
         else
@@ -4632,7 +4634,7 @@ settle_received() {
         fi
     done
     if ((${#stored[@]})); then store_wheels "${stored[@]}"; fi
-    if [[ $missing ]]; then
+    if [[ $cut_off ]]; then
         fail delivery-cut-off 'the connection was lost before all files of this delivery had arrived. Run the command '\
 'again: it sends only the rest'
     fi
@@ -4657,7 +4659,7 @@ store_wheels() { # LINE...
 # The record does not name the folder: it is part of the state folder, and nothing was there before.
 remove_downloads() {
     if [[ ! -e $DOWNLOADS && ! -L $DOWNLOADS ]]; then return; fi
-    hold_parent "$DOWNLOADS"
+    hold_folder "$STATE_FOLDER"
     rm -rf --one-file-system -- "${HELD:?}/${DOWNLOADS##*/}"
 }
 BEFORE_UNDO+=(remove_downloads)

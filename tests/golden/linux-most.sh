@@ -65,33 +65,33 @@
 #  4163  environment            Create the virtual environment, and install the packages of the lock in it.
 #  4313  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
 #  4338  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4436  deliveries             Receive the wheels that the workstation sends with downloads.source = "push": modes missing and deliver.
-#  4667  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4833  new_server             Check what another environment contains, and the server that runs from it.
-#  4909  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5063  way_back               Restore the previous server after an upgrade that failed.
-#  5240  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5437  server_life            Restart or stop the installed server: modes restart and stop.
-#  5547  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5661  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
-#  5779  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6111  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6213  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6248  server_log             Send the log of the notebook server: mode logs.
-#  6317  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  4436  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  4669  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4835  new_server             Check what another environment contains, and the server that runs from it.
+#  4911  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5065  way_back               Restore the previous server after an upgrade that failed.
+#  5242  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5439  server_life            Restart or stop the installed server: modes restart and stop.
+#  5549  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5663  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5781  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6113  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6215  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6250  server_log             Send the log of the notebook server: mode logs.
+#  6319  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6356  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6388  python                 Install Python from the distribution.
-#  6450  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  6525  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  6538  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6552  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6645  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  6826  service                Run the notebook server as a service that starts with the system.
-#  6960  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7024  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7178  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  7260  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6358  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6390  python                 Install Python from the distribution.
+#  6452  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  6527  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  6540  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6554  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6647  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  6828  service                Run the notebook server as a service that starts with the system.
+#  6962  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7026  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7180  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  7262  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -4434,8 +4434,9 @@ write_request() { # HOST-HEADER PATH
 }
 
 # ---- prelude: deliveries ---------------------------------------------------------------------------
-# Receive the wheels that the workstation sends with downloads.source = "push": modes missing and deliver.
+# Receive the wheels that the workstation sends (downloads.source = "push").
 
+# Mode missing asks what this host has, and mode deliver brings the rest.
 # The wheels are in DOWNLOADS, and those that are not complete in a folder in it. Only root has access, or in user scope
 # the user. A wheel is accepted if the lock has its hash, and is used only if it has that hash: when it is complete, and
 # again when it is installed. What the lock does not name is removed.
@@ -4497,6 +4498,7 @@ report_file() { # STATE NAME SIZE [SHA256]
 # Mode missing: what this host has of the wheels that are offered, and which of them it needs.
 report_missing() {
     local line name='' sha256='' size offset length python is_needed
+    local -i has
     local -A hashes=() sizes=()
     read_locked
     if can_read_state; then read_present; fi
@@ -4507,21 +4509,22 @@ report_missing() {
     python=$REPLY
     for line in "${PARTS[@]}"; do
         read_part "$line"
+        has=${sizes[$name]-0}
         if ! is_locked "$name" "$sha256"; then
             report_file refused "${name:-?}" 0
         elif [[ ${hashes[$name]-} == "$sha256" ]]; then
             report_file present "$name" "$size" "$sha256"
         elif ((is_needed == 0)) || ! can_be_for "$name" "$python"; then
             report_file needless "$name" 0
-        elif ((${sizes[$name]-0} > 0 && ${sizes[$name]-0} <= size)); then
-            report_file partial "$name" "${sizes[$name]}"
+        elif ((has > 0 && has <= size)); then
+            report_file partial "$name" "$has"
         else
             report_file absent "$name" 0
         fi
     done
 }
 
-# What the folders have, in variables of the caller: hashes of complete files, and sizes of others.
+# What the folders have, in variables of the caller: hashes of complete files, and sizes of incomplete ones.
 read_present() {
     local path word
     local -a complete=() partial=()
@@ -4577,7 +4580,7 @@ add_download_folders() {
         if [[ $path == "$PARTIAL" || (! -e $path && ! -L $path) ]]; then continue; fi
         read_wheel "${path##*/}"
         if [[ ! -f $path || -L $path || ! $REPLY || ! ${LOCKED[$REPLY]-} ]]; then
-            hold_parent "$path"
+            hold_folder "${path%/*}"
             rm -rf --one-file-system -- "${HELD:?}/${path##*/}"
         fi
     done
@@ -4607,25 +4610,24 @@ receive_part() { # LINE
     fi
 }
 
-# Complete wheels with the right hash get their place. What was received of others is kept, also if the connection was
+# Complete wheels with the right hash get their place. What was received of incomplete ones is kept, also if the connection was
 # lost: the next delivery sends the rest.
 settle_received() {
-    local line name='' size sha256='' offset length word path missing=''
-    local -a stored=()
+    local line name='' size sha256='' offset length word path cut_off=''
+    local -i has expected
+    local -a stored=() paths=()
     local -A sizes=() hashes=()
-    while read -r word path; do
-        sizes[${path##*/}]=$word
-    done < <(exec stat --format='%s %n' -- "${!RECEIVED[@]/#/$HELD/}")
-    while read -r word path; do
-        hashes[${path##*/}]=$word
-    done < <(exec sha256sum -- "${!RECEIVED[@]/#/$HELD/}")
+    for name in "${!RECEIVED[@]}"; do paths+=("$HELD/$name"); done
+    while read -r word path; do sizes[${path##*/}]=$word; done < <(exec stat --format='%s %n' -- "${paths[@]}")
+    while read -r word path; do hashes[${path##*/}]=$word; done < <(exec sha256sum -- "${paths[@]}")
     for line in "${PARTS[@]}"; do
         read_part "$line"
-        if [[ ! ${RECEIVED[$name]-} ]]; then continue; fi
-        if ((sizes[$name] < RECEIVED[$name])); then
-            missing=1
-        elif ((sizes[$name] < size)); then
-            report_file incomplete "$name" "${sizes[$name]}"
+        expected=${RECEIVED[$name]--1} has=${sizes[$name]-0}
+        if ((expected < 0)); then continue; fi
+        if ((has < expected)); then
+            cut_off=1
+        elif ((has < size)); then
+            report_file incomplete "$name" "$has"
         elif [[ ${hashes[$name]} == "$sha256" ]]; then
             stored+=("$line")
         else
@@ -4634,7 +4636,7 @@ settle_received() {
         fi
     done
     if ((${#stored[@]})); then store_wheels "${stored[@]}"; fi
-    if [[ $missing ]]; then
+    if [[ $cut_off ]]; then
         fail delivery-cut-off 'the connection was lost before all files of this delivery had arrived. Run the command '\
 'again: it sends only the rest'
     fi
@@ -4659,7 +4661,7 @@ store_wheels() { # LINE...
 # The record does not name the folder: it is part of the state folder, and nothing was there before.
 remove_downloads() {
     if [[ ! -e $DOWNLOADS && ! -L $DOWNLOADS ]]; then return; fi
-    hold_parent "$DOWNLOADS"
+    hold_folder "$STATE_FOLDER"
     rm -rf --one-file-system -- "${HELD:?}/${DOWNLOADS##*/}"
 }
 BEFORE_UNDO+=(remove_downloads)
