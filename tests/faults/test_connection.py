@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nbserver.notebooks.part import Part
+from nbserver.run.delivery import Delivery
 from nbserver.run.envelope import Mode
+from nbserver.run.host_run import HostRun
+from nbserver.run.journal import Journal, new_run_id
 from nbserver.transports.psrp.transport import PsrpTransport
 from nbserver.transports.transport import Transport
 from tests.faults.fixtures import at_once, small_host, wire  # noqa: F401
 from tests.faults.small_host import PASSWORD, Ran, SmallHost
-from tests.faults.small_script import STEPS
+from tests.faults.small_script import STEPS, small_script
 from tests.faults.wire import Cut, Wire
 from tests.tier import points
 
@@ -173,3 +180,30 @@ def test_a_fault_that_passes_before_the_first_event(small_host: SmallHost, befor
         assert getattr(faults, fault) == 0, "it happened"
         assert (ran.result.outcome, ran.result.error) == ("differs", ""), f"{fault} at {action}: {ran.log}"
         assert [event["n"] for event in ran.events] == list(range(1, len(ran.events) + 1))
+
+
+@pytest.mark.parametrize("answered", points([False, True], True), ids=lambda answered: "after" if answered else "before")
+def test_cut_in_the_middle_of_a_delivery(small_host: SmallHost, wire: Wire, before: Any, tmp_path: Path, answered: bool) -> None:
+    """Nothing has begun on the host: it is sent once more, and no run that waits for the rest has the lock."""
+    data = os.urandom(1_000_000)
+    (tmp_path / "python.zip").write_bytes(data)
+    part = Part("python.zip", len(data), hashlib.sha256(data).hexdigest(), 0, len(data))
+    script = small_script("win1", python={"url": "https://example.com/python.zip", "sha256": part.sha256, "size": part.size})
+    journal = Journal(small_host.folder / "runs", new_run_id(), "deliver", "me")
+    record, delivery = journal.host(script), Delivery({part.path: tmp_path / part.path}, (part,))
+    wire.arm()
+    wire.arm_request("Send", 3, answered)
+    run = HostRun(small_host.struck.host, script, "deliver", journal.run, record, lambda name, event: None, parts=(part,))
+    try:
+        result = run.execute(
+            lambda: delivery.watch(PsrpTransport(small_host.struck.host, PASSWORD, threading.Event()), "win1", []),
+            "me",
+            {},
+            threading.Event(),
+        )
+    finally:
+        record.close()
+    assert wire.lose is None, "it was cut"
+    assert (result.outcome, result.error) == ("ok", ""), small_host.ran(journal.run, result).log
+    assert [(file.path, file.state) for file in result.files] == [("python.zip", "stored")]
+    assert (small_host.state_folder / "downloads" / "python.zip").read_bytes() == data

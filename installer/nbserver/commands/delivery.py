@@ -119,7 +119,8 @@ class Courier:
             return {}, {}
         offers = {host.name: Delivery({}, delivery.offer(self._offered(host))) for host in hosts}
         results = self._operate("missing", hosts, offers)
-        pending, failed = Pending(), dict[str, Result]()
+        pending: Pending = {}
+        failed: dict[str, Result] = {}
         for host in hosts:
             result = results[host.name]
             if result.outcome == "ok" and not _fail_unlisted(result):
