@@ -9,7 +9,6 @@ import sys
 import tomllib
 from pathlib import Path
 
-import jsonschema
 import pytest
 
 from nbserver.cli.completion import names
@@ -105,6 +104,8 @@ def test_an_inventory_with_faults_completes_what_it_can(tmp_path: Path, content:
 
 
 def test_the_sample_is_valid_by_the_schema_that_is_printed() -> None:
+    import jsonschema  # takes more than a second (tests/formats.py): not in each process that collects tests
+
     schema = json.loads(nbserver("schema"))
     sample = (CHECKOUT / "nbserver.sample.toml").read_text("utf-8")
     jsonschema.validate(tomllib.loads(sample), schema)
