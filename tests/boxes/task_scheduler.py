@@ -150,6 +150,7 @@ class TaskScheduler:
         self.runs: dict[str, Run] = {}
         self.queued: dict[str, float] = {}  # name -> when a session asked for its start
         self.delay = 0.5  # seconds that it is queued then
+        self.written: dict[str, str] = {}  # name -> its state as its file has it
         self.lock = threading.RLock()
         self.closing = threading.Event()
         self.thread = threading.Thread(target=self._watch, daemon=True)
@@ -163,7 +164,7 @@ class TaskScheduler:
                     if self._file(name).exists():  # it may have been unregistered meanwhile
                         self.start(name)
                 self._write_states()
-                for request in self.requests.glob("*.request"):
+                for request in self._asked():
                     try:
                         verb, _, name = request.read_text("utf-8").partition(" ")
                     except FileNotFoundError:
@@ -173,6 +174,11 @@ class TaskScheduler:
                     finally:
                         self._write_states()
                         request.unlink(missing_ok=True)  # the answer: it is taken
+
+    def _asked(self) -> list[Path]:
+        """The requests that wait. The folder is read 20 times a second, and a glob takes three times as long."""
+        with os.scandir(self.requests) as entries:
+            return [Path(entry.path) for entry in entries if entry.name.endswith(".request")]
 
     def _take(self, verb: str, name: str) -> None:
         """Stops it, or starts it: a service at once, a task after it was queued for a moment."""
@@ -187,10 +193,11 @@ class TaskScheduler:
         for name in {*self.runs, *self.queued}:
             state = "Queued" if name in self.queued else "Running" if self.is_running(name) else "Ready"
             file = self.requests / f"{name}.state"
-            if not file.exists() or file.read_text() != state:
+            if self.written.get(name) != state or not file.exists():
                 new = file.with_suffix(".writing")
                 new.write_text(state)
                 new.replace(file)
+                self.written[name] = state
 
     def is_running(self, name: str) -> bool:
         """Whether it runs, or is about to."""
