@@ -1,4 +1,4 @@
-"""A Debian host that reaches nothing but a mirror: `nbserver download`, `nbserver mirror`, and all that apply installs from it."""
+"""A Debian host that reaches nothing but a mirror, or nothing at all: `nbserver download`, `nbserver mirror`, and what apply installs."""
 
 from __future__ import annotations
 
@@ -61,6 +61,29 @@ def install(site: LinuxSite, bundle: Path, lab: LinuxLab) -> list[str]:
     return found
 
 
+def install_by_push(site: LinuxSite, bundle: Path) -> list[str]:
+    """Apply with what the workstation sends. Returns the steps that changed something."""
+    site.settings.pop("packages.index_url", None)
+    site.settings.pop("downloads.mirror", None)
+    site.settings |= {"downloads.source": "push", "downloads.bundle": str(bundle)}
+    site.write()
+    before = pending(site)
+    assert before["files"] and before["bytes"]
+    done = site.run("apply", "lin1", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = steps(site.events(site.runs()[-1]), "changed")
+    assert pending(site) == {"event": "delivery", "host": "lin1", "files": 0, "bytes": 0}
+    return found
+
+
+def pending(site: LinuxSite) -> dict[str, Any]:
+    """What `plan` says an apply would send."""
+    done = site.run("plan", "lin1", "--json")
+    assert done.returncode in (0, 4), done.stdout + done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
 @pytest.fixture(scope="module")
 def host(debian_host: Fresh) -> Iterator[LinuxBox]:
     with debian_host() as fresh:
@@ -75,8 +98,11 @@ def test_small_wheels_come_from_a_mirror(host: LinuxBox, linux_lab: LinuxLab, li
         site.settings["packages.index_url"] = index
         site.write()
         changed = install(site, tmp_path / "bundle", linux_lab)
-    assert "packages" in changed
+        assert "packages" in changed
     assert site.run("undo", "lin1").returncode == 0
+    assert "packages" in install_by_push(site, tmp_path / "bundle")
+    assert site.run("undo", "lin1").returncode == 0
+    assert not (host.root / "var/lib/nbserver/state/downloads").exists()
 
 
 @pytest.mark.skipif(not tier.FULL, reason="installs all wheels of the shipped lock")
@@ -88,4 +114,9 @@ def test_a_plot_is_drawn_with_all_wheels_from_a_mirror(host: LinuxBox, linux_lab
     done = site.run("verify", "lin1", "--png", str(tmp_path / "pictures"), "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     assert list((tmp_path / "pictures").glob("*.png"))
+    assert site.run("undo", "lin1").returncode == 0
+    assert "packages" in install_by_push(site, tmp_path / "bundle")
+    done = site.run("verify", "lin1", "--png", str(tmp_path / "pushed"), "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert list((tmp_path / "pushed").glob("*.png"))
     assert site.run("undo", "lin1").returncode == 0

@@ -77,7 +77,8 @@ def operate(
     ready = [host for host in hosts if host.name not in failed]
     results = operation.operate(mode, inventory, ready, options, ask, shown, past) if ready else {}
     every = {**results, **failed}
-    every = {name: every[name] for name in dict.fromkeys([*results, *(host.name for host in hosts)])}
+    names = dict.fromkeys([*(past.hosts if past else ()), *(host.name for host in hosts)])
+    every = {name: every[name] for name in names if name in every}
     shown.show(mode, every)
     if mode == "test":
         _show_pending(pending, as_json=as_json)

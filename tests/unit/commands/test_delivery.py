@@ -1,0 +1,191 @@
+"""Hosts get what they lack before an apply: what is asked, sent, sent again, and reported."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nbserver import __version__
+from nbserver.base.errors import ApprovalError, ScriptError
+from nbserver.base.message import Reported, message
+from nbserver.bundle import contents
+from nbserver.bundle.contents import File
+from nbserver.bundle.host_files import HostFiles
+from nbserver.catalog import mirror
+from nbserver.commands import delivery
+from nbserver.inventory import reader
+from nbserver.run import operation
+from nbserver.run.options import Options
+from nbserver.run.result import Result
+from nbserver.run.transfer import HostFile
+from tests.formats import validate
+
+DATA = {"a-1.0-py3-none-any.whl": b"a" * 2_500_000, "b-1.0-py3-none-any.whl": b"b" * 1000}
+HOST = 'system = "linux"\naddress = "192.0.2.7"\nuser = "admin"\nnotebook.password = { env = "N" }\n'
+PUSH = 'downloads.source = "push"\ndownloads.bundle = "bundle"\n'
+
+
+class Hosts:
+    """Hosts that answer without any network. `has` are the bytes that each has of each file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.has, self.runs = folder, dict[str, dict[str, bytes]](), list[tuple[str, list[str]]]()
+        self.before: Callable[[str], Result | None] = lambda host: None
+        self.limit = 10**9  # bytes of a delivery that arrive
+
+    def operate(
+        self, mode: str, inventory: Any, hosts: Sequence[Any], options: Options, ask: Any, view: Any, past: Any = None
+    ) -> dict[str, Result]:
+        self.runs.append((mode, [host.name for host in hosts]))
+        results = {host.name: self.of(mode, host.name, options) for host in hosts}
+        view.summary(mode, results, self.folder)
+        return results
+
+    def of(self, mode: str, host: str, options: Options) -> Result:
+        has = self.has.setdefault(host, {})
+        if mode not in ("missing", "deliver"):
+            return Result(host, outcome="ok")
+        given = options.transfers[host]
+        if mode == "missing":
+            return self.before(host) or Result(host, outcome="ok", files=[self.state(has, part) for part in given.parts])
+        left = self.limit
+        result = Result(host, outcome="ok", changed=1)
+        sent = b"".join(given.payload(host).blocks())  # type: ignore[union-attr]
+        for part in given.parts:
+            assert len(has.get(part.path, b"")) == part.offset
+            piece, sent = sent[: part.length], sent[part.length :]
+            has[part.path] = has.get(part.path, b"") + piece[: max(left, 0)]
+            left -= part.length
+            result.files.append(HostFile(part.path, part.size, part.sha256, "stored" if len(has[part.path]) == part.size else "incomplete"))
+        if left < 0:
+            reason = Reported("delivery-cut-off", "the connection was lost", {})
+            result.fail(ScriptError.of(message("script-failed", "{name}: {reason}", name=host, reason=reason), host=host))
+        return result
+
+    @staticmethod
+    def state(has: dict[str, bytes], part: Any) -> HostFile:
+        size = len(has.get(part.path, b""))
+        return HostFile(part.path, size, "", "present" if size == part.size else "partial" if size else "absent")
+
+
+class View:
+    def __init__(self) -> None:
+        self.shown: dict[str, Result] = {}
+        self.progress: list[Any] = []
+
+    def event(self, host: str, event: Any) -> None:
+        self.progress.append(event.data)
+
+    def summary(self, mode: str, results: dict[str, Result], folder: Path) -> None:
+        self.shown = dict(results)
+
+
+@pytest.fixture
+def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hosts:
+    bundle = tmp_path / "bundle"
+    files = []
+    for name, data in DATA.items():
+        one = File("wheel", name[0], "1.0", name, hashlib.sha256(data).hexdigest(), len(data), f"https://example.com/{name}")
+        (bundle / one.path).parent.mkdir(parents=True)
+        (bundle / one.path).write_bytes(data)
+        files.append(one)
+    (bundle / contents.FILE_NAME).write_text(contents.to_text(files, __version__))
+    (bundle / mirror.PAGE).write_text(contents.page(files))
+    (tmp_path / "nbserver.toml").write_text(f"[hosts.direct]\n{HOST}" + "".join(f"[hosts.{name}]\n{HOST}{PUSH}" for name in ("one", "two")))
+    found = Hosts(tmp_path)
+    monkeypatch.setattr(operation, "operate", found.operate)
+    monkeypatch.setattr(delivery, "largest", lambda host: 1_000_000)
+    monkeypatch.setattr(HostFiles, "of", lambda self, script, bundle: tuple(files))
+    return found
+
+
+def operate(hosts: Hosts, mode: Any = "apply", **given: Any) -> tuple[dict[str, Result], View]:
+    loaded, view = reader.load(hosts.folder / "nbserver.toml"), View()
+    results = delivery.operate(mode, loaded, list(loaded.hosts.values()), Options(), None, view, **given)  # type: ignore[arg-type]
+    assert view.shown == results
+    return results, view
+
+
+def test_only_what_a_host_lacks_is_sent_in_batches_before_apply(hosts: Hosts) -> None:
+    hosts.has["two"] = {"a-1.0-py3-none-any.whl": DATA["a-1.0-py3-none-any.whl"][:2_000_000]}
+    results, view = operate(hosts)
+    assert hosts.runs == [
+        ("missing", ["one", "two"]),
+        ("deliver", ["one", "two"]),
+        ("deliver", ["one"]),
+        ("deliver", ["one"]),
+        ("apply", ["direct", "one", "two"]),
+    ]
+    assert hosts.has["one"] == hosts.has["two"] == DATA and {result.outcome for result in results.values()} == {"ok"}
+    assert view.progress and all(each["total"] in (2_501_000, 501_000) for each in view.progress)
+    operate(hosts)
+    assert [mode for mode, _ in hosts.runs[5:]] == ["missing", "apply"]
+
+
+def test_a_plan_says_what_would_be_sent(hosts: Hosts, capsys: pytest.CaptureFixture[str]) -> None:
+    hosts.has["two"] = dict(DATA)
+    operate(hosts, "test", as_json=True)
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(each["host"], each["files"], each["bytes"]) for each in said] == [("one", 2, 2_501_000), ("two", 0, 0)]
+    for each in said:
+        validate("stream", each)
+    operate(hosts, "test")
+    assert capsys.readouterr().out == "one  apply would send 2 files, 2.5 MB\n"
+    assert {mode for mode, _ in hosts.runs} == {"missing", "test"}
+
+
+def test_after_a_lost_connection_the_rest_is_sent(hosts: Hosts) -> None:
+    hosts.limit = 300_000
+    results, _ = operate(hosts)
+    assert results["one"].outcome == "failed" and [mode for mode, _ in hosts.runs].count("deliver") == 3
+    assert hosts.runs[-1] == ("apply", ["direct"])
+    hosts.limit = 10**9
+    results, _ = operate(hosts)
+    assert hosts.has["one"] == DATA and results["one"].outcome == "ok"
+
+
+def test_what_one_host_answers_does_not_stop_the_others(hosts: Hosts) -> None:
+    answers = {"one": Result("one", outcome="ok", files=[HostFile("a-1.0-py3-none-any.whl", 0, "", "refused")])}
+    hosts.before = answers.get
+    results, _ = operate(hosts)
+    assert results["one"].error == (
+        "one: 1 files of the bundle were not stored; the first is a-1.0-py3-none-any.whl (refused). Run the command again"
+    )
+    assert hosts.runs[-1] == ("apply", ["direct", "two"]) and list(results) == ["direct", "one", "two"]
+    hosts.before = {"one": Result("one", outcome="unreachable")}.get
+    assert operate(hosts)[0]["one"].outcome == "ok" and hosts.runs[-1] == ("apply", ["direct", "one", "two"])
+
+
+def test_a_file_that_changes_while_it_is_sent_fails_that_host(hosts: Hosts) -> None:
+    def truncate(host: str) -> None:
+        next((hosts.folder / "bundle").rglob("a-*.whl")).write_bytes(b"a")
+
+    hosts.before = truncate
+    with pytest.raises(ScriptError, match="it became shorter"):
+        operate(hosts)
+
+
+def test_a_bundle_without_the_wheels_of_a_host_contacts_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operation, "operate", None)
+    (tmp_path / "nbserver.toml").write_text(f"[hosts.one]\n{HOST}{PUSH}")
+    loaded = reader.load(tmp_path / "nbserver.toml")
+
+    def refused() -> str:
+        with pytest.raises(ApprovalError) as caught:
+            delivery.operate("apply", loaded, list(loaded.hosts.values()), replace(Options()), None, View())  # type: ignore[arg-type]
+        return str(caught.value)
+
+    assert "Run nbserver download first" in refused()
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    (bundle / contents.FILE_NAME).write_text(contents.to_text([], __version__))
+    (bundle / mirror.PAGE).write_text(contents.page([]))
+    assert "one: the bundle has no wheel for " in refused() and f"Run nbserver download one -o {bundle}" in refused()
+    (bundle / "extra.exe").write_bytes(b"")
+    assert "extra.exe is not part of the bundle" in refused()
