@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import http.server
+import ssl
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -50,7 +51,9 @@ class Served:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[Served]:
+def served(folder: Path, certificate: Path | None = None) -> Iterator[Served]:
+    """Serve the folder; over TLS with a `certificate`, which is a PEM file with its key."""
+
     class Handler(http.server.SimpleHTTPRequestHandler):
         def __init__(self, *arguments: object) -> None:
             super().__init__(*arguments, directory=str(folder))  # type: ignore[arg-type]
@@ -78,7 +81,11 @@ def served(folder: Path) -> Iterator[Served]:
         def log_message(self, *arguments: object) -> None: ...
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        found = Served(f"http://127.0.0.1:{server.server_port}/")
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        found = Served(f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_port}/")
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:

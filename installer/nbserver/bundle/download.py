@@ -8,7 +8,7 @@ import re
 import stat
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,14 +37,14 @@ class Stopped(Exception):
 class FileDownload:
     """Downloads files into a bundle, from several threads at once.
 
-    `ca_file` has CA certificates in PEM to trust in addition to the system's; without one, raises UsageError. `logins` are the user
+    `ca_files` have CA certificates in PEM to trust in addition to the system's; raises UsageError for one without. `logins` are the user
     and password, as in a URL, of each origin that needs one. `pauses` are the seconds before each further attempt.
     """
 
     def __init__(
         self,
         bundle: Path,
-        ca_file: Path | None,
+        ca_files: Sequence[Path],
         progress: Progress,
         *,
         logins: dict[str, str] | None = None,
@@ -52,7 +52,7 @@ class FileDownload:
     ) -> None:
         self._bundle, self._progress, self._pauses = bundle, progress, pauses
         self.stop = threading.Event()
-        self._source = Source(ca_file, logins or {})
+        self._source = Source(ca_files, logins or {})
 
     def __enter__(self) -> Self:
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,16 +37,16 @@ class FromTheBeginning(Exception):
 class Source:
     """Servers of files. Several threads may ask at once.
 
-    `ca_file` has CA certificates in PEM to trust in addition to the system's; without one, raises UsageError. `logins` are the user
-    and password, as in a URL, of each origin that needs one.
+    `ca_files` have CA certificates in PEM to trust in addition to the system's; raises UsageError for one without. `logins` are the
+    user and password, as in a URL, of each origin that needs one.
     """
 
-    def __init__(self, ca_file: Path | None, logins: dict[str, str]) -> None:
+    def __init__(self, ca_files: Sequence[Path], logins: dict[str, str]) -> None:
         self._logins = logins
         self._session = UnfollowedSession()
         self._session.trust_env = False  # no credentials from ~/.netrc, no other list of CAs
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self._session.mount("https://", trusting(ca_file))
+        self._session.mount("https://", trusting(*ca_files))
         self._session.mount("http://", HTTPAdapter())
 
     def close(self) -> None:

@@ -35,10 +35,14 @@ class Index:
 
 @dataclass(frozen=True)
 class Needed:
-    """What hosts download: the files of programs, and the packages from each index. Both are without repetitions."""
+    """What hosts download: the files of programs, and the packages from each index; and files of authorities that the inventory names.
+
+    All are without repetitions.
+    """
 
     programs: tuple[File, ...]
     packages: tuple[tuple[Packages, Index], ...]
+    authorities: tuple[Path, ...] = ()
 
     @property
     def logins(self) -> dict[str, str]:
@@ -68,7 +72,8 @@ def needed(hosts: Sequence[AnyHost], ask: Ask | None) -> Needed:
         for found in wanted.packages(script):
             index = Index(host.packages.index_url, _login(host, secrets))
             packages.setdefault((found.kind, found.pins, index), (found, index))
-    return Needed(tuple(programs.values()), tuple(packages.values()))
+    authorities = dict.fromkeys(host.downloads.ca_file for host in hosts if host.downloads.ca_file)
+    return Needed(tuple(programs.values()), tuple(packages.values()), tuple(authorities))
 
 
 def _direct(host: AnyHost) -> AnyHost:
@@ -95,11 +100,12 @@ def run(
     say: Callable[[str], object],
     prunes: bool = False,
 ) -> Done:
-    """Download what the bundle lacks. `uv` returns the path of uv, and is called if the bundle lacks wheels.
+    """Download what the bundle lacks. `ca_file` has authorities in addition to those in the inventory. `uv` returns the path of uv, and is called if the bundle lacks wheels.
 
     If it `prunes`, all files that these hosts do not need are removed afterwards, unless something is lacking.
     Raises NbserverError. The errors of single files are in the result.
     """
+    authorities = (*found.authorities, *([ca_file] if ca_file else []))
     with fetch.opened(bundle):
         there = fetch.present(bundle)
         files = {one.path: one for one in found.programs}
@@ -107,9 +113,9 @@ def run(
             lacking = packages.lacking((*there, *files.values()))
             if lacking:
                 say(f"Asking the package index for {len(lacking)} packages for {packages.kind}")
-                program = Uv(uv(), index.url, (), index.login)
+                program = Uv(uv(), index.url, (), index.login, authorities=authorities)
                 files |= {one.path: one for one in wheel_sources.located(packages, lacking, program)}
-        with bars, FileDownload(bundle, ca_file, bars, logins=found.logins) as download:
+        with bars, FileDownload(bundle, authorities, bars, logins=found.logins) as download:
             done = fetch.fetch(bundle, files.values(), there, download)
         if done.errors or not prunes:
             return Done(done, ())

@@ -104,6 +104,11 @@ class DownloadsSettings(Settings):
         title='A folder of nbserver download, for source = "push"; packages.index_url is then for the workstation only',
         description="the path of a folder, relative to the inventory",
     )
+    ca_file: FilePath | None = Field(
+        default=None,
+        title="Authorities that nbserver download trusts in addition to those of the workstation; the host trusts its own",
+        description="the path of a PEM file, relative to the inventory",
+    )
     proxy: ProxyUrl | None = Field(
         default=None, title="The proxy of the host for downloads and packages", description=f"{PROXY}, without credentials"
     )

@@ -26,7 +26,7 @@ def server() -> Iterator[Served]:
 
 
 def download(bundle: Path, *files: File) -> fetch.Fetched:
-    with fetch.opened(bundle), FileDownload(bundle, None, Silent(), pauses=PAUSES) as one:
+    with fetch.opened(bundle), FileDownload(bundle, (), Silent(), pauses=PAUSES) as one:
         return fetch.fetch(bundle, files, fetch.present(bundle), one)
 
 

@@ -7,10 +7,13 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from nbserver.bundle import mirror_certificate
 from nbserver.catalog.site_lock import NEEDED
 from nbserver.cli import program
 from tests.formats import validate
@@ -55,6 +58,14 @@ def digest(data: bytes) -> str:
 
 @pytest.fixture
 def site(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    with opened(tmp_path, capsys, monkeypatch) as found:
+        yield found
+
+
+@contextmanager
+def opened(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, certificate: Path | None = None
+) -> Iterator[Site]:
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     index = tmp_path / "index" / "simple"
@@ -68,7 +79,7 @@ def site(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest
         hashes = sorted(digest(path.read_bytes()) for path in (index / name).glob("*.whl"))
         lines.append(f"{name}==1.0" + "".join(f" --hash=sha256:{one}" for one in hashes))
     (tmp_path / "site.lock").write_text("\n".join(lines) + "\n")
-    with served(tmp_path / "index") as found:
+    with served(tmp_path / "index", certificate) as found:
         catalog = []
         for (name, data), kind in zip(PROGRAMS.items(), ("python", "openssl"), strict=True):
             (tmp_path / "index" / name).write_bytes(data)
@@ -111,6 +122,23 @@ def test_verify_names_what_hosts_need_and_the_bundle_lacks(site: Site) -> None:
     next(site.bundle.rglob("*.whl")).write_bytes(b"x")
     answer = json.loads(site.run("--verify", "--json", code=5)[0])
     assert [one["code"] for one in answer["findings"]] == ["bundle-file-size"]
+
+
+def test_authorities_of_the_site_count_for_programs_and_for_the_index(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority, certificate = mirror_certificate.require(tmp_path / "tls", ["127.0.0.1"], datetime.now(UTC))
+    with opened(tmp_path, capsys, monkeypatch, certificate) as site:
+        assert "certificate" in site.run("win1", code=3)[1]
+        site.run("win1", "--ca-file", str(authority))
+        shutil.rmtree(site.bundle)
+        inventory = tmp_path / "nbserver.toml"
+        inventory.write_text(inventory.read_text().replace("[defaults]", '[defaults]\ndownloads.ca_file = "tls/authority.pem"'))
+        site.run("win1")
+        assert "0 findings" in site.run("win1", "--verify")[0]
+        authority.write_text("no certificate")
+        shutil.rmtree(site.bundle)
+        assert "contains no PEM certificate" in site.run("win1", code=2)[1]
 
 
 def test_prune_removes_what_the_named_hosts_do_not_need(site: Site) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,28 +29,36 @@ _WAY = "Nothing was written. Check the network and the proxy (HTTPS_PROXY, NO_PR
 
 
 class TrustingAdapter(SystemTrustAdapter):
-    """Trusts the CA of the site in addition to those of the system."""
+    """Trusts the authorities of the site in addition to those of the system."""
 
-    def __init__(self, ca_file: Path | None) -> None:
-        self._ca_file = ca_file
+    def __init__(self, ca_files: Iterable[Path]) -> None:
+        self._ca_files = tuple(ca_files)
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
-        if self._ca_file is not None:
-            self._trust.load_verify_locations(self._ca_file)
+        for path in self._ca_files:
+            self._trust.load_verify_locations(path)
 
 
-def trusting(ca_file: Path | None) -> TrustingAdapter:
-    """Return an adapter that trusts the CA certificates in this file, too. Raises UsageError for a file without one."""
+def trusting(*ca_files: Path | None) -> TrustingAdapter:
+    """Return an adapter that trusts the CA certificates in these files, too. Raises UsageError for a file without one."""
+    given = [path for path in ca_files if path is not None]
+    for path in given:
+        require_certificate(path)
+    return TrustingAdapter(given)
+
+
+def require_certificate(path: Path) -> None:
+    """Raise UsageError for a file without a CA certificate in PEM."""
     try:
-        return TrustingAdapter(ca_file)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except (OSError, ssl.SSLError):
         raise UsageError(
             "ca-file-without-certificate",
             "the file contains no PEM certificate",
-            where=str(ca_file),
-            todo="Specify a file that contains CA certificates in PEM format with --ca-file",
+            where=str(path),
+            todo="Specify a file that contains CA certificates in PEM format with --ca-file or downloads.ca_file",
         ) from None
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nbserver.base import system_authorities
 from nbserver.base.errors import UsageError
 from nbserver.base.plain_text import clean
 from nbserver.catalog.lock_kind import LockKind
@@ -55,13 +56,17 @@ class Wheels:
 
 @dataclass(frozen=True)
 class Uv:
-    """`index_url` is the only index, and `login` its login as in a URL; without it, uv uses its own configuration and that of the environment."""
+    """`index_url` is the only index, and `login` its login as in a URL; without it, uv uses its own configuration and that of the environment.
+
+    `authorities` are files with CA certificates in PEM to trust in addition to those of the system.
+    """
 
     program: str
     index_url: str | None = None
     constraints: tuple[str, ...] = ()
     login: str = field(default="", repr=False)
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
+    authorities: tuple[Path, ...] = ()
 
     def resolve(
         self,
@@ -115,6 +120,10 @@ class Uv:
         if self.index_url:  # in a variable, because everybody can read arguments
             scheme, _, rest = self.index_url.partition("://")
             own["UV_DEFAULT_INDEX"] = f"{scheme}://{self.login}@{rest}" if self.login else self.index_url
+        if self.authorities:  # uv takes only one file, in place of the system's
+            trusted = folder / "authorities.pem"
+            trusted.write_text(system_authorities.pem() + "".join(map(_certificates, self.authorities)), "ascii")
+            own["SSL_CERT_FILE"] = str(trusted)
         given = {
             name: value for name, value in self.environment.items() if not (self.index_url and "INDEX" in name and name.startswith("UV_"))
         }
@@ -125,6 +134,13 @@ class Uv:
         if done.returncode != 0:
             printed = done.stderr.decode("utf-8", "replace")[:20_000].replace(f"{self.login}@" if self.login else "\0", "").splitlines()
             raise Unresolved("\n".join(clean(line) for line in printed))
+
+
+def _certificates(path: Path) -> str:
+    from nbserver.catalog.publisher.download import require_certificate
+
+    require_certificate(path)
+    return path.read_text("ascii", "ignore") + "\n"
 
 
 def find() -> str:
