@@ -1,12 +1,12 @@
 # ---- prelude: first_page ---------------------------------------------------------------------------
 # Put a first notebook into the folder for notebooks, and keep what people make of it.
 
-# Kind first_page: the record has the states of this file that are nobody's work: `absent`, and the SHA-256 of each text
-# that this script wrote. In any other state the file stays as it is, also at undo. Once the file is written, `absent`
-# is no longer in the record: a file that somebody deletes is not created again.
+# Kind first_page: the record has the states of this file that are not somebody's work: `absent`, and the SHA-256 of
+# each text that this script wrote. In any other state the file stays as it is, even at undo. Once the file is written,
+# `absent` is no longer in the record: a file that somebody deletes is not created again.
 # The file is read, written, and removed as the user of the service (AS_SERVICE, see service_access), so a link there
-# leads only to what that user may change anyway. What that user has put in its way is no reason to refuse a server: the
-# page is then not written, with a warning.
+# leads only to what that user may change anyway. If that user has put something in its way, the page is not written,
+# with a warning: this is not a reason to refuse the server.
 
 PAGE_FAILED=''                                     # whether this run could not write it
 

@@ -4,7 +4,7 @@
 # Two lists are in the state folder, where only root can write: NAME.files has the access, size, and time of each file,
 # NAME.sha256 its hash. They are written right after an installation. Each test compares the first list. Only a thorough
 # test compares the second one, because that reads all files. Programs of the system do both: an altered Python could
-# not be trusted to judge itself.
+# hide its own changes.
 
 FILE_LISTS=$STATE_FOLDER/installed
 CHANGED_FILES=() MISSING_FILES=() ADDED_FILES=()   # of compare_list

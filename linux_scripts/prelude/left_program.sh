@@ -6,7 +6,7 @@
 PROGRAM_FILE=$STATE_FOLDER/program                 # its session, the run, and whether it must run to its end
 LEFT=()                                            # of read_left_processes
 
-# A service that the program starts has its own session: it is not meant.
+# A service that the program starts has its own session, so it is left alone.
 note_program() {
     if [[ $RUN_LOCKED ]]; then
         { printf '%d %s %s\n' "$CHILD" "$RUN_ID" "${CHILD_TO_ITS_END:-0}" >"$PROGRAM_FILE"; } 2>/dev/null || true

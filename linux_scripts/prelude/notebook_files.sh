@@ -3,8 +3,8 @@
 
 # The programs below run as the user of the server, never as root: whatever is in the folder, they can do no more than a
 # notebook can. They follow no link. Names that begin with a period are left out. Each line that they print is checked
-# before it becomes an event. What runs in a notebook can make the files huge, or stop these programs: so they read only
-# so much, and get 15 minutes.
+# before it becomes an event. Code in a notebook can make the files huge, or stop these programs, so what they read is
+# limited, and so is their time: 15 minutes.
 
 PARTS=()                                           # lines of the envelope: path, size, SHA-256, offset, length, before
 

@@ -1,7 +1,7 @@
 # ---- prelude: server_life --------------------------------------------------------------------------
 # Restart or stop the installed server: modes restart and stop.
 
-# The server starts as it is installed. What differs from the settings stays as it is, and an apply still changes it.
+# The server starts as it is installed. What differs from the settings stays as it is until the next apply.
 
 MODES['restart']=restart_server
 MODES['stop']=stop_server

@@ -1,7 +1,7 @@
 # ---- prelude: tls ----------------------------------------------------------------------------------
 # Read certificates, with OpenSSL or Python, and ask the server for its own.
 
-# There may be no openssl: then Python's cryptography is used, a package of the notebook server.
+# Without openssl, Python's cryptography is used, which is a package of the notebook server.
 # Both print `Fingerprint=HEX`, and `good` if the certificate is valid for long enough.
 
 READ_WITH_PYTHON='

@@ -1,7 +1,7 @@
 # ---- step: notebook --------------------------------------------------------------------------------
 # Configure the notebook server: HTTPS only, a password, one port, its own folders.
 
-# The service can read these files but not write them. One file is for both generations: notebook 6 reads the class
+# The service can read these files but not write them. One file serves both generations: notebook 6 reads the class
 # NotebookApp, notebook 7 reads the other classes. The program that starts the server is in prelude/starter: it keeps
 # other configuration out, and compares each of these values with what the server would use.
 

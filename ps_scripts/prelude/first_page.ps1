@@ -2,7 +2,7 @@
 # Put a first notebook into the folder for notebooks, and keep what people make of it.
 
 # Kind first_page: the record has the states of this file that are not somebody's work: absent, and the SHA-256 of each
-# text that this script wrote. In any other state the file stays as it is, also at undo. Once the file is written,
+# text that this script wrote. In any other state the file stays as it is, even at undo. Once the file is written,
 # absent is no longer in the record: a file that somebody deletes is not created again.
 
 $FirstPageName = 'Welcome.ipynb'

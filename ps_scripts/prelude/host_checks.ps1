@@ -1,5 +1,5 @@
 # ---- prelude: host_checks --------------------------------------------------------------------------
-# Refuse a host by its processor, policy, version, clock, or free space.
+# Refuse a host because of its processor, policy, version, clock, or free space.
 
 function Assert-SixtyFourBit {
     Set-Found is-64-bit 'PowerShell is running as a 64-bit program'

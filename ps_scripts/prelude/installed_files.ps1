@@ -5,7 +5,7 @@
 # folder, where only administrators can write. The first line is the SHA-256 of the download or the lock. The second
 # line has the number of files, their size, and a checksum of their times. The other lines have size, time, SHA-256,
 # and path of a file. Each test compares the first two lines, and only if they differ, each file. A thorough test also
-# reads all files and compares the hashes. This script does all of it: an altered Python must not judge itself.
+# reads all files and compares the hashes. This script does all of it: an altered Python could hide its own changes.
 
 $FileLists = Join-Path $StateFolder 'installed'
 $DamageCodes = 'files-changed', 'files-missing', 'files-other-content', 'other-download'

@@ -1,8 +1,8 @@
 # ---- prelude: rollback -----------------------------------------------------------------------------
 # Go back by hand to the environment that the last upgrade kept: mode rollback.
 
-# It is a switch to the folder of the previous environment. What the server runs now is saved first, and is the previous
-# one afterwards, so a second rollback goes forward again. If the previous server is not as it must be, the end of the
+# It is a switch to the folder of the previous environment. What the server runs now is saved first, and becomes the
+# previous one, so a second rollback goes forward again. If the server fails its verification, the end of the
 # run switches back. A file in the folder of the switch says that a rollback opened it: the next rollback completes it.
 
 $RollbackMark = Join-Path $SwitchFolder 'rollback'

@@ -1,8 +1,8 @@
 # ---- prelude: rotation -----------------------------------------------------------------------------
 # Evict everybody who could log in: replace the key, the password, and what kernels wrote.
 
-# Until a rotation is complete, a file names it. The server stays stopped as long as it could be anybody else's, and the
-# next rotation does everything again. An apply would start the server for those who are evicted, so it is refused.
+# Until a rotation is complete, a file names it. The server stays stopped until then, because others could still use it,
+# and the next rotation starts from the beginning. An apply is refused: it would start the server for those others.
 
 $RotationFile = Join-Path $StateFolder 'rotation'
 $SetAsideFolder = Join-Path $StateFolder 'set-aside'     # what kernels wrote: a folder for each rotation

@@ -17,7 +17,7 @@ def contents(settings: Mapping[str, Any], body: Body, data: list[tuple[str, str,
     rows = len(data) + len(body.parts) + len(HEADINGS) + (1 + len(unused) if unused else 0)
     begin = above + 1 + rows + 2  # the title of the table, and the empty line after it
     width = max(len(name) for name in [*(title for title, _, _ in data), *(part.name for part in body.parts)])
-    lines = ["# Contents, by line:"]
+    lines = ["# Contents, by line. To follow a run, begin with main: it runs the steps, which use the prelude."]
     for title, sentence, count in data:
         lines.append(_row(begin, title, sentence, width))
         begin += count

@@ -1,7 +1,7 @@
 # ---- prelude: files_of_service ---------------------------------------------------------------------
 # Find files of the service that stay after undo, and keep their user.
 
-# Without its user, the number of the user would be free, and another user who gets it would own the files.
+# If the user were removed, a new user could get the same number, and with it these files.
 
 USER_IS_KEPT_FOR=()                                # folders that have files of the service, or could not be searched
 

@@ -1,5 +1,5 @@
 # ---- prelude: log_file -----------------------------------------------------------------------------
-# Read the log of a server that is no unit, from its file.
+# Read the log of a server that is not a unit, from its file.
 
 # REPLY: the complete lines in a file after the cursor (inode and offset), or the last ones.
 read_log_file() { # FILE

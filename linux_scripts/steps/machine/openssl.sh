@@ -1,5 +1,5 @@
 # ---- step: openssl ---------------------------------------------------------------------------------
-# Install OpenSSL from the distribution, which creates the certificate.
+# Install the distribution's OpenSSL, which creates the certificate.
 
 step openssl 'OpenSSL is installed'
 

@@ -1,9 +1,9 @@
 # ---- step: packages --------------------------------------------------------------------------------
-# Install the packages of the notebook server: a virtual environment as the lock says.
+# Install the packages of the lock, or with packages.source those of the distribution.
 
 # They are NumPy, Matplotlib, Tornado, pyzmq, IPython, ipykernel, and notebook with all their dependencies.
-# From wheels, they are in a virtual environment (prelude/environment), whose folder is named after the lock: another
-# lock gets another environment, next to the one in use.
+# The packages of the lock are installed from wheels in a virtual environment (prelude/environment). Its folder is named
+# after the lock, so another lock gets another environment next to the one in use.
 # With packages.source = "distribution", they are packages of the distribution, in its versions.
 
 NOTEBOOK_PACKAGES=()                               # of the distribution; empty if wheels are used

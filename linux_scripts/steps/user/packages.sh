@@ -1,8 +1,8 @@
 # ---- step: packages --------------------------------------------------------------------------------
-# Install the packages of the notebook server: a virtual environment as the lock says.
+# Install the packages of the lock in a virtual environment.
 
 # They are NumPy, Matplotlib, Tornado, pyzmq, IPython, ipykernel, and notebook with all their dependencies, in a virtual
-# environment (prelude/environment), whose folder is named after the lock: another lock gets another environment, next
+# environment (prelude/environment). Its folder is named after the lock, so another lock gets another environment next
 # to the one in use.
 
 step packages 'The notebook server packages are installed'

@@ -1,8 +1,8 @@
 # ---- step: vc_redist -------------------------------------------------------------------------------
 # Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
 
-# A newer runtime is sufficient. The installed version is read first, because an older installer does nothing without
-# saying so. Source: "Redistributing Visual C++ files" on learn.microsoft.com.
+# A newer runtime is sufficient. The installed version is read first, because an older installer does nothing, and does
+# not report that. Source: "Redistributing Visual C++ files" on learn.microsoft.com.
 
 $VcRuntimeFile = Join-Path ([Environment]::SystemDirectory) 'vcruntime140.dll'
 

@@ -59,7 +59,9 @@ def test_what_the_settings_do_not_use_is_listed() -> None:
 def _rows(script: Script) -> list[tuple[int, str, str]]:
     """(line, title, sentence) of each row."""
     found, kind = [], ""
-    _, _, table = script.text.split("\n\n")[0].partition("# Contents, by line:\n")
+    _, _, table = script.text.split("\n\n")[0].partition(
+        "# Contents, by line. To follow a run, begin with main: it runs the steps, which use the prelude.\n"
+    )
     for line in table.partition("# Not used")[0].splitlines():
         row = ROW.fullmatch(line)
         if row is None:
