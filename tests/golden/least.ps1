@@ -16,7 +16,7 @@
 # Requires Windows PowerShell 3.0 or newer, 64-bit, and administrator rights
 # Downloads come from the URLs in the settings and from the package index
 #
-# Contents, by line:
+# Contents, by line. To follow a run, begin with main: it runs the steps, which use the prelude.
 #   128  parameters             The mode for a run by hand.
 #   133  settings               What differs from host to host: data, no code.
 #   202  lock                   The Python packages, with versions and hashes.
@@ -86,7 +86,7 @@
 #  4763  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
 #  4809  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
 #  4832  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4898  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4898  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
 #  5041  download_checks        Check in mode check whether this host can reach what the script would download.
 #  5146  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
 #  5301  rotated_keys           Refuse a rotation with a certificate that has the old key.
@@ -97,7 +97,7 @@
 #  5812  server_life            Restart or stop the installed server: modes restart and stop.
 #  5916  restarted_server       Start the registered task again.
 #  5967  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6096  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  6096  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
 #  6207  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
 #  6367  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
 #  6619  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
@@ -118,7 +118,7 @@
 #  7923  firewall               Open the notebook port in the firewall, with one inbound rule.
 #  7987  check                  Check that the server shows its certificate, and refuses requests without the password.
 #  8065  path                   Add the programs of the server to the PATH of the machine.
-#  8094  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  8094  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
 #  8134  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
@@ -2145,7 +2145,7 @@ $Restore.data_folder = {
 # Put a first notebook into the folder for notebooks, and keep what people make of it.
 
 # Kind first_page: the record has the states of this file that are not somebody's work: absent, and the SHA-256 of each
-# text that this script wrote. In any other state the file stays as it is, also at undo. Once the file is written,
+# text that this script wrote. In any other state the file stays as it is, even at undo. Once the file is written,
 # absent is no longer in the record: a file that somebody deletes is not created again.
 
 $FirstPageName = 'Welcome.ipynb'
@@ -3552,7 +3552,7 @@ function Add-ClosingTask([string]$Path, [string]$Name) {
 # folder, where only administrators can write. The first line is the SHA-256 of the download or the lock. The second
 # line has the number of files, their size, and a checksum of their times. The other lines have size, time, SHA-256,
 # and path of a file. Each test compares the first two lines, and only if they differ, each file. A thorough test also
-# reads all files and compares the hashes. This script does all of it: an altered Python must not judge itself.
+# reads all files and compares the hashes. This script does all of it: an altered Python could hide its own changes.
 
 $FileLists = Join-Path $StateFolder 'installed'
 $DamageCodes = 'files-changed', 'files-missing', 'files-other-content', 'other-download'
@@ -4896,7 +4896,7 @@ function Get-StatusWithRandomToken { Get-KernelStatus "Authorization: token $([g
 function Test-Refused([string]$Status) { '401', '403' -contains $Status }
 
 # ---- prelude: host_checks --------------------------------------------------------------------------
-# Refuse a host by its processor, policy, version, clock, or free space.
+# Refuse a host because of its processor, policy, version, clock, or free space.
 
 function Assert-SixtyFourBit {
     Set-Found is-64-bit 'PowerShell is running as a 64-bit program'
@@ -5146,8 +5146,8 @@ function Write-Inspection([string]$Server, [string]$Issuer) {
 # ---- prelude: rotation -----------------------------------------------------------------------------
 # Evict everybody who could log in: replace the key, the password, and what kernels wrote.
 
-# Until a rotation is complete, a file names it. The server stays stopped as long as it could be anybody else's, and the
-# next rotation does everything again. An apply would start the server for those who are evicted, so it is refused.
+# Until a rotation is complete, a file names it. The server stays stopped until then, because others could still use it,
+# and the next rotation starts from the beginning. An apply is refused: it would start the server for those others.
 
 $RotationFile = Join-Path $StateFolder 'rotation'
 $SetAsideFolder = Join-Path $StateFolder 'set-aside'     # what kernels wrote: a folder for each rotation
@@ -5812,7 +5812,7 @@ $Modes.status = {
 # ---- prelude: server_life --------------------------------------------------------------------------
 # Restart or stop the installed server: modes restart and stop.
 
-# The server starts as it is installed. What differs from the settings stays as it is, and an apply still changes it.
+# The server starts as it is installed. What differs from the settings stays as it is until the next apply.
 
 # Mode restart, which also starts a server that was stopped.
 function Invoke-Restart {
@@ -5967,8 +5967,8 @@ function Set-TaskText {
 # ---- prelude: rollback -----------------------------------------------------------------------------
 # Go back by hand to the environment that the last upgrade kept: mode rollback.
 
-# It is a switch to the folder of the previous environment. What the server runs now is saved first, and is the previous
-# one afterwards, so a second rollback goes forward again. If the previous server is not as it must be, the end of the
+# It is a switch to the folder of the previous environment. What the server runs now is saved first, and becomes the
+# previous one, so a second rollback goes forward again. If the server fails its verification, the end of the
 # run switches back. A file in the folder of the switch says that a rollback opened it: the next rollback completes it.
 
 $RollbackMark = Join-Path $SwitchFolder 'rollback'
@@ -6094,7 +6094,7 @@ function Get-PreviousStatus {
 }
 
 # ---- prelude: server_secrets -----------------------------------------------------------------------
-# Modes set-password and rotate-certificate: replace the password or certificate alone.
+# Replace the password or certificate alone: modes set-password and rotate-certificate.
 
 # The server restarts as it is installed, as in prelude/server_life. What else differs from the settings stays as it is.
 
@@ -7027,8 +7027,8 @@ Add-Step python 'Python is installed' -Test {
 # ---- step: vc_redist -------------------------------------------------------------------------------
 # Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
 
-# A newer runtime is sufficient. The installed version is read first, because an older installer does nothing without
-# saying so. Source: "Redistributing Visual C++ files" on learn.microsoft.com.
+# A newer runtime is sufficient. The installed version is read first, because an older installer does nothing, and does
+# not report that. Source: "Redistributing Visual C++ files" on learn.microsoft.com.
 
 $VcRuntimeFile = Join-Path ([Environment]::SystemDirectory) 'vcruntime140.dll'
 
@@ -8092,7 +8092,7 @@ Add-Step path 'The machine PATH contains the environment, Python, and OpenSSL' -
 }
 
 # ---- step: cleanup ---------------------------------------------------------------------------------
-# Remove or restore what earlier runs installed or changed and nothing needs any more.
+# Remove or restore what earlier runs installed or changed, if nothing needs it any more.
 
 # This is the last step, after the new server has answered: an upgrade that fails keeps everything. Only what is in the
 # record is removed or restored, in the same way as undo does it.

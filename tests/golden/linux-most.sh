@@ -17,7 +17,7 @@
 # Python packages come from the package index
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
-# Contents, by line:
+# Contents, by line. To follow a run, begin with main: it runs the steps, which use the prelude.
 #    98  settings               What differs from host to host: data, no code.
 #   127  lock                   The Python packages, with versions and hashes.
 #   250  welcome                The notebook that people find first, as JSON.
@@ -73,7 +73,7 @@
 #  5242  status                 Report the server, its versions, its certificate, and the last run: mode status.
 #  5439  server_life            Restart or stop the installed server: modes restart and stop.
 #  5549  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5663  server_secrets         Modes set-password and rotate-certificate: replace the password or certificate alone.
+#  5663  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
 #  5781  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
 #  6113  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
 #  6215  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
@@ -82,15 +82,15 @@
 # Steps, in the order in which they run:
 #  6358  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
 #  6390  python                 Install Python from the distribution.
-#  6452  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  6527  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  6452  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  6527  openssl                Install the distribution's OpenSSL, which creates the certificate.
 #  6540  user                   Create the system user that runs the server: without a password, without a login shell.
 #  6554  certificate            Create a certificate for the server; only root and the service can read its key.
 #  6647  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
 #  6828  service                Run the notebook server as a service that starts with the system.
 #  6962  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
 #  7026  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7180  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  7180  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
 #  7262  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
@@ -1203,7 +1203,7 @@ lock_owner() {
 PROGRAM_FILE=$STATE_FOLDER/program                 # its session, the run, and whether it must run to its end
 LEFT=()                                            # of read_left_processes
 
-# A service that the program starts has its own session: it is not meant.
+# A service that the program starts has its own session, so it is left alone.
 note_program() {
     if [[ $RUN_LOCKED ]]; then
         { printf '%d %s %s\n' "$CHILD" "$RUN_ID" "${CHILD_TO_ITS_END:-0}" >"$PROGRAM_FILE"; } 2>/dev/null || true
@@ -2001,12 +2001,12 @@ create_data_folder() { # PATH MODE
 # ---- prelude: first_page ---------------------------------------------------------------------------
 # Put a first notebook into the folder for notebooks, and keep what people make of it.
 
-# Kind first_page: the record has the states of this file that are nobody's work: `absent`, and the SHA-256 of each text
-# that this script wrote. In any other state the file stays as it is, also at undo. Once the file is written, `absent`
-# is no longer in the record: a file that somebody deletes is not created again.
+# Kind first_page: the record has the states of this file that are not somebody's work: `absent`, and the SHA-256 of
+# each text that this script wrote. In any other state the file stays as it is, even at undo. Once the file is written,
+# `absent` is no longer in the record: a file that somebody deletes is not created again.
 # The file is read, written, and removed as the user of the service (AS_SERVICE, see service_access), so a link there
-# leads only to what that user may change anyway. What that user has put in its way is no reason to refuse a server: the
-# page is then not written, with a warning.
+# leads only to what that user may change anyway. If that user has put something in its way, the page is not written,
+# with a warning: this is not a reason to refuse the server.
 
 PAGE_FAILED=''                                     # whether this run could not write it
 
@@ -2110,7 +2110,7 @@ restore_first_page() { # PATH STATES
 # ---- prelude: files_of_service ---------------------------------------------------------------------
 # Find files of the service that stay after undo, and keep their user.
 
-# Without its user, the number of the user would be free, and another user who gets it would own the files.
+# If the user were removed, a new user could get the same number, and with it these files.
 
 USER_IS_KEPT_FOR=()                                # folders that have files of the service, or could not be searched
 
@@ -3305,7 +3305,7 @@ firewalld_words() { # PORT ADDRESS
 # ---- prelude: tls ----------------------------------------------------------------------------------
 # Read certificates, with OpenSSL or Python, and ask the server for its own.
 
-# There may be no openssl: then Python's cryptography is used, a package of the notebook server.
+# Without openssl, Python's cryptography is used, which is a package of the notebook server.
 # Both print `Fingerprint=HEX`, and `good` if the certificate is valid for long enough.
 
 READ_WITH_PYTHON='
@@ -3957,7 +3957,7 @@ read_login_url() { # URL NAME
 # Two lists are in the state folder, where only root can write: NAME.files has the access, size, and time of each file,
 # NAME.sha256 its hash. They are written right after an installation. Each test compares the first list. Only a thorough
 # test compares the second one, because that reads all files. Programs of the system do both: an altered Python could
-# not be trusted to judge itself.
+# hide its own changes.
 
 FILE_LISTS=$STATE_FOLDER/installed
 CHANGED_FILES=() MISSING_FILES=() ADDED_FILES=()   # of compare_list
@@ -4669,8 +4669,8 @@ BEFORE_UNDO+=(remove_downloads)
 # ---- prelude: rotation -----------------------------------------------------------------------------
 # Evict everybody who could log in: replace the key, the password, and what kernels wrote.
 
-# Until a rotation is complete, a file names it. The server stays stopped as long as it could be anybody else's, and the
-# next rotation does everything again. An apply would start the server for those who are evicted, so it is refused.
+# Until a rotation is complete, a file names it. The server stays stopped until then, because others could still use it,
+# and the next rotation starts from the beginning. An apply is refused: it would start the server for those others.
 
 ROTATION_FILE=$STATE_FOLDER/rotation
 SET_ASIDE_FOLDER=$STATE_FOLDER/set-aside           # what kernels wrote: a folder for each rotation
@@ -5439,7 +5439,7 @@ read_field() { # NAME LINE
 # ---- prelude: server_life --------------------------------------------------------------------------
 # Restart or stop the installed server: modes restart and stop.
 
-# The server starts as it is installed. What differs from the settings stays as it is, and an apply still changes it.
+# The server starts as it is installed. What differs from the settings stays as it is until the next apply.
 
 MODES['restart']=restart_server
 MODES['stop']=stop_server
@@ -5549,8 +5549,8 @@ prove_server() {
 # ---- prelude: rollback -----------------------------------------------------------------------------
 # Go back by hand to the environment that the last upgrade kept: mode rollback.
 
-# It is a switch to the folder of the previous environment. What the server runs now is saved first, and is the previous
-# one afterwards, so a second rollback goes forward again. If the previous server is not as it must be, finish_run
+# It is a switch to the folder of the previous environment. What the server runs now is saved first, and becomes the
+# previous one, so a second rollback goes forward again. If the server fails its verification, finish_run
 # switches back. A file in the folder of the switch says that a rollback opened it: the next rollback completes it.
 
 ROLLBACK_MARK=$SWITCH_FOLDER/rollback
@@ -5661,7 +5661,7 @@ read_previous_status() {
 }
 
 # ---- prelude: server_secrets -----------------------------------------------------------------------
-# Modes set-password and rotate-certificate: replace the password or certificate alone.
+# Replace the password or certificate alone: modes set-password and rotate-certificate.
 
 # The server restarts as it is installed, as in prelude/server_life. What else differs from the settings stays as it is.
 
@@ -5783,8 +5783,8 @@ switch_certificate_back() {
 
 # The programs below run as the user of the server, never as root: whatever is in the folder, they can do no more than a
 # notebook can. They follow no link. Names that begin with a period are left out. Each line that they print is checked
-# before it becomes an event. What runs in a notebook can make the files huge, or stop these programs: so they read only
-# so much, and get 15 minutes.
+# before it becomes an event. Code in a notebook can make the files huge, or stop these programs, so what they read is
+# limited, and so is their time: 15 minutes.
 
 PARTS=()                                           # lines of the envelope: path, size, SHA-256, offset, length, before
 
@@ -6450,11 +6450,11 @@ choose_python() {
 }
 
 # ---- step: packages --------------------------------------------------------------------------------
-# Install the packages of the notebook server: a virtual environment as the lock says.
+# Install the packages of the lock, or with packages.source those of the distribution.
 
 # They are NumPy, Matplotlib, Tornado, pyzmq, IPython, ipykernel, and notebook with all their dependencies.
-# From wheels, they are in a virtual environment (prelude/environment), whose folder is named after the lock: another
-# lock gets another environment, next to the one in use.
+# The packages of the lock are installed from wheels in a virtual environment (prelude/environment). Its folder is named
+# after the lock, so another lock gets another environment next to the one in use.
 # With packages.source = "distribution", they are packages of the distribution, in its versions.
 
 NOTEBOOK_PACKAGES=()                               # of the distribution; empty if wheels are used
@@ -6525,7 +6525,7 @@ install_environment() {
 }
 
 # ---- step: openssl ---------------------------------------------------------------------------------
-# Install OpenSSL from the distribution, which creates the certificate.
+# Install the distribution's OpenSSL, which creates the certificate.
 
 step openssl 'OpenSSL is installed'
 
@@ -6647,7 +6647,7 @@ read_certificate() {
 # ---- step: notebook --------------------------------------------------------------------------------
 # Configure the notebook server: HTTPS only, a password, one port, its own folders.
 
-# The service can read these files but not write them. One file is for both generations: notebook 6 reads the class
+# The service can read these files but not write them. One file serves both generations: notebook 6 reads the class
 # NotebookApp, notebook 7 reads the other classes. The program that starts the server is in prelude/starter: it keeps
 # other configuration out, and compares each of these values with what the server would use.
 
@@ -7178,7 +7178,7 @@ read_shown() {
 }
 
 # ---- step: cleanup ---------------------------------------------------------------------------------
-# Remove or restore what earlier runs installed or changed and nothing needs any more.
+# Remove or restore what earlier runs installed or changed, if nothing needs it any more.
 
 # This is the last step, after the new server has answered: if an upgrade fails, everything is kept. Only what is in the
 # record is removed or restored, in the same way as undo does it. Packages of the distribution stay until undo.
