@@ -12,11 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from nbserver import __version__
 from nbserver.approval import document, policy, signed_approvals
 from nbserver.approval.document import Time
+from nbserver.approval.manifest import APPROVALS
 from nbserver.approval.policy import Policy
 from nbserver.approval.signed_approvals import Rules, Signed
 from nbserver.base import json_lines, plain_file, utc
 from nbserver.base.errors import ApprovalError
 from nbserver.base.message import Message, message
+from nbserver.base.plain_text import clean
 from nbserver.render.settings import Release, Sha256
 
 VERSION = 1
@@ -100,6 +102,43 @@ def parse(data: bytes) -> BundleApproval:
     read = document.read_as(Document, document.table(data))
     issued, expires = document.period(read.by, read.issued, read.expires)
     return BundleApproval(read.by, read.bundle_sha256, issued, expires, hashlib.sha256(data).hexdigest())
+
+
+@dataclass(frozen=True)
+class ListedApproval:
+    """An approval in a bundle, for the person who audits it. `fault` says why it does not count.
+
+    If the signature is not good, only `file` and `fault` are set. `key` is the fingerprint of the key that signed; times are UTC.
+    """
+
+    file: str
+    by: str = ""
+    key: str = ""
+    issued: str = ""
+    expires: str = ""
+    fault: str = ""
+
+    @property
+    def state(self) -> str:
+        """Whether the signature holds."""
+        return f"does not count: {self.fault}" if self.fault else "the signature is valid, for this list"
+
+
+def listed(bundle: Path, sha256: str, now: datetime) -> tuple[ListedApproval, ...]:
+    """Return the approvals of a bundle, the newest first. Whether a site allows the signer is not decided.
+
+    Raises ApprovalError for a file that cannot be read, or that is neither an approval nor a signature.
+    """
+    found = []
+    for name in signed_approvals.newest_first(bundle):
+        one = signed_approvals.read(bundle / APPROVALS / name, parse)
+        if not isinstance(one, Signed):
+            found.append(ListedApproval(name, fault=clean(str(one), 300)))
+            continue
+        fault, approval = Listed(sha256).reason(one.approval, now), one.approval
+        times = utc.text(approval.issued), utc.text(approval.expires)
+        found.append(ListedApproval(name, approval.by, one.key.fingerprint, *times, fault=clean(str(fault), 300) if fault else ""))
+    return tuple(found)
 
 
 def require(bundle: Path, sha256: str, demand: Demand) -> tuple[Signed[BundleApproval], ...]:

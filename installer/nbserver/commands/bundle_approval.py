@@ -13,6 +13,7 @@ from nbserver.bundle import approval, check, contents
 from nbserver.commands import approval_signing, review
 from nbserver.commands.review import STANDARD_OUTPUT, Outputs
 from nbserver.review import bundle_text
+from nbserver.review.bundle_text import BundleReview
 
 if TYPE_CHECKING:
     from nbserver.commands.approval_signing import Signer
@@ -76,5 +77,6 @@ def audit(bundle: Path, outputs: Outputs) -> list[str]:
         if path != STANDARD_OUTPUT:
             review.require_outside(path, bundle)
     listed = check.require(bundle)
-    texts = {path: bundle_text.WRITERS[kind](listed) for kind, path in outputs.items() if path is not None}
-    return review.written(texts) or bundle_text.lines(listed)
+    found = BundleReview(listed, approval.listed(bundle, listed.sha256, utc.now()))
+    texts = {path: bundle_text.WRITERS[kind](found) for kind, path in outputs.items() if path is not None}
+    return review.written(texts) or bundle_text.lines(found)

@@ -4,52 +4,72 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from nbserver import __version__
 from nbserver.bundle import contents
+from nbserver.bundle.approval import ListedApproval
 from nbserver.bundle.contents import File, FileList
 from nbserver.pages.page import ascii_text, rendered
 from nbserver.review.markdown import code, plain, table
 
-VERIFIED = "Each file is in the bundle, has the size and the SHA-256 in the list, and nothing else is there."
+VERIFIED = "Each file is in the bundle, has the size and the SHA-256 in the list, and nothing else is there except approvals."
 NOT_VERIFIED = (
     "Whether a file is what its URL has now, or what its publisher signed: compare the hashes with the publisher's.",
     "Whether hosts need these files: nbserver download HOST --verify compares the bundle with their scripts.",
 )
 
 
-def lines(listed: FileList) -> list[str]:
+@dataclass(frozen=True)
+class BundleReview:
+    """A bundle that is as listed, and its approvals."""
+
+    listed: FileList
+    approvals: tuple[ListedApproval, ...]
+
+
+def lines(review: BundleReview) -> list[str]:
     """Return the lines of the report, in ASCII."""
-    found = [f"{contents.FILE_NAME}: sha256 {listed.sha256}, {_totals(listed)}"]
-    for one in sorted(listed.files):
+    found = [f"{contents.FILE_NAME}: sha256 {review.listed.sha256}, {_totals(review)}"]
+    for one in sorted(review.listed.files):
         found += [f"{one.kind} {one.name} {one.version}: {one.file}, {one.size} bytes", f"  sha256 {one.sha256}", f"  from {one.url}"]
+    for approval in review.approvals:
+        found += [f"{approval.file}  {approval.state}", *([f"  {_who(approval)}"] if approval.by else [])]
     return [ascii_text(line) for line in found]
 
 
-def json_text(listed: FileList) -> str:
+def json_text(review: BundleReview) -> str:
     """Return the answer for --json, in ASCII."""
-    files = [asdict(one) for one in sorted(listed.files)]
+    files = [asdict(one) for one in sorted(review.listed.files)]
+    approvals = [asdict(one) for one in review.approvals]
     return (
         json.dumps(
-            {"event": "bundle_audit", "release": __version__, "bundle_sha256": listed.sha256, "bytes": _size(listed), "files": files}
+            {
+                "event": "bundle_audit",
+                "release": __version__,
+                "bundle_sha256": review.listed.sha256,
+                "bytes": _size(review),
+                "files": files,
+                "approvals": approvals,
+            }
         )
         + "\n"
     )
 
 
-def markdown(listed: FileList) -> str:
+def markdown(review: BundleReview) -> str:
     """Return the review as Markdown in ASCII."""
     rows = [
         [plain(one.kind), plain(f"{one.name} {one.version}"), code(one.file), str(one.size), code(one.sha256), plain(one.url)]
-        for one in sorted(listed.files)
+        for one in sorted(review.listed.files)
     ]
+    approvals = [[code(one.file), plain(_who(one) if one.by else ""), plain(one.state)] for one in review.approvals]
     return "\n".join(
         [
             f"# Review of a bundle, nbserver {__version__}",
             "",
-            f"{contents.FILE_NAME}: SHA-256 `{listed.sha256}`, {_totals(listed)}",
+            f"{contents.FILE_NAME}: SHA-256 `{review.listed.sha256}`, {_totals(review)}",
             "",
             plain(VERIFIED),
             "",
@@ -58,33 +78,40 @@ def markdown(listed: FileList) -> str:
             *(f"- {plain(line)}" for line in NOT_VERIFIED),
             "",
             *table(["Kind", "What", "File", "Bytes", "SHA-256", "From"], rows),
+            *(table(["Approval", "By", "State"], approvals) if approvals else []),
         ]
     )
 
 
-def html(listed: FileList) -> str:
+def html(review: BundleReview) -> str:
     """Return the review as a page that loads nothing."""
+    sections = [("verified", "What was verified"), ("files", "Files"), *([("approvals", "Approvals")] if review.approvals else [])]
     values: dict[str, Any] = {
-        "listed": listed,
-        "totals": _totals(listed),
+        "listed": review.listed,
+        "approvals": review.approvals,
+        "totals": _totals(review),
         "verified": VERIFIED,
         "not_verified": NOT_VERIFIED,
-        "kinds": [(kind, _of_kind(listed, kind)) for kind in ("program", "wheel") if _of_kind(listed, kind)],
+        "kinds": [(kind, _of_kind(review, kind)) for kind in ("program", "wheel") if _of_kind(review, kind)],
     }
-    return rendered("review", "Review of a bundle", [("verified", "What was verified"), ("files", "Files")], values, template="bundle")
+    return rendered("review", "Review of a bundle", sections, values, template="bundle")
 
 
-WRITERS: dict[str, Callable[[FileList], str]] = {"html": html, "json": json_text, "markdown": markdown}
+WRITERS: dict[str, Callable[[BundleReview], str]] = {"html": html, "json": json_text, "markdown": markdown}
 """The writers by the name of their option."""
 
 
-def _of_kind(listed: FileList, kind: str) -> list[File]:
-    return [one for one in sorted(listed.files) if one.kind == kind]
+def _who(approval: ListedApproval) -> str:
+    return f"by {approval.by} with the key {approval.key}, issued {approval.issued}, expires {approval.expires}"
 
 
-def _size(listed: FileList) -> int:
-    return sum(one.size or 0 for one in listed.files)
+def _of_kind(review: BundleReview, kind: str) -> list[File]:
+    return [one for one in sorted(review.listed.files) if one.kind == kind]
 
 
-def _totals(listed: FileList) -> str:
-    return f"{len(listed.files)} files, {_size(listed)} bytes"
+def _size(review: BundleReview) -> int:
+    return sum(one.size or 0 for one in review.listed.files)
+
+
+def _totals(review: BundleReview) -> str:
+    return f"{len(review.listed.files)} files, {_size(review)} bytes"

@@ -121,18 +121,25 @@ def test_a_strange_file_among_the_approvals_is_one_finding(bundle: Path) -> None
 
 def test_audit_lists_a_bundle(bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(bundle.parent)
+    sign(bundle)
+    unsigned = Path(sign(bundle, BEN, "ben").file + ".sig")
+    unsigned.unlink()
     assert run(monkeypatch, "audit", "bundle") == 0
     said = capsys.readouterr().out
     listed = contents.read_list(bundle)
     assert f"sha256 {listed.sha256}, 2 files, 405 bytes" in said and "from https://example.com/tool.zip" in said
+    assert "the signature is valid, for this list\n  by anna@example.com with the key SHA256:" in said
+    assert f"{unsigned.stem}  does not count: its signature {unsigned.name} is missing" in said
     assert run(monkeypatch, "audit", "bundle", "--json", "-") == 0
     found = json.loads(capsys.readouterr().out)
     validate("answer", found)
     assert found["bundle_sha256"] == listed.sha256
+    assert sorted((one["by"], bool(one["fault"])) for one in found["approvals"]) == [("", True), (ANNA, False)]
     assert run(monkeypatch, "audit", "bundle", "--html", "review.html", "--markdown", "review.md") == 0
     for name in ("review.html", "review.md"):
         text = Path(name).read_text()
         assert all(one.sha256 in text for one in listed.files) and listed.sha256 in text
+        assert ANNA in text.replace("&#64;", "@")
     assert run(monkeypatch, "audit", "bundle", "--html", "bundle/review.html") == 2
     next(bundle.rglob("tool.zip")).unlink()
     assert run(monkeypatch, "audit", "bundle") == 5
