@@ -18,6 +18,7 @@ MARKERS: dict[str, tuple[str, ...]] = {
     "steps/windows/": ("pwsh",),
     "stories/": ("pwsh",),
     "stories/test_browser.py": ("browser",),
+    "stories/test_export.py": ("root",),
     "stories/test_linux.py": ("root", "browser"),
     "stories/test_local_debian.py": ("root",),
     "stories/test_mirror.py": ("root",),

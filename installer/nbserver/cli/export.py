@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from nbserver.cli.warnings import show_warnings
 
 if TYPE_CHECKING:
     from nbserver.commands.export import Export
+    from nbserver.export.exported import Exported
 
 
 @click.group("export")
@@ -54,13 +55,122 @@ def azure(hosts: tuple[str, ...], inventory_path: Path, folder: Path, as_json: b
     return _write("azure", hosts, inventory_path, folder, as_json, by_system("azure", windows=template.windows, linux=template.linux))
 
 
-def _write(tool: str, hosts: tuple[str, ...], inventory_path: Path, folder: Path, as_json: bool, export: Export) -> int:
+@export_group.command("cloud-init")
+@_common
+@click.option(
+    "--hash-command",
+    metavar="COMMAND",
+    default="cat /root/nbserver-password-hash",
+    show_default=True,
+    help="What prints the password hash on the host, as root.",
+)
+@click.option(
+    "--script-url", "url", metavar="URL", default="", help="Where hosts fetch their script; {file} is its name. The hash is checked."
+)
+@click.option(
+    "--limit-bytes",
+    "limit",
+    type=click.IntRange(1_000, 16_777_216),
+    metavar="BYTES",
+    default=65_536,
+    show_default=True,
+    help="How much user data the platform accepts; the default is the limit of Azure.",
+)
+def cloud_init(hosts: tuple[str, ...], inventory_path: Path, folder: Path, as_json: bool, **given: Any) -> int:
+    """Write user data for cloud-init, for each host
+
+    At the first start, the machine runs the script. User data is readable on the machine and never has the password hash.
+    """
+    from functools import partial
+
+    from nbserver.export import cloud_init as export
+    from nbserver.export.refused import by_system
+
+    chosen = by_system("cloud-init", linux=partial(export.exported, **export.checked(**given)))
+    return _write("cloud-init", hosts, inventory_path, folder, as_json, chosen)
+
+
+@export_group.command("ansible")
+@_common
+def ansible(hosts: tuple[str, ...], inventory_path: Path, folder: Path, as_json: bool) -> int:
+    """Write a play for Ansible, with the scripts of hosts
+
+    The play copies the script, checks its hash, and runs it. The names of hosts must be those of your Ansible inventory.
+    """
+    from nbserver.export import ansible as export
+    from nbserver.export.refused import by_system
+
+    chosen = by_system("ansible", windows=export.exported, linux=export.exported)
+    return _write("ansible", hosts, inventory_path, folder, as_json, chosen, export.with_play)
+
+
+_hash_file = click.option(
+    "--hash-file",
+    metavar="PATH",
+    default=r"%ProgramData%\nbserver-password-hash.txt",
+    show_default=True,
+    help="File on the host with the password hash, readable by SYSTEM and administrators only.",
+)
+
+
+@export_group.command("intune")
+@_common
+@_hash_file
+def intune(hosts: tuple[str, ...], inventory_path: Path, folder: Path, as_json: bool, hash_file: str) -> int:
+    """Write detection and remediation scripts for Intune
+
+    Detection reports whether something differs, and remediation applies the inventory.
+    """
+    from functools import partial
+
+    from nbserver.export import windows_management
+    from nbserver.export.refused import by_system
+
+    chosen = by_system("intune", windows=partial(windows_management.intune, hash_file=hash_file))
+    return _write("intune", hosts, inventory_path, folder, as_json, chosen)
+
+
+@export_group.command("gpo")
+@_common
+@_hash_file
+@click.option(
+    "--log-file",
+    "log",
+    metavar="PATH",
+    default=r"%SystemRoot%\Logs\nbserver-startup.log",
+    show_default=True,
+    help="File on the host with the events of the last start.",
+)
+def gpo(hosts: tuple[str, ...], inventory_path: Path, folder: Path, as_json: bool, hash_file: str, log: str) -> int:
+    """Write a startup script for Group Policy, for each host
+
+    At each start of Windows, the script applies the inventory. A start without differences changes nothing.
+    """
+    from functools import partial
+
+    from nbserver.export import windows_management
+    from nbserver.export.refused import by_system
+
+    chosen = by_system("gpo", windows=partial(windows_management.gpo, hash_file=hash_file, log=log))
+    return _write("gpo", hosts, inventory_path, folder, as_json, chosen)
+
+
+def _write(
+    tool: str,
+    hosts: tuple[str, ...],
+    inventory_path: Path,
+    folder: Path,
+    as_json: bool,
+    export: Export,
+    together: Callable[[Iterable[Exported]], Iterable[Exported]] = iter,
+) -> int:
+    """Write what `export` returns for the hosts, and `together` makes of all of it."""
     from nbserver.commands import export as exporting
     from nbserver.inventory import reader
 
     selected = reader.load_for(inventory_path, hosts, commands=False).select(hosts)
     show_warnings(selected)
-    found = exporting.write(exporting.each(selected, export), folder)
+    found = exporting.write(together(exporting.each(selected, export)), folder)
     for line in [json.dumps(exporting.as_json(tool, found, folder))] if as_json else exporting.overview(found, folder):
         say(line)
     require_written()

@@ -51,9 +51,18 @@ def linux(script: Script, *, mode: str, hash_command: str = "") -> bytes:
     `mode` applies unless the tool passes another one. In mode apply, the launcher runs `hash_command` in bash, which prints the
     password hash, unless the tool passes one.
     """
+    call = _call(script, mode, hash_command)
+    return (f"{launcher('sh')}{call} <<'END'\n{packed(script.code)}END\n").encode("ascii")
+
+
+def linux_from(script: Script, fetch: str, *, mode: str, hash_command: str = "") -> bytes:
+    """Return the launcher with a command of bash that prints the packed script, in place of the script. Otherwise as `linux`."""
+    return f"{launcher('sh')}{fetch} | {_call(script, mode, hash_command)}\n".encode("ascii")
+
+
+def _call(script: Script, mode: str, hash_command: str) -> str:
     command = f" {literal(hash_command, 'hash_command')}" if hash_command else ""
-    head = f"launch {mode} {script.sha256}{command} <<'END'\n"
-    return (launcher("sh") + head + packed(script.code) + "END\n").encode("ascii")
+    return f"launch {mode} {script.sha256}{command}"
 
 
 def _quoted(path: str) -> str:

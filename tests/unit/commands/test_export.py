@@ -62,6 +62,33 @@ def test_azure(inventory: Path) -> None:
         assert file["limit"] is None or file["bytes"] < file["limit"]
 
 
+@pytest.mark.parametrize(
+    ("tool", "host", "names"),
+    [
+        ("cloud-init", "lin1", ["lin1.sh", "lin1.user-data"]),
+        ("ansible", "all", ["files/lin1.sh", "files/win1.ps1", "hosts.json", "nbserver-linux.yml", "nbserver-windows.yml"]),
+        ("intune", "win1", ["win1.detect.ps1", "win1.remediate.ps1"]),
+        ("gpo", "win1", ["win1.startup.ps1"]),
+    ],
+)
+def test_other_tools(inventory: Path, tool: str, host: str, names: list[str]) -> None:
+    more = ["--script-url", "https://files.example.com/{file}"] if tool == "cloud-init" else []
+    answer = export(inventory, tool, host, *more, "--json")
+    assert answer.exit_code == 0, answer.output
+    found = json.loads(answer.stdout)
+    validate("answer", found)
+    out = inventory.parent / "out"
+    assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()) == names
+    hashes = rendered(inventory)
+    assert all(file["script_sha256"] == hashes[file["host"]] for file in found["files"] if file["host"])
+
+
+def test_a_tool_for_one_system_refuses_the_other(inventory: Path) -> None:
+    assert getattr(export(inventory, "gpo", "lin1").exception, "code", "") == "export-not-for-host"
+    assert getattr(export(inventory, "cloud-init", "win1").exception, "code", "") == "export-not-for-host"
+    assert getattr(export(inventory, "cloud-init", "lin1").exception, "code", "") == "user-data-too-large"
+
+
 def test_sizes_are_listed_next_to_limits(inventory: Path) -> None:
     lines = export(inventory, "azure", "win1").output.splitlines()
     assert any(" bytes of 262,144 (Azure Run Command), script sha256 " in line for line in lines)

@@ -1,0 +1,62 @@
+"""User data for cloud-init: the launcher with the script of a Linux host, or with the address of the script."""
+
+from __future__ import annotations
+
+import gzip
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from nbserver.base.errors import UsageError
+from nbserver.export import launcher
+from nbserver.export.exported import Exported, Limit
+from nbserver.settings.types import web_address
+
+if TYPE_CHECKING:
+    from nbserver.inventory.linux_host import LinuxHost
+    from nbserver.render.script import Script
+
+# cloud-init needs Python itself, so every host has it; not every image has curl. Proxies of the environment apply.
+_FETCH = "import sys, urllib.request as request; sys.stdout.buffer.write(request.urlopen(sys.argv[1], timeout=60).read())"
+
+
+def checked(*, limit: int, hash_command: str, url: str) -> dict[str, Any]:
+    """Return what a person has entered, if the URL is one. Raises UsageError."""
+    try:
+        if url:
+            web_address(url.replace("{file}", "file"))
+    except ValueError:
+        raise UsageError(
+            "script-url-invalid",
+            "--script-url is not a valid URL",
+            todo="Enter a URL such as https://files.example.com/{example}",
+            example="{file}",
+        ) from None
+    return {"limit": limit, "hash_command": hash_command, "url": url}
+
+
+def exported(host: LinuxHost, script: Script, *, limit: int, hash_command: str, url: str = "") -> list[Exported]:
+    """Return the user data of a host; with `url`, where the host fetches the script, the script as well.
+
+    User data that has more than `limit` bytes is compressed, which cloud-init undoes. Raises UsageError if it still has more.
+    """
+    if url:
+        where = url.replace("{file}", script.file_name)
+        fetch = f"python3 -c {shlex.quote(_FETCH)} {shlex.quote(where)} | gzip | base64"
+        text = launcher.linux_from(script, fetch, mode="apply", hash_command=hash_command)
+        data = _user_data(host, script, text, limit)
+        return [data, Exported(script.file_name, script.code, host.name, script.sha256)]
+    return [_user_data(host, script, launcher.linux(script, mode="apply", hash_command=hash_command), limit)]
+
+
+def _user_data(host: LinuxHost, script: Script, text: bytes, limit: int) -> Exported:
+    data = text if len(text) <= limit else gzip.compress(text, mtime=0)
+    if len(data) > limit:
+        raise UsageError(
+            "user-data-too-large",
+            "the user data has {size} bytes even when it is compressed, and the limit is {limit} bytes",
+            where=host.name,
+            todo="Add --script-url URL, from where the host fetches the script, or --limit-bytes BYTES if your platform accepts more",
+            size=len(data),
+            limit=limit,
+        )
+    return Exported(f"{host.name}.user-data", data, host.name, script.sha256, Limit("user data", limit))

@@ -1,0 +1,112 @@
+"""Exported files on a Debian host: a play that Ansible runs over SSH, and user data that cloud-init runs at the next start."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from nbserver.run.notebook_password import hash_password
+from tests import tier
+from tests.boxes.linux.host import LinuxBox
+from tests.boxes.mirror import Mirror
+from tests.faults.small_packages import write_index
+from tests.linux.small_lock import SmallSite
+from tests.served import served
+
+HASH = hash_password("correct horse battery", bytes(16))
+SEED = Path("var/lib/cloud/seed/nocloud")
+PLAY = "ansible-playbook -i /root/own.ini -i /root/exported/hosts.json /root/exported/nbserver-linux.yml"
+
+
+def exported(site: SmallSite, *arguments: str) -> Path:
+    """The folder that the command has written."""
+    done = site.run("export", *arguments, "-o", "exported", "--json")
+    assert done.returncode == 0, done.stderr
+    return site.folder / "exported"
+
+
+def events(host: LinuxBox) -> list[dict[str, Any]]:
+    """The events of the newest run that the host has kept."""
+    newest = host.ssh("ls -t /var/lib/nbserver/state/runs/*/events.jsonl | head -n 1").stdout.strip()
+    return [json.loads(line) for line in host.ssh(f"cat {newest}").stdout.splitlines()]
+
+
+def recap(done: subprocess.CompletedProcess[str]) -> dict[str, int]:
+    """What Ansible counted for the host."""
+    line = next((line for line in reversed(done.stdout.splitlines()) if line.startswith("lin1 ")), "")
+    assert line, done.stdout + done.stderr
+    return {word.partition("=")[0]: int(word.partition("=")[2]) for word in line.split() if "=" in word}
+
+
+def play(host: LinuxBox, *options: str, succeeds: bool = True) -> dict[str, int]:
+    done = host.ssh(" ".join([PLAY, *options]), check=False)
+    assert HASH not in done.stdout + done.stderr
+    found = recap(done)
+    assert (done.returncode == 0) == (found["failed"] == 0) == succeeds, done.stdout
+    return found
+
+
+def exports_set_up_a_host(debian_host: Callable[[], LinuxBox], linux_mirror: Mirror, tmp_path: Path) -> None:
+    index, folder = tmp_path / "index", tmp_path / "site"
+    index.mkdir()
+    folder.mkdir()
+    (folder / "small.lock.txt").write_text("\n".join(write_index(index, linux_mirror)) + "\n", encoding="utf-8")
+    with debian_host() as host, served(index) as url:
+        site = SmallSite(folder, host, linux_mirror, notebook_password="")
+        site.settings["packages.index_url"] = url
+        site.write()
+        host.ssh("apt-get -qq update && apt-get -qq install -y --no-install-recommends ansible-core cloud-init", timeout=1200)
+        _ansible(host, site)
+        _cloud_init(host, site)
+
+
+def _ansible(host: LinuxBox, site: SmallSite) -> None:
+    shutil.copytree(exported(site, "ansible", "lin1"), host.root / "root/exported")
+    shutil.copy(host.key, host.root / "root/key")
+    (host.root / "root/own.ini").write_text(
+        "lin1 ansible_host=127.0.0.1 ansible_user=admin ansible_ssh_private_key_file=/root/key "
+        f"ansible_ssh_common_args='-o StrictHostKeyChecking=no'\n[all:vars]\nnbserver_password_hash='{HASH}'\n",
+        encoding="utf-8",
+    )
+    assert play(host, "--check")["changed"] == 1, "the run would change something"
+    assert host.ssh("ls /etc/nbserver", check=False).returncode != 0, "and nothing was changed"
+    assert play(host)["changed"] == 1
+    assert HASH in (host.root / "etc/nbserver/jupyter_config.json").read_text("utf-8")
+    assert play(host)["changed"] == 0, "a second run finds nothing to do"
+    assert play(host, "-e", "nbserver_mode=undo")["changed"] == 1
+    script = host.root / "root/exported/files/lin1.sh"
+    script.write_bytes(script.read_bytes() + b"\n")
+    assert play(host, succeeds=False)["changed"] == 0, "another script than that of the export does not run"
+    assert host.ssh("systemctl is-active nbserver", check=False).returncode != 0
+    assert host.ssh("ls -d /tmp/nbserver-* /root/.ansible/tmp/* /home/admin/.ansible/tmp/*", check=False).stdout == "", "nothing is left"
+
+
+def _cloud_init(host: LinuxBox, site: SmallSite) -> None:
+    """The seed of NoCloud is the only input. The host has no proxy for its own web requests, so the user data has the whole script."""
+    shutil.rmtree(site.folder / "exported")
+    folder = exported(site, "cloud-init", "lin1", "--limit-bytes", "110000", "--hash-command", "cat /root/hash")
+    seed = host.root / SEED
+    seed.mkdir(parents=True)
+    shutil.copy(folder / "lin1.user-data", seed / "user-data")
+    (seed / "meta-data").write_text("instance-id: i-1\n", encoding="utf-8")
+    (host.root / "etc/cloud/cloud.cfg.d/99-test.cfg").write_text("datasource_list: [NoCloud]\nnetwork: {config: disabled}\n", "utf-8")
+    (host.root / "root/hash").write_text(HASH, encoding="utf-8")
+    host.reboot()
+    host.ssh("cloud-init status --wait", check=False, timeout=600)
+    console = host.ssh("tail -n 40 /var/log/cloud-init-output.log", check=False).stdout
+    found = events(host)
+    assert (found[0]["mode"], found[-1]["outcome"]) == ("apply", "ok"), console
+    script = site.run("export", "ansible", "lin1", "-o", "again", "--json")
+    assert found[0]["script_sha256"] == json.loads(script.stdout)["files"][0]["script_sha256"]
+    assert host.ssh("systemctl is-active nbserver").stdout == "active\n"
+    status = json.loads(host.ssh("cloud-init status --format json", check=False).stdout)
+    assert (status["status"], status["errors"]) == ("done", []), status
+    assert HASH not in (host.root / "var/log/cloud-init-output.log").read_text("utf-8")
+
+
+if tier.FULL:  # it installs Ansible and cloud-init on a Debian host, which takes minutes
+    test_exports_set_up_a_host = exports_set_up_a_host

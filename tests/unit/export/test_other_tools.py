@@ -1,0 +1,79 @@
+"""Exports for cloud-init, Ansible, Intune, and Group Policy: what they carry, and what they refuse."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from typing import Any
+
+import pytest
+
+from nbserver.base.errors import UsageError
+from nbserver.export import ansible, cloud_init, windows_management
+from nbserver.render.script import Script
+from tests.unit.export.unpacked import unpacked
+
+CODE = "".join(f"# {hashlib.sha256(str(number).encode()).hexdigest()}\n" for number in range(200))  # about 7 KB packed
+URL = "https://files.example.com/{file}?a='b'"
+
+
+class Host:
+    name = "a"
+
+
+HOST: Any = Host()
+
+
+def script(extension: str) -> Script:
+    return Script("a", (CODE,), {}, (), hashlib.sha256(CODE.encode()).hexdigest(), "", extension)
+
+
+def test_user_data_is_compressed_if_it_would_not_fit() -> None:
+    (plain,) = cloud_init.exported(HOST, script("sh"), limit=65_536, hash_command="cat /h")
+    assert unpacked(plain.data.decode()) == CODE.encode() and plain.size < 65_536
+    (small,) = cloud_init.exported(HOST, script("sh"), limit=plain.size - 1, hash_command="cat /h")
+    assert small.size < plain.size and gzip.decompress(small.data) == plain.data
+    with pytest.raises(UsageError, match=r"a: the user data has [0-9]+ bytes even when it is compressed, and the limit is 2000 bytes"):
+        cloud_init.exported(HOST, script("sh"), limit=2000, hash_command="cat /h")
+
+
+def test_user_data_that_fetches_the_script_has_its_hash() -> None:
+    data, code = cloud_init.exported(HOST, script("sh"), limit=65_536, hash_command="cat /h", url=URL)
+    assert data.size < 3000 and code.data == CODE.encode() and code.name == "a.sh"
+    last = data.data.decode().splitlines()[-1]
+    assert last.endswith(f"| launch apply {code.script_sha256} 'cat /h'") and "a.sh?a='\"'\"'b'\"'\"'" in last
+
+
+@pytest.mark.parametrize("url", ["file:///etc/x", "https://user@example.com/{file}", "example.com"])
+def test_an_address_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(UsageError, match="is not a valid URL"):
+        cloud_init.checked(limit=1, hash_command="", url=url)
+
+
+def test_a_play_has_the_hosts_of_its_system() -> None:
+    files = {file.name: file for name in ("ps1", "sh") for file in ansible.with_play(ansible.exported(HOST, script(name)))}
+    assert set(files) == {"files/a.ps1", "files/a.sh", "hosts.json", "nbserver-linux.yml", "nbserver-windows.yml"}
+    both = [*ansible.exported(HOST, script("sh")), *ansible.exported(HOST, script("ps1"))]
+    hosts = next(json.loads(file.data) for file in ansible.with_play(both) if file.name == "hosts.json")
+    for system, extension in (("linux", "sh"), ("windows", "ps1")):
+        found = hosts["all"]["children"][f"nbserver_{system}"]["hosts"]["a"]
+        assert found == {"nbserver_script": f"files/a.{extension}", "nbserver_sha256": hashlib.sha256(CODE.encode()).hexdigest()}
+        play = files[f"nbserver-{system}.yml"].data.decode("ascii")
+        assert f"hosts: nbserver_{system}\n" in play and "no_log: true" in play
+
+
+def test_intune_gets_a_pair_within_its_limit() -> None:
+    detect, remediate = windows_management.intune(HOST, script("ps1"), hash_file=r"C:\h")
+    assert (detect.name, remediate.name) == ("a.detect.ps1", "a.remediate.ps1")
+    assert b"Start-Packed 'test'" in detect.data and b"Start-Packed 'apply'" in remediate.data and rb"'C:\h'" not in detect.data
+    assert unpacked(detect.data.decode()) == unpacked(remediate.data.decode()) == CODE.encode()
+    text = "".join(hashlib.sha256(str(number).encode()).hexdigest() for number in range(6000))
+    large = Script("a", (text,), {}, (), hashlib.sha256(text.encode()).hexdigest(), "", "ps1")
+    with pytest.raises(UsageError, match=r"does not fit: it has [0-9]+ bytes, and the limit is 204800 bytes \(Intune script\)"):
+        windows_management.intune(HOST, large, hash_file=r"C:\h")
+
+
+def test_a_startup_script_has_its_own_log() -> None:
+    (found,) = windows_management.gpo(HOST, script("ps1"), hash_file=r"C:\h", log=r"%SystemRoot%\Logs\a.log")
+    assert rb"'C:\h' '%SystemRoot%\Logs\a.log' @'" in found.data and unpacked(found.data.decode()) == CODE.encode()
