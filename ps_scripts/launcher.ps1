@@ -1,40 +1,40 @@
-# nbserver launcher: runs the script that it carries in gzip and Base64, for a tool that runs a file as SYSTEM.
-# It compares the SHA-256 before it runs the script, and passes mode, run ID, and password hash as its input.
+# nbserver launcher: runs the script that it carries in gzip and Base64, once its SHA-256 is right, for another tool.
 # Exit codes: 0 success, 1 something differs (mode test), 3 failed. The last event says whether a restart is needed.
 param([string]$Mode, [string]$Run, [string]$PasswordHash)
 Set-StrictMode -Version 2
-$ErrorActionPreference = 'Stop'
-$ProgressPreference = $WarningPreference = 'SilentlyContinue'
+$ErrorActionPreference = 'Stop'; $ProgressPreference = $WarningPreference = 'SilentlyContinue'
 $Utf8 = New-Object Text.UTF8Encoding $false
 trap { [Console]::Error.WriteLine("nbserver launcher: $_"); exit 3 }
 function Start-Packed {
     param([string]$Default, [string]$Sha256, [string]$HashFile, [string]$Log, [string]$Packed)
     $mode = if ($Mode) { $Mode } else { $Default }
+    $HashFile, $Log = $HashFile, $Log | ForEach-Object { [Environment]::ExpandEnvironmentVariables($_) }
     $hash = if ($PasswordHash -or -not $HashFile -or $mode -cne 'apply') { $PasswordHash }
-    else { [IO.File]::ReadAllText([Environment]::ExpandEnvironmentVariables($HashFile), $Utf8).Trim() }
+    else { [IO.File]::ReadAllText($HashFile, $Utf8).Trim() }
     $secret = [Convert]::ToBase64String($Utf8.GetBytes($hash))
     $lines = @("mode $mode", "run $Run", "secret notebook.password_hash $secret") -notmatch ' $'
     $from = New-Object IO.MemoryStream(, [Convert]::FromBase64String($Packed))
     $script = New-Object IO.MemoryStream
     (New-Object IO.Compression.GZipStream($from, [IO.Compression.CompressionMode]::Decompress)).CopyTo($script)
-    $user = [Security.Principal.WindowsIdentity]::GetCurrent().User
     $dir = [IO.DirectoryInfo]"$([IO.Path]::GetTempPath())nbserver-$([Guid]::NewGuid())"
     $acl = New-Object Security.AccessControl.DirectorySecurity
-    $acl.SetSecurityDescriptorSddlForm("D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;$user)")
+    $acl.SetSecurityDescriptorSddlForm('D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)')
     if ($dir.PSObject.Methods['GetAccessControl']) { $dir.Create($acl) }
     else { [IO.FileSystemAclExtensions]::Create($dir, $acl) }
-    $file = $kept = $null
+    $file, $kept, $to = $null, $null, [Console]::Out
     try {
         [IO.File]::WriteAllBytes("$dir\nbserver.ps1", $script.ToArray())
         $file = [IO.File]::OpenRead("$dir\nbserver.ps1")   # nobody can change it
         $sha = New-Object Security.Cryptography.SHA256CryptoServiceProvider
         $sum = [BitConverter]::ToString($sha.ComputeHash($file)) -replace '-'
         if ($sum -ne $Sha256) { throw "the SHA-256 of the script is $sum, expected $Sha256" }
-        if ($Log) { $kept = New-Object IO.StreamWriter([Environment]::ExpandEnvironmentVariables($Log), $false, $Utf8) }
-        $to = if ($kept) { $kept } else { [Console]::Out }
+        if ($Log) { $to = $kept = New-Object IO.StreamWriter($Log, $false, $Utf8) }
         $global:LASTEXITCODE = 0
         $lines | & "$dir\nbserver.ps1" | ForEach-Object { $to.WriteLine($_); $to.Flush() }
     }
-    finally { foreach ($open in $file, $kept) { if ($open) { $open.Close() } }; $dir.Delete($true) }
+    finally {
+        foreach ($open in $file, $kept) { if ($open) { $open.Close() } }
+        for ($try = 60; $try; $try--) { try { $dir.Delete($true); break } catch { [Threading.Thread]::Sleep(1000) } }
+    }
     exit $(switch ($LASTEXITCODE) { 0 { 0 } 2 { 1 } 3010 { 0 } default { 3 } })
 }

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,18 +51,28 @@ def play(host: LinuxBox, *options: str, succeeds: bool = True) -> dict[str, int]
     return found
 
 
-def exports_set_up_a_host(debian_host: Callable[[], LinuxBox], linux_mirror: Mirror, tmp_path: Path) -> None:
-    index, folder = tmp_path / "index", tmp_path / "site"
+@contextmanager
+def site_with(package: str, debian_host: Callable[[], LinuxBox], mirror: Mirror, folder: Path) -> Iterator[SmallSite]:
+    """A site whose host has a package of Debian, and gets two small wheels."""
+    index = folder / "index"
     index.mkdir()
-    folder.mkdir()
-    (folder / "small.lock.txt").write_text("\n".join(write_index(index, linux_mirror)) + "\n", encoding="utf-8")
+    (folder / "small.lock.txt").write_text("\n".join(write_index(index, mirror)) + "\n", encoding="utf-8")
     with debian_host() as host, served(index) as url:
-        site = SmallSite(folder, host, linux_mirror, notebook_password="")
+        site = SmallSite(folder, host, mirror, notebook_password="")
         site.settings["packages.index_url"] = url
         site.write()
-        host.ssh("apt-get -qq update && apt-get -qq install -y --no-install-recommends ansible-core cloud-init", timeout=1200)
-        _ansible(host, site)
-        _cloud_init(host, site)
+        host.ssh(f"apt-get -qq update && apt-get -qq install -y --no-install-recommends {package}", timeout=1200)
+        yield site
+
+
+def ansible_sets_up_a_host(debian_host: Callable[[], LinuxBox], linux_mirror: Mirror, tmp_path: Path) -> None:
+    with site_with("ansible-core", debian_host, linux_mirror, tmp_path) as site:
+        _ansible(site.host, site)
+
+
+def cloud_init_sets_up_a_host(debian_host: Callable[[], LinuxBox], linux_mirror: Mirror, tmp_path: Path) -> None:
+    with site_with("cloud-init", debian_host, linux_mirror, tmp_path) as site:
+        _cloud_init(site.host, site)
 
 
 def _ansible(host: LinuxBox, site: SmallSite) -> None:
@@ -87,7 +98,6 @@ def _ansible(host: LinuxBox, site: SmallSite) -> None:
 
 def _cloud_init(host: LinuxBox, site: SmallSite) -> None:
     """The seed of NoCloud is the only input. The host has no proxy for its own web requests, so the user data has the whole script."""
-    shutil.rmtree(site.folder / "exported")
     folder = exported(site, "cloud-init", "lin1", "--limit-bytes", "110000", "--hash-command", "cat /root/hash")
     seed = host.root / SEED
     seed.mkdir(parents=True)
@@ -108,5 +118,6 @@ def _cloud_init(host: LinuxBox, site: SmallSite) -> None:
     assert HASH not in (host.root / "var/log/cloud-init-output.log").read_text("utf-8")
 
 
-if tier.FULL:  # it installs Ansible and cloud-init on a Debian host, which takes minutes
-    test_exports_set_up_a_host = exports_set_up_a_host
+if tier.FULL:  # each installs a tool on a Debian host, which takes minutes
+    test_ansible_sets_up_a_host = ansible_sets_up_a_host
+    test_cloud_init_sets_up_a_host = cloud_init_sets_up_a_host
