@@ -1,14 +1,12 @@
-"""Exported files on a Debian host: a play that Ansible runs over SSH, and user data that cloud-init runs at the next start."""
+"""An exported play on a Debian host: Ansible runs it over SSH."""
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from nbserver.run.notebook_password import hash_password
 from tests import tier
@@ -19,7 +17,6 @@ from tests.linux.small_lock import SmallSite
 from tests.served import served
 
 HASH = hash_password("correct horse battery", bytes(16))
-SEED = Path("var/lib/cloud/seed/nocloud")
 PLAY = "ansible-playbook -i /root/own.ini -i /root/exported/hosts.json /root/exported/nbserver-linux.yml"
 
 
@@ -28,12 +25,6 @@ def exported(site: SmallSite, *arguments: str) -> Path:
     done = site.run("export", *arguments, "-o", "exported", "--json")
     assert done.returncode == 0, done.stderr
     return site.folder / "exported"
-
-
-def events(host: LinuxBox) -> list[dict[str, Any]]:
-    """The events of the newest run that the host has kept."""
-    newest = host.ssh("ls -t /var/lib/nbserver/state/runs/*/events.jsonl | head -n 1").stdout.strip()
-    return [json.loads(line) for line in host.ssh(f"cat {newest}").stdout.splitlines()]
 
 
 def recap(done: subprocess.CompletedProcess[str]) -> dict[str, int]:
@@ -70,11 +61,6 @@ def ansible_sets_up_a_host(debian_host: Callable[[], LinuxBox], linux_mirror: Mi
         _ansible(site.host, site)
 
 
-def cloud_init_sets_up_a_host(debian_host: Callable[[], LinuxBox], linux_mirror: Mirror, tmp_path: Path) -> None:
-    with site_with("cloud-init", debian_host, linux_mirror, tmp_path) as site:
-        _cloud_init(site.host, site)
-
-
 def _ansible(host: LinuxBox, site: SmallSite) -> None:
     shutil.copytree(exported(site, "ansible", "lin1"), host.root / "root/exported")
     shutil.copy(host.key, host.root / "root/key")
@@ -96,28 +82,5 @@ def _ansible(host: LinuxBox, site: SmallSite) -> None:
     assert host.ssh("ls -d /tmp/nbserver-* /root/.ansible/tmp/* /home/admin/.ansible/tmp/*", check=False).stdout == "", "nothing is left"
 
 
-def _cloud_init(host: LinuxBox, site: SmallSite) -> None:
-    """The seed of NoCloud is the only input. The host has no proxy for its own web requests, so the user data has the whole script."""
-    folder = exported(site, "cloud-init", "lin1", "--limit-bytes", "110000", "--hash-command", "cat /root/hash")
-    seed = host.root / SEED
-    seed.mkdir(parents=True)
-    shutil.copy(folder / "lin1.user-data", seed / "user-data")
-    (seed / "meta-data").write_text("instance-id: i-1\n", encoding="utf-8")
-    (host.root / "etc/cloud/cloud.cfg.d/99-test.cfg").write_text("datasource_list: [NoCloud]\nnetwork: {config: disabled}\n", "utf-8")
-    (host.root / "root/hash").write_text(HASH, encoding="utf-8")
-    host.reboot()
-    host.ssh("cloud-init status --wait", check=False, timeout=600)
-    console = host.ssh("tail -n 40 /var/log/cloud-init-output.log", check=False).stdout
-    found = events(host)
-    assert (found[0]["mode"], found[-1]["outcome"]) == ("apply", "ok"), console
-    script = site.run("export", "ansible", "lin1", "-o", "again", "--json")
-    assert found[0]["script_sha256"] == json.loads(script.stdout)["files"][0]["script_sha256"]
-    assert host.ssh("systemctl is-active nbserver").stdout == "active\n"
-    status = json.loads(host.ssh("cloud-init status --format json", check=False).stdout)
-    assert (status["status"], status["errors"]) == ("done", []), status
-    assert HASH not in (host.root / "var/log/cloud-init-output.log").read_text("utf-8")
-
-
-if tier.FULL:  # each installs a tool on a Debian host, which takes minutes
+if tier.FULL:  # it installs Ansible on a Debian host, which takes minutes
     test_ansible_sets_up_a_host = ansible_sets_up_a_host
-    test_cloud_init_sets_up_a_host = cloud_init_sets_up_a_host
