@@ -51,7 +51,7 @@ class Hosts:
     def apply(self, names: Sequence[str]) -> None:
         """Raises RuntimeError with nbserver's words."""
         environment = {**os.environ, **self.variables}
-        command = self.nbserver("apply", "--forks", "4", *names)
+        command = self.nbserver("apply", "--new-salt", "--forks", "4", *names)  # the image has that of its own site
         done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"nbserver could not set up {', '.join(names)}:\n{(done.stdout + done.stderr)[-3000:]}")

@@ -35,13 +35,27 @@ assert_folders_writable() {
 read_mount() { # FOLDER
     local real place options line
     MOUNT='' MOUNT_OPTIONS=''
-    real=$(exec readlink -e -- "$1") || return 0
+    real_path "$1"
+    real=$REPLY
     while read -r _ _ _ _ place options line; do
         printf -v place %b "$place"
         if [[ $real/ == "${place%/}"/* ]] && ((${#place} >= ${#MOUNT})); then
             MOUNT=$place MOUNT_OPTIONS=,$options,${line##* },
         fi
     done </proc/self/mountinfo
+}
+
+# REPLY: the path of an existing folder without links. Usually none of its parts is one.
+real_path() { # FOLDER
+    local path=$1
+    REPLY=$1
+    while [[ $path ]]; do
+        if [[ -L $path ]]; then
+            REPLY=$(exec readlink -e -- "$1") || REPLY=/
+            return
+        fi
+        path=${path%/*}
+    done
 }
 
 # A folder in the place of a file could not be replaced.

@@ -52,6 +52,7 @@ for_page() { # PROGRAM [ARGUMENT...]
 # Whether the file has another text than this script, and nobody has changed it.
 is_page_due() { # PATH
     local states
+    if has_page_text "$1"; then return 1; fi
     read_page_states "$1"
     states=$REPLY
     read_page_state "$1"
@@ -59,6 +60,17 @@ is_page_due() { # PATH
     states=$REPLY
     read_page_hash
     [[ $states != "$REPLY" ]]
+}
+
+# Whether the file has the text of this script. Not more is read than can be equal.
+has_page_text() { # PATH
+    local is='' text=${FIRST_PAGE#$'\n'}
+    if [[ ! -f $1 || -L $1 ]]; then return 1; fi
+    read_service_user
+    IFS= read -r -d '' is < <(
+        for_page dd if="$1" bs=$((${#text} + 1)) count=1 iflag=fullblock,nofollow,nonblock 2>/dev/null
+    ) || true
+    [[ $is == "$text" ]]
 }
 
 # REPLY: the SHA-256 of the text in this script.

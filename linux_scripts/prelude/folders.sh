@@ -4,13 +4,18 @@
 # OWNER is USER:GROUP. MODE is in octal digits as `stat` prints them: 750, not 0750.
 
 declare -A ACCESS=()                               # path -> 'USER:GROUP MODE', or '' if it does not exist
+COMPARED=()                                        # paths that steps compare, of which a plan reads the access at once
 
 # One `stat` for all paths.
 read_access() { # PATH...
     local path
-    local -a existing=() lines=()
+    local -a paths=("$@") existing=() lines=()
     local -i i
-    for path in "$@"; do
+    if [[ $RUN_MODE == @(test|status) ]]; then     # nothing changes between two steps
+        if [[ ${ACCESS[$1]+known} ]]; then return; fi
+        paths+=("${COMPARED[@]}")
+    fi
+    for path in "${paths[@]}"; do
         ACCESS[$path]=''
         if [[ -e $path ]]; then existing+=("$path"); fi
     done

@@ -39,8 +39,10 @@ assert_notebook_folder_allowed() {
 
 assert_own_folders_safe() {
     local path
+    local -a paths=("$PROGRAMS" "$CONFIGURATION_FOLDER" "$STATE_FOLDER" "$WORK_FOLDER" "$UNIT_FOLDER")
     met own-folders-safe 'no other user can replace the folders that nbserver uses'
-    for path in "$PROGRAMS" "$CONFIGURATION_FOLDER" "$STATE_FOLDER" "$WORK_FOLDER" "$UNIT_FOLDER"; do
+    read_all_owners "${paths[@]}" "$NB_NOTEBOOK_DIRECTORY"
+    for path in "${paths[@]}"; do
         check_location "$path" ||
             fail own-folder-unsafe 'nbserver cannot safely use {path}: {cause}. After fixing '\
 'this problem, try again' path "$path"
@@ -49,23 +51,26 @@ assert_own_folders_safe() {
 
 assert_notebook_folder_safe() {
     met notebook-folder-safe 'no other user can replace {path}' path "$NB_NOTEBOOK_DIRECTORY"
+    if [[ $FINDING ]]; then read_all_owners "$NB_NOTEBOOK_DIRECTORY"; fi   # in another subshell than the check before
     check_location "$NB_NOTEBOOK_DIRECTORY" ||
         fail notebook-folder-unsafe 'notebook.directory is not safe to use: {cause}. Fix this problem, or set '\
 'notebook.directory in the inventory to another folder'
 }
 
-# Whether a folder is safe to use. Of a path that does not exist yet, the first missing folder is checked: it will
-# belong to the owner of the folder above it.
+# Whether a folder is safe to use, after read_all_owners. Of a path that does not exist yet, the first missing folder is
+# checked: it will belong to the owner of the folder above it. Whatever is changed later is opened and checked again.
 check_location() { # PATH
-    local path=$1 folder=${1%/*}
-    check_links "$1" || return
-    if [[ -e $1 ]]; then
-        hold_folder "$1"
-        return
-    fi
+    local path=$1 folder=$1 owner
     while [[ $folder && ! -e $folder ]]; do
         path=$folder
         folder=${folder%/*}
     done
-    hold_parent "$path" "$(exec stat --dereference --format=%u -- "${folder:-/}")"
+    owner=${OWNERS[${folder:-/}]-}
+    if can_have_links; then
+        take_hold "${folder:-/}" "$1" || return
+        check_path "$path" "${owner%%/*}"
+    else
+        hold_by_name "${folder:-/}" "$1" || return
+        check_owners "$path" "${owner%%/*}"
+    fi
 }

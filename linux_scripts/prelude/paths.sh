@@ -8,6 +8,8 @@
 # hold_..., check_..., and take_hold call `problem` and return 1 if they fail. They may be used before "||".
 
 HELD='' HELD_PATH=''                               # the folder that was opened last, and its path
+FOLDERS=()                                         # of read_folders_above
+declare -A OWNERS=()                               # of read_owners: folder -> NUMBER/MODE/USER/GROUP
 
 hold_folder() { # PATH
     take_hold "$1" "$1" || return
@@ -24,17 +26,22 @@ hold_parent() { # PATH [OWNER]
 
 take_hold() { # FOLDER PATH
     local real
-    check_links "$2" || return
-    { exec 6<"$1/."; } 2>/dev/null ||
-        problem folder-not-opened 'could not open the folder {path}. Make sure that it exists, is a folder, and is '\
-'readable, then try again' path "$1" || return
-    HELD=/proc/$BASHPID/fd/6 HELD_PATH=$1
+    hold_by_name "$1" "$2" || return
     real=$(exec readlink -- "$HELD")
     if [[ $real == "$1" ]]; then return; fi
     can_have_links ||
         problem path-has-link '{path} contains a link and resolves to {real}. Replace the link with a folder' \
             path "$1" real "$real" || return
     check_path "$real/x" "$EUID"
+}
+
+# Open a folder for a check only: somebody may replace a part of its path between the look for links and the opening.
+hold_by_name() { # FOLDER PATH
+    check_links "$2" || return
+    { exec 6<"$1/."; } 2>/dev/null ||
+        problem folder-not-opened 'could not open the folder {path}. Make sure that it exists, is a folder, and is '\
+'readable, then try again' path "$1" || return
+    HELD=/proc/$BASHPID/fd/6 HELD_PATH=$1
 }
 
 check_links() { # PATH
@@ -55,23 +62,57 @@ check_links() { # PATH
 # folder, unless it has the sticky bit. If a folder has an access list, the group bits of its mode are the most that the
 # list allows (acl(5)).
 check_path() { # PATH [OWNER]
-    local folder=${1%/*} owner=${2-} number mode user group
-    local -a folders=("$HELD")
-    local -i i=0
+    read_folders_above "$1"
+    read_owners "$HELD" "${FOLDERS[@]}"
+    check_owners "$1" "${2:-${OWNERS[$HELD]%%/*}}"
+}
+
+# The same, after read_owners.
+check_owners() { # PATH OWNER
+    local folder
+    local -a access
+    read_folders_above "$1"
+    for folder in "${FOLDERS[@]}"; do
+        [[ ${OWNERS[$folder]-} =~ ^([0-9]+)/([0-7]+)/([^/]*)/(.*)$ ]] ||
+            problem owners-unknown 'could not determine who owns the folders that contain {path}' path "$1" || return
+        access=("${BASH_REMATCH[@]}")
+        check_folder_owner "$1" "$2" "$folder" "${access[1]}" "${access[3]}" || return
+        check_folder_mode "$1" "$folder" "${access[2]}" "${access[4]}" || return
+    done
+}
+
+# FOLDERS: the folders above a path that exist, up to the root folder.
+read_folders_above() { # PATH
+    local folder=${1%/*}
+    FOLDERS=()
     while [[ $folder ]]; do
-        if [[ -e $folder ]]; then folders+=("$folder"); fi
+        if [[ -e $folder ]]; then FOLDERS+=("$folder"); fi
         folder=${folder%/*}
     done
-    folders+=(/)
-    while IFS=/ read -r number mode user group; do   # a name from a directory service may have a space
-        folder=${folders[i]}
-        i+=1
-        if ((i == 1)); then owner=${owner:-$number}; continue; fi
-        check_folder_owner "$1" "$owner" "$folder" "$number" "$user" || return
-        check_folder_mode "$1" "$folder" "$mode" "$group" || return
-    done < <(exec stat --dereference --format=%u/%a/%U/%G -- "${folders[@]}")
-    ((i == ${#folders[@]})) ||
-        problem owners-unknown 'could not determine who owns the folders that contain {path}' path "$1"
+    FOLDERS+=(/)
+}
+
+# OWNERS: who owns these folders, and who may write in them. One `stat` for all.
+read_owners() { # FOLDER...
+    local folder
+    local -a lines=()
+    mapfile -t lines < <(exec stat --dereference --format=%u/%a/%U/%G -- "$@")
+    if ((${#lines[@]} != $#)); then lines=(); fi   # a folder that is gone has no line, and the others have no name
+    for folder in "$@"; do
+        OWNERS[$folder]=${lines[0]-}
+        lines=("${lines[@]:1}")
+    done
+}
+
+# OWNERS: of these paths, if they exist, and of all folders above them.
+read_all_owners() { # PATH...
+    local path folder
+    local -A distinct=()
+    for path in "$@"; do
+        read_folders_above "$path/."
+        for folder in "${FOLDERS[@]}"; do distinct[$folder]=1; done
+    done
+    read_owners "${!distinct[@]}"
 }
 
 check_folder_owner() { # PATH OWNER FOLDER NUMBER USER

@@ -3,6 +3,7 @@
 
 # unit_text, which each scope has, returns its text.
 
+COMPARED+=("$UNIT_FOLDER/$SERVICE_UNIT")
 SERVER_STARTED=''                                  # when this run started the server, in seconds since 1970
 FAILED_PROCESS=0                                   # of has_unit_failed: the process that failed last
 

@@ -15,11 +15,12 @@ initialize_state_folder() {
 assert_state_folder() {
     assert_no_link "$DATA_FOLDER"
     assert_no_link "$STATE_FOLDER"
+    read_all_owners "$STATE_FOLDER"
     assert_own_folder "$DATA_FOLDER"
     assert_own_folder "$STATE_FOLDER"
     assert_no_other_writer
     assert_no_other_reader
-    hold_folder "$STATE_FOLDER" ||
+    { take_hold "$STATE_FOLDER" "$STATE_FOLDER" && check_owners "$STATE_FOLDER" "$EUID"; } ||
         fail state-folder-unsafe 'undo cannot trust the folder that contains the record: {cause}. After fixing this '\
 'problem, try again'
 }
@@ -32,19 +33,19 @@ assert_no_link() { # PATH
     fi
 }
 
+# After read_all_owners, as the next two.
 assert_own_folder() { # PATH
-    local number user
-    read -r number user < <(exec stat --format='%u %U' -- "$1")
-    if ((number != EUID)); then
+    local user=${OWNERS[$1]#*/*/}
+    if [[ ${OWNERS[$1]} != "$EUID"/* ]]; then
         fail state-folder-owner 'undo cannot trust {path}, because it belongs to {user}. Check its files for '\
 'unexpected changes, then take ownership of it with chown or remove it, and try again' \
-            path "$1" user "$user"
+            path "$1" user "${user%%/*}"
     fi
 }
 
 assert_no_other_writer() {
-    local mode
-    mode=$(exec stat --format=%a -- "$DATA_FOLDER")
+    local mode=${OWNERS[$DATA_FOLDER]#*/}
+    mode=${mode%%/*}
     if ((8#$mode & 8#22)); then
         fail state-parent-writable 'undo cannot trust {path}, because other users can write to it (mode {mode}). '\
 'Check its files for unexpected changes, then run chmod 755 {path} or remove it, and try again' \
@@ -53,8 +54,8 @@ assert_no_other_writer() {
 }
 
 assert_no_other_reader() {
-    local mode
-    mode=$(exec stat --format=%a -- "$STATE_FOLDER")
+    local mode=${OWNERS[$STATE_FOLDER]#*/}
+    mode=${mode%%/*}
     if ((8#$mode & 8#77)); then
         fail state-folder-accessible 'undo cannot trust {path}, because other users have access to it (mode {mode}). '\
 'Check its files for unexpected changes, then run chmod 700 {path} or remove it, and try again' \

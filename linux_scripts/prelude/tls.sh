@@ -54,9 +54,10 @@ print_certificate() { # FILE SECONDS
 }
 
 # Print the fingerprint of the certificate of a port, and the status of its answers without a password and with a random
-# token. Any certificate is accepted, because the caller compares it. No secret is sent.
+# token. Any certificate is accepted, because the caller compares it. No secret is sent. The program replaces the
+# subshell of the caller.
 print_shown() { # ADDRESS PORT
-    timeout 20 "$NOTEBOOK_PYTHON" -I -c "$ASK_WITH_PYTHON" "$1" "$2" 2>/dev/null
+    exec timeout 20 "$NOTEBOOK_PYTHON" -I -c "$ASK_WITH_PYTHON" "$1" "$2" 2>/dev/null
 }
 
 # REPLY: SHA256:HEX, from `Fingerprint=HEX` or from openssl's `SHA256 Fingerprint=AA:BB:...`.

@@ -11,8 +11,9 @@ APT_ENVIRONMENT=(DEBIAN_FRONTEND=noninteractive APT_LISTCHANGES_FRONTEND=none AP
 APT_OPTIONS=(--quiet --yes -o DPkg::Lock::Timeout=300
     -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold)
 
+# Both of these functions replace the subshell that calls them by the program.
 query_with_apt() { # NAME...
-    dpkg-query --show --showformat='${db:Status-Abbrev} ${Package} ${Version}\n' -- "$@"
+    exec dpkg-query --show --showformat='${db:Status-Abbrev} ${Package} ${Version}\n' -- "$@"
 }
 
 run_apt() { # [OPTION of run_program...] -- ARGUMENT...

@@ -31,14 +31,13 @@ restore_files() { # FOLDER
 }
 
 # Find a file whose user does not exist, such as an earlier undo may have left: the service could not read it, or
-# another user has that number by now. REPLY: the owner and the path, or ''.
+# another user has that number by now. REPLY: the owner and the path, or ''. Called after read_access.
 read_lost_files() { # FOLDER
-    local number user
+    local user=${ACCESS[$1]%%:*}
     REPLY=''
     if [[ ! -d $1 ]]; then return; fi
-    read -r number user < <(exec stat --format='%u %U' -- "$1")
     case $user,$1/ in
-        UNKNOWN,*) REPLY="$number $1" ;;
+        UNKNOWN,*) REPLY="$(exec stat --format=%u -- "$1") $1" ;;
         root,* | "$SERVICE_USER",*) ;;
         *,"$DATA_FOLDER"/*) REPLY="$user $1" ;;
         *)

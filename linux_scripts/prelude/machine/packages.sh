@@ -44,7 +44,7 @@ read_packages() { # NAME...
     while read -r state name version; do
         if [[ $state == ii ]]; then PACKAGES[$name]=$version; fi
         if [[ ${#state} -le 3 && $state != ?n ]]; then PACKAGE_TRACES[$name]=1; fi
-    done < <("query_with_$PACKAGE_MANAGER" "$@" 2>/dev/null || true)
+    done < <("query_with_$PACKAGE_MANAGER" "$@" 2>/dev/null)
 }
 
 # Kind packages: everything that one installation adds, with dependencies. Undo removes these packages and no others.

@@ -52,7 +52,7 @@ has_private_tmp() {
 # Whether a folder is the home folder of its owner.
 is_home_folder() { # PATH
     local number='' home=''
-    if [[ ! -d $1 ]]; then return 1; fi
+    if [[ ! -d $1 || $1 == "$DATA_FOLDER"/* ]]; then return 1; fi   # nobody's home is in nbserver's own folder
     number=$(exec stat --format=%u -- "$1")
     IFS=: read -r _ _ _ _ _ home _ < <(exec getent passwd "$number") || true
     [[ $home == "$1" ]]

@@ -74,6 +74,6 @@ restore_access() { # PATH BEFORE
 AS_SERVICE=(false)
 
 read_service_user() {
-    read_account "$SERVICE_USER"
+    if [[ ! $GOOD_ACCOUNT ]]; then read_account "$SERVICE_USER"; fi
     AS_SERVICE=(setsid -- setpriv --reuid="$ACCOUNT_NUMBER" --regid="$ACCOUNT_GROUP" --clear-groups --no-new-privs --)
 }

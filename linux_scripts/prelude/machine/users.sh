@@ -6,6 +6,7 @@
 # rights were added later.
 
 ACCOUNT_NUMBER='' ACCOUNT_GROUP='' ACCOUNT_HOME='' ACCOUNT_SHELL=''   # of the account that was read last
+GOOD_ACCOUNT=''                                    # the user that this run has found to be as expected
 
 has_user() { # NAME
     getent passwd "$1" >/dev/null
@@ -19,6 +20,7 @@ has_group() { # NAME
 add_user() { # NAME HOME
     local -a options=(--user-group)
     if has_user "$1"; then return; fi
+    GOOD_ACCOUNT=''
     save_before user "$1" ''
     if has_group "$1"; then options=(--no-user-group --gid "$1"); fi   # from a run that was interrupted
     run_program useradd --system "${options[@]}" --home-dir "$2" --no-create-home --shell /usr/sbin/nologin "$1"
@@ -43,18 +45,22 @@ restore_user() { # NAME
 # Refuse an account that add_user would not have created, or a group with its name.
 assert_account() { # NAME HOME
     met account-usable 'the user {user} has the expected settings or can be created' user "$1"
-    if ! has_user "$1"; then
+    if [[ $GOOD_ACCOUNT == "$1" ]]; then return; fi
+    read_account "$1"
+    if [[ ! $ACCOUNT_NUMBER ]]; then
         assert_no_group "$1"
         return
     fi
-    read_account "$1"
     assert_account_number "$1"
     assert_account_number_unique "$1"
-    assert_account_primary_group "$1"
-    assert_account_groups "$1"
+    if ! has_only_own_group "$1"; then
+        assert_account_primary_group "$1"
+        assert_account_groups "$1"
+    fi
     assert_account_home "$1" "$2"
     assert_account_shell "$1"
     assert_account_locked "$1"
+    GOOD_ACCOUNT=$1
 }
 
 assert_no_group() { # NAME
@@ -88,6 +94,13 @@ assert_account_number_unique() { # NAME
 'same rights. Run usermod --uid NEW_ID {user} or userdel {user}, then try again' \
             user "$1" other "${first:-unknown}" number "$ACCOUNT_NUMBER"
     fi
+}
+
+# Whether the user is in one group only, which has the same name.
+has_only_own_group() { # NAME
+    local groups=''
+    read -r groups < <(exec id --groups --name -- "$1") || true
+    [[ $groups == "$1" ]]
 }
 
 assert_account_primary_group() { # NAME

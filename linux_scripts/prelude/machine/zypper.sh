@@ -6,7 +6,7 @@
 # failed, but the package is installed.
 
 query_with_zypper() { # NAME...
-    rpm --query --queryformat 'ii %{NAME} %{VERSION}-%{RELEASE}\n' -- "$@"
+    exec rpm --query --queryformat 'ii %{NAME} %{VERSION}-%{RELEASE}\n' -- "$@"
 }
 
 run_zypper() { # [OPTION of run_program...] -- ARGUMENT...

@@ -5,7 +5,7 @@ step user 'The service has a separate user'
 
 user_test() {
     assert_account "$SERVICE_USER" "$WORK_FOLDER"
-    if ! has_user "$SERVICE_USER"; then differs user-missing 'user {user}' '' 'a system user' user "$SERVICE_USER"; fi
+    if [[ ! $GOOD_ACCOUNT ]]; then differs user-missing 'user {user}' '' 'a system user' user "$SERVICE_USER"; fi
 }
 
 user_apply() {

@@ -66,7 +66,7 @@ EXAMPLES: dict[str, tuple[str, tuple[str, ...]]] = {
             "true && shred a b\n",
             "x=$(cat a)\n",
             "if nc -l; then :; fi\n",
-            "read -r x < <(id)\n",
+            "read -r x < <(whoami)\n",
             "! reboot\n",
             "case x in\n    a) tee x ;;\nesac\n",
             "true | logger\n",
