@@ -1,4 +1,4 @@
-"""`jump` to a Windows host: PSRP and WinRM through a port that a real SSH server forwards."""
+"""`jump` to a Windows host: PSRP and WinRM through a real SSH server."""
 
 from __future__ import annotations
 
@@ -55,13 +55,12 @@ class Way:
 
     def said(self, host: WindowsHost, password: str = PASSWORD) -> list[str]:
         with closing(connect_to(host, LogonSecrets(password, hops=(LogonSecrets(),)), threading.Event())) as transport:
-            assert {address for address, _ in listeners()} == {"127.0.0.1"}, "nobody else can connect"
+            assert not listeners(), "nobody else can connect"
             return list(transport.run(SCRIPT, ["mode test"]))
 
     def refused(self, host: WindowsHost, kind: type[HostError], password: str = PASSWORD) -> str:
         with pytest.raises(kind) as caught:
             self.said(host, password)
-        assert not listeners(), "it is closed"
         return f"{caught.value.code} {caught.value}"
 
 

@@ -1,4 +1,4 @@
-"""A notebook server behind a jump host: the same checks through a port that a real SSH server forwards."""
+"""A notebook server behind a jump host: the same checks through a real SSH server."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def behind(sshd: Sshd, user: User, wire: Wire, port: int, **notebook: Any) -> Li
 
 
 def verified(host: LinuxHost, fingerprint: str | None) -> Verification:
-    with way_to_notebook(host, LOGON) as place:
-        return verify(host, password=PASSWORD, fingerprint=fingerprint, png_directory=None, place=place)
+    with way_to_notebook(host, LOGON) as dial:
+        return verify(host, password=PASSWORD, fingerprint=fingerprint, png_directory=None, dial=dial)
 
 
 @needs_notebook
@@ -67,5 +67,5 @@ def test_no_server_behind_the_jump_host(sshd: Sshd, user: User, wire: Wire) -> N
 def test_a_public_url_is_reached_directly(sshd: Sshd, user: User, wire: Wire) -> None:
     host = behind(sshd, user, wire, 9999, public_url="https://notebooks.example.com")
     assert not hops_to_notebook(host)
-    with way_to_notebook(host, ()) as place:
-        assert place is None
+    with way_to_notebook(host, ()) as dial:
+        assert dial is None

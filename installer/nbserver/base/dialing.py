@@ -1,4 +1,4 @@
-"""Open the connections of a requests session at another place than the URL says, such as a forwarded port."""
+"""Open the connections of a requests session in another way than to the address in the URL, such as through a jump host."""
 
 from __future__ import annotations
 
@@ -8,34 +8,30 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import NewConnectionError
 
 if TYPE_CHECKING:
     import requests
 
-Place = tuple[str, int]
-"""An IP address and a port."""
+Dial = Callable[[float | None], socket.socket]
+"""Returns an open connection. The timeout, in seconds, counts for opening it, and stays set on the socket. Raises OSError."""
 
 
-def dial(session: requests.Session, place: Place | None) -> None:
-    """Make each adapter of the session open its connections at `place`. None changes nothing.
+def dial_with(session: requests.Session, dial: Dial | None) -> None:
+    """Make each adapter of the session open its connections with `dial`. None changes nothing. No proxy may be set.
 
     Everything else is that of the URL: the name that a certificate must have, SNI, the Host header, and the name for Kerberos.
     """
-    if place is None:
+    if dial is None:
         return
     for adapter in session.adapters.values():
         if isinstance(adapter, HTTPAdapter):
-            dial_with(adapter, place)
+            manager: Any = adapter.poolmanager
+            manager.pool_classes_by_scheme = {scheme: _dialing(pool, dial) for scheme, pool in manager.pool_classes_by_scheme.items()}
 
 
-def dial_with(adapter: HTTPAdapter, place: Place) -> None:
-    """Make one adapter open its connections at `place`. No proxy may be set."""
-    manager: Any = adapter.poolmanager
-    manager.pool_classes_by_scheme = {scheme: _elsewhere(pool, place) for scheme, pool in manager.pool_classes_by_scheme.items()}
-
-
-def _elsewhere(make: Callable[..., Any], place: Place) -> Callable[..., Any]:
-    """Return a function that makes a connection pool as `make` does, whose connections are opened at `place`."""
+def _dialing(make: Callable[..., Any], dial: Dial) -> Callable[..., Any]:
+    """Return a function that makes a connection pool as `make` does, whose connections are opened with `dial`."""
 
     def pool(*arguments: Any, **options: Any) -> Any:
         made = make(*arguments, **options)
@@ -43,7 +39,7 @@ def _elsewhere(make: Callable[..., Any], place: Place) -> Callable[..., Any]:
 
         def connection(*given: Any, **more: Any) -> Any:
             opened = kind(*given, **more)
-            opened._new_conn = partial(_connected_to, opened, opened._new_conn, place)
+            opened._new_conn = partial(_dialed, opened, dial)
             return opened
 
         made.ConnectionCls = connection
@@ -52,11 +48,8 @@ def _elsewhere(make: Callable[..., Any], place: Place) -> Callable[..., Any]:
     return pool
 
 
-def _connected_to(connection: Any, connect: Callable[[], socket.socket], place: Place) -> socket.socket:
-    """Return a socket to `place`. urllib3 takes the address from these two; the name for TLS is in another one."""
-    given = connection._dns_host, connection.port
-    connection._dns_host, connection.port = place
+def _dialed(connection: Any, dial: Dial) -> socket.socket:
     try:
-        return connect()
-    finally:
-        connection._dns_host, connection.port = given
+        return dial(connection.timeout)
+    except OSError as error:
+        raise NewConnectionError(connection, str(error)) from error

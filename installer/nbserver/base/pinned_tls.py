@@ -25,6 +25,7 @@ from nbserver.base.plain_text import clean
 
 if TYPE_CHECKING:
     from nbserver.base.allowance import Allowance
+    from nbserver.base.dialing import Dial
 
 _FINGERPRINT = re.compile(r"(?:sha256:)?([0-9a-f]{2}(?::?[0-9a-f]{2}){31})", re.IGNORECASE)
 _LONGEST_PROXY_ANSWER = 16 * 1024
@@ -163,16 +164,17 @@ def connect(
     timeout: float,
     server_name: str | None = None,
     proxy: str | None = None,
+    dial: Dial | None = None,
     allowance: Allowance | None = None,
 ) -> ssl.SSLSocket:
     """Return a TLS connection to `host` (name or address, IPv6 without brackets) whose certificate was checked.
 
     `timeout` is in seconds for each of the connection, the response of the proxy and the handshake, and stays set on the socket.
     `server_name` is the name for SNI and, without a fingerprint, the name that the certificate must have (default: the host). `proxy`
-    is an `http://` URL. The socket enforces the limits of the `allowance`. Raises FingerprintMismatch, ssl.SSLError and OSError.
+    is an `http://` URL; `dial` opens the connection in its place. The socket enforces the limits of the `allowance`. Raises FingerprintMismatch, ssl.SSLError and OSError.
     """
     expected = None if fingerprint is None else normalize(fingerprint)
-    raw = _open(host, port, timeout, proxy)
+    raw = dial(timeout) if dial else _open(host, port, timeout, proxy)
     try:
         tls = tls_context(expected, allowance).wrap_socket(raw, server_hostname=server_name or host)
     except BaseException:
@@ -185,13 +187,15 @@ def connect(
     return tls
 
 
-def certificate_at(host: str, port: int, *, timeout: float, proxy: str | None = None, server_name: str | None = None) -> bytes:
+def certificate_at(
+    host: str, port: int, *, timeout: float, proxy: str | None = None, server_name: str | None = None, dial: Dial | None = None
+) -> bytes:
     """Return the certificate (DER) that a server shows, without checking it. Nothing but the handshake is sent.
 
-    `server_name` is the name for SNI (default: the host).
+    `server_name` is the name for SNI (default: the host). `dial` opens the connection, if that is not done by address.
     """
     with (
-        _open(host, port, timeout, proxy) as raw,
+        dial(timeout) if dial else _open(host, port, timeout, proxy) as raw,
         tls_context("unchecked").wrap_socket(raw, server_hostname=server_name or host) as tls,
     ):
         return tls.getpeercert(binary_form=True) or b""

@@ -57,9 +57,9 @@ def verify_all(
     for host, password, fingerprint, logon in work:
         say = _masked(json_step(host.name) if as_json else plain_step(host.name), mask)
         try:
-            with way_to_notebook(host, logon) as place:
+            with way_to_notebook(host, logon) as dial:
                 found = checks.verify(
-                    host, password=password, fingerprint=fingerprint, png_directory=png_directory, place=place, on_step=say, wait=wait
+                    host, password=password, fingerprint=fingerprint, png_directory=png_directory, dial=dial, on_step=say, wait=wait
                 )
         except (KeyboardInterrupt, SystemExit):
             raise

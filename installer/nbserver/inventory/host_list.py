@@ -22,10 +22,11 @@ def shown(place: Place) -> str:
 class HostList:
     """The hosts of one file or program. `name` is its name in messages.
 
-    `tables` maps each host to its settings, like [hosts.NAME], `places` to where it is, and `groups` maps groups to their hosts.
+    `sha256` is the hash of the file or the output. `tables` maps each host to its settings, like [hosts.NAME], `places` to where it is, and `groups` maps groups to their hosts.
     """
 
     name: str = ""
+    sha256: str = ""
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
     groups: dict[str, list[str]] = field(default_factory=dict)

@@ -40,7 +40,7 @@ class Inventory:
     `hosts` are those that were validated: all of them, or only those that were selected when the file was read. `names` are the names
     of all hosts; None is those in `hosts`. `own` are the settings of [hosts.local], or None for the defaults. `listed` are those from
     `hosts_from` or `hosts_command`, and `tables` has the table of each validated host as it is written, without defaults and groups.
-    `sha256` is the hash of the file as it was read.
+    `sha256` is the hash of the file as it was read, and `list_sha256` that of the list with the name `list_name`, if there is one.
     """
 
     path: Path
@@ -51,6 +51,8 @@ class Inventory:
     listed: frozenset[str] = frozenset()
     tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
     sha256: str | None = None
+    list_name: str = ""
+    list_sha256: str = ""
 
     @cached_property
     def local(self) -> AnyLocal:

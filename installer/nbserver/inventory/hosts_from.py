@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 
 from nbserver.base.errors import InventoryError
@@ -30,7 +31,7 @@ def read(path: Path) -> HostList:
 def parse(content: bytes, name: str) -> HostList:
     """Return the hosts of a file or of the output of a program, with its faults. `name` is for messages. Raises InventoryError."""
     text = toml_text.decode(content, InventoryError, name=name)
-    found = HostList(name)
+    found = HostList(name, sha256(content).hexdigest())
     if text.lstrip()[:1] in ("{", "["):
         json_hosts.add_to(found, text)
     else:

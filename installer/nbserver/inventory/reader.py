@@ -200,6 +200,8 @@ class _Reader:
             listed,
             {name: hosts[name] for name in found},
             sha256(self.file.content).hexdigest(),
+            self.listed.name if self.listed else "",
+            self.listed.sha256 if self.listed else "",
         )
 
     def _choose(self, names: Sequence[str], members: Mapping[str, Sequence[str]], patterns: Sequence[str] | None) -> Sequence[str]:

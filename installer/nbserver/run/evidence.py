@@ -20,7 +20,8 @@ class Evidence:
 
     `hosts` are the names of the selected hosts, and `command` are the arguments of nbserver. `approved` is empty if no
     approval was required. `inventory_sha256` is the hash of the inventory as it was read. `evidence_key` is the fingerprint
-    of the key that signs the run directory at the end, or None.
+    of the key that signs the run directory at the end, or None. `hosts_from` is the name and the hash of the
+    list that the inventory takes hosts from, if there is one.
     """
 
     hosts: Sequence[str] = ()
@@ -29,6 +30,7 @@ class Evidence:
     approved: Approved | None = None
     inventory_sha256: str | None = None
     evidence_key: str | None = None
+    hosts_from: tuple[str, str] | None = None
 
     def approval(self) -> dict[str, bytes]:
         """Return the files of the approval by name: the manifest, and the documents that counted with their signatures."""
@@ -45,13 +47,19 @@ class Evidence:
         """Return the fields of run.json. `mask` removes secrets, which no option takes but anybody can type by mistake."""
         return {
             "hosts": list(self.hosts),
-            "inventory": {"file": str(self.inventory), "sha256": self.inventory_sha256} if self.inventory else None,
+            "inventory": self._inventory(),
             "command": [mask(argument) for argument in self.command],
             "approved": _approved(self.approved),
             "evidence_key": self.evidence_key,
             "workstation": {"name": platform.node(), "system": platform.platform()},
             "package": release.fingerprint(),
         }
+
+    def _inventory(self) -> dict[str, Any] | None:
+        if not self.inventory:
+            return None
+        found: dict[str, Any] = {"file": str(self.inventory), "sha256": self.inventory_sha256}
+        return found | {"hosts_from": dict(zip(("name", "sha256"), self.hosts_from, strict=True))} if self.hosts_from else found
 
 
 def _approved(approved: Approved | None) -> dict[str, Any] | None:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 FILE = "intent.json"
 LARGEST = 64_000_000  # bytes
-# Options that are not kept: secrets, where the run directory is, the order of the hosts, of which fewer are left, what belongs to
-# modes that are not continued, and which notebooks are removed: they may have been changed since.
+# Options that are not kept: secrets, where the run directory is, the order of the hosts (it is kept as their batches), what belongs
+# to modes that are not continued, and which notebooks are removed: they may have been changed since.
 NOT_KEPT = frozenset({"runs", "chains", "passwords", "command", "policy", "transfers", "archived"})
 _SHA256 = re.compile("[0-9a-f]{64}")
 _ADVICE = message("intent-advice", "Find out who changed the run directory. To see all changes, run nbserver audit --run RUN")
@@ -37,28 +37,37 @@ class Intent:
 
     `hosts` maps each host to the SHA-256 of its script. `options` has the options that differ from their defaults, and `salt` is the
     salt of password hashes. `given` are the hosts whose password was entered or generated for this run; it is stored nowhere.
+    `batches` are the hosts as --canary and --serial order them, first the canaries; empty without such an option, and before 0.7.0.
+    No further host begins after more than `max_failures`.
     """
 
     hosts: dict[str, str]
     options: dict[str, Any] = field(default_factory=dict)
     salt: str | None = None
     given: tuple[str, ...] = ()
+    batches: tuple[tuple[str, ...], ...] = ()
+    max_failures: int | None = None
 
     def as_bytes(self) -> bytes:
         """Return the content of the file."""
         content = {"v": 1, "options": self.options, "salt": self.salt, "passwords_given": list(self.given), "scripts": self.hosts}
+        if self.batches:
+            content |= {"batches": self.batches, "max_failures": self.max_failures}
         return (json.dumps(content, indent=2) + "\n").encode("ascii")
 
 
-def of(scripts: Iterable[Script], options: Options, salt: str | None) -> Intent:
-    """Return the intent of a run that is about to begin."""
+def of(
+    scripts: Iterable[Script], options: Options, salt: str | None, batches: Iterable[Iterable[str]] = (), most: int | None = None
+) -> Intent:
+    """Return the intent of a run that is about to begin. More than `most` hosts must not fail."""
     default = Options()
     kept = {
         one.name: _as_json(value)
         for one in dataclasses.fields(options)
         if one.name not in NOT_KEPT and (value := getattr(options, one.name)) != getattr(default, one.name)
     }
-    return Intent({script.host: script.sha256 for script in scripts}, kept, salt, tuple(options.passwords))
+    order = () if options.policy == default.policy else tuple(tuple(names) for names in batches)
+    return Intent({script.host: script.sha256 for script in scripts}, kept, salt, tuple(options.passwords), order, most)
 
 
 def _as_json(value: Any) -> Any:
@@ -72,7 +81,10 @@ def read(folder: Path) -> Intent | None:
         return None
     try:
         value = json.loads(plain_file.read(path, LARGEST, advice=_ADVICE))  # seconds are not whole numbers
-        intent = Intent(value["scripts"], value["options"], value["salt"], tuple(value["passwords_given"]))
+        order = tuple(tuple(names) for names in value.get("batches", ()))
+        intent = Intent(
+            value["scripts"], value["options"], value["salt"], tuple(value["passwords_given"]), order, value.get("max_failures")
+        )
         if value["v"] != 1 or not _is_plain(intent):
             raise ValueError("not written by this release")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -93,6 +105,8 @@ def _is_plain(intent: Intent) -> bool:
         all(is_host(name) and _SHA256.fullmatch(sha256) for name, sha256 in intent.hosts.items())
         and all(isinstance(name, str) for name in intent.given)
         and isinstance(intent.salt, str | None)
+        and (not intent.batches or sorted(name for names in intent.batches for name in names) == sorted(intent.hosts))
+        and (intent.max_failures is None or type(intent.max_failures) is int)
         and all(name not in types or _fits(value, types[name]) for name, value in intent.options.items())
     )
 

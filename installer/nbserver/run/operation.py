@@ -34,7 +34,7 @@ from nbserver.run import (
     site_salt,
     time_limits,
 )
-from nbserver.run.batches import Course, Gate
+from nbserver.run.batches import Gate
 from nbserver.run.envelope import Mode, PasswordHash
 from nbserver.run.evidence import Evidence
 from nbserver.run.host_call import HostCall
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from nbserver.run.view import View
     from nbserver.settings.secret import Ask
 
+SUCCEEDED = ("ok", "differs")  # outcomes of a host that does not count as failed
 NOT_REMEMBERED: frozenset[Mode] = frozenset(
     {"undo", "check", "status", "stop", "list", "push", "pull", "missing", "deliver", "backup", "backup-key", "logs", "evidence"}
 )
@@ -73,7 +74,7 @@ def operate(
     Raises NbserverError for a rejection, and Abandoned after a second Ctrl-C; the outcome on each host is in its Result.
     """
     hosts = [time_limits.with_limits(host, options) for host in hosts]
-    course, order = _course([host.name for host in hosts], inventory, options)
+    stages, most = _policy([host.name for host in hosts], inventory, options) if past is None else (past.stages, past.intent.max_failures)
     connect.import_ahead(hosts)
     scripts = {script.host: script for script, _ in render.render_all(hosts)}
     if past:
@@ -98,20 +99,24 @@ def operate(
                 past.require_salt(site_salt.encoded(salt))
         mask = mask_of(inventory, jobs.values())
         signer = key.public.fingerprint if key else None
-        facts = Evidence(list(jobs), inventory.path, options.command, approved, inventory.sha256, signer)
+        listed = (inventory.list_name, inventory.list_sha256) if inventory.list_sha256 else None
+        facts = Evidence(list(jobs), inventory.path, options.command, approved, inventory.sha256, signer, listed)
         if past:
             journal = Journal.resumed(past.folder, past.number, operator(), mask.text, facts, past.adopted)
         else:
             journal = Journal(options.runs or inventory.path.parent / FOLDER, new_run_id(), mode, operator(), mask.text, facts)
             run_lock.hold(journal.folder, stack)
-            wanted = intent.of(scripts.values(), options, site_salt.encoded(salt) if salt else None)
+            wanted = intent.of(scripts.values(), options, site_salt.encoded(salt) if salt else None, stages, most)
             journal.intend(wanted, scripts.values())
         _log_head(mode, journal)
         try:
             forks = options.forks or batches.default_forks(host.transport in ("ssh", "local") for host in hosts)
+            course = batches.Course(stages, most)
+            for name, result in past.finished().items() if past else ():
+                course.ended(name, succeeded=result.outcome in SUCCEEDED)
             gate = batches.Gate(course, stop)
             results = _Run(mode, journal, mask, hashes, known_file, view, options, stop, gate, past).of_all(
-                {name: jobs[name] for name in order}, forks
+                {name: jobs[name] for stage in stages for name in stage if name in jobs}, forks
             )
             own_servers.after(mode, inventory, hosts, results)
             results = past.in_order(results) if past else {name: results[name] for name in jobs}
@@ -126,12 +131,11 @@ def operate(
     return results
 
 
-def _course(names: Sequence[str], inventory: Inventory, options: Options) -> tuple[Course, list[str]]:
-    """Return what decides when each host begins, and the hosts in that order. Raises UsageError and InventoryError."""
+def _policy(names: Sequence[str], inventory: Inventory, options: Options) -> tuple[list[list[str]], int | None]:
+    """Return the hosts in batches, and how many may fail. Raises UsageError and InventoryError."""
     policy = options.policy
     stages = batches.stages(names, policy, lambda patterns: [host.name for host in inventory.select(patterns)])
-    most = policy.max_failures.of(len(names)) if policy.max_failures else None
-    return Course(stages, most), [name for stage in stages for name in stage]
+    return stages, policy.max_failures.of(len(names)) if policy.max_failures else None
 
 
 def _report(mode: Mode, journal: Journal, results: Mapping[str, Result], view: View, key: SigningKey | None) -> None:
@@ -212,7 +216,7 @@ class _Run:
         if result.status:
             result.status.look_for_run(self.journal.folder.parent)
         result.seconds = round(time.monotonic() - begun, 1)
-        self.gate.leave(name, succeeded=result.outcome in ("ok", "differs"))
+        self.gate.leave(name, succeeded=result.outcome in SUCCEEDED)
         return self._shown(result)
 
     def _shown(self, result: Result) -> Result:

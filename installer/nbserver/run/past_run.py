@@ -54,6 +54,11 @@ class PastRun:
         return found[0] if found else self.folder / host / "script"
 
     @property
+    def stages(self) -> list[list[str]]:
+        """The hosts in the batches of the run: first the canaries, which may be none."""
+        return [list(names) for names in self.intent.batches] or [[], list(self.hosts)]
+
+    @property
     def unfinished(self) -> list[str]:
         """The hosts without a final outcome."""
         return [name for name, past in self.hosts.items() if not past.is_finished]

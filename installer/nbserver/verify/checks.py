@@ -29,7 +29,7 @@ from nbserver.verify.shown_certificate import check_certificate, connect
 from nbserver.verify.walk import Walk
 
 if TYPE_CHECKING:
-    from nbserver.base.dialing import Place
+    from nbserver.base.dialing import Dial
     from nbserver.inventory.hosts import AnyHost
 
 KERNEL_SECONDS = 180.0
@@ -71,7 +71,7 @@ def verify(
     fingerprint: str | None,
     png_directory: Path | None,
     url: str | None = None,
-    place: Place | None = None,
+    dial: Dial | None = None,
     on_step: Callable[[str, str], None] = lambda name, text: None,
     kernel_seconds: float = KERNEL_SECONDS,
     total_seconds: float = TOTAL_SECONDS,
@@ -80,13 +80,13 @@ def verify(
     """Log in like a browser, compute with NumPy, draw with Matplotlib, and save the picture.
 
     `fingerprint` is that of the expected certificate. None uses this workstation's trust store and checks name and validity.
-    `url` replaces the address from the settings. `place` is a port that is forwarded to the address. The picture is saved as
+    `url` replaces the address from the settings. `dial` opens the connections, if jump hosts are on the way. The picture is saved as
     HOST.png in `png_directory`, which is created if it is missing. `on_step` is called after each step with its name (in STEPS) and
     its result. A response may take 30 s, the start of the kernel and each cell `kernel_seconds`, and everything `total_seconds`.
     Before that, a server that does not answer yet is retried for `wait` seconds.
     Raises ConnectError, CertificateError, and VerifyError, each with host and step, and UsageError for an invalid URL.
     """
-    address = replace(Address.parse(url) if url else address_of(host), place=place)
+    address = replace(Address.parse(url) if url else address_of(host), dial=dial)
     allowance = Allowance(wait + total_seconds)
     walk = Walk(host.name, address, on_step, allowance)
     stop = stop_advice(host)

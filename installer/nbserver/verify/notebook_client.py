@@ -19,7 +19,7 @@ from urllib.parse import quote, urlsplit
 
 import requests
 
-from nbserver.base.dialing import dial
+from nbserver.base.dialing import dial_with
 from nbserver.base.errors import UsageError, VerifyError
 from nbserver.base.message import Described, Message, message
 from nbserver.base.pinned_tls import PinnedAdapter, SystemTrustAdapter, proxy_for
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from nbserver.base.allowance import Allowance
-    from nbserver.base.dialing import Place
+    from nbserver.base.dialing import Dial
 
 REQUEST_SECONDS = 30.0
 _START_ATTEMPTS = 2
@@ -49,13 +49,13 @@ STOP = message(
 class Address:
     """The address of the notebook server. `path` is "", or begins with a slash and does not end with one.
 
-    `place` is a port that is forwarded to the server, if that is how it is reached.
+    `dial` opens the connections to the server, if jump hosts are on the way.
     """
 
     host: str
     port: int
     path: str = ""
-    place: Place | None = None
+    dial: Dial | None = None
 
     @property
     def netloc(self) -> str:
@@ -64,14 +64,9 @@ class Address:
         return host if self.port == 443 else f"{host}:{self.port}"
 
     @property
-    def dialed(self) -> Place:
-        """Where the connection is opened."""
-        return self.place or (self.host, self.port)
-
-    @property
     def proxy(self) -> str | None:
-        """The proxy in the environment. A forwarded port needs none."""
-        return None if self.place else proxy_for(self.url)
+        """The proxy in the environment. Behind a jump host, there is none."""
+        return None if self.dial else proxy_for(self.url)
 
     @property
     def origin(self) -> str:
@@ -134,7 +129,7 @@ class NotebookClient:
         self._session.adapters.clear()  # no http:// at all
         adapter = SystemTrustAdapter(allowance=allowance) if fingerprint is None else PinnedAdapter(fingerprint, allowance=allowance)
         self._session.mount("https://", adapter)
-        dial(self._session, address.place)
+        dial_with(self._session, address.dial)
 
     def __enter__(self) -> Self:
         return self

@@ -30,7 +30,7 @@ def check_certificate(walk: Walk, fingerprint: str | None) -> tuple[str, datetim
             der = tls.getpeercert(binary_form=True) or b""
     except ssl.SSLCertVerificationError as error:
         seconds = min(seconds, walk.allowance.left())
-        shown = pinned_tls.certificate_at(*address.dialed, timeout=seconds, proxy=proxy, server_name=address.host)
+        shown = pinned_tls.certificate_at(address.host, address.port, timeout=seconds, proxy=proxy, dial=address.dial)
         raise CertificateError(
             "notebook-certificate-untrusted",
             "this workstation does not trust the certificate {fingerprint}: {reason}",
@@ -65,5 +65,5 @@ def check_certificate(walk: Walk, fingerprint: str | None) -> tuple[str, datetim
 def connect(address: Address, fingerprint: str | None, proxy: str | None, allowance: Allowance) -> ssl.SSLSocket:
     timeout = min(notebook_client.REQUEST_SECONDS, allowance.left())
     return pinned_tls.connect(
-        *address.dialed, fingerprint=fingerprint, timeout=timeout, server_name=address.host, proxy=proxy, allowance=allowance
+        address.host, address.port, fingerprint=fingerprint, timeout=timeout, proxy=proxy, dial=address.dial, allowance=allowance
     )

@@ -1,4 +1,4 @@
-"""The way to a notebook server behind jump hosts: a forwarded port."""
+"""The way to a notebook server behind jump hosts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from nbserver.base.errors import ConnectError
 
 if TYPE_CHECKING:
-    from nbserver.base.dialing import Place
+    from nbserver.base.dialing import Dial
     from nbserver.inventory.hosts import AnyHost
     from nbserver.inventory.ssh_server import SshServer
     from nbserver.transports.transport import LogonSecrets
@@ -22,8 +22,8 @@ def hops_to_notebook(host: AnyHost) -> Sequence[SshServer]:
 
 
 @contextmanager
-def way_to_notebook(host: AnyHost, secrets: Sequence[LogonSecrets]) -> Iterator[Place | None]:
-    """Yield the place of a port that is forwarded to the notebook server, or None if there is no jump host.
+def way_to_notebook(host: AnyHost, secrets: Sequence[LogonSecrets]) -> Iterator[Dial | None]:
+    """Yield what opens a connection to the notebook server, or None if there is no jump host.
 
     `secrets` are those of the jump hosts. If there is no connection, the last jump host may know why. Raises HostError.
     """
@@ -35,7 +35,7 @@ def way_to_notebook(host: AnyHost, secrets: Sequence[LogonSecrets]) -> Iterator[
 
     with Forward(host.name, hops, secrets, str(host.address), host.notebook.port, threading.Event()) as way:
         try:
-            yield way.place
+            yield way.dial
         except ConnectError as error:
             reason = way.reason()
             if reason is None:

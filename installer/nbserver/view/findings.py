@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nbserver.view.summary import COLORS, STOPPING
+from nbserver.run import failures
+from nbserver.view.summary import COLORS, MANY, STOPPING, group_lines
 
 if TYPE_CHECKING:
     from nbserver.events.reader import Event
@@ -27,13 +28,15 @@ STATE_WIDTH = max(map(len, STATES))
 class Findings:
     """Writes all findings of a single host; of several hosts, those that are not ok, unless `verbose`.
 
-    With `quiet`, writes only what failed.
+    With `quiet`, writes only what failed. If many hosts cannot be reached for the same reason, the first ones are shown in full, and
+    the end has the names of all.
     """
 
     def __init__(self, write: Callable[[str], object], verbose: bool = False, quiet: bool = False, columns: int | None = None) -> None:
         self._write, self._verbose, self._quiet = write, verbose, quiet
         self._columns = columns
         self._single = True
+        self._unreachable: Counter[tuple[str, ...]] = Counter()
 
     def begin(self, mode: str, steps: Mapping[str, tuple[str, ...]]) -> None:
         self._single = len(steps) == 1
@@ -45,9 +48,18 @@ class Findings:
         pass
 
     def host_ended(self, result: Result) -> None:
+        if self._is_like_others(result):
+            return
         columns = max(LEAST, min(MOST, self._columns or shutil.get_terminal_size((100, 24)).columns))
         for line in host_lines(result, self._shown(result.findings), columns, self._quiet):
             self._write(line)
+
+    def _is_like_others(self, result: Result) -> bool:
+        if result.outcome != "unreachable" or self._quiet or self._verbose:
+            return False
+        reason = failures.reason(result.host, result.error, result.detail)
+        self._unreachable[reason] += 1
+        return self._unreachable[reason] > MANY
 
     def _shown(self, found: Sequence[Finding]) -> list[Finding]:
         if self._quiet:
@@ -112,6 +124,10 @@ def _wrapped(text: str, indent: str, columns: int) -> list[str]:
 def closing_lines(results: Mapping[str, Result], folder: Path) -> Iterator[str]:
     """Yield how many hosts are ready, and where the run's files are."""
     ready = sum(result.outcome == "ok" for result in results.values())
+    for group in failures.group(result for result in results.values() if result.outcome == "unreachable"):
+        if len(group.hosts) > MANY:
+            yield ""
+            yield from group_lines(group)
     yield ""
     if len(results) == 1:
         yield "The host is ready for nbserver apply" if ready else "The host is not ready for nbserver apply"

@@ -25,18 +25,19 @@ COMMANDS = {"test": "plan", "request": "certificate request"}
 class JunitFile:
     """Writes `path` at the end of a run, in one step. A failure to write it is a warning, because the run has ended by then.
 
-    Raises UsageError if its folder cannot be written, or if the file has other content.
+    Raises UsageError if its folder does not exist or cannot be written, or if the file has other content.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
+            path.absolute().parent.stat()  # a folder that is missing is not created, as with --log
             require_writable(path.absolute().parent)
         except OSError as error:
             raise UsageError(
                 "junit-folder-not-writable",
                 "could not write to the folder that contains {file} ({reason})",
-                todo="Choose another file with --junit",
+                todo="Make sure that the folder exists and is writable, or choose another file with --junit",
                 file=path,
                 reason=error.strerror or type(error).__name__,
             ) from None

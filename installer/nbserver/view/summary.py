@@ -85,7 +85,7 @@ def summary_lines(
         if result.error and name not in together and not (len(results) == 1 and result.error in shown):
             lines.append(f"    {result.error}")
     for group in groups:
-        lines += ["", click.style(f"{len(group.hosts)} hosts for the same reason: {_names(group.hosts)}", bold=True), f"    {group.text}"]
+        lines += ["", *group_lines(group)]
     if groups:
         lines.append("")
     if folded.issuperset(fine) and fine:
@@ -125,6 +125,11 @@ def _words(mode: str, result: Result) -> str:
     if mode == "request" and result.outcome == "ok":
         words = "  certificate request ready to be signed"
     return words
+
+
+def group_lines(group: failures.Group) -> list[str]:
+    """Return the error of many hosts, below their names."""
+    return [click.style(f"{len(group.hosts)} hosts for the same reason: {_names(group.hosts)}", bold=True), f"    {group.text}"]
 
 
 def _names(hosts: Collection[str], most: int = 100) -> str:

@@ -16,6 +16,7 @@ from nbserver.cli import program
 from nbserver.commands import render as rendering
 from nbserver.commands import resume, run_audit
 from nbserver.run import evidence_log, host_run, operation, past_files, run_lock
+from nbserver.run.batches import Amount, Policy
 from nbserver.run.chain import Chain, Written
 from nbserver.run.envelope import Mode
 from nbserver.run.options import Options
@@ -123,6 +124,33 @@ def test_a_plan_is_repeated_on_hosts_that_were_not_reached(site: Site) -> None:
     site.run("test")
     site.fleet.hosts["lin0003"].fault = lambda host, mode, n: None
     assert {result.outcome for result in site.resume().values()} == {"differs"} and site.contacted() == {"lin0003"}
+
+
+def test_the_canary_of_the_run_comes_first_again(site: Site) -> None:
+    canary = site.fleet.hosts["lin0003"]
+    canary.fault = dead
+    site.run(policy=Policy(canary=("lin0003",), serial=Amount(2)))
+    validate("intent", json.loads((site.folder / "intent.json").read_text()))
+    assert {name: result.outcome for name, result in site.resume().items() if name != "lin0003"} == dict.fromkeys(
+        ("lin0001", "lin0002", "lin0004"), "stopped"
+    )
+    assert site.contacted() == {"lin0003"}
+    canary.fault = lambda host, mode, n: None
+    assert {result.outcome for result in site.resume().values()} == {"ok"} and site.contacted() == set(site.fleet.hosts)
+
+
+def test_max_failures_counts_again(site: Site) -> None:
+    site.fleet.hosts["lin0001"].fault = dead
+    site.run(policy=Policy(serial=Amount(1), max_failures=Amount(0)))
+    assert {result.outcome for result in site.resume().values()} == {"unreachable", "stopped"} and site.contacted() == {"lin0001"}
+
+
+def test_a_batch_begins_after_hosts_that_have_ended_before(site: Site) -> None:
+    host = site.fleet.hosts["lin0003"]
+    host.fault = dead
+    site.run(policy=Policy(serial=Amount(1)))
+    host.fault = lambda host, mode, n: None
+    assert {result.outcome for result in site.resume().values()} == {"ok"} and site.contacted() == {"lin0003"}
 
 
 def test_another_script_is_refused_with_the_first_difference(stopped: Site) -> None:

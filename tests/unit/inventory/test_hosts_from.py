@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ import pytest
 from nbserver.base.errors import InventoryError
 from nbserver.inventory.hosts import Inventory
 from nbserver.inventory.reader import load, load_for
+from nbserver.run.evidence import Evidence
+from tests.formats import validate
 
 TOP = 'hosts_from = "hosts.csv"\n'
 DEFAULTS = "[defaults]\nsystem = 'linux'\nuser = 'u'\nnotebook.password = { prompt = true }\n"
@@ -74,6 +77,13 @@ def test_hosts_of_the_inventory_and_of_the_list(tmp_path: Path) -> None:
     found = read(tmp_path, "name,address\nb,bb\n", TOP + DEFAULTS + own)
     assert list(found.hosts) == ["a", "b"] and found.groups == {"g": ("a", "b")}
     assert list(load_for(tmp_path / "nbserver.toml", ["b"]).hosts) == ["b"]
+    listed = found.list_name, found.list_sha256
+    assert listed == (str(tmp_path / "hosts.csv"), sha256(b"name,address\nb,bb\n").hexdigest())
+    head = {"v": 1, "run": "r", "mode": "test", "operator": "me", "release": "0.7.0"}
+    facts = Evidence(["a"], found.path, inventory_sha256=found.sha256, hosts_from=listed).as_json(str)
+    validate("run", head | facts)
+    assert facts["inventory"]["hosts_from"] == {"name": listed[0], "sha256": listed[1]}
+    assert not read(tmp_path, "", DEFAULTS + own.replace(", 'B'", "")).list_sha256
 
 
 @pytest.mark.parametrize(

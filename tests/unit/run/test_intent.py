@@ -84,6 +84,11 @@ def test_every_option_is_kept_or_known_not_to_be(tmp_path: Path) -> None:
         {"options": {"approvals": []}},
         {"salt": 1},
         {"passwords_given": [1]},
+        {"batches": [["web1"], ["web2"]]},
+        {"batches": [["web1"], ["web1"]]},
+        {"batches": [[]]},
+        {"batches": 1},
+        {"batches": [[], ["web1"]], "max_failures": "5"},
     ],
 )
 def test_a_value_of_the_wrong_kind_is_refused(tmp_path: Path, changed: dict[str, Any]) -> None:

@@ -85,3 +85,18 @@ def test_quiet_is_what_failed() -> None:
 @pytest.mark.parametrize("columns", [40, 80, 120])
 def test_no_line_is_wider_than_the_terminal(columns: int) -> None:
     assert max(map(len, shown(ONE, columns=columns).splitlines())) <= columns
+
+
+def test_many_unreachable_hosts_have_one_reason() -> None:
+    def refused(number: int) -> Result:
+        said = f"web{number}: 192.0.2.{number}:22 refused the connection. Start sshd"
+        detail = {"code": "connection-refused", "values": {"address": f"192.0.2.{number}"}}
+        found = Finding("port", "failed", f"192.0.2.{number}:22 refused the connection", "Start sshd", detail)
+        return Result(f"web{number}", outcome="unreachable", error=said, detail=detail, findings=[found])
+
+    text = shown(*map(refused, range(1, 6)), TWO)
+    assert "web3: 1 failed" in text and "web4: 1 failed" not in text
+    assert "\n5 hosts for the same reason: web1, web2, web3, web4, web5\n    web1: 192.0.2.1:22 refused the connection" in text
+    assert "1 of 6 hosts are ready" in text and "Failed: port (5)" in text
+    assert "for the same reason" not in shown(*map(refused, range(1, 4)))
+    assert "web4: 1 failed" in shown(*map(refused, range(1, 6)), verbose=True)

@@ -63,6 +63,9 @@ def test_any_text(tmp_path: Path, character: str) -> None:
 
 def test_it_is_written_at_the_end(tmp_path: Path) -> None:
     file = tmp_path / "new" / "result.xml"
+    with pytest.raises(UsageError, match="Make sure that the folder exists"):
+        JunitFile(file)
+    file.parent.mkdir()
     view = JunitFile(file)
     view.begin("apply", {})
     assert not file.exists()

@@ -81,7 +81,7 @@ class PsrpTransport:
             raise explain_opening(error, host, way) from error
 
     def _prepare(self, session: requests.Session) -> None:
-        trust(session, self._host, self._way.place if self._way else None)
+        trust(session, self._host, self._way.dial if self._way else None)
         limit_answers(session, self._host.name, lambda: self.deadline, self._host.connect_timeout)
 
     def _seen(self, last: bool) -> None:

@@ -1,17 +1,19 @@
-"""A port on 127.0.0.1 that leads through the jump hosts of a host to one of its ports."""
+"""Connections through the jump hosts of a host to one of its ports."""
 
 from __future__ import annotations
 
 import asyncio
+import errno
+import socket
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import asyncssh
 
 from nbserver.base.errors import ConnectError, HostError
-from nbserver.transports.ssh.connection import CLOSING, Connection
+from nbserver.transports.ssh.connection import Connection
 from nbserver.transports.ssh.errors import CLOSED
 from nbserver.transports.ssh.jump_errors import of_target
 
@@ -21,11 +23,12 @@ if TYPE_CHECKING:
     from nbserver.inventory.ssh_server import SshServer
     from nbserver.transports.transport import LogonSecrets
 
+CHUNK = 65536  # bytes
 PROBE = 20.0  # seconds for the jump host to say why it cannot connect
 
 
 class Forward:
-    """A listener on 127.0.0.1, on a port that the system chooses, until `close`. `place` is where it listens.
+    """A way through jump hosts, until `close`. `dial` opens a connection, which only this process can use: nothing listens.
 
     `name` is the name of the host, `address` and `port` are where the last of the `hops` connects. A thread of its own passes the
     data on. Raises HostError and StopRequested.
@@ -37,19 +40,44 @@ class Forward:
         self._name, self._hop = name, hops[-1].name
         self._address, self._port = address, port
         self._way = Connection(name, [*zip(hops, secrets, strict=True)], stop)
-        try:
-            self._listener = self._way.wait(self._listen(), CLOSING)
-        except BaseException:
-            self._way.close()
-            raise
-        self.place = ("127.0.0.1", self._listener.get_port())
+        self._passing: set[asyncio.Task[None]] = set()
         self._lost = threading.Event()
         self._watching = self._way.start(self._watch())
         self._thread = threading.Thread(target=self._way.loop.run_forever, name=f"way to {name}", daemon=True)
         self._thread.start()
 
-    async def _listen(self) -> asyncssh.SSHListener:
-        return await self._way.connection.forward_local_port("127.0.0.1", 0, self._address, self._port)
+    def dial(self, timeout: float | None) -> socket.socket:
+        """Return a connection to the port of the host, as base/dialing describes it. Raises OSError."""
+        near, far = socket.socketpair()
+        near.settimeout(timeout)
+        opening = asyncio.run_coroutine_threadsafe(self._lead(far), self._way.loop)
+        try:
+            opening.result(timeout)
+        except BaseException as error:
+            opening.cancel()
+            near.close()
+            far.close()
+            if isinstance(error, asyncssh.Error):
+                raise ConnectionRefusedError(errno.ECONNREFUSED, str(error)) from error
+            raise
+        return near
+
+    async def _lead(self, far: socket.socket) -> None:
+        from_host, to_host = await self._way.connection.open_connection(self._address, self._port)
+        from_us, to_us = await asyncio.open_connection(sock=far)
+
+        async def pass_on() -> None:
+            try:
+                await asyncio.gather(_copy(from_us, to_host), _copy(from_host, to_us))
+            except (OSError, asyncssh.Error):
+                pass  # both sides notice that the connection ends
+            finally:
+                to_host.close()
+                to_us.close()
+
+        task = asyncio.get_running_loop().create_task(pass_on())
+        self._passing.add(task)
+        task.add_done_callback(self._passing.discard)
 
     @property
     def is_lost(self) -> bool:
@@ -89,11 +117,18 @@ class Forward:
         self.close()
 
     def close(self) -> None:
-        """Close the listener and the connections. Never raises."""
+        """Close the connections. Never raises."""
         if not self._thread.is_alive():
             return
         with suppress(Exception):
-            self._way.loop.call_soon_threadsafe(self._listener.close)
             self._way.loop.call_soon_threadsafe(self._way.loop.stop)
             self._thread.join()
         self._way.close()
+
+
+async def _copy(reader: Any, writer: Any) -> None:
+    """Pass on what a stream of asyncio or asyncssh has, up to its end."""
+    while data := await reader.read(CHUNK):
+        writer.write(data)
+        await writer.drain()
+    writer.write_eof()

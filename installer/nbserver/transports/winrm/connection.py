@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
-from nbserver.base.dialing import Place, dial
+from nbserver.base.dialing import Dial, dial_with
 from nbserver.base.errors import AuthenticationError, UsageError
 from nbserver.transports.wsman.answers import limit_answers
 from nbserver.transports.wsman.kerberos import require_kerberos
@@ -27,11 +27,11 @@ Method = Literal["basic", "kerberos", "ntlm"]
 
 
 def open_protocol(
-    host: WindowsHost, password: str | None, deadline: Callable[[], float] = lambda: math.inf, place: Place | None = None
+    host: WindowsHost, password: str | None, deadline: Callable[[], float] = lambda: math.inf, dial: Dial | None = None
 ) -> Protocol:
     """Return a pywinrm Protocol for the host, which sends nothing after the deadline. Sends nothing itself. Raises AuthenticationError.
 
-    It connects at `place`, if that is given: a port that is forwarded to the host.
+    `dial` opens its connections, if jump hosts are on the way.
     """
     from winrm.protocol import Protocol
 
@@ -46,7 +46,7 @@ def open_protocol(
         operation_timeout_sec=OPERATION_TIMEOUT,
         read_timeout_sec=READ_TIMEOUT,
     )
-    _prepare_session(protocol, host, deadline, place)
+    _prepare_session(protocol, host, deadline, dial)
     return protocol
 
 
@@ -56,13 +56,13 @@ def forget(protocol: Protocol) -> None:
     protocol.transport.encryption = None
 
 
-def _prepare_session(protocol: Protocol, host: WindowsHost, deadline: Callable[[], float], place: Place | None) -> None:
+def _prepare_session(protocol: Protocol, host: WindowsHost, deadline: Callable[[], float], dial: Dial | None) -> None:
     build, set_up = protocol.transport.build_session, protocol.transport.setup_encryption
     connecting = min(CONNECTION_TIMEOUT, host.connect_timeout)
 
     def setup_encryption(session: requests.Session) -> None:
         """Set up encryption inside HTTP, which sends the first request before the session is built."""
-        dial(session, place)
+        dial_with(session, dial)
         set_up(session)
 
     def build_session() -> requests.Session:
@@ -77,7 +77,7 @@ def _prepare_session(protocol: Protocol, host: WindowsHost, deadline: Callable[[
             forget(protocol)
             raise
         protocol.transport.read_timeout_sec = (connecting, READ_TIMEOUT)  # type: ignore[assignment]
-        trust(session, host, place if host.tls else None)
+        trust(session, host, dial if host.tls else None)
         limit_answers(session, host.name, deadline, host.connect_timeout)
         return session
 

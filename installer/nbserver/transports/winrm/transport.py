@@ -49,7 +49,7 @@ class WinrmTransport:
         self._lost = False
         self.deadline = math.inf
         try:
-            self._protocol = open_protocol(host, password, lambda: self.deadline, way.place if way else None)
+            self._protocol = open_protocol(host, password, lambda: self.deadline, way.dial if way else None)
             self._shell = self._protocol.open_shell()
         except Exception as error:
             raise explain_opening(error, host, way) from error

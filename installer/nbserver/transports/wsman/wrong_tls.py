@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import socket
 import ssl
+from functools import partial
 from typing import TYPE_CHECKING
 
 from nbserver.base.errors import ConnectError, HostError
 from nbserver.transports.wsman.errors import explain
 
 if TYPE_CHECKING:
+    from nbserver.base.dialing import Dial
     from nbserver.inventory.windows_host import WindowsHost
     from nbserver.transports.ssh.forward import Forward
 
@@ -28,9 +30,9 @@ def explain_opening(error: Exception, host: WindowsHost, way: Forward | None = N
         return found
     if way is not None and (reason := way.reason()) is not None:
         return reason
-    asked = way.place if way is not None else (host.address, host.port)
+    dial: Dial = way.dial if way is not None else partial(socket.create_connection, (host.address, host.port))
     place = f"{host.address}:{host.port}"
-    if not host.tls and _speaks_tls(*asked):
+    if not host.tls and _speaks_tls(dial):
         return ConnectError(
             "tls-needed",
             "{place} uses TLS, but the inventory says tls = false",
@@ -38,7 +40,7 @@ def explain_opening(error: Exception, host: WindowsHost, way: Forward | None = N
             todo="Set tls = true in the inventory, or correct port",
             place=place,
         )
-    if host.tls and found.code != "winrm-http-status" and _speaks_http(*asked):
+    if host.tls and found.code != "winrm-http-status" and _speaks_http(dial):
         return ConnectError(
             "tls-not-offered",
             "{place} answers without TLS, but the inventory says tls = true",
@@ -49,21 +51,21 @@ def explain_opening(error: Exception, host: WindowsHost, way: Forward | None = N
     return found
 
 
-def _speaks_tls(address: str, port: int) -> bool:
+def _speaks_tls(dial: Dial) -> bool:
     """Return whether the port completes a TLS handshake. Nothing is sent over it, so its certificate does not matter."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
-        with socket.create_connection((address, port), TIMEOUT) as plain, context.wrap_socket(plain):
+        with dial(TIMEOUT) as plain, context.wrap_socket(plain):
             return True
     except OSError:
         return False
 
 
-def _speaks_http(address: str, port: int) -> bool:
+def _speaks_http(dial: Dial) -> bool:
     """Return whether the port answers a request without TLS and without a logon."""
     try:
-        with socket.create_connection((address, port), TIMEOUT) as plain:
+        with dial(TIMEOUT) as plain:
             plain.sendall(b"OPTIONS /wsman HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             return plain.recv(5) == b"HTTP/"
     except OSError:
