@@ -57,6 +57,24 @@ def contenders(prepared: Hosts, tables: Mapping[str, Table], folder: Path, peers
             _nothing_changed,
             compares=False,
         ),
+        Contender(
+            "nbserver, default --forks",
+            "the same without --forks: 50 hosts at a time",
+            prepared.nbserver("apply", "--json", *names),
+            prepared.folder,
+            prepared.variables,
+            _nothing_changed,
+            compares=False,
+        ),
+        Contender(
+            "nbserver status",
+            "all steps are tested, and the server is described: no password, so nothing is hashed",
+            prepared.nbserver("status", "--json", "--forks", str(len(names)), *names),
+            prepared.folder,
+            prepared.variables,
+            _nothing_changed,
+            compares=False,
+        ),
     ]
     if not peers:
         return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,21 @@ def test_all_hosts_fail_at_once(site: Site) -> None:
     }
     assert len(json.loads((site.folder() / "summary.json").read_text("ascii"))["hosts"]) == HOSTS
     assert all((site.folder() / name / "log.txt").read_text("utf-8").count("refused the connection") == 1 for name in results)
+
+
+def test_two_orchestrators_of_one_fleet(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    # OpenSSL derives one hash at a time in a process, and two orchestrators are two processes.
+    monkeypatch.setattr(
+        "nbserver.run.notebook_password.hash_password", lambda password, salt: "argon2:$argon2id$v=19$m=65536$c2FsdA$aGFzaA"
+    )
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda _: site.run("apply", "lin00[0-4]*"), range(2)))
+    for name in found[0]:
+        assert sorted((results[name].outcome, results[name].changed) for results in found) == [("ok", 0), ("ok", len(STEPS))]
+        folders = {results[name].folder for results in found}
+        kept = {folder.parent.name: (folder / "events.jsonl").read_text("utf-8").splitlines() for folder in folders if folder}
+        assert kept == site.fleet.hosts[name].runs, "each journal has the events of its own run"
+    assert len(site.fleet.hosts["lin0001"].runs) == 2
 
 
 def test_an_exception_in_one_hosts_transport_is_that_hosts_result(site: Site) -> None:

@@ -18,6 +18,8 @@ if os.name != "posix":
     pytest.skip("the benchmarks of Linux hosts run on Linux", allow_module_level=True)
 
 from benchmarks.columns import columns
+from benchmarks.fleet.results import further_host
+from benchmarks.fleet.results import table as fleet_table
 from benchmarks.install.__main__ import order
 from benchmarks.install.installation import Installation
 from benchmarks.install.results import Results as InstallResults
@@ -213,3 +215,10 @@ def test_the_table_over_psrp_has_medians_ratios_and_what_could_not_be_measured()
     assert row.split()[1:3] == ["38", "3.2"], "exchanges, and how many times nbserver's"
     assert "medians of 3 runs each" in text and "absent could not be measured: it is not installed" in text and "engine: 7.4" in text
     assert text.endswith("at most 10 are allowed\n")
+
+
+def test_a_further_host_costs_what_a_row_has_more() -> None:
+    found = {1: [{"wall": 1.0, "cpu": 0.5, "memory": 100e6}], 51: [{"wall": 2.0, "cpu": 1.0, "memory": 101e6}] * 2}
+    assert further_host(found, "cpu") == [None, 0.01]
+    (line,) = (line for line in fleet_table(found, {}).splitlines() if line.startswith("51 "))
+    assert line.split() == ["51", "2", "2.00", "s", "1.00", "s", "10.0", "ms", "101", "MB", "20", "kB"]

@@ -58,7 +58,7 @@ class Forward:
             near.close()
             far.close()
             if isinstance(error, asyncssh.Error):
-                raise ConnectionRefusedError(errno.ECONNREFUSED, str(error)) from error
+                raise ConnectionAbortedError(errno.ECONNABORTED, str(error)) from error
             raise
         return near
 

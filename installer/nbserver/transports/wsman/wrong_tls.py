@@ -26,10 +26,10 @@ def explain_opening(error: Exception, host: WindowsHost, way: Forward | None = N
     `way` leads through the host's jump hosts, the last of which may know the reason.
     """
     found = explain(error, host)
+    if way is not None and isinstance(found, ConnectError) and (reason := way.reason()) is not None:
+        return reason
     if found.code not in UNCLEAR or host.proxy:
         return found
-    if way is not None and (reason := way.reason()) is not None:
-        return reason
     dial: Dial = way.dial if way is not None else partial(socket.create_connection, (host.address, host.port))
     place = f"{host.address}:{host.port}"
     if not host.tls and _speaks_tls(dial):

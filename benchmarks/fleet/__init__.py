@@ -1,0 +1,1 @@
+"""What nbserver itself costs for up to thousands of hosts, which are simulated: no network, no encryption, no host's work."""
