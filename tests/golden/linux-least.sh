@@ -35,63 +35,63 @@
 #  1251  record                 Record the previous state of everything that is changed, and restore it.
 #  1390  programs               Run other programs: those that change something or take long through run_program.
 #  1546  paths                  Open folders without following links, and check who could replace them.
-#  1654  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1726  folders                Create folders, and set who may use them.
-#  1802  files                  Write text files, and restore the files that were replaced.
-#  1890  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1954  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1999  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2108  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2167  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2247  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2407  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2553  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2694  zypper                 Run zypper, without questions.
-#  2820  units                  Install and remove units of systemd.
-#  2909  service_unit           Compare the unit of the notebook server, and install it.
-#  3092  service                Find out what the unit of the notebook server does.
-#  3190  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3303  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3371  certificate_program    Create a certificate with OpenSSL.
-#  3379  starter                Define the Python program that starts the notebook server.
-#  3587  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3678  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3737  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3809  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3875  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3919  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3952  installed_files        Compare the files of the environment with those that were installed.
-#  4099  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4161  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4311  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4336  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4434  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  4667  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4833  new_server             Check what another environment contains, and the server that runs from it.
-#  4909  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5063  way_back               Restore the previous server after an upgrade that failed.
-#  5240  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5437  server_life            Restart or stop the installed server: modes restart and stop.
-#  5547  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5661  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  5779  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6111  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6213  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6248  server_log             Send the log of the notebook server: mode logs.
-#  6317  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  1695  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1772  folders                Create folders, and set who may use them.
+#  1853  files                  Write text files, and restore the files that were replaced.
+#  1941  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  2006  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  2051  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2172  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2230  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2310  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2483  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2629  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2771  zypper                 Run zypper, without questions.
+#  2897  units                  Install and remove units of systemd.
+#  2986  service_unit           Compare the unit of the notebook server, and install it.
+#  3170  service                Find out what the unit of the notebook server does.
+#  3268  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3381  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3450  certificate_program    Create a certificate with OpenSSL.
+#  3458  starter                Define the Python program that starts the notebook server.
+#  3666  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3757  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3830  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3902  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3972  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  4016  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4049  installed_files        Compare the files of the environment with those that were installed.
+#  4196  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4258  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4409  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4434  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4532  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  4765  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4931  new_server             Check what another environment contains, and the server that runs from it.
+#  5007  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5161  way_back               Restore the previous server after an upgrade that failed.
+#  5338  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5535  server_life            Restart or stop the installed server: modes restart and stop.
+#  5645  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5759  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  5877  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6209  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6311  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6346  server_log             Send the log of the notebook server: mode logs.
+#  6415  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6356  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6388  python                 Install Python from the distribution.
-#  6450  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  6525  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  6538  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6552  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6645  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  6826  service                Run the notebook server as a service that starts with the system.
-#  6960  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7024  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7178  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7260  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6454  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6486  python                 Install Python from the distribution.
+#  6548  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  6623  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  6636  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6650  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6744  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  6926  service                Run the notebook server as a service that starts with the system.
+#  7060  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7124  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7278  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7360  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -588,7 +588,7 @@ has_private_tmp() {
 # Whether a folder is the home folder of its owner.
 is_home_folder() { # PATH
     local number='' home=''
-    if [[ ! -d $1 ]]; then return 1; fi
+    if [[ ! -d $1 || $1 == "$DATA_FOLDER"/* ]]; then return 1; fi   # nobody's home is in nbserver's own folder
     number=$(exec stat --format=%u -- "$1")
     IFS=: read -r _ _ _ _ _ home _ < <(exec getent passwd "$number") || true
     [[ $home == "$1" ]]
@@ -1553,6 +1553,8 @@ end_stopped() {
 # hold_..., check_..., and take_hold call `problem` and return 1 if they fail. They may be used before "||".
 
 HELD='' HELD_PATH=''                               # the folder that was opened last, and its path
+FOLDERS=()                                         # of read_folders_above
+declare -A OWNERS=()                               # of read_owners: folder -> NUMBER/MODE/USER/GROUP
 
 hold_folder() { # PATH
     take_hold "$1" "$1" || return
@@ -1569,17 +1571,22 @@ hold_parent() { # PATH [OWNER]
 
 take_hold() { # FOLDER PATH
     local real
-    check_links "$2" || return
-    { exec 6<"$1/."; } 2>/dev/null ||
-        problem folder-not-opened 'could not open the folder {path}. Make sure that it exists, is a folder, and is '\
-'readable, then try again' path "$1" || return
-    HELD=/proc/$BASHPID/fd/6 HELD_PATH=$1
+    hold_by_name "$1" "$2" || return
     real=$(exec readlink -- "$HELD")
     if [[ $real == "$1" ]]; then return; fi
     can_have_links ||
         problem path-has-link '{path} contains a link and resolves to {real}. Replace the link with a folder' \
             path "$1" real "$real" || return
     check_path "$real/x" "$EUID"
+}
+
+# Open a folder for a check only: somebody may replace a part of its path between the look for links and the opening.
+hold_by_name() { # FOLDER PATH
+    check_links "$2" || return
+    { exec 6<"$1/."; } 2>/dev/null ||
+        problem folder-not-opened 'could not open the folder {path}. Make sure that it exists, is a folder, and is '\
+'readable, then try again' path "$1" || return
+    HELD=/proc/$BASHPID/fd/6 HELD_PATH=$1
 }
 
 check_links() { # PATH
@@ -1600,23 +1607,57 @@ check_links() { # PATH
 # folder, unless it has the sticky bit. If a folder has an access list, the group bits of its mode are the most that the
 # list allows (acl(5)).
 check_path() { # PATH [OWNER]
-    local folder=${1%/*} owner=${2-} number mode user group
-    local -a folders=("$HELD")
-    local -i i=0
+    read_folders_above "$1"
+    read_owners "$HELD" "${FOLDERS[@]}"
+    check_owners "$1" "${2:-${OWNERS[$HELD]%%/*}}"
+}
+
+# The same, after read_owners.
+check_owners() { # PATH OWNER
+    local folder
+    local -a access
+    read_folders_above "$1"
+    for folder in "${FOLDERS[@]}"; do
+        [[ ${OWNERS[$folder]-} =~ ^([0-9]+)/([0-7]+)/([^/]*)/(.*)$ ]] ||
+            problem owners-unknown 'could not determine who owns the folders that contain {path}' path "$1" || return
+        access=("${BASH_REMATCH[@]}")
+        check_folder_owner "$1" "$2" "$folder" "${access[1]}" "${access[3]}" || return
+        check_folder_mode "$1" "$folder" "${access[2]}" "${access[4]}" || return
+    done
+}
+
+# FOLDERS: the folders above a path that exist, up to the root folder.
+read_folders_above() { # PATH
+    local folder=${1%/*}
+    FOLDERS=()
     while [[ $folder ]]; do
-        if [[ -e $folder ]]; then folders+=("$folder"); fi
+        if [[ -e $folder ]]; then FOLDERS+=("$folder"); fi
         folder=${folder%/*}
     done
-    folders+=(/)
-    while IFS=/ read -r number mode user group; do   # a name from a directory service may have a space
-        folder=${folders[i]}
-        i+=1
-        if ((i == 1)); then owner=${owner:-$number}; continue; fi
-        check_folder_owner "$1" "$owner" "$folder" "$number" "$user" || return
-        check_folder_mode "$1" "$folder" "$mode" "$group" || return
-    done < <(exec stat --dereference --format=%u/%a/%U/%G -- "${folders[@]}")
-    ((i == ${#folders[@]})) ||
-        problem owners-unknown 'could not determine who owns the folders that contain {path}' path "$1"
+    FOLDERS+=(/)
+}
+
+# OWNERS: who owns these folders, and who may write in them. One `stat` for all.
+read_owners() { # FOLDER...
+    local folder
+    local -a lines=()
+    mapfile -t lines < <(exec stat --dereference --format=%u/%a/%U/%G -- "$@")
+    if ((${#lines[@]} != $#)); then lines=(); fi   # a folder that is gone has no line, and the others have no name
+    for folder in "$@"; do
+        OWNERS[$folder]=${lines[0]-}
+        lines=("${lines[@]:1}")
+    done
+}
+
+# OWNERS: of these paths, if they exist, and of all folders above them.
+read_all_owners() { # PATH...
+    local path folder
+    local -A distinct=()
+    for path in "$@"; do
+        read_folders_above "$path/."
+        for folder in "${FOLDERS[@]}"; do distinct[$folder]=1; done
+    done
+    read_owners "${!distinct[@]}"
 }
 
 check_folder_owner() { # PATH OWNER FOLDER NUMBER USER
@@ -1692,8 +1733,10 @@ assert_notebook_folder_allowed() {
 
 assert_own_folders_safe() {
     local path
+    local -a paths=("$PROGRAMS" "$CONFIGURATION_FOLDER" "$STATE_FOLDER" "$WORK_FOLDER" "$UNIT_FOLDER")
     met own-folders-safe 'no other user can replace the folders that nbserver uses'
-    for path in "$PROGRAMS" "$CONFIGURATION_FOLDER" "$STATE_FOLDER" "$WORK_FOLDER" "$UNIT_FOLDER"; do
+    read_all_owners "${paths[@]}" "$NB_NOTEBOOK_DIRECTORY"
+    for path in "${paths[@]}"; do
         check_location "$path" ||
             fail own-folder-unsafe 'nbserver cannot safely use {path}: {cause}. After fixing '\
 'this problem, try again' path "$path"
@@ -1702,25 +1745,28 @@ assert_own_folders_safe() {
 
 assert_notebook_folder_safe() {
     met notebook-folder-safe 'no other user can replace {path}' path "$NB_NOTEBOOK_DIRECTORY"
+    if [[ $FINDING ]]; then read_all_owners "$NB_NOTEBOOK_DIRECTORY"; fi   # in another subshell than the check before
     check_location "$NB_NOTEBOOK_DIRECTORY" ||
         fail notebook-folder-unsafe 'notebook.directory is not safe to use: {cause}. Fix this problem, or set '\
 'notebook.directory in the inventory to another folder'
 }
 
-# Whether a folder is safe to use. Of a path that does not exist yet, the first missing folder is checked: it will
-# belong to the owner of the folder above it.
+# Whether a folder is safe to use, after read_all_owners. Of a path that does not exist yet, the first missing folder is
+# checked: it will belong to the owner of the folder above it. Whatever is changed later is opened and checked again.
 check_location() { # PATH
-    local path=$1 folder=${1%/*}
-    check_links "$1" || return
-    if [[ -e $1 ]]; then
-        hold_folder "$1"
-        return
-    fi
+    local path=$1 folder=$1 owner
     while [[ $folder && ! -e $folder ]]; do
         path=$folder
         folder=${folder%/*}
     done
-    hold_parent "$path" "$(exec stat --dereference --format=%u -- "${folder:-/}")"
+    owner=${OWNERS[${folder:-/}]-}
+    if can_have_links; then
+        take_hold "${folder:-/}" "$1" || return
+        check_path "$path" "${owner%%/*}"
+    else
+        hold_by_name "${folder:-/}" "$1" || return
+        check_owners "$path" "${owner%%/*}"
+    fi
 }
 
 # ---- prelude: folders ------------------------------------------------------------------------------
@@ -1729,13 +1775,18 @@ check_location() { # PATH
 # OWNER is USER:GROUP. MODE is in octal digits as `stat` prints them: 750, not 0750.
 
 declare -A ACCESS=()                               # path -> 'USER:GROUP MODE', or '' if it does not exist
+COMPARED=()                                        # paths that steps compare, of which a plan reads the access at once
 
 # One `stat` for all paths.
 read_access() { # PATH...
     local path
-    local -a existing=() lines=()
+    local -a paths=("$@") existing=() lines=()
     local -i i
-    for path in "$@"; do
+    if [[ $RUN_MODE == @(test|status) ]]; then     # nothing changes between two steps
+        if [[ ${ACCESS[$1]+known} ]]; then return; fi
+        paths+=("${COMPARED[@]}")
+    fi
+    for path in "${paths[@]}"; do
         ACCESS[$path]=''
         if [[ -e $path ]]; then existing+=("$path"); fi
     done
@@ -1904,11 +1955,12 @@ initialize_state_folder() {
 assert_state_folder() {
     assert_no_link "$DATA_FOLDER"
     assert_no_link "$STATE_FOLDER"
+    read_all_owners "$STATE_FOLDER"
     assert_own_folder "$DATA_FOLDER"
     assert_own_folder "$STATE_FOLDER"
     assert_no_other_writer
     assert_no_other_reader
-    hold_folder "$STATE_FOLDER" ||
+    { take_hold "$STATE_FOLDER" "$STATE_FOLDER" && check_owners "$STATE_FOLDER" "$EUID"; } ||
         fail state-folder-unsafe 'undo cannot trust the folder that contains the record: {cause}. After fixing this '\
 'problem, try again'
 }
@@ -1921,19 +1973,19 @@ assert_no_link() { # PATH
     fi
 }
 
+# After read_all_owners, as the next two.
 assert_own_folder() { # PATH
-    local number user
-    read -r number user < <(exec stat --format='%u %U' -- "$1")
-    if ((number != EUID)); then
+    local user=${OWNERS[$1]#*/*/}
+    if [[ ${OWNERS[$1]} != "$EUID"/* ]]; then
         fail state-folder-owner 'undo cannot trust {path}, because it belongs to {user}. Check its files for '\
 'unexpected changes, then take ownership of it with chown or remove it, and try again' \
-            path "$1" user "$user"
+            path "$1" user "${user%%/*}"
     fi
 }
 
 assert_no_other_writer() {
-    local mode
-    mode=$(exec stat --format=%a -- "$DATA_FOLDER")
+    local mode=${OWNERS[$DATA_FOLDER]#*/}
+    mode=${mode%%/*}
     if ((8#$mode & 8#22)); then
         fail state-parent-writable 'undo cannot trust {path}, because other users can write to it (mode {mode}). '\
 'Check its files for unexpected changes, then run chmod 755 {path} or remove it, and try again' \
@@ -1942,8 +1994,8 @@ assert_no_other_writer() {
 }
 
 assert_no_other_reader() {
-    local mode
-    mode=$(exec stat --format=%a -- "$STATE_FOLDER")
+    local mode=${OWNERS[$STATE_FOLDER]#*/}
+    mode=${mode%%/*}
     if ((8#$mode & 8#77)); then
         fail state-folder-accessible 'undo cannot trust {path}, because other users have access to it (mode {mode}). '\
 'Check its files for unexpected changes, then run chmod 700 {path} or remove it, and try again' \
@@ -2050,6 +2102,7 @@ for_page() { # PROGRAM [ARGUMENT...]
 # Whether the file has another text than this script, and nobody has changed it.
 is_page_due() { # PATH
     local states
+    if has_page_text "$1"; then return 1; fi
     read_page_states "$1"
     states=$REPLY
     read_page_state "$1"
@@ -2057,6 +2110,17 @@ is_page_due() { # PATH
     states=$REPLY
     read_page_hash
     [[ $states != "$REPLY" ]]
+}
+
+# Whether the file has the text of this script. Not more is read than can be equal.
+has_page_text() { # PATH
+    local is='' text=${FIRST_PAGE#$'\n'}
+    if [[ ! -f $1 || -L $1 ]]; then return 1; fi
+    read_service_user
+    IFS= read -r -d '' is < <(
+        for_page dd if="$1" bs=$((${#text} + 1)) count=1 iflag=fullblock,nofollow,nonblock 2>/dev/null
+    ) || true
+    [[ $is == "$text" ]]
 }
 
 # REPLY: the SHA-256 of the text in this script.
@@ -2138,14 +2202,13 @@ restore_files() { # FOLDER
 }
 
 # Find a file whose user does not exist, such as an earlier undo may have left: the service could not read it, or
-# another user has that number by now. REPLY: the owner and the path, or ''.
+# another user has that number by now. REPLY: the owner and the path, or ''. Called after read_access.
 read_lost_files() { # FOLDER
-    local number user
+    local user=${ACCESS[$1]%%:*}
     REPLY=''
     if [[ ! -d $1 ]]; then return; fi
-    read -r number user < <(exec stat --format='%u %U' -- "$1")
     case $user,$1/ in
-        UNKNOWN,*) REPLY="$number $1" ;;
+        UNKNOWN,*) REPLY="$(exec stat --format=%u -- "$1") $1" ;;
         root,* | "$SERVICE_USER",*) ;;
         *,"$DATA_FOLDER"/*) REPLY="$user $1" ;;
         *)
@@ -2240,7 +2303,7 @@ restore_access() { # PATH BEFORE
 AS_SERVICE=(false)
 
 read_service_user() {
-    read_account "$SERVICE_USER"
+    if [[ ! $GOOD_ACCOUNT ]]; then read_account "$SERVICE_USER"; fi
     AS_SERVICE=(setsid -- setpriv --reuid="$ACCOUNT_NUMBER" --regid="$ACCOUNT_GROUP" --clear-groups --no-new-privs --)
 }
 
@@ -2252,6 +2315,7 @@ read_service_user() {
 # rights were added later.
 
 ACCOUNT_NUMBER='' ACCOUNT_GROUP='' ACCOUNT_HOME='' ACCOUNT_SHELL=''   # of the account that was read last
+GOOD_ACCOUNT=''                                    # the user that this run has found to be as expected
 
 has_user() { # NAME
     getent passwd "$1" >/dev/null
@@ -2265,6 +2329,7 @@ has_group() { # NAME
 add_user() { # NAME HOME
     local -a options=(--user-group)
     if has_user "$1"; then return; fi
+    GOOD_ACCOUNT=''
     save_before user "$1" ''
     if has_group "$1"; then options=(--no-user-group --gid "$1"); fi   # from a run that was interrupted
     run_program useradd --system "${options[@]}" --home-dir "$2" --no-create-home --shell /usr/sbin/nologin "$1"
@@ -2289,18 +2354,22 @@ restore_user() { # NAME
 # Refuse an account that add_user would not have created, or a group with its name.
 assert_account() { # NAME HOME
     met account-usable 'the user {user} has the expected settings or can be created' user "$1"
-    if ! has_user "$1"; then
+    if [[ $GOOD_ACCOUNT == "$1" ]]; then return; fi
+    read_account "$1"
+    if [[ ! $ACCOUNT_NUMBER ]]; then
         assert_no_group "$1"
         return
     fi
-    read_account "$1"
     assert_account_number "$1"
     assert_account_number_unique "$1"
-    assert_account_primary_group "$1"
-    assert_account_groups "$1"
+    if ! has_only_own_group "$1"; then
+        assert_account_primary_group "$1"
+        assert_account_groups "$1"
+    fi
     assert_account_home "$1" "$2"
     assert_account_shell "$1"
     assert_account_locked "$1"
+    GOOD_ACCOUNT=$1
 }
 
 assert_no_group() { # NAME
@@ -2334,6 +2403,13 @@ assert_account_number_unique() { # NAME
 'same rights. Run usermod --uid NEW_ID {user} or userdel {user}, then try again' \
             user "$1" other "${first:-unknown}" number "$ACCOUNT_NUMBER"
     fi
+}
+
+# Whether the user is in one group only, which has the same name.
+has_only_own_group() { # NAME
+    local groups=''
+    read -r groups < <(exec id --groups --name -- "$1") || true
+    [[ $groups == "$1" ]]
 }
 
 assert_account_primary_group() { # NAME
@@ -2450,7 +2526,7 @@ read_packages() { # NAME...
     while read -r state name version; do
         if [[ $state == ii ]]; then PACKAGES[$name]=$version; fi
         if [[ ${#state} -le 3 && $state != ?n ]]; then PACKAGE_TRACES[$name]=1; fi
-    done < <("query_with_$PACKAGE_MANAGER" "$@" 2>/dev/null || true)
+    done < <("query_with_$PACKAGE_MANAGER" "$@" 2>/dev/null)
 }
 
 # Kind packages: everything that one installation adds, with dependencies. Undo removes these packages and no others.
@@ -2563,8 +2639,9 @@ APT_ENVIRONMENT=(DEBIAN_FRONTEND=noninteractive APT_LISTCHANGES_FRONTEND=none AP
 APT_OPTIONS=(--quiet --yes -o DPkg::Lock::Timeout=300
     -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold)
 
+# Both of these functions replace the subshell that calls them by the program.
 query_with_apt() { # NAME...
-    dpkg-query --show --showformat='${db:Status-Abbrev} ${Package} ${Version}\n' -- "$@"
+    exec dpkg-query --show --showformat='${db:Status-Abbrev} ${Package} ${Version}\n' -- "$@"
 }
 
 run_apt() { # [OPTION of run_program...] -- ARGUMENT...
@@ -2699,7 +2776,7 @@ remove_with_apt() { # BEFORE NAME...
 # failed, but the package is installed.
 
 query_with_zypper() { # NAME...
-    rpm --query --queryformat 'ii %{NAME} %{VERSION}-%{RELEASE}\n' -- "$@"
+    exec rpm --query --queryformat 'ii %{NAME} %{VERSION}-%{RELEASE}\n' -- "$@"
 }
 
 run_zypper() { # [OPTION of run_program...] -- ARGUMENT...
@@ -2911,6 +2988,7 @@ BEFORE_UNDO+=(stop_recorded_units)
 
 # unit_text, which each scope has, returns its text.
 
+COMPARED+=("$UNIT_FOLDER/$SERVICE_UNIT")
 SERVER_STARTED=''                                  # when this run started the server, in seconds since 1970
 FAILED_PROCESS=0                                   # of has_unit_failed: the process that failed last
 
@@ -3356,9 +3434,10 @@ print_certificate() { # FILE SECONDS
 }
 
 # Print the fingerprint of the certificate of a port, and the status of its answers without a password and with a random
-# token. Any certificate is accepted, because the caller compares it. No secret is sent.
+# token. Any certificate is accepted, because the caller compares it. No secret is sent. The program replaces the
+# subshell of the caller.
 print_shown() { # ADDRESS PORT
-    timeout 20 "$NOTEBOOK_PYTHON" -I -c "$ASK_WITH_PYTHON" "$1" "$2" 2>/dev/null
+    exec timeout 20 "$NOTEBOOK_PYTHON" -I -c "$ASK_WITH_PYTHON" "$1" "$2" 2>/dev/null
 }
 
 # REPLY: SHA256:HEX, from `Fingerprint=HEX` or from openssl's `SHA256 Fingerprint=AA:BB:...`.
@@ -3712,13 +3791,27 @@ assert_folders_writable() {
 read_mount() { # FOLDER
     local real place options line
     MOUNT='' MOUNT_OPTIONS=''
-    real=$(exec readlink -e -- "$1") || return 0
+    real_path "$1"
+    real=$REPLY
     while read -r _ _ _ _ place options line; do
         printf -v place %b "$place"
         if [[ $real/ == "${place%/}"/* ]] && ((${#place} >= ${#MOUNT})); then
             MOUNT=$place MOUNT_OPTIONS=,$options,${line##* },
         fi
     done </proc/self/mountinfo
+}
+
+# REPLY: the path of an existing folder without links. Usually none of its parts is one.
+real_path() { # FOLDER
+    local path=$1
+    REPLY=$1
+    while [[ $path ]]; do
+        if [[ -L $path ]]; then
+            REPLY=$(exec readlink -e -- "$1") || REPLY=/
+            return
+        fi
+        path=${path%/*}
+    done
 }
 
 # A folder in the place of a file could not be replaced.
@@ -3852,10 +3945,14 @@ assert_packages_installable() {
 
 # A certificate from a host with a wrong clock is not valid yet, or expires too early. The workstation sends its time.
 assert_clock() {
-    local now host_time
+    local now host_time earliest latest
     local -i seconds
     if [[ ! $RUN_TIME ]]; then return; fi
     printf -v now '%(%s)T' -1
+    printf -v earliest '%(%Y-%m-%dT%H:%M:%SZ)T' $((now - 300))
+    printf -v latest '%(%Y-%m-%dT%H:%M:%SZ)T' $((now + 300))
+    # Times in this form have the order of their texts. A finding has the seconds.
+    if [[ ! $FINDING && $RUN_TIME > $earliest && $RUN_TIME < $latest ]]; then return; fi
     printf -v host_time '%(%Y-%m-%dT%H:%M:%SZ)T' "$now"
     seconds=$((now - $(date --utc --date="$RUN_TIME" +%s)))
     seconds=${seconds#-}
@@ -4176,6 +4273,7 @@ case $NB_DOWNLOADS_SOURCE in
 esac
 ENVIRONMENT_KEPT=''                                # of keep_environment
 ENVIRONMENT_STARTED=''                             # this run has begun to install it
+COMPARED+=("$PROGRAMS")
 
 # The environment is complete if its mark has the hash of the lock. Its Python is a link to the distribution's Python,
 # which may have been removed since.
@@ -6542,7 +6640,7 @@ step user 'The service has a separate user'
 
 user_test() {
     assert_account "$SERVICE_USER" "$WORK_FOLDER"
-    if ! has_user "$SERVICE_USER"; then differs user-missing 'user {user}' '' 'a system user' user "$SERVICE_USER"; fi
+    if [[ ! $GOOD_ACCOUNT ]]; then differs user-missing 'user {user}' '' 'a system user' user "$SERVICE_USER"; fi
 }
 
 user_apply() {
@@ -6559,6 +6657,7 @@ CERTIFICATE_FILE=$CONFIGURATION_FOLDER/certificate.pem
 KEY_FILE=$CONFIGURATION_FOLDER/key.pem
 REQUEST_FILE=$CONFIGURATION_FOLDER/certificate.cnf
 CERTIFICATE_IS_GOOD=''                             # it is valid for long enough
+COMPARED+=("$CONFIGURATION_FOLDER" "$KEY_FILE" "$CERTIFICATE_FILE")
 
 step certificate 'The server has a certificate for its names and a private key that only it can read'
 
@@ -6652,6 +6751,7 @@ read_certificate() {
 NOTEBOOK_FILE=$CONFIGURATION_FOLDER/jupyter_config.json
 STARTER_FILE=$CONFIGURATION_FOLDER/serve.py
 MIGRATED_FILE=$CONFIGURATION_FOLDER/migrated
+COMPARED+=("$WORK_FOLDER" "$NB_NOTEBOOK_DIRECTORY" "$NOTEBOOK_FILE" "$STARTER_FILE")
 HASH_PATTERN='"hashed_password": "([A-Za-z0-9:$=,+/.]+)"'
 SALT_PATTERN='^argon2:[$]argon2id[$]v=[0-9]+[$][a-z0-9,=]+[$]([A-Za-z0-9+/]+)[$][A-Za-z0-9+/]+$'
 SALT_SET='' SALT_SENT=''                           # of the hash in the file, and of the hash that this run has received

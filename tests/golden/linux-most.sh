@@ -35,63 +35,63 @@
 #  1253  record                 Record the previous state of everything that is changed, and restore it.
 #  1392  programs               Run other programs: those that change something or take long through run_program.
 #  1548  paths                  Open folders without following links, and check who could replace them.
-#  1656  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1728  folders                Create folders, and set who may use them.
-#  1804  files                  Write text files, and restore the files that were replaced.
-#  1892  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1956  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  2001  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2110  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2169  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2249  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2409  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2555  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2696  zypper                 Run zypper, without questions.
-#  2822  units                  Install and remove units of systemd.
-#  2911  service_unit           Compare the unit of the notebook server, and install it.
-#  3094  service                Find out what the unit of the notebook server does.
-#  3192  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3305  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3373  certificate_program    Create a certificate with OpenSSL.
-#  3381  starter                Define the Python program that starts the notebook server.
-#  3589  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3680  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3739  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3811  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3877  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3921  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3954  installed_files        Compare the files of the environment with those that were installed.
-#  4101  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4163  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4313  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4338  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4436  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  4669  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4835  new_server             Check what another environment contains, and the server that runs from it.
-#  4911  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5065  way_back               Restore the previous server after an upgrade that failed.
-#  5242  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5439  server_life            Restart or stop the installed server: modes restart and stop.
-#  5549  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5663  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  5781  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6113  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6215  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6250  server_log             Send the log of the notebook server: mode logs.
-#  6319  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  1697  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1774  folders                Create folders, and set who may use them.
+#  1855  files                  Write text files, and restore the files that were replaced.
+#  1943  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  2008  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  2053  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2174  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2232  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2312  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2485  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2631  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2773  zypper                 Run zypper, without questions.
+#  2899  units                  Install and remove units of systemd.
+#  2988  service_unit           Compare the unit of the notebook server, and install it.
+#  3172  service                Find out what the unit of the notebook server does.
+#  3270  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3383  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3452  certificate_program    Create a certificate with OpenSSL.
+#  3460  starter                Define the Python program that starts the notebook server.
+#  3668  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3759  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3832  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3904  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3974  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  4018  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4051  installed_files        Compare the files of the environment with those that were installed.
+#  4198  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4260  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4411  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4436  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4534  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  4767  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4933  new_server             Check what another environment contains, and the server that runs from it.
+#  5009  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5163  way_back               Restore the previous server after an upgrade that failed.
+#  5340  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5537  server_life            Restart or stop the installed server: modes restart and stop.
+#  5647  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5761  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  5879  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6211  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6313  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6348  server_log             Send the log of the notebook server: mode logs.
+#  6417  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6358  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6390  python                 Install Python from the distribution.
-#  6452  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  6527  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  6540  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6554  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6647  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  6828  service                Run the notebook server as a service that starts with the system.
-#  6962  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7026  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7180  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7262  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6456  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6488  python                 Install Python from the distribution.
+#  6550  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  6625  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  6638  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6652  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6746  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  6928  service                Run the notebook server as a service that starts with the system.
+#  7062  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7126  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7280  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7362  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -590,7 +590,7 @@ has_private_tmp() {
 # Whether a folder is the home folder of its owner.
 is_home_folder() { # PATH
     local number='' home=''
-    if [[ ! -d $1 ]]; then return 1; fi
+    if [[ ! -d $1 || $1 == "$DATA_FOLDER"/* ]]; then return 1; fi   # nobody's home is in nbserver's own folder
     number=$(exec stat --format=%u -- "$1")
     IFS=: read -r _ _ _ _ _ home _ < <(exec getent passwd "$number") || true
     [[ $home == "$1" ]]
@@ -1555,6 +1555,8 @@ end_stopped() {
 # hold_..., check_..., and take_hold call `problem` and return 1 if they fail. They may be used before "||".
 
 HELD='' HELD_PATH=''                               # the folder that was opened last, and its path
+FOLDERS=()                                         # of read_folders_above
+declare -A OWNERS=()                               # of read_owners: folder -> NUMBER/MODE/USER/GROUP
 
 hold_folder() { # PATH
     take_hold "$1" "$1" || return
@@ -1571,17 +1573,22 @@ hold_parent() { # PATH [OWNER]
 
 take_hold() { # FOLDER PATH
     local real
-    check_links "$2" || return
-    { exec 6<"$1/."; } 2>/dev/null ||
-        problem folder-not-opened 'could not open the folder {path}. Make sure that it exists, is a folder, and is '\
-'readable, then try again' path "$1" || return
-    HELD=/proc/$BASHPID/fd/6 HELD_PATH=$1
+    hold_by_name "$1" "$2" || return
     real=$(exec readlink -- "$HELD")
     if [[ $real == "$1" ]]; then return; fi
     can_have_links ||
         problem path-has-link '{path} contains a link and resolves to {real}. Replace the link with a folder' \
             path "$1" real "$real" || return
     check_path "$real/x" "$EUID"
+}
+
+# Open a folder for a check only: somebody may replace a part of its path between the look for links and the opening.
+hold_by_name() { # FOLDER PATH
+    check_links "$2" || return
+    { exec 6<"$1/."; } 2>/dev/null ||
+        problem folder-not-opened 'could not open the folder {path}. Make sure that it exists, is a folder, and is '\
+'readable, then try again' path "$1" || return
+    HELD=/proc/$BASHPID/fd/6 HELD_PATH=$1
 }
 
 check_links() { # PATH
@@ -1602,23 +1609,57 @@ check_links() { # PATH
 # folder, unless it has the sticky bit. If a folder has an access list, the group bits of its mode are the most that the
 # list allows (acl(5)).
 check_path() { # PATH [OWNER]
-    local folder=${1%/*} owner=${2-} number mode user group
-    local -a folders=("$HELD")
-    local -i i=0
+    read_folders_above "$1"
+    read_owners "$HELD" "${FOLDERS[@]}"
+    check_owners "$1" "${2:-${OWNERS[$HELD]%%/*}}"
+}
+
+# The same, after read_owners.
+check_owners() { # PATH OWNER
+    local folder
+    local -a access
+    read_folders_above "$1"
+    for folder in "${FOLDERS[@]}"; do
+        [[ ${OWNERS[$folder]-} =~ ^([0-9]+)/([0-7]+)/([^/]*)/(.*)$ ]] ||
+            problem owners-unknown 'could not determine who owns the folders that contain {path}' path "$1" || return
+        access=("${BASH_REMATCH[@]}")
+        check_folder_owner "$1" "$2" "$folder" "${access[1]}" "${access[3]}" || return
+        check_folder_mode "$1" "$folder" "${access[2]}" "${access[4]}" || return
+    done
+}
+
+# FOLDERS: the folders above a path that exist, up to the root folder.
+read_folders_above() { # PATH
+    local folder=${1%/*}
+    FOLDERS=()
     while [[ $folder ]]; do
-        if [[ -e $folder ]]; then folders+=("$folder"); fi
+        if [[ -e $folder ]]; then FOLDERS+=("$folder"); fi
         folder=${folder%/*}
     done
-    folders+=(/)
-    while IFS=/ read -r number mode user group; do   # a name from a directory service may have a space
-        folder=${folders[i]}
-        i+=1
-        if ((i == 1)); then owner=${owner:-$number}; continue; fi
-        check_folder_owner "$1" "$owner" "$folder" "$number" "$user" || return
-        check_folder_mode "$1" "$folder" "$mode" "$group" || return
-    done < <(exec stat --dereference --format=%u/%a/%U/%G -- "${folders[@]}")
-    ((i == ${#folders[@]})) ||
-        problem owners-unknown 'could not determine who owns the folders that contain {path}' path "$1"
+    FOLDERS+=(/)
+}
+
+# OWNERS: who owns these folders, and who may write in them. One `stat` for all.
+read_owners() { # FOLDER...
+    local folder
+    local -a lines=()
+    mapfile -t lines < <(exec stat --dereference --format=%u/%a/%U/%G -- "$@")
+    if ((${#lines[@]} != $#)); then lines=(); fi   # a folder that is gone has no line, and the others have no name
+    for folder in "$@"; do
+        OWNERS[$folder]=${lines[0]-}
+        lines=("${lines[@]:1}")
+    done
+}
+
+# OWNERS: of these paths, if they exist, and of all folders above them.
+read_all_owners() { # PATH...
+    local path folder
+    local -A distinct=()
+    for path in "$@"; do
+        read_folders_above "$path/."
+        for folder in "${FOLDERS[@]}"; do distinct[$folder]=1; done
+    done
+    read_owners "${!distinct[@]}"
 }
 
 check_folder_owner() { # PATH OWNER FOLDER NUMBER USER
@@ -1694,8 +1735,10 @@ assert_notebook_folder_allowed() {
 
 assert_own_folders_safe() {
     local path
+    local -a paths=("$PROGRAMS" "$CONFIGURATION_FOLDER" "$STATE_FOLDER" "$WORK_FOLDER" "$UNIT_FOLDER")
     met own-folders-safe 'no other user can replace the folders that nbserver uses'
-    for path in "$PROGRAMS" "$CONFIGURATION_FOLDER" "$STATE_FOLDER" "$WORK_FOLDER" "$UNIT_FOLDER"; do
+    read_all_owners "${paths[@]}" "$NB_NOTEBOOK_DIRECTORY"
+    for path in "${paths[@]}"; do
         check_location "$path" ||
             fail own-folder-unsafe 'nbserver cannot safely use {path}: {cause}. After fixing '\
 'this problem, try again' path "$path"
@@ -1704,25 +1747,28 @@ assert_own_folders_safe() {
 
 assert_notebook_folder_safe() {
     met notebook-folder-safe 'no other user can replace {path}' path "$NB_NOTEBOOK_DIRECTORY"
+    if [[ $FINDING ]]; then read_all_owners "$NB_NOTEBOOK_DIRECTORY"; fi   # in another subshell than the check before
     check_location "$NB_NOTEBOOK_DIRECTORY" ||
         fail notebook-folder-unsafe 'notebook.directory is not safe to use: {cause}. Fix this problem, or set '\
 'notebook.directory in the inventory to another folder'
 }
 
-# Whether a folder is safe to use. Of a path that does not exist yet, the first missing folder is checked: it will
-# belong to the owner of the folder above it.
+# Whether a folder is safe to use, after read_all_owners. Of a path that does not exist yet, the first missing folder is
+# checked: it will belong to the owner of the folder above it. Whatever is changed later is opened and checked again.
 check_location() { # PATH
-    local path=$1 folder=${1%/*}
-    check_links "$1" || return
-    if [[ -e $1 ]]; then
-        hold_folder "$1"
-        return
-    fi
+    local path=$1 folder=$1 owner
     while [[ $folder && ! -e $folder ]]; do
         path=$folder
         folder=${folder%/*}
     done
-    hold_parent "$path" "$(exec stat --dereference --format=%u -- "${folder:-/}")"
+    owner=${OWNERS[${folder:-/}]-}
+    if can_have_links; then
+        take_hold "${folder:-/}" "$1" || return
+        check_path "$path" "${owner%%/*}"
+    else
+        hold_by_name "${folder:-/}" "$1" || return
+        check_owners "$path" "${owner%%/*}"
+    fi
 }
 
 # ---- prelude: folders ------------------------------------------------------------------------------
@@ -1731,13 +1777,18 @@ check_location() { # PATH
 # OWNER is USER:GROUP. MODE is in octal digits as `stat` prints them: 750, not 0750.
 
 declare -A ACCESS=()                               # path -> 'USER:GROUP MODE', or '' if it does not exist
+COMPARED=()                                        # paths that steps compare, of which a plan reads the access at once
 
 # One `stat` for all paths.
 read_access() { # PATH...
     local path
-    local -a existing=() lines=()
+    local -a paths=("$@") existing=() lines=()
     local -i i
-    for path in "$@"; do
+    if [[ $RUN_MODE == @(test|status) ]]; then     # nothing changes between two steps
+        if [[ ${ACCESS[$1]+known} ]]; then return; fi
+        paths+=("${COMPARED[@]}")
+    fi
+    for path in "${paths[@]}"; do
         ACCESS[$path]=''
         if [[ -e $path ]]; then existing+=("$path"); fi
     done
@@ -1906,11 +1957,12 @@ initialize_state_folder() {
 assert_state_folder() {
     assert_no_link "$DATA_FOLDER"
     assert_no_link "$STATE_FOLDER"
+    read_all_owners "$STATE_FOLDER"
     assert_own_folder "$DATA_FOLDER"
     assert_own_folder "$STATE_FOLDER"
     assert_no_other_writer
     assert_no_other_reader
-    hold_folder "$STATE_FOLDER" ||
+    { take_hold "$STATE_FOLDER" "$STATE_FOLDER" && check_owners "$STATE_FOLDER" "$EUID"; } ||
         fail state-folder-unsafe 'undo cannot trust the folder that contains the record: {cause}. After fixing this '\
 'problem, try again'
 }
@@ -1923,19 +1975,19 @@ assert_no_link() { # PATH
     fi
 }
 
+# After read_all_owners, as the next two.
 assert_own_folder() { # PATH
-    local number user
-    read -r number user < <(exec stat --format='%u %U' -- "$1")
-    if ((number != EUID)); then
+    local user=${OWNERS[$1]#*/*/}
+    if [[ ${OWNERS[$1]} != "$EUID"/* ]]; then
         fail state-folder-owner 'undo cannot trust {path}, because it belongs to {user}. Check its files for '\
 'unexpected changes, then take ownership of it with chown or remove it, and try again' \
-            path "$1" user "$user"
+            path "$1" user "${user%%/*}"
     fi
 }
 
 assert_no_other_writer() {
-    local mode
-    mode=$(exec stat --format=%a -- "$DATA_FOLDER")
+    local mode=${OWNERS[$DATA_FOLDER]#*/}
+    mode=${mode%%/*}
     if ((8#$mode & 8#22)); then
         fail state-parent-writable 'undo cannot trust {path}, because other users can write to it (mode {mode}). '\
 'Check its files for unexpected changes, then run chmod 755 {path} or remove it, and try again' \
@@ -1944,8 +1996,8 @@ assert_no_other_writer() {
 }
 
 assert_no_other_reader() {
-    local mode
-    mode=$(exec stat --format=%a -- "$STATE_FOLDER")
+    local mode=${OWNERS[$STATE_FOLDER]#*/}
+    mode=${mode%%/*}
     if ((8#$mode & 8#77)); then
         fail state-folder-accessible 'undo cannot trust {path}, because other users have access to it (mode {mode}). '\
 'Check its files for unexpected changes, then run chmod 700 {path} or remove it, and try again' \
@@ -2052,6 +2104,7 @@ for_page() { # PROGRAM [ARGUMENT...]
 # Whether the file has another text than this script, and nobody has changed it.
 is_page_due() { # PATH
     local states
+    if has_page_text "$1"; then return 1; fi
     read_page_states "$1"
     states=$REPLY
     read_page_state "$1"
@@ -2059,6 +2112,17 @@ is_page_due() { # PATH
     states=$REPLY
     read_page_hash
     [[ $states != "$REPLY" ]]
+}
+
+# Whether the file has the text of this script. Not more is read than can be equal.
+has_page_text() { # PATH
+    local is='' text=${FIRST_PAGE#$'\n'}
+    if [[ ! -f $1 || -L $1 ]]; then return 1; fi
+    read_service_user
+    IFS= read -r -d '' is < <(
+        for_page dd if="$1" bs=$((${#text} + 1)) count=1 iflag=fullblock,nofollow,nonblock 2>/dev/null
+    ) || true
+    [[ $is == "$text" ]]
 }
 
 # REPLY: the SHA-256 of the text in this script.
@@ -2140,14 +2204,13 @@ restore_files() { # FOLDER
 }
 
 # Find a file whose user does not exist, such as an earlier undo may have left: the service could not read it, or
-# another user has that number by now. REPLY: the owner and the path, or ''.
+# another user has that number by now. REPLY: the owner and the path, or ''. Called after read_access.
 read_lost_files() { # FOLDER
-    local number user
+    local user=${ACCESS[$1]%%:*}
     REPLY=''
     if [[ ! -d $1 ]]; then return; fi
-    read -r number user < <(exec stat --format='%u %U' -- "$1")
     case $user,$1/ in
-        UNKNOWN,*) REPLY="$number $1" ;;
+        UNKNOWN,*) REPLY="$(exec stat --format=%u -- "$1") $1" ;;
         root,* | "$SERVICE_USER",*) ;;
         *,"$DATA_FOLDER"/*) REPLY="$user $1" ;;
         *)
@@ -2242,7 +2305,7 @@ restore_access() { # PATH BEFORE
 AS_SERVICE=(false)
 
 read_service_user() {
-    read_account "$SERVICE_USER"
+    if [[ ! $GOOD_ACCOUNT ]]; then read_account "$SERVICE_USER"; fi
     AS_SERVICE=(setsid -- setpriv --reuid="$ACCOUNT_NUMBER" --regid="$ACCOUNT_GROUP" --clear-groups --no-new-privs --)
 }
 
@@ -2254,6 +2317,7 @@ read_service_user() {
 # rights were added later.
 
 ACCOUNT_NUMBER='' ACCOUNT_GROUP='' ACCOUNT_HOME='' ACCOUNT_SHELL=''   # of the account that was read last
+GOOD_ACCOUNT=''                                    # the user that this run has found to be as expected
 
 has_user() { # NAME
     getent passwd "$1" >/dev/null
@@ -2267,6 +2331,7 @@ has_group() { # NAME
 add_user() { # NAME HOME
     local -a options=(--user-group)
     if has_user "$1"; then return; fi
+    GOOD_ACCOUNT=''
     save_before user "$1" ''
     if has_group "$1"; then options=(--no-user-group --gid "$1"); fi   # from a run that was interrupted
     run_program useradd --system "${options[@]}" --home-dir "$2" --no-create-home --shell /usr/sbin/nologin "$1"
@@ -2291,18 +2356,22 @@ restore_user() { # NAME
 # Refuse an account that add_user would not have created, or a group with its name.
 assert_account() { # NAME HOME
     met account-usable 'the user {user} has the expected settings or can be created' user "$1"
-    if ! has_user "$1"; then
+    if [[ $GOOD_ACCOUNT == "$1" ]]; then return; fi
+    read_account "$1"
+    if [[ ! $ACCOUNT_NUMBER ]]; then
         assert_no_group "$1"
         return
     fi
-    read_account "$1"
     assert_account_number "$1"
     assert_account_number_unique "$1"
-    assert_account_primary_group "$1"
-    assert_account_groups "$1"
+    if ! has_only_own_group "$1"; then
+        assert_account_primary_group "$1"
+        assert_account_groups "$1"
+    fi
     assert_account_home "$1" "$2"
     assert_account_shell "$1"
     assert_account_locked "$1"
+    GOOD_ACCOUNT=$1
 }
 
 assert_no_group() { # NAME
@@ -2336,6 +2405,13 @@ assert_account_number_unique() { # NAME
 'same rights. Run usermod --uid NEW_ID {user} or userdel {user}, then try again' \
             user "$1" other "${first:-unknown}" number "$ACCOUNT_NUMBER"
     fi
+}
+
+# Whether the user is in one group only, which has the same name.
+has_only_own_group() { # NAME
+    local groups=''
+    read -r groups < <(exec id --groups --name -- "$1") || true
+    [[ $groups == "$1" ]]
 }
 
 assert_account_primary_group() { # NAME
@@ -2452,7 +2528,7 @@ read_packages() { # NAME...
     while read -r state name version; do
         if [[ $state == ii ]]; then PACKAGES[$name]=$version; fi
         if [[ ${#state} -le 3 && $state != ?n ]]; then PACKAGE_TRACES[$name]=1; fi
-    done < <("query_with_$PACKAGE_MANAGER" "$@" 2>/dev/null || true)
+    done < <("query_with_$PACKAGE_MANAGER" "$@" 2>/dev/null)
 }
 
 # Kind packages: everything that one installation adds, with dependencies. Undo removes these packages and no others.
@@ -2565,8 +2641,9 @@ APT_ENVIRONMENT=(DEBIAN_FRONTEND=noninteractive APT_LISTCHANGES_FRONTEND=none AP
 APT_OPTIONS=(--quiet --yes -o DPkg::Lock::Timeout=300
     -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold)
 
+# Both of these functions replace the subshell that calls them by the program.
 query_with_apt() { # NAME...
-    dpkg-query --show --showformat='${db:Status-Abbrev} ${Package} ${Version}\n' -- "$@"
+    exec dpkg-query --show --showformat='${db:Status-Abbrev} ${Package} ${Version}\n' -- "$@"
 }
 
 run_apt() { # [OPTION of run_program...] -- ARGUMENT...
@@ -2701,7 +2778,7 @@ remove_with_apt() { # BEFORE NAME...
 # failed, but the package is installed.
 
 query_with_zypper() { # NAME...
-    rpm --query --queryformat 'ii %{NAME} %{VERSION}-%{RELEASE}\n' -- "$@"
+    exec rpm --query --queryformat 'ii %{NAME} %{VERSION}-%{RELEASE}\n' -- "$@"
 }
 
 run_zypper() { # [OPTION of run_program...] -- ARGUMENT...
@@ -2913,6 +2990,7 @@ BEFORE_UNDO+=(stop_recorded_units)
 
 # unit_text, which each scope has, returns its text.
 
+COMPARED+=("$UNIT_FOLDER/$SERVICE_UNIT")
 SERVER_STARTED=''                                  # when this run started the server, in seconds since 1970
 FAILED_PROCESS=0                                   # of has_unit_failed: the process that failed last
 
@@ -3358,9 +3436,10 @@ print_certificate() { # FILE SECONDS
 }
 
 # Print the fingerprint of the certificate of a port, and the status of its answers without a password and with a random
-# token. Any certificate is accepted, because the caller compares it. No secret is sent.
+# token. Any certificate is accepted, because the caller compares it. No secret is sent. The program replaces the
+# subshell of the caller.
 print_shown() { # ADDRESS PORT
-    timeout 20 "$NOTEBOOK_PYTHON" -I -c "$ASK_WITH_PYTHON" "$1" "$2" 2>/dev/null
+    exec timeout 20 "$NOTEBOOK_PYTHON" -I -c "$ASK_WITH_PYTHON" "$1" "$2" 2>/dev/null
 }
 
 # REPLY: SHA256:HEX, from `Fingerprint=HEX` or from openssl's `SHA256 Fingerprint=AA:BB:...`.
@@ -3714,13 +3793,27 @@ assert_folders_writable() {
 read_mount() { # FOLDER
     local real place options line
     MOUNT='' MOUNT_OPTIONS=''
-    real=$(exec readlink -e -- "$1") || return 0
+    real_path "$1"
+    real=$REPLY
     while read -r _ _ _ _ place options line; do
         printf -v place %b "$place"
         if [[ $real/ == "${place%/}"/* ]] && ((${#place} >= ${#MOUNT})); then
             MOUNT=$place MOUNT_OPTIONS=,$options,${line##* },
         fi
     done </proc/self/mountinfo
+}
+
+# REPLY: the path of an existing folder without links. Usually none of its parts is one.
+real_path() { # FOLDER
+    local path=$1
+    REPLY=$1
+    while [[ $path ]]; do
+        if [[ -L $path ]]; then
+            REPLY=$(exec readlink -e -- "$1") || REPLY=/
+            return
+        fi
+        path=${path%/*}
+    done
 }
 
 # A folder in the place of a file could not be replaced.
@@ -3854,10 +3947,14 @@ assert_packages_installable() {
 
 # A certificate from a host with a wrong clock is not valid yet, or expires too early. The workstation sends its time.
 assert_clock() {
-    local now host_time
+    local now host_time earliest latest
     local -i seconds
     if [[ ! $RUN_TIME ]]; then return; fi
     printf -v now '%(%s)T' -1
+    printf -v earliest '%(%Y-%m-%dT%H:%M:%SZ)T' $((now - 300))
+    printf -v latest '%(%Y-%m-%dT%H:%M:%SZ)T' $((now + 300))
+    # Times in this form have the order of their texts. A finding has the seconds.
+    if [[ ! $FINDING && $RUN_TIME > $earliest && $RUN_TIME < $latest ]]; then return; fi
     printf -v host_time '%(%Y-%m-%dT%H:%M:%SZ)T' "$now"
     seconds=$((now - $(date --utc --date="$RUN_TIME" +%s)))
     seconds=${seconds#-}
@@ -4178,6 +4275,7 @@ case $NB_DOWNLOADS_SOURCE in
 esac
 ENVIRONMENT_KEPT=''                                # of keep_environment
 ENVIRONMENT_STARTED=''                             # this run has begun to install it
+COMPARED+=("$PROGRAMS")
 
 # The environment is complete if its mark has the hash of the lock. Its Python is a link to the distribution's Python,
 # which may have been removed since.
@@ -6544,7 +6642,7 @@ step user 'The service has a separate user'
 
 user_test() {
     assert_account "$SERVICE_USER" "$WORK_FOLDER"
-    if ! has_user "$SERVICE_USER"; then differs user-missing 'user {user}' '' 'a system user' user "$SERVICE_USER"; fi
+    if [[ ! $GOOD_ACCOUNT ]]; then differs user-missing 'user {user}' '' 'a system user' user "$SERVICE_USER"; fi
 }
 
 user_apply() {
@@ -6561,6 +6659,7 @@ CERTIFICATE_FILE=$CONFIGURATION_FOLDER/certificate.pem
 KEY_FILE=$CONFIGURATION_FOLDER/key.pem
 REQUEST_FILE=$CONFIGURATION_FOLDER/certificate.cnf
 CERTIFICATE_IS_GOOD=''                             # it is valid for long enough
+COMPARED+=("$CONFIGURATION_FOLDER" "$KEY_FILE" "$CERTIFICATE_FILE")
 
 step certificate 'The server has a certificate for its names and a private key that only it can read'
 
@@ -6654,6 +6753,7 @@ read_certificate() {
 NOTEBOOK_FILE=$CONFIGURATION_FOLDER/jupyter_config.json
 STARTER_FILE=$CONFIGURATION_FOLDER/serve.py
 MIGRATED_FILE=$CONFIGURATION_FOLDER/migrated
+COMPARED+=("$WORK_FOLDER" "$NB_NOTEBOOK_DIRECTORY" "$NOTEBOOK_FILE" "$STARTER_FILE")
 HASH_PATTERN='"hashed_password": "([A-Za-z0-9:$=,+/.]+)"'
 SALT_PATTERN='^argon2:[$]argon2id[$]v=[0-9]+[$][a-z0-9,=]+[$]([A-Za-z0-9+/]+)[$][A-Za-z0-9+/]+$'
 SALT_SET='' SALT_SENT=''                           # of the hash in the file, and of the hash that this run has received
