@@ -204,7 +204,8 @@ def downloads(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
     if settings.get("system") == "linux":
         return []
     return [
-        {"name": name, **{key: settings[name][key] for key in ("version", "url", "size", "sha256")}}
+        {"name": name, **{key: source[key] for key in ("version", "url", "size", "sha256")}}
         for name in ("python", "vc_redist", "openssl")
         if settings[name] and "url" in settings[name]
+        for source in (settings[name], *settings[name].get("sources", ()))
     ]

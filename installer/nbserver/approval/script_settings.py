@@ -9,7 +9,7 @@ import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, create_model
 
@@ -46,6 +46,10 @@ def _checked(annotation: Any) -> Any:
         return model_of(annotation)
     if get_origin(annotation) in (Union, types.UnionType):
         return Union[tuple(map(_checked, get_args(annotation)))]  # noqa: UP007 (the number of types varies)
+    if get_origin(annotation) is Annotated:
+        return Annotated[(_checked(annotation.__origin__), *annotation.__metadata__)]
+    if get_origin(annotation) is tuple:
+        return tuple[tuple(map(_checked, get_args(annotation)))]  # type: ignore[misc]
     return annotation
 
 

@@ -65,10 +65,10 @@ class Packages:
 
 
 def programs(script: Script) -> list[File]:
-    """Return the files of programs that a script downloads. Raises ValueError for a URL whose file a bundle cannot hold."""
+    """Return the files of programs that a script downloads, each from its first source. Raises ValueError for a URL whose file a bundle cannot hold."""
     return [
         File("program", one["name"], one["version"], file_of(one["url"]), one["sha256"], one["size"], one["url"])
-        for one in manifest.downloads(script.settings)
+        for one in {one["name"]: one for one in reversed(manifest.downloads(script.settings))}.values()
     ]
 
 

@@ -57,12 +57,16 @@ class LockFile:
 def used(catalog: Catalog, *, everything: bool = False) -> list[Download]:
     """Return the entries of the site catalog, and those that hosts get if the inventory names no version; or every verified entry."""
     if everything:
-        return [entry for entry in catalog.downloads if entry.sha256]
+        return _with_sources(entry for entry in catalog.downloads if entry.sha256)
     found = [entry for entry in catalog.downloads[: catalog.of_site] if entry.sha256]
     for architecture in ARCHITECTURES:
         for windows in (None, "2012r2"):
             found += _chosen(catalog, architecture, windows)
-    return list(dict.fromkeys(found))
+    return _with_sources(found)
+
+
+def _with_sources(entries: Iterable[Download]) -> list[Download]:
+    return list(dict.fromkeys(source for entry in entries for source in entry.every_source))
 
 
 def _chosen(catalog: Catalog, architecture: str, windows: str | None) -> Iterator[Download]:

@@ -30,6 +30,12 @@ class Download:
     needs_vc_redist: bool = False
     windows: str = windows_releases.OLDEST
     end_of_life: bool = False
+    sources: tuple[Download, ...] = ()
+
+    @property
+    def every_source(self) -> tuple[Download, ...]:
+        """The entry, and what hosts download instead if it is gone: in this order."""
+        return (self, *self.sources)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from nbserver.base.errors import ApprovalError, CatalogError
 from nbserver.base.message import Described, message
-from nbserver.catalog import lock_lines
+from nbserver.catalog import lock_lines, table_entries
 from nbserver.catalog.catalog import Catalog
 from nbserver.catalog.entries import Download, Lock
 from nbserver.catalog.toml_tables import CatalogFile, LockEntry
@@ -97,12 +97,7 @@ def _read_layer(file: TomlFile, folder: _Folder) -> _Layer:
             ) from None
         contents.append(content)
         locks.append(_lock(entry, content))
-    downloads = [
-        Download(name=name, **entry.model_dump())
-        for name, entries in (("python", checked.python), ("openssl", checked.openssl), ("vc_redist", checked.vc_redist))
-        for entry in entries
-    ]
-    return _Layer(downloads, locks, checked.defaults.model_dump(exclude_none=True), contents)
+    return _Layer(table_entries.downloads(checked), locks, checked.defaults.model_dump(exclude_none=True), contents)
 
 
 def _repeated(values: dict[str, Any]) -> list[Key]:

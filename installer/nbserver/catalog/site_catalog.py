@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import tomlkit
 
 from nbserver import __version__
 from nbserver.base.errors import CatalogError
-from nbserver.catalog import reader
+from nbserver.catalog import reader, table_entries
 from nbserver.catalog.choice import numbers
 from nbserver.catalog.entries import Download
 from nbserver.catalog.toml_tables import CatalogFile, Entry
@@ -38,27 +38,28 @@ def read(path: Path) -> list[Download]:
                 todo="Write to another file with -o and copy the entries manually",
                 table=f"[[{table}]]" if isinstance(values, list) else f"[{table}]",
             )
-    checked = CatalogFile.model_validate(file.values)
-    return [
-        Download(name=name, **entry.model_dump())
-        for name, entries in (("python", checked.python), ("openssl", checked.openssl))
-        for entry in entries
-    ]
+    return table_entries.downloads(CatalogFile.model_validate(file.values))
 
 
 def text(downloads: Iterable[Download]) -> str:
     """Return the text of the file: sorted by program, version and architecture, so that equal entries give equal bytes."""
     tables = []
     for download in sorted(downloads, key=_place):
-        lines = [f"[[{download.name}]]"]
-        for key, field in Entry.model_fields.items():
-            value = getattr(download, key)
-            if key == "executable":
-                value = value[0] if len(value) == 1 else value
-            if value and value != field.default:
-                lines.append(f"{key} = {_value(value)}")
+        lines = [f"[[{download.name}]]", *_lines(download, {key: field.default for key, field in Entry.model_fields.items()})]
+        for source in download.sources:
+            inherited = {key: getattr(download, key) for key in Entry.model_fields if key not in ("url", "sha256", "size")}
+            lines += ["", f"[[{download.name}.sources]]", *_lines(source, {**inherited, "url": None, "sha256": None, "size": None})]
         tables.append("\n".join(lines) + "\n")
     return "\n".join([_HEADER, *tables])
+
+
+def _lines(download: Download, defaults: dict[str, object]) -> Iterator[str]:
+    """Yield a line for each value that is not the default."""
+    for key, default in defaults.items():
+        value = getattr(download, key)
+        if key == "sources" or not value or value == default:
+            continue
+        yield f"{key} = {_value(value[0] if key == 'executable' and len(value) == 1 else value)}"
 
 
 def _place(download: Download) -> tuple[int, tuple[int, ...], int]:

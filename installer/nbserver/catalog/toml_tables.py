@@ -36,7 +36,44 @@ def _program_path(text: str) -> str:
     return text
 
 
+def _check_executable(kind: str, paths: tuple[str, ...]) -> None:
+    absolute = [bool(re.match(r"%\w[\w()]*%\\|[A-Za-z]:\\", path)) for path in paths]
+    if kind != "msi" and (len(absolute) > 1 or any(absolute) or any(":" in path for path in paths)):
+        if kind == "exe":
+            raise refuse("exe-executable-outside-folder", "for an exe, executable must be a single path inside the installation folder")
+        raise refuse("zip-executable-outside-zip", "for a zip, executable must be a single path inside the zip")
+    if kind == "msi" and not all(absolute):
+        raise refuse(
+            "msi-executable-not-absolute",
+            'for an msi, executable must be an absolute path such as "%ProgramFiles%\\OpenSSL\\bin\\openssl.exe"',
+        )
+
+
+_Executable = Annotated[tuple[Annotated[str, AfterValidator(_program_path)], ...], Array, BeforeValidator(_candidates), Field(min_length=1)]
 _SHA256 = "64 hex digits, published by the publisher (without it, the entry is never used)"
+
+
+class Source(Settings):
+    """A table in `sources` of an entry: another file with the program. What it leaves out is as in the entry."""
+
+    url: Annotated[WebAddress, AfterValidator(_download_url)] = Field(description="the HTTP or HTTPS URL of a file, without credentials")
+    sha256: Annotated[str, AfterValidator(_hash)] = Field(description="64 hex digits, published by the publisher")
+    size: int | None = Field(default=None, ge=1, description="the number of bytes")
+
+
+class ProgramSource(Source):
+    kind: Literal["zip", "msi", "exe"] | None = Field(default=None, description="zip, msi, or exe")
+    executable: _Executable | None = Field(
+        default=None, description="a path inside the zip, or an array of paths where an msi may install it"
+    )
+
+
+class PythonSource(ProgramSource):
+    kind: Literal["zip", "exe"] | None = Field(default=None, description="zip or exe")
+
+
+class OpenSslSource(ProgramSource):
+    version: VersionPrefix | None = Field(default=None, description='a complete version such as "3.5.9"')
 
 
 class Entry(Settings):
@@ -48,32 +85,36 @@ class Entry(Settings):
     url: Annotated[WebAddress, AfterValidator(_download_url)] = Field(description="the HTTP or HTTPS URL of a file, without credentials")
     sha256: Annotated[str, AfterValidator(_hash)] | None = Field(default=None, description=_SHA256)
     size: int | None = Field(default=None, ge=1, description="the number of bytes")
-    executable: Annotated[tuple[Annotated[str, AfterValidator(_program_path)], ...], Array, BeforeValidator(_candidates)] = Field(
-        min_length=1, description="a path inside the zip, or an array of paths where an msi may install it"
-    )
+    executable: _Executable = Field(description="a path inside the zip, or an array of paths where an msi may install it")
     source: str = Field(default="", description="where and when the hash of the publisher was read")
 
     needs_vc_redist: bool = Field(default=False, description="true or false")
     windows: VersionPrefix = Field(default=windows_releases.OLDEST, description='the lowest NT version that it supports, such as "6.3"')
     end_of_life: bool = Field(default=False, description="true or false")
+    sources: Annotated[tuple[Source, ...], Array] = Field(default=(), description="an array of tables")
 
     @model_validator(mode="after")
     def _fitting_executable(self) -> Entry:
-        absolute = [bool(re.match(r"%\w[\w()]*%\\|[A-Za-z]:\\", path)) for path in self.executable]
-        if self.kind != "msi" and (len(absolute) > 1 or any(absolute) or any(":" in path for path in self.executable)):
-            if self.kind == "exe":
-                raise refuse("exe-executable-outside-folder", "for an exe, executable must be a single path inside the installation folder")
-            raise refuse("zip-executable-outside-zip", "for a zip, executable must be a single path inside the zip")
-        if self.kind == "msi" and not all(absolute):
-            raise refuse(
-                "msi-executable-not-absolute",
-                'for an msi, executable must be an absolute path such as "%ProgramFiles%\\OpenSSL\\bin\\openssl.exe"',
-            )
+        _check_executable(self.kind, self.executable)
+        return self
+
+    @model_validator(mode="after")
+    def _fitting_sources(self) -> Entry:
+        if self.sources and self.sha256 is None:
+            raise refuse("sources-without-hash", "sources requires sha256")
+        for source in self.sources:
+            if isinstance(source, ProgramSource):
+                _check_executable(source.kind or self.kind, source.executable or self.executable)
         return self
 
 
 class PythonEntry(Entry):
     kind: Literal["zip", "exe"] = Field(description="zip or exe")
+    sources: Annotated[tuple[PythonSource, ...], Array] = Field(default=(), description="an array of tables")
+
+
+class OpenSslEntry(Entry):
+    sources: Annotated[tuple[OpenSslSource, ...], Array] = Field(default=(), description="an array of tables")
 
 
 class VcRedistEntry(Entry):
@@ -95,6 +136,6 @@ class Defaults(Settings):
 class CatalogFile(Settings):
     defaults: Defaults = Defaults()
     python: Annotated[tuple[PythonEntry, ...], Array] = Field(default=(), description="tables [[python]]")
-    openssl: Annotated[tuple[Entry, ...], Array] = Field(default=(), description="tables [[openssl]]")
+    openssl: Annotated[tuple[OpenSslEntry, ...], Array] = Field(default=(), description="tables [[openssl]]")
     vc_redist: Annotated[tuple[VcRedistEntry, ...], Array] = Field(default=(), description="tables [[vc_redist]]")
     lock: Annotated[tuple[LockEntry, ...], Array] = Field(default=(), description="tables [[lock]]")

@@ -21,19 +21,20 @@ GONE = (404, 410)
 def moved(hosts: Sequence[AnyHost], results: Mapping[str, Result]) -> list[Message]:
     """Return a warning for each file that a host would download but that its server no longer has.
 
-    Only steps that differ are asked about. No answer is no warning: the workstation may not reach what the host reaches.
+    Only steps that differ are asked about. A file of which one source is there is not gone. No answer is no warning: the workstation may not reach what the host reaches.
     """
     from nbserver.render import render
 
     steps = {name: result.steps for name, result in results.items()}
     differing = [host for host in hosts if "differs" in (steps.get(host.name, {}).get(name) for name in PROGRAMS)]
-    wanted: dict[str, tuple[str, str, list[str]]] = {}
+    wanted: dict[tuple[str, ...], tuple[str, str, list[str]]] = {}
     for script, _ in render.render_all(differing):
         for name, title in PROGRAMS.items():
             download = script.settings.get(name)
             if isinstance(download, dict) and download.get("url") and steps[script.host].get(name) == "differs":
-                wanted.setdefault(str(download["url"]), (title, str(download["version"]), []))[2].append(script.host)
-    statuses = _ask(list(wanted))
+                urls = tuple(str(source["url"]) for source in (download, *download.get("sources", ())))
+                wanted.setdefault(urls, (title, str(download["version"]), []))[2].append(script.host)
+    statuses = _ask([url for urls in wanted for url in urls])
     return [
         message(
             "download-moved",
@@ -41,12 +42,12 @@ def moved(hosts: Sequence[AnyHost], results: Mapping[str, Result]) -> list[Messa
             "versions: run nbserver catalog update -o site-catalog.toml, then set catalog in the inventory",
             program=title,
             version=version,
-            url=url,
-            status=statuses[url],
+            url=urls[0],
+            status=statuses[urls[0]],
             hosts=", ".join(names[:5]) + (", ..." if len(names) > 5 else ""),
         )
-        for url, (title, version, names) in wanted.items()
-        if statuses.get(url) in GONE
+        for urls, (title, version, names) in wanted.items()
+        if all(statuses.get(url) in GONE for url in urls)
     ]
 
 

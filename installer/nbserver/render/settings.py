@@ -47,7 +47,7 @@ def _json(value: Any) -> Any:
         return value.as_json()
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
-    return list(value) if isinstance(value, tuple) else value
+    return [_json(one) for one in value] if isinstance(value, tuple) else value
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ PRELUDE = {
     ("ps_scripts", "machine"): (
         "run messages hashes events findings machine/host_log kept_script envelope part_data lock paths held_files access machine/places record registry machine/registry_values machine/path_entries files "
         "state_folder removal machine/path_access machine/data_folder_names machine/data_folders first_page starter server_command programs machine/openssl "
-        "machine/downloads machine/delivered_programs machine/reboots windows_version foreign_configuration machine/foreign_places package_environment "
+        "machine/downloads machine/sources machine/delivered_programs machine/reboots windows_version foreign_configuration machine/foreign_places package_environment "
         "machine/package_configuration machine/installer_failures machine/installers machine/msi_packages machine/bundles machine/inno_setup "
         "machine/tasks machine/task_states machine/closing_tasks installed_files machine/running_server machine/firewall machine/port_rules "
         "machine/services port_process machine/port_owner machine/earlier_servers machine/der certificates own_certificate "

@@ -12,7 +12,14 @@ from nbserver.render.powershell import render_windows
 from nbserver.render.script import Script
 from nbserver.render.settings import Downloads, Packages
 from nbserver.render.site_locks import SiteLocks
-from nbserver.render.windows_settings import PathEntries, Program, WindowsCertificate, WindowsMachineSettings, WindowsNotebook
+from nbserver.render.windows_settings import (
+    PathEntries,
+    Program,
+    ProgramSource,
+    WindowsCertificate,
+    WindowsMachineSettings,
+    WindowsNotebook,
+)
 
 PROGRAMS = "%ProgramFiles%\\nbserver"
 
@@ -75,8 +82,17 @@ def default_path(python_version: str, lock_sha256: str) -> tuple[str, ...]:
 
 
 def program(download: Download, downloads: Downloads) -> Program:
-    """Return what a script needs from an entry in the catalog. Raises ValueError if the entry is unverified, and CatalogError."""
+    """Return what a script needs from an entry in the catalog. Raises ValueError if the entry is unverified, and CatalogError.
+
+    A mirror and the workstation have the file of the entry, and no other.
+    """
+    source = _source(download, downloads)
+    others = () if downloads.source != "direct" else tuple(_source(one, downloads) for one in download.sources)
+    return Program(source.executable, source.kind, source.sha256, source.size, source.url, source.version, others)
+
+
+def _source(download: Download, downloads: Downloads) -> ProgramSource:
     if download.sha256 is None:
         raise ValueError(f"{download.name} {download.version} is unverified")
     url = downloads.url(download.url, download.sha256)
-    return Program(download.executable, download.kind, download.sha256, download.size, url, download.version)
+    return ProgramSource(download.executable, download.kind, download.sha256, download.size, url, download.version)

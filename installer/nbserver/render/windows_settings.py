@@ -21,8 +21,8 @@ def _python_folder(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Program(Table):
-    """A program that the script downloads, with the data from its entry in the catalog."""
+class ProgramSource(Table):
+    """Where a script can download a program, and how it is installed, with the data from the catalog."""
 
     executable: Annotated[tuple[str, ...], Array, Field(description="an array of paths")]
     kind: Annotated[Literal["zip", "msi", "exe"], Field(description="zip, msi, or exe")]
@@ -30,6 +30,13 @@ class Program(Table):
     size: Annotated[int | None, Field(ge=1, description="a number of bytes, or null")]
     url: Annotated[WebAddress, Field(description="an http or https URL, without credentials")]
     version: Annotated[VersionPrefix, Field(description="a version such as 3.13.13")]
+
+
+@dataclass(frozen=True)
+class Program(ProgramSource):
+    """A program that the script downloads. `sources` is what it tries in this order if the file is not there."""
+
+    sources: Annotated[tuple[ProgramSource, ...], Array, Field(description="an array of tables")] = ()
 
 
 @dataclass(frozen=True)

@@ -255,7 +255,8 @@ def _downloads(hosts: Sequence[AuditedHost], reference: Reference) -> tuple[Down
     result = []
     for (name, version, url, sha256, digest), names in sorted(found.items()):
         catalog = reference.shipped if digest == reference.shipped.digest else reference.site[digest][1]
-        entry = next(entry for entry in catalog.downloads if (entry.name, entry.version, entry.sha256) == (name, version, sha256))
+        every = (source for entry in catalog.downloads for source in entry.every_source)
+        entry = next(entry for entry in every if (entry.name, entry.version, entry.sha256) == (name, version, sha256))
         result.append(Download(name, version, url, entry.size, sha256, entry.source, titles[digest], tuple(names)))
     return tuple(result)
 

@@ -20,7 +20,7 @@ function Write-DownloadFinding {
     foreach ($name in 'python', 'openssl', 'vc_redist') {
         $download = Get-Setting $name
         if (-not $download -or (Test-DownloadDone $name $download)) { continue }
-        Assert-Requirement "download_$name" { Assert-UrlAnswer $download.url }
+        Assert-Requirement "download_$name" { Assert-SourceAnswer $name }
     }
     if (Test-Path -LiteralPath (Get-EnvironmentFolder)) { return }
     if (Test-Mirror) { Assert-Requirement package_index { Assert-UrlAnswer (Get-MirrorPage) }; return }

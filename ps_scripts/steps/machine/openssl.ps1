@@ -91,7 +91,7 @@ function Remove-DamagedOpenSsl {
 }
 
 function Install-OpenSsl {
-    Save-Download $Settings.openssl
+    Save-Program openssl
     $file = Get-CachedFile $Settings.openssl
     Write-StepProgress installing-openssl 'Installing OpenSSL {version}' @{ version = $Settings.openssl.version }
     if (Test-Difference $DamageCodes) { Remove-DamagedOpenSsl }

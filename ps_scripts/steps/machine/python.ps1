@@ -105,12 +105,13 @@ function Remove-DamagedPython {
     Remove-Folder (Get-PythonFolder)
 }
 
-function Install-Python([string]$Folder) {
-    Save-Download $Settings.python
+function Install-Python {
+    Save-Program python
+    $folder = Get-PythonFolder
     Write-StepProgress installing-python 'Installing Python {version}' @{ version = $Settings.python.version }
     if (Test-Difference $DamageCodes) { Remove-DamagedPython }
-    if ($Settings.python.kind -eq 'zip') { Expand-Download $Settings.python $Folder }
-    else { Install-PythonBundle $Folder }
+    if ($Settings.python.kind -eq 'zip') { Expand-Download $Settings.python $folder }
+    else { Install-PythonBundle $folder }
 }
 
 Add-Step python 'Python is installed' -Test {
@@ -127,7 +128,6 @@ Add-Step python 'Python is installed' -Test {
     }
 } -Apply {
     Add-Folder $Programs
-    $folder = Get-PythonFolder
-    if (-not (Test-OnlyUnlisted)) { Install-Python $folder }
-    Write-FileList "python-$($Settings.python.version)" $folder $Settings.python.sha256
+    if (-not (Test-OnlyUnlisted)) { Install-Python }
+    Write-FileList "python-$($Settings.python.version)" (Get-PythonFolder) $Settings.python.sha256
 }

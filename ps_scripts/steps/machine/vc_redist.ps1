@@ -51,7 +51,7 @@ Add-Step vc_redist 'The Visual C++ runtime that OpenSSL needs is installed' -Tes
         Add-Difference vc-runtime 'Visual C++ runtime' 'partly installed' ([string]$should)
     }
 } -Apply {
-    Save-Download $Settings.vc_redist
+    Save-Program vc_redist
     $file = Get-CachedFile $Settings.vc_redist
     $arguments = '/install', '/quiet', '/norestart', '/log', (Get-InstallerLog 'vc_redist')
     Write-StepProgress installing-vc-runtime 'Installing the Visual C++ runtime'

@@ -37,7 +37,7 @@ SETTINGS = {
 }
 # What is installed comes from folders of the test; `$Log` says what was done.
 STAND_INS = r"""
-function Save-Download { }
+function Save-Program { }
 function Get-CachedFile($Download) { "$CacheFolder\" + (Split-Path -Leaf $Download.url) }
 function Test-CutOff { $false }
 function Copy-Made([string]$Name, [string]$Folder) {

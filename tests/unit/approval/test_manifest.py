@@ -53,7 +53,7 @@ def test_it_names_every_file_that_is_downloaded(scripts: list[Script]) -> None:
     for script in scripts:
         entry = content["hosts"][script.host]
         windows = ["python", "vc_redist", "openssl"] if script.settings.get("vc_redist") else ["python", "openssl"]
-        needed = windows if script.extension == "ps1" else []
+        needed = [name for name in windows for _ in (name, *script.settings[name]["sources"])] if script.extension == "ps1" else []
         assert [download["name"] for download in entry["downloads"]] == needed
         for download in entry["downloads"]:
             assert download["url"] in json.dumps(script.settings) and len(download["sha256"]) == 64

@@ -118,6 +118,8 @@ def keys_of_schema(node: dict[str, Any], whole: dict[str, Any], at: str = "") ->
         yield from keys_of_schema(kind, whole, at)
     if "$ref" in node:
         yield from keys_of_schema(whole["$defs"][node["$ref"].rpartition("/")[2]], whole, at)
+    if "items" in node:
+        yield from keys_of_schema(node["items"], whole, at)
     for key, below in node.get("properties", {}).items():
         yield f"{at}.{key}".lstrip("."), key in node["required"]
         yield from keys_of_schema(below, whole, f"{at}.{key}")
