@@ -77,6 +77,8 @@ def test_an_openssl_that_runs_is_enough(session: Session) -> None:
 
 def test_an_installer_that_succeeded_and_registered_nothing_is_no_failure(session: Session) -> None:
     """openssl.exe is installed later, and shows whether it is enough."""
-    apply = "function Save-Program { }; function Install-Bundle { }; function Get-CachedFile { 'C:\\none.exe' }; & $Steps[0].Apply | Out-Null; "
+    apply = (
+        "function Save-Program { }; function Install-Bundle { }; function Get-CachedFile { 'C:\\none.exe' }; & $Steps[0].Apply | Out-Null; "
+    )
     assert differences(session, OLD, before=NONE + OPENSSL.format(does="throw").replace("cmd.exe", "none.exe") + apply) == ""
     session.run("$VcRuntime.Installed = $false")
