@@ -14,9 +14,15 @@ function Enter-Lock {
             [Threading.Thread]::Sleep(100)
         }
     }
-    $owner = "run $($Run.Id), mode $($Run.Mode), by '$($Run.Operator)', process $PID, " +
+    $Run.Left = (New-Object IO.StreamReader($Run.Lock, $Utf8)).ReadToEnd()
+    $Run.Owner = "run $($Run.Id), mode $($Run.Mode), by '$($Run.Operator)', process $PID, " +
     "since $([DateTime]::UtcNow.ToString('o'))"
-    $bytes = $Utf8.GetBytes($owner)
+    Write-Lock ($Run.Left -replace '\A[^\n]*')
+}
+
+# Write who holds the lock, and what else is known about it: on a second line, the program that runs (left_program).
+function Write-Lock([string]$More) {
+    $bytes = $Utf8.GetBytes($Run.Owner + $More)
     $Run.Lock.SetLength(0)
     $Run.Lock.Write($bytes, 0, $bytes.Length)
     $Run.Lock.Flush()
@@ -46,7 +52,7 @@ function Get-LockOwner {
     try { [IO.File]::Open($LockFile, 'Open', 'ReadWrite', 'Read').Close() }
     catch [IO.IOException] {
         $stream = [IO.File]::Open($LockFile, 'Open', 'Read', 'ReadWrite')
-        try { (New-Object IO.StreamReader($stream, $Utf8)).ReadToEnd() } finally { $stream.Close() }
+        try { ((New-Object IO.StreamReader($stream, $Utf8)).ReadToEnd() -split "`n")[0] } finally { $stream.Close() }
     }
 }
 

@@ -38,6 +38,7 @@ function Invoke-Program {
     $name = Split-Path -Leaf $File
     $process = [Diagnostics.Process]::Start((New-ProgramStart $File $Arguments $Environment))
     try {
+        if ($Run.Lock) { Write-Lock "`n$(Get-ProgramMark $process)" }
         $process.StandardInput.Close()
         $Run.Output = @(Read-ProgramOutput $process $name -Quiet:$Quiet)
         while (-not $process.WaitForExit(500)) { continue }
@@ -45,6 +46,7 @@ function Invoke-Program {
     }
     finally {
         if (-not $process.HasExited) { $process.Kill() }   # this run was stopped
+        if ($Run.Lock) { Write-Lock }
         $process.Dispose()
     }
     if ($Accept -notcontains $Run.ExitCode) {

@@ -40,7 +40,8 @@ $Run = @{
     FormerSalt = ''; NewSalt = $false                    # which password hashes may be replaced: see step notebook
     Step = ''; Differences = $null                       # of the step that runs
     Events = 0; EventFile = ''; NotKept = $null; Pipeline = $null; Stopped = $false
-    Lock = $null; Boot = ''; Reboot = $false; Restarting = $false; Pending = ''
+    Lock = $null; Owner = ''; Left = ''                 # the lock, its first line, and what a killed run left in it
+    Boot = ''; Reboot = $false; Restarting = $false; Pending = ''
     Outcome = 'ok'; Changed = 0; Differs = $false; Fingerprint = ''
     Failure = $null; Installing = $false                 # why it failed; it has begun to install an environment
     RollbackBegun = $false                               # the server starts from its previous environment

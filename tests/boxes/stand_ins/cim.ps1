@@ -7,8 +7,14 @@ function global:Get-StandInProcess([int]$Id) {
     $facts = Get-StandInProcessFacts $Id
     New-Object psobject -Property @{
         ProcessId = [uint32]$Id; ParentProcessId = [uint32]$facts.Parent; Name = "$($process.ProcessName).exe"
-        ExecutablePath = $process.Path; CommandLine = $facts.CommandLine; CreationDate = $process.StartTime
+        ExecutablePath = $process.Path; CommandLine = $facts.CommandLine; CreationDate = Get-StandInStart $process
     }
+}
+
+# A CIM_DATETIME has microseconds only, and WMI has none for a process that is exiting.
+function global:Get-StandInStart($Process) {
+    try { $start = $Process.StartTime } catch { return }
+    $start.AddTicks(-($start.Ticks % 10))
 }
 
 function global:Get-CimInstance {
@@ -16,6 +22,7 @@ function global:Get-CimInstance {
     param([Parameter(Mandatory = $true)] [string]$ClassName, [string]$Filter)
     if ($ClassName -eq 'Win32_OperatingSystem' -and -not $Filter) { Get-StandInOperatingSystem }
     elseif ($ClassName -eq 'Win32_Service' -and -not $Filter) { Get-StandInService }
+    elseif ($ClassName -eq 'Win32_Process' -and -not $Filter) { Get-Process | ForEach-Object { Get-StandInProcess $_.Id } }
     elseif ($ClassName -eq 'Win32_Process' -and $Filter -match '^ProcessId = (\d+)$') { Get-StandInProcess $Matches[1] }
     else { $PSCmdlet.ThrowTerminatingError((New-StandInError 'Invalid class ' 'HRESULT 0x80041010' 'MetadataError' $ClassName)) }
 }
