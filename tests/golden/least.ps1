@@ -17,109 +17,111 @@
 # Downloads come from the URLs in the settings and from the package index
 #
 # Contents, by line. To follow a run, begin with main: it runs the steps, which use the prelude.
-#   128  parameters             The mode for a run by hand.
-#   133  settings               What differs from host to host: data, no code.
-#   202  lock                   The Python packages, with versions and hashes.
-#   306  welcome                The notebook that people find first, as JSON.
+#   130  parameters             The mode for a run by hand.
+#   135  settings               What differs from host to host: data, no code.
+#   207  lock                   The Python packages, with versions and hashes.
+#   311  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   538  run                    Check the language mode, and set the module path and the state of this run.
-#   615  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   705  hashes                 Compute SHA-256, the only hash that this script uses.
-#   743  events                 Report events: lines of JSON, which are the only output of this script.
-#   833  findings               Report in mode check which requirements this host meets, one finding for each.
-#   880  host_log               Write to the Windows event log which script changes this host.
-#   912  kept_script            Keep the script that changes this host.
-#   930  envelope               Read the envelope: the only input of a run in addition to this script.
-#  1027  part_data              Keep the parts of files that the envelope names, and their data.
-#  1081  lock                   Allow only one run at a time to change this host.
-#  1140  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1220  held_files             Open, move, replace, and remove files that other programs hold.
-#  1347  access                 Set and check access lists: who may read and change a folder.
-#  1423  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1460  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1526  registry               Read values in the registry.
-#  1537  registry_values        Compare, set, and restore values in the registry.
-#  1571  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1691  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1786  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1821  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1909  path_access            Find other accounts that could replace a folder with another folder.
-#  1937  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1994  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2144  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2241  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2453  server_command         Define the command line of the server, and what it was started with.
-#  2472  programs               Run other programs until they exit, and report their output.
-#  2600  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2619  downloads              Download files into the cache, and check their hashes before they are used.
-#  2807  delivered_programs     Take the files of programs that the workstation has sent.
-#  2831  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2918  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2994  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3050  foreign_places         Define where configuration from other installations may be on this host.
-#  3064  package_environment    Choose the environment variables of pip and uv.
-#  3139  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3144  installer_failures     Explain the exit codes of installers.
-#  3216  installers             Run installers and uninstallers, and wait while another one runs.
-#  3261  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3318  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3380  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3405  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3469  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3508  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3548  installed_files        Compare files with those that were installed.
-#  3697  running_server         Stop the server before its programs are replaced.
-#  3755  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3869  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3928  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3978  port_process           Find the program that listens on a TCP port, and what started it.
-#  4013  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4133  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4179  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4237  certificates           Read certificates from PEM files.
-#  4254  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4326  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4460  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4580  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4689  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4758  password_hash          Get the hash of the password.
-#  4763  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4809  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4832  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4898  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5041  download_checks        Check in mode check whether this host can reach what the script would download.
-#  5146  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5301  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5339  new_server             Check what another environment contains, and the server that runs from it.
-#  5422  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5562  way_back               Restore the previous server after an upgrade that failed.
-#  5700  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5812  server_life            Restart or stop the installed server: modes restart and stop.
-#  5916  restarted_server       Start the registered task again.
-#  5967  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6096  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6207  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6367  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  6619  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6643  server_log             Send the log of the notebook server: mode logs.
-#  6743  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   543  run                    Check the language mode, and set the module path and the state of this run.
+#   621  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   711  hashes                 Compute SHA-256, the only hash that this script uses.
+#   749  events                 Report events: lines of JSON, which are the only output of this script.
+#   839  findings               Report in mode check which requirements this host meets, one finding for each.
+#   886  host_log               Write to the Windows event log which script changes this host.
+#   918  kept_script            Keep the script that changes this host.
+#   936  envelope               Read the envelope: the only input of a run in addition to this script.
+#  1033  part_data              Keep the parts of files that the envelope names, and their data.
+#  1087  lock                   Allow only one run at a time to change this host.
+#  1152  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1232  held_files             Open, move, replace, and remove files that other programs hold.
+#  1359  access                 Set and check access lists: who may read and change a folder.
+#  1435  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1472  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1538  registry               Read values in the registry.
+#  1549  registry_values        Compare, set, and restore values in the registry.
+#  1583  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1703  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1798  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1833  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1921  path_access            Find other accounts that could replace a folder with another folder.
+#  1949  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  2006  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2156  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2253  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2465  server_command         Define the command line of the server, and what it was started with.
+#  2484  left_program           End the program that a run left behind when it was killed.
+#  2542  programs               Run other programs until they exit, and report their output.
+#  2672  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2691  downloads              Download files into the cache, and check their hashes before they are used.
+#  2879  sources                Download a program from one of several sources.
+#  2949  delivered_programs     Take the files of programs that the workstation has sent.
+#  2973  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3060  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3136  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3192  foreign_places         Define where configuration from other installations may be on this host.
+#  3206  package_environment    Choose the environment variables of pip and uv.
+#  3281  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3286  installer_failures     Explain the exit codes of installers.
+#  3358  installers             Run installers and uninstallers, and wait while another one runs.
+#  3403  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3460  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3522  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3547  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3611  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3650  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3690  installed_files        Compare files with those that were installed.
+#  3839  running_server         Stop the server before its programs are replaced.
+#  3897  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4011  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4070  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4120  port_process           Find the program that listens on a TCP port, and what started it.
+#  4155  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4275  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4321  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4379  certificates           Read certificates from PEM files.
+#  4396  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4468  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4602  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4722  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4831  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4900  password_hash          Get the hash of the password.
+#  4905  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4951  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4974  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5040  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5183  download_checks        Check in mode check whether this host can reach what the script would download.
+#  5288  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5443  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5481  new_server             Check what another environment contains, and the server that runs from it.
+#  5564  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5704  way_back               Restore the previous server after an upgrade that failed.
+#  5842  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5954  server_life            Restart or stop the installed server: modes restart and stop.
+#  6058  restarted_server       Start the registered task again.
+#  6109  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6238  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6349  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6509  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  6761  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6785  server_log             Send the log of the notebook server: mode logs.
+#  6885  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6775  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6855  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  6874  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  6893  python                 Install Python from the publisher, or use one that is installed.
-#  7027  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7088  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7207  packages               Install the packages of the lock in a virtual environment.
-#  7408  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7434  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  7568  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  7776  service                Run the server as a scheduled task.
-#  7923  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  7987  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8065  path                   Add the programs of the server to the PATH of the machine.
-#  8094  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8134  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  6917  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6997  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7016  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7035  python                 Install Python from the publisher, or use one that is installed.
+#  7169  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7230  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7349  packages               Install the packages of the lock in a virtual environment.
+#  7550  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7576  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  7710  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  7918  service                Run the server as a scheduled task.
+#  8065  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8129  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8207  path                   Add the programs of the server to the PATH of the machine.
+#  8236  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8276  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -163,6 +165,7 @@ $Settings = ConvertFrom-Json '
   "kind": "msi",
   "sha256": "3d674aa1e3c50e89886c4a3805a65a093b3cb03054e3d2458c230c6d80435f1c",
   "size": 6045696,
+  "sources": [],
   "url": "https://slproweb.com/download/Win64OpenSSL_Light-3_5_6.msi",
   "version": "3.5.6"
  },
@@ -180,6 +183,7 @@ $Settings = ConvertFrom-Json '
   "kind": "exe",
   "sha256": "edec09c4853aeae9ac36efb8c9f95b6b8e2fee65eee56d9767a8b7c69c574403",
   "size": null,
+  "sources": [],
   "url": "https://www.python.org/ftp/python/3.13.15/python-3.13.15-amd64.exe",
   "version": "3.13.15"
  },
@@ -192,6 +196,7 @@ $Settings = ConvertFrom-Json '
   "kind": "exe",
   "sha256": "843068991daaa1f73ad9f6239bce4d0f6a07a51f18c37ea2a867e9beca71295c",
   "size": 18731856,
+  "sources": [],
   "url": "https://download.visualstudio.microsoft.com/download/pr/ebdab8e5-1d7b-4d9f-a11b-cbb1720c3b12/843068991DAAA1F73AD9F6239BCE4D0F6A07A51F18C37EA2A867E9BECA71295C/VC_redist.x64.exe",
   "version": "14.51.36247.0"
  },
@@ -574,7 +579,8 @@ $Run = @{
     FormerSalt = ''; NewSalt = $false                    # which password hashes may be replaced: see step notebook
     Step = ''; Differences = $null                       # of the step that runs
     Events = 0; EventFile = ''; NotKept = $null; Pipeline = $null; Stopped = $false
-    Lock = $null; Boot = ''; Reboot = $false; Restarting = $false; Pending = ''
+    Lock = $null; Owner = ''; Left = ''                 # the lock, its first line, and what a killed run left in it
+    Boot = ''; Reboot = $false; Restarting = $false; Pending = ''
     Outcome = 'ok'; Changed = 0; Differs = $false; Fingerprint = ''
     Failure = $null; Installing = $false                 # why it failed; it has begun to install an environment
     RollbackBegun = $false                               # the server starts from its previous environment
@@ -1094,9 +1100,15 @@ function Enter-Lock {
             [Threading.Thread]::Sleep(100)
         }
     }
-    $owner = "run $($Run.Id), mode $($Run.Mode), by '$($Run.Operator)', process $PID, " +
+    $Run.Left = (New-Object IO.StreamReader($Run.Lock, $Utf8)).ReadToEnd()
+    $Run.Owner = "run $($Run.Id), mode $($Run.Mode), by '$($Run.Operator)', process $PID, " +
     "since $([DateTime]::UtcNow.ToString('o'))"
-    $bytes = $Utf8.GetBytes($owner)
+    Write-Lock ($Run.Left -replace '\A[^\n]*')
+}
+
+# Write who holds the lock, and what else is known about it: on a second line, the program that runs (left_program).
+function Write-Lock([string]$More) {
+    $bytes = $Utf8.GetBytes($Run.Owner + $More)
     $Run.Lock.SetLength(0)
     $Run.Lock.Write($bytes, 0, $bytes.Length)
     $Run.Lock.Flush()
@@ -1126,7 +1138,7 @@ function Get-LockOwner {
     try { [IO.File]::Open($LockFile, 'Open', 'ReadWrite', 'Read').Close() }
     catch [IO.IOException] {
         $stream = [IO.File]::Open($LockFile, 'Open', 'Read', 'ReadWrite')
-        try { (New-Object IO.StreamReader($stream, $Utf8)).ReadToEnd() } finally { $stream.Close() }
+        try { ((New-Object IO.StreamReader($stream, $Utf8)).ReadToEnd() -split "`n")[0] } finally { $stream.Close() }
     }
 }
 
@@ -2469,6 +2481,64 @@ function Format-ServerArgument {
     @(Get-ServerArgument | ForEach-Object { Format-Argument $_ }) -join ' '
 }
 
+# ---- prelude: left_program -------------------------------------------------------------------------
+# End the program that a run left behind when it was killed.
+
+# Windows releases the lock of a run that is killed, for example because memory is short. Its program continues, and
+# would change the same files as the next run. So the second line of the lock file names it while it runs.
+$EndedPrograms = 'python.exe', 'uv.exe', 'openssl.exe'   # others, such as installers, are not interrupted
+$LeftSeconds = 300
+
+Add-Hook Started { Stop-LeftProgram }
+
+# Return the text that names a process: its ID, and when it started.
+function Get-ProgramMark($Process) { "program $($Process.Id) $($Process.StartTime.ToUniversalTime().Ticks)" }
+
+# Return the program, then what it has started, at any depth. Windows reuses process IDs, so the times count as well.
+# Win32_Process has them without the last digits.
+function Get-LeftProcess([int]$Id, [long]$Started) {
+    $second = 10000000
+    $all = @(Get-CimInstance -ClassName Win32_Process | Where-Object {
+            $_.CreationDate -and $_.CreationDate.ToUniversalTime().Ticks -gt $Started - $second
+        })
+    $program = @($all | Where-Object { $_.ProcessId -eq $Id })
+    if ($program -and $program[0].CreationDate.ToUniversalTime().Ticks -gt $Started + $second) { return }
+    $ids = @($Id)
+    for ($i = 0; $i -lt $ids.Count; $i++) {
+        $ids += @($all | Where-Object { $_.ParentProcessId -eq $ids[$i] -and $ids -notcontains $_.ProcessId } |
+                ForEach-Object { [int]$_.ProcessId })
+    }
+    $below = @($all | Where-Object { $_.ProcessId -ne $Id -and $ids -contains $_.ProcessId })
+    # If it has exited, another process may have had its ID: only programs of these kinds are certainly its own.
+    if ($program) { $program + $below } else { $below | Where-Object { $EndedPrograms -contains $_.Name } }
+}
+
+function Stop-LeftProgram {
+    if ("$($Run.Left)" -cnotmatch '\Arun ([0-9A-Za-z-]{1,64}),[^\n]*\nprogram ([0-9]{1,10}) ([0-9]{1,19})\z') { return }
+    $runId, $id, $started = $Matches[1], [int]$Matches[2], [long]$Matches[3]
+    for ($second = 0; $second -lt $LeftSeconds; $second++) {
+        $left = @(Get-LeftProcess $id $started)
+        if (-not $left.Count) { return }
+        if (-not $second) { Write-LeftProgram $runId $left[0] }
+        if ($EndedPrograms -contains $left[0].Name) { $left | ForEach-Object { Stop-LeftProcess $_.ProcessId } }
+        Start-Pause 1000
+    }
+    throw (New-Failure left-program-runs ('run {run} was interrupted, and a program that it started is still ' +
+            'running (process {id}). Wait for this program to finish, or stop it, then try again') @{
+            run = $runId; id = $left[0].ProcessId
+        })
+}
+
+function Write-LeftProgram([string]$RunId, $Process) {
+    Write-Notice warning waiting-for-left-program ('run {run} was interrupted, but a program that it started is ' +
+        'still running (process {id}). Waiting for it to exit') @{ run = $RunId; id = $Process.ProcessId }
+}
+
+function Stop-LeftProcess([int]$Id) {
+    try { (Get-Process -Id $Id -ErrorAction Stop).Kill() }
+    catch { Write-Notice log process-gone 'process {id} had already exited: {reason}' @{ id = $Id; reason = "$_" } }
+}
+
 # ---- prelude: programs -----------------------------------------------------------------------------
 # Run other programs until they exit, and report their output.
 
@@ -2509,6 +2579,7 @@ function Invoke-Program {
     $name = Split-Path -Leaf $File
     $process = [Diagnostics.Process]::Start((New-ProgramStart $File $Arguments $Environment))
     try {
+        if ($Run.Lock) { Write-Lock "`n$(Get-ProgramMark $process)" }
         $process.StandardInput.Close()
         $Run.Output = @(Read-ProgramOutput $process $name -Quiet:$Quiet)
         while (-not $process.WaitForExit(500)) { continue }
@@ -2516,6 +2587,7 @@ function Invoke-Program {
     }
     finally {
         if (-not $process.HasExited) { $process.Kill() }   # this run was stopped
+        if ($Run.Lock) { Write-Lock }
         $process.Dispose()
     }
     if ($Accept -notcontains $Run.ExitCode) {
@@ -2802,6 +2874,76 @@ function Expand-Download($Download, [string]$Folder) {
         throw
     }
     Invoke-FileChange 'move-folder' "$Folder.new" $Folder
+}
+
+# ---- prelude: sources ------------------------------------------------------------------------------
+# Download a program from one of several sources.
+
+# An entry of the catalog may have other sources: other URLs, each with its own hash, and perhaps another version of the
+# program. They are tried in order. The settings of the program are those of the source that is used.
+$Sources = @{}
+$SourceFailures = 'download-failed', 'download-wrong-hash'
+
+Add-Hook BeforeRun {
+    foreach ($name in 'python', 'openssl', 'vc_redist') {
+        if (Get-Setting $name) { Select-Source $name }
+    }
+}
+
+# Use the source that is installed, according to its file list; if there is none, the first one.
+function Select-Source([string]$Name) {
+    $all = @($Settings.$Name) + @($Settings.$Name.sources)
+    $installed = @()
+    if ($all.Count -gt 1) { $installed = @($all | Where-Object { Test-InstalledFrom "$Name-$($_.version)" $_.sha256 }) }
+    $Settings.$Name = @($installed + $all)[0]
+    $Sources[$Name] = @($Settings.$Name) + @($all | Where-Object { $_.sha256 -ne $Settings.$Name.sha256 })
+}
+
+function Save-Program([string]$Name) {
+    $left = @($Sources[$Name])
+    $failure = $null
+    while ($true) {
+        $source, $left = $left
+        if ($failure) { Write-NextSource $Name $source $failure }
+        try { Save-Download $source }
+        catch {
+            $failure = ConvertTo-Failure $_.Exception
+            if (-not $left -or $SourceFailures -notcontains $failure.Data['code']) { throw }
+            continue
+        }
+        $Settings.$Name = $source
+        if ($failure) { Write-SourceUsed $Name $source }
+        return
+    }
+}
+
+function Write-NextSource {
+    param([string]$Name, $Source, [Exception]$Failure)
+    Write-Notice warning next-source '{reason}. Trying the next source of {program}: {url}' @{
+        reason = $Failure.Message; program = $Name; url = $Source.url
+    }
+}
+
+function Write-SourceUsed([string]$Name, $Source) {
+    Write-Notice log source-used '{program} {version} was downloaded from {url} (SHA-256 {sha256})' @{
+        program = $Name; version = $Source.version; url = $Source.url; sha256 = $Source.sha256
+    }
+}
+
+# Report whether a source answers: one is sufficient.
+function Assert-SourceAnswer([string]$Name) {
+    $left = @($Sources[$Name])
+    while ($true) {
+        $source, $left = $left
+        try { return Assert-UrlAnswer $source.url }
+        catch { if (-not $left) { throw } }
+    }
+}
+
+# Return whether a file list is about a download with this hash.
+function Test-InstalledFrom([string]$Name, [string]$Source) {
+    $list = Get-FileList $Name
+    (Test-Path -LiteralPath $list) -and @([IO.File]::ReadAllLines($list, $Utf8))[0] -eq $Source
 }
 
 # ---- prelude: delivered_programs -------------------------------------------------------------------
@@ -5060,7 +5202,7 @@ function Write-DownloadFinding {
     foreach ($name in 'python', 'openssl', 'vc_redist') {
         $download = Get-Setting $name
         if (-not $download -or (Test-DownloadDone $name $download)) { continue }
-        Assert-Requirement "download_$name" { Assert-UrlAnswer $download.url }
+        Assert-Requirement "download_$name" { Assert-SourceAnswer $name }
     }
     if (Test-Path -LiteralPath (Get-EnvironmentFolder)) { return }
     if (Test-Mirror) { Assert-Requirement package_index { Assert-UrlAnswer (Get-MirrorPage) }; return }
@@ -6997,12 +7139,13 @@ function Remove-DamagedPython {
     Remove-Folder (Get-PythonFolder)
 }
 
-function Install-Python([string]$Folder) {
-    Save-Download $Settings.python
+function Install-Python {
+    Save-Program python
+    $folder = Get-PythonFolder
     Write-StepProgress installing-python 'Installing Python {version}' @{ version = $Settings.python.version }
     if (Test-Difference $DamageCodes) { Remove-DamagedPython }
-    if ($Settings.python.kind -eq 'zip') { Expand-Download $Settings.python $Folder }
-    else { Install-PythonBundle $Folder }
+    if ($Settings.python.kind -eq 'zip') { Expand-Download $Settings.python $folder }
+    else { Install-PythonBundle $folder }
 }
 
 Add-Step python 'Python is installed' -Test {
@@ -7019,9 +7162,8 @@ Add-Step python 'Python is installed' -Test {
     }
 } -Apply {
     Add-Folder $Programs
-    $folder = Get-PythonFolder
-    if (-not (Test-OnlyUnlisted)) { Install-Python $folder }
-    Write-FileList "python-$($Settings.python.version)" $folder $Settings.python.sha256
+    if (-not (Test-OnlyUnlisted)) { Install-Python }
+    Write-FileList "python-$($Settings.python.version)" (Get-PythonFolder) $Settings.python.sha256
 }
 
 # ---- step: vc_redist -------------------------------------------------------------------------------
@@ -7077,7 +7219,7 @@ Add-Step vc_redist 'The Visual C++ runtime that OpenSSL needs is installed' -Tes
         Add-Difference vc-runtime 'Visual C++ runtime' 'partly installed' ([string]$should)
     }
 } -Apply {
-    Save-Download $Settings.vc_redist
+    Save-Program vc_redist
     $file = Get-CachedFile $Settings.vc_redist
     $arguments = '/install', '/quiet', '/norestart', '/log', (Get-InstallerLog 'vc_redist')
     Write-StepProgress installing-vc-runtime 'Installing the Visual C++ runtime'
@@ -7178,7 +7320,7 @@ function Remove-DamagedOpenSsl {
 }
 
 function Install-OpenSsl {
-    Save-Download $Settings.openssl
+    Save-Program openssl
     $file = Get-CachedFile $Settings.openssl
     Write-StepProgress installing-openssl 'Installing OpenSSL {version}' @{ version = $Settings.openssl.version }
     if (Test-Difference $DamageCodes) { Remove-DamagedOpenSsl }

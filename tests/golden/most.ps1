@@ -17,109 +17,111 @@
 # Downloads come from the URLs in the settings and from the package index
 #
 # Contents, by line. To follow a run, begin with main: it runs the steps, which use the prelude.
-#   132  parameters             The mode for a run by hand.
-#   137  settings               What differs from host to host: data, no code.
-#   199  lock                   The Python packages, with versions and hashes.
-#   204  welcome                The notebook that people find first, as JSON.
+#   134  parameters             The mode for a run by hand.
+#   139  settings               What differs from host to host: data, no code.
+#   212  lock                   The Python packages, with versions and hashes.
+#   217  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   436  run                    Check the language mode, and set the module path and the state of this run.
-#   513  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   603  hashes                 Compute SHA-256, the only hash that this script uses.
-#   641  events                 Report events: lines of JSON, which are the only output of this script.
-#   731  findings               Report in mode check which requirements this host meets, one finding for each.
-#   778  host_log               Write to the Windows event log which script changes this host.
-#   810  kept_script            Keep the script that changes this host.
-#   828  envelope               Read the envelope: the only input of a run in addition to this script.
-#   925  part_data              Keep the parts of files that the envelope names, and their data.
-#   979  lock                   Allow only one run at a time to change this host.
-#  1038  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1118  held_files             Open, move, replace, and remove files that other programs hold.
-#  1245  access                 Set and check access lists: who may read and change a folder.
-#  1321  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1358  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1424  registry               Read values in the registry.
-#  1435  registry_values        Compare, set, and restore values in the registry.
-#  1469  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1589  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1684  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1719  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1807  path_access            Find other accounts that could replace a folder with another folder.
-#  1835  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1892  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2042  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2139  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2351  server_command         Define the command line of the server, and what it was started with.
-#  2370  programs               Run other programs until they exit, and report their output.
-#  2498  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2517  downloads              Download files into the cache, and check their hashes before they are used.
-#  2705  delivered_programs     Take the files of programs that the workstation has sent.
-#  2729  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2816  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2892  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2948  foreign_places         Define where configuration from other installations may be on this host.
-#  2962  package_environment    Choose the environment variables of pip and uv.
-#  3037  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3042  installer_failures     Explain the exit codes of installers.
-#  3114  installers             Run installers and uninstallers, and wait while another one runs.
-#  3159  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3216  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3278  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3303  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3367  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3406  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3446  installed_files        Compare files with those that were installed.
-#  3595  running_server         Stop the server before its programs are replaced.
-#  3653  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3767  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3826  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3876  port_process           Find the program that listens on a TCP port, and what started it.
-#  3911  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4031  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4077  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4135  certificates           Read certificates from PEM files.
-#  4152  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4224  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4358  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4478  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4587  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4656  password_hash          Get the hash of the password.
-#  4661  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4707  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4730  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4796  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  4939  download_checks        Check in mode check whether this host can reach what the script would download.
-#  5044  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5199  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5237  new_server             Check what another environment contains, and the server that runs from it.
-#  5320  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5460  way_back               Restore the previous server after an upgrade that failed.
-#  5598  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5710  server_life            Restart or stop the installed server: modes restart and stop.
-#  5814  restarted_server       Start the registered task again.
-#  5865  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5994  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6105  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6265  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  6517  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6541  server_log             Send the log of the notebook server: mode logs.
-#  6641  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   449  run                    Check the language mode, and set the module path and the state of this run.
+#   527  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   617  hashes                 Compute SHA-256, the only hash that this script uses.
+#   655  events                 Report events: lines of JSON, which are the only output of this script.
+#   745  findings               Report in mode check which requirements this host meets, one finding for each.
+#   792  host_log               Write to the Windows event log which script changes this host.
+#   824  kept_script            Keep the script that changes this host.
+#   842  envelope               Read the envelope: the only input of a run in addition to this script.
+#   939  part_data              Keep the parts of files that the envelope names, and their data.
+#   993  lock                   Allow only one run at a time to change this host.
+#  1058  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1138  held_files             Open, move, replace, and remove files that other programs hold.
+#  1265  access                 Set and check access lists: who may read and change a folder.
+#  1341  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1378  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1444  registry               Read values in the registry.
+#  1455  registry_values        Compare, set, and restore values in the registry.
+#  1489  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1609  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1704  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1739  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1827  path_access            Find other accounts that could replace a folder with another folder.
+#  1855  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1912  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2062  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2159  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2371  server_command         Define the command line of the server, and what it was started with.
+#  2390  left_program           End the program that a run left behind when it was killed.
+#  2448  programs               Run other programs until they exit, and report their output.
+#  2578  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2597  downloads              Download files into the cache, and check their hashes before they are used.
+#  2785  sources                Download a program from one of several sources.
+#  2855  delivered_programs     Take the files of programs that the workstation has sent.
+#  2879  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2966  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3042  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3098  foreign_places         Define where configuration from other installations may be on this host.
+#  3112  package_environment    Choose the environment variables of pip and uv.
+#  3187  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3192  installer_failures     Explain the exit codes of installers.
+#  3264  installers             Run installers and uninstallers, and wait while another one runs.
+#  3309  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3366  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3428  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3453  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3517  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3556  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3596  installed_files        Compare files with those that were installed.
+#  3745  running_server         Stop the server before its programs are replaced.
+#  3803  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3917  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3976  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4026  port_process           Find the program that listens on a TCP port, and what started it.
+#  4061  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4181  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4227  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4285  certificates           Read certificates from PEM files.
+#  4302  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4374  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4508  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4628  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4737  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4806  password_hash          Get the hash of the password.
+#  4811  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4857  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4880  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4946  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5089  download_checks        Check in mode check whether this host can reach what the script would download.
+#  5194  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5349  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5387  new_server             Check what another environment contains, and the server that runs from it.
+#  5470  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5610  way_back               Restore the previous server after an upgrade that failed.
+#  5748  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5860  server_life            Restart or stop the installed server: modes restart and stop.
+#  5964  restarted_server       Start the registered task again.
+#  6015  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6144  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6255  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6415  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  6667  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6691  server_log             Send the log of the notebook server: mode logs.
+#  6791  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6673  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6753  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  6772  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  6791  python                 Install Python from the publisher, or use one that is installed.
-#  6925  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  6986  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7105  packages               Install the packages of the lock in a virtual environment.
-#  7306  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7332  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  7466  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  7674  service                Run the server as a scheduled task.
-#  7821  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  7885  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7963  path                   Add the programs of the server to the PATH of the machine.
-#  7992  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8032  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  6823  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6903  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  6922  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  6941  python                 Install Python from the publisher, or use one that is installed.
+#  7075  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7136  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7255  packages               Install the packages of the lock in a virtual environment.
+#  7456  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7482  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  7616  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  7824  service                Run the server as a scheduled task.
+#  7971  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8035  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8113  path                   Add the programs of the server to the PATH of the machine.
+#  8142  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8182  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -167,6 +169,16 @@ $Settings = ConvertFrom-Json '
   "kind": "zip",
   "sha256": "13550350a8681c84c861aac2e5b440161c2b33a3e4f302ac680ca5b686de48de",
   "size": 8,
+  "sources": [
+   {
+    "executable": ["x64\\bin\\openssl.exe"],
+    "kind": "zip",
+    "sha256": "13550350a8681c84c861aac2e5b440161c2b33a3e4f302ac680ca5b686de48de",
+    "size": null,
+    "url": "https://other.example.com/openssl-3.5.98-arm64.zip",
+    "version": "3.5.98"
+   }
+  ],
   "url": "https://mirror.example.com/openssl-3.5.99-arm64.zip",
   "version": "3.5.99"
  },
@@ -184,6 +196,7 @@ $Settings = ConvertFrom-Json '
   "kind": "exe",
   "sha256": "c252c676087c49e6b94e95a273536b78921c28a5fc9f86d15d25392328247249",
   "size": 28799152,
+  "sources": [],
   "url": "https://www.python.org/ftp/python/3.13.15/python-3.13.15-arm64.exe",
   "version": "3.13.15"
  },
@@ -472,7 +485,8 @@ $Run = @{
     FormerSalt = ''; NewSalt = $false                    # which password hashes may be replaced: see step notebook
     Step = ''; Differences = $null                       # of the step that runs
     Events = 0; EventFile = ''; NotKept = $null; Pipeline = $null; Stopped = $false
-    Lock = $null; Boot = ''; Reboot = $false; Restarting = $false; Pending = ''
+    Lock = $null; Owner = ''; Left = ''                 # the lock, its first line, and what a killed run left in it
+    Boot = ''; Reboot = $false; Restarting = $false; Pending = ''
     Outcome = 'ok'; Changed = 0; Differs = $false; Fingerprint = ''
     Failure = $null; Installing = $false                 # why it failed; it has begun to install an environment
     RollbackBegun = $false                               # the server starts from its previous environment
@@ -992,9 +1006,15 @@ function Enter-Lock {
             [Threading.Thread]::Sleep(100)
         }
     }
-    $owner = "run $($Run.Id), mode $($Run.Mode), by '$($Run.Operator)', process $PID, " +
+    $Run.Left = (New-Object IO.StreamReader($Run.Lock, $Utf8)).ReadToEnd()
+    $Run.Owner = "run $($Run.Id), mode $($Run.Mode), by '$($Run.Operator)', process $PID, " +
     "since $([DateTime]::UtcNow.ToString('o'))"
-    $bytes = $Utf8.GetBytes($owner)
+    Write-Lock ($Run.Left -replace '\A[^\n]*')
+}
+
+# Write who holds the lock, and what else is known about it: on a second line, the program that runs (left_program).
+function Write-Lock([string]$More) {
+    $bytes = $Utf8.GetBytes($Run.Owner + $More)
     $Run.Lock.SetLength(0)
     $Run.Lock.Write($bytes, 0, $bytes.Length)
     $Run.Lock.Flush()
@@ -1024,7 +1044,7 @@ function Get-LockOwner {
     try { [IO.File]::Open($LockFile, 'Open', 'ReadWrite', 'Read').Close() }
     catch [IO.IOException] {
         $stream = [IO.File]::Open($LockFile, 'Open', 'Read', 'ReadWrite')
-        try { (New-Object IO.StreamReader($stream, $Utf8)).ReadToEnd() } finally { $stream.Close() }
+        try { ((New-Object IO.StreamReader($stream, $Utf8)).ReadToEnd() -split "`n")[0] } finally { $stream.Close() }
     }
 }
 
@@ -2367,6 +2387,64 @@ function Format-ServerArgument {
     @(Get-ServerArgument | ForEach-Object { Format-Argument $_ }) -join ' '
 }
 
+# ---- prelude: left_program -------------------------------------------------------------------------
+# End the program that a run left behind when it was killed.
+
+# Windows releases the lock of a run that is killed, for example because memory is short. Its program continues, and
+# would change the same files as the next run. So the second line of the lock file names it while it runs.
+$EndedPrograms = 'python.exe', 'uv.exe', 'openssl.exe'   # others, such as installers, are not interrupted
+$LeftSeconds = 300
+
+Add-Hook Started { Stop-LeftProgram }
+
+# Return the text that names a process: its ID, and when it started.
+function Get-ProgramMark($Process) { "program $($Process.Id) $($Process.StartTime.ToUniversalTime().Ticks)" }
+
+# Return the program, then what it has started, at any depth. Windows reuses process IDs, so the times count as well.
+# Win32_Process has them without the last digits.
+function Get-LeftProcess([int]$Id, [long]$Started) {
+    $second = 10000000
+    $all = @(Get-CimInstance -ClassName Win32_Process | Where-Object {
+            $_.CreationDate -and $_.CreationDate.ToUniversalTime().Ticks -gt $Started - $second
+        })
+    $program = @($all | Where-Object { $_.ProcessId -eq $Id })
+    if ($program -and $program[0].CreationDate.ToUniversalTime().Ticks -gt $Started + $second) { return }
+    $ids = @($Id)
+    for ($i = 0; $i -lt $ids.Count; $i++) {
+        $ids += @($all | Where-Object { $_.ParentProcessId -eq $ids[$i] -and $ids -notcontains $_.ProcessId } |
+                ForEach-Object { [int]$_.ProcessId })
+    }
+    $below = @($all | Where-Object { $_.ProcessId -ne $Id -and $ids -contains $_.ProcessId })
+    # If it has exited, another process may have had its ID: only programs of these kinds are certainly its own.
+    if ($program) { $program + $below } else { $below | Where-Object { $EndedPrograms -contains $_.Name } }
+}
+
+function Stop-LeftProgram {
+    if ("$($Run.Left)" -cnotmatch '\Arun ([0-9A-Za-z-]{1,64}),[^\n]*\nprogram ([0-9]{1,10}) ([0-9]{1,19})\z') { return }
+    $runId, $id, $started = $Matches[1], [int]$Matches[2], [long]$Matches[3]
+    for ($second = 0; $second -lt $LeftSeconds; $second++) {
+        $left = @(Get-LeftProcess $id $started)
+        if (-not $left.Count) { return }
+        if (-not $second) { Write-LeftProgram $runId $left[0] }
+        if ($EndedPrograms -contains $left[0].Name) { $left | ForEach-Object { Stop-LeftProcess $_.ProcessId } }
+        Start-Pause 1000
+    }
+    throw (New-Failure left-program-runs ('run {run} was interrupted, and a program that it started is still ' +
+            'running (process {id}). Wait for this program to finish, or stop it, then try again') @{
+            run = $runId; id = $left[0].ProcessId
+        })
+}
+
+function Write-LeftProgram([string]$RunId, $Process) {
+    Write-Notice warning waiting-for-left-program ('run {run} was interrupted, but a program that it started is ' +
+        'still running (process {id}). Waiting for it to exit') @{ run = $RunId; id = $Process.ProcessId }
+}
+
+function Stop-LeftProcess([int]$Id) {
+    try { (Get-Process -Id $Id -ErrorAction Stop).Kill() }
+    catch { Write-Notice log process-gone 'process {id} had already exited: {reason}' @{ id = $Id; reason = "$_" } }
+}
+
 # ---- prelude: programs -----------------------------------------------------------------------------
 # Run other programs until they exit, and report their output.
 
@@ -2407,6 +2485,7 @@ function Invoke-Program {
     $name = Split-Path -Leaf $File
     $process = [Diagnostics.Process]::Start((New-ProgramStart $File $Arguments $Environment))
     try {
+        if ($Run.Lock) { Write-Lock "`n$(Get-ProgramMark $process)" }
         $process.StandardInput.Close()
         $Run.Output = @(Read-ProgramOutput $process $name -Quiet:$Quiet)
         while (-not $process.WaitForExit(500)) { continue }
@@ -2414,6 +2493,7 @@ function Invoke-Program {
     }
     finally {
         if (-not $process.HasExited) { $process.Kill() }   # this run was stopped
+        if ($Run.Lock) { Write-Lock }
         $process.Dispose()
     }
     if ($Accept -notcontains $Run.ExitCode) {
@@ -2700,6 +2780,76 @@ function Expand-Download($Download, [string]$Folder) {
         throw
     }
     Invoke-FileChange 'move-folder' "$Folder.new" $Folder
+}
+
+# ---- prelude: sources ------------------------------------------------------------------------------
+# Download a program from one of several sources.
+
+# An entry of the catalog may have other sources: other URLs, each with its own hash, and perhaps another version of the
+# program. They are tried in order. The settings of the program are those of the source that is used.
+$Sources = @{}
+$SourceFailures = 'download-failed', 'download-wrong-hash'
+
+Add-Hook BeforeRun {
+    foreach ($name in 'python', 'openssl', 'vc_redist') {
+        if (Get-Setting $name) { Select-Source $name }
+    }
+}
+
+# Use the source that is installed, according to its file list; if there is none, the first one.
+function Select-Source([string]$Name) {
+    $all = @($Settings.$Name) + @($Settings.$Name.sources)
+    $installed = @()
+    if ($all.Count -gt 1) { $installed = @($all | Where-Object { Test-InstalledFrom "$Name-$($_.version)" $_.sha256 }) }
+    $Settings.$Name = @($installed + $all)[0]
+    $Sources[$Name] = @($Settings.$Name) + @($all | Where-Object { $_.sha256 -ne $Settings.$Name.sha256 })
+}
+
+function Save-Program([string]$Name) {
+    $left = @($Sources[$Name])
+    $failure = $null
+    while ($true) {
+        $source, $left = $left
+        if ($failure) { Write-NextSource $Name $source $failure }
+        try { Save-Download $source }
+        catch {
+            $failure = ConvertTo-Failure $_.Exception
+            if (-not $left -or $SourceFailures -notcontains $failure.Data['code']) { throw }
+            continue
+        }
+        $Settings.$Name = $source
+        if ($failure) { Write-SourceUsed $Name $source }
+        return
+    }
+}
+
+function Write-NextSource {
+    param([string]$Name, $Source, [Exception]$Failure)
+    Write-Notice warning next-source '{reason}. Trying the next source of {program}: {url}' @{
+        reason = $Failure.Message; program = $Name; url = $Source.url
+    }
+}
+
+function Write-SourceUsed([string]$Name, $Source) {
+    Write-Notice log source-used '{program} {version} was downloaded from {url} (SHA-256 {sha256})' @{
+        program = $Name; version = $Source.version; url = $Source.url; sha256 = $Source.sha256
+    }
+}
+
+# Report whether a source answers: one is sufficient.
+function Assert-SourceAnswer([string]$Name) {
+    $left = @($Sources[$Name])
+    while ($true) {
+        $source, $left = $left
+        try { return Assert-UrlAnswer $source.url }
+        catch { if (-not $left) { throw } }
+    }
+}
+
+# Return whether a file list is about a download with this hash.
+function Test-InstalledFrom([string]$Name, [string]$Source) {
+    $list = Get-FileList $Name
+    (Test-Path -LiteralPath $list) -and @([IO.File]::ReadAllLines($list, $Utf8))[0] -eq $Source
 }
 
 # ---- prelude: delivered_programs -------------------------------------------------------------------
@@ -4958,7 +5108,7 @@ function Write-DownloadFinding {
     foreach ($name in 'python', 'openssl', 'vc_redist') {
         $download = Get-Setting $name
         if (-not $download -or (Test-DownloadDone $name $download)) { continue }
-        Assert-Requirement "download_$name" { Assert-UrlAnswer $download.url }
+        Assert-Requirement "download_$name" { Assert-SourceAnswer $name }
     }
     if (Test-Path -LiteralPath (Get-EnvironmentFolder)) { return }
     if (Test-Mirror) { Assert-Requirement package_index { Assert-UrlAnswer (Get-MirrorPage) }; return }
@@ -6895,12 +7045,13 @@ function Remove-DamagedPython {
     Remove-Folder (Get-PythonFolder)
 }
 
-function Install-Python([string]$Folder) {
-    Save-Download $Settings.python
+function Install-Python {
+    Save-Program python
+    $folder = Get-PythonFolder
     Write-StepProgress installing-python 'Installing Python {version}' @{ version = $Settings.python.version }
     if (Test-Difference $DamageCodes) { Remove-DamagedPython }
-    if ($Settings.python.kind -eq 'zip') { Expand-Download $Settings.python $Folder }
-    else { Install-PythonBundle $Folder }
+    if ($Settings.python.kind -eq 'zip') { Expand-Download $Settings.python $folder }
+    else { Install-PythonBundle $folder }
 }
 
 Add-Step python 'Python is installed' -Test {
@@ -6917,9 +7068,8 @@ Add-Step python 'Python is installed' -Test {
     }
 } -Apply {
     Add-Folder $Programs
-    $folder = Get-PythonFolder
-    if (-not (Test-OnlyUnlisted)) { Install-Python $folder }
-    Write-FileList "python-$($Settings.python.version)" $folder $Settings.python.sha256
+    if (-not (Test-OnlyUnlisted)) { Install-Python }
+    Write-FileList "python-$($Settings.python.version)" (Get-PythonFolder) $Settings.python.sha256
 }
 
 # ---- step: vc_redist -------------------------------------------------------------------------------
@@ -6975,7 +7125,7 @@ Add-Step vc_redist 'The Visual C++ runtime that OpenSSL needs is installed' -Tes
         Add-Difference vc-runtime 'Visual C++ runtime' 'partly installed' ([string]$should)
     }
 } -Apply {
-    Save-Download $Settings.vc_redist
+    Save-Program vc_redist
     $file = Get-CachedFile $Settings.vc_redist
     $arguments = '/install', '/quiet', '/norestart', '/log', (Get-InstallerLog 'vc_redist')
     Write-StepProgress installing-vc-runtime 'Installing the Visual C++ runtime'
@@ -7076,7 +7226,7 @@ function Remove-DamagedOpenSsl {
 }
 
 function Install-OpenSsl {
-    Save-Download $Settings.openssl
+    Save-Program openssl
     $file = Get-CachedFile $Settings.openssl
     Write-StepProgress installing-openssl 'Installing OpenSSL {version}' @{ version = $Settings.openssl.version }
     if (Test-Difference $DamageCodes) { Remove-DamagedOpenSsl }
