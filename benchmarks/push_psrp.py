@@ -56,6 +56,7 @@ class Bench:
         self.file.write_bytes(os.urandom(size))
         self.sha256 = hashlib.sha256(self.file.read_bytes()).hexdigest()
         self.script = (GOLDEN / "most.ps1").read_text("ascii").replace(LISTED, self.sha256)
+        self.script = self.script.replace('"source": "direct"', '"source": "push"')
         self.host = self._host(folder)
         self.run = 0
 

@@ -76,6 +76,7 @@ function Get-PartialSize($Part) {
 # ---- mode deliver
 
 $Modes.deliver = {
+    Assert-DeliveryExpected
     Assert-NoLink $DeliveredFolder
     $Run.Step = 'packages'                               # the record names a step
     Add-Folder $DeliveredFolder
@@ -91,6 +92,13 @@ $Modes.deliver = {
         }
     }
     finally { $lock.Close() }
+}
+
+function Assert-DeliveryExpected {
+    if (-not (Test-Push)) {
+        throw (New-Failure delivery-not-expected ('this script receives files only from nbserver apply, and only ' +
+                'with downloads.source = "push". Run nbserver apply'))
+    }
 }
 
 # Remove what this script does not accept, and links, but not what they lead to.

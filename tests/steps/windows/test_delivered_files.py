@@ -37,7 +37,7 @@ class Receiver:
     """A host that accepts the wheel `WHEEL` and the program `PROGRAM`, both with the content `DATA`. `folder` is where they arrive."""
 
     def __init__(self, place: Place) -> None:
-        self.place, self.folder = place, place.state / "downloads"
+        self.place, self.folder, self.source = place, place.state / "downloads", "push"
 
     def run(self, mode: Mode, *parts: Part, data: bytes = b"", also: str = "") -> list[dict[str, Any]]:
         """What the script reports in this mode."""
@@ -63,7 +63,7 @@ class Receiver:
             steps("packages"),
             f"$TopFolder = '{host_path(self.folder.parent)}'; $Run.Step = ''",
             "$Mode = 'test'; $Run.Changed = 0; $Parts.Clear(); $PartData.Blocks.Clear(); $PartData.Position = 0; $StillHeld.Clear()",
-            f"$DeliveredFolder = '{host_path(self.folder)}'; $CacheFolder = '{state}\\cache'",
+            f"$Settings | Add-Member NoteProperty downloads @{{ source = '{self.source}' }} -Force; $DeliveredFolder = '{host_path(self.folder)}'; $CacheFolder = '{state}\\cache'",
             f"$Lock = 'example-one==1.0 --hash=sha256:{digest} --hash=sha256:{'0' * 64}', 'two==2 --hash=sha256:{'0' * 64}'",
             f"function Get-Setting([string]$Name) {{ if ($Name -eq 'python') {{ {program} }} }}",
         ]
@@ -119,6 +119,12 @@ def test_what_is_wrong_is_not_kept(receiver: Receiver) -> None:
     assert receiver.states("deliver", part(WHEEL, DATA), data=DATA) == [(WHEEL, "stored", 3000)]
     assert [file.name for file in receiver.folder.iterdir()] == [WHEEL]
     assert (receiver.place.target / "kept.txt").read_text() == "kept"
+
+
+def test_a_script_with_another_source_takes_nothing(receiver: Receiver) -> None:
+    receiver.source = "mirror"
+    assert 'only with downloads.source = "push"' in receiver.refused("deliver", part(WHEEL, DATA), data=DATA)
+    assert not receiver.folder.exists()
 
 
 def test_a_link_in_place_of_the_folder_is_refused(receiver: Receiver) -> None:
