@@ -101,27 +101,27 @@
 #  6109  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
 #  6238  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
 #  6349  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6509  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  6761  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6785  server_log             Send the log of the notebook server: mode logs.
-#  6885  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  6517  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  6769  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6793  server_log             Send the log of the notebook server: mode logs.
+#  6893  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6917  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6997  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7016  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7035  python                 Install Python from the publisher, or use one that is installed.
-#  7169  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7230  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7349  packages               Install the packages of the lock in a virtual environment.
-#  7550  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7576  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  7710  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  7918  service                Run the server as a scheduled task.
-#  8065  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8129  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8207  path                   Add the programs of the server to the PATH of the machine.
-#  8236  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8276  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  6925  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7005  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7024  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7043  python                 Install Python from the publisher, or use one that is installed.
+#  7177  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7238  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7357  packages               Install the packages of the lock in a virtual environment.
+#  7558  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7584  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  7718  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  7926  service                Run the server as a scheduled task.
+#  8073  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8137  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8215  path                   Add the programs of the server to the PATH of the machine.
+#  8244  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8284  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -6424,6 +6424,7 @@ function Get-PartialSize($Part) {
 # ---- mode deliver
 
 $Modes.deliver = {
+    Assert-DeliveryExpected
     Assert-NoLink $DeliveredFolder
     $Run.Step = 'packages'                               # the record names a step
     Add-Folder $DeliveredFolder
@@ -6439,6 +6440,13 @@ $Modes.deliver = {
         }
     }
     finally { $lock.Close() }
+}
+
+function Assert-DeliveryExpected {
+    if (-not (Test-Push)) {
+        throw (New-Failure delivery-not-expected ('this script receives files only from nbserver apply, and only ' +
+                'with downloads.source = "push". Run nbserver apply'))
+    }
 }
 
 # Remove what this script does not accept, and links, but not what they lead to.

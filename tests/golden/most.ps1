@@ -101,27 +101,27 @@
 #  6015  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
 #  6144  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
 #  6255  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6415  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  6667  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6691  server_log             Send the log of the notebook server: mode logs.
-#  6791  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  6423  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  6675  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6699  server_log             Send the log of the notebook server: mode logs.
+#  6799  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6823  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6903  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  6922  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  6941  python                 Install Python from the publisher, or use one that is installed.
-#  7075  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7136  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7255  packages               Install the packages of the lock in a virtual environment.
-#  7456  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7482  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  7616  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  7824  service                Run the server as a scheduled task.
-#  7971  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8035  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8113  path                   Add the programs of the server to the PATH of the machine.
-#  8142  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8182  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  6831  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6911  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  6930  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  6949  python                 Install Python from the publisher, or use one that is installed.
+#  7083  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7144  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7263  packages               Install the packages of the lock in a virtual environment.
+#  7464  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7490  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  7624  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  7832  service                Run the server as a scheduled task.
+#  7979  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8043  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8121  path                   Add the programs of the server to the PATH of the machine.
+#  8150  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8190  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -6330,6 +6330,7 @@ function Get-PartialSize($Part) {
 # ---- mode deliver
 
 $Modes.deliver = {
+    Assert-DeliveryExpected
     Assert-NoLink $DeliveredFolder
     $Run.Step = 'packages'                               # the record names a step
     Add-Folder $DeliveredFolder
@@ -6345,6 +6346,13 @@ $Modes.deliver = {
         }
     }
     finally { $lock.Close() }
+}
+
+function Assert-DeliveryExpected {
+    if (-not (Test-Push)) {
+        throw (New-Failure delivery-not-expected ('this script receives files only from nbserver apply, and only ' +
+                'with downloads.source = "push". Run nbserver apply'))
+    }
 }
 
 # Remove what this script does not accept, and links, but not what they lead to.
