@@ -61,7 +61,7 @@ def stop(hosts: tuple[str, ...], inventory_path: Path, output: Output, **given: 
 def rollback(hosts: tuple[str, ...], inventory_path: Path, output: Output, **given: Any) -> int:
     """Go back to the environment before the last upgrade
 
-    For Linux hosts. The server starts from the environment that the last upgrade kept, with the configuration that it had then, and
+    The server starts from the environment that the last upgrade kept, with the configuration that it had then, and
     is verified. If it fails, the current environment is in use again. A second rollback goes forward again. Kernels end.
     """
     from nbserver.commands import servers
