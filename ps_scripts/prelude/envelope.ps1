@@ -12,7 +12,7 @@ function Read-Envelope {
     $number = 0
     foreach ($line in $EnvelopeLines) {
         $number++
-        if ((Add-PartLine $line) -or (Add-LogLine $line)) { continue }
+        if ((Add-PartLine $line) -or (Add-LogLine $line) -or (Add-ArchiveLine $line)) { continue }
         switch -CaseSensitive -Regex ([string]$line) {
             "^mode ($(@($Modes.Keys) -join '|'))\z" { $Run.Mode = $Matches[1]; break }
             '^run ([0-9A-Za-z-]{1,64})\z' { $Run.Id = $Matches[1]; break }
@@ -53,6 +53,13 @@ function Add-LogLine([string]$Line) {
     $form = '^log ([0-9]{1,5}) (-|[0-9TZ:-]{20}) ([0-9]|[1-5][0-9]|60) (-|[A-Za-z0-9:;=]{1,500})\z'
     if ($Line -cnotmatch $form) { return $false }
     $Run.Log = @{ Lines = [int]$Matches[1]; Since = $Matches[2]; Seconds = [int]$Matches[3]; Cursor = $Matches[4] }
+    $true
+}
+
+# Return whether the line is the hash of an archive, and keep it.
+function Add-ArchiveLine([string]$Line) {
+    if ($Line -cnotmatch '^archived ([0-9a-f]{64})\z') { return $false }
+    $Run.Archived = $Matches[1]
     $true
 }
 

@@ -81,12 +81,7 @@ function Write-NotebookList($List) {
 
 function Write-ListedFile {
     param($List, $Item, [string]$Path)
-    try { $length = $StrictUtf8.GetBytes($Path).Length }
-    catch { $length = $LongestPath + 1 }
-    if ($length -gt $LongestPath -or $Path.Split('/').Length -gt $MostLevels) {
-        Write-FileState name (Get-ShortPath $Path)
-        return
-    }
+    if (-not (Test-ListedPath $Path)) { Write-FileState name (Get-ShortPath $Path); return }
     if ($Item.Attributes -band [IO.FileAttributes]::ReparsePoint) { Write-FileState link $Path; return }
     if ($Item.Attributes -band [IO.FileAttributes]::Directory) { $List.Pending.Push($Path); return }
     try { $stream = Open-Notebook $Item.FullName }
@@ -98,6 +93,12 @@ function Write-ListedFile {
         Write-FileState present $Path $size (Get-StartSha256 $stream $size)
     }
     finally { $stream.Close() }
+}
+
+# Return whether a list can have the path.
+function Test-ListedPath([string]$Path) {
+    try { $length = $StrictUtf8.GetBytes($Path).Length } catch { return $false }
+    $length -le $LongestPath -and $Path.Split('/').Length -le $MostLevels
 }
 
 # Return the beginning of a path, as valid Unicode.

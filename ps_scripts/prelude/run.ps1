@@ -36,6 +36,7 @@ $Run = @{
     ClockAhead = [TimeSpan]::Zero                        # of this host, compared with the workstation
     Script = ''; Evidence = ''                           # hashes: of this script, and of what the sender keeps
     Thorough = $false; Repair = $false                   # whether to read all installed files, or to install them again
+    Archived = ''                                        # hash of the archived notebooks that an undo removes
     Log = @{ Lines = 100; Since = '-'; Seconds = 0; Cursor = '-' }   # which lines of the server's log to send
     FormerSalt = ''; NewSalt = $false                    # which password hashes may be replaced: see step notebook
     Step = ''; Differences = $null                       # of the step that runs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import zipfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -96,7 +97,8 @@ def tell(told: Story) -> None:
     told.run("apply after stop", "apply", "local", "--json")
     told.run("set-password", "set-password", "local")
     told.run("status at last", "status", "--json")
-    told.run("undo", "undo", "local", "--json")
+    (told.home / "notebooks" / "été.ipynb").write_bytes(b"{}")
+    told.run("undo", "undo", "local", "--with-notebooks", "--json")
     told.run("status after undo", "status", "--json")
     told.see("undone")
 
@@ -164,4 +166,7 @@ def test_undo_takes_it_all_back(story: Story) -> None:
     assert story.done["undo"].code == 0 and set(story.steps("undo").values()) == {"restored"}
     left = {name for name in story.files["undone"] if not re.fullmatch(r"state(/(runs(/.*)?|record\.jsonl|lock))?", name)}
     assert not left and not (story.home / "notebooks").exists()
+    (archive,) = story.site.glob("local-notebooks-*.zip")
+    with zipfile.ZipFile(archive) as written:
+        assert written.read("notebooks/été.ipynb") == b"{}"
     assert story.done["status after undo"].code == 4 and json.loads(story.done["status after undo"].out)["by"] == "none"

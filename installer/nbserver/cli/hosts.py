@@ -74,9 +74,7 @@ def apply(**given: Any) -> int:
 @failed_from_option
 @run_options
 @approved_option
-@click.option(
-    "--with-notebooks", is_flag=True, help="Remove the notebooks, too, once they are archived on this workstation. Linux hosts only."
-)
+@click.option("--with-notebooks", is_flag=True, help="Remove the notebooks, too, once they are archived on this workstation.")
 @click.option(
     "--archives",
     type=click.Path(path_type=Path, file_okay=False),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,6 @@ from nbserver.base.errors import UsageError
 from nbserver.base.standard_streams import say
 from nbserver.commands import notebooks
 from nbserver.commands.notebooks import Task
-from nbserver.inventory.by_kind import ByKind
 from nbserver.notebooks import archive
 from nbserver.run import operation
 from nbserver.run.result import exit_code
@@ -29,7 +27,6 @@ def undo_with_notebooks(folder: Path, task: Task) -> int:
 
     Unless all archives are complete, no host is undone. Raises UsageError before any host is contacted.
     """
-    _require_can_remove(task.hosts)
     if not folder.is_dir():
         raise UsageError(
             "archives-no-folder", "the folder {folder} does not exist", todo="Choose another folder with --archives", folder=folder
@@ -61,18 +58,3 @@ def _archive(folder: Path, pulled: Path, host: AnyHost, *, as_json: bool) -> str
     else:
         say(f"{host.name}  {count} files are in {file}")
     return found
-
-
-def _require_can_remove(hosts: Sequence[AnyHost]) -> None:
-    cannot = [host.name for host in hosts if not _can_remove(host)]
-    if cannot:
-        raise UsageError(
-            "undo-notebooks-on-windows",
-            "undo does not remove notebooks from Windows hosts",
-            where=cannot[0],
-            todo="Run nbserver backup {name} -o FILE, then nbserver undo {name}, and remove the folder by hand",
-            name=cannot[0],
-        )
-
-
-_can_remove = ByKind(windows=lambda host: False, linux=lambda host: True, local_windows=lambda host: False, local_linux=lambda host: True)

@@ -139,3 +139,64 @@ def test_no_link_is_followed(place: Place, notebooks: Path) -> None:
     assert push(place, {"link/kept.txt": b"new", "link": b"new"}) == {"link/kept.txt": "conflict", "link": "conflict"}
     assert states(run(place, "pull", Part("link/kept.txt", 4, "0" * 64, 0, 4))) == {"link/kept.txt": "unreadable"}
     assert (place.target / "kept.txt").read_bytes() == b"kept"
+
+
+# -- undo with notebooks
+
+
+WORK = {FRENCH: b"{}", JAPANESE: b"x" * 300_001, "empty.txt": b"", "AA.txt": b"1", "Z/b.txt": b"2", "a/c/plot.png": b"png"}
+
+
+def archive_hash(files: dict[str, bytes]) -> str:
+    lines = (f"{sha256(data)} {len(data)} {path}\0".encode() for path, data in sorted(files.items(), key=lambda item: item[0].encode()))
+    return sha256(b"".join(lines))
+
+
+def undo(files: dict[str, bytes], act: str = "Remove-Notebook") -> str:
+    """What undo does before it restores anything. The server stops before `act`."""
+    lines = ", ".join(f"'{line}'" for line in Envelope("undo", "run-1", archived=archive_hash(files)).lines())
+    return "\n".join([MAIN, SET_UP, f"$EnvelopeLines = {lines}; Read-Envelope; [void](Get-Said); Compare-WithArchive; {act}; Get-Said"])
+
+
+def fill(folder: Path, files: dict[str, bytes]) -> None:
+    for path, data in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(data)
+
+
+def test_what_is_in_the_archive_is_removed(place: Place, notebooks: Path) -> None:
+    fill(notebooks, {**WORK, "a/.ipynb_checkpoints/plot-checkpoint.ipynb": b"copy", ".nbserver-push-0": b"unfinished"})
+    (notebooks / "no files").mkdir()
+    (notebooks / "empty.txt").chmod(0o444)
+    found = [json.loads(line) for line in place.run(undo(WORK))]
+    assert [event["code"] for event in found] == ["removing-notebooks", "notebooks-removed"]
+    assert list(notebooks.iterdir()) == []
+
+
+@pytest.mark.parametrize("more", ["more.txt", "a/more.txt"])
+def test_nothing_is_removed_if_a_file_is_not_in_the_archive(place: Place, notebooks: Path, more: str) -> None:
+    fill(notebooks, {**WORK, more: b""})
+    assert "are not exactly those in the archive" in place.refused(undo(WORK, "throw 'compared'"))
+    assert {path: (notebooks / path).read_bytes() for path in WORK} == WORK
+
+
+def test_a_file_that_changes_while_the_server_stops_is_kept(place: Place, notebooks: Path) -> None:
+    fill(notebooks, WORK)
+    changed = f"[IO.File]::WriteAllText('{host_path(notebooks)}\\AA.txt', 'new')"
+    assert "are not exactly those in the archive" in place.refused(undo(WORK, f"{changed}; Remove-Notebook"))
+    assert {path.name for path in notebooks.iterdir()} == {path.partition("/")[0] for path in WORK}
+    fill(notebooks, WORK)
+    compared = "$top = Get-NotebookFolder; $content = Get-ArchivedContent $top"
+    assert "was changed while" in place.refused(undo(WORK, f"{compared}; {changed}; Remove-NotebookContent $content $top"))
+    assert (notebooks / "AA.txt").read_text() == "new"
+
+
+@pytest.mark.parametrize("name", ["link", ".hidden"])
+def test_what_an_archive_cannot_have_is_named(place: Place, notebooks: Path, name: str) -> None:
+    fill(notebooks, WORK)
+    if name == "link":
+        (notebooks / name).symlink_to(place.target)
+    else:
+        (notebooks / name).write_bytes(b"secret")
+    assert f"contains {name}, which an archive cannot have" in place.refused(undo(WORK, "throw 'compared'"))
+    assert (place.target / "kept.txt").exists() and (notebooks / name).exists() and (notebooks / "AA.txt").exists()

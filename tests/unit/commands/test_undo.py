@@ -17,7 +17,6 @@ from tests.unit.commands.test_servers import LINUX
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        (["lin1", "win1", "--with-notebooks"], "undo-notebooks-on-windows"),
         (["lin1", "--with-notebooks", "--archives", "missing"], "archives-no-folder"),
         (["lin1", "--archives", "."], "archives-alone"),
     ],

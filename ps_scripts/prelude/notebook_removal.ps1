@@ -1,0 +1,119 @@
+# ---- prelude: notebook_removal ---------------------------------------------------------------------
+# Remove the notebooks before an undo, if all of them are in an archive.
+
+# The envelope has a hash of the paths and contents in the archive, which the workstation has read again. It is compared
+# while the server still runs, and again when it has stopped. Nothing is removed if there is any other file, or anything
+# that an archive cannot have, such as a link. Only Jupyter's own copies (.ipynb_checkpoints) and files that nbserver
+# has not finished need not be in it. No link is followed.
+
+# Return the folders from $Top on, each with its files. A folder comes before the folders in it.
+function Get-NotebookContent([string]$Top) {
+    $content = New-Object Collections.ArrayList
+    $pending = New-Object Collections.Generic.Stack[object]
+    $pending.Push(@{ Place = $Top; Path = ''; Own = $false })
+    while ($pending.Count) {
+        $folder = $pending.Pop()
+        $folder.Files = New-Object Collections.ArrayList
+        [void]$content.Add($folder)
+        foreach ($item in (New-Object IO.DirectoryInfo $folder.Place).GetFileSystemInfos()) {
+            $found = Get-NotebookItem $item $folder
+            Assert-CanBeArchived $found $Top
+            if ($found.IsFolder) { $pending.Push($found); continue }
+            [void]$folder.Files.Add($found)
+        }
+    }
+    $content
+}
+
+# A file in a folder of Jupyter's own copies is one of them.
+function Get-NotebookItem($Item, $Folder) {
+    $isFolder = [bool]($Item.Attributes -band [IO.FileAttributes]::Directory)
+    $found = @{
+        Place = $Item.FullName; Name = $Item.Name; Path = "$($Folder.Path)/$($Item.Name)".Trim('/')
+        IsFolder = $isFolder; IsLink = [bool]($Item.Attributes -band [IO.FileAttributes]::ReparsePoint)
+        Own = $Folder.Own
+        State = $(if (-not $isFolder) { Get-FileState $Item.FullName })
+    }
+    if ($isFolder -and $Item.Name -ceq '.ipynb_checkpoints') { $found.Own = $true }
+    if ($Item.Name.StartsWith($NewFilePrefix, [StringComparison]::Ordinal)) { $found.Own = $true }
+    $found
+}
+
+function Assert-CanBeArchived($Found, [string]$Top) {
+    $isHidden = $Found.Name.StartsWith('.', [StringComparison]::Ordinal)
+    if (-not $Found.IsLink -and ($Found.Own -or (-not $isHidden -and (Test-ListedPath $Found.Path)))) { return }
+    throw (New-Failure notebook-not-archived ('the notebook folder {folder} contains {path}, which an archive cannot ' +
+            'have: a link, a hidden file, a name that is not valid, or no file at all. Move or remove it, then try ' +
+            'again') @{ folder = $Top; path = Get-ShortPath $Found.Path })
+}
+
+function Get-FileState([string]$File) {
+    $about = New-Object IO.FileInfo $File
+    if ($about.Exists) { "$($about.Length) $($about.LastWriteTimeUtc.Ticks)" }
+}
+
+# Return the line of a file in the text that is hashed.
+function Get-ContentLine($File) {
+    $stream = Open-Notebook $File.Place
+    try { "$(Get-StartSha256 $stream $stream.Length) $($stream.Length) $($File.Path)`0" } finally { $stream.Close() }
+}
+
+# Return the hash of what an archive has, sorted by the bytes of the path: by their hex digits, and not by the rules of
+# a language. In Danish, AA comes after Z.
+function Get-ContentSha256($Content) {
+    $files = @($Content | ForEach-Object { $_.Files } | Where-Object { -not $_.Own })
+    $hex = { [BitConverter]::ToString($Utf8.GetBytes($_.Path)) -replace '-', '' }
+    $lines = @($files | Sort-Object -Culture '' -Property $hex | ForEach-Object { Get-ContentLine $_ })
+    Get-Sha256 ($Utf8.GetBytes(-join $lines))
+}
+
+# Return what is in the folder of the notebooks. It must be what is in the archive.
+function Get-ArchivedContent([string]$Top) {
+    $content = Get-NotebookContent $Top
+    if ((Get-ContentSha256 $content) -cne $Run.Archived) {
+        throw (New-Failure notebooks-not-as-archived ('the files in {folder} are not exactly those in the archive, ' +
+                'so none of them was removed. Run the command again, which writes a new archive') @{ folder = $Top })
+    }
+    $content
+}
+
+# A folder is locked while its files are removed, so that nobody can replace it.
+function Remove-NotebookContent($Content, [string]$Top) {
+    foreach ($folder in $Content) {
+        $lock = Lock-Folder $folder.Place
+        try { foreach ($file in $folder.Files) { Remove-ArchivedFile $file $Top } } finally { $lock.Close() }
+    }
+    for ($i = $Content.Count - 1; $i -gt 0; $i--) {
+        Assert-NoLink $Content[$i].Place
+        Invoke-FileChange 'remove-folder' $Content[$i].Place
+    }
+}
+
+function Remove-ArchivedFile($File, [string]$Top) {
+    if ((Test-Link $File.Place) -or (Get-FileState $File.Place) -cne $File.State) {
+        throw (New-Failure notebook-changed-meanwhile ('{path} was changed while the notebooks in {folder} were ' +
+                'being removed. It was kept, and so was everything not removed yet. Stop the program that changes ' +
+                'it, then run the command again') @{ path = $File.Place; folder = $Top })
+    }
+    Remove-SingleFile $File.Place
+}
+
+function Compare-WithArchive {
+    if (-not $Run.Archived) { return }
+    $Run.Step = 'notebook'
+    [void](Get-ArchivedContent (Get-NotebookFolder))
+}
+
+function Remove-Notebook {
+    if (-not $Run.Archived) { return }
+    $Run.Step = 'notebook'
+    $top = Get-NotebookFolder
+    Write-StepProgress removing-notebooks 'Removing the notebooks in {path}' @{ path = $top }
+    Remove-NotebookContent (Get-ArchivedContent $top) $top
+    Write-Notice log notebooks-removed 'the notebooks in {path} were removed; all of them are in the archive' @{
+        path = $top
+    }
+}
+
+# Between both, the server stops.
+$Hooks.BeforeUndo = @({ Compare-WithArchive }) + $Hooks.BeforeUndo + @({ Remove-Notebook })
