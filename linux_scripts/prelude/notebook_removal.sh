@@ -58,7 +58,7 @@ if sys.argv[3] == "remove":
     for path, known, *_ in files + own:
         folder = open_folder(path[:-1])
         if state(os.stat(path[-1], dir_fd=folder, follow_symlinks=False)) != known:
-            sys.exit(5)
+            sys.exit("nbserver changed: %s" % json.dumps("/".join(path)))
         os.unlink(path[-1], dir_fd=folder)
         os.close(folder)
     for path in sorted(folders, key=len, reverse=True):
@@ -94,8 +94,13 @@ refuse_removal() {
 'link, a hidden file, a name that is not valid, or no file at all. Move or remove it, then try again' \
             folder "$NB_NOTEBOOK_DIRECTORY" path "${REPLY#nbserver: }"
     fi
+    if [[ $REPLY == 'nbserver changed: '* ]]; then
+        fail notebook-changed-meanwhile '{path} was changed while the notebooks in {folder} were being removed, so it '\
+'was kept. Keep the archive: it has the files that were removed before. Stop the program that changes them, then run '\
+'the command again' path "${REPLY#nbserver changed: }" folder "$NB_NOTEBOOK_DIRECTORY"
+    fi
     if ((EXIT_CODE == 5)); then
-        fail notebooks-not-as-archived 'the files in {folder} are not exactly those in the archive, so none of them '\
-'was removed. Run the command again, which writes a new archive' folder "$NB_NOTEBOOK_DIRECTORY"
+        fail notebooks-not-as-archived 'the files in {folder} do not match the archive, so none of them was removed. '\
+'Run the command again to create a new archive' folder "$NB_NOTEBOOK_DIRECTORY"
     fi
 }

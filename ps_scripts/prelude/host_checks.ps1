@@ -36,8 +36,8 @@ function Assert-Architecture {
     }
     Set-Found architecture-right 'the processor architecture is {is}' @{ is = $is }
     if ($found -ne $Settings.architecture) {
-        throw (New-Failure wrong-architecture ('the processor architecture of this host is {is}, but the inventory ' +
-                'has architecture = "{architecture}". Set architecture = "{found}" in the inventory') @{
+        throw (New-Failure wrong-architecture ('the processor architecture of this host is {is}, but nbserver ' +
+                'expected {architecture}. Set architecture = "{found}" in the inventory') @{
                 is = $is; architecture = $Settings.architecture; found = $found
             })
     }

@@ -71,8 +71,8 @@ function Get-ContentSha256($Content) {
 function Get-ArchivedContent([string]$Top) {
     $content = Get-NotebookContent $Top
     if ((Get-ContentSha256 $content) -cne $Run.Archived) {
-        throw (New-Failure notebooks-not-as-archived ('the files in {folder} are not exactly those in the archive, ' +
-                'so none of them was removed. Run the command again, which writes a new archive') @{ folder = $Top })
+        throw (New-Failure notebooks-not-as-archived ('the files in {folder} do not match the archive, so none of ' +
+                'them was removed. Run the command again to create a new archive') @{ folder = $Top })
     }
     $content
 }
@@ -92,8 +92,8 @@ function Remove-NotebookContent($Content, [string]$Top) {
 function Remove-ArchivedFile($File, [string]$Top) {
     if ((Test-Link $File.Place) -or (Get-FileState $File.Place) -cne $File.State) {
         throw (New-Failure notebook-changed-meanwhile ('{path} was changed while the notebooks in {folder} were ' +
-                'being removed. It was kept, and so was everything not removed yet. Stop the program that changes ' +
-                'it, then run the command again') @{ path = $File.Place; folder = $Top })
+                'being removed, so it was kept. Keep the archive: it has the files that were removed before. Stop ' +
+                'the program that changes them, then run the command again') @{ path = $File.Path; folder = $Top })
     }
     Remove-SingleFile $File.Place
 }

@@ -120,13 +120,21 @@ def newest_first(folder: Path) -> list[str]:
     names = plain_file.names(place) if os.path.lexists(place) else set()
     documents = {name for name in names if is_name(name) and not name.endswith(SIGNATURE)}
     strange = names - documents - {name + SIGNATURE for name in documents}
-    if strange or len(names) > MANY:
+    if strange:
         raise ApprovalError(
             "file-not-an-approval",
-            "{file} does not belong in this folder, which may contain only approvals with their signatures, and at most {limit} files",
+            "{file} does not belong in this folder: it is neither an approval nor the signature of one",
             where=plain_file.shown(place),
-            todo="Remove the file",
-            file=clean(min(strange or names), 100),
+            todo="Move the file to another folder",
+            file=clean(min(strange), 100),
+        )
+    if len(names) > MANY:
+        raise ApprovalError(
+            "too-many-approvals",
+            "this folder contains {count} files, and the limit is {limit}",
+            where=plain_file.shown(place),
+            todo="Remove expired approvals together with their signatures",
+            count=len(names),
             limit=MANY,
         )
     return sorted(documents, reverse=True)

@@ -152,10 +152,10 @@ class NotebookClient:
         open_to_all = message("server-with-any-token", "the server accepts any token instead of the password")
         for path in _PROTECTED:
             status = self._send("GET", path, headers={"Authorization": f"token {token}"}).status
-            request = message("request-with-token-in-header", "GET {path} with a wrong token in the header", path=path)
+            request = message("request-with-token-in-header", "GET {path} with an invalid token in the header", path=path)
             self._expect_refused(status, request, open_to_all)
             status = self._send("GET", path, params={"token": token}).status
-            request = message("request-with-token-in-address", "GET {path} with a wrong token in the address", path=path)
+            request = message("request-with-token-in-address", "GET {path} with an invalid token in the URL", path=path)
             self._expect_refused(status, request, open_to_all)
 
     def expect_wrong_password_refused(self) -> None:

@@ -11,7 +11,7 @@ function Test-ServiceGrant([string]$Path) {
 
 # This is called in preflight, and immediately before each change to the folder.
 function Assert-DataFolder([string]$Path) {
-    Set-Found data-folder-safe 'no other account can replace {path}' @{ path = $Path }
+    Set-Found data-folder-safe 'only trusted accounts can replace {path}' @{ path = $Path }
     $folder = $Path.TrimEnd('\')
     $fault = Get-FolderNameFault $folder
     if ($fault) {

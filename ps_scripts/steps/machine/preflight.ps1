@@ -71,7 +71,8 @@ function Find-PendingReboot {
         if ($Run.Reboot -or -not (Test-Path -LiteralPath $key)) { continue }
         $Run.Reboot = $true
         $Run.Pending = " ($key)"
-        Write-Notice warning reboot-pending ('Windows must restart before nbserver can change this host ({key}). ' +
+        Write-Notice warning reboot-pending ('a restart of Windows is pending (registry key {key}). Before it, ' +
+            'nbserver cannot change this host. ' +
             'Restart Windows, or set reboot = "if-needed" in the inventory to let nbserver restart it') @{
             key = $key
         }

@@ -22,8 +22,8 @@ function Assert-PresentPython {
     }
     Assert-PresentVersion $python
     if (-not (Test-Path -LiteralPath (Join-Path (Get-PythonFolder) 'Lib\site-packages\pip'))) {
-        throw (New-Failure python-without-pip ('{python} has no pip. Run ' +
-                '"{python}" -m ensurepip, then try again') @{ python = $python })
+        throw (New-Failure python-without-pip ('{python} does not have pip. In PowerShell, run ' +
+                '& "{python}" -m ensurepip, then try again') @{ python = $python })
     }
 }
 

@@ -51,7 +51,7 @@ def test_a_file_that_changes_after_the_archive_is_kept(both: Both, monkeypatch: 
 
     monkeypatch.setattr(operation, "operate", changed)
     code, said = undone(both)
-    assert code == 3 and "not exactly those in the archive" in said["error"]
+    assert code == 3 and "do not match the archive" in said["error"]
     assert set(tree(both.theirs)) == set(WORK) and len(archives(both)) == 1
 
 

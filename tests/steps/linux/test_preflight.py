@@ -22,7 +22,7 @@ READ_ONLY = "/srv/my people/n cannot be used: the file system at /srv/my people 
 @pytest.mark.parametrize(
     ("change", "settings", "words"),
     [
-        ("", {"architecture": "arm64"}, 'the inventory has architecture = "arm64". Set architecture = "x64" in the inventory'),
+        ("", {"architecture": "arm64"}, 'but nbserver expected arm64. Set architecture = "x64" in the inventory'),
         ("rmdir /run/systemd/system", {}, "this host does not run systemd"),
         (
             "rm /etc/os-release; printf 'ID=gentoo\\nPRETTY_NAME=\"Gentoo Linux\"\\n' >/etc/os-release",

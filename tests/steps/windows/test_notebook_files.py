@@ -176,14 +176,14 @@ def test_what_is_in_the_archive_is_removed(place: Place, notebooks: Path) -> Non
 @pytest.mark.parametrize("more", ["more.txt", "a/more.txt"])
 def test_nothing_is_removed_if_a_file_is_not_in_the_archive(place: Place, notebooks: Path, more: str) -> None:
     fill(notebooks, {**WORK, more: b""})
-    assert "are not exactly those in the archive" in place.refused(undo(WORK, "throw 'compared'"))
+    assert "do not match the archive" in place.refused(undo(WORK, "throw 'compared'"))
     assert {path: (notebooks / path).read_bytes() for path in WORK} == WORK
 
 
 def test_a_file_that_changes_while_the_server_stops_is_kept(place: Place, notebooks: Path) -> None:
     fill(notebooks, WORK)
     changed = f"[IO.File]::WriteAllText('{host_path(notebooks)}\\AA.txt', 'new')"
-    assert "are not exactly those in the archive" in place.refused(undo(WORK, f"{changed}; Remove-Notebook"))
+    assert "do not match the archive" in place.refused(undo(WORK, f"{changed}; Remove-Notebook"))
     assert {path.name for path in notebooks.iterdir()} == {path.partition("/")[0] for path in WORK}
     fill(notebooks, WORK)
     compared = "$top = Get-NotebookFolder; $content = Get-ArchivedContent $top"

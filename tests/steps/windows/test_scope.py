@@ -224,7 +224,7 @@ def test_the_python_is_of_the_branch_that_was_rendered(session: Session, python_
         with pytest.raises(EngineError, match=words):
             session.run(present(folder, version) + "Assert-PresentPython")
     (tmp_path / "python.exe").write_bytes((python_folder / "python.exe").read_bytes())
-    with pytest.raises(EngineError, match=r'has no pip\. Run ".*python\.exe" -m ensurepip'):
+    with pytest.raises(EngineError, match=r'does not have pip\. In PowerShell, run & ".*python\.exe" -m ensurepip'):
         session.run(present(tmp_path) + "Assert-PresentPython")
     (tmp_path / "python.exe").write_bytes(b"MZ")
     with pytest.raises(EngineError, match=r"has version 0\.0, expected 3\.11"):

@@ -106,7 +106,7 @@ def test_hosts_of_the_inventory_and_of_the_list(tmp_path: Path) -> None:
         ('name,address\na,"b"c\n', "hosts.csv:2: this is not valid CSV"),
         ("name,address\na,b\nA,c\n", 'hosts.csv:3: "A" is already listed in hosts.csv:2; names are not case-sensitive'),
         ("name,address\nlocal,b\n", 'hosts.csv:2: name: "local" is reserved for this machine'),
-        ("name,address\n,b\n", "hosts.csv:2: name: a name must consist of at most 100 letters"),
+        ("name,address\n,b\n", "hosts.csv:2: name: a name must have 1 to 100 characters"),
         ("name,address,groups\na,b,x*y\n", "hosts.csv:2: [hosts.a] groups: a name must consist"),
         ('name,address\n"a\n",b\nd,https://x\n', "hosts.csv:4: [hosts.d] address: must not contain a scheme"),
         ("name,address,port\na,b,x\n", "hosts.csv:2: [hosts.a] port: expected a whole number"),

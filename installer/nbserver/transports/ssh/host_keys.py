@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nbserver.inventory.linux_host import LinuxHost
     from nbserver.inventory.ssh_server import SshServer
 
-_ATTACK = "This may be an attack, or the host was reinstalled: ask the host's owner before you continue. Only then {action}"
+_ATTACK = "This may be an attack, or the host was reinstalled: ask the host's owner to confirm the new key. If it is right, {action}"
 # The order in which OpenSSH prefers plain keys.
 _KINDS = {
     "ED25519": ["ssh-ed25519"],
@@ -129,7 +129,7 @@ class HostKeys:
             )
         return HostKeyError(
             "host-key-changed",
-            "the host key for {place} has changed: the {key}, which is not in {file}",
+            "the host key for {place} has changed: the host presented a key that is not in {file} ({key})",
             host=host.name,
             todo=_ATTACK,
             place=place,
