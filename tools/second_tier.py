@@ -33,6 +33,7 @@ PARTS = (
         "wheel, processes, verify",
         (
             "tests/test_wheel.py",
+            "tests/test_wheelhouse.py",
             "tests/test_site.py",
             "tests/test_report_page.py",
             "tests/test_review_page.py",

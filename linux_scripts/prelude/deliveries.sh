@@ -175,8 +175,8 @@ receive_part() { # LINE
     fi
 }
 
-# Complete wheels with the right hash get their place. Incomplete ones are kept, also if the connection was lost: the next
-# delivery sends the rest.
+# Complete wheels with the right hash get their place. Incomplete ones are kept, also if the connection was lost: the
+# next delivery sends the rest.
 settle_received() {
     local line name='' size sha256='' offset length word path cut_off=''
     local -i has expected

@@ -16,8 +16,8 @@ assert_architecture() {
     esac
     met architecture-right 'the processor architecture is {is}' is "$HOSTTYPE"
     if [[ $NB_ARCHITECTURE != "$found" ]]; then
-        fail wrong-architecture 'the processor architecture of this host is {is}, but nbserver expected {architecture}. '\
-'Set architecture = "{found}" in the inventory' \
+        fail wrong-architecture 'the processor architecture of this host is {is}, but nbserver expected '\
+'{architecture}. Set architecture = "{found}" in the inventory' \
             is "$HOSTTYPE" architecture "$NB_ARCHITECTURE" found "$found"
     fi
 }

@@ -164,7 +164,7 @@ def with_setting(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         ("packages.index_url", "file:///tmp/packages"),
         ("downloads.mirror", "https://mirror.example.com"),
         ("downloads.source", "mirror"),
-        ("downloads.source", "push"),
+        ("downloads.source", "cache"),
         ("architecture", "x64 "),
         ("system", "windows"),
         ("release", "9.9.9"),

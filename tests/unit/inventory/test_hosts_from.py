@@ -107,7 +107,7 @@ def test_hosts_of_the_inventory_and_of_the_list(tmp_path: Path) -> None:
         ("name,address\na,b\nA,c\n", 'hosts.csv:3: "A" is already listed in hosts.csv:2; names are not case-sensitive'),
         ("name,address\nlocal,b\n", 'hosts.csv:2: name: "local" is reserved for this machine'),
         ("name,address\n,b\n", "hosts.csv:2: name: a name must have 1 to 100 characters"),
-        ("name,address,groups\na,b,x*y\n", "hosts.csv:2: [hosts.a] groups: a name must consist"),
+        ("name,address,groups\na,b,x*y\n", "hosts.csv:2: [hosts.a] groups: a name must have"),
         ('name,address\n"a\n",b\nd,https://x\n', "hosts.csv:4: [hosts.d] address: must not contain a scheme"),
         ("name,address,port\na,b,x\n", "hosts.csv:2: [hosts.a] port: expected a whole number"),
         ("name,address,port\na,b,9999999999\n", "hosts.csv:2: [hosts.a] port: the number is out of range"),
@@ -234,7 +234,7 @@ def test_the_list_of_ansible(tmp_path: Path) -> None:
         ('{"_meta": {"hostvars": {"a": 1}}}', "hosts.csv: _meta.hostvars: expected one object per host"),
         ('{"lab": {"hosts": {"a": {}}}}', "hosts.csv: expected the output of ansible-inventory --list"),
         ('{"lab": {"hosts": ["a"]}, "a": {"hosts": []}}', ""),
-        ('{"lab": {"hosts": ["a b"]}}', "hosts.csv: name: a name must consist"),
+        ('{"lab": {"hosts": ["a b"]}}', "hosts.csv: name: a name must have"),
         ('{"_meta": {"hostvars": {"a": {"nbserver": "hunter2"}}}}', "hosts.csv: [hosts.a] unknown key"),
     ],
 )

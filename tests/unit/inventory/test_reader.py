@@ -246,7 +246,7 @@ LAYOUT = [
     (GOOD + GOOD.replace("win1]", "Win1]"), 5, "hosts.Win1: the name is already used by hosts.win1 on line 1"),
     (GOOD.replace("win1]", "LOCAL]"), 1, '"local" is reserved for this machine'),
     (GOOD.replace("win1]", '"com1.example"]'), 1, "Windows reserves this name for a device"),
-    (GOOD.replace("win1]", '"win1."]'), 1, "not end with a dot"),
+    (GOOD.replace("win1]", '"win1."]'), 1, 'not end with "."'),
     (GOOD.replace("win1]", '"win 1"]'), 1, "a name must have 1 to 100 characters"),
     ("[hosts.win1]\n", 1, "[hosts.win1] system: this key is required"),
     (GOOD.replace("address", "#"), 1, "[hosts.win1] address: this key is required; expected a DNS name"),
