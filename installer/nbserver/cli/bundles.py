@@ -34,11 +34,11 @@ def approved_bundle_option(command: Callable[..., Any]) -> Callable[..., Any]:
         from nbserver.bundle.approval import Demand
 
         if not approved and (signers or approvals or site):
-            raise UsageError("bundle-approval-options-alone", "--allowed-signers, --approvals, and --site require --approved")
+            raise UsageError("bundle-approval-options-alone", "--allowed-signers, --approvals, and --site require --require-approval")
         return command(*arguments, demand=Demand(signers, approvals, site) if approved else None, **given)
 
     found: Callable[..., Any] = with_demand
-    flag = click.option("--approved", is_flag=True, help="Refuse a bundle without a signed approval of its list.")
+    flag = click.option("--require-approval", "approved", is_flag=True, help="Refuse a bundle without a signed approval of its list.")
     for option in (site_option, approvals_option, allowed_signers_option, flag):
         found = option(found)
     return found
@@ -85,7 +85,7 @@ def download(
             "download-without-hosts", "no hosts were specified", todo="Specify hosts or groups, such as: nbserver download lab -o bundle"
         )
     if demand and not verify:
-        raise UsageError("download-approved-alone", "--approved requires --verify", todo="Download first, then add --verify")
+        raise UsageError("download-approved-alone", "--require-approval requires --verify", todo="Download first, then add --verify")
     if prune and verify:
         raise UsageError("download-prune-and-verify", "--prune cannot be combined with --verify; use one or the other")
     needed = _needed(hosts, inventory_path) if hosts else None

@@ -55,7 +55,7 @@ def test_an_approved_bundle_is_served_and_verified(
     bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(bundle.parent)
-    demand = ("--approved", "--allowed-signers", "signers")
+    demand = ("--require-approval", "--allowed-signers", "signers")
     assert run(monkeypatch, "download", "--verify", "-o", "bundle", *demand) == 5
     assert "nobody has approved this bundle" in capsys.readouterr().err
     assert run(monkeypatch, "approve", "bundle", "--key", "anna", "--by", ANNA, "--json") == 0
