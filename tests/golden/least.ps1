@@ -17,111 +17,112 @@
 # Downloads come from the URLs in the settings and from the package index
 #
 # Contents, by line. To follow a run, begin with main: it runs the steps, which use the prelude.
-#   130  parameters             The mode for a run by hand.
-#   135  settings               What differs from host to host: data, no code.
-#   207  lock                   The Python packages, with versions and hashes.
-#   311  welcome                The notebook that people find first, as JSON.
+#   131  parameters             The mode for a run by hand.
+#   136  settings               What differs from host to host: data, no code.
+#   208  lock                   The Python packages, with versions and hashes.
+#   312  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   543  run                    Check the language mode, and set the module path and the state of this run.
-#   621  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   711  hashes                 Compute SHA-256, the only hash that this script uses.
-#   749  events                 Report events: lines of JSON, which are the only output of this script.
-#   839  findings               Report in mode check which requirements this host meets, one finding for each.
-#   886  host_log               Write to the Windows event log which script changes this host.
-#   918  kept_script            Keep the script that changes this host.
-#   936  envelope               Read the envelope: the only input of a run in addition to this script.
-#  1033  part_data              Keep the parts of files that the envelope names, and their data.
-#  1087  lock                   Allow only one run at a time to change this host.
-#  1152  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1232  held_files             Open, move, replace, and remove files that other programs hold.
-#  1359  access                 Set and check access lists: who may read and change a folder.
-#  1435  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1472  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1538  registry               Read values in the registry.
-#  1549  registry_values        Compare, set, and restore values in the registry.
-#  1583  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1703  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1798  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1833  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1921  path_access            Find other accounts that could replace a folder with another folder.
-#  1949  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  2006  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2156  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2253  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2465  server_command         Define the command line of the server, and what it was started with.
-#  2484  left_program           End the program that a run left behind when it was killed.
-#  2542  programs               Run other programs until they exit, and report their output.
-#  2672  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2691  downloads              Download files into the cache, and check their hashes before they are used.
-#  2879  sources                Download a program from one of several sources.
-#  2949  delivered_programs     Take the files of programs that the workstation has sent.
-#  2973  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3060  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3136  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3192  foreign_places         Define where configuration from other installations may be on this host.
-#  3206  package_environment    Choose the environment variables of pip and uv.
-#  3281  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3286  installer_failures     Explain the exit codes of installers.
-#  3358  installers             Run installers and uninstallers, and wait while another one runs.
-#  3403  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3460  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3522  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3547  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3611  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3650  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3690  installed_files        Compare files with those that were installed.
-#  3839  running_server         Stop the server before its programs are replaced.
-#  3897  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4011  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4070  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4120  port_process           Find the program that listens on a TCP port, and what started it.
-#  4155  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4275  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4321  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4379  certificates           Read certificates from PEM files.
-#  4396  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4468  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4602  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4722  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4831  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4900  password_hash          Get the hash of the password.
-#  4905  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4951  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4974  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5040  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5183  download_checks        Check in mode check whether this host can reach what the script would download.
-#  5288  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5443  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5481  new_server             Check what another environment contains, and the server that runs from it.
-#  5564  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5704  way_back               Restore the previous server after an upgrade that failed.
-#  5842  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5954  server_life            Restart or stop the installed server: modes restart and stop.
-#  6058  restarted_server       Start the registered task again.
-#  6109  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6238  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6349  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6517  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  6769  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6793  server_log             Send the log of the notebook server: mode logs.
-#  6893  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   544  run                    Check the language mode, and set the module path and the state of this run.
+#   623  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   713  hashes                 Compute SHA-256, the only hash that this script uses.
+#   751  events                 Report events: lines of JSON, which are the only output of this script.
+#   841  findings               Report in mode check which requirements this host meets, one finding for each.
+#   888  host_log               Write to the Windows event log which script changes this host.
+#   920  kept_script            Keep the script that changes this host.
+#   938  envelope               Read the envelope: the only input of a run in addition to this script.
+#  1042  part_data              Keep the parts of files that the envelope names, and their data.
+#  1096  lock                   Allow only one run at a time to change this host.
+#  1161  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1241  held_files             Open, move, replace, and remove files that other programs hold.
+#  1368  access                 Set and check access lists: who may read and change a folder.
+#  1444  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1481  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1547  registry               Read values in the registry.
+#  1558  registry_values        Compare, set, and restore values in the registry.
+#  1592  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1712  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1807  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1842  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1930  path_access            Find other accounts that could replace a folder with another folder.
+#  1958  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  2015  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2165  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2262  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2474  server_command         Define the command line of the server, and what it was started with.
+#  2493  left_program           End the program that a run left behind when it was killed.
+#  2551  programs               Run other programs until they exit, and report their output.
+#  2681  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2700  downloads              Download files into the cache, and check their hashes before they are used.
+#  2888  sources                Download a program from one of several sources.
+#  2958  delivered_programs     Take the files of programs that the workstation has sent.
+#  2982  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3069  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3145  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3201  foreign_places         Define where configuration from other installations may be on this host.
+#  3215  package_environment    Choose the environment variables of pip and uv.
+#  3290  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3295  installer_failures     Explain the exit codes of installers.
+#  3367  installers             Run installers and uninstallers, and wait while another one runs.
+#  3412  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3469  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3531  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3556  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3620  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3659  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3699  installed_files        Compare files with those that were installed.
+#  3848  running_server         Stop the server before its programs are replaced.
+#  3906  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4020  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4079  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4129  port_process           Find the program that listens on a TCP port, and what started it.
+#  4164  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4284  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4330  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4388  certificates           Read certificates from PEM files.
+#  4405  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4477  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4611  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4731  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4840  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4909  password_hash          Get the hash of the password.
+#  4914  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4960  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4983  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5049  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5192  download_checks        Check in mode check whether this host can reach what the script would download.
+#  5297  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5452  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5490  new_server             Check what another environment contains, and the server that runs from it.
+#  5573  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5713  way_back               Restore the previous server after an upgrade that failed.
+#  5851  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5963  server_life            Restart or stop the installed server: modes restart and stop.
+#  6067  restarted_server       Start the registered task again.
+#  6118  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6247  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6358  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6526  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  6779  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6899  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6923  server_log             Send the log of the notebook server: mode logs.
+#  7023  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6925  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7005  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7024  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7043  python                 Install Python from the publisher, or use one that is installed.
-#  7177  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7238  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7357  packages               Install the packages of the lock in a virtual environment.
-#  7558  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7584  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  7718  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  7926  service                Run the server as a scheduled task.
-#  8073  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8137  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8215  path                   Add the programs of the server to the PATH of the machine.
-#  8244  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8284  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7055  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7136  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7155  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7174  python                 Install Python from the publisher, or use one that is installed.
+#  7308  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7369  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7488  packages               Install the packages of the lock in a virtual environment.
+#  7689  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7715  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  7849  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8057  service                Run the server as a scheduled task.
+#  8204  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8268  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8346  path                   Add the programs of the server to the PATH of the machine.
+#  8375  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8415  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -575,6 +576,7 @@ $Run = @{
     ClockAhead = [TimeSpan]::Zero                        # of this host, compared with the workstation
     Script = ''; Evidence = ''                           # hashes: of this script, and of what the sender keeps
     Thorough = $false; Repair = $false                   # whether to read all installed files, or to install them again
+    Archived = ''                                        # hash of the archived notebooks that an undo removes
     Log = @{ Lines = 100; Since = '-'; Seconds = 0; Cursor = '-' }   # which lines of the server's log to send
     FormerSalt = ''; NewSalt = $false                    # which password hashes may be replaced: see step notebook
     Step = ''; Differences = $null                       # of the step that runs
@@ -947,7 +949,7 @@ function Read-Envelope {
     $number = 0
     foreach ($line in $EnvelopeLines) {
         $number++
-        if ((Add-PartLine $line) -or (Add-LogLine $line)) { continue }
+        if ((Add-PartLine $line) -or (Add-LogLine $line) -or (Add-ArchiveLine $line)) { continue }
         switch -CaseSensitive -Regex ([string]$line) {
             "^mode ($(@($Modes.Keys) -join '|'))\z" { $Run.Mode = $Matches[1]; break }
             '^run ([0-9A-Za-z-]{1,64})\z' { $Run.Id = $Matches[1]; break }
@@ -988,6 +990,13 @@ function Add-LogLine([string]$Line) {
     $form = '^log ([0-9]{1,5}) (-|[0-9TZ:-]{20}) ([0-9]|[1-5][0-9]|60) (-|[A-Za-z0-9:;=]{1,500})\z'
     if ($Line -cnotmatch $form) { return $false }
     $Run.Log = @{ Lines = [int]$Matches[1]; Since = $Matches[2]; Seconds = [int]$Matches[3]; Cursor = $Matches[4] }
+    $true
+}
+
+# Return whether the line is the hash of an archive, and keep it.
+function Add-ArchiveLine([string]$Line) {
+    if ($Line -cnotmatch '^archived ([0-9a-f]{64})\z') { return $false }
+    $Run.Archived = $Matches[1]
     $true
 }
 
@@ -2016,7 +2025,7 @@ function Test-ServiceGrant([string]$Path) {
 
 # This is called in preflight, and immediately before each change to the folder.
 function Assert-DataFolder([string]$Path) {
-    Set-Found data-folder-safe 'no other account can replace {path}' @{ path = $Path }
+    Set-Found data-folder-safe 'only trusted accounts can replace {path}' @{ path = $Path }
     $folder = $Path.TrimEnd('\')
     $fault = Get-FolderNameFault $folder
     if ($fault) {
@@ -5075,8 +5084,8 @@ function Assert-Architecture {
     }
     Set-Found architecture-right 'the processor architecture is {is}' @{ is = $is }
     if ($found -ne $Settings.architecture) {
-        throw (New-Failure wrong-architecture ('the processor architecture of this host is {is}, but the inventory ' +
-                'has architecture = "{architecture}". Set architecture = "{found}" in the inventory') @{
+        throw (New-Failure wrong-architecture ('the processor architecture of this host is {is}, but nbserver ' +
+                'expected {architecture}. Set architecture = "{found}" in the inventory') @{
                 is = $is; architecture = $Settings.architecture; found = $found
             })
     }
@@ -6597,12 +6606,7 @@ function Write-NotebookList($List) {
 
 function Write-ListedFile {
     param($List, $Item, [string]$Path)
-    try { $length = $StrictUtf8.GetBytes($Path).Length }
-    catch { $length = $LongestPath + 1 }
-    if ($length -gt $LongestPath -or $Path.Split('/').Length -gt $MostLevels) {
-        Write-FileState name (Get-ShortPath $Path)
-        return
-    }
+    if (-not (Test-ListedPath $Path)) { Write-FileState name (Get-ShortPath $Path); return }
     if ($Item.Attributes -band [IO.FileAttributes]::ReparsePoint) { Write-FileState link $Path; return }
     if ($Item.Attributes -band [IO.FileAttributes]::Directory) { $List.Pending.Push($Path); return }
     try { $stream = Open-Notebook $Item.FullName }
@@ -6614,6 +6618,12 @@ function Write-ListedFile {
         Write-FileState present $Path $size (Get-StartSha256 $stream $size)
     }
     finally { $stream.Close() }
+}
+
+# Return whether a list can have the path.
+function Test-ListedPath([string]$Path) {
+    try { $length = $StrictUtf8.GetBytes($Path).Length } catch { return $false }
+    $length -le $LongestPath -and $Path.Split('/').Length -le $MostLevels
 }
 
 # Return the beginning of a path, as valid Unicode.
@@ -6765,6 +6775,126 @@ function Complete-File {
         Write-FileState stored $Part.Path $Part.Size $Sha256
     }
 }
+
+# ---- prelude: notebook_removal ---------------------------------------------------------------------
+# Remove the notebooks before an undo, if all of them are in an archive.
+
+# The envelope has a hash of the paths and contents in the archive, which the workstation has read again. It is compared
+# while the server still runs, and again when it has stopped. Nothing is removed if there is any other file, or anything
+# that an archive cannot have, such as a link. Only Jupyter's own copies (.ipynb_checkpoints) and files that nbserver
+# has not finished need not be in it. No link is followed.
+
+# Return the folders from $Top on, each with its files. A folder comes before the folders in it.
+function Get-NotebookContent([string]$Top) {
+    $content = New-Object Collections.ArrayList
+    $pending = New-Object Collections.Generic.Stack[object]
+    $pending.Push(@{ Place = $Top; Path = ''; Own = $false })
+    while ($pending.Count) {
+        $folder = $pending.Pop()
+        $folder.Files = New-Object Collections.ArrayList
+        [void]$content.Add($folder)
+        foreach ($item in (New-Object IO.DirectoryInfo $folder.Place).GetFileSystemInfos()) {
+            $found = Get-NotebookItem $item $folder
+            Assert-CanBeArchived $found $Top
+            if ($found.IsFolder) { $pending.Push($found); continue }
+            [void]$folder.Files.Add($found)
+        }
+    }
+    $content
+}
+
+# A file in a folder of Jupyter's own copies is one of them.
+function Get-NotebookItem($Item, $Folder) {
+    $isFolder = [bool]($Item.Attributes -band [IO.FileAttributes]::Directory)
+    $found = @{
+        Place = $Item.FullName; Name = $Item.Name; Path = "$($Folder.Path)/$($Item.Name)".Trim('/')
+        IsFolder = $isFolder; IsLink = [bool]($Item.Attributes -band [IO.FileAttributes]::ReparsePoint)
+        Own = $Folder.Own
+        State = $(if (-not $isFolder) { Get-FileState $Item.FullName })
+    }
+    if ($isFolder -and $Item.Name -ceq '.ipynb_checkpoints') { $found.Own = $true }
+    if ($Item.Name.StartsWith($NewFilePrefix, [StringComparison]::Ordinal)) { $found.Own = $true }
+    $found
+}
+
+function Assert-CanBeArchived($Found, [string]$Top) {
+    $isHidden = $Found.Name.StartsWith('.', [StringComparison]::Ordinal)
+    if (-not $Found.IsLink -and ($Found.Own -or (-not $isHidden -and (Test-ListedPath $Found.Path)))) { return }
+    throw (New-Failure notebook-not-archived ('the notebook folder {folder} contains {path}, which an archive cannot ' +
+            'have: a link, a hidden file, a name that is not valid, or no file at all. Move or remove it, then try ' +
+            'again') @{ folder = $Top; path = Get-ShortPath $Found.Path })
+}
+
+function Get-FileState([string]$File) {
+    $about = New-Object IO.FileInfo $File
+    if ($about.Exists) { "$($about.Length) $($about.LastWriteTimeUtc.Ticks)" }
+}
+
+# Return the line of a file in the text that is hashed.
+function Get-ContentLine($File) {
+    $stream = Open-Notebook $File.Place
+    try { "$(Get-StartSha256 $stream $stream.Length) $($stream.Length) $($File.Path)`0" } finally { $stream.Close() }
+}
+
+# Return the hash of what an archive has, sorted by the bytes of the path: by their hex digits, and not by the rules of
+# a language. In Danish, AA comes after Z.
+function Get-ContentSha256($Content) {
+    $files = @($Content | ForEach-Object { $_.Files } | Where-Object { -not $_.Own })
+    $hex = { [BitConverter]::ToString($Utf8.GetBytes($_.Path)) -replace '-', '' }
+    $lines = @($files | Sort-Object -Culture '' -Property $hex | ForEach-Object { Get-ContentLine $_ })
+    Get-Sha256 ($Utf8.GetBytes(-join $lines))
+}
+
+# Return what is in the folder of the notebooks. It must be what is in the archive.
+function Get-ArchivedContent([string]$Top) {
+    $content = Get-NotebookContent $Top
+    if ((Get-ContentSha256 $content) -cne $Run.Archived) {
+        throw (New-Failure notebooks-not-as-archived ('the files in {folder} do not match the archive, so none of ' +
+                'them was removed. Run the command again to create a new archive') @{ folder = $Top })
+    }
+    $content
+}
+
+# A folder is locked while its files are removed, so that nobody can replace it.
+function Remove-NotebookContent($Content, [string]$Top) {
+    foreach ($folder in $Content) {
+        $lock = Lock-Folder $folder.Place
+        try { foreach ($file in $folder.Files) { Remove-ArchivedFile $file $Top } } finally { $lock.Close() }
+    }
+    for ($i = $Content.Count - 1; $i -gt 0; $i--) {
+        Assert-NoLink $Content[$i].Place
+        Invoke-FileChange 'remove-folder' $Content[$i].Place
+    }
+}
+
+function Remove-ArchivedFile($File, [string]$Top) {
+    if ((Test-Link $File.Place) -or (Get-FileState $File.Place) -cne $File.State) {
+        throw (New-Failure notebook-changed-meanwhile ('{path} was changed while the notebooks in {folder} were ' +
+                'being removed, so it was kept. Keep the archive: it has the files that were removed before. Stop ' +
+                'the program that changes them, then run the command again') @{ path = $File.Path; folder = $Top })
+    }
+    Remove-SingleFile $File.Place
+}
+
+function Compare-WithArchive {
+    if (-not $Run.Archived) { return }
+    $Run.Step = 'notebook'
+    [void](Get-ArchivedContent (Get-NotebookFolder))
+}
+
+function Remove-Notebook {
+    if (-not $Run.Archived) { return }
+    $Run.Step = 'notebook'
+    $top = Get-NotebookFolder
+    Write-StepProgress removing-notebooks 'Removing the notebooks in {path}' @{ path = $top }
+    Remove-NotebookContent (Get-ArchivedContent $top) $top
+    Write-Notice log notebooks-removed 'the notebooks in {path} were removed; all of them are in the archive' @{
+        path = $top
+    }
+}
+
+# Between both, the server stops.
+$Hooks.BeforeUndo = @({ Compare-WithArchive }) + $Hooks.BeforeUndo + @({ Remove-Notebook })
 
 # ---- prelude: backup -------------------------------------------------------------------------------
 # Send what a backup contains in addition to the notebooks: modes backup and backup-key.
@@ -6995,7 +7125,8 @@ function Find-PendingReboot {
         if ($Run.Reboot -or -not (Test-Path -LiteralPath $key)) { continue }
         $Run.Reboot = $true
         $Run.Pending = " ($key)"
-        Write-Notice warning reboot-pending ('Windows must restart before nbserver can change this host ({key}). ' +
+        Write-Notice warning reboot-pending ('a restart of Windows is pending (registry key {key}). Before it, ' +
+            'nbserver cannot change this host. ' +
             'Restart Windows, or set reboot = "if-needed" in the inventory to let nbserver restart it') @{
             key = $key
         }

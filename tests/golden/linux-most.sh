@@ -76,22 +76,22 @@
 #  5761  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
 #  5879  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
 #  6211  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6313  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6348  server_log             Send the log of the notebook server: mode logs.
-#  6417  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  6318  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6353  server_log             Send the log of the notebook server: mode logs.
+#  6422  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6456  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6488  python                 Install Python from the distribution.
-#  6550  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  6625  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  6638  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6652  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6746  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  6928  service                Run the notebook server as a service that starts with the system.
-#  7062  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7126  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7280  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7362  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6461  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6493  python                 Install Python from the distribution.
+#  6555  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  6630  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  6643  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6657  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6751  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  6933  service                Run the notebook server as a service that starts with the system.
+#  7067  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7131  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7285  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7367  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -3847,8 +3847,8 @@ assert_architecture() {
     esac
     met architecture-right 'the processor architecture is {is}' is "$HOSTTYPE"
     if [[ $NB_ARCHITECTURE != "$found" ]]; then
-        fail wrong-architecture 'the processor architecture of this host is {is}, but the inventory has architecture '\
-'= "{architecture}". Set architecture = "{found}" in the inventory' \
+        fail wrong-architecture 'the processor architecture of this host is {is}, but nbserver expected '\
+'{architecture}. Set architecture = "{found}" in the inventory' \
             is "$HOSTTYPE" architecture "$NB_ARCHITECTURE" found "$found"
     fi
 }
@@ -4708,8 +4708,8 @@ receive_part() { # LINE
     fi
 }
 
-# Complete wheels with the right hash get their place. Incomplete ones are kept, also if the connection was lost: the next
-# delivery sends the rest.
+# Complete wheels with the right hash get their place. Incomplete ones are kept, also if the connection was lost: the
+# next delivery sends the rest.
 settle_received() {
     local line name='' size sha256='' offset length word path cut_off=''
     local -i has expected
@@ -6268,7 +6268,7 @@ if sys.argv[3] == "remove":
     for path, known, *_ in files + own:
         folder = open_folder(path[:-1])
         if state(os.stat(path[-1], dir_fd=folder, follow_symlinks=False)) != known:
-            sys.exit(5)
+            sys.exit("nbserver changed: %s" % json.dumps("/".join(path)))
         os.unlink(path[-1], dir_fd=folder)
         os.close(folder)
     for path in sorted(folders, key=len, reverse=True):
@@ -6304,9 +6304,14 @@ refuse_removal() {
 'link, a hidden file, a name that is not valid, or no file at all. Move or remove it, then try again' \
             folder "$NB_NOTEBOOK_DIRECTORY" path "${REPLY#nbserver: }"
     fi
+    if [[ $REPLY == 'nbserver changed: '* ]]; then
+        fail notebook-changed-meanwhile '{path} was changed while the notebooks in {folder} were being removed, so it '\
+'was kept. Keep the archive: it has the files that were removed before. Stop the program that changes them, then run '\
+'the command again' path "${REPLY#nbserver changed: }" folder "$NB_NOTEBOOK_DIRECTORY"
+    fi
     if ((EXIT_CODE == 5)); then
-        fail notebooks-not-as-archived 'the files in {folder} are not exactly those in the archive, so none of them '\
-'was removed. Run the command again, which writes a new archive' folder "$NB_NOTEBOOK_DIRECTORY"
+        fail notebooks-not-as-archived 'the files in {folder} do not match the archive, so none of them was removed. '\
+'Run the command again to create a new archive' folder "$NB_NOTEBOOK_DIRECTORY"
     fi
 }
 
