@@ -126,6 +126,7 @@ def test_after_an_interruption_only_the_rest_is_sent(host: Host) -> None:
         ("../one_package-1.0-py3-none-any.whl", HASHES[SMALL]),
         (SMALL, "a" * 64),
     ],
+    ids=["hash of another wheel", "another package", "another version", "another folder", "another hash"],
 )
 def test_what_the_lock_does_not_have_is_refused(host: Host, name: str, sha256: str) -> None:
     size = len(WHEELS.get(name, b"12345"))
