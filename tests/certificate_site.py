@@ -65,6 +65,7 @@ def certificate_script(host: WindowsHost) -> Script:
             "url": "https://mirror.example.com/openssl-3.5.7.zip",
             "sha256": "0" * 64,
             "size": None,
+            "sources": [],
         },
     }
     return script_of(settings, (), STEPS)

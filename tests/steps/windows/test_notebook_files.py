@@ -173,6 +173,13 @@ def test_what_is_in_the_archive_is_removed(place: Place, notebooks: Path) -> Non
     assert list(notebooks.iterdir()) == []
 
 
+def test_a_folder_without_folders(place: Place, notebooks: Path) -> None:
+    fill(notebooks, {"one.txt": b"1"})
+    place.run(undo({"one.txt": b"1"}))
+    assert list(notebooks.iterdir()) == []
+    place.run(undo({}))
+
+
 @pytest.mark.parametrize("more", ["more.txt", "a/more.txt"])
 def test_nothing_is_removed_if_a_file_is_not_in_the_archive(place: Place, notebooks: Path, more: str) -> None:
     fill(notebooks, {**WORK, more: b""})

@@ -49,6 +49,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Packages]:
                     "size": None,
                     "sha256": hashlib.sha256(content).hexdigest(),
                     "executable": [r"%ProgramFiles%\OpenSSL\bin\openssl.exe", r"%ProgramFiles%\OpenSSL-Win64\bin\openssl.exe"],
+                    "sources": [],
                 }
         yield made
 
