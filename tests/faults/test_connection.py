@@ -189,7 +189,9 @@ def test_cut_in_the_middle_of_a_delivery(small_host: SmallHost, wire: Wire, befo
     (tmp_path / "python.zip").write_bytes(data)
     part = Part("python.zip", len(data), hashlib.sha256(data).hexdigest(), 0, len(data))
     script = small_script(
-        "win1", downloads={"source": "push"}, python={"url": "https://example.com/python.zip", "sha256": part.sha256, "size": part.size}
+        "win1",
+        downloads={"source": "push"},
+        python={"url": "https://example.com/python.zip", "sha256": part.sha256, "size": part.size, "sources": []},
     )
     journal = Journal(small_host.folder / "runs", new_run_id(), "deliver", "me")
     record, delivery = journal.host(script), Delivery({part.path: tmp_path / part.path}, (part,))
