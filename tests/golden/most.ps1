@@ -6753,7 +6753,7 @@ function Get-ContentSha256($Content) {
 
 # Return what is in the folder of the notebooks. It must be what is in the archive.
 function Get-ArchivedContent([string]$Top) {
-    $content = Get-NotebookContent $Top
+    $content = @(Get-NotebookContent $Top)
     if ((Get-ContentSha256 $content) -cne $Run.Archived) {
         throw (New-Failure notebooks-not-as-archived ('the files in {folder} do not match the archive, so none of ' +
                 'them was removed. Run the command again to create a new archive') @{ folder = $Top })
@@ -6793,7 +6793,7 @@ function Remove-Notebook {
     $Run.Step = 'notebook'
     $top = Get-NotebookFolder
     Write-StepProgress removing-notebooks 'Removing the notebooks in {path}' @{ path = $top }
-    Remove-NotebookContent (Get-ArchivedContent $top) $top
+    Remove-NotebookContent @(Get-ArchivedContent $top) $top
     Write-Notice log notebooks-removed 'the notebooks in {path} were removed; all of them are in the archive' @{
         path = $top
     }
