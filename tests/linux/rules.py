@@ -173,6 +173,16 @@ def every_function_is_used(files: Files) -> Iterator[str]:
             yield f"{body[0]}: {name} is not used in this body"
 
 
+def every_function_is_defined_once(files: Files) -> Iterator[str]:
+    """A second definition would silently replace the first one for all parts."""
+    found: dict[str, str] = {}
+    for name, text in files.items():
+        for function in re.findall(r"^(\w+)\(\) \{", text, re.MULTILINE):
+            if function in found:
+                yield f"{name}: {function} is also defined in {found[function]}"
+            found[function] = name
+
+
 def the_scope_is_no_condition(files: Files) -> Iterator[str]:
     """What differs by scope is in files of that scope."""
     for line in lines(files):
@@ -193,6 +203,7 @@ RULES: tuple[Rule, ...] = (
     restoring_sees_every_failure,
     a_kind_is_saved_and_restored,
     every_function_is_used,
+    every_function_is_defined_once,
     the_scope_is_no_condition,
     *rules_bash_4_4.RULES,
     *rules_form.RULES,

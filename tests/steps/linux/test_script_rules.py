@@ -124,6 +124,7 @@ EXAMPLES: dict[str, tuple[str, tuple[str, ...]]] = {
         "f() {\n    true\n}\nx_test() {\n    f\n}\nrestore_x() {\n    g\n}\ng() {\n    true\n}\n",
         ("f() {\n    true\n}\n", "f() {\n    f\n}\n"),
     ),
+    "every_function_is_defined_once": ("f() {\n    true\n}\ng() {\n    f\n}\n", ("f() {\n    true\n}\nf() {\n    false\n}\n",)),
     "the_scope_is_no_condition": ("true\n", ("if [[ $NB_SCOPE == user ]]; then true; fi\n",)),
 }
 
