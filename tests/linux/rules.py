@@ -177,10 +177,11 @@ def every_function_is_defined_once(files: Files) -> Iterator[str]:
     """A second definition would silently replace the first one for all parts."""
     found: dict[str, str] = {}
     for name, text in files.items():
-        for function in re.findall(r"^(\w+)\(\) \{", text, re.MULTILINE):
-            if function in found:
-                yield f"{name}: {function} is also defined in {found[function]}"
-            found[function] = name
+        for number, line in enumerate(text.splitlines(), 1):
+            if defined := re.match(r"(\w+)\(\) \{", line):
+                if defined[1] in found:
+                    yield f"{name}:{number}: {defined[1]} is also defined in {found[defined[1]]}"
+                found[defined[1]] = name
 
 
 def the_scope_is_no_condition(files: Files) -> Iterator[str]:
