@@ -14,6 +14,7 @@ import pytest
 
 from nbserver.commands.signing import Signer
 from tests.boxes.mirror import Mirror
+from tests.boxes.no_state_folder import no_state_folder, powershell
 from tests.boxes.windows import WindowsBox
 from tests.boxes.wine import environment, pwsh_command, windows_path
 from tests.boxes.winrm.endpoint import Endpoint
@@ -133,9 +134,6 @@ POLICY = (
     f"New-Item -Path '{POLICIES}' -Force; Set-ItemProperty -LiteralPath '{POLICIES}' -Name EnableScripts -Value 1 -Type DWord;"
     f"Set-ItemProperty -LiteralPath '{POLICIES}' -Name ExecutionPolicy -Value AllSigned"
 )
-PROGRAM_DATA = (
-    r"Set-ItemProperty -LiteralPath 'HKLM:\SOFTWARE\Microsoft\Windows NT\CurrentVersion\ProfileList' -Name ProgramData -Type ExpandString"
-)
 # The scope that holds the site's wish, how it comes there, and what to do.
 WISHES = {
     "MachinePolicy": (
@@ -152,16 +150,6 @@ WISHES = {
 
 
 @contextmanager
-def no_state_folder(host: WindowsBox) -> Iterator[None]:
-    """Without the stand-ins, a script needs a host without a state folder, and an earlier test may have left one."""
-    powershell(host, f"{PROGRAM_DATA} -Value 'C:\\no state'")
-    try:
-        yield
-    finally:
-        powershell(host, f"{PROGRAM_DATA} -Value 'C:\\ProgramData'")
-
-
-@contextmanager
 def all_signed(host: WindowsBox, scope: str) -> Iterator[Endpoint]:
     """The stand-ins are not signed, so sessions go without."""
     with no_state_folder(host):
@@ -173,17 +161,6 @@ def all_signed(host: WindowsBox, scope: str) -> Iterator[Endpoint]:
             powershell(
                 host, f"Remove-Item '{POLICIES}' -Recurse -ErrorAction Ignore; Set-ExecutionPolicy Undefined -Scope CurrentUser -Force"
             )
-
-
-def powershell(host: WindowsBox, command: str) -> None:
-    subprocess.run(
-        [pwsh_command(), "-NoProfile", "-Command", command],
-        env=environment(host.prefix),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        timeout=600,
-        check=True,
-    )
 
 
 @pytest.mark.parametrize("scope", WISHES)

@@ -44,7 +44,18 @@ OTHERS = [
 def session() -> Iterator[Session]:
     require_engine()
     with Session() as opened:
-        files = prelude("run", "record", "registry", "downloads", "restarted_server", "unused_programs", "dropped_settings", "switch")
+        files = prelude(
+            "run",
+            "record",
+            "registry",
+            "downloads",
+            "restarted_server",
+            "unused_programs",
+            "dropped_settings",
+            "switch",
+            "part_data",
+            "delivered_files",
+        )
         own = steps("python", "openssl", "packages", "cleanup")
         opened.keep(f"{files}\n{own}\n$Programs = '{PROGRAMS}'; $CacheFolder = '{CACHE}'")
         yield opened

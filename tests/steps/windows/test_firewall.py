@@ -49,7 +49,18 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     with Session() as opened:
         opened.keep("\n".join(f". '{host_path(STAND_INS / name)}.ps1'" for name in ("state", "net_security", "services")))
         opened.keep(
-            prelude("run", "events", "envelope", "record", "registry", "firewall", "port_rules", "unused_programs", "dropped_settings")
+            prelude(
+                "run",
+                "events",
+                "envelope",
+                "part_data",
+                "record",
+                "registry",
+                "firewall",
+                "port_rules",
+                "unused_programs",
+                "dropped_settings",
+            )
         )
         opened.keep(steps("firewall"))
         opened.keep(

@@ -18,7 +18,9 @@ def session() -> Iterator[Session]:
     require_engine()
     with Session() as opened:
         opened.keep(
-            prelude("run", "events", "envelope", "hashes", "record", "files", "removal", "data_folders", "first_page", scope="user")
+            prelude(
+                "run", "events", "envelope", "part_data", "hashes", "record", "files", "removal", "data_folders", "first_page", scope="user"
+            )
         )
         yield opened
 

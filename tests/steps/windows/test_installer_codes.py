@@ -124,7 +124,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def session() -> Iterator[Session]:
     require_engine()
     with Session() as opened:
-        opened.keep(prelude("run", "hashes", "events", "envelope", "record", "registry", "files", "programs", *FILES))
+        opened.keep(prelude("run", "hashes", "events", "envelope", "part_data", "record", "registry", "files", "programs", *FILES))
         yield opened
         opened.run(f"if (Test-Path -LiteralPath '{KEY}') {{ Remove-Item -LiteralPath '{KEY}' -Recurse -Force }}")
 

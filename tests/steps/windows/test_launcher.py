@@ -12,6 +12,7 @@ import pytest
 
 from nbserver.export import launcher
 from nbserver.render.script import Script
+from tests.boxes.no_state_folder import no_state_folder
 from tests.boxes.windows import WindowsBox
 from tests.boxes.wine import environment, pwsh_command, windows_path
 from tests.unit.export.test_azure import exported, run_command
@@ -48,18 +49,19 @@ def answers(windows_host: WindowsBox, tmp_path_factory: pytest.TempPathFactory) 
     """Name -> exit code, output, and complaint; all of them at once."""
     folder = tmp_path_factory.mktemp("launched")
     windows_host.path(r"C:\hash.txt").write_text(f"{SECRET}\r\n", encoding="ascii")
-    started = {}
-    for name in ("azure", "parameters", "file", "other"):
-        code, given = launched(name)
-        file: Path = folder / f"{name}.ps1"
-        file.write_bytes(code.replace(b"\n", b"\r\n"))  # a tool may convert the ends of lines
-        command = [pwsh_command(), *OPTIONS, "-File", windows_path(file), *given]
-        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        started[name] = subprocess.Popen(command, env=environment(windows_host.prefix), **pipes)  # type: ignore[call-overload]
-    found = {}
-    for name, process in started.items():
-        out, err = process.communicate(timeout=600)
-        found[name] = (process.returncode, out.decode("ascii").replace("\r\n", "\n"), err.decode("ascii"))
+    with no_state_folder(windows_host):
+        started = {}
+        for name in ("azure", "parameters", "file", "other"):
+            code, given = launched(name)
+            file: Path = folder / f"{name}.ps1"
+            file.write_bytes(code.replace(b"\n", b"\r\n"))  # a tool may convert the ends of lines
+            command = [pwsh_command(), *OPTIONS, "-File", windows_path(file), *given]
+            pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+            started[name] = subprocess.Popen(command, env=environment(windows_host.prefix), **pipes)  # type: ignore[call-overload]
+        found = {}
+        for name, process in started.items():
+            out, err = process.communicate(timeout=600)
+            found[name] = (process.returncode, out.decode("ascii").replace("\r\n", "\n"), err.decode("ascii"))
     return found
 
 

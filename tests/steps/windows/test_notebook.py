@@ -24,7 +24,9 @@ def session() -> Iterator[Session]:
     with Session() as opened:
         places = "$FirstPage = ''; $CertificateFile = $KeyFile = 'x'; $ServiceFolder = $WorkFolder = 'C:\\x'; $Settings = ConvertFrom-Json '{\"scope\": \"user\"}'; "
         opened.keep(
-            places + prelude("run", "events", "envelope", "record", "files", "first_page", "starter", "password_hash") + steps("notebook")
+            places
+            + prelude("run", "events", "envelope", "part_data", "record", "files", "first_page", "starter", "password_hash")
+            + steps("notebook")
         )
         yield opened
 

@@ -19,7 +19,9 @@ from tests.powershell.engine import Session, host_path, part, prelude, require_e
 def session() -> Iterator[Session]:
     require_engine()
     with Session() as opened:
-        files = prelude("run", "messages", "events", "part_data", "paths", "programs", "delivered_files", "package_environment", scope="user")
+        files = prelude(
+            "run", "messages", "events", "part_data", "paths", "programs", "delivered_files", "package_environment", scope="user"
+        )
         opened.keep(f"{files}\n{steps('python', 'packages', scope='user')}")
         yield opened
 

@@ -18,7 +18,18 @@ from tests.powershell.engine import prelude
 def ask(windows_host: WindowsBox) -> Iterator[Run]:
     """Run a script after the prelude, and return its output."""
     text = prelude(
-        "run", "events", "envelope", "record", "registry", "files", "tasks", "task_states", "services", "port_process", "port_owner"
+        "run",
+        "events",
+        "envelope",
+        "part_data",
+        "record",
+        "registry",
+        "files",
+        "tasks",
+        "task_states",
+        "services",
+        "port_process",
+        "port_owner",
     ).replace("Set-StrictMode -Version 2", "Set-StrictMode -Version 3")
     with pool(windows_host, lambda script: f"{text}\n{script}") as ask_script:
         yield ask_script

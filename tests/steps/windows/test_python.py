@@ -29,7 +29,7 @@ def session() -> Iterator[Session]:
     require_engine()
     with Session() as opened:
         stand_ins = "\n".join(f". '{host_path(STAND_INS / name)}.ps1'" for name in ("state", "acl"))
-        files = prelude("run", "events", "envelope", "record", "registry", "files", "path_access")
+        files = prelude("run", "events", "envelope", "part_data", "record", "registry", "files", "path_access")
         opened.keep(
             f"{stand_ins}\n{SETTINGS}\n{files}\n{steps('python')}\nfunction Test-CutOff {{ $false }}\nfunction Get-CachedFile {{ '' }}"
         )

@@ -39,7 +39,7 @@ def session() -> Iterator[Session]:
             f'function global:Get-StandInFolder([string]$Name) {{ [IO.Directory]::CreateDirectory("{TASKS}\\$Name").FullName }}\n'
             f'function global:Get-StandInTaskFile([string]$TaskName) {{ "$(Get-StandInFolder tasks)\\$TaskName" }}'
         )
-        files = prelude("run", "events", "envelope", "record", "files", "server_command", "programs", "tasks")
+        files = prelude("run", "events", "envelope", "part_data", "record", "files", "server_command", "programs", "tasks")
         main = part("main")
         opened.keep(f"{SETTINGS}{files}\n{steps('service')}\n{main[: main.index('$ScriptText =')]}")
         yield opened

@@ -33,7 +33,7 @@ def test_a_delayed_start_stays_delayed(tmp_path: Path, delayed: int) -> None:
     state = host_path(tmp_path)
     settings = """$Settings = ConvertFrom-Json '{"scope": "machine", "skip": []}'; """
     with Session() as session:
-        session.keep(settings + prelude("run", "events", "envelope", "record", "registry", "services") + SERVICE)
+        session.keep(settings + prelude("run", "events", "envelope", "part_data", "record", "registry", "services") + SERVICE)
         session.keep(f"$StateFolder = '{state}'; $RecordFile = '{state}\\record.jsonl'; $Run.Step = 'takeover'")
         session.run(
             f"[void](New-Item -Force '{KEY}'); [void](New-ItemProperty '{KEY}' -Name DelayedAutostart -Value {delayed} -PropertyType DWord)"

@@ -87,7 +87,7 @@ many = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCh
 def session() -> Iterator[Session]:
     require_engine()
     with Session() as opened:
-        opened.keep(prelude("run", "events", "envelope", "record", "files", "programs"))
+        opened.keep(prelude("run", "events", "envelope", "part_data", "record", "files", "programs"))
         yield opened
 
 

@@ -27,7 +27,9 @@ NONE = "$VcRuntimeFile = 'C:\\none.dll'; "
 def session() -> Iterator[Session]:
     require_engine()
     with Session() as opened:
-        files = prelude("run", "events", "envelope", "record", "registry", "downloads", "installers", "programs", "openssl", "bundles")
+        files = prelude(
+            "run", "events", "envelope", "part_data", "record", "registry", "downloads", "installers", "programs", "openssl", "bundles"
+        )
         opened.keep(f"{SETTINGS}\n{files}\n{steps('vc_redist', 'openssl')}")
         yield opened
         for view in VIEWS:
