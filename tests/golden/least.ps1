@@ -5208,10 +5208,10 @@ function Write-DownloadFinding {
         }
     }
     if (Test-Push) { return }
-    foreach ($name in 'python', 'openssl', 'vc_redist') {
-        $download = Get-Setting $name
-        if (-not $download -or (Test-DownloadDone $name $download)) { continue }
-        Assert-Requirement "download_$name" { Assert-SourceAnswer $name }
+    foreach ($program in 'python', 'openssl', 'vc_redist') {
+        $download = Get-Setting $program
+        if (-not $download -or (Test-DownloadDone $program $download)) { continue }
+        Assert-Requirement "download_$program" { Assert-SourceAnswer $program }
     }
     if (Test-Path -LiteralPath (Get-EnvironmentFolder)) { return }
     if (Test-Mirror) { Assert-Requirement package_index { Assert-UrlAnswer (Get-MirrorPage) }; return }

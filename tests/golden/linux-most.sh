@@ -4584,7 +4584,7 @@ read_part() { # LINE
 }
 
 # Whether the lock has this wheel.
-lock_has_wheel() { # NAME SHA256
+is_in_lock() { # NAME SHA256
     read_wheel "$1"
     [[ $REPLY && ${LOCKED_HASHES[$2]-} == "$REPLY" ]]
 }
@@ -4608,7 +4608,7 @@ report_missing() {
     for line in "${PARTS[@]}"; do
         read_part "$line"
         has=${sizes[$name]-0}
-        if ! lock_has_wheel "$name" "$sha256"; then
+        if ! is_in_lock "$name" "$sha256"; then
             report_file refused "${name:-?}" 0
         elif [[ ${hashes[$name]-} == "$sha256" ]]; then
             report_file present "$name" "$size" "$sha256"
@@ -4689,7 +4689,7 @@ add_download_folders() {
 receive_part() { # LINE
     local name='' size sha256='' offset length state='' target=/dev/null
     read_part "$1"
-    if ! lock_has_wheel "$name" "$sha256"; then
+    if ! is_in_lock "$name" "$sha256"; then
         state=refused
     elif ((offset > 0)) && [[ $(exec stat --format=%s -- "$HELD/$name" 2>/dev/null) != "$offset" ]]; then
         state=conflict
