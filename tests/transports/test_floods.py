@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 from typing import Any
@@ -86,6 +86,10 @@ def ssh(monkeypatch: pytest.MonkeyPatch, first: bytes, then: bytes, error: bytes
     host = SimpleNamespace(name="ubuntu1", address="192.0.2.7", port=22, user="anna", connect_timeout=600)
     vars(transport).update(_host=host, _stop=threading.Event(), _stopped=False, _sudo=False, _sudo_password=None, deadline=float("inf"))
 
+    def start(sending: Coroutine[Any, Any, None]) -> SimpleNamespace:
+        sending.close()  # there is no data to send
+        return SimpleNamespace(done=lambda: False, cancel=lambda: None)
+
     def turn(command: RemoteCommand) -> None:
         command.data_received(then, None)
         command.data_received(error, 1)
@@ -93,7 +97,7 @@ def ssh(monkeypatch: pytest.MonkeyPatch, first: bytes, then: bytes, error: bytes
     started.data_received(first, None)
     monkeypatch.setattr(transport, "_start", lambda line: started)
     monkeypatch.setattr(transport, "_turn", turn)
-    vars(transport).update(started=started)
+    vars(transport).update(started=started, _connection=SimpleNamespace(start=start))
     return transport
 
 
