@@ -50,7 +50,7 @@ def test_a_person_answers_and_gets_an_inventory(terminal: tuple[int, int], tmp_p
     answers = [
         ("System of the first host", "linux"),
         ("Name of the host", "db 1"),
-        ("a name must consist of", "db1"),
+        ("a name must have 1 to 100 characters", "db1"),
         ("Address of db1", "192.0.2.9"),
         ("User who logs in to db1", ""),
         ("System of the next host", "windows"),
