@@ -49,7 +49,7 @@ def _check_executable(kind: str, paths: tuple[str, ...]) -> None:
         )
 
 
-_Executable = Annotated[tuple[Annotated[str, AfterValidator(_program_path)], ...], Array, BeforeValidator(_candidates), Field(min_length=1)]
+_Executable = Annotated[tuple[Annotated[str, AfterValidator(_program_path)], ...], Array, BeforeValidator(_candidates)]
 _SHA256 = "64 hex digits, published by the publisher (without it, the entry is never used)"
 
 
@@ -63,7 +63,7 @@ class Source(Settings):
 
 class ProgramSource(Source):
     kind: Literal["zip", "msi", "exe"] | None = Field(default=None, description="zip, msi, or exe")
-    executable: _Executable | None = Field(
+    executable: Annotated[_Executable, Field(min_length=1)] | None = Field(
         default=None, description="a path inside the zip, or an array of paths where an msi may install it"
     )
 
@@ -85,7 +85,7 @@ class Entry(Settings):
     url: Annotated[WebAddress, AfterValidator(_download_url)] = Field(description="the HTTP or HTTPS URL of a file, without credentials")
     sha256: Annotated[str, AfterValidator(_hash)] | None = Field(default=None, description=_SHA256)
     size: int | None = Field(default=None, ge=1, description="the number of bytes")
-    executable: _Executable = Field(description="a path inside the zip, or an array of paths where an msi may install it")
+    executable: _Executable = Field(min_length=1, description="a path inside the zip, or an array of paths where an msi may install it")
     source: str = Field(default="", description="where and when the hash of the publisher was read")
 
     needs_vc_redist: bool = Field(default=False, description="true or false")
