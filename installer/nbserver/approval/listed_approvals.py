@@ -7,12 +7,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from nbserver.approval import document
-from nbserver.approval.approved_folder import Wanted
-from nbserver.approval.manifest import APPROVALS
-from nbserver.approval.signed_approvals import Signed, newest_first, read
+from nbserver.approval import document, signed_approvals
+from nbserver.approval.approved_folder import Signed, Wanted
+from nbserver.approval.document import Approval
 from nbserver.base import utc
-from nbserver.base.plain_text import clean
+from nbserver.base.message import Message
 
 MOST_NAMES = 20  # of hosts in a line
 
@@ -55,28 +54,39 @@ class ListedApproval:
         return lines
 
 
+@dataclass(frozen=True)
+class _AsApproved:
+    """A run of what an approval itself names: all of its hosts, in any of its modes."""
+
+    manifest: dict[str, Any]
+    manifest_sha256: str
+
+    def parse(self, data: bytes) -> Approval:
+        return document.parse(data)
+
+    def reason(self, approval: Approval, now: datetime) -> Message | None:
+        return Wanted(self.manifest, self.manifest_sha256, tuple(approval.hosts), "").reason(approval, now)
+
+
 def find(folder: Path, manifest: dict[str, Any], manifest_sha256: str, now: datetime) -> tuple[ListedApproval, ...]:
     """Return the approvals, the newest first. Whether a site allows the signer is for the run to decide.
 
     Raises ApprovalError for a file that cannot be read, or that is neither an approval nor a signature.
     """
-    return tuple(_listed(folder / APPROVALS / name, manifest, manifest_sha256, now) for name in newest_first(folder))
+    return tuple(_listed(*found) for found in signed_approvals.listed(folder, _AsApproved(manifest, manifest_sha256), now))
 
 
-def _listed(path: Path, manifest: dict[str, Any], manifest_sha256: str, now: datetime) -> ListedApproval:
-    name = clean(path.name, 100)
-    found = read(path, document.parse)
-    if not isinstance(found, Signed):
-        return ListedApproval(name, fault=clean(str(found), 300))
-    approval = found.approval
-    fault = Wanted(manifest, manifest_sha256, tuple(approval.hosts), "").reason(approval, now)
+def _listed(name: str, signed: Signed | None, fault: str) -> ListedApproval:
+    if signed is None:
+        return ListedApproval(name, fault=fault)
+    approval = signed.approval
     return ListedApproval(
         name,
         approval.by,
-        found.key.fingerprint,
+        signed.key.fingerprint,
         approval.modes,
         tuple(sorted(approval.hosts)),
         utc.text(approval.issued),
         utc.text(approval.expires),
-        clean(str(fault), 300) if fault else "",
+        fault,
     )

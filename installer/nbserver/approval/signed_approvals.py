@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -69,7 +69,7 @@ def is_name(name: str) -> bool:
 
 
 def judged(folder: Path, kind: Kind[D], rules: Rules) -> tuple[list[Signed[D]], list[tuple[Path, Described | str]]]:
-    """Return the approvals that count, and the others with the reason, each the newest first. Both are empty if there is none.
+    """Return the approvals that count, and the others with the reason, each the newest first. Both are empty if the folder has no approvals.
 
     Raises ApprovalError for a file that is neither a document nor its signature.
     """
@@ -83,6 +83,19 @@ def judged(folder: Path, kind: Kind[D], rules: Rules) -> tuple[list[Signed[D]], 
         else:
             refused.append((path, found))
     return counted, refused
+
+
+def listed(folder: Path, kind: Kind[D], now: datetime) -> Iterator[tuple[str, Signed[D] | None, str]]:
+    """Yield the name of each document, the newest first; the approval, if its signature is valid; and why it does not count, or ''.
+
+    Whether a site allows the signer is not decided. Raises ApprovalError for a file that cannot be read, or that is neither an
+    approval nor a signature.
+    """
+    for name in newest_first(folder):
+        found = read(folder / APPROVALS / name, kind.parse)
+        signed = found if isinstance(found, Signed) else None
+        fault = found if signed is None else kind.reason(signed.approval, now)
+        yield name, signed, clean(str(fault), 300) if fault else ""
 
 
 def require_enough(folder: Path, counted: Sequence[Signed[D]], rules: Rules) -> None:

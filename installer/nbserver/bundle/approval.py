@@ -12,13 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from nbserver import __version__
 from nbserver.approval import document, policy, signed_approvals
 from nbserver.approval.document import Time
-from nbserver.approval.manifest import APPROVALS
 from nbserver.approval.policy import Policy
 from nbserver.approval.signed_approvals import Rules, Signed
 from nbserver.base import json_lines, plain_file, utc
 from nbserver.base.errors import ApprovalError
 from nbserver.base.message import Message, message
-from nbserver.base.plain_text import clean
 from nbserver.render.settings import Release, Sha256
 
 VERSION = 1
@@ -129,16 +127,14 @@ def listed(bundle: Path, sha256: str, now: datetime) -> tuple[ListedApproval, ..
 
     Raises ApprovalError for a file that cannot be read, or that is neither an approval nor a signature.
     """
-    found = []
-    for name in signed_approvals.newest_first(bundle):
-        one = signed_approvals.read(bundle / APPROVALS / name, parse)
-        if not isinstance(one, Signed):
-            found.append(ListedApproval(name, fault=clean(str(one), 300)))
-            continue
-        fault, approval = Listed(sha256).reason(one.approval, now), one.approval
-        times = utc.text(approval.issued), utc.text(approval.expires)
-        found.append(ListedApproval(name, approval.by, one.key.fingerprint, *times, fault=clean(str(fault), 300) if fault else ""))
-    return tuple(found)
+    return tuple(_listed(*found) for found in signed_approvals.listed(bundle, Listed(sha256), now))
+
+
+def _listed(name: str, signed: Signed[BundleApproval] | None, fault: str) -> ListedApproval:
+    if signed is None:
+        return ListedApproval(name, fault=fault)
+    approval = signed.approval
+    return ListedApproval(name, approval.by, signed.key.fingerprint, utc.text(approval.issued), utc.text(approval.expires), fault)
 
 
 def require(bundle: Path, sha256: str, demand: Demand) -> tuple[Signed[BundleApproval], ...]:

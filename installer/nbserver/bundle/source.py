@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -17,6 +17,7 @@ from nbserver.base.errors import DownloadError
 from nbserver.base.message import Message
 from nbserver.base.pinned_tls import proxy_for
 from nbserver.bundle import contents
+from nbserver.catalog.publisher import redirects
 from nbserver.catalog.publisher.download import UnfollowedSession, explain, trusting
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 AGAIN = "Run the command again; it continues where it stopped"
 CHECK = "Compare the catalog or the lock with the publisher; a mirror, a proxy, or a virus scanner may also have changed the file"
 _CONNECT_SECONDS, _READ_SECONDS = 15.0, 30.0
-_MOST_REDIRECTS = 5
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
 _MAY_PASS = ("index-too-slow", "index-connection-lost", "index-refused-connection", "download-truncated", "download-busy", "download-slow")
 
@@ -57,11 +57,11 @@ class Source:
 
         It is asked for what follows the first `begin` bytes. Raises DownloadError, and the errors of requests.
         """
-        target = url
-        for _ in range(_MOST_REDIRECTS + 1):
+
+        def send(target: str) -> requests.Response:
             proxy = proxy_for(target)
             headers = {"User-Agent": f"nbserver/{__version__}", "Accept-Encoding": "identity"}
-            response = self._session.get(
+            return self._session.get(
                 target,
                 headers=headers | ({"Range": f"bytes={begin}-"} if begin else {}),
                 auth=self._login(target),
@@ -70,18 +70,8 @@ class Source:
                 allow_redirects=False,
                 stream=True,
             )
-            if response.status_code not in (301, 302, 303, 307, 308):
-                return response
-            response.close()
-            following = urljoin(target, response.headers.get("Location", ""))
-            if urlsplit(following).scheme not in ("https", urlsplit(target).scheme) or urlsplit(following).username is not None:
-                raise DownloadError(
-                    "source-redirect-refused", "the server responded with a redirect to a URL that is not allowed", where=url
-                )
-            target = following
-        raise DownloadError(
-            "source-too-many-redirects", "the server responded with more than {limit} redirects", where=url, limit=_MOST_REDIRECTS
-        )
+
+        return redirects.followed(url, send)
 
     def _login(self, url: str) -> tuple[str, str] | None:
         parts = urlsplit(url)

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbserver import __version__
-from nbserver.base import plain_file
-from nbserver.base.errors import UsageError
+from nbserver.base import plain_file, writing
 from nbserver.export import launcher
 from nbserver.export.exported import Exported
 from nbserver.render.render import render_each
@@ -30,12 +29,14 @@ def each(hosts: Sequence[AnyHost], export: Export) -> Iterator[Exported]:
 
 
 def write(files: Iterable[Exported], folder: Path) -> list[Exported]:
-    """Write the files, and return them without their bytes being needed again. If one cannot be exported, none is replaced.
+    """Write the files, and return them. If one cannot be exported, none is replaced.
 
     Raises UsageError if the folder cannot be written, and what `files` raises.
     """
     found = list(files)
-    try:
+    with writing.refused(
+        "export-not-written", "could not write to the folder ({reason})", where=folder, todo="Choose another folder with -o"
+    ):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as new:
             for number, file in enumerate(found):
@@ -44,14 +45,6 @@ def write(files: Iterable[Exported], folder: Path) -> list[Exported]:
                 to = folder / file.name
                 to.parent.mkdir(exist_ok=True)
                 Path(new, str(number)).replace(to)
-    except OSError as error:
-        raise UsageError(
-            "export-not-written",
-            "could not write to the folder ({reason})",
-            where=plain_file.shown(folder),
-            todo="Choose another folder with -o",
-            reason=error.strerror,
-        ) from None
     return found
 
 

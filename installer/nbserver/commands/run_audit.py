@@ -102,8 +102,9 @@ def audit(run: str, runs: Path | None, log: Path | None, heads: Sequence[str], e
             run=folder.name,
         )
     checked = chain_check.check(folder, [entry.head for entry in entries], heads)
-    _require_signed(folder, checked, evidence_key, bool(entries))
-    facts = _facts(folder)
+    head = _json(folder / "run.json")
+    _require_signed(folder, checked, evidence_key, bool(entries), head.get("evidence_key"))
+    facts = _facts(folder, head)
     hosts = {name: (outcome, _sent(checked, name)) for name, outcome in _hosts(folder).items()}
     return AuditedRun(
         folder, facts, hosts, checked, log_file, entries, [*_resumed(folder), *_notes(checked, bool(entries), heads, evidence_key)]
@@ -132,9 +133,11 @@ def _notes(checked: Checked, is_logged: bool, heads: Sequence[str], evidence_key
     return []
 
 
-def _require_signed(folder: Path, checked: Checked, evidence_key: Path | None, is_logged: bool) -> None:
-    """Raise ApprovalError unless the key has signed the chain: up to its end, or the log has what came later."""
-    intended = _json(folder / "run.json").get("evidence_key")
+def _require_signed(folder: Path, checked: Checked, evidence_key: Path | None, is_logged: bool, intended: object) -> None:
+    """Raise ApprovalError unless the key has signed the chain: up to its end, or the log has what came later.
+
+    `intended` is the fingerprint in run.json of the key that was to sign it.
+    """
     if checked.signed is None and isinstance(intended, str):
         raise ApprovalError(
             "run-signature-missing",
@@ -163,9 +166,8 @@ def _require_signed(folder: Path, checked: Checked, evidence_key: Path | None, i
         )
 
 
-def _facts(folder: Path) -> dict[str, str]:
+def _facts(folder: Path, value: dict[str, Any]) -> dict[str, str]:
     """Return the texts of run.json, cleaned. Raises ApprovalError if it is not of this run, or not as nbserver writes it."""
-    value = _json(folder / "run.json")
     approved = value.get("approved")
     texts = [
         *(value.get(name) for name in NAMES),

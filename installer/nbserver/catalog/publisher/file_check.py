@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -15,11 +14,11 @@ from requests.adapters import HTTPAdapter
 from nbserver import __version__
 from nbserver.base.errors import DownloadError
 from nbserver.base.pinned_tls import proxy_for
+from nbserver.catalog.publisher import redirects
 from nbserver.catalog.publisher.download import TrustingAdapter, UnfollowedSession, explain, trusting
 
 AT_ONCE = 4
 _CONNECT_SECONDS, _READ_SECONDS, _WHOLE_SECONDS = 10.0, 15.0, 40.0
-_MOST_REDIRECTS = 5
 _NO_HEAD = (403, 405, 501)  # some servers refuse to send headers alone
 
 
@@ -79,23 +78,18 @@ def _follow(url: str, adapter: TrustingAdapter) -> Answer:
         session.adapters.clear()
         session.mount("https://", adapter)
         session.mount("http://", HTTPAdapter())
-        target, method = url, "HEAD"
-        for _ in range(_MOST_REDIRECTS + 1):
+        method = "HEAD"
+
+        def send(target: str) -> requests.Response:
+            nonlocal method
             response = _send(session, method, target)
             if response.status_code in _NO_HEAD and method == "HEAD":
                 method = "GET"
                 response = _send(session, method, target)
-            if response.status_code not in (301, 302, 303, 307, 308):
-                return Answer(url, response.status_code, _size(response))
-            following = urljoin(target, response.headers.get("Location", ""))
-            if urlsplit(following).scheme not in ("https", urlsplit(target).scheme) or urlsplit(following).username is not None:
-                raise DownloadError(
-                    "source-redirect-refused", "the server responded with a redirect to a URL that is not allowed", where=url
-                )
-            target = following
-    raise DownloadError(
-        "source-too-many-redirects", "the server responded with more than {limit} redirects", where=url, limit=_MOST_REDIRECTS
-    )
+            return response
+
+        response = redirects.followed(url, send)
+        return Answer(url, response.status_code, _size(response))
 
 
 def _send(session: requests.Session, method: str, url: str) -> requests.Response:
