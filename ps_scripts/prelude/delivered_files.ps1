@@ -153,15 +153,7 @@ function Write-DeliveredData([string]$New, $Part) {
     Assert-NoLink $New
     $opened = @{ Stream = $null }
     Invoke-FileChange 'open' $New $opened
-    $stream = $opened.Stream
-    try {
-        $stream.SetLength($Part.Offset)
-        [void]$stream.Seek($Part.Offset, 'Begin')
-        Assert-DeliveryComplete (Copy-PartData $stream)
-        if ($stream.Length -lt $Part.Size) { return }
-        $stream.Flush($true)
-        [void]$stream.Seek(0, 'Begin')
-        Get-Sha256 $stream
-    }
-    finally { $stream.Close() }
+    $saved = Save-PartData $opened.Stream $Part
+    Assert-DeliveryComplete $saved.Arrived
+    $saved.Sha256
 }

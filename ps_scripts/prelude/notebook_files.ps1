@@ -220,17 +220,9 @@ function Write-Part([string]$New, $Part) {
     Assert-NoLink $New
     $mode = 'CreateNew'
     if ($Part.Offset) { $mode = 'Open' }
-    $stream = [IO.File]::Open($New, $mode, 'ReadWrite', 'Read')
-    try {
-        $stream.SetLength($Part.Offset)
-        [void]$stream.Seek($Part.Offset, 'Begin')
-        Assert-PartComplete (Copy-PartData $stream)
-        if ($stream.Length -lt $Part.Size) { return }
-        $stream.Flush($true)
-        [void]$stream.Seek(0, 'Begin')
-        Get-Sha256 $stream
-    }
-    finally { $stream.Close() }
+    $saved = Save-PartData ([IO.File]::Open($New, $mode, 'ReadWrite', 'Read')) $Part
+    Assert-PartComplete $saved.Arrived
+    $saved.Sha256
 }
 
 function Complete-File {

@@ -47,6 +47,24 @@ function Copy-PartData([IO.Stream]$Stream) {
     $true
 }
 
+# Write the data of a part to its place in the stream of a file, and close the stream. Return whether all of it was
+# there, and the SHA-256 of the file if the file is now complete.
+function Save-PartData([IO.Stream]$Stream, $Part) {
+    $saved = @{ Arrived = $false; Sha256 = '' }
+    try {
+        $Stream.SetLength($Part.Offset)
+        [void]$Stream.Seek($Part.Offset, 'Begin')
+        $saved.Arrived = Copy-PartData $Stream
+        if ($saved.Arrived -and $Stream.Length -ge $Part.Size) {
+            $Stream.Flush($true)
+            [void]$Stream.Seek(0, 'Begin')
+            $saved.Sha256 = Get-Sha256 $Stream
+        }
+    }
+    finally { $Stream.Close() }
+    $saved
+}
+
 function Write-FileState {
     param([string]$State, [string]$Path, $Size = 0, [string]$Sha256 = '')
     Write-Event file @{ path = $Path; sha256 = $Sha256; size = $Size; state = $State }

@@ -31,98 +31,98 @@
 #   920  kept_script            Keep the script that changes this host.
 #   938  envelope               Read the envelope: the only input of a run in addition to this script.
 #  1042  part_data              Keep the parts of files that the envelope names, and their data.
-#  1096  lock                   Allow only one run at a time to change this host.
-#  1161  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1241  held_files             Open, move, replace, and remove files that other programs hold.
-#  1368  access                 Set and check access lists: who may read and change a folder.
-#  1444  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1481  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1547  registry               Read values in the registry.
-#  1558  registry_values        Compare, set, and restore values in the registry.
-#  1592  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1712  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1807  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1842  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1930  path_access            Find other accounts that could replace a folder with another folder.
-#  1958  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  2015  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2165  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2262  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2474  server_command         Define the command line of the server, and what it was started with.
-#  2493  left_program           End the program that a run left behind when it was killed.
-#  2551  programs               Run other programs until they exit, and report their output.
-#  2681  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2700  downloads              Download files into the cache, and check their hashes before they are used.
-#  2888  sources                Download a program from one of several sources.
-#  2958  delivered_programs     Take the files of programs that the workstation has sent.
-#  2982  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3069  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3145  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3201  foreign_places         Define where configuration from other installations may be on this host.
-#  3215  package_environment    Choose the environment variables of pip and uv.
-#  3290  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3295  installer_failures     Explain the exit codes of installers.
-#  3367  installers             Run installers and uninstallers, and wait while another one runs.
-#  3412  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3469  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3531  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3556  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3620  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3659  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3699  installed_files        Compare files with those that were installed.
-#  3848  running_server         Stop the server before its programs are replaced.
-#  3906  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4020  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4079  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4129  port_process           Find the program that listens on a TCP port, and what started it.
-#  4164  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4284  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4330  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4388  certificates           Read certificates from PEM files.
-#  4405  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4477  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4611  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4731  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4840  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4909  password_hash          Get the hash of the password.
-#  4914  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4960  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4983  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5049  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5192  download_checks        Check in mode check whether this host can reach what the script would download.
-#  5297  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5452  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5490  new_server             Check what another environment contains, and the server that runs from it.
-#  5573  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5713  way_back               Restore the previous server after an upgrade that failed.
-#  5851  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5963  server_life            Restart or stop the installed server: modes restart and stop.
-#  6067  restarted_server       Start the registered task again.
-#  6118  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6247  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6358  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6526  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  6779  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6899  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6923  server_log             Send the log of the notebook server: mode logs.
-#  7023  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  1114  lock                   Allow only one run at a time to change this host.
+#  1179  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1259  held_files             Open, move, replace, and remove files that other programs hold.
+#  1386  access                 Set and check access lists: who may read and change a folder.
+#  1462  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1499  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1565  registry               Read values in the registry.
+#  1576  registry_values        Compare, set, and restore values in the registry.
+#  1610  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1730  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1825  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1860  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1948  path_access            Find other accounts that could replace a folder with another folder.
+#  1976  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  2033  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2183  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2280  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2492  server_command         Define the command line of the server, and what it was started with.
+#  2511  left_program           End the program that a run left behind when it was killed.
+#  2569  programs               Run other programs until they exit, and report their output.
+#  2699  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2718  downloads              Download files into the cache, and check their hashes before they are used.
+#  2906  sources                Download a program from one of several sources.
+#  2976  delivered_programs     Take the files of programs that the workstation has sent.
+#  3000  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3087  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3163  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3219  foreign_places         Define where configuration from other installations may be on this host.
+#  3233  package_environment    Choose the environment variables of pip and uv.
+#  3308  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3313  installer_failures     Explain the exit codes of installers.
+#  3385  installers             Run installers and uninstallers, and wait while another one runs.
+#  3430  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3487  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3549  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3574  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3638  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3677  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3717  installed_files        Compare files with those that were installed.
+#  3866  running_server         Stop the server before its programs are replaced.
+#  3924  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4038  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4097  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4147  port_process           Find the program that listens on a TCP port, and what started it.
+#  4182  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4302  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4348  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4406  certificates           Read certificates from PEM files.
+#  4423  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4495  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4629  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4749  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4858  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4927  password_hash          Get the hash of the password.
+#  4932  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4978  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  5001  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5067  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5210  download_checks        Check in mode check whether this host can reach what the script would download.
+#  5315  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5470  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5508  new_server             Check what another environment contains, and the server that runs from it.
+#  5591  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5731  way_back               Restore the previous server after an upgrade that failed.
+#  5869  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5981  server_life            Restart or stop the installed server: modes restart and stop.
+#  6085  restarted_server       Start the registered task again.
+#  6136  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6265  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6376  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6536  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  6781  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6901  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6925  server_log             Send the log of the notebook server: mode logs.
+#  7025  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7055  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7136  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7155  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7174  python                 Install Python from the publisher, or use one that is installed.
-#  7308  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7369  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7488  packages               Install the packages of the lock in a virtual environment.
-#  7689  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7715  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  7849  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8057  service                Run the server as a scheduled task.
-#  8204  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8268  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8346  path                   Add the programs of the server to the PATH of the machine.
-#  8375  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8415  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7057  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7138  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7157  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7176  python                 Install Python from the publisher, or use one that is installed.
+#  7310  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7371  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7490  packages               Install the packages of the lock in a virtual environment.
+#  7691  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7717  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  7851  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8059  service                Run the server as a scheduled task.
+#  8206  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8270  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8348  path                   Add the programs of the server to the PATH of the machine.
+#  8377  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8417  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -1086,6 +1086,24 @@ function Copy-PartData([IO.Stream]$Stream) {
         $PartData.Position = 0
     }
     $true
+}
+
+# Write the data of a part to its place in the stream of a file, and close the stream. Return whether all of it was
+# there, and the SHA-256 of the file if the file is now complete.
+function Save-PartData([IO.Stream]$Stream, $Part) {
+    $saved = @{ Arrived = $false; Sha256 = '' }
+    try {
+        $Stream.SetLength($Part.Offset)
+        [void]$Stream.Seek($Part.Offset, 'Begin')
+        $saved.Arrived = Copy-PartData $Stream
+        if ($saved.Arrived -and $Stream.Length -ge $Part.Size) {
+            $Stream.Flush($true)
+            [void]$Stream.Seek(0, 'Begin')
+            $saved.Sha256 = Get-Sha256 $Stream
+        }
+    }
+    finally { $Stream.Close() }
+    $saved
 }
 
 function Write-FileState {
@@ -6510,17 +6528,9 @@ function Write-DeliveredData([string]$New, $Part) {
     Assert-NoLink $New
     $opened = @{ Stream = $null }
     Invoke-FileChange 'open' $New $opened
-    $stream = $opened.Stream
-    try {
-        $stream.SetLength($Part.Offset)
-        [void]$stream.Seek($Part.Offset, 'Begin')
-        Assert-DeliveryComplete (Copy-PartData $stream)
-        if ($stream.Length -lt $Part.Size) { return }
-        $stream.Flush($true)
-        [void]$stream.Seek(0, 'Begin')
-        Get-Sha256 $stream
-    }
-    finally { $stream.Close() }
+    $saved = Save-PartData $opened.Stream $Part
+    Assert-DeliveryComplete $saved.Arrived
+    $saved.Sha256
 }
 
 # ---- prelude: notebook_files -----------------------------------------------------------------------
@@ -6745,17 +6755,9 @@ function Write-Part([string]$New, $Part) {
     Assert-NoLink $New
     $mode = 'CreateNew'
     if ($Part.Offset) { $mode = 'Open' }
-    $stream = [IO.File]::Open($New, $mode, 'ReadWrite', 'Read')
-    try {
-        $stream.SetLength($Part.Offset)
-        [void]$stream.Seek($Part.Offset, 'Begin')
-        Assert-PartComplete (Copy-PartData $stream)
-        if ($stream.Length -lt $Part.Size) { return }
-        $stream.Flush($true)
-        [void]$stream.Seek(0, 'Begin')
-        Get-Sha256 $stream
-    }
-    finally { $stream.Close() }
+    $saved = Save-PartData ([IO.File]::Open($New, $mode, 'ReadWrite', 'Read')) $Part
+    Assert-PartComplete $saved.Arrived
+    $saved.Sha256
 }
 
 function Complete-File {
