@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from tests import one_cpu, order, signals
 from tests.checkout import CHECKOUT, TESTS
 from tests.markers import markers_of
-from tests.tier import TIMES
+from tests.tier import FULL, TIMES
 
 if TYPE_CHECKING:
     from tests.boxes.linux.base import LinuxBase
@@ -136,8 +136,12 @@ def linux_mirror() -> Iterator[Mirror]:
         yield site
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Each test gets the markers of its folder; the files that take longest come first."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Each test gets the markers of its folder; the files that take longest come first. Those of the second tier wait for it."""
+    if not FULL:
+        later = [item for item in items if item.get_closest_marker("second_tier")]
+        config.hook.pytest_deselected(items=later)
+        items[:] = [item for item in items if item not in later]
     files = {item: item.path.relative_to(TESTS).as_posix() for item in items}
     for item, file in files.items():
         for marker in markers_of(file):
@@ -157,6 +161,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Where the run must be complete (NBSERVER_TEST_COMPLETE), a skipped test is a failure of the run."""
     if os.environ.get("NBSERVER_TEST_COMPLETE") and terminalreporter.stats.get("skipped"):
         terminalreporter.section("skipped, and nothing may be skipped here", red=True)
+        for report in terminalreporter.stats["skipped"]:
+            terminalreporter.line(f"{report.nodeid}: {report.longrepr[2]}")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

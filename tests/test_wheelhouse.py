@@ -11,14 +11,13 @@ from pathlib import Path
 import pytest
 
 from nbserver import __version__
-from tests import tier
 from tests.checkout import CHECKOUT
 from tools import build_wheel, make_wheelhouse
 
 BUILT = 1_700_000_000  # seconds since 1970
 
 
-@pytest.mark.skipif(not tier.FULL, reason="downloads all wheels of requirements.lock")
+@pytest.mark.second_tier("downloads all wheels of requirements.lock")
 @pytest.mark.skipif(sys.platform == "win32", reason="installs wheels for Linux")
 def test_nbserver_is_installed_without_a_network(tmp_path: Path) -> None:
     wheel = build_wheel.build(CHECKOUT, tmp_path, BUILT)

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from nbserver.run.notebook_password import hash_password
-from tests import tier
 from tests.boxes.linux.host import LinuxBox
 from tests.boxes.mirror import Mirror
 from tests.faults.small_packages import write_index
@@ -56,7 +57,8 @@ def site_with(package: str, debian_host: Callable[[], LinuxBox], mirror: Mirror,
         yield site
 
 
-def ansible_sets_up_a_host(debian_host: Callable[[], LinuxBox], linux_mirror: Mirror, tmp_path: Path) -> None:
+@pytest.mark.second_tier("installs Ansible on a Debian host")
+def test_ansible_sets_up_a_host(debian_host: Callable[[], LinuxBox], linux_mirror: Mirror, tmp_path: Path) -> None:
     with site_with("ansible-core", debian_host, linux_mirror, tmp_path) as site:
         _ansible(site.host, site)
 
@@ -80,7 +82,3 @@ def _ansible(host: LinuxBox, site: SmallSite) -> None:
     assert play(host, succeeds=False)["changed"] == 0, "another script than that of the export does not run"
     assert host.ssh("systemctl is-active nbserver", check=False).returncode != 0
     assert host.ssh("ls -d /tmp/nbserver-* /root/.ansible/tmp/* /home/admin/.ansible/tmp/*", check=False).stdout == "", "nothing is left"
-
-
-if tier.FULL:  # it installs Ansible on a Debian host, which takes minutes
-    test_ansible_sets_up_a_host = ansible_sets_up_a_host

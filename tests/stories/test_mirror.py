@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from tests import tier
 from tests.boxes.linux.host import LinuxBox
 from tests.boxes.linux.lab import GATEWAY, LinuxLab
 from tests.boxes.mirror import Mirror
@@ -105,7 +104,7 @@ def test_small_wheels_come_from_a_mirror(host: LinuxBox, linux_lab: LinuxLab, li
     assert not (host.root / "var/lib/nbserver/state/downloads").exists()
 
 
-@pytest.mark.skipif(not tier.FULL, reason="installs all wheels of the shipped lock")
+@pytest.mark.second_tier("installs all wheels of the shipped lock")
 def test_a_plot_is_drawn_with_all_wheels_from_a_mirror(host: LinuxBox, linux_lab: LinuxLab, linux_mirror: Mirror, tmp_path: Path) -> None:
     site = LinuxSite(tmp_path, host, linux_mirror, notebook_password="correct horse")
     site.settings["python.version"] = "3.11.2"  # that of the host, whose wheels the index has

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests import tier
 from tests.boxes import artifacts, newer_python
 from tests.boxes.mirror import Mirror
 from tests.boxes.prefixes import prefix_folder
@@ -24,7 +23,7 @@ LOCKS = SOURCE / "nbserver" / "catalog" / "data" / "locks"
 PASSWORD = "Tr0ub4dor"
 
 
-@pytest.mark.skipif(not tier.FULL, reason="installs a Windows host with the shipped lock, twice")
+@pytest.mark.second_tier("installs a Windows host with the shipped lock, twice")
 @pytest.mark.skipif(not shutil.which(newer_python.COMPILER), reason=f"needs {newer_python.COMPILER} (gcc-mingw-w64-x86-64)")
 @pytest.mark.parametrize("python", [PYTHON_3_12, PYTHON_3_13], ids=lambda python: python.branch)
 def test_the_server_draws_with_a_newer_python(python: WindowsPython, tmp_path: Path) -> None:

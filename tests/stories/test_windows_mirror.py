@@ -18,7 +18,6 @@ import pytest
 
 from nbserver.inventory import reader
 from nbserver.transports.psrp.transport import PsrpTransport
-from tests import tier
 from tests.boxes.mirror import Mirror
 from tests.boxes.windows import WindowsBox
 from tests.checkout import PYTHON_PATH
@@ -37,7 +36,7 @@ $store.Close()
 """
 
 
-@pytest.mark.skipif(not tier.FULL, reason="installs a Windows host")
+@pytest.mark.second_tier("installs a Windows host")
 def test_a_windows_host_with_a_mirror(windows_host: WindowsBox, mirror: Mirror, tmp_path: Path) -> None:
     lines = write_index(tmp_path / "index", mirror)
     with windows_host.endpoint(auth=["negotiate"], https=True, password="Tr0ub4dor") as endpoint, served(tmp_path / "index") as url:
