@@ -55,6 +55,22 @@ assert_free_space() {
     fi
 }
 
+# An environment has about 20000 files and folders. Some file systems, such as Btrfs, have no fixed number of inodes: 0.
+assert_free_inodes() {
+    local folder total
+    local -i free
+    read_installation_folder
+    folder=$REPLY
+    met inodes-free 'there are enough free inodes'
+    if [[ ! $folder ]]; then return; fi
+    read -r total free < <(exec stat --file-system --format='%c %d' -- "$folder")
+    if ((total && free < 30000)); then
+        fail inodes-low 'the file system that contains {folder} has {free} free inodes, but 30000 are required: each '\
+'file needs one. Remove files, or use a larger file system, then try again' \
+            free "$free" folder "$folder"
+    fi
+}
+
 # REPLY: an existing folder on the disk that the packages will use, or '' if they are already installed.
 read_installation_folder() {
     REPLY=''

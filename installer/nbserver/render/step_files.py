@@ -40,12 +40,12 @@ PRELUDE = {
     ("linux_scripts", "machine"): (
         "run machine/places json messages events findings host_log envelope lock left_program record programs paths locations folders files state_folder data_folders first_page "
         "machine/files_of_service machine/service_access machine/users machine/packages machine/apt machine/zypper units service_unit machine/service "
-        "machine/firewall tls machine/certificate_program starter port disks host_checks machine/system_checks foreign_configuration proxy "
+        "machine/firewall tls machine/certificate_program starter port disks host_checks name_resolution machine/system_checks foreign_configuration proxy "
         "installed_files installed_packages environment machine/installer_settings download_checks deliveries rotation new_server switch way_back status server_life rollback server_secrets notebook_files notebook_removal backup server_log evidence"
     ).split(),
     ("linux_scripts", "user"): (
         "run user/places json messages events findings host_log envelope lock left_program record programs paths locations folders files state_folder data_folders first_page "
-        "user/service_access user/service units service_unit user/processes tls user/certificate_program starter port disks host_checks "
+        "user/service_access user/service units service_unit user/processes tls user/certificate_program starter port disks host_checks name_resolution "
         "foreign_configuration proxy installed_files installed_packages environment user/installer_settings download_checks deliveries rotation new_server switch way_back status server_life rollback server_secrets notebook_files notebook_removal backup server_log user/log_file evidence"
     ).split(),
 }

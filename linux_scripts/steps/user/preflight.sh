@@ -13,6 +13,8 @@ preflight_test() {
     require files assert_no_folder_in_place "$UNIT_FOLDER/$SERVICE_UNIT" \
         "$CONFIGURATION_FOLDER"/{certificate.pem,key.pem,certificate.cnf,jupyter_config.json,serve.py,migrated}
     require disk_space assert_free_space
+    require free_inodes assert_free_inodes
+    require name_resolution assert_names_resolved
     require address assert_address_local
     require notebook_port assert_port_free
     require other_configuration warn_of_foreign_configuration

@@ -40,6 +40,16 @@ READ_ONLY = "/srv/my people/n cannot be used: the file system at /srv/my people 
             READ_ONLY,
         ),
         ("mkdir -p /etc/nbserver/key.pem", {}, "/etc/nbserver/key.pem is a folder, but"),
+        (
+            f"mkdir -p /opt && {MOUNT} -o nr_inodes=9001 tmpfs /opt",
+            {},
+            "the file system that contains /opt has 9000 free inodes, but 30000",
+        ),
+        (
+            "",
+            {"packages": {**parts.SETTINGS["packages"], "index_url": "https://index.invalid/simple/"}},
+            "the name index.invalid cannot be resolved. Check the name servers",
+        ),
         ("mount --bind /usr /usr && mount -o remount,bind,ro /usr", {}, "is a transactional or read-only system"),
     ],
 )
@@ -127,3 +137,19 @@ def test_preflight_asks_for_room_for_the_distributions_packages_once(host: Sandb
     assert "the disk that contains /usr has " in failed["text"] and "but 2000 MB are required" in failed["text"]
     host.write("/usr/bin/jupyter-notebook", "x")
     assert run(host, "test", STEPS, packages=packages).outcome == "ok"
+
+
+@pytest.mark.parametrize(
+    ("sources", "warned"),
+    [
+        ("deb http://packages.invalid/debian stable main\\ndeb [arch=amd64] https://user:x@more.invalid:8443/x y z", "more.invalid"),
+        ("deb http://packages.invalid/debian stable main\\ndeb http://127.0.0.1/debian stable main", ""),
+        ("# deb http://packages.invalid/debian stable main\\ndeb file:/srv/mirror stable main", ""),
+    ],
+)
+def test_a_host_without_name_resolution_is_told_at_once(host: Sandbox, sources: str, warned: str) -> None:
+    """A warning, because pip may be configured to use an address."""
+    host.run("bash", "-c", f"rm -rf /etc/apt/sources.list.d /etc/zypp/repos.d; printf '{sources}\\n' >/etc/apt/sources.list")
+    done = run(host, "test", STEPS, packages={**parts.SETTINGS["packages"], "index_url": None})
+    found = [event["values"]["name"] for event in done.of("warning") if event["code"] == "names-not-resolved"]
+    assert done.outcome != "failed" and found == ([warned] if warned else [])
