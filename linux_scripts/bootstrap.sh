@@ -6,8 +6,8 @@
 # "nbserver ready" once bash runs it and can start programs, and skips the input up to a line "nbserver script". Then
 # come LENGTH bytes of script, the lines of the envelope of the script, and a line "nbserver start". After a line
 # "nbserver data NUMBER" in the envelope, that many bytes of data follow "nbserver start"; the script finds them in the
-# file data next to it. An input that was cut off starts nothing. After a line "nbserver stream NUMBER", data is a pipe:
-# the script reads the data while it arrives, and notices itself if it was cut off.
+# file data next to it. An input that was cut off starts nothing. After a line "nbserver stream NUMBER", the script
+# itself reads the data while it arrives, from descriptor 7, and notices if it was cut off. Closing the input stops it.
 #
 # The script runs in its own session and writes to a file, so it continues when the connection is lost. A line
 # "nbserver stop" sends it SIGTERM. Its folder is accessible to its user only, and is removed when the script has ended.
@@ -77,7 +77,7 @@ clean_up() {
 trap clean_up EXIT
 
 if [[ $kind == stream ]]; then
-    mkfifo data
+    exec 7<&0
 else
     head -c "$size" >data ||
         die "the data could not be kept: the disk may be full"
@@ -90,11 +90,7 @@ setsid bash -p ./nbserver.sh envelope < <(printf "%s\n" "${envelope[@]}") >>outp
 pid=$!
 # Without a connection, the folder must be removed too. Before this line, the script would inherit the trap.
 trap "" HUP INT TERM PIPE
-sender=""
-if [[ $kind == stream ]]; then
-    head -c "$size" <&0 >data 2>/dev/null &
-    sender=$!
-fi
+exec 7<&-
 
 exec 3<output
 copy_output() {
@@ -105,8 +101,8 @@ copy_output() {
 
 while kill -0 "$pid" 2>/dev/null; do
     copy_output
-    if [[ $sender ]] && kill -0 "$sender" 2>/dev/null; then
-        sleep 0.2 # the rest of the input is data
+    if [[ $kind == stream ]]; then
+        sleep 0.05 # the rest of the input is data
         continue
     fi
     code=0
@@ -119,7 +115,6 @@ while kill -0 "$pid" 2>/dev/null; do
         sleep 0.2 # the input has ended, so read does not wait
     fi
 done
-if [[ $sender ]]; then kill -KILL "$sender" 2>/dev/null || true; fi # it may wait for a script that has ended
 code=0
 wait "$pid" 2>/dev/null || code=$?
 copy_output

@@ -117,15 +117,13 @@ can_be_for() { # NAME PYTHON
     fi
 }
 
-# Mode deliver: the data of all parts, one after the other, arrives through a pipe next to this script.
+# Mode deliver: the data of all parts, one after the other, arrives on descriptor 7, which the bootstrap has opened.
 receive_downloads() {
     local line
-    read_script_folder
-    if [[ $NB_DOWNLOADS_SOURCE != push || ! -p $REPLY/data ]]; then
+    if [[ $NB_DOWNLOADS_SOURCE != push || ! -e /dev/fd/7 ]]; then
         fail delivery-not-expected 'this script receives files only from nbserver apply, and only with '\
 'downloads.source = "push". Run nbserver apply'
     fi
-    exec 7<"$REPLY/data"
     read_locked
     add_download_folders
     for line in "${PARTS[@]}"; do receive_part "$line"; done

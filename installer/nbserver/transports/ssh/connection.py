@@ -34,6 +34,7 @@ T = TypeVar("T")
 POLL = 0.25  # seconds until a stop request is noticed
 KEEPALIVES = 3  # unanswered keepalives after which the connection counts as lost
 CLOSING = 2.0  # seconds to close the connection
+FASTEST = "aes128-gcm@openssh.com"  # is tried first, before the others of asyncssh: large files take a third of the time
 
 logging.getLogger("asyncssh").addHandler(logging.NullHandler())
 
@@ -130,6 +131,7 @@ class Connection:
                 gss_kex=False,
                 gss_auth=False,
                 preferred_auth="publickey,password,keyboard-interactive",
+                encryption_algs=f"^{FASTEST}",
                 compression_algs=["none"],  # decompressed data has no size limit
                 keepalive_interval=server.keepalive,
                 keepalive_count_max=KEEPALIVES,
