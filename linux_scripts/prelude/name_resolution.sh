@@ -4,13 +4,16 @@
 # Package managers and pip try again for a minute or more before they report it.
 SERVERS=()                                         # of read_package_servers: URLs
 
-# A proxy resolves all other names. If the settings name no server, the repositories of the system show whether names can
-# be resolved at all. That is only a warning: pip may be configured to use an address.
+# A proxy, also one of the environment, resolves all other names. If the settings name no server, the repositories of the
+# system show whether names can be resolved at all. That is only a warning: pip may be configured to use an address.
 assert_names_resolved() {
     local url=${NB_DOWNLOADS_PROXY:-${NB_DOWNLOADS_MIRROR:-$NB_PACKAGES_INDEX_URL}} name
     met names-resolved 'the names of the servers can be resolved'
     read_installation_folder
     if [[ ! $REPLY || $NB_DOWNLOADS_SOURCE == push ]]; then return; fi
+    if [[ ! $NB_DOWNLOADS_PROXY && ${http_proxy-}${https_proxy-}${all_proxy-}${HTTPS_PROXY-}${ALL_PROXY-} ]]; then
+        return
+    fi
     if [[ $url ]]; then
         if ! can_resolve "$url"; then
             fail name-not-resolved 'the name {name} cannot be resolved. Check the name servers of this host '\
@@ -18,7 +21,6 @@ assert_names_resolved() {
         fi
         return
     fi
-    if [[ ${http_proxy-}${https_proxy-}${all_proxy-}${HTTPS_PROXY-}${ALL_PROXY-} ]]; then return; fi
     read_package_servers
     for url in "${SERVERS[@]}"; do
         if can_resolve "$url"; then return; fi
