@@ -18,80 +18,81 @@
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 # Contents, by line. To follow a run, begin with main: it runs the steps, which use the prelude.
-#    96  settings               What differs from host to host: data, no code.
-#   125  lock                   The Python packages, with versions and hashes.
-#   248  welcome                The notebook that people find first, as JSON.
+#    97  settings               What differs from host to host: data, no code.
+#   126  lock                   The Python packages, with versions and hashes.
+#   249  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   481  run                    Set the options of the shell, the folders, and the state of this run.
-#   537  places                 Name the places of a server for the whole machine, which root sets up.
-#   611  json                   Read and write JSON strings in bash alone.
-#   707  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   833  events                 Report events: lines of JSON, which are the only output of this script.
-#   917  findings               Report in mode check which requirements this host meets, one finding for each.
-#   982  host_log               Write to the system log which script changes this host, and keep the script.
-#  1015  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#  1153  lock                   Let only one run at a time change this host.
-#  1196  left_program           End the program that a run left behind when it was killed.
-#  1251  record                 Record the previous state of everything that is changed, and restore it.
-#  1390  programs               Run other programs: those that change something or take long through run_program.
-#  1546  paths                  Open folders without following links, and check who could replace them.
-#  1695  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1772  folders                Create folders, and set who may use them.
-#  1853  files                  Write text files, and restore the files that were replaced.
-#  1941  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  2006  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  2051  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2172  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2230  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2310  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2483  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2629  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2771  zypper                 Run zypper, without questions.
-#  2897  units                  Install and remove units of systemd.
-#  2986  service_unit           Compare the unit of the notebook server, and install it.
-#  3170  service                Find out what the unit of the notebook server does.
-#  3268  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3381  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3450  certificate_program    Create a certificate with OpenSSL.
-#  3458  starter                Define the Python program that starts the notebook server.
-#  3666  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3757  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3830  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3902  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3972  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  4016  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4049  installed_files        Compare the files of the environment with those that were installed.
-#  4196  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4258  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4409  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4434  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4532  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  4765  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4931  new_server             Check what another environment contains, and the server that runs from it.
-#  5007  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5161  way_back               Restore the previous server after an upgrade that failed.
-#  5338  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5535  server_life            Restart or stop the installed server: modes restart and stop.
-#  5645  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5759  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  5877  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6209  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6316  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6351  server_log             Send the log of the notebook server: mode logs.
-#  6420  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   482  run                    Set the options of the shell, the folders, and the state of this run.
+#   538  places                 Name the places of a server for the whole machine, which root sets up.
+#   612  json                   Read and write JSON strings in bash alone.
+#   708  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   834  events                 Report events: lines of JSON, which are the only output of this script.
+#   918  findings               Report in mode check which requirements this host meets, one finding for each.
+#   983  host_log               Write to the system log which script changes this host, and keep the script.
+#  1016  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#  1154  lock                   Let only one run at a time change this host.
+#  1197  left_program           End the program that a run left behind when it was killed.
+#  1252  record                 Record the previous state of everything that is changed, and restore it.
+#  1391  programs               Run other programs: those that change something or take long through run_program.
+#  1547  paths                  Open folders without following links, and check who could replace them.
+#  1696  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1773  folders                Create folders, and set who may use them.
+#  1854  files                  Write text files, and restore the files that were replaced.
+#  1942  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  2007  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  2052  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2173  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2231  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2311  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2484  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2630  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2772  zypper                 Run zypper, without questions.
+#  2898  units                  Install and remove units of systemd.
+#  2987  service_unit           Compare the unit of the notebook server, and install it.
+#  3171  service                Find out what the unit of the notebook server does.
+#  3269  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3382  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3451  certificate_program    Create a certificate with OpenSSL.
+#  3459  starter                Define the Python program that starts the notebook server.
+#  3667  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3758  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3831  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3919  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  3980  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4050  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  4094  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4127  installed_files        Compare the files of the environment with those that were installed.
+#  4274  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4336  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4487  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4512  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4610  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  4841  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5007  new_server             Check what another environment contains, and the server that runs from it.
+#  5083  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5237  way_back               Restore the previous server after an upgrade that failed.
+#  5414  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5611  server_life            Restart or stop the installed server: modes restart and stop.
+#  5721  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5835  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  5953  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6285  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6392  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6427  server_log             Send the log of the notebook server: mode logs.
+#  6496  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6459  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6491  python                 Install Python from the distribution.
-#  6553  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  6628  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  6641  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6655  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6749  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  6931  service                Run the notebook server as a service that starts with the system.
-#  7065  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7129  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7283  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7365  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6535  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6569  python                 Install Python from the distribution.
+#  6631  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  6706  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  6719  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6733  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6827  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7009  service                Run the notebook server as a service that starts with the system.
+#  7143  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7207  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7361  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7443  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -3884,6 +3885,22 @@ assert_free_space() {
     fi
 }
 
+# An environment has about 20000 files and folders. Some file systems, such as Btrfs, have no fixed number of inodes: 0.
+assert_free_inodes() {
+    local folder total
+    local -i free
+    read_installation_folder
+    folder=$REPLY
+    met inodes-free 'there are enough free inodes'
+    if [[ ! $folder ]]; then return; fi
+    read -r total free < <(exec stat --file-system --format='%c %d' -- "$folder")
+    if ((total && free < 30000)); then
+        fail inodes-low 'the file system that contains {folder} has {free} free inodes, but 30000 are required: each '\
+'file needs one. Remove files, or use a larger file system, then try again' \
+            free "$free" folder "$folder"
+    fi
+}
+
 # REPLY: an existing folder on the disk that the packages will use, or '' if they are already installed.
 read_installation_folder() {
     REPLY=''
@@ -3897,6 +3914,67 @@ read_installation_folder() {
             REPLY=${REPLY:-/}
         done
     fi
+}
+
+# ---- prelude: name_resolution ----------------------------------------------------------------------
+# Report a host that cannot resolve the names of the servers that it downloads from.
+
+# Package managers and pip try again for a minute or more before they report it.
+SERVERS=()                                         # of read_package_servers: URLs
+
+# A proxy, also one of the environment, resolves all other names. If the settings name no server, the repositories of the
+# system show whether names can be resolved at all. That is only a warning: pip may be configured to use an address.
+assert_names_resolved() {
+    local url=${NB_DOWNLOADS_PROXY:-${NB_DOWNLOADS_MIRROR:-$NB_PACKAGES_INDEX_URL}} name
+    met names-resolved 'the names of the servers can be resolved'
+    read_installation_folder
+    if [[ ! $REPLY || $NB_DOWNLOADS_SOURCE == push ]]; then return; fi
+    if [[ ! $NB_DOWNLOADS_PROXY && ${http_proxy-}${https_proxy-}${all_proxy-}${HTTPS_PROXY-}${ALL_PROXY-} ]]; then
+        return
+    fi
+    if [[ $url ]]; then
+        if ! can_resolve "$url"; then
+            fail name-not-resolved 'the name {name} cannot be resolved. Check the name servers of this host '\
+'(/etc/resolv.conf), and the host name in the inventory, then try again' name "$REPLY"
+        fi
+        return
+    fi
+    read_package_servers
+    for url in "${SERVERS[@]}"; do
+        if can_resolve "$url"; then return; fi
+        name=$REPLY
+    done
+    if [[ ${name-} ]]; then
+        warn names-not-resolved 'no name of a package repository can be resolved, such as {name}, so packages cannot be '\
+'downloaded. Check the name servers of this host (/etc/resolv.conf), then try again' name "$name"
+    fi
+}
+
+# REPLY: the host in the URL. An address needs no resolution.
+can_resolve() { # URL
+    REPLY=${1#*://}
+    REPLY=${REPLY%%/*}
+    REPLY=${REPLY##*@}
+    if [[ $REPLY == '['* ]]; then return; fi
+    REPLY=${REPLY%%:*}
+    [[ ! $REPLY || $REPLY != *[!0-9.]* ]] ||
+        RES_OPTIONS='timeout:2 attempts:1' timeout 10 getent ahosts "$REPLY" >/dev/null 2>&1
+}
+
+# SERVERS: the first three http and https URLs in the lists of repositories.
+read_package_servers() {
+    local file line
+    local pattern='^[^#]*(https?://[^]/[:space:]]+)'
+    SERVERS=()
+    for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.{list,sources} /etc/zypp/repos.d/*.repo; do
+        if [[ ! -f $file || ! -r $file ]]; then continue; fi
+        while IFS= read -r line || [[ $line ]]; do
+            if [[ $line =~ $pattern && " ${SERVERS[*]} " != *" ${BASH_REMATCH[1]} "* ]]; then
+                SERVERS+=("${BASH_REMATCH[1]}")
+            fi
+            if ((${#SERVERS[@]} == 3)); then return; fi
+        done <"$file"
+    done
 }
 
 # ---- prelude: system_checks ------------------------------------------------------------------------
@@ -4648,15 +4726,13 @@ can_be_for() { # NAME PYTHON
     fi
 }
 
-# Mode deliver: the data of all parts, one after the other, arrives through a pipe next to this script.
+# Mode deliver: the data of all parts, one after the other, arrives on descriptor 7, which the bootstrap has opened.
 receive_downloads() {
     local line
-    read_script_folder
-    if [[ $NB_DOWNLOADS_SOURCE != push || ! -p $REPLY/data ]]; then
+    if [[ $NB_DOWNLOADS_SOURCE != push || ! -e /dev/fd/7 ]]; then
         fail delivery-not-expected 'this script receives files only from nbserver apply, and only with '\
 'downloads.source = "push". Run nbserver apply'
     fi
-    exec 7<"$REPLY/data"
     read_locked
     add_download_folders
     for line in "${PARTS[@]}"; do receive_part "$line"; done
@@ -6478,6 +6554,8 @@ preflight_test() {
     require files assert_no_folder_in_place "$UNIT_FOLDER/$SERVICE_UNIT" \
         "$CONFIGURATION_FOLDER"/{certificate.pem,key.pem,certificate.cnf,jupyter_config.json,serve.py,migrated}
     require disk_space assert_free_space
+    require free_inodes assert_free_inodes
+    require name_resolution assert_names_resolved
     require address assert_address_local
     require notebook_port assert_port_free
     require other_configuration warn_of_foreign_configuration

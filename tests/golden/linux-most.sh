@@ -18,80 +18,81 @@
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 # Contents, by line. To follow a run, begin with main: it runs the steps, which use the prelude.
-#    98  settings               What differs from host to host: data, no code.
-#   127  lock                   The Python packages, with versions and hashes.
-#   250  welcome                The notebook that people find first, as JSON.
+#    99  settings               What differs from host to host: data, no code.
+#   128  lock                   The Python packages, with versions and hashes.
+#   251  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   483  run                    Set the options of the shell, the folders, and the state of this run.
-#   539  places                 Name the places of a server for the whole machine, which root sets up.
-#   613  json                   Read and write JSON strings in bash alone.
-#   709  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   835  events                 Report events: lines of JSON, which are the only output of this script.
-#   919  findings               Report in mode check which requirements this host meets, one finding for each.
-#   984  host_log               Write to the system log which script changes this host, and keep the script.
-#  1017  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#  1155  lock                   Let only one run at a time change this host.
-#  1198  left_program           End the program that a run left behind when it was killed.
-#  1253  record                 Record the previous state of everything that is changed, and restore it.
-#  1392  programs               Run other programs: those that change something or take long through run_program.
-#  1548  paths                  Open folders without following links, and check who could replace them.
-#  1697  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1774  folders                Create folders, and set who may use them.
-#  1855  files                  Write text files, and restore the files that were replaced.
-#  1943  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  2008  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  2053  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2174  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2232  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2312  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2485  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2631  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2773  zypper                 Run zypper, without questions.
-#  2899  units                  Install and remove units of systemd.
-#  2988  service_unit           Compare the unit of the notebook server, and install it.
-#  3172  service                Find out what the unit of the notebook server does.
-#  3270  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3383  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3452  certificate_program    Create a certificate with OpenSSL.
-#  3460  starter                Define the Python program that starts the notebook server.
-#  3668  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3759  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3832  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3904  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3974  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  4018  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4051  installed_files        Compare the files of the environment with those that were installed.
-#  4198  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4260  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4411  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4436  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4534  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  4767  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  4933  new_server             Check what another environment contains, and the server that runs from it.
-#  5009  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5163  way_back               Restore the previous server after an upgrade that failed.
-#  5340  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5537  server_life            Restart or stop the installed server: modes restart and stop.
-#  5647  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5761  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  5879  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6211  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6318  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6353  server_log             Send the log of the notebook server: mode logs.
-#  6422  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   484  run                    Set the options of the shell, the folders, and the state of this run.
+#   540  places                 Name the places of a server for the whole machine, which root sets up.
+#   614  json                   Read and write JSON strings in bash alone.
+#   710  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   836  events                 Report events: lines of JSON, which are the only output of this script.
+#   920  findings               Report in mode check which requirements this host meets, one finding for each.
+#   985  host_log               Write to the system log which script changes this host, and keep the script.
+#  1018  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#  1156  lock                   Let only one run at a time change this host.
+#  1199  left_program           End the program that a run left behind when it was killed.
+#  1254  record                 Record the previous state of everything that is changed, and restore it.
+#  1393  programs               Run other programs: those that change something or take long through run_program.
+#  1549  paths                  Open folders without following links, and check who could replace them.
+#  1698  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1775  folders                Create folders, and set who may use them.
+#  1856  files                  Write text files, and restore the files that were replaced.
+#  1944  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  2009  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  2054  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2175  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2233  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2313  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2486  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2632  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2774  zypper                 Run zypper, without questions.
+#  2900  units                  Install and remove units of systemd.
+#  2989  service_unit           Compare the unit of the notebook server, and install it.
+#  3173  service                Find out what the unit of the notebook server does.
+#  3271  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3384  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3453  certificate_program    Create a certificate with OpenSSL.
+#  3461  starter                Define the Python program that starts the notebook server.
+#  3669  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3760  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3833  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3921  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  3982  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4052  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  4096  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4129  installed_files        Compare the files of the environment with those that were installed.
+#  4276  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4338  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4489  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4514  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4612  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  4843  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5009  new_server             Check what another environment contains, and the server that runs from it.
+#  5085  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5239  way_back               Restore the previous server after an upgrade that failed.
+#  5416  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5613  server_life            Restart or stop the installed server: modes restart and stop.
+#  5723  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5837  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  5955  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6287  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6394  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6429  server_log             Send the log of the notebook server: mode logs.
+#  6498  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6461  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6493  python                 Install Python from the distribution.
-#  6555  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  6630  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  6643  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6657  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6751  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  6933  service                Run the notebook server as a service that starts with the system.
-#  7067  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7131  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7285  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7367  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6537  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6571  python                 Install Python from the distribution.
+#  6633  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  6708  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  6721  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6735  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6829  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7011  service                Run the notebook server as a service that starts with the system.
+#  7145  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7209  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7363  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7445  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -3886,6 +3887,22 @@ assert_free_space() {
     fi
 }
 
+# An environment has about 20000 files and folders. Some file systems, such as Btrfs, have no fixed number of inodes: 0.
+assert_free_inodes() {
+    local folder total
+    local -i free
+    read_installation_folder
+    folder=$REPLY
+    met inodes-free 'there are enough free inodes'
+    if [[ ! $folder ]]; then return; fi
+    read -r total free < <(exec stat --file-system --format='%c %d' -- "$folder")
+    if ((total && free < 30000)); then
+        fail inodes-low 'the file system that contains {folder} has {free} free inodes, but 30000 are required: each '\
+'file needs one. Remove files, or use a larger file system, then try again' \
+            free "$free" folder "$folder"
+    fi
+}
+
 # REPLY: an existing folder on the disk that the packages will use, or '' if they are already installed.
 read_installation_folder() {
     REPLY=''
@@ -3899,6 +3916,67 @@ read_installation_folder() {
             REPLY=${REPLY:-/}
         done
     fi
+}
+
+# ---- prelude: name_resolution ----------------------------------------------------------------------
+# Report a host that cannot resolve the names of the servers that it downloads from.
+
+# Package managers and pip try again for a minute or more before they report it.
+SERVERS=()                                         # of read_package_servers: URLs
+
+# A proxy, also one of the environment, resolves all other names. If the settings name no server, the repositories of the
+# system show whether names can be resolved at all. That is only a warning: pip may be configured to use an address.
+assert_names_resolved() {
+    local url=${NB_DOWNLOADS_PROXY:-${NB_DOWNLOADS_MIRROR:-$NB_PACKAGES_INDEX_URL}} name
+    met names-resolved 'the names of the servers can be resolved'
+    read_installation_folder
+    if [[ ! $REPLY || $NB_DOWNLOADS_SOURCE == push ]]; then return; fi
+    if [[ ! $NB_DOWNLOADS_PROXY && ${http_proxy-}${https_proxy-}${all_proxy-}${HTTPS_PROXY-}${ALL_PROXY-} ]]; then
+        return
+    fi
+    if [[ $url ]]; then
+        if ! can_resolve "$url"; then
+            fail name-not-resolved 'the name {name} cannot be resolved. Check the name servers of this host '\
+'(/etc/resolv.conf), and the host name in the inventory, then try again' name "$REPLY"
+        fi
+        return
+    fi
+    read_package_servers
+    for url in "${SERVERS[@]}"; do
+        if can_resolve "$url"; then return; fi
+        name=$REPLY
+    done
+    if [[ ${name-} ]]; then
+        warn names-not-resolved 'no name of a package repository can be resolved, such as {name}, so packages cannot be '\
+'downloaded. Check the name servers of this host (/etc/resolv.conf), then try again' name "$name"
+    fi
+}
+
+# REPLY: the host in the URL. An address needs no resolution.
+can_resolve() { # URL
+    REPLY=${1#*://}
+    REPLY=${REPLY%%/*}
+    REPLY=${REPLY##*@}
+    if [[ $REPLY == '['* ]]; then return; fi
+    REPLY=${REPLY%%:*}
+    [[ ! $REPLY || $REPLY != *[!0-9.]* ]] ||
+        RES_OPTIONS='timeout:2 attempts:1' timeout 10 getent ahosts "$REPLY" >/dev/null 2>&1
+}
+
+# SERVERS: the first three http and https URLs in the lists of repositories.
+read_package_servers() {
+    local file line
+    local pattern='^[^#]*(https?://[^]/[:space:]]+)'
+    SERVERS=()
+    for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.{list,sources} /etc/zypp/repos.d/*.repo; do
+        if [[ ! -f $file || ! -r $file ]]; then continue; fi
+        while IFS= read -r line || [[ $line ]]; do
+            if [[ $line =~ $pattern && " ${SERVERS[*]} " != *" ${BASH_REMATCH[1]} "* ]]; then
+                SERVERS+=("${BASH_REMATCH[1]}")
+            fi
+            if ((${#SERVERS[@]} == 3)); then return; fi
+        done <"$file"
+    done
 }
 
 # ---- prelude: system_checks ------------------------------------------------------------------------
@@ -4650,15 +4728,13 @@ can_be_for() { # NAME PYTHON
     fi
 }
 
-# Mode deliver: the data of all parts, one after the other, arrives through a pipe next to this script.
+# Mode deliver: the data of all parts, one after the other, arrives on descriptor 7, which the bootstrap has opened.
 receive_downloads() {
     local line
-    read_script_folder
-    if [[ $NB_DOWNLOADS_SOURCE != push || ! -p $REPLY/data ]]; then
+    if [[ $NB_DOWNLOADS_SOURCE != push || ! -e /dev/fd/7 ]]; then
         fail delivery-not-expected 'this script receives files only from nbserver apply, and only with '\
 'downloads.source = "push". Run nbserver apply'
     fi
-    exec 7<"$REPLY/data"
     read_locked
     add_download_folders
     for line in "${PARTS[@]}"; do receive_part "$line"; done
@@ -6480,6 +6556,8 @@ preflight_test() {
     require files assert_no_folder_in_place "$UNIT_FOLDER/$SERVICE_UNIT" \
         "$CONFIGURATION_FOLDER"/{certificate.pem,key.pem,certificate.cnf,jupyter_config.json,serve.py,migrated}
     require disk_space assert_free_space
+    require free_inodes assert_free_inodes
+    require name_resolution assert_names_resolved
     require address assert_address_local
     require notebook_port assert_port_free
     require other_configuration warn_of_foreign_configuration
