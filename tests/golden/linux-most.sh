@@ -3924,8 +3924,8 @@ read_installation_folder() {
 # Package managers and pip try again for a minute or more before they report it.
 SERVERS=()                                         # of read_package_servers: URLs
 
-# A proxy, also one of the environment, resolves all other names. If the settings name no server, the repositories of the
-# system show whether names can be resolved at all. That is only a warning: pip may be configured to use an address.
+# A proxy, also one of the environment, resolves all other names. If the settings name no server, the repositories of
+# the system show whether names can be resolved at all. That is only a warning: pip may be configured to use an address.
 assert_names_resolved() {
     local url=${NB_DOWNLOADS_PROXY:-${NB_DOWNLOADS_MIRROR:-$NB_PACKAGES_INDEX_URL}} name
     met names-resolved 'the names of the servers can be resolved'
@@ -3947,8 +3947,8 @@ assert_names_resolved() {
         name=$REPLY
     done
     if [[ ${name-} ]]; then
-        warn names-not-resolved 'no name of a package repository can be resolved, such as {name}, so packages cannot be '\
-'downloaded. Check the name servers of this host (/etc/resolv.conf), then try again' name "$name"
+        warn names-not-resolved 'no name of a package repository can be resolved, such as {name}, so packages cannot '\
+'be downloaded. Check the name servers of this host (/etc/resolv.conf), then try again' name "$name"
     fi
 }
 
