@@ -142,6 +142,11 @@ def test_it_renders_the_golden_files(installed: Installed, tmp_path: Path) -> No
     assert installed.run("render", "*", "-i", str(golden.INVENTORY), "-o", str(tmp_path / "out"), "--check").returncode == 0
 
 
+def test_uvx_runs_it(installed: Installed) -> None:
+    uvx = [sys.executable, "-m", "uv", "tool", "run", "--python", sys.executable, "--from", str(installed.wheel)]
+    assert _run([*uvx, "nbserver", "--version"], installed.elsewhere, check=True).stdout.split()[-1] == __version__
+
+
 @pytest.mark.parametrize("first", ["nbserver", "installer"])
 def test_the_package_installer_does_no_harm(installed: Installed, tmp_path: Path, first: str) -> None:
     """There is another package of that name, which other programs depend on: both work in one environment, and the other can go."""
