@@ -67,32 +67,32 @@
 #  4487  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
 #  4512  download_checks        Check in mode check whether this host can reach what pip and uv would download.
 #  4610  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  4841  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5007  new_server             Check what another environment contains, and the server that runs from it.
-#  5083  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5237  way_back               Restore the previous server after an upgrade that failed.
-#  5414  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5611  server_life            Restart or stop the installed server: modes restart and stop.
-#  5721  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5835  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  5953  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6285  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6392  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6427  server_log             Send the log of the notebook server: mode logs.
-#  6496  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  4849  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5015  new_server             Check what another environment contains, and the server that runs from it.
+#  5091  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5245  way_back               Restore the previous server after an upgrade that failed.
+#  5422  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5619  server_life            Restart or stop the installed server: modes restart and stop.
+#  5729  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5843  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  5961  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6293  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6400  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6435  server_log             Send the log of the notebook server: mode logs.
+#  6504  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6535  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6569  python                 Install Python from the distribution.
-#  6631  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  6706  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  6719  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6733  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6827  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7009  service                Run the notebook server as a service that starts with the system.
-#  7143  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7207  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7361  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7443  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6543  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6577  python                 Install Python from the distribution.
+#  6639  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  6714  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  6727  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6741  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6835  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7017  service                Run the notebook server as a service that starts with the system.
+#  7151  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7215  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7369  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7451  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -4709,11 +4709,19 @@ read_present() {
         if [[ -f $path && ! -L $path ]]; then partial+=("$path"); fi
     done
     if ((${#complete[@]})); then
-        while read -r word path; do hashes[${path##*/}]=$word; done < <(exec sha256sum -- "${complete[@]}")
+        while read -r word path; do hashes[${path##*/}]=$word; done < <(print_hashes "${complete[@]}")
     fi
     if ((${#partial[@]})); then
         while read -r word path; do sizes[${path##*/}]=$word; done < <(exec stat --format='%s %n' -- "${partial[@]}")
     fi
+}
+
+# A line for each file: its hash and path. OpenSSL needs a quarter of sha256sum's time, but may not be installed yet.
+print_hashes() { # PATH...
+    if has_openssl; then
+        exec openssl dgst -sha256 -r "$@"
+    fi
+    exec sha256sum -- "$@"
 }
 
 # Whether a wheel can be for this Python, such as 311. Nobody knows the version before Python is installed.
@@ -4791,7 +4799,7 @@ settle_received() {
     local -A sizes=() hashes=()
     for name in "${!RECEIVED[@]}"; do paths+=("$HELD/$name"); done
     while read -r word path; do sizes[${path##*/}]=$word; done < <(exec stat --format='%s %n' -- "${paths[@]}")
-    while read -r word path; do hashes[${path##*/}]=$word; done < <(exec sha256sum -- "${paths[@]}")
+    while read -r word path; do hashes[${path##*/}]=$word; done < <(print_hashes "${paths[@]}")
     for line in "${PARTS[@]}"; do
         read_part "$line"
         expected=${RECEIVED[$name]--1} has=${sizes[$name]-0}

@@ -67,32 +67,32 @@
 #  4489  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
 #  4514  download_checks        Check in mode check whether this host can reach what pip and uv would download.
 #  4612  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  4843  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5009  new_server             Check what another environment contains, and the server that runs from it.
-#  5085  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5239  way_back               Restore the previous server after an upgrade that failed.
-#  5416  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5613  server_life            Restart or stop the installed server: modes restart and stop.
-#  5723  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5837  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  5955  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6287  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6394  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6429  server_log             Send the log of the notebook server: mode logs.
-#  6498  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  4851  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5017  new_server             Check what another environment contains, and the server that runs from it.
+#  5093  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5247  way_back               Restore the previous server after an upgrade that failed.
+#  5424  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5621  server_life            Restart or stop the installed server: modes restart and stop.
+#  5731  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5845  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  5963  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6295  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6402  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6437  server_log             Send the log of the notebook server: mode logs.
+#  6506  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6537  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6571  python                 Install Python from the distribution.
-#  6633  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  6708  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  6721  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6735  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6829  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7011  service                Run the notebook server as a service that starts with the system.
-#  7145  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7209  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7363  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7445  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6545  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6579  python                 Install Python from the distribution.
+#  6641  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  6716  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  6729  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6743  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6837  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7019  service                Run the notebook server as a service that starts with the system.
+#  7153  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7217  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7371  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7453  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -4711,11 +4711,19 @@ read_present() {
         if [[ -f $path && ! -L $path ]]; then partial+=("$path"); fi
     done
     if ((${#complete[@]})); then
-        while read -r word path; do hashes[${path##*/}]=$word; done < <(exec sha256sum -- "${complete[@]}")
+        while read -r word path; do hashes[${path##*/}]=$word; done < <(print_hashes "${complete[@]}")
     fi
     if ((${#partial[@]})); then
         while read -r word path; do sizes[${path##*/}]=$word; done < <(exec stat --format='%s %n' -- "${partial[@]}")
     fi
+}
+
+# A line for each file: its hash and path. OpenSSL needs a quarter of sha256sum's time, but may not be installed yet.
+print_hashes() { # PATH...
+    if has_openssl; then
+        exec openssl dgst -sha256 -r "$@"
+    fi
+    exec sha256sum -- "$@"
 }
 
 # Whether a wheel can be for this Python, such as 311. Nobody knows the version before Python is installed.
@@ -4793,7 +4801,7 @@ settle_received() {
     local -A sizes=() hashes=()
     for name in "${!RECEIVED[@]}"; do paths+=("$HELD/$name"); done
     while read -r word path; do sizes[${path##*/}]=$word; done < <(exec stat --format='%s %n' -- "${paths[@]}")
-    while read -r word path; do hashes[${path##*/}]=$word; done < <(exec sha256sum -- "${paths[@]}")
+    while read -r word path; do hashes[${path##*/}]=$word; done < <(print_hashes "${paths[@]}")
     for line in "${PARTS[@]}"; do
         read_part "$line"
         expected=${RECEIVED[$name]--1} has=${sizes[$name]-0}

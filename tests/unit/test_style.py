@@ -19,6 +19,9 @@ LINKING = [CHECKOUT / name for name in ("README.md", "CONTRIBUTING.md", "SECURIT
 )
 # The word list of STYLE.md contains the phrases, and body-hashes.md is a publication: their links are checked, their words are not.
 PAGES = [page for page in LINKING if page.name not in ("STYLE.md", "body-hashes.md")]
+COLUMNS = 120
+# A line break is a space on a page, and Japanese has none.
+WRAPPED = [page for page in LINKING if ".ja" not in page.suffixes]
 SCRIPTS = sorted(
     path for folder in ("ps_scripts", "linux_scripts") for path in (CHECKOUT / folder).rglob("*.*") if path.suffix in (".ps1", ".sh")
 )
@@ -194,6 +197,25 @@ def test_a_link_leads_somewhere(page: Path) -> None:
         f"{page.relative_to(CHECKOUT)}:{line}: {target}" for line, target in links(page.read_text("utf-8")) if leads_nowhere(page, target)
     ]
     assert not found, "\n".join(found)
+
+
+def too_long(text: str) -> Iterator[int]:
+    """Yield the numbers of the lines of prose with more than 120 columns. A single word cannot be wrapped."""
+    code = code_lines(text)
+    for number, line in enumerate(text.splitlines(), 1):
+        if len(line) > COLUMNS and number - 1 not in code and not line.startswith("|") and " " in line.strip()[2:]:
+            yield number
+
+
+@pytest.mark.parametrize("page", WRAPPED, ids=lambda page: page.relative_to(CHECKOUT).as_posix())
+def test_prose_is_wrapped(page: Path) -> None:
+    found = [f"{page.relative_to(CHECKOUT)}:{line}" for line in too_long(page.read_text("utf-8"))]
+    assert not found, f"wrap at {COLUMNS} columns:\n" + "\n".join(found)
+
+
+def test_a_long_line_would_be_found() -> None:
+    long = "word " * 30
+    assert list(too_long(f"{long}\n\n    {long}\n\n| {long} |\n\n- {long}\n")) == [1, 7]
 
 
 def test_a_broken_link_would_be_found(tmp_path: Path) -> None:

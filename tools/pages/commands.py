@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import PurePath
 
@@ -12,6 +13,7 @@ import click
 from nbserver.cli.program import SECTIONS
 from tools.pages.parts import table
 
+COLUMNS = 120
 DEFAULT = re.compile(r" \(default: (?P<default>[^()]*(?:\([^()]*\))?[^()]*)\)\.$")
 
 
@@ -82,7 +84,7 @@ def body(command: click.Command) -> str:
     for paragraph in filter(None, paragraphs):
         lines = paragraph.split("\n")
         kept = lines[0].strip() == "\b"
-        found.append("\n".join(f"    {line.strip()}" for line in lines[1:]) if kept else "\n".join(lines))
+        found.append("\n".join(f"    {line.strip()}" for line in lines[1:]) if kept else textwrap.fill(" ".join(lines), COLUMNS, break_on_hyphens=False))
     return "\n\n".join(found) + ("\n" if found else "")
 
 
