@@ -4709,7 +4709,7 @@ read_present() {
         if [[ -f $path && ! -L $path ]]; then partial+=("$path"); fi
     done
     if ((${#complete[@]})); then
-        while read -r word path; do hashes[${path##*/}]=$word; done < <(print_hashes "${complete[@]}")
+        while read -r word path; do hashes[${path##*/}]=$word; done < <(print_wheel_hashes "${complete[@]}")
     fi
     if ((${#partial[@]})); then
         while read -r word path; do sizes[${path##*/}]=$word; done < <(exec stat --format='%s %n' -- "${partial[@]}")
@@ -4717,7 +4717,7 @@ read_present() {
 }
 
 # A line for each file: its hash and path. OpenSSL needs a quarter of sha256sum's time, but may not be installed yet.
-print_hashes() { # PATH...
+print_wheel_hashes() { # PATH...
     if has_openssl; then
         exec openssl dgst -sha256 -r "$@"
     fi
@@ -4799,7 +4799,7 @@ settle_received() {
     local -A sizes=() hashes=()
     for name in "${!RECEIVED[@]}"; do paths+=("$HELD/$name"); done
     while read -r word path; do sizes[${path##*/}]=$word; done < <(exec stat --format='%s %n' -- "${paths[@]}")
-    while read -r word path; do hashes[${path##*/}]=$word; done < <(print_hashes "${paths[@]}")
+    while read -r word path; do hashes[${path##*/}]=$word; done < <(print_wheel_hashes "${paths[@]}")
     for line in "${PARTS[@]}"; do
         read_part "$line"
         expected=${RECEIVED[$name]--1} has=${sizes[$name]-0}
