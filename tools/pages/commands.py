@@ -84,7 +84,11 @@ def body(command: click.Command) -> str:
     for paragraph in filter(None, paragraphs):
         lines = paragraph.split("\n")
         kept = lines[0].strip() == "\b"
-        found.append("\n".join(f"    {line.strip()}" for line in lines[1:]) if kept else textwrap.fill(" ".join(lines), COLUMNS, break_on_hyphens=False))
+        found.append(
+            "\n".join(f"    {line.strip()}" for line in lines[1:])
+            if kept
+            else textwrap.fill(" ".join(lines), COLUMNS, break_on_hyphens=False)
+        )
     return "\n\n".join(found) + ("\n" if found else "")
 
 
