@@ -45,6 +45,18 @@ def page(systems: Mapping[str, Sequence[Entry]]) -> str:
     )
 
 
+def templates(systems: Mapping[str, Sequence[Entry]]) -> dict[str, dict[str, list[list[str]] | list[str]]]:
+    """Return what translates the text of a message: the texts of each code with what to do, and the words of each difference."""
+    texts: dict[str, list[list[str]]] = {}
+    words: dict[str, list[str]] = {}
+    for entry in (entry for title in systems for entry in sorted(systems[title])):
+        known = texts.setdefault(entry.code, [])
+        known += [pair for pair in [[entry.text, entry.remedy]] if pair not in known]
+        for word in entry.words:
+            words.setdefault(entry.code, []).extend([word] if word not in words.get(entry.code, ()) else [])
+    return {"texts": dict(sorted(texts.items())), "words": dict(sorted(words.items()))}
+
+
 def _table(title: str) -> str:
     return TABLE.replace("{third}", "What to do" if title == "Orchestrator" else "Words for what is and should be")
 

@@ -15,6 +15,7 @@ from tests.checkout import CHECKOUT, SOURCE
 PACKAGE = SOURCE / "nbserver"
 ORDER = (
     "base",
+    "language",
     "settings",
     "inventory",
     "catalog",

@@ -58,7 +58,7 @@ def leaves(command: click.Command, before: str) -> Iterator[tuple[str, click.Com
 
 
 def section(path: str, command: click.Command) -> str:
-    options = [option for option in command.params if isinstance(option, click.Option)]
+    options = [option for option in command.params if isinstance(option, click.Option) and not option.hidden]
     arguments = [usage(argument) for argument in command.params if isinstance(argument, click.Argument)]
     parts = [f"### {path}\n", f"{short(command)}.\n", f"    {' '.join([path, *(['[OPTIONS]'] if options else []), *arguments])}\n"]
     if described := body(command):

@@ -68,9 +68,24 @@ class Reported(Described):
     code: str
     text: str
     values: Mapping[str, Value]
+    cause: Mapping[str, Any] | None = None  # the code and the values of the reason that one of the values is
 
     def __str__(self) -> str:
         return self.text
+
+
+@dataclass(frozen=True)
+class Phrase(Described):
+    """What a person reads, and no program: it has no code. With a `count` other than 1, its text is that of `several`."""
+
+    template: str
+    values: Mapping[str, Value]
+    several: str = ""
+    count: int = 1
+    code = ""
+
+    def __str__(self) -> str:
+        return fill(self.template if self.count == 1 else self.several, self.values)
 
 
 class Lines(Described):
@@ -90,7 +105,7 @@ class Cause(Described, Portable, Exception):
     """An exception whose text becomes part of an error for the user: a reason with its code."""
 
     def __init__(self, code: str, template: str, /, **values: Given) -> None:
-        self.code, self.values = code, checked(code, (template,), values)
+        self.code, self.template, self.values = code, template, checked(code, (template,), values)
         super().__init__(fill(template, self.values))
 
 
@@ -103,6 +118,21 @@ def message(code: str, template: str, /, *, todo: str = "", **values: Given) -> 
     return Message(code, template, checked(code, (template, todo), values), todo)
 
 
+def phrase(template: str, /, **values: Given) -> Phrase:
+    """Return what a person reads: a complete sentence, or a word of a table."""
+    return Phrase(template, converted(values))
+
+
+def counted(one: str, several: str, count: int, /, **values: Given) -> Phrase:
+    """Return a phrase with a number in it, which is its value `count`."""
+    return Phrase(one, converted({**values, "count": count}), several, count)
+
+
+def converted(values: Mapping[str, Given]) -> dict[str, Value]:
+    """Return the values of a message; paths are text."""
+    return {name: value if value is None or isinstance(value, (str, int, Described)) else str(value) for name, value in values.items()}
+
+
 def checked(code: str, templates: tuple[str, ...], values: Mapping[str, Given]) -> dict[str, Value]:
     """Return the values. Raises AssertionError if the code is not valid, or if placeholders and values do not match: that is a bug."""
     if not CODE.fullmatch(code):
@@ -110,7 +140,7 @@ def checked(code: str, templates: tuple[str, ...], values: Mapping[str, Given]) 
     used = {name for template in templates for name in PLACEHOLDER.findall(template)}
     if used != values.keys():
         raise AssertionError(f"{code}: the placeholders are {sorted(used)}, the values {sorted(values)}")
-    return {name: value if value is None or isinstance(value, (str, int, Described)) else str(value) for name, value in values.items()}
+    return converted(values)
 
 
 def fill(template: str, values: Mapping[str, Value]) -> str:

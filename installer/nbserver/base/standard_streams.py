@@ -8,7 +8,7 @@ import os
 import select
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -17,6 +17,7 @@ import click
 
 from nbserver.base import folding
 from nbserver.base.errors import OutputError
+from nbserver.base.message import phrase
 from nbserver.base.plain_text import clean
 
 CLOSED = (errno.EPIPE, errno.EINVAL) if os.name == "nt" else (errno.EPIPE,)  # the errors of a pipe without a reader
@@ -26,10 +27,11 @@ PAUSE = 1.0  # seconds between looks at a stream that takes no more
 class _Undemanding(io.BufferedIOBase):
     """The bytes of a stream. After the first failure, what is written is discarded, and `failure` has the reason.
 
-    `results` is the run directory that has what this process writes, if there is one.
+    `results` is the run directory that has what this process writes, if there is one. `text_of` returns what the reader sees of a message.
     """
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: IO[bytes], text_of: Callable[[object], str]) -> None:
+        self.text_of = text_of
         self._raw: Any = getattr(stream, "raw", stream)  # a buffer would keep what could not be written, and fail again at the exit
         self._lock = threading.Lock()
         self.failure: OSError | None = None
@@ -68,23 +70,26 @@ class _Undemanding(io.BufferedIOBase):
 
 
 @contextmanager
-def undemanding() -> Iterator[None]:
-    """Make failures to write to the standard streams harmless, and escape characters that their encoding lacks."""
+def undemanding(text_of: Callable[[object], str] = str) -> Iterator[None]:
+    """Make failures to write to the standard streams harmless, and escape characters that their encoding lacks.
+
+    `text_of` returns a message or a phrase as text, in the language of the reader.
+    """
     _occupy_missing()
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = map(_undemanding, before)
+    sys.stdout, sys.stderr = (_undemanding(stream, text_of) for stream in before)
     try:
         yield
     finally:
         sys.stdout, sys.stderr = before
 
 
-def _undemanding(stream: Any) -> Any:
+def _undemanding(stream: Any, text_of: Callable[[object], str]) -> Any:
     if not isinstance(stream, io.TextIOWrapper):
         return stream
     with suppress(OSError, ValueError):
         stream.flush()
-    return io.TextIOWrapper(_Undemanding(stream.buffer), encoding=stream.encoding, errors="backslashreplace", write_through=True)
+    return io.TextIOWrapper(_Undemanding(stream.buffer, text_of), encoding=stream.encoding, errors="backslashreplace", write_through=True)
 
 
 def _occupy_missing() -> None:
@@ -100,19 +105,23 @@ def failure(stream: Any) -> OSError | None:
     """Return why a standard stream could not be written, or None."""
     if stream is None:
         return OSError(errno.EBADF, os.strerror(errno.EBADF))
-    found: OSError | None = getattr(getattr(stream, "buffer", None), "failure", None)
+    found: OSError | None = getattr(_buffer(stream), "failure", None)
     return found
 
 
 def results_are_in(folder: Path) -> None:
     """Take note of the run directory, which has the results of a run even if they cannot be printed."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(buffer := getattr(stream, "buffer", None), _Undemanding):
+        if isinstance(buffer := _buffer(stream), _Undemanding):
             buffer.results = folder
 
 
+def _buffer(stream: Any) -> Any:
+    return getattr(stream, "buffer", None)
+
+
 def _results() -> Path | None:
-    found: list[Path | None] = [getattr(getattr(stream, "buffer", None), "results", None) for stream in (sys.stdout, sys.stderr)]
+    found: list[Path | None] = [getattr(_buffer(stream), "results", None) for stream in (sys.stdout, sys.stderr)]
     return next((folder for folder in found if folder), None)
 
 
@@ -148,18 +157,26 @@ def require_written() -> None:
         raise error
 
 
-def say(text: str = "", *, err: bool = False) -> bool:
+def text_for_reader(said: object) -> str:
+    """Return a message or a phrase as text, in the language of whoever reads the standard streams."""
+    found = next((buffer for buffer in map(_buffer, (sys.stdout, sys.stderr)) if isinstance(buffer, _Undemanding)), None)
+    return said if isinstance(said, str) else found.text_of(said) if found else str(said)
+
+
+def say(said: object = "", *, err: bool = False) -> bool:
     """Print a line that must not be lost, on the other stream if one cannot be written, or else on the terminal of this process.
 
-    Returns whether it was written.
+    `said` is text, or a message or phrase. Returns whether it was written.
     """
+    text = text_for_reader(said)
     return _written(text, err) or _written(text, not err) or _on_terminal(text)
 
 
 def warn(text: object) -> None:
     """Print a warning on standard error, on one line unless it is a terminal. It changes neither a run nor its exit code, also if nobody reads it."""
     with suppress(OSError):
-        click.echo(folding.for_stream(f"nbserver: warning: {clean(str(text))}", sys.stderr), err=True)
+        said = text_for_reader(phrase("nbserver: warning: {text}", text=clean(text_for_reader(text))))
+        click.echo(folding.for_stream(said, sys.stderr), err=True)
 
 
 def _written(text: str, err: bool) -> bool:

@@ -30,11 +30,15 @@ from nbserver.cli import (
     status,
     this_machine,
 )
+from nbserver.cli.click_words import shown
 from nbserver.cli.completion import VARIABLE, completion
 from nbserver.cli.init import init
+from nbserver.cli.language import add_language, language_of, short_help
 from nbserver.cli.resume import resume
 from nbserver.cli.schema import schema
 from nbserver.cli.variables import blame, name_variables
+from nbserver.language import choice
+from nbserver.language.language import ENGLISH, Language
 
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -78,6 +82,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
 }
 
 RESULT_IS_OUTPUT = frozenset({"audit", "completion", "hash-password", "logs", "render", "report", "schema", "status"})
+HELP_ITSELF: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())  # of a group without a command, since click 8.2
 GRAVER = (1, 2, 5)  # exit codes that say more than that the output was lost
 
 EXIT_CODES = """\b
@@ -103,9 +108,10 @@ class _Program(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         width = max(len(name) for name in self.commands)
+        language = language_of(ctx)
         for title, commands in SECTIONS.items():
             with formatter.section(title):
-                formatter.write_dl([(f"{command.name:<{width}}", command.get_short_help_str(formatter.width)) for command in commands])
+                formatter.write_dl([(f"{command.name:<{width}}", short_help(command, language)) for command in commands])
 
 
 @click.group(cls=_Program, context_settings=HELP, epilog=EXIT_CODES)
@@ -123,19 +129,21 @@ def cli() -> None:
 for command in (command for section in SECTIONS.values() for command in section):
     cli.add_command(command)
 name_variables(cli)
+add_language(cli)
 
 
 def main() -> None:
     """Run the command `nbserver` and exit with its documented exit code. An expected error prints one message."""
-    with standard_streams.undemanding():
-        code = _run()
+    language = choice.language(choice.code_of(sys.argv[1:]))
+    with standard_streams.undemanding(language.render):
+        code = _run(language)
     sys.exit(code)
 
 
-def _run() -> int:
+def _run(language: Language) -> int:
     """Run the command and return the exit code. Exits for a second Ctrl-C."""
     try:
-        code = cli.main(standalone_mode=False, windows_expand_args=False, complete_var=VARIABLE)
+        code = cli.main(standalone_mode=False, windows_expand_args=False, complete_var=VARIABLE, obj=language)
         if lost := standard_streams.not_written():
             _show(lost)  # what the command did is done, and its exit code says so
     except click.exceptions.Abort as error:  # click's for Ctrl-C and for the end of the input
@@ -148,7 +156,10 @@ def _run() -> int:
                 context,
             )
         blame(error)
-        error.show()
+        if language is ENGLISH or isinstance(error, HELP_ITSELF):
+            error.show()
+        else:
+            click.echo("\n".join(shown(error, language)), err=True)
         code = error.exit_code
     except Abandoned as error:
         os._exit(_show(error))  # threads that are waiting for a host would keep the process alive
@@ -167,6 +178,7 @@ def _show(error: NbserverError) -> int:
     """Print an error and return its exit code."""
     from nbserver.base.plain_text import clean
 
-    said = "nbserver: " + "\n".join(clean(line, 10_000) for line in str(error).split("\n"))
+    text = "\n".join(clean(line, 10_000) for line in standard_streams.text_for_reader(error).split("\n"))
+    said = f"nbserver: {text}"
     click.echo(folding.for_stream(said, sys.stderr), err=True)
     return error.exit_code

@@ -10,7 +10,8 @@ import click
 from click.core import ParameterSource
 
 PREFIX = "NBSERVER_"
-ELSEWHERE = frozenset({"site"})  # approval/policy.py reads NBSERVER_SITE, which counts in addition to --site
+# approval/policy.py reads NBSERVER_SITE, which counts in addition to --site. cli/language.py reads NBSERVER_LANG.
+ELSEWHERE = frozenset({"site", "lang"})
 OWN_MEANING = frozenset({"AUDIT_JSON", "AUDIT_EVIDENCE_KEY"})  # a file to write, and a public key: not what other commands mean
 
 
@@ -31,7 +32,7 @@ def used(context: click.Context, environment: Mapping[str, str] = os.environ) ->
     """Return the variables that set options of the command that is running, with their values."""
     found = {}
     for option in context.command.params:
-        if option.name and context.get_parameter_source(option.name) is ParameterSource.ENVIRONMENT:
+        if option.name and option.name not in ELSEWHERE and context.get_parameter_source(option.name) is ParameterSource.ENVIRONMENT:
             name = variable(option, environment)
             found[name] = environment[name]
     return found

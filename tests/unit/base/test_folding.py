@@ -37,10 +37,16 @@ def test_a_word_that_is_too_long_for_the_column_begins_further_left() -> None:
 @given(st.lists(st.text(st.sampled_from("ab\u6771"), min_size=1, max_size=40), min_size=1), st.integers(20, 120))
 def test_words_stay_as_they_are(words: list[str], columns: int) -> None:
     parts = folding.folded(" ".join(words), columns).split("\n")
-    assert " ".join(" ".join(parts).split()) == " ".join(words)
+    assert "".join("".join(parts).split()) == "".join(words)
+    assert all(word in " ".join(parts).split() for word in words if word.isascii())
     for part in parts:
-        width = sum(2 if one == "\u6771" else 1 for one in part)
-        assert width <= columns or len(part.split()) == 1
+        assert folding.width(part) <= columns or (part.strip().isascii() and len(part.split()) == 1)
+
+
+def test_a_line_of_japanese_ends_between_characters_but_not_before_punctuation() -> None:
+    text = "\u6771" * 9 + "\u3002" + "\u6771" * 3
+    assert folding.folded(text, 19, 2).split("\n") == ["\u6771" * 8, "  \u6771\u3002\u6771\u6771\u6771"]
+    assert folding.width(folding.padded("\u6771a", 5)) == 5
 
 
 def test_only_a_terminal_gets_folded_lines() -> None:

@@ -92,7 +92,7 @@ def test_every_command_is_documented_with_all_its_options() -> None:
     text = commands.details()
     for path, command in leaves(cli, "nbserver"):
         section = text.partition(f"### {path}\n")[2].partition("\n### ")[0]
-        options = [name for option in command.params if isinstance(option, click.Option) for name in option.opts]
+        options = [name for option in command.params if isinstance(option, click.Option) and not option.hidden for name in option.opts]
         assert section and all(f"`{name}`" in section for name in options), path
         assert f"[`{path}`](#{path.replace(' ', '-')})" in commands.overview()
 

@@ -1,0 +1,124 @@
+"""French and Japanese: texts from a catalog, in which the English template is the key."""
+
+from __future__ import annotations
+
+import gettext
+import importlib.resources
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nbserver.base.errors import NbserverError
+from nbserver.base.message import PLACEHOLDER, Described, Given, Lines, Phrase, Reported, converted, fill
+from nbserver.base.plain_text import clean
+from nbserver.language.language import Language
+from nbserver.language.templates import Templates
+
+LONGEST = 12_000  # characters of an error in a result
+_COLONS = {"fr": "\u00a0:"}
+_STOPS = {"ja": "\u3002"}  # between two sentences
+SEPARATORS = ("\n", "; ", ", ")  # between the messages that are one value
+
+
+class Translated(Language):
+    """A language with a catalog. What the catalog lacks is in English."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        self._catalog = _catalog(code)
+        self._templates = Templates.load()
+        self.colon = _COLONS.get(code, ":")
+
+    def text(self, template: str, /, **values: Given) -> str:
+        return fill(self._catalog.gettext(template), self._rendered(converted(values))) if template else ""
+
+    def plural(self, one: str, several: str, count: int, /, **values: Given) -> str:
+        return fill(self._catalog.ngettext(one, several, count), self._rendered(converted({**values, "count": count})))
+
+    def word(self, word: str) -> str:
+        return self._catalog.gettext(word) if word else ""
+
+    def render(self, said: object) -> str:
+        if isinstance(said, Phrase):
+            return (
+                self.plural(said.template, said.several, said.count, **said.values)
+                if said.several
+                else self.text(said.template, **said.values)
+            )
+        if isinstance(said, Lines):
+            return said.separator.join(map(self.render, said.messages))
+        if isinstance(said, NbserverError):
+            return self._error(said.where, self._filled(said.template, said.values), self._filled(said.remedy, said.values))
+        if isinstance(said, Reported):
+            return self.reported(said.text, said.code, said.values, said.cause)
+        if isinstance(said, Described) and (template := getattr(said, "template", "")):
+            return self._filled(template, said.values)
+        return str(said)
+
+    def reported(self, text: str, code: str | None, values: Mapping[str, Any], cause: Mapping[str, Any] | None = None) -> str:
+        if cause and isinstance(values.get("cause"), str):
+            values = {**values, "cause": {"text": values["cause"], **cause}}
+        lists = any(isinstance(value, list) for value in values.values())
+        for separator in SEPARATORS if lists else ("",):
+            given = {name: _Several(value, separator) if isinstance(value, list) else value for name, value in values.items()}
+            for what, todo in self._templates.of(code) if code else ():
+                if found := self._matched(text, what, todo, given):
+                    return found
+        return text
+
+    def _matched(self, text: str, what: str, todo: str, values: Mapping[str, Any]) -> str:
+        """Return the message in this language if these templates and values are the text, and "" otherwise. A place can come first."""
+        if not values.keys() >= {*PLACEHOLDER.findall(what), *PLACEHOLDER.findall(todo)}:
+            return ""
+        english = {name: _english(value) for name, value in values.items()}
+        whole = clean(fill(what, english), LONGEST)
+        if text == whole:
+            return self._filled(what, values)
+        end = clean(fill(what, english).rstrip(". \n"), LONGEST) + (f". {clean(fill(todo, english), LONGEST).rstrip('. ')}" if todo else "")
+        before = text.removesuffix(end)
+        if before == text or (before and not before.endswith(": ")):
+            return ""
+        return self._error(before.removesuffix(": "), self._filled(what, values), self._filled(todo, values))
+
+    def difference_word(self, word: str, code: str | None) -> str:
+        return self.word(word) if word in self._templates.words(code) else word
+
+    def _error(self, where: str, what: str, todo: str) -> str:
+        what, todo = what.rstrip(". \n\u3002"), todo.rstrip(". \n\u3002")
+        said = f"{what}{_STOPS.get(self.code, '. ')}{todo}" if todo else what
+        return f"{where}: {said}" if where else said
+
+    def _filled(self, template: str, values: Mapping[str, Any]) -> str:
+        return fill(self._catalog.gettext(template), self._rendered(values)) if template else ""
+
+    def _rendered(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: self._value(value) for name, value in values.items()}
+
+    def _value(self, value: Any) -> Any:
+        if value is None:
+            return self.word("none")
+        if isinstance(value, Described):
+            return self.render(value)
+        if isinstance(value, Mapping):  # as the output for programs has it
+            return self.reported(str(value.get("text", "")), value.get("code"), value.get("values", {}))
+        if isinstance(value, _Several):
+            return value.separator.join(str(self._value(one)) for one in value.messages)
+        return value
+
+
+class _Several:
+    """Messages that are one value, with what is between them."""
+
+    def __init__(self, messages: Sequence[Any], separator: str) -> None:
+        self.messages, self.separator = messages, separator
+
+
+def _english(value: Any) -> Any:
+    if isinstance(value, _Several):
+        return value.separator.join(str(_english(one)) for one in value.messages)
+    return str(value.get("text", "")) if isinstance(value, Mapping) else value
+
+
+def _catalog(code: str) -> gettext.GNUTranslations:
+    path = importlib.resources.files("nbserver").joinpath("language", "locale", code, "LC_MESSAGES", "nbserver.mo")
+    with path.open("rb") as file:
+        return gettext.GNUTranslations(file)
