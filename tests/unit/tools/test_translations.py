@@ -37,6 +37,9 @@ def test_literals_and_tables_are_texts() -> None:
 
 TEXTS = [Text("{count} file", "{count} files", "a.py", ""), Text("is locked", "", "b.py", "locked")]
 PO = """
+msgid ""
+msgstr "Plural-Forms: nplurals=2; plural=(n > 1);\\n"
+
 #: b.py
 msgid "is locked"
 msgstr "est verrouill\u00e9"
