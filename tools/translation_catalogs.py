@@ -81,7 +81,7 @@ def faults(texts: Sequence[Text], known: dict[str, Message], language: str) -> l
 def _same_placeholders(text: Text, forms: Sequence[str]) -> bool:
     """Return whether each form has the values of the text. The singular form may lack the number."""
     *first, last = (placeholders(form) for form in forms)
-    return last == placeholders(text.several or text.text) and all(one in (last, placeholders(text.text)) for one in first)
+    return last == placeholders(text.several or text.text) and all(one <= last for one in first)
 
 
 def compiled(po: str, language: str) -> bytes:
