@@ -18,6 +18,7 @@ import pytest
 
 from tests import browser
 from tests.checkout import CHECKOUT
+from tools import translated_pages
 
 # What a browser loads by itself. A link that a person follows (a href) may lead elsewhere.
 LOADS = {"link": "href", "script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src", "audio": "src", "object": "data"}
@@ -27,8 +28,8 @@ LOADED_BY_CSS = re.compile(r"(?:url\(|@import)\s*[\"']?\s*((?:https?:)?//[^\"')]
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if not find_spec("mkdocs") or not find_spec("material"):
-        pytest.skip("the site needs mkdocs-material (the extra `docs`)")
+    if not all(find_spec(name) for name in ("mkdocs", "material", "mkdocs_static_i18n")):
+        pytest.skip("the site needs mkdocs-material and mkdocs-static-i18n (the extra `docs`)")
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
     done = subprocess.run(
@@ -78,10 +79,17 @@ def test_what_would_be_loaded_from_another_host_is_found() -> None:
     assert sorted(re.findall(r"(\w)\.example", " ".join(url for url in loads(page) if ELSEWHERE.match(url)))) == list("abcdef")
 
 
-def test_every_page_is_in_the_site(site: Path) -> None:
-    names = {page.stem for page in (CHECKOUT / "docs").glob("*.md")} | {"CONTRIBUTING", "SECURITY", "STYLE", "CHANGELOG"}
-    assert {folder.name for folder in site.iterdir() if (folder / "index.html").is_file()} == names
-    assert (site / "index.html").is_file()
+def test_every_page_is_in_the_site_in_each_language(site: Path) -> None:
+    translated = translated_pages.translated(CHECKOUT / "docs")
+    names = {page.stem for page in set((CHECKOUT / "docs").glob("*.md")) - set(translated)}
+    names |= {"CONTRIBUTING", "SECURITY", "STYLE", "CHANGELOG"}
+    for part in (site, *(site / language for language in translated_pages.LANGUAGES)):
+        assert {folder.name for folder in part.iterdir() if (folder / "index.html").is_file()} - set(translated_pages.LANGUAGES) == names
+        assert (part / "index.html").is_file()
+    for page in translated:
+        title = page.read_text("utf-8").partition("\n# ")[2].partition("\n")[0]
+        name, language, _ = page.name.split(".")
+        assert f"{title}<" in (site / language / name / "index.html").read_text("utf-8"), page
     assert (site / "ps_scripts" / "bootstrap.ps1").read_bytes() == (CHECKOUT / "ps_scripts" / "bootstrap.ps1").read_bytes()
 
 
