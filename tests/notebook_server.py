@@ -136,6 +136,7 @@ def _start(
         "ServerApp.allow_root": True,
         "ServerApp.certfile": str(certificate.certificate),
         "ServerApp.keyfile": str(certificate.key),
+        "YDocExtension.disable_rtc": True,
         "ServerApp.root_dir": str(places["HOME"]),
         "PasswordIdentityProvider.hashed_password": hashed,
         "IdentityProvider.token": token,

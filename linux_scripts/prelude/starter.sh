@@ -132,6 +132,8 @@ EXPORTERS = {                                       # exporters of nbconvert, an
 }
 own = {name: {"enabled": False} for name, needed in EXPORTERS.items() if not needed}
 own["LabApp"] = NO_EXTENSIONS
+# Whether several people can edit a notebook at the same time (the package jupyter-collaboration).
+own["YDocExtension"] = {"disable_rtc": "YDocExtension" not in settings}
 
 
 def hide_extensions(handler, page):

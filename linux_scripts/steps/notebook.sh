@@ -107,7 +107,7 @@ keep_password_hash() {
 
 # REPLY: the configuration. @notebook.password_hash@ is replaced only when the file is written.
 configuration_text() {
-    local directory days shared login kernels page=/tree
+    local directory days shared login kernels together='' page=/tree
     if [[ $NB_NOTEBOOK_INTERFACE == lab ]]; then page=/lab; fi
     # A login is valid for NB_NOTEBOOK_SESSION hours: then the browser deletes its cookie, and the server refuses it.
     printf -v days '%d.%06d' $((NB_NOTEBOOK_SESSION / 24)) $((NB_NOTEBOOK_SESSION % 24 * 1000000 / 24))
@@ -121,6 +121,12 @@ configuration_text() {
     shared=$REPLY
     idle_kernels
     kernels=$REPLY
+    if [[ $NB_NOTEBOOK_COLLABORATION == true ]]; then
+        together=',
+  "YDocExtension": {
+    "disable_rtc": false
+  }'
+    fi
     REPLY="{
   \"ServerApp\": {$shared,
     \"allow_unauthenticated_access\": false,
@@ -139,7 +145,7 @@ configuration_text() {
     \"password\": \"@notebook.password_hash@\",
     \"password_required\": true,
     \"allow_password_change\": false,$login
-  }$kernels
+  }$kernels$together
 }
 "
 }

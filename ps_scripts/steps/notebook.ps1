@@ -56,6 +56,7 @@ function Get-Configuration {
         }
     }
     if ($Settings.notebook.cull_idle_seconds) { $configuration.MappingKernelManager = Get-IdleSetting }
+    if ($Settings.notebook.collaboration) { $configuration.YDocExtension = [ordered]@{ disable_rtc = $false } }
     # Jupyter reads the file in the code page of the host, so it is ASCII.
     ConvertTo-AsciiJson ((ConvertTo-Json $configuration -Depth 4) -replace "`r", '')
 }

@@ -19,110 +19,110 @@
 # Contents, by line. To follow a run, begin with main: it runs the steps, which use the prelude.
 #   131  parameters             The mode for a run by hand.
 #   136  settings               What differs from host to host: data, no code.
-#   208  lock                   The Python packages, with versions and hashes.
-#   312  welcome                The notebook that people find first, as JSON.
+#   209  lock                   The Python packages, with versions and hashes.
+#   313  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   544  run                    Check the language mode, and set the module path and the state of this run.
-#   623  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   713  hashes                 Compute SHA-256, the only hash that this script uses.
-#   751  events                 Report events: lines of JSON, which are the only output of this script.
-#   841  findings               Report in mode check which requirements this host meets, one finding for each.
-#   888  host_log               Write to the Windows event log which script changes this host.
-#   920  kept_script            Keep the script that changes this host.
-#   938  envelope               Read the envelope: the only input of a run in addition to this script.
-#  1042  part_data              Keep the parts of files that the envelope names, and their data.
-#  1114  lock                   Allow only one run at a time to change this host.
-#  1179  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1259  held_files             Open, move, replace, and remove files that other programs hold.
-#  1386  access                 Set and check access lists: who may read and change a folder.
-#  1462  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1499  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1565  registry               Read values in the registry.
-#  1576  registry_values        Compare, set, and restore values in the registry.
-#  1610  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1730  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1825  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1860  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1948  path_access            Find other accounts that could replace a folder with another folder.
-#  1976  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  2033  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2183  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2280  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2492  server_command         Define the command line of the server, and what it was started with.
-#  2511  left_program           End the program that a run left behind when it was killed.
-#  2569  programs               Run other programs until they exit, and report their output.
-#  2699  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2718  downloads              Download files into the cache, and check their hashes before they are used.
-#  2906  sources                Download a program from one of several sources.
-#  2976  delivered_programs     Take the files of programs that the workstation has sent.
-#  3000  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3087  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3163  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3219  foreign_places         Define where configuration from other installations may be on this host.
-#  3233  package_environment    Choose the environment variables of pip and uv.
-#  3308  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3313  installer_failures     Explain the exit codes of installers.
-#  3385  installers             Run installers and uninstallers, and wait while another one runs.
-#  3430  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3487  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3549  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3574  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3638  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3677  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3717  installed_files        Compare files with those that were installed.
-#  3866  running_server         Stop the server before its programs are replaced.
-#  3924  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4038  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4097  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4147  port_process           Find the program that listens on a TCP port, and what started it.
-#  4182  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4302  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4348  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4406  certificates           Read certificates from PEM files.
-#  4423  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4495  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4629  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4749  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4858  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4927  password_hash          Get the hash of the password.
-#  4932  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4978  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  5001  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5067  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5210  download_checks        Check in mode check whether this host can reach what the script would download.
-#  5315  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5470  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5508  new_server             Check what another environment contains, and the server that runs from it.
-#  5591  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5731  way_back               Restore the previous server after an upgrade that failed.
-#  5869  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5981  server_life            Restart or stop the installed server: modes restart and stop.
-#  6085  restarted_server       Start the registered task again.
-#  6136  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6265  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6376  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6536  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  6781  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6901  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6925  server_log             Send the log of the notebook server: mode logs.
-#  7025  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   545  run                    Check the language mode, and set the module path and the state of this run.
+#   624  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   714  hashes                 Compute SHA-256, the only hash that this script uses.
+#   752  events                 Report events: lines of JSON, which are the only output of this script.
+#   842  findings               Report in mode check which requirements this host meets, one finding for each.
+#   889  host_log               Write to the Windows event log which script changes this host.
+#   921  kept_script            Keep the script that changes this host.
+#   939  envelope               Read the envelope: the only input of a run in addition to this script.
+#  1043  part_data              Keep the parts of files that the envelope names, and their data.
+#  1115  lock                   Allow only one run at a time to change this host.
+#  1180  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1260  held_files             Open, move, replace, and remove files that other programs hold.
+#  1387  access                 Set and check access lists: who may read and change a folder.
+#  1463  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1500  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1566  registry               Read values in the registry.
+#  1577  registry_values        Compare, set, and restore values in the registry.
+#  1611  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1731  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1826  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1861  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1949  path_access            Find other accounts that could replace a folder with another folder.
+#  1977  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  2034  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2184  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2281  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2495  server_command         Define the command line of the server, and what it was started with.
+#  2514  left_program           End the program that a run left behind when it was killed.
+#  2572  programs               Run other programs until they exit, and report their output.
+#  2702  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2721  downloads              Download files into the cache, and check their hashes before they are used.
+#  2909  sources                Download a program from one of several sources.
+#  2979  delivered_programs     Take the files of programs that the workstation has sent.
+#  3003  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3090  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3166  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3222  foreign_places         Define where configuration from other installations may be on this host.
+#  3236  package_environment    Choose the environment variables of pip and uv.
+#  3311  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3316  installer_failures     Explain the exit codes of installers.
+#  3388  installers             Run installers and uninstallers, and wait while another one runs.
+#  3433  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3490  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3552  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3577  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3641  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3680  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3720  installed_files        Compare files with those that were installed.
+#  3869  running_server         Stop the server before its programs are replaced.
+#  3927  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4041  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4100  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4150  port_process           Find the program that listens on a TCP port, and what started it.
+#  4185  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4305  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4351  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4409  certificates           Read certificates from PEM files.
+#  4426  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4498  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4632  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4752  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4861  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4930  password_hash          Get the hash of the password.
+#  4935  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4981  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  5004  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5070  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5213  download_checks        Check in mode check whether this host can reach what the script would download.
+#  5318  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5473  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5511  new_server             Check what another environment contains, and the server that runs from it.
+#  5594  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5734  way_back               Restore the previous server after an upgrade that failed.
+#  5872  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5984  server_life            Restart or stop the installed server: modes restart and stop.
+#  6088  restarted_server       Start the registered task again.
+#  6139  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6268  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6379  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6539  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  6784  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6904  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6928  server_log             Send the log of the notebook server: mode logs.
+#  7028  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7057  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7138  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7157  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7176  python                 Install Python from the publisher, or use one that is installed.
-#  7310  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7371  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7490  packages               Install the packages of the lock in a virtual environment.
-#  7691  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7717  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  7851  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8059  service                Run the server as a scheduled task.
-#  8206  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8270  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8348  path                   Add the programs of the server to the PATH of the machine.
-#  8377  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8417  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7060  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7141  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7160  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7179  python                 Install Python from the publisher, or use one that is installed.
+#  7313  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7374  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7493  packages               Install the packages of the lock in a virtual environment.
+#  7694  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7720  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  7855  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8063  service                Run the server as a scheduled task.
+#  8210  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8274  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8352  path                   Add the programs of the server to the PATH of the machine.
+#  8381  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8421  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -153,6 +153,7 @@ $Settings = ConvertFrom-Json '
  },
  "host": "least",
  "notebook": {
+  "collaboration": false,
   "cull_idle_seconds": 0,
   "directory": "%ProgramData%\\nbserver\\notebooks",
   "interface": "notebook",
@@ -2415,6 +2416,8 @@ EXPORTERS = {                                       # exporters of nbconvert, an
 }
 own = {name: {"enabled": False} for name, needed in EXPORTERS.items() if not needed}
 own["LabApp"] = NO_EXTENSIONS
+# Whether several people can edit a notebook at the same time (the package jupyter-collaboration).
+own["YDocExtension"] = {"disable_rtc": "YDocExtension" not in settings}
 
 
 def hide_extensions(handler, page):
@@ -7772,6 +7775,7 @@ function Get-Configuration {
         }
     }
     if ($Settings.notebook.cull_idle_seconds) { $configuration.MappingKernelManager = Get-IdleSetting }
+    if ($Settings.notebook.collaboration) { $configuration.YDocExtension = [ordered]@{ disable_rtc = $false } }
     # Jupyter reads the file in the code page of the host, so it is ASCII.
     ConvertTo-AsciiJson ((ConvertTo-Json $configuration -Depth 4) -replace "`r", '')
 }

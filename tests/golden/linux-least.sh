@@ -19,80 +19,80 @@
 #
 # Contents, by line. To follow a run, begin with main: it runs the steps, which use the prelude.
 #    97  settings               What differs from host to host: data, no code.
-#   126  lock                   The Python packages, with versions and hashes.
-#   249  welcome                The notebook that people find first, as JSON.
+#   127  lock                   The Python packages, with versions and hashes.
+#   250  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   482  run                    Set the options of the shell, the folders, and the state of this run.
-#   538  places                 Name the places of a server for the whole machine, which root sets up.
-#   612  json                   Read and write JSON strings in bash alone.
-#   708  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   834  events                 Report events: lines of JSON, which are the only output of this script.
-#   918  findings               Report in mode check which requirements this host meets, one finding for each.
-#   983  host_log               Write to the system log which script changes this host, and keep the script.
-#  1016  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#  1154  lock                   Let only one run at a time change this host.
-#  1197  left_program           End the program that a run left behind when it was killed.
-#  1252  record                 Record the previous state of everything that is changed, and restore it.
-#  1391  programs               Run other programs: those that change something or take long through run_program.
-#  1547  paths                  Open folders without following links, and check who could replace them.
-#  1696  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1773  folders                Create folders, and set who may use them.
-#  1854  files                  Write text files, and restore the files that were replaced.
-#  1942  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  2007  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  2052  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2173  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2231  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2311  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2484  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2630  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2772  zypper                 Run zypper, without questions.
-#  2898  units                  Install and remove units of systemd.
-#  2987  service_unit           Compare the unit of the notebook server, and install it.
-#  3171  service                Find out what the unit of the notebook server does.
-#  3269  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3382  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3451  certificate_program    Create a certificate with OpenSSL.
-#  3459  starter                Define the Python program that starts the notebook server.
-#  3667  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3758  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3831  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3919  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  3980  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4050  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  4094  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4127  installed_files        Compare the files of the environment with those that were installed.
-#  4274  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4336  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4487  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4512  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4610  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  4849  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5015  new_server             Check what another environment contains, and the server that runs from it.
-#  5091  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5245  way_back               Restore the previous server after an upgrade that failed.
-#  5422  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5619  server_life            Restart or stop the installed server: modes restart and stop.
-#  5729  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5843  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  5961  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6293  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6400  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6435  server_log             Send the log of the notebook server: mode logs.
-#  6504  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   483  run                    Set the options of the shell, the folders, and the state of this run.
+#   539  places                 Name the places of a server for the whole machine, which root sets up.
+#   613  json                   Read and write JSON strings in bash alone.
+#   709  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   835  events                 Report events: lines of JSON, which are the only output of this script.
+#   919  findings               Report in mode check which requirements this host meets, one finding for each.
+#   984  host_log               Write to the system log which script changes this host, and keep the script.
+#  1017  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#  1155  lock                   Let only one run at a time change this host.
+#  1198  left_program           End the program that a run left behind when it was killed.
+#  1253  record                 Record the previous state of everything that is changed, and restore it.
+#  1392  programs               Run other programs: those that change something or take long through run_program.
+#  1548  paths                  Open folders without following links, and check who could replace them.
+#  1697  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1774  folders                Create folders, and set who may use them.
+#  1855  files                  Write text files, and restore the files that were replaced.
+#  1943  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  2008  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  2053  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2174  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2232  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2312  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2485  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2631  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2773  zypper                 Run zypper, without questions.
+#  2899  units                  Install and remove units of systemd.
+#  2988  service_unit           Compare the unit of the notebook server, and install it.
+#  3172  service                Find out what the unit of the notebook server does.
+#  3270  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3383  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3452  certificate_program    Create a certificate with OpenSSL.
+#  3460  starter                Define the Python program that starts the notebook server.
+#  3670  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3761  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3834  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3922  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  3983  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4053  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  4097  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4130  installed_files        Compare the files of the environment with those that were installed.
+#  4277  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4339  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4490  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4515  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4613  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  4852  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5018  new_server             Check what another environment contains, and the server that runs from it.
+#  5094  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5248  way_back               Restore the previous server after an upgrade that failed.
+#  5425  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5622  server_life            Restart or stop the installed server: modes restart and stop.
+#  5732  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5846  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  5964  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6296  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6403  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6438  server_log             Send the log of the notebook server: mode logs.
+#  6507  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6543  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6577  python                 Install Python from the distribution.
-#  6639  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  6714  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  6727  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6741  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6835  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7017  service                Run the notebook server as a service that starts with the system.
-#  7151  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7215  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7369  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7451  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6546  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6580  python                 Install Python from the distribution.
+#  6642  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  6717  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  6730  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6744  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6838  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7026  service                Run the notebook server as a service that starts with the system.
+#  7160  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7224  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7378  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7460  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -102,6 +102,7 @@ NB_DOWNLOADS_PROXY=''
 NB_DOWNLOADS_SOURCE='direct'
 NB_FIREWALL_REMOTE_ADDRESSES=( 'Any' )
 NB_HOST='linux-least'
+NB_NOTEBOOK_COLLABORATION='false'
 NB_NOTEBOOK_CULL_IDLE_SECONDS='0'
 NB_NOTEBOOK_DIRECTORY='/var/lib/nbserver/notebooks'
 NB_NOTEBOOK_INTERFACE='notebook'
@@ -3590,6 +3591,8 @@ EXPORTERS = {                                       # exporters of nbconvert, an
 }
 own = {name: {"enabled": False} for name, needed in EXPORTERS.items() if not needed}
 own["LabApp"] = NO_EXTENSIONS
+# Whether several people can edit a notebook at the same time (the package jupyter-collaboration).
+own["YDocExtension"] = {"disable_rtc": "YDocExtension" not in settings}
 
 
 def hide_extensions(handler, page):
@@ -6941,7 +6944,7 @@ keep_password_hash() {
 
 # REPLY: the configuration. @notebook.password_hash@ is replaced only when the file is written.
 configuration_text() {
-    local directory days shared login kernels page=/tree
+    local directory days shared login kernels together='' page=/tree
     if [[ $NB_NOTEBOOK_INTERFACE == lab ]]; then page=/lab; fi
     # A login is valid for NB_NOTEBOOK_SESSION hours: then the browser deletes its cookie, and the server refuses it.
     printf -v days '%d.%06d' $((NB_NOTEBOOK_SESSION / 24)) $((NB_NOTEBOOK_SESSION % 24 * 1000000 / 24))
@@ -6955,6 +6958,12 @@ configuration_text() {
     shared=$REPLY
     idle_kernels
     kernels=$REPLY
+    if [[ $NB_NOTEBOOK_COLLABORATION == true ]]; then
+        together=',
+  "YDocExtension": {
+    "disable_rtc": false
+  }'
+    fi
     REPLY="{
   \"ServerApp\": {$shared,
     \"allow_unauthenticated_access\": false,
@@ -6973,7 +6982,7 @@ configuration_text() {
     \"password\": \"@notebook.password_hash@\",
     \"password_required\": true,
     \"allow_password_change\": false,$login
-  }$kernels
+  }$kernels$together
 }
 "
 }

@@ -19,80 +19,80 @@
 #
 # Contents, by line. To follow a run, begin with main: it runs the steps, which use the prelude.
 #    99  settings               What differs from host to host: data, no code.
-#   128  lock                   The Python packages, with versions and hashes.
-#   251  welcome                The notebook that people find first, as JSON.
+#   129  lock                   The Python packages, with versions and hashes.
+#   252  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   484  run                    Set the options of the shell, the folders, and the state of this run.
-#   540  places                 Name the places of a server for the whole machine, which root sets up.
-#   614  json                   Read and write JSON strings in bash alone.
-#   710  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   836  events                 Report events: lines of JSON, which are the only output of this script.
-#   920  findings               Report in mode check which requirements this host meets, one finding for each.
-#   985  host_log               Write to the system log which script changes this host, and keep the script.
-#  1018  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#  1156  lock                   Let only one run at a time change this host.
-#  1199  left_program           End the program that a run left behind when it was killed.
-#  1254  record                 Record the previous state of everything that is changed, and restore it.
-#  1393  programs               Run other programs: those that change something or take long through run_program.
-#  1549  paths                  Open folders without following links, and check who could replace them.
-#  1698  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1775  folders                Create folders, and set who may use them.
-#  1856  files                  Write text files, and restore the files that were replaced.
-#  1944  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  2009  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  2054  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2175  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2233  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2313  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2486  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2632  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2774  zypper                 Run zypper, without questions.
-#  2900  units                  Install and remove units of systemd.
-#  2989  service_unit           Compare the unit of the notebook server, and install it.
-#  3173  service                Find out what the unit of the notebook server does.
-#  3271  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3384  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3453  certificate_program    Create a certificate with OpenSSL.
-#  3461  starter                Define the Python program that starts the notebook server.
-#  3669  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3760  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3833  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3921  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  3982  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4052  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  4096  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4129  installed_files        Compare the files of the environment with those that were installed.
-#  4276  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4338  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4489  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4514  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4612  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  4851  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5017  new_server             Check what another environment contains, and the server that runs from it.
-#  5093  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5247  way_back               Restore the previous server after an upgrade that failed.
-#  5424  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5621  server_life            Restart or stop the installed server: modes restart and stop.
-#  5731  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5845  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  5963  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6295  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6402  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6437  server_log             Send the log of the notebook server: mode logs.
-#  6506  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   485  run                    Set the options of the shell, the folders, and the state of this run.
+#   541  places                 Name the places of a server for the whole machine, which root sets up.
+#   615  json                   Read and write JSON strings in bash alone.
+#   711  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   837  events                 Report events: lines of JSON, which are the only output of this script.
+#   921  findings               Report in mode check which requirements this host meets, one finding for each.
+#   986  host_log               Write to the system log which script changes this host, and keep the script.
+#  1019  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#  1157  lock                   Let only one run at a time change this host.
+#  1200  left_program           End the program that a run left behind when it was killed.
+#  1255  record                 Record the previous state of everything that is changed, and restore it.
+#  1394  programs               Run other programs: those that change something or take long through run_program.
+#  1550  paths                  Open folders without following links, and check who could replace them.
+#  1699  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1776  folders                Create folders, and set who may use them.
+#  1857  files                  Write text files, and restore the files that were replaced.
+#  1945  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  2010  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  2055  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2176  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2234  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2314  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2487  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2633  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2775  zypper                 Run zypper, without questions.
+#  2901  units                  Install and remove units of systemd.
+#  2990  service_unit           Compare the unit of the notebook server, and install it.
+#  3174  service                Find out what the unit of the notebook server does.
+#  3272  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3385  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3454  certificate_program    Create a certificate with OpenSSL.
+#  3462  starter                Define the Python program that starts the notebook server.
+#  3672  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3763  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3836  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3924  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  3985  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4055  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  4099  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4132  installed_files        Compare the files of the environment with those that were installed.
+#  4279  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4341  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4492  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4517  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4615  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  4854  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5020  new_server             Check what another environment contains, and the server that runs from it.
+#  5096  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5250  way_back               Restore the previous server after an upgrade that failed.
+#  5427  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5624  server_life            Restart or stop the installed server: modes restart and stop.
+#  5734  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5848  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  5966  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6298  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6405  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6440  server_log             Send the log of the notebook server: mode logs.
+#  6509  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6545  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6579  python                 Install Python from the distribution.
-#  6641  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  6716  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  6729  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6743  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6837  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7019  service                Run the notebook server as a service that starts with the system.
-#  7153  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7217  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7371  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7453  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6548  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6582  python                 Install Python from the distribution.
+#  6644  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  6719  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  6732  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6746  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6840  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7028  service                Run the notebook server as a service that starts with the system.
+#  7162  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7226  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7380  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7462  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -104,6 +104,7 @@ NB_DOWNLOADS_PROXY='http://proxy.example.com:3128'
 NB_DOWNLOADS_SOURCE='direct'
 NB_FIREWALL_REMOTE_ADDRESSES=( '192.0.2.0/24' '2001:db8::/32' )
 NB_HOST='linux-most'
+NB_NOTEBOOK_COLLABORATION='false'
 NB_NOTEBOOK_CULL_IDLE_SECONDS='1800'
 NB_NOTEBOOK_DIRECTORY=$'/srv/it\047s caf\303\251 \134 \346\227\245\346\234\254'
 NB_NOTEBOOK_INTERFACE='notebook'
@@ -3592,6 +3593,8 @@ EXPORTERS = {                                       # exporters of nbconvert, an
 }
 own = {name: {"enabled": False} for name, needed in EXPORTERS.items() if not needed}
 own["LabApp"] = NO_EXTENSIONS
+# Whether several people can edit a notebook at the same time (the package jupyter-collaboration).
+own["YDocExtension"] = {"disable_rtc": "YDocExtension" not in settings}
 
 
 def hide_extensions(handler, page):
@@ -6943,7 +6946,7 @@ keep_password_hash() {
 
 # REPLY: the configuration. @notebook.password_hash@ is replaced only when the file is written.
 configuration_text() {
-    local directory days shared login kernels page=/tree
+    local directory days shared login kernels together='' page=/tree
     if [[ $NB_NOTEBOOK_INTERFACE == lab ]]; then page=/lab; fi
     # A login is valid for NB_NOTEBOOK_SESSION hours: then the browser deletes its cookie, and the server refuses it.
     printf -v days '%d.%06d' $((NB_NOTEBOOK_SESSION / 24)) $((NB_NOTEBOOK_SESSION % 24 * 1000000 / 24))
@@ -6957,6 +6960,12 @@ configuration_text() {
     shared=$REPLY
     idle_kernels
     kernels=$REPLY
+    if [[ $NB_NOTEBOOK_COLLABORATION == true ]]; then
+        together=',
+  "YDocExtension": {
+    "disable_rtc": false
+  }'
+    fi
     REPLY="{
   \"ServerApp\": {$shared,
     \"allow_unauthenticated_access\": false,
@@ -6975,7 +6984,7 @@ configuration_text() {
     \"password\": \"@notebook.password_hash@\",
     \"password_required\": true,
     \"allow_password_change\": false,$login
-  }$kernels
+  }$kernels$together
 }
 "
 }

@@ -19,110 +19,110 @@
 # Contents, by line. To follow a run, begin with main: it runs the steps, which use the prelude.
 #   135  parameters             The mode for a run by hand.
 #   140  settings               What differs from host to host: data, no code.
-#   213  lock                   The Python packages, with versions and hashes.
-#   218  welcome                The notebook that people find first, as JSON.
+#   214  lock                   The Python packages, with versions and hashes.
+#   219  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   450  run                    Check the language mode, and set the module path and the state of this run.
-#   529  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   619  hashes                 Compute SHA-256, the only hash that this script uses.
-#   657  events                 Report events: lines of JSON, which are the only output of this script.
-#   747  findings               Report in mode check which requirements this host meets, one finding for each.
-#   794  host_log               Write to the Windows event log which script changes this host.
-#   826  kept_script            Keep the script that changes this host.
-#   844  envelope               Read the envelope: the only input of a run in addition to this script.
-#   948  part_data              Keep the parts of files that the envelope names, and their data.
-#  1020  lock                   Allow only one run at a time to change this host.
-#  1085  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1165  held_files             Open, move, replace, and remove files that other programs hold.
-#  1292  access                 Set and check access lists: who may read and change a folder.
-#  1368  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1405  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1471  registry               Read values in the registry.
-#  1482  registry_values        Compare, set, and restore values in the registry.
-#  1516  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1636  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1731  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1766  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1854  path_access            Find other accounts that could replace a folder with another folder.
-#  1882  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1939  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2089  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2186  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2398  server_command         Define the command line of the server, and what it was started with.
-#  2417  left_program           End the program that a run left behind when it was killed.
-#  2475  programs               Run other programs until they exit, and report their output.
-#  2605  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2624  downloads              Download files into the cache, and check their hashes before they are used.
-#  2812  sources                Download a program from one of several sources.
-#  2882  delivered_programs     Take the files of programs that the workstation has sent.
-#  2906  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2993  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3069  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3125  foreign_places         Define where configuration from other installations may be on this host.
-#  3139  package_environment    Choose the environment variables of pip and uv.
-#  3214  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3219  installer_failures     Explain the exit codes of installers.
-#  3291  installers             Run installers and uninstallers, and wait while another one runs.
-#  3336  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3393  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3455  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3480  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3544  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3583  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3623  installed_files        Compare files with those that were installed.
-#  3772  running_server         Stop the server before its programs are replaced.
-#  3830  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3944  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4003  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4053  port_process           Find the program that listens on a TCP port, and what started it.
-#  4088  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4208  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4254  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4312  certificates           Read certificates from PEM files.
-#  4329  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4401  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4535  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4655  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4764  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4833  password_hash          Get the hash of the password.
-#  4838  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4884  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4907  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4973  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5116  download_checks        Check in mode check whether this host can reach what the script would download.
-#  5221  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5376  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5414  new_server             Check what another environment contains, and the server that runs from it.
-#  5497  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5637  way_back               Restore the previous server after an upgrade that failed.
-#  5775  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5887  server_life            Restart or stop the installed server: modes restart and stop.
-#  5991  restarted_server       Start the registered task again.
-#  6042  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6171  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6282  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6442  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  6687  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6807  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6831  server_log             Send the log of the notebook server: mode logs.
-#  6931  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   451  run                    Check the language mode, and set the module path and the state of this run.
+#   530  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   620  hashes                 Compute SHA-256, the only hash that this script uses.
+#   658  events                 Report events: lines of JSON, which are the only output of this script.
+#   748  findings               Report in mode check which requirements this host meets, one finding for each.
+#   795  host_log               Write to the Windows event log which script changes this host.
+#   827  kept_script            Keep the script that changes this host.
+#   845  envelope               Read the envelope: the only input of a run in addition to this script.
+#   949  part_data              Keep the parts of files that the envelope names, and their data.
+#  1021  lock                   Allow only one run at a time to change this host.
+#  1086  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1166  held_files             Open, move, replace, and remove files that other programs hold.
+#  1293  access                 Set and check access lists: who may read and change a folder.
+#  1369  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1406  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1472  registry               Read values in the registry.
+#  1483  registry_values        Compare, set, and restore values in the registry.
+#  1517  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1637  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1732  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1767  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1855  path_access            Find other accounts that could replace a folder with another folder.
+#  1883  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1940  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2090  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2187  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2401  server_command         Define the command line of the server, and what it was started with.
+#  2420  left_program           End the program that a run left behind when it was killed.
+#  2478  programs               Run other programs until they exit, and report their output.
+#  2608  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2627  downloads              Download files into the cache, and check their hashes before they are used.
+#  2815  sources                Download a program from one of several sources.
+#  2885  delivered_programs     Take the files of programs that the workstation has sent.
+#  2909  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2996  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3072  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3128  foreign_places         Define where configuration from other installations may be on this host.
+#  3142  package_environment    Choose the environment variables of pip and uv.
+#  3217  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3222  installer_failures     Explain the exit codes of installers.
+#  3294  installers             Run installers and uninstallers, and wait while another one runs.
+#  3339  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3396  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3458  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3483  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3547  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3586  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3626  installed_files        Compare files with those that were installed.
+#  3775  running_server         Stop the server before its programs are replaced.
+#  3833  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3947  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4006  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4056  port_process           Find the program that listens on a TCP port, and what started it.
+#  4091  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4211  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4257  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4315  certificates           Read certificates from PEM files.
+#  4332  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4404  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4538  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4658  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4767  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4836  password_hash          Get the hash of the password.
+#  4841  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4887  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4910  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4976  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5119  download_checks        Check in mode check whether this host can reach what the script would download.
+#  5224  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5379  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5417  new_server             Check what another environment contains, and the server that runs from it.
+#  5500  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5640  way_back               Restore the previous server after an upgrade that failed.
+#  5778  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5890  server_life            Restart or stop the installed server: modes restart and stop.
+#  5994  restarted_server       Start the registered task again.
+#  6045  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6174  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6285  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6445  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  6690  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6810  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6834  server_log             Send the log of the notebook server: mode logs.
+#  6934  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6963  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7044  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7063  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7082  python                 Install Python from the publisher, or use one that is installed.
-#  7216  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7277  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7396  packages               Install the packages of the lock in a virtual environment.
-#  7597  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7623  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  7757  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  7965  service                Run the server as a scheduled task.
-#  8112  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8176  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8254  path                   Add the programs of the server to the PATH of the machine.
-#  8283  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8323  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  6966  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7047  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7066  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7085  python                 Install Python from the publisher, or use one that is installed.
+#  7219  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7280  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7399  packages               Install the packages of the lock in a virtual environment.
+#  7600  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7626  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  7761  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  7969  service                Run the server as a scheduled task.
+#  8116  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8180  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8258  path                   Add the programs of the server to the PATH of the machine.
+#  8287  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8327  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -157,6 +157,7 @@ $Settings = ConvertFrom-Json '
  },
  "host": "most",
  "notebook": {
+  "collaboration": false,
   "cull_idle_seconds": 28800,
   "directory": "D:\\notebooks",
   "interface": "lab",
@@ -2321,6 +2322,8 @@ EXPORTERS = {                                       # exporters of nbconvert, an
 }
 own = {name: {"enabled": False} for name, needed in EXPORTERS.items() if not needed}
 own["LabApp"] = NO_EXTENSIONS
+# Whether several people can edit a notebook at the same time (the package jupyter-collaboration).
+own["YDocExtension"] = {"disable_rtc": "YDocExtension" not in settings}
 
 
 def hide_extensions(handler, page):
@@ -7678,6 +7681,7 @@ function Get-Configuration {
         }
     }
     if ($Settings.notebook.cull_idle_seconds) { $configuration.MappingKernelManager = Get-IdleSetting }
+    if ($Settings.notebook.collaboration) { $configuration.YDocExtension = [ordered]@{ disable_rtc = $false } }
     # Jupyter reads the file in the code page of the host, so it is ASCII.
     ConvertTo-AsciiJson ((ConvertTo-Json $configuration -Depth 4) -replace "`r", '')
 }

@@ -24,6 +24,7 @@ SETTINGS: dict[str, Any] = {
     "firewall": {"remote_addresses": ["Any"]},
     "host": "lin1",
     "notebook": {
+        "collaboration": False,
         "cull_idle_seconds": 0,
         "directory": "/srv/people/notebooks",
         "interface": "notebook",

@@ -18,7 +18,7 @@ from nbserver.catalog.package_request import PackageRequest
 from nbserver.catalog.resolver import refusal, wheels
 from nbserver.catalog.resolver.uv import Unresolved, Uv, Wheels
 from nbserver.catalog.site_lock import SiteLock
-from nbserver.render.site_locks import kind_of, path_of
+from nbserver.render.site_locks import kind_of, packages_of, path_of
 from nbserver.run import download_logins
 from nbserver.settings.secret_store import Need, SecretStore
 
@@ -65,14 +65,13 @@ def jobs(hosts: Sequence[AnyHost], ask: Ask | None) -> list[Job]:
     found: dict[Path, Job] = {}
     secrets = SecretStore(ask)
     for host in hosts:
-        if host.packages.lock or not host.packages.is_own:
+        choice = packages_of(host)
+        if choice.lock or not choice.is_own:
             continue
         kind = kind_of(host, catalog)
-        if shipped_sets.lock_of(host.packages, kind):
+        if shipped_sets.lock_of(choice, kind):
             continue
-        job = Job(
-            path_of(host, kind), kind, PackageRequest.of(host.packages, kind), host.packages.index_url, _login(host, secrets), (host.name,)
-        )
+        job = Job(path_of(host, kind), kind, PackageRequest.of(choice, kind), host.packages.index_url, _login(host, secrets), (host.name,))
         first = found.setdefault(job.path, job)
         if (first.request, first.index_url) != (job.request, job.index_url):
             raise InventoryError(

@@ -297,21 +297,24 @@ def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, Message]]:
     ]
     rules += [("packages", is_broken, reason) for is_broken, reason in package_choice.rules(settings.get("packages"))]
     rules += [("downloads", is_broken, reason) for is_broken, reason in download_rules(settings.get("downloads"))]
-    rules.append(("notebook", needs_lab(settings) and from_distribution(settings), WITHOUT_LAB))
+    rules += [("notebook", is_broken, reason) for is_broken, reason in without_wheels(settings)]
     return [(key, reason) for key, is_broken, reason in rules if is_broken]
 
 
-WITHOUT_LAB = message("lab-from-distribution", 'interface = "lab" requires packages.source = "wheels"')
-
-
-def needs_lab(settings: Mapping[str, Any]) -> bool:
-    """Return whether the page after login is JupyterLab, which the packages of a distribution do not have."""
-    return bool(_inside(settings, "notebook").get("interface") == "lab")
-
-
-def from_distribution(settings: Mapping[str, Any]) -> bool:
-    """Return whether the packages are those of the distribution."""
-    return bool(_inside(settings, "packages").get("source") == "distribution")
+def without_wheels(settings: Mapping[str, Any]) -> list[tuple[bool, Message]]:
+    """Return what the packages of a distribution lack: whether the settings ask for it, and the reason."""
+    notebook = _inside(settings, "notebook")
+    distribution = _inside(settings, "packages").get("source") == "distribution"
+    return [
+        (
+            distribution and notebook.get("interface") == "lab",
+            message("lab-from-distribution", 'interface = "lab" requires packages.source = "wheels"'),
+        ),
+        (
+            distribution and notebook.get("collaboration") is True,
+            message("collaboration-from-distribution", 'collaboration = true requires packages.source = "wheels"'),
+        ),
+    ]
 
 
 def _inside(settings: Mapping[str, Any], table: str) -> dict[str, Any]:

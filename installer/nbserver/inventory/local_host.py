@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from nbserver.inventory import idle_kernels
+from nbserver.inventory import collaboration, idle_kernels
 from nbserver.inventory.idle_kernels import IdleTime
 from nbserver.inventory.windows_tables import NotebookSettings
 from nbserver.settings.secret import SecretReference
@@ -52,6 +52,7 @@ class LocalNotebookSettings(Settings):
         default=PASSWORD_MINIMUM, ge=8, le=128, title=_title("password_minimum"), description=_description("password_minimum")
     )
     session: int = Field(default=12, ge=1, le=744, title=_title("session"), description=_description("session"))
+    collaboration: bool = Field(default=False, title=collaboration.TITLE, description=collaboration.DESCRIPTION)
     cull_idle: IdleTime = Field(default=idle_kernels.OFF, title=idle_kernels.TITLE, description=idle_kernels.DESCRIPTION)
 
     @property

@@ -14,14 +14,12 @@ from pydantic import AfterValidator, Field, model_validator
 from nbserver.base.message import message
 from nbserver.inventory import package_choice, time_limits
 from nbserver.inventory.linux_host import (
-    WITHOUT_LAB,
     LinuxFirewallSettings,
     LinuxNotebookSettings,
     LinuxPackagesSettings,
     LinuxPythonSettings,
-    from_distribution,
-    needs_lab,
     own_folder,
+    without_wheels,
 )
 from nbserver.inventory.local_host import LocalCertificateSettings, LocalNotebookSettings
 from nbserver.inventory.service_limits import ServiceSettings
@@ -125,7 +123,7 @@ class LocalLinuxHost(Settings):
                 ),
             ),
         ]
-        rules.append(("notebook", needs_lab(dict(self)) and from_distribution(dict(self)), WITHOUT_LAB))
+        rules += [("notebook", is_broken, reason) for is_broken, reason in without_wheels(dict(self))]
         rules += [
             (f"service.{key}", not machine, message("limit-in-user-scope", 'requires scope = "machine"'))
             for key in sorted(self.service.model_fields_set)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from nbserver.base.message import Message, message
-from nbserver.inventory import idle_kernels
+from nbserver.inventory import collaboration, idle_kernels
 from nbserver.inventory.idle_kernels import IdleTime
 from nbserver.inventory.package_choice import REFERENCE, PackageChoice
 from nbserver.inventory.ssh_server import is_server, of_text
@@ -237,6 +237,7 @@ class NotebookSettings(Settings):
         title="How many hours a login lasts",
         description="a whole number of hours from 1 to 744 (how long a login lasts; default: 12)",
     )
+    collaboration: bool = Field(default=False, title=collaboration.TITLE, description=collaboration.DESCRIPTION)
     cull_idle: IdleTime = Field(default=idle_kernels.OFF, title=idle_kernels.TITLE, description=idle_kernels.DESCRIPTION)
 
     @property

@@ -98,6 +98,7 @@ class Packages(Table):
 
 @dataclass(frozen=True)
 class Notebook(Table):
+    collaboration: Annotated[bool, Field(description="true or false")]
     cull_idle_seconds: Annotated[int, Field(ge=0, le=2_678_400, description="a whole number of seconds; 0: idle kernels stay")]
     interface: Annotated[Literal["lab", "notebook"], Field(description='"lab" or "notebook"')]
     ip: Annotated[ListenAddress, Field(description='"*" for all addresses of the host, or one IP address')]

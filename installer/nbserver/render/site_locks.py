@@ -15,12 +15,14 @@ from nbserver.catalog.lock_kind import LockKind
 from nbserver.catalog.package_request import PackageRequest
 from nbserver.catalog.site_lock import SiteLock
 from nbserver.inventory.by_kind import ByKind
+from nbserver.inventory.collaboration import PACKAGE, with_package
 
 if TYPE_CHECKING:
     from nbserver.inventory.hosts import AnyHost
     from nbserver.inventory.linux_host import LinuxHost
     from nbserver.inventory.local_linux_host import LocalLinuxHost
     from nbserver.inventory.local_windows_host import LocalWindowsHost
+    from nbserver.inventory.package_choice import PackageChoice
     from nbserver.inventory.windows_host import WindowsHost
 
 
@@ -51,6 +53,27 @@ def path_of(host: AnyHost, kind: LockKind) -> Path:
     return host.packages.lock_folder / kind.file_name
 
 
+def packages_of(host: AnyHost) -> PackageChoice:
+    """Return the packages that the inventory chooses, with those that its settings need."""
+    choice = host.packages
+    if not host.notebook.collaboration or choice.lock:
+        return choice
+    return choice.model_copy(update={"include": with_package(choice.include)})
+
+
+def _with_collaboration(lock: SiteLock, host: AnyHost) -> SiteLock:
+    if host.notebook.collaboration and all(one.name != PACKAGE for one in lock.packages):
+        raise CatalogError(
+            "lock-without-collaboration",
+            "notebook.collaboration requires the package {package}, which {file} does not have",
+            where=host.name,
+            todo="Add it to your lock, or set notebook.collaboration = false",
+            package=PACKAGE,
+            file=lock.name,
+        )
+    return lock
+
+
 class SiteLocks:
     """The locks that inventories choose. Each file is read once."""
 
@@ -59,9 +82,9 @@ class SiteLocks:
 
     def of(self, host: AnyHost, version: str | None) -> SiteLock | None:
         """Return the lock of a host with this version of Python; None if it gets the shipped one. Raises CatalogError and ApprovalError."""
-        choice = host.packages
+        choice = packages_of(host)
         if choice.lock:
-            return self._lock(choice.lock)
+            return _with_collaboration(self._lock(choice.lock), host)
         if not choice.is_own:
             return None
         kind = LockKind.of(host.system, host.architecture, version)

@@ -20,11 +20,13 @@ from nbserver.base.allowance import Allowance
 from nbserver.base.pinned_tls import PinnedAdapter
 from nbserver.run.notebook_password import hash_password
 from nbserver.verify.notebook_client import Address, NotebookClient
+from tests import browser as chromium
 from tests.checkout import TESTS
 from tests.notebook_fixtures import needs_notebook
 from tests.notebook_server import Certificate, _answers, _stop, make_certificate
 from tests.ports import free_port
 from tests.powershell.engine import STEP_FILES, Session, host_path, prelude, require_engine, steps
+from tests.waiting import wait_until
 
 pytestmark = needs_notebook
 FOREIGN = TESTS / "foreign_configuration"
@@ -69,6 +71,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
         "scope": "machine",
         "skip": [],
         "notebook": {
+            "collaboration": True,
             "cull_idle_seconds": 28800,
             "interface": "notebook",
             "ip": "*",
@@ -161,6 +164,65 @@ def test_pages_kernels_and_the_log(server: Place, browser: NotebookClient) -> No
     browser.stop_kernel(kernel)
     assert not (server.folder / "planted").exists(), "configuration of others was run"
     assert "is running at" in server.log.read_text()
+
+
+NOTEBOOK = {
+    "nbformat": 4,
+    "nbformat_minor": 5,
+    "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+    "cells": [{"cell_type": "code", "id": "first", "metadata": {}, "execution_count": None, "outputs": [], "source": ""}],
+}
+CELL = ".jp-CodeCell .cm-content"
+
+
+@pytest.mark.skipif(bool(chromium.missing()), reason=chromium.missing())
+def test_two_people_see_what_the_other_one_types(server: Place, tmp_path: Path) -> None:
+    file = server.folder / "notebooks" / "together.ipynb"
+    file.write_text(json.dumps(NOTEBOOK))
+    address = f"https://localhost:{server.port}/notebooks/together.ipynb"
+    with chromium.chromium(chromium.spki(server.certificate.certificate), "localhost") as watched:
+        browser = watched.page.context.browser
+        assert browser
+        anna, bob = watched.page, browser.new_context().new_page()
+        bob.set_default_timeout(chromium.SECONDS * 1000)
+        for page in (anna, bob):
+            page.goto(address)
+            chromium.log_in(page, PASSWORD)
+            page.wait_for_selector(CELL)
+        anna.click(CELL)
+        anna.keyboard.type("a = 1")
+        bob.locator(CELL, has_text="a = 1").wait_for()
+        bob.click(CELL)
+        bob.keyboard.press("End")
+        bob.keyboard.type(" + 20")
+        anna.locator(CELL, has_text="a = 1 + 20").wait_for()
+        anna.screenshot(path=tmp_path / "together.png")
+    assert wait_until(lambda: "a = 1 + 20" in file.read_text("utf-8")), "the server saves the notebook"
+
+
+def test_without_the_setting_a_notebook_has_one_author(place: Place) -> None:
+    text = place.configuration.read_text()
+    alone = Place(place.folder, free_port(), place.certificate)
+    settings = json.loads(text)
+    assert settings.pop("YDocExtension") == {"disable_rtc": False}
+    settings["ServerApp"]["port"] = alone.port
+    alone.configuration.write_text(json.dumps(settings))
+    try:
+        process = alone.start()
+        assert _answers(process, alone.port), alone.log.read_text()
+        try:
+            with NotebookClient(
+                Address.parse(f"https://127.0.0.1:{alone.port}"),
+                host="win1",
+                fingerprint=alone.certificate.fingerprint,
+                allowance=Allowance(600),
+            ) as client:
+                client.login(PASSWORD)
+                assert b'"disableRTC": true' in client._send("GET", "/tree").body
+        finally:
+            _stop(process)
+    finally:
+        alone.configuration.write_text(text)
 
 
 def test_a_server_that_would_do_something_else_does_not_start(place: Place) -> None:

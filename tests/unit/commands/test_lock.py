@@ -94,6 +94,24 @@ def test_one_lock_per_kind_is_written_rendered_and_audited(site: Site) -> None:
     assert "unchanged" in site.run("--check") and site.lock("linux") == before
 
 
+def test_collaboration_needs_its_package_in_the_lock(site: Site) -> None:
+    put_wheel(site.packages, "jupyter-collaboration", "5.0")
+    site.inventory("notebook.collaboration = true", WINDOWS)
+    site.run()
+    assert pins(site.lock("windows")) == ["jupyter-collaboration==5.0"]
+    rendered = site.files()["win1.ps1"].decode("ascii")
+    assert '"collaboration":true' in rendered.replace(" ", "") and "jupyter-collaboration==5.0" in rendered
+    site.inventory('notebook.collaboration = true\npackages.include = ["Jupyter_Collaboration==4.*"]', WINDOWS)
+    site.run(code=2)
+    assert "Jupyter_Collaboration==4" in site.error or "jupyter-collaboration==4" in site.error
+    own = site.folder / "own.txt"
+    lines = site.lock("windows").splitlines()
+    own.write_text("".join(f"{line}\n" for line in lines if not line.startswith("jupyter-collaboration")), "utf-8")
+    site.inventory('notebook.collaboration = true\npackages.lock = "own.txt"', WINDOWS)
+    with pytest.raises(CatalogError, match=r"win1: notebook.collaboration requires the package jupyter-collaboration, which .*own.txt"):
+        site.files()
+
+
 def test_versions_stay_until_they_are_upgraded(site: Site) -> None:
     put_wheel(site.packages, "pandas", "3.1")
     put_wheel(site.packages, "six", "2.0")

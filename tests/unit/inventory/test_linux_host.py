@@ -159,6 +159,10 @@ CONTRADICTIONS = [
         'notebook.interface = "lab"\npackages.source = "distribution"',
         '5: [hosts.lin1] notebook: interface = "lab" requires packages.source = "wheels" (host lin1)',
     ),
+    (
+        'notebook.collaboration = true\npackages.source = "distribution"',
+        '5: [hosts.lin1] notebook: collaboration = true requires packages.source = "wheels" (host lin1)',
+    ),
     ("agent = false", "6: [hosts.lin1] agent: must be true unless key_file or password is set"),
 ]
 

@@ -39,6 +39,7 @@ def test_the_script_is_for_the_python_that_runs_nbserver() -> None:
     assert (settings["scope"], settings["openssl"], settings["vc_redist"], settings["host"]) == ("user", None, None, "local")
     assert settings["notebook"] == {
         "directory": "%USERPROFILE%\\notebooks",
+        "collaboration": False,
         "cull_idle_seconds": 0,
         "interface": "notebook",
         "language": "en",
