@@ -107,7 +107,7 @@ keep_password_hash() {
 
 # REPLY: the configuration. @notebook.password_hash@ is replaced only when the file is written.
 configuration_text() {
-    local directory days shared login kernels together='' page=/tree
+    local directory days shared login kernels together page=/tree
     if [[ $NB_NOTEBOOK_INTERFACE == lab ]]; then page=/lab; fi
     # A login is valid for NB_NOTEBOOK_SESSION hours: then the browser deletes its cookie, and the server refuses it.
     printf -v days '%d.%06d' $((NB_NOTEBOOK_SESSION / 24)) $((NB_NOTEBOOK_SESSION % 24 * 1000000 / 24))
@@ -121,12 +121,8 @@ configuration_text() {
     shared=$REPLY
     idle_kernels
     kernels=$REPLY
-    if [[ $NB_NOTEBOOK_COLLABORATION == true ]]; then
-        together=',
-  "YDocExtension": {
-    "disable_rtc": false
-  }'
-    fi
+    collaboration
+    together=$REPLY
     REPLY="{
   \"ServerApp\": {$shared,
     \"allow_unauthenticated_access\": false,
@@ -148,6 +144,17 @@ configuration_text() {
   }$kernels$together
 }
 "
+}
+
+# REPLY: that several people can edit a notebook at the same time, or ''.
+collaboration() {
+    REPLY=''
+    if [[ $NB_NOTEBOOK_COLLABORATION == true ]]; then
+        REPLY=',
+  "YDocExtension": {
+    "disable_rtc": false
+  }'
+    fi
 }
 
 # REPLY: when a kernel that runs nothing is stopped, also if a browser is connected to it; a busy one never is. Empty if

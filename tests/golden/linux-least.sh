@@ -88,11 +88,11 @@
 #  6730  user                   Create the system user that runs the server: without a password, without a login shell.
 #  6744  certificate            Create a certificate for the server; only root and the service can read its key.
 #  6838  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7026  service                Run the notebook server as a service that starts with the system.
-#  7160  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7224  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7378  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7460  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  7033  service                Run the notebook server as a service that starts with the system.
+#  7167  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7231  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7385  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7467  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -6944,7 +6944,7 @@ keep_password_hash() {
 
 # REPLY: the configuration. @notebook.password_hash@ is replaced only when the file is written.
 configuration_text() {
-    local directory days shared login kernels together='' page=/tree
+    local directory days shared login kernels together page=/tree
     if [[ $NB_NOTEBOOK_INTERFACE == lab ]]; then page=/lab; fi
     # A login is valid for NB_NOTEBOOK_SESSION hours: then the browser deletes its cookie, and the server refuses it.
     printf -v days '%d.%06d' $((NB_NOTEBOOK_SESSION / 24)) $((NB_NOTEBOOK_SESSION % 24 * 1000000 / 24))
@@ -6958,12 +6958,8 @@ configuration_text() {
     shared=$REPLY
     idle_kernels
     kernels=$REPLY
-    if [[ $NB_NOTEBOOK_COLLABORATION == true ]]; then
-        together=',
-  "YDocExtension": {
-    "disable_rtc": false
-  }'
-    fi
+    collaboration
+    together=$REPLY
     REPLY="{
   \"ServerApp\": {$shared,
     \"allow_unauthenticated_access\": false,
@@ -6985,6 +6981,17 @@ configuration_text() {
   }$kernels$together
 }
 "
+}
+
+# REPLY: that several people can edit a notebook at the same time, or ''.
+collaboration() {
+    REPLY=''
+    if [[ $NB_NOTEBOOK_COLLABORATION == true ]]; then
+        REPLY=',
+  "YDocExtension": {
+    "disable_rtc": false
+  }'
+    fi
 }
 
 # REPLY: when a kernel that runs nothing is stopped, also if a browser is connected to it; a busy one never is. Empty if

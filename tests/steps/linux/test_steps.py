@@ -129,6 +129,7 @@ def test_what_makes_a_new_certificate(host: Sandbox, change: str, settings: dict
 def test_the_configuration(host: Sandbox) -> None:
     notebook = {
         "directory": '/srv/caf\u00e9 "x"/b\\s',
+        "collaboration": True,
         "cull_idle_seconds": 28800,
         "interface": "lab",
         "ip": "2001:db8::7",
@@ -156,6 +157,7 @@ def test_the_configuration(host: Sandbox) -> None:
         "certfile": "/etc/nbserver/certificate.pem",
         "keyfile": "/etc/nbserver/key.pem",
     }
+    assert found["YDocExtension"] == {"disable_rtc": False}
     for provider in ("IdentityProvider", "NotebookApp"):
         assert found[provider]["cookie_options"] == {"expires_days": 1.041666} and found[provider]["get_secure_cookie_kwargs"] == {
             "max_age_days": 1.041666
