@@ -38,6 +38,7 @@ def read(path: Path, language: str) -> dict[str, Message]:
 def updated(texts: Sequence[Text], known: dict[str, Message], language: str) -> str:
     """Return the .po with all texts, and the translations that are known. Those of other texts are gone."""
     catalog = Catalog(locale=language)
+    catalog.mime_headers = [("Plural-Forms", PLURALS[language])]
     for text in texts:
         message = known.get(text.text)
         given = message.string if message and not message.fuzzy else ""

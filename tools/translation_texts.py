@@ -18,7 +18,7 @@ from tools import message_page
 # Functions and methods whose first argument is a text, and those whose first two are singular and plural.
 TEXTS = frozenset({"phrase", "text", "word", "words"})
 PLURALS = frozenset({"counted", "plural"})
-TABLES = frozenset({"TEXTS", "WORDS"})  # module constants with nothing but texts
+TABLES = re.compile(r"TEXTS|(?:[A-Z]+_)?WORDS")  # names of module constants with nothing but texts
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def of_python(source: str, file: str) -> Iterator[Text]:
     """Yield the texts of one module: the literals of calls, and the tables."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call):
-            name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr if isinstance(node.func, ast.Attribute) else ""
+            name = _called(node.func)
             given = [argument.value for argument in node.args if isinstance(argument, ast.Constant) and isinstance(argument.value, str)]
             if name in PLURALS and len(given) >= 2:
                 yield Text(given[0], given[1], file, "plural")
@@ -88,8 +88,19 @@ def of_python(source: str, file: str) -> Iterator[Text]:
                 yield from (Text(text, "", file, "") for text in (given if name == "words" else given[:1]))
         elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            if any(isinstance(target, ast.Name) and target.id in TABLES for target in targets):
+            if any(isinstance(target, ast.Name) and TABLES.fullmatch(target.id) for target in targets):
                 yield from (Text(text, "", file, "") for text in _literals(node.value))
+
+
+def _called(function: ast.expr) -> str:
+    """Return the name of a function, or of a method of a language; other objects have methods with such names, too."""
+    if isinstance(function, ast.Name):
+        return function.id
+    if not isinstance(function, ast.Attribute):
+        return ""
+    owner = function.value
+    name = owner.id if isinstance(owner, ast.Name) else owner.attr if isinstance(owner, ast.Attribute) else ""
+    return function.attr if name.lstrip("_") == "language" else ""
 
 
 def _literals(node: ast.expr) -> Iterator[str]:
@@ -102,6 +113,8 @@ def _literals(node: ast.expr) -> Iterator[str]:
     elif isinstance(node, ast.Tuple | ast.List | ast.Set):
         for value in node.elts:
             yield from _literals(value)
+    elif isinstance(node, ast.Starred):
+        yield from _literals(node.value)
     elif isinstance(node, ast.Call):
         for value in node.args:
             yield from _literals(value)

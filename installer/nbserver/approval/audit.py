@@ -16,7 +16,7 @@ from nbserver.approval.reference import Reference, ReleasedBody, Source, Unknown
 from nbserver.approval.script_settings import AnyScriptSettings, typed
 from nbserver.base import json_lines, plain_file, utc
 from nbserver.base.errors import ApprovalError, NbserverError
-from nbserver.base.message import cause, message
+from nbserver.base.message import cause, counted, message, phrase
 from nbserver.base.plain_text import clean
 from nbserver.render.script import Script
 
@@ -94,9 +94,9 @@ def report(audited: Audited) -> list[str]:
         lines.extend(["", *_report(host.name, host.entry, host.source, host.signer)])
     names = ", ".join(host.name for host in audited.hosts)
     return [
-        f"{manifest.FILE_NAME}: sha256 {audited.sha256}, hosts: {names}",
+        phrase("manifest.json: sha256 {sha256}, hosts: {hosts}", sha256=audited.sha256, hosts=names),
         *(line for system in sorted(reports) for line in ["", *reports[system]]),
-        *(["", "approvals"] if audited.approvals else []),
+        *(["", phrase("approvals")] if audited.approvals else []),
         *(line for approval in audited.approvals for line in approval.lines()),
     ]
 
@@ -217,36 +217,53 @@ def _changed_part(code: bytes, script: Script, released: ReleasedBody, where: st
 def _report_body(released: ReleasedBody) -> list[str]:
     lines = released.body.text.count("\n")
     return [
-        f"body of release {__version__} for {released.system} hosts, scope {released.scope}: sha256 {released.sha256}, {lines} lines, identical in all scripts below",
-        *(f"    {name:<12} {title}" for name, title in released.titles),
+        phrase(
+            "body of release {release} for {system} hosts, scope {scope}: sha256 {sha256}, {count} lines, identical in all scripts below",
+            release=__version__,
+            system=released.system,
+            scope=released.scope,
+            sha256=released.sha256,
+            count=lines,
+        ),
+        *(phrase("{name} {title}", name=f"    {name:<12}", title=phrase(title)) for name, title in released.titles),
     ]
 
 
 def _report(host: str, entry: Mapping[str, Any], source: Source, signer: str | None) -> list[str]:
-    no_downloads = (
-        "no programs" if entry["settings"]["scope"] == "user" else "no programs; the package manager of the host downloads its own packages"
-    )
+    no_downloads = phrase("no programs; the package manager of the host downloads its own packages")
+    if entry["settings"]["scope"] == "user":
+        no_downloads = phrase("no programs")
     downloads = [
         line
         for download in entry["downloads"]
         for line in (
             f"    {download['name']} {download['version']}  {download['url']}",
-            f"        sha256 {download['sha256']}, {_size(download['size'])}",
+            phrase("        sha256 {sha256}, {size}", sha256=download["sha256"], size=_size(download["size"])),
         )
     ]
     return [
         f"{host}: {entry['script']}  sha256 {entry['sha256']}",
         f"    head sha256 {entry['head_sha256']}",
-        *([f"    signed sha256 {entry['signed_sha256']}, as {signer}; the signature itself was not verified"] if signer else []),
-        "  target",
+        *(
+            [
+                phrase(
+                    "    signed sha256 {sha256}, as {signer}; the signature itself was not verified",
+                    sha256=entry["signed_sha256"],
+                    signer=signer,
+                )
+            ]
+            if signer
+            else []
+        ),
+        phrase("  target"),
         *(f"    {key:<18}  {json.dumps(value)}" for key, value in entry["target"].items() if value is not None),
-        "  settings",
+        phrase("  settings"),
         *(f"    {line}" for line in json_lines.dumps(entry["settings"]).splitlines()[1:-1]),
-        f"  downloads from the catalog {source.title}, sha256 {entry['catalog_sha256']}",
-        *(downloads or [f"    {no_downloads}"]),
-        f"    packages from the lock {source.lock_title}, sha256 {entry['lock_sha256']}",
+        phrase("  downloads from the catalog {title}, sha256 {sha256}", title=source.title, sha256=entry["catalog_sha256"]),
+        *(downloads or [phrase("    {words}", words=no_downloads)]),
+        phrase("    packages from the lock {title}, sha256 {sha256}", title=source.lock_title, sha256=entry["lock_sha256"]),
     ]
 
 
 def _size(size: int | None) -> str:
-    return f"{size} bytes" if size else "size not published"
+    return counted("{count} byte", "{count} bytes", size) if size else phrase("size not published")

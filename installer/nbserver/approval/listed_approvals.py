@@ -11,7 +11,7 @@ from nbserver.approval import document, signed_approvals
 from nbserver.approval.approved_folder import Signed, Wanted
 from nbserver.approval.document import Approval
 from nbserver.base import utc
-from nbserver.base.message import Message
+from nbserver.base.message import Message, counted, phrase
 
 MOST_NAMES = 20  # of hosts in a line
 
@@ -35,21 +35,27 @@ class ListedApproval:
     @property
     def state(self) -> str:
         """Whether the signature holds."""
-        return f"does not count: {self.fault}" if self.fault else "the signature is valid, for this manifest"
+        return phrase("does not count: {fault}", fault=self.fault) if self.fault else phrase("the signature is valid, for this manifest")
 
     @property
     def covers(self) -> str:
         """What it permits, or nothing."""
-        hosts = ", ".join(self.hosts) if len(self.hosts) <= MOST_NAMES else f"{len(self.hosts)} hosts"
-        return f"{', '.join(self.modes)} on {hosts}" if self.by else ""
+        hosts = ", ".join(self.hosts) if len(self.hosts) <= MOST_NAMES else counted("{count} host", "{count} hosts", len(self.hosts))
+        return phrase("{modes} on {hosts}", modes=", ".join(self.modes), hosts=hosts) if self.by else ""
 
     def lines(self) -> list[str]:
         """Return the lines that describe it."""
-        lines = [f"    {self.file}  {self.state}"]
+        lines: list[str] = [phrase("    {file}  {state}", file=self.file, state=self.state)]
         if self.by:
             lines += [
-                f"        by {self.by} with the key {self.key}, issued {self.issued}, expires {self.expires}",
-                f"        for {self.covers}",
+                phrase(
+                    "        by {name} with the key {key}, issued {issued}, expires {expires}",
+                    name=self.by,
+                    key=self.key,
+                    issued=self.issued,
+                    expires=self.expires,
+                ),
+                phrase("        for {covers}", covers=self.covers),
             ]
         return lines
 

@@ -33,9 +33,9 @@ def folded(line: str, columns: int, indent: int | None = None) -> str:
     if width(line) <= columns:
         return line
     words = _words(line)
-    indent = _indent(words, columns) if indent is None else indent
-    if any(width(word) > columns - indent for word in words):
-        indent = 4
+    if indent is None:
+        indent = _indent(words, columns)
+        indent = 4 if any(width(word) > columns - indent for word in words) else indent
     parts, part = [], ""
     for space, word in zip(["", *words[1::2]], words[::2], strict=True):
         if part.strip() and width(part + space + word) > columns:

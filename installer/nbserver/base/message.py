@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Any
+from typing import Any, Self
 
 from nbserver.base.plain_text import clean
 
@@ -74,18 +74,24 @@ class Reported(Described):
         return self.text
 
 
-@dataclass(frozen=True)
-class Phrase(Described):
-    """What a person reads, and no program: it has no code. With a `count` other than 1, its text is that of `several`."""
+class Phrase(str):
+    """English text that knows its template and its values. A person reads it, and no program: it has no code.
+
+    With a `number` other than 1, the text is that of the template `several`, unless that is empty.
+    """
 
     template: str
     values: Mapping[str, Value]
-    several: str = ""
-    count: int = 1
-    code = ""
+    several: str
+    number: int
 
-    def __str__(self) -> str:
-        return fill(self.template if self.count == 1 else self.several, self.values)
+    def __new__(cls, template: str, values: Mapping[str, Value], several: str = "", number: int = 1) -> Self:
+        found = super().__new__(cls, fill(several if several and number != 1 else template, values))
+        found.template, found.values, found.several, found.number = template, values, several, number
+        return found
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        return self.template, self.values, self.several, self.number
 
 
 class Lines(Described):
@@ -118,13 +124,13 @@ def message(code: str, template: str, /, *, todo: str = "", **values: Given) -> 
     return Message(code, template, checked(code, (template, todo), values), todo)
 
 
-def phrase(template: str, /, **values: Given) -> Phrase:
-    """Return what a person reads: a complete sentence, or a word of a table."""
+def phrase(template: str, /, **values: Given) -> str:
+    """Return a Phrase: a complete sentence, or a word of a table."""
     return Phrase(template, converted(values))
 
 
-def counted(one: str, several: str, count: int, /, **values: Given) -> Phrase:
-    """Return a phrase with a number in it, which is its value `count`."""
+def counted(one: str, several: str, count: int, /, **values: Given) -> str:
+    """Return a Phrase with a number in it, which is its value `count`."""
     return Phrase(one, converted({**values, "count": count}), several, count)
 
 

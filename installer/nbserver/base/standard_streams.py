@@ -160,7 +160,7 @@ def require_written() -> None:
 def text_for_reader(said: object) -> str:
     """Return a message or a phrase as text, in the language of whoever reads the standard streams."""
     found = next((buffer for buffer in map(_buffer, (sys.stdout, sys.stderr)) if isinstance(buffer, _Undemanding)), None)
-    return said if isinstance(said, str) else found.text_of(said) if found else str(said)
+    return said if type(said) is str else found.text_of(said) if found else str(said)
 
 
 def say(said: object = "", *, err: bool = False) -> bool:

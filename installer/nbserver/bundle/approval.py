@@ -16,7 +16,7 @@ from nbserver.approval.policy import Policy
 from nbserver.approval.signed_approvals import Rules, Signed
 from nbserver.base import json_lines, plain_file, utc
 from nbserver.base.errors import ApprovalError
-from nbserver.base.message import Message, message
+from nbserver.base.message import Message, message, phrase
 from nbserver.render.settings import Release, Sha256
 
 VERSION = 1
@@ -119,7 +119,7 @@ class ListedApproval:
     @property
     def state(self) -> str:
         """Whether the signature holds."""
-        return f"does not count: {self.fault}" if self.fault else "the signature is valid, for this list"
+        return phrase("does not count: {fault}", fault=self.fault) if self.fault else phrase("the signature is valid, for this list")
 
 
 def listed(bundle: Path, sha256: str, now: datetime) -> tuple[ListedApproval, ...]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from nbserver.base.message import Message, message
+from nbserver.base.message import Message, message, phrase
 from nbserver.catalog import windows_releases
 from nbserver.catalog.choice import PROGRAMS, numbers
 from nbserver.catalog.entries import Download
+
+CHANGE_WORDS = ("added", "removed", "changed")
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Difference:
     def lines(self) -> list[str]:
         """Return a heading, then the removed (`-`) and added (`+`) values of each field."""
         before, after = _fields(self.old), _fields(self.new)
-        found = [f"{self.program}: {self.change}"]
+        found: list[str] = [phrase("{program}: {change}", program=self.program, change=phrase(self.change))]
         for key in dict.fromkeys([*before, *after]):
             if before.get(key) != after.get(key):
                 found += [f"{sign} {key:<10} {side[key]}" for sign, side in (("-", before), ("+", after)) if key in side]

@@ -12,7 +12,8 @@ import click
 
 from nbserver.base import atomic_file
 from nbserver.base.errors import CatalogError, DownloadError, UsageError
-from nbserver.base.standard_streams import warn
+from nbserver.base.message import phrase
+from nbserver.base.standard_streams import text_for_reader, warn
 from nbserver.catalog import reader, site_catalog, windows_releases
 from nbserver.catalog.catalog import Catalog
 from nbserver.catalog.choice import PREFERRED, numbers
@@ -28,7 +29,7 @@ Fetch = Callable[[str], bytes]
 """A function that returns the bytes at a URL; raises DownloadError."""
 
 MOST_PAGES = 10
-_ASK = "a released file must not change. Ask the publisher before you use this entry"
+_ASK = phrase("a released file must not change. Ask the publisher before you use this entry")
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,10 @@ class Update:
     def lines(self, output: Path, written: bool) -> list[str]:
         """Return the differences and what became of the file, without the warnings."""
         if not self.differences:
-            return [f"{output} is up to date"]
-        done = "was written. Review it, then set catalog in the inventory" if written else "was not written (dry run)"
-        return [*(line for difference in self.differences for line in difference.lines()), f"{output} {done}"]
+            return [phrase("{file} is up to date", file=output)]
+        done = phrase("{file} was written. Review it, then set catalog in the inventory", file=output)
+        lines = [line for difference in self.differences for line in difference.lines()]
+        return [*lines, done if written else phrase("{file} was not written (dry run)", file=output)]
 
     def as_json(self, output: Path, written: bool) -> dict[str, object]:
         """Return the answer for --json."""
@@ -80,7 +82,7 @@ def run(
         click.echo(json.dumps(update.as_json(output, write)))
     else:
         for line in update.lines(output, write):
-            click.echo(line)
+            click.echo(text_for_reader(line))
         for warning in update.warnings:
             warn(warning)
     return 4 if update.differences and dry_run else 0
@@ -246,11 +248,21 @@ def _publisher(option: str, make: Callable[[str | None], Publisher], url: str | 
 
 
 def _warnings(old: Sequence[Download], new: Sequence[Download], shipped: Catalog, output: Path) -> list[str]:
-    warnings = [f"{title(x)} has a different SHA-256 than before in {output}: {_ASK}" for x in other_hashes(old, new)]
-    warnings += [f"{title(x)} has a different SHA-256 than in the shipped catalog: {_ASK}" for x in other_hashes(shipped.downloads, new)]
+    warnings: list[str] = [
+        phrase("{program} has a different SHA-256 than before in {file}: {advice}", program=title(x), file=output, advice=_ASK)
+        for x in other_hashes(old, new)
+    ]
+    warnings += [
+        phrase("{program} has a different SHA-256 than in the shipped catalog: {advice}", program=title(x), advice=_ASK)
+        for x in other_hashes(shipped.downloads, new)
+    ]
     for download in (x for x in new if x.name == "python"):
         try:
             shipped.lock(download.version, download.architecture)
         except CatalogError:
-            warnings.append(f"there is no lock for {title(download)}; hosts cannot use it until their catalog has a [[lock]] for it")
+            warnings.append(
+                phrase(
+                    "there is no lock for {program}; hosts cannot use it until their catalog has a [[lock]] for it", program=title(download)
+                )
+            )
     return warnings

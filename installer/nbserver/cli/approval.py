@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from nbserver.base.errors import UsageError
+from nbserver.base.message import phrase
 from nbserver.base.standard_streams import say
 from nbserver.cli.audit import catalog_option, lock_option
 from nbserver.cli.options import asker, hosts_and_inventory
@@ -76,7 +77,7 @@ def render(
 
         found = rendering.RenderedFolder(selected, signing.kept_in(output))
         rendering.compare(found, output)
-        words = f"{plain_file.shown(output)} matches what this release renders"
+        words = phrase("{folder} matches what this release renders", folder=plain_file.shown(output))
         say(json.dumps(found.as_json(output)) if as_json else words)
         return 0
     found = rendering.RenderedFolder(selected)

@@ -12,6 +12,7 @@ from nbserver.base.errors import UsageError
 from nbserver.base.standard_streams import say
 from nbserver.cli.completion import complete_folders_and_hosts
 from nbserver.cli.evidence import run_evidence_options
+from nbserver.cli.language import language
 from nbserver.cli.options import approved_option, asker, command_line, optional_inventory_option
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -142,5 +143,5 @@ def _of_hosts(patterns: tuple[str, ...], bodies: tuple[Path, Path] | None, run: 
     inventory = reader.load_for(given["inventory_path"], patterns)
     options = Options(command=command_line(), runs=given["runs"], **{name: given[name] for name in OF_APPROVALS})
     json_path = given["json_path"]
-    view = choice.choose(as_json=False, quiet=json_path is not None)
+    view = choice.choose(as_json=False, quiet=json_path is not None, language=language())
     return host_evidence.audit(inventory, inventory.select(patterns), options, asker(), view, json_path)

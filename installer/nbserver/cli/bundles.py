@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nbserver.base.errors import UsageError
-from nbserver.base.standard_streams import require_written, say
+from nbserver.base.message import counted, phrase
+from nbserver.base.standard_streams import require_written, say, text_for_reader
 from nbserver.cli.options import allowed_signers_option, approvals_option, asker, optional_hosts_and_inventory, site_option
 from nbserver.cli.output import object_option
 from nbserver.cli.warnings import show_warnings
@@ -119,17 +120,27 @@ def _download(bundle: Path, needed: Needed, ca_file: Path | None, as_json: bool,
     bars = Silent() if as_json else DownloadBars() if sys.stderr.isatty() else DownloadLines()
     done = downloading.run(bundle, needed, uv=uv.find, ca_file=ca_file, bars=bars, say=shown, prunes=prunes)
     for error in done.fetched.errors:
-        say(f"nbserver: {clean(str(error), 4000)}", err=True)
+        say(f"nbserver: {clean(text_for_reader(error), 4000)}", err=True)
     answer = downloading.fetched_as_json(bundle, done)
-    size = f"{answer['bytes'] / 1_000_000:.0f} MB"
+    size = phrase("{size} MB", size=f"{answer['bytes'] / 1_000_000:.0f}")
     for path in done.removed:
-        shown(f"{bundle}: removed {path}")
+        shown(phrase("{bundle}: removed {file}", bundle=bundle, file=path))
     errors, downloaded = len(done.fetched.errors), len(done.fetched.downloaded)
-    words = (
-        f"{bundle}: {errors} files could not be downloaded; run the command again"
-        if errors
-        else f"{bundle}: {answer['files']} files, {size}, {downloaded} of them downloaded now"
+    words = counted(
+        "{bundle}: {count} file, {size}, {downloaded} of them downloaded now",
+        "{bundle}: {count} files, {size}, {downloaded} of them downloaded now",
+        answer["files"],
+        bundle=bundle,
+        size=size,
+        downloaded=downloaded,
     )
+    if errors:
+        words = counted(
+            "{bundle}: {count} file could not be downloaded; run the command again",
+            "{bundle}: {count} files could not be downloaded; run the command again",
+            errors,
+            bundle=bundle,
+        )
     say(json.dumps(answer) if as_json else words)
     require_written()
     return FAILED if errors else 0
@@ -144,8 +155,9 @@ def _verify(bundle: Path, needed: Needed | None, demand: Demand | None, as_json:
         say(json.dumps(answer))
     else:
         for one in wrong:
-            say(f"{bundle}: {one}")
-        say(f"{bundle}: {answer['files']} files, {len(wrong)} findings")
+            say(phrase("{bundle}: {finding}", bundle=bundle, finding=one))
+        files = counted("{count} file", "{count} files", answer["files"])
+        say(counted("{bundle}: {files}, {count} finding", "{bundle}: {files}, {count} findings", len(wrong), bundle=bundle, files=files))
     require_written()
     return NOT_AS_LISTED if wrong else 0
 

@@ -26,13 +26,14 @@ def failed_from_option(command: Callable[..., Any]) -> Callable[..., Any]:
     def with_failed(failed_from: str | None, hosts: tuple[str, ...], limits: tuple[str, ...], **given: Any) -> Any:
         if failed_from is None:
             return command(hosts=hosts, limits=limits, **given)
+        from nbserver.base.message import phrase
         from nbserver.base.standard_streams import say
         from nbserver.commands.failed_hosts import failed_in
         from nbserver.inventory.selection import limited
 
         failed = failed_in(failed_from, given["runs"], given["inventory_path"])
         if not failed:
-            say(f"No host failed in the run {failed_from}", err=True)
+            say(phrase("No host failed in the run {run}", run=failed_from), err=True)
             return 0
         chosen = limited(limited(hosts, limits), failed) if hosts else limited(failed, limits)
         return command(hosts=chosen, limits=(), **given)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from nbserver.base.errors import UsageError
+from nbserver.base.message import phrase
+from nbserver.base.standard_streams import text_for_reader
 from nbserver.cli.output import object_option
 
 if TYPE_CHECKING:
@@ -89,9 +91,8 @@ def init(
     found = _pins(pins, hosts, dialog)
     if asked and dialog is not None:
         for host in hosts:
-            if host.is_windows and dialog.ask(
-                f"Connect to {host.name}, to pin the certificate of its WinRM listener? yes or no (default: no):", "no"
-            ).lower() in ("y", "yes"):
+            question = phrase("Connect to {name}, to pin the certificate of its WinRM listener? yes or no (default: no):", name=host.name)
+            if host.is_windows and _is_yes(dialog.ask(question, "no")):
                 found[host.name] = None
     return write(Wanted(output, hosts, secrets, found, remoting_script, force), dialog, as_json=as_json)
 
@@ -100,16 +101,22 @@ class _Terminal:
     """Questions on standard error, answers from standard input."""
 
     def ask(self, question: str, default: str) -> str:
-        answer: str = click.prompt(question, default=default, show_default=False, prompt_suffix=" ", err=True)
+        answer: str = click.prompt(text_for_reader(question), default=default, show_default=False, prompt_suffix=" ", err=True)
         return answer
 
     def tell(self, text: str) -> None:
-        click.echo(text, err=True)
+        click.echo(text_for_reader(text), err=True)
 
     def is_same(self, host: str, fingerprint: str) -> bool:
-        self.tell(f"{host} shows the certificate {fingerprint}")
-        question = "Did enable-remoting.ps1 print the same fingerprint on the host? yes or no (default: no):"
-        return self.ask(question, "no").lower() in ("y", "yes")
+        self.tell(phrase("{host} shows the certificate {fingerprint}", host=host, fingerprint=fingerprint))
+        question = phrase("Did enable-remoting.ps1 print the same fingerprint on the host? yes or no (default: no):")
+        return _is_yes(self.ask(question, "no"))
+
+
+def _is_yes(answer: str) -> bool:
+    """Return whether an answer is yes, in English or in the language of the reader."""
+    own = text_for_reader(phrase("yes")).lower()
+    return answer.strip().lower() in ("y", "yes", own, own[0])
 
 
 def _dialog() -> Dialog | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from nbserver.base.standard_streams import require_written, say
+from nbserver.base.standard_streams import require_written, say, warn
 from nbserver.cli.options import asker, optional_hosts_and_inventory
 from nbserver.cli.output import object_option
 
@@ -49,7 +49,7 @@ def lock(hosts: tuple[str, ...], inventory_path: Path, upgrades: tuple[str, ...]
     )
     for one in written:
         if one.warning:
-            say(f"nbserver: warning: {one.warning}", err=True)
+            warn(one.warning)
     if not check:
         locking.write(written)
     answer = {"event": "locked", "check": check, "locks": [one.as_json() for one in written]}

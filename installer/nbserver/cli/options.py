@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from nbserver.base.standard_streams import text_for_reader
 from nbserver.cli.completion import complete_hosts
 from nbserver.cli.evidence import evidence_key_option
 from nbserver.cli.failed_from import HostArgument
@@ -181,7 +182,9 @@ def asker() -> Callable[[str], str] | None:
 
     def ask(question: str) -> str:
         try:
-            answer: str = click.prompt(question, default="", show_default=False, prompt_suffix="", hide_input=True, err=True)
+            answer: str = click.prompt(
+                text_for_reader(question), default="", show_default=False, prompt_suffix="", hide_input=True, err=True
+            )
         except click.Abort as error:
             raise (KeyboardInterrupt if isinstance(error.__context__, KeyboardInterrupt) else EOFError) from None
         return answer

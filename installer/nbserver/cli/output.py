@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from nbserver.cli.language import language
+
 if TYPE_CHECKING:
     from nbserver.run.view import View
 
@@ -41,7 +43,7 @@ class Output:
         """
         from nbserver.view import choice
 
-        return choice.choose(self.as_json, self.quiet, self.verbose, self.log, self.junit, check)
+        return choice.choose(self.as_json, self.quiet, self.verbose, self.log, self.junit, check, language())
 
 
 def _as_requested(kinds: dict[str, bool]) -> dict[str, bool]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from nbserver.cli.language import language
 from nbserver.cli.options import approved_option, asker, command_line, run_options_hosts_optional
 from nbserver.cli.output import Output
 
@@ -28,7 +29,7 @@ def status(hosts: tuple[str, ...], inventory_path: Path, output: Output, **given
 
     loaded = reader.load_for(inventory_path, hosts or ["local"])
     if hosts in ((), ("local",)):
-        return found.status(loaded.local, as_json=output.as_json)
+        return found.status(loaded.local, as_json=output.as_json, language=language())
     from nbserver.run.options import Options
 
     options = Options(command=command_line(), **given)

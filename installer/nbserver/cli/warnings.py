@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from nbserver.base.message import phrase
 from nbserver.base.standard_streams import warn
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ def show_warnings(hosts: Sequence[AnyHost]) -> None:
     for host in hosts:
         warning = blocked_port(host)
         if warning:
-            warn(f"{host.name}: {warning}")
+            warn(phrase("{name}: {warning}", name=host.name, warning=warning))
 
 
 def show_moved(hosts: Sequence[AnyHost], results: Mapping[str, Result]) -> None:

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from nbserver.base.message import counted, phrase
 from nbserver.base.standard_streams import say
 
 if TYPE_CHECKING:
@@ -27,5 +28,5 @@ def show_addresses(hosts: Sequence[AnyHost], results: Mapping[str, Result], patt
     for host in found[:MOST]:
         say(f"{host.name:<{width}}  {address_of(host).url}  {results[host.name].fingerprint}".rstrip())
     if len(found) > MOST:
-        say(f"and {len(found) - MOST} more servers")
-    say(f"Next: nbserver verify {shlex.join(patterns)}")
+        say(counted("and {count} more server", "and {count} more servers", len(found) - MOST))
+    say(phrase("Next: nbserver verify {hosts}", hosts=shlex.join(patterns)))

@@ -12,6 +12,7 @@ from nbserver.approval.document import NAMESPACE
 from nbserver.approval.signed_approvals import SIGNATURE
 from nbserver.base import atomic_file, plain_file, utc, writing
 from nbserver.base.errors import ApprovalError, UsageError
+from nbserver.base.message import phrase
 from nbserver.base.plain_text import clean
 from nbserver.settings.secret import Ask, SecretReference, resolve
 
@@ -57,7 +58,7 @@ class Signer:
         def passphrase() -> str | None:
             if self.passphrase is not None:
                 return resolve(self.passphrase, what="--key-password", host=name, ask=self.ask)
-            return self.ask(f"Passphrase of {name}: ") if self.ask else None
+            return self.ask(phrase("Passphrase of {file}: ", file=name)) if self.ask else None
 
         return passphrase
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from nbserver.approval import audit, document, manifest
 from nbserver.base import plain_file, utc
 from nbserver.base.errors import ApprovalError, UsageError
+from nbserver.base.message import phrase
 from nbserver.commands import approval_signing
 from nbserver.run.approved import MODES
 
@@ -38,9 +39,9 @@ class Signed:
         """Return the lines that describe it."""
         return [
             f"{self.file}  sha256 {self.sha256}",
-            f"manifest  sha256 {self.manifest_sha256}",
-            f"approved by {self.by} with the key {self.key}",
-            f"for {', '.join(self.modes)} on {', '.join(self.hosts)}, until {self.expires}",
+            phrase("manifest  sha256 {sha256}", sha256=self.manifest_sha256),
+            phrase("approved by {name} with the key {key}", name=self.by, key=self.key),
+            phrase("for {modes} on {hosts}, until {time}", modes=", ".join(self.modes), hosts=", ".join(self.hosts), time=self.expires),
         ]
 
     def as_json(self) -> dict[str, object]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from nbserver import __version__
 from nbserver.base import utc
 from nbserver.base.errors import ScriptError, UsageError
-from nbserver.base.message import message
+from nbserver.base.message import counted, message
 from nbserver.base.standard_streams import say, warn
 from nbserver.commands import notebooks
 from nbserver.commands.notebooks import Task
@@ -81,7 +81,7 @@ def backup(file: Path, task: Task, *, with_key: bool = False) -> int:
     if task.as_json:
         say(json.dumps({"event": "backup", "host": host.name, "file": str(file), "files": count}))
     else:
-        say(f"{host.name}  {count} files are in {file}")
+        say(counted("{name}  {count} file is in {file}", "{name}  {count} files are in {file}", count, name=host.name, file=file))
     return 0
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbserver.base import plain_file, utc
+from nbserver.base.message import counted, phrase
 from nbserver.bundle import approval, check, contents
 from nbserver.commands import approval_signing, review
 from nbserver.commands.review import STANDARD_OUTPUT, Outputs
@@ -36,8 +37,8 @@ class Signed:
         return [
             f"{self.file}  sha256 {self.sha256}",
             f"{contents.FILE_NAME}  sha256 {self.bundle_sha256}",
-            f"approved by {self.by} with the key {self.key}",
-            f"for {self.files} files, until {self.expires}",
+            phrase("approved by {name} with the key {key}", name=self.by, key=self.key),
+            counted("for {count} file, until {time}", "for {count} files, until {time}", self.files, time=self.expires),
         ]
 
     def as_json(self) -> dict[str, object]:

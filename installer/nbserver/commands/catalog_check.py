@@ -10,9 +10,10 @@ from pathlib import Path
 
 import click
 
+from nbserver.base import folding
 from nbserver.base.errors import DownloadError, UsageError
-from nbserver.base.message import message
-from nbserver.base.standard_streams import say
+from nbserver.base.message import counted, message, phrase
+from nbserver.base.standard_streams import say, text_for_reader
 from nbserver.catalog import check, linux_lock, osv, reader, support, update
 from nbserver.catalog.catalog import Catalog
 from nbserver.catalog.check import Finding, LockFile
@@ -119,12 +120,16 @@ def _lines(findings: Sequence[Finding], records: int | None, verbose: bool) -> l
     shown = [one for one in findings if verbose or one.state != "ok"]
     lines = []
     for one, following in zip(shown, [*shown[1:], None], strict=True):
-        lines.append(f"{click.style(f'{one.state:<9}', fg=COLORS[one.state])}  {one.subject}: {one.text}")
+        state = folding.padded(text_for_reader(phrase(one.state)), 9)
+        lines.append(f"{click.style(state, fg=COLORS[one.state])}  {one.subject}: {text_for_reader(one.text)}")
         if one.todo and (following is None or following.todo != one.todo):  # once for several with the same advice
-            lines.append(f"           {one.todo}")
-    counts = [f"{sum(one.state == state for one in findings)} {word}" for state, word in WORDS.items()]
-    known = "known vulnerabilities were not checked (--osv)" if records is None else f"compared with {records} records of vulnerabilities"
-    return [*lines, f"{', '.join(counts)}; {known}"]
+            lines.append(phrase("           {advice}", advice=phrase(one.text.remedy, **one.text.values)))
+    count = {state: sum(one.state == state for one in findings) for state in COLORS}
+    counts = phrase("{ok} ok, {attention} needing attention, {unknown} unknown", **count)
+    known = phrase("known vulnerabilities were not checked (--osv)")
+    if records is not None:
+        known = counted("compared with {count} record of vulnerabilities", "compared with {count} records of vulnerabilities", records)
+    return [*lines, phrase("{counts}; {known}", counts=counts, known=known)]
 
 
-WORDS = {"ok": "ok", "attention": "needing attention", "unknown": "unknown"}
+STATE_WORDS = ("ok", "attention", "unknown")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbserver.base.errors import ScriptError
+from nbserver.base.message import counted
 from nbserver.base.standard_streams import say
 from nbserver.bundle.contents import File
 from nbserver.bundle.host_files import HostFiles
@@ -238,4 +239,13 @@ def _show_pending(pending: Pending, *, as_json: bool) -> None:
         if as_json:
             say(json.dumps({"event": "delivery", "host": name, "files": len(files), "bytes": _bytes(files)}))
         elif files:
-            say(f"{name}  apply would send {len(files)} files, {_bytes(files) / 1e6:.1f} MB")
+            size = f"{_bytes(files) / 1e6:.1f}"
+            say(
+                counted(
+                    "{name}  apply would send {count} file, {size} MB",
+                    "{name}  apply would send {count} files, {size} MB",
+                    len(files),
+                    name=name,
+                    size=size,
+                )
+            )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from nbserver.base.message import Message, detail
+from nbserver.base.message import Message, counted, detail
 from nbserver.bundle import approval, check, contents, fetch, host_files, prune, wanted, wheel_sources
 from nbserver.bundle.contents import File
 from nbserver.bundle.download import FileDownload
@@ -112,7 +112,14 @@ def run(
         for packages, index in found.packages:
             lacking = packages.lacking((*there, *files.values()))
             if lacking:
-                say(f"Asking the package index for {len(lacking)} packages for {packages.kind}")
+                say(
+                    counted(
+                        "Asking the package index for {count} package for {kind}",
+                        "Asking the package index for {count} packages for {kind}",
+                        len(lacking),
+                        kind=str(packages.kind),
+                    )
+                )
                 program = Uv(uv(), index.url, (), index.login, authorities=authorities)
                 files |= {one.path: one for one in wheel_sources.located(packages, lacking, program)}
         with bars, FileDownload(bundle, authorities, bars, logins=found.logins) as download:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbserver import __version__
 from nbserver.base import plain_file, writing
+from nbserver.base.message import phrase
 from nbserver.export import launcher
 from nbserver.export.exported import Exported
 from nbserver.render.render import render_each
@@ -74,6 +75,9 @@ def _entry(file: Exported, folder: Path) -> dict[str, Any]:
 def overview(found: Sequence[Exported], folder: Path) -> Iterator[str]:
     """Yield the lines that list what was written: sizes next to the limits of the tool, and the hashes of the scripts."""
     for file in found:
-        limit = f" of {file.limit.size:,} ({file.limit.what})" if file.limit else ""
-        script = f", script sha256 {file.script_sha256}" if file.script_sha256 else ""
-        yield f"{plain_file.shown(folder / file.name)}  {file.size:,} bytes{limit}{script}"
+        path, size = plain_file.shown(folder / file.name), f"{file.size:,}"
+        said = phrase("{file}  {size} bytes", file=path, size=size)
+        if file.limit:
+            limit = f"{file.limit.size:,}"
+            said = phrase("{file}  {size} bytes of {limit} ({what})", file=path, size=size, limit=limit, what=phrase(file.limit.what))
+        yield phrase("{said}, script sha256 {sha256}", said=said, sha256=file.script_sha256) if file.script_sha256 else said

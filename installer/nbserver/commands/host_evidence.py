@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbserver.base.errors import ApprovalError
+from nbserver.base.message import counted, phrase
 from nbserver.base.plain_text import clean
-from nbserver.base.standard_streams import say
+from nbserver.base.standard_streams import say, text_for_reader
 from nbserver.commands.review import STANDARD_OUTPUT, write_file
 from nbserver.run import evidence_check, operation, runs_here
 from nbserver.run.journal import FOLDER
@@ -52,9 +53,17 @@ def audit(inventory: Inventory, hosts: Sequence[AnyHost], options: Options, ask:
 
 
 def _show(compared: Compared, runs: Path) -> None:
-    count = "1 run" if compared.runs == 1 else f"{compared.runs} runs"
-    say(f"{compared.host}  {count} on the host or in {clean(str(runs))}, {compared.matching} match")
+    say(
+        counted(
+            "{name}  {count} run on the host or in {folder}, {matching} match",
+            "{name}  {count} runs on the host or in {folder}, {matching} match",
+            compared.runs,
+            name=compared.host,
+            folder=clean(str(runs)),
+            matching=compared.matching,
+        )
+    )
     for name in compared.running:
-        say(f"    {name}  still running")
+        say(phrase("    {run}  still running", run=name))
     for finding in compared.findings:
-        say(f"    {finding.run}  {clean(str(finding.text), 2000)}")
+        say(f"    {finding.run}  {clean(text_for_reader(finding.text), 2000)}")

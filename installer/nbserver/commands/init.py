@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nbserver.base import atomic_file, pinned_tls, writing
 from nbserver.base.errors import CertificateError, ConnectError, InventoryError, UsageError
-from nbserver.base.message import message
+from nbserver.base.message import message, phrase
 from nbserver.base.standard_streams import say
 from nbserver.commands.init_questions import Dialog
 from nbserver.inventory import reader
@@ -133,24 +133,26 @@ def _report(wanted: Wanted, hosts: Sequence[NewHost], as_json: bool) -> None:
         say(json.dumps({"event": "initialized", **files, "hosts": found}))
         return
     if script:
-        say(f"written: {script}")
-        say("  Read it, copy it to each Windows host, and run it there as administrator. Name the address of this workstation:")
+        say(phrase("written: {file}", file=script))
+        say(phrase("  Read it, copy it to each Windows host, and run it there as administrator. Name the address of this workstation:"))
         say(f"    powershell -ExecutionPolicy Bypass -File {script.name} -RemoteAddress ADDRESS")
     if not hosts:
         return
-    say(f"written: {wanted.output}")
+    say(phrase("written: {file}", file=wanted.output))
     inventory = "" if wanted.output == Path("nbserver.toml") else f" -i {wanted.output}"
     remote = " ".join(host.name for host in hosts if host.is_remote)
     if any(host.is_windows and not host.fingerprint for host in hosts):
-        say("  Write the fingerprint of each Windows host into it, unless an authority signed the certificate of its WinRM listener")
+        say(
+            phrase("  Write the fingerprint of each Windows host into it, unless an authority signed the certificate of its WinRM listener")
+        )
         if not script:
-            say("  On a fresh host, this script enables WinRM: nbserver init --enable-remoting enable-remoting.ps1")
-    say("Next:")
+            say(phrase("  On a fresh host, this script enables WinRM: nbserver init --enable-remoting enable-remoting.ps1"))
+    say(phrase("Next:"))
     for command, target, what in (
-        ("check", remote, "checks the connection and the host; changes nothing"),
-        ("plan", remote or "local", "shows what differs; changes nothing"),
-        ("apply", remote or "local", "changes it"),
+        ("check", remote, phrase("checks the connection and the host; changes nothing")),
+        ("plan", remote or "local", phrase("shows what differs; changes nothing")),
+        ("apply", remote or "local", phrase("changes it")),
     ):
         if target:
             line = f"nbserver {command} {target}{inventory}"
-            say(f"  {line:<40} # {what}")
+            say(phrase("{command} # {what}", command=f"  {line:<40}", what=what))

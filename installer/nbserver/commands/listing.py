@@ -6,21 +6,27 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from nbserver.base import folding
+from nbserver.base.message import phrase
 from nbserver.base.plain_text import clean
+from nbserver.base.standard_streams import text_for_reader
 
 if TYPE_CHECKING:
     from nbserver.inventory.hosts import AnyHost, Inventory
 
-HEAD = ("NAME", "SYSTEM", "ADDRESS", "GROUPS")
+HEAD_WORDS = ("NAME", "SYSTEM", "ADDRESS", "GROUPS")
 
 
 def table(inventory: Inventory, hosts: Sequence[AnyHost]) -> Iterator[str]:
     """Yield the lines of a table with the name, the system, the address, and the groups of each host."""
     groups = _groups(inventory)
-    rows = [HEAD, *((host.name, host.system, host.address, " ".join(groups.get(host.name, ()))) for host in hosts)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD) - 1)]
+    rows = [
+        tuple(map(text_for_reader, map(phrase, HEAD_WORDS))),
+        *((host.name, host.system, host.address, " ".join(groups.get(host.name, ()))) for host in hosts),
+    ]
+    widths = [max(folding.width(row[column]) for row in rows) for column in range(len(HEAD_WORDS) - 1)]
     for row in rows:
-        yield clean("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip(), 4000)
+        yield clean("  ".join([*(folding.padded(cell, width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip(), 4000)
 
 
 def as_json(inventory: Inventory, hosts: Sequence[AnyHost]) -> Iterator[str]:

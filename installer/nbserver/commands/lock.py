@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbserver.base import atomic_file, writing
 from nbserver.base.errors import CatalogError, InventoryError, UsageError
-from nbserver.base.message import Message, message
+from nbserver.base.message import Message, counted, message, phrase
 from nbserver.catalog import linux_lock, reader, shipped_sets, written_lock
 from nbserver.catalog.lock_kind import LockKind
 from nbserver.catalog.package_request import PackageRequest
@@ -107,7 +107,7 @@ def run(
     """Resolve all locks, and write nothing. Raises CatalogError and DownloadError."""
     written = []
     for job in found:
-        progress(f"Resolving packages for {job.kind}")
+        progress(phrase("Resolving packages for {kind}", kind=str(job.kind)))
         written.append(_resolved(job, upgrade, upgrade_all=upgrade_all, uv=uv, date=date))
     return written
 
@@ -137,16 +137,29 @@ def lines(written: Sequence[Written], *, check: bool) -> list[str]:
     """Return what a person reads: each lock with its changes, package by package."""
     found = []
     for one in written:
-        state = "unchanged" if one.text is None else "out of date" if check else "written"
-        found.append(f"{one.job.path}: {state}, {one.packages} packages, for {', '.join(one.job.hosts)}")
-        found += [f"  {_change(*change)}" for change in one.changes]
+        state = phrase("unchanged") if one.text is None else phrase("out of date") if check else phrase("written")
+        found.append(
+            counted(
+                "{file}: {state}, {count} package, for {hosts}",
+                "{file}: {state}, {count} packages, for {hosts}",
+                one.packages,
+                file=one.job.path,
+                state=state,
+                hosts=", ".join(one.job.hosts),
+            )
+        )
+        found += [_change(*change) for change in one.changes]
     return found
 
 
 def _change(name: str, before: str, after: str) -> str:
     if not before:
-        return f"added {name} {after}"
-    return f"{name} {before} -> {after}" if after else f"removed {name} {before}"
+        return phrase("  added {name} {version}", name=name, version=after)
+    return (
+        phrase("  {name} {before} -> {after}", name=name, before=before, after=after)
+        if after
+        else phrase("  removed {name} {version}", name=name, version=before)
+    )
 
 
 def _resolved(job: Job, upgrade: Sequence[str], *, upgrade_all: bool, uv: str, date: str) -> Written:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nbserver.base.errors import UsageError
+from nbserver.base.message import counted, phrase
 from nbserver.base.pinned_tls import fingerprint_of
 from nbserver.bundle import approval, check, mirror_certificate
 from nbserver.bundle.approval import Demand
@@ -50,14 +51,14 @@ class Mirror:
 
     def lines(self) -> list[str]:
         """Return what a person reads: the settings for the inventory, and what the hosts must trust."""
-        trusted = [f"Hosts must trust the authority in {self.authority}"] if self.authority else []
+        trusted = [phrase("Hosts must trust the authority in {file}", file=self.authority)] if self.authority else []
         return [
-            f"Serving {self.files} files. In the inventory:",
+            counted("Serving {count} file. In the inventory:", "Serving {count} files. In the inventory:", self.files),
             '  downloads.source = "mirror"',
             f'  downloads.mirror = "{self.url}"',
-            f"Certificate {self.fingerprint}",
+            phrase("Certificate {fingerprint}", fingerprint=self.fingerprint),
             *trusted,
-            "Press Ctrl-C to stop.",
+            phrase("Press Ctrl-C to stop."),
         ]
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from nbserver.base.errors import ScriptError, UsageError
-from nbserver.base.message import Message
+from nbserver.base.message import Message, counted, phrase
 from nbserver.base.plain_text import clean
-from nbserver.base.standard_streams import say
+from nbserver.base.standard_streams import say, text_for_reader
 from nbserver.inventory.by_kind import ByKind
 from nbserver.notebooks import known_files, names, received, tree
 from nbserver.notebooks.batches import batches
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 DIFFERS = 4  # exit code: a conflict, or what a dry run would copy
 SHOWN = 20  # names in a message, or files of a host that were not copied
-NOT_COPIED = {
+NOT_COPIED_WORDS = {
     "conflict": "changed on both sides since the last copy; kept",
     "link": "not a file; left out",
     "unreadable": "could not be read or written; left out",
@@ -68,7 +68,7 @@ class Copy:
             if file.state == "stored":
                 self.copied.append(file.path)
                 self.known[file.path] = self.files[file.path].sha256
-            elif file.state in NOT_COPIED:
+            elif file.state in NOT_COPIED_WORDS:
                 self.states[file.path] = file.state
         kept = (tuple(part for part in batch if part.path not in self.states) for batch in self.pending)
         self.pending = [batch for batch in kept if batch] if result.outcome == "ok" else []
@@ -174,7 +174,7 @@ def _run(task: Task, begin: Callable[[AnyHost, dict[str, File], dict[str, str]],
 
 def _begun(host: AnyHost, result: Result, begin: Callable[[AnyHost, dict[str, File], dict[str, str]], Copy]) -> Copy:
     theirs = {file.path: File(file.size, file.sha256) for file in result.files if file.state in ("present", "large")}
-    states = {file.path: file.state for file in result.files if file.state in NOT_COPIED}
+    states = {file.path: file.state for file in result.files if file.state in NOT_COPIED_WORDS}
     return begin(host, theirs, states)
 
 
@@ -274,13 +274,31 @@ def _show(name: str, copy: Copy, task: Task) -> None:
         answer = {"event": "notebooks", "host": name, "mode": task.mode, "dry_run": task.dry_run}
         say(json.dumps({**answer, "copied": todo, "unchanged": len(copy.comparison.equal), "not_copied": copy.states}))
         return
-    words = "would be copied" if task.dry_run else "copied"
-    say(f"{name}  {len(todo)} files {words}, {len(copy.comparison.equal)} unchanged, {len(copy.states)} not copied")
+    counts: dict[str, str | int] = {"name": name, "unchanged": len(copy.comparison.equal), "kept": len(copy.states)}
+    if task.dry_run:
+        say(
+            counted(
+                "{name}  {count} file would be copied, {unchanged} unchanged, {kept} not copied",
+                "{name}  {count} files would be copied, {unchanged} unchanged, {kept} not copied",
+                len(todo),
+                **counts,
+            )
+        )
+    else:
+        say(
+            counted(
+                "{name}  {count} file copied, {unchanged} unchanged, {kept} not copied",
+                "{name}  {count} files copied, {unchanged} unchanged, {kept} not copied",
+                len(todo),
+                **counts,
+            )
+        )
     states = sorted(copy.states.items(), key=lambda item: (item[1] != "conflict", item))
     for path, state in states[:SHOWN]:
-        say(f"    {click.style(clean(path, 300), fg='red' if state == 'conflict' else None)}: {NOT_COPIED[state]}")
+        shown = click.style(clean(path, 300), fg="red" if state == "conflict" else None)
+        say(f"    {shown}: {text_for_reader(phrase(NOT_COPIED_WORDS[state]))}")
     if len(states) > SHOWN:
-        say(f"    and {len(states) - SHOWN} more; --json shows all")
+        say(phrase("    and {count} more; --json shows all", count=len(states) - SHOWN))
     if task.dry_run:
         for path in todo:
             say(f"    {clean(path, 300)}")

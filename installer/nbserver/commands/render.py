@@ -14,7 +14,7 @@ from nbserver import __version__
 from nbserver.approval import manifest, target
 from nbserver.base import atomic_file, plain_file, writing
 from nbserver.base.errors import ApprovalError
-from nbserver.base.message import Described, Lines, message
+from nbserver.base.message import Described, Lines, message, phrase
 from nbserver.base.plain_text import clean
 from nbserver.render.render import render_each
 
@@ -62,7 +62,7 @@ class RenderedFolder:
         """Return the lines that list what was written, with the hashes that an approval refers to."""
         return [
             *(f"{plain_file.shown(folder / name)}  sha256 {digest}" for name, digest in self._hashes.items()),
-            *(f"body of release {__version__}: sha256 {body}" for body in sorted(self._bodies)),
+            *(phrase("body of release {release}: sha256 {sha256}", release=__version__, sha256=body) for body in sorted(self._bodies)),
             plain_file.shown(folder / manifest.FILE_NAME),
         ]
 

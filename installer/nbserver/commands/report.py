@@ -7,6 +7,8 @@ from pathlib import Path
 
 from nbserver.base import atomic_file, output_file, plain_file, standard_streams
 from nbserver.base.errors import OutputError, UsageError
+from nbserver.base.message import counted, phrase
+from nbserver.base.standard_streams import text_for_reader
 from nbserver.report import before, run_files, statements
 from nbserver.report.statements import Report
 
@@ -43,7 +45,7 @@ def write(run: str, runs: Path, previous: str | None, output: Path) -> list[str]
             todo="Choose another file",
             reason=error.strerror or type(error).__name__,
         ) from None
-    return [*_said(found), f"written: {plain_file.shown(output)}"]
+    return [_said(found), phrase("written: {file}", file=plain_file.shown(output))]
 
 
 def _print(data: bytes) -> None:
@@ -55,11 +57,15 @@ def _print(data: bytes) -> None:
         raise found
 
 
-def _said(found: Report) -> list[str]:
-    counts = ", ".join(f"{count} {name}" for name, count in sorted(found.outcomes.items()))
-    ended = "" if found.ended else ", without an end: nbserver was killed, or the run is still in progress"
+def _said(found: Report) -> str:
+    counts = ", ".join(
+        text_for_reader(phrase("{count} {outcome}", count=count, outcome=phrase(name))) for name, count in sorted(found.outcomes.items())
+    )
     count = len(found.hosts)
-    return [f"{found.head.run}: {count} {'host' if count == 1 else 'hosts'}, {counts}{ended}"]
+    said = counted("{run}: {count} host, {outcomes}", "{run}: {count} hosts, {outcomes}", count, run=found.head.run, outcomes=counts)
+    if found.ended:
+        return said
+    return phrase("{run}, without an end: nbserver was killed, or the run is still in progress", run=said)
 
 
 def _require_outside(path: Path, folder: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbserver.base.errors import UsageError
+from nbserver.base.message import phrase
 from nbserver.base.standard_streams import say, warn
 from nbserver.commands import delivery
 from nbserver.inventory import reader
@@ -55,7 +56,8 @@ def resume(
         inventory = reader.load_for(inventory_path, names)
         hosts = inventory.select(names) if names else []
         _remember_finished(past, options.known or inventory.path.parent / known_certificates.FILE_NAME)
-        say(f"Resuming {past.run}: {past.command} on {len(names)} of {len(past.hosts)} hosts", err=True)
+        said: dict[str, str | int] = {"run": past.run, "command": past.command, "count": len(names), "total": len(past.hosts)}
+        say(phrase("Resuming {run}: {command} on {count} of {total} hosts", **said), err=True)
         return past, hosts, delivery.operate(past.mode, inventory, hosts, options, ask, view, past)
 
 

@@ -9,6 +9,7 @@ from nbserver.approval import audit
 from nbserver.approval.reference import Reference
 from nbserver.base import atomic_file, plain_file, writing
 from nbserver.base.errors import UsageError
+from nbserver.base.message import phrase
 from nbserver.base.plain_text import clean
 from nbserver.review import comparison, statements
 from nbserver.review.comparison import Comparison
@@ -31,7 +32,7 @@ def of_folder(folder: Path, reference: Reference, outputs: Outputs, against: Pat
     if STANDARD_OUTPUT in outputs.values():
         return done
     if done:
-        return [f"manifest.json: sha256 {audited.sha256}, hosts: {len(audited.hosts)}", *done]
+        return [phrase("manifest.json: sha256 {sha256}, hosts: {hosts}", sha256=audited.sha256, hosts=len(audited.hosts)), *done]
     return lines(compared) if compared else audit.report(audited)
 
 
@@ -64,7 +65,7 @@ def written(texts: Mapping[Path, str]) -> list[str]:
             write_file(path, text)
     if STANDARD_OUTPUT in texts:
         return [texts[STANDARD_OUTPUT].rstrip("\n")]
-    return [f"written: {plain_file.shown(path)}" for path in texts]
+    return [phrase("written: {file}", file=plain_file.shown(path)) for path in texts]
 
 
 def write_file(path: Path, text: str) -> None:

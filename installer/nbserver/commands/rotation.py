@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbserver.base.errors import UsageError
+from nbserver.base.message import phrase
 from nbserver.base.standard_streams import say
 from nbserver.commands import certificate_request, up
 from nbserver.inventory.by_kind import ByKind
@@ -60,7 +61,7 @@ def rotate(
     up.show_password(made, results)
     done = [host.name for host in hosts if results[host.name].outcome == "ok"]
     if done and not quiet:
-        say(f"To test the new passwords and certificates, run nbserver verify {' '.join(done)}")
+        say(phrase("To test the new passwords and certificates, run nbserver verify {hosts}", hosts=" ".join(done)))
     return exit_code(results)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from nbserver.base import plain_file
 from nbserver.base.errors import ApprovalError
-from nbserver.base.message import message
+from nbserver.base.message import message, phrase
 from nbserver.base.plain_text import clean
 from nbserver.commands.review import STANDARD_OUTPUT, write_file
 from nbserver.run import chain_check, evidence_log, past_files, past_run, run_id, signed_head
@@ -40,18 +40,24 @@ class AuditedRun:
     def lines(self) -> Iterator[str]:
         """Yield the lines of the report."""
         facts = self.facts
-        yield f"{plain_file.shown(self.folder)}: {len(self.checked.links)} lines of the chain, and all files match"
-        yield f"  {COMMANDS.get(facts['mode'], facts['mode'])} by {facts['operator']} with release {facts['release']}, from {facts['start']} to {facts['end']}"
-        yield f"  approved: {facts['approved'] or 'not required'}"
+        count, folder = len(self.checked.links), plain_file.shown(self.folder)
+        yield phrase("{folder}: {count} lines of the chain, and all files match", folder=folder, count=count)
+        command = COMMANDS.get(facts["mode"], facts["mode"])
+        times = {name: facts[name] for name in ("operator", "release", "start", "end")}
+        yield phrase("  {command} by {operator} with release {release}, from {start} to {end}", command=command, **times)
+        yield phrase("  approved: {sha256}", sha256=facts["approved"] or phrase("not required"))
         for name, (outcome, script) in self.hosts.items():
-            yield f"  {clean(name)}: {outcome}, script {script or 'not sent'}"
-        yield f"  head of the chain: {self.checked.head.sha256}"
+            sent = phrase("script {sha256}", sha256=script) if script else phrase("script not sent")
+            yield phrase("  {name}: {outcome}, {script}", name=clean(name), outcome=phrase(outcome), script=sent)
+        yield phrase("  head of the chain: {sha256}", sha256=self.checked.head.sha256)
         if self.checked.signed:
-            yield f"  line {self.checked.signed.n} is signed with the key {self.checked.signed.key.fingerprint}"
+            signed = self.checked.signed
+            yield phrase("  line {line} is signed with the key {key}", line=signed.n, key=signed.key.fingerprint)
         for entry in self.entries:
-            yield f"  {plain_file.shown(self.log)} has line {entry.head.n}, written at {clean(entry.time)}"
+            log = plain_file.shown(self.log)
+            yield phrase("  {file} has line {line}, written at {time}", file=log, line=entry.head.n, time=clean(entry.time))
         for note in self.notes:
-            yield f"  {note}"
+            yield phrase("  {note}", note=note)
 
     def as_json(self) -> dict[str, object]:
         """Return the answer for --json."""
@@ -79,7 +85,7 @@ def report(run: str, json_file: Path | None = None, **evidence: Any) -> list[str
     if json_file == STANDARD_OUTPUT:
         return [text]
     write_file(json_file, text + "\n")
-    return [*found.lines(), f"written: {plain_file.shown(json_file)}"]
+    return [*found.lines(), phrase("written: {file}", file=plain_file.shown(json_file))]
 
 
 def audit(run: str, runs: Path | None, log: Path | None, heads: Sequence[str], evidence_key: Path | None) -> AuditedRun:
@@ -125,11 +131,18 @@ def _notes(checked: Checked, is_logged: bool, heads: Sequence[str], evidence_key
     proven = max((checked.hashes.index(head) + 1 for head in heads), default=0)
     if not heads:
         return [
-            "The log of this user has no line about this run, and --head was not given: "
-            "whoever can write to the directory can have written all of it"
+            phrase(
+                "The log of this user has no line about this run, and --head was not given: "
+                "whoever can write to the directory can have written all of it"
+            )
         ]
     if 0 < proven < len(checked.links):
-        return [f"Only the first {proven} lines are proven by --head: whoever can write to the directory can have written the others"]
+        return [
+            phrase(
+                "Only the first {count} lines are proven by --head: whoever can write to the directory can have written the others",
+                count=proven,
+            )
+        ]
     return []
 
 
@@ -203,9 +216,14 @@ def _resumed(folder: Path) -> list[str]:
         adopted = value.get("adopted")
         files = few([str(file) for file in adopted]) if isinstance(adopted, list) else adopted
         notes.append(
-            f"Resumed by {by} at {start}. What these files contained before is in no earlier line of the chain: {clean(str(files), 500)}"
+            phrase(
+                "Resumed by {name} at {time}. What these files contained before is in no earlier line of the chain: {files}",
+                name=by,
+                time=start,
+                files=clean(str(files), 500),
+            )
             if files
-            else f"Resumed by {by} at {start}"
+            else phrase("Resumed by {name} at {time}", name=by, time=start)
         )
     return notes
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from nbserver.base.errors import NbserverError, UsageError
+from nbserver.base.message import phrase
 from nbserver.base.standard_streams import say
 from nbserver.inventory.by_kind import ByKind
 from nbserver.run import operation
@@ -60,7 +61,7 @@ def set_password(inventory: Inventory, hosts: Sequence[AnyHost], options: Option
         )
     results = operation.operate("set-password", inventory, hosts, options, ask, view)
     if not quiet:
-        _say_next(results, "passwords")
+        _say_next(results, lambda names: phrase("To test the new passwords, run nbserver verify {hosts}", hosts=names))
     return exit_code(results)
 
 
@@ -79,7 +80,7 @@ def rotate_certificate(
         )
     results = operation.operate("rotate-certificate", inventory, hosts, options, ask, view)
     if not quiet:
-        _say_next(results, "certificates")
+        _say_next(results, lambda names: phrase("To test the new certificates, run nbserver verify {hosts}", hosts=names))
     return exit_code(results)
 
 
@@ -88,14 +89,15 @@ def rollback(inventory: Inventory, hosts: Sequence[AnyHost], options: Options, a
     results = operation.operate("rollback", inventory, hosts, options, ask, view)
     done = [name for name, result in results.items() if result.outcome == "ok" and result.changed]
     if done and not quiet:
-        say(f"nbserver apply upgrades these hosts again, unless the inventory has the previous lock: {' '.join(done)}")
+        names = " ".join(done)
+        say(phrase("nbserver apply upgrades these hosts again, unless the inventory has the previous lock: {hosts}", hosts=names))
     return exit_code(results)
 
 
-def _say_next(results: Mapping[str, Result], what: str) -> None:
+def _say_next(results: Mapping[str, Result], said: Callable[[str], str]) -> None:
     done = [name for name, result in results.items() if result.outcome == "ok" and result.changed]
     if done:
-        say(f"To test the new {what}, run nbserver verify {' '.join(done)}")
+        say(said(" ".join(done)))
 
 
 def _windows(host: WindowsHost | LocalWindowsHost) -> bool:

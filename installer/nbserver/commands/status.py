@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nbserver.base.standard_streams import say
+from nbserver.base import folding
+from nbserver.base.message import phrase
+from nbserver.base.standard_streams import say, text_for_reader
+from nbserver.language.language import ENGLISH, Language
 from nbserver.local import server
 from nbserver.view import limits, previous
 
@@ -34,23 +37,25 @@ def of_hosts(inventory: Inventory, hosts: Sequence[AnyHost], options: Options, a
     return code if code not in (0, 4) or all_run else 3
 
 
-def status(host: AnyLocal, *, as_json: bool) -> int:
+def status(host: AnyLocal, *, as_json: bool, language: Language = ENGLISH) -> int:
     """Print the status. Return 0 if the server is running and shows its certificate, else 4."""
     found = server.look(host)
     if as_json:
         say(json.dumps({"event": "status", **asdict(found)}))
     else:
-        say(f"{found.host}  {click.style(found.words, fg='green' if found.ok else 'red')}")
-        for name, value in (
-            ("address", found.url),
-            ("certificate", found.fingerprint),
-            ("since", found.since),
-            ("run by", found.by),
-            ("limits", limits.said(found.limits)),
-            ("previous", previous.said(found.previous)),
-        ):
+        say(f"{found.host}  {click.style(text_for_reader(found.words), fg='green' if found.ok else 'red')}")
+        rows = (
+            (language.text("address"), found.url),
+            (language.text("certificate"), found.fingerprint),
+            (language.text("since"), found.since),
+            (language.text("run by"), found.by),
+            (language.text("limits"), limits.said(found.limits, language)),
+            (language.text("previous"), previous.said(found.previous, language)),
+        )
+        width = max(12, *(folding.width(name) for name, _ in rows))
+        for name, value in rows:
             if value and found.by != "none":
-                say(f"    {name:<12} {value}")
+                say(f"    {folding.padded(name, width)} {value}")
     return 0 if found.ok else 4
 
 
@@ -60,6 +65,6 @@ def stop(host: AnyLocal, *, as_json: bool = False) -> int:
     if as_json:
         say(json.dumps({"event": "stopped", "host": host.name, "was_running": was_running}))
     else:
-        words = "stopped; start it again with nbserver apply local" if was_running else "the notebook server is not running"
-        say(f"{host.name}  {words}")
+        stopped = phrase("stopped; start it again with nbserver apply local")
+        say(phrase("{name}  {words}", name=host.name, words=stopped if was_running else phrase("the notebook server is not running")))
     return 0

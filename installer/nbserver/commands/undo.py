@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from nbserver import __version__
 from nbserver.base import utc
 from nbserver.base.errors import UsageError
+from nbserver.base.message import counted
 from nbserver.base.standard_streams import say
 from nbserver.commands import notebooks
 from nbserver.commands.notebooks import Task
@@ -56,5 +57,5 @@ def _archive(folder: Path, pulled: Path, host: AnyHost, *, as_json: bool) -> str
     if as_json:
         say(json.dumps({"event": "backup", "host": host.name, "file": str(file), "files": count}))
     else:
-        say(f"{host.name}  {count} files are in {file}")
+        say(counted("{name}  {count} file is in {file}", "{name}  {count} files are in {file}", count, name=host.name, file=file))
     return found

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nbserver.base import folding
 from nbserver.base.errors import NbserverError, UsageError
-from nbserver.base.standard_streams import say, warn
+from nbserver.base.message import phrase
+from nbserver.base.standard_streams import say, text_for_reader, warn
 from nbserver.commands import delivery
 from nbserver.inventory import own_server
 from nbserver.inventory.by_kind import LocalByKind
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from nbserver.run.result import Result
     from nbserver.run.view import View
 
-IF_SET = "Notebook password, if the run has set it (shown only once): {}"
 LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # without characters that are easily confused
 
 
@@ -52,7 +53,7 @@ def first_password(hosts: Sequence[AnyHost]) -> dict[str, str]:
         for host in hosts
         if host.transport == "local" and host.notebook.password is None and not is_set_up(host)
     }
-    if made and not say("The notebook password is generated, and is shown at the end", err=True):
+    if made and not say(phrase("The notebook password is generated, and is shown at the end"), err=True):
         raise UsageError(
             "password-not-shown",
             "a generated notebook password could not be shown, because nbserver can write to neither standard output nor standard error",
@@ -61,13 +62,17 @@ def first_password(hosts: Sequence[AnyHost]) -> dict[str, str]:
     return made
 
 
+def _if_set(password: str) -> str:
+    return phrase("Notebook password, if the run has set it (shown only once): {password}", password=password)
+
+
 def show_password(made: Mapping[str, str], results: Mapping[str, Result]) -> None:
     """Print the password if the run set it. It is shown only once: nbserver keeps nothing but its hash."""
     for name, password in made.items():
         if results[name].steps.get("notebook", "unchanged") != "unchanged":
-            say(f"Notebook password (shown only once): {password}", err=True)
+            say(phrase("Notebook password (shown only once): {password}", password=password), err=True)
         elif results[name].changed is None:
-            say(IF_SET.format(password), err=True)
+            say(_if_set(password), err=True)
 
 
 @contextmanager
@@ -78,7 +83,7 @@ def password_not_lost(made: Mapping[str, str]) -> Iterator[None]:
     except NbserverError as error:
         if error.after_run:
             for password in made.values():
-                say(IF_SET.format(password), err=True)
+                say(_if_set(password), err=True)
         raise
 
 
@@ -93,11 +98,11 @@ def with_free_port(inventory: Inventory) -> Inventory:
     port = ports.first_free(host.notebook.ip, host.notebook.port)
     if port in (None, host.notebook.port):
         return inventory
-    say(f"Port {host.notebook.port} is in use: the server gets port {port}", err=True)
+    say(phrase("Port {used} is in use: the server gets port {port}", used=host.notebook.port, port=port), err=True)
     return replace(inventory, own=host.model_copy(update={"notebook": host.notebook.model_copy(update={"port": port})}))
 
 
-_rights = LocalByKind(windows=lambda host: "", linux=lambda host: "As root: " if host.scope == "machine" else "")
+_requires_root = LocalByKind(windows=lambda host: False, linux=lambda host: host.scope == "machine")
 
 
 def up(
@@ -154,18 +159,26 @@ def up(
             raise refused
         return 0
     say()
-    say(f"Address      {url(host)}")
-    if host.notebook.language != "none":
-        say(f"First page   {first_page(host)}")
-    if made:
-        say(f"Password     {made[host.name]}   (shown only once; change it with nbserver set-password local)")
     known = own_server.trusted()
     is_trusted = known is not None and known.fingerprint == result.fingerprint
-    words = "your browsers trust it, until undo" if is_trusted else "self-signed: the browser warns; compare the fingerprint"
-    say(f"Certificate  {result.fingerprint}   ({words})")
-    say(f"Picture      {picture}" if picture else "Password     unchanged; to test the server with it, run nbserver verify local")
-    say(f"Notebooks    {host.notebook.directory}")
-    say(f"{_rights(host)}nbserver status shows the server, nbserver stop local stops it, nbserver undo local removes everything")
+    trusted = phrase("your browsers trust it, until undo")
+    own = phrase("self-signed: the browser warns; compare the fingerprint")
+    password_words = phrase("shown only once; change it with nbserver set-password local")
+    unchanged = phrase("unchanged; to test the server with it, run nbserver verify local")
+    rows = [
+        (phrase("Address"), url(host)),
+        *([(phrase("First page"), first_page(host))] if host.notebook.language != "none" else []),
+        *([(phrase("Password"), phrase("{password}   ({words})", password=made[host.name], words=password_words))] if made else []),
+        (phrase("Certificate"), phrase("{fingerprint}   ({words})", fingerprint=result.fingerprint, words=trusted if is_trusted else own)),
+        (phrase("Picture"), str(picture)) if picture else (phrase("Password"), unchanged),
+        (phrase("Notebooks"), str(host.notebook.directory)),
+    ]
+    titles = [text_for_reader(title) for title, _ in rows]
+    width = max(11, *map(folding.width, titles))
+    for title, (_, text) in zip(titles, rows, strict=True):
+        say(phrase("{title}  {text}", title=folding.padded(title, width), text=text))
+    after = phrase("nbserver status shows the server, nbserver stop local stops it, nbserver undo local removes everything")
+    say(phrase("As root: {commands}", commands=after) if _requires_root(host) else after)
     if opens:
         open_page(first_page(host))
     if refused:
@@ -185,7 +198,7 @@ def open_page(address: str) -> None:
     import webbrowser
 
     if not webbrowser.open_new_tab(address):
-        warn(f"no browser could be started; open {address}")
+        warn(phrase("no browser could be started; open {address}", address=address))
 
 
 def _trust(fingerprint: str) -> NbserverError | None:
@@ -209,7 +222,7 @@ def _nothing(name: str, text: str) -> None:
 def set_password(inventory: Inventory, options: Options, ask: secret.Ask | None, view: View) -> int:
     """Apply with a different password. Return the exit code."""
     ask_twice = confirmed(ask)
-    typed = ask_twice("New notebook password (leave empty to generate one): ") if ask_twice else ""
+    typed = ask_twice(phrase("New notebook password (leave empty to generate one): ")) if ask_twice else ""
     made = {} if typed else {LOCAL: make_password(inventory.local.notebook.password_minimum)}
     with password_not_lost(made):
         result, code = _apply(inventory, options, typed or made[LOCAL], view, new_salt=True)

@@ -11,7 +11,8 @@ import click
 
 from nbserver.base import standard_streams, writing
 from nbserver.base.errors import HostError, NbserverError
-from nbserver.base.message import detail
+from nbserver.base.message import detail, phrase
+from nbserver.base.standard_streams import text_for_reader
 from nbserver.base.writable_folder import require_writable
 from nbserver.run import error_kind, known_certificates
 from nbserver.run.host_job import logon_needs, logons
@@ -74,11 +75,13 @@ def verify_all(
                 **detail(error),
             }
             if not as_json:
-                standard_streams.say(click.style("failed", fg="red") + f"  {error}")
+                word = click.style(text_for_reader(phrase("failed")), fg="red")
+                standard_streams.say(f"{word}  {text_for_reader(error)}")
         else:
             summary[host.name] = _as_json(found)
             if not as_json:
-                standard_streams.say(f"{host.name}  {click.style('verified', fg='green')}  {found.url}")
+                word = click.style(text_for_reader(phrase("verified")), fg="green")
+                standard_streams.say(f"{host.name}  {word}  {found.url}")
     if as_json:
         standard_streams.say(mask.line(json.dumps({"event": "summary", "hosts": summary})))
     if defects:
@@ -116,7 +119,7 @@ def _masked(say: Callable[[str, str], None], mask: SecretMask) -> Callable[[str,
 
 def plain_step(host: str) -> Callable[[str, str], None]:
     """Return what prints a step of a host's verification as text."""
-    return lambda name, text: click.echo(f"{host}  {name:<14} {text}")
+    return lambda name, text: click.echo(f"{host}  {name:<14} {text_for_reader(text)}")
 
 
 def json_step(host: str) -> Callable[[str, str], None]:

@@ -7,6 +7,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from nbserver.base.errors import UsageError
+from nbserver.base.message import phrase
 from nbserver.export import launcher
 from nbserver.export.exported import Exported, Limit
 from nbserver.settings.types import web_address
@@ -59,4 +60,4 @@ def _user_data(host: LinuxHost, script: Script, text: bytes, limit: int) -> Expo
             size=len(data),
             limit=limit,
         )
-    return Exported(f"{host.name}.user-data", data, host.name, script.sha256, Limit("user data", limit))
+    return Exported(f"{host.name}.user-data", data, host.name, script.sha256, Limit(phrase("user data"), limit))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nbserver.base.message import phrase
 from nbserver.export import launcher
 from nbserver.export.exported import Exported, Limit
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from nbserver.inventory.windows_host import WindowsHost
     from nbserver.render.script import Script
 
-INTUNE_LIMIT = Limit("Intune script", 200 * 1024)
+INTUNE_LIMIT = Limit(phrase("Intune script"), 200 * 1024)
 
 
 def intune(host: WindowsHost, script: Script, *, hash_file: str) -> list[Exported]:

@@ -37,6 +37,12 @@ class Language:
         """
         return text
 
+    def finding(
+        self, text: str, todo: str, code: str | None, values: Mapping[str, Any], cause: Mapping[str, Any] | None = None
+    ) -> tuple[str, str]:
+        """Return what a check has found, and what to do: the first sentence of a reported message, and the others."""
+        return text, todo
+
     def difference_word(self, word: str, code: str | None) -> str:
         """Return what is, or what should be, in a difference with this code: a word of the script, or a value of the host."""
         return word

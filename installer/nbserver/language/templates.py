@@ -4,9 +4,39 @@ from __future__ import annotations
 
 import importlib.resources
 import json
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from nbserver.base.message import PLACEHOLDER
 
 FILE = "messages.json"  # written by tools/messages
+LEAST = 10  # letters of a template: with less, it could be any text
+
+
+@dataclass(frozen=True)
+class _Form:
+    """A template, with what is before its first value and after its last one. `letters` counts what is between all values."""
+
+    template: str
+    before: str
+    after: str
+    letters: int
+
+
+def _form(template: str) -> _Form:
+    pieces = PLACEHOLDER.split(template)[::2]
+    return _Form(template, pieces[0], pieces[-1] if len(pieces) > 1 else "", sum(len(piece) for piece in pieces))
+
+
+def _pattern(template: str) -> str:
+    seen: set[str] = set()
+    found = ""
+    for number, piece in enumerate(PLACEHOLDER.split(template)):
+        found += re.escape(piece) if number % 2 == 0 else f"(?P={piece})" if piece in seen else f"(?P<{piece}>.*?)"
+        seen |= {piece} if number % 2 else set()
+    return found
 
 
 class Templates:
@@ -24,6 +54,18 @@ class Templates:
     def of(self, code: str) -> Sequence[tuple[str, str]]:
         """Return (what failed, what to do) of each message with a code; the second one can be empty."""
         return self._texts.get(code, ())
+
+    def recognized(self, text: str) -> tuple[str, dict[str, str]] | None:
+        """Return the template that a text is made of, and the values in it. If several fit, the one with the most letters counts."""
+        fitting = [one for one in self._forms if text.startswith(one.before) and text.endswith(one.after)]
+        for one in sorted(fitting, key=lambda form: -form.letters):
+            if found := re.fullmatch(_pattern(one.template), text, re.DOTALL):
+                return one.template, found.groupdict()
+        return None
+
+    @cached_property
+    def _forms(self) -> list[_Form]:
+        return [form for texts in self._texts.values() for what, _ in texts if (form := _form(what)).letters >= LEAST]
 
     def words(self, code: str | None) -> Sequence[str]:
         """Return the words with which a script says what is and what should be."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gettext
 import importlib.resources
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from nbserver.language.templates import Templates
 
 LONGEST = 12_000  # characters of an error in a result
 _COLONS = {"fr": "\u00a0:"}
+_SENTENCE = re.compile("(.*?)(?:\\. |\u3002)(.+)", re.DOTALL)  # the first one, and the rest
 _STOPS = {"ja": "\u3002"}  # between two sentences
 SEPARATORS = ("\n", "; ", ", ")  # between the messages that are one value
 
@@ -40,7 +42,7 @@ class Translated(Language):
     def render(self, said: object) -> str:
         if isinstance(said, Phrase):
             return (
-                self.plural(said.template, said.several, said.count, **said.values)
+                self.plural(said.template, said.several, said.number, **said.values)
                 if said.several
                 else self.text(said.template, **said.values)
             )
@@ -63,7 +65,22 @@ class Translated(Language):
             for what, todo in self._templates.of(code) if code else ():
                 if found := self._matched(text, what, todo, given):
                     return found
-        return text
+        return self._recognized(text) if code is None else text
+
+    def finding(
+        self, text: str, todo: str, code: str | None, values: Mapping[str, Any], cause: Mapping[str, Any] | None = None
+    ) -> tuple[str, str]:
+        whole = f"{text}. {todo}" if todo else text
+        said = self.reported(whole, code, values, cause)
+        if said == whole:
+            return self.reported(text, code, values, cause), self._recognized(todo)
+        found = _SENTENCE.match(said) if todo else None
+        return (found[1], found[2]) if found else (said, "")
+
+    def _recognized(self, text: str) -> str:
+        """Return a text of a script without a code in this language, if it is one."""
+        found = self._templates.recognized(text)
+        return self._filled(*found) if found else text
 
     def _matched(self, text: str, what: str, todo: str, values: Mapping[str, Any]) -> str:
         """Return the message in this language if these templates and values are the text, and "" otherwise. A place can come first."""
@@ -73,6 +90,8 @@ class Translated(Language):
         whole = clean(fill(what, english), LONGEST)
         if text == whole:
             return self._filled(what, values)
+        if text.startswith(f"{whole} (") and text.endswith(")"):  # and what a program has said about it
+            return self._filled(what, values) + text.removeprefix(whole)
         end = clean(fill(what, english).rstrip(". \n"), LONGEST) + (f". {clean(fill(todo, english), LONGEST).rstrip('. ')}" if todo else "")
         before = text.removesuffix(end)
         if before == text or (before and not before.endswith(": ")):
@@ -96,13 +115,13 @@ class Translated(Language):
     def _value(self, value: Any) -> Any:
         if value is None:
             return self.word("none")
-        if isinstance(value, Described):
+        if isinstance(value, Described | Phrase):
             return self.render(value)
         if isinstance(value, Mapping):  # as the output for programs has it
             return self.reported(str(value.get("text", "")), value.get("code"), value.get("values", {}))
         if isinstance(value, _Several):
             return value.separator.join(str(self._value(one)) for one in value.messages)
-        return value
+        return self._recognized(value) if isinstance(value, str) and " " in value else value
 
 
 class _Several:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from nbserver.base.message import phrase
 from nbserver.inventory import own_server
 from nbserver.inventory.by_kind import LocalByKind
 from nbserver.local.places import url
@@ -93,20 +94,36 @@ def _running(host: AnyLocal, service: LocalService) -> Status:
     address = url(host, port)
     by = service.by
     if by == "none":
-        return Status(host.name, False, "no notebook server is set up; run nbserver up", by, address, port)
+        return Status(host.name, False, phrase("no notebook server is set up; run nbserver up"), by, address, port)
     since = service.since()
     if not since:
-        return Status(host.name, False, "the notebook server is not running; start it with nbserver apply local", by, address, port)
+        return Status(host.name, False, phrase("the notebook server is not running; start it with nbserver apply local"), by, address, port)
     ip = "127.0.0.1" if host.notebook.ip == "*" else host.notebook.ip
     shown, expected = _shown(ip, port), _expected(service.certificate)
     began = datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     if not shown:
-        return Status(host.name, False, f"the notebook server is running, but port {port} does not answer", by, address, port, "", began)
+        return Status(
+            host.name,
+            False,
+            phrase("the notebook server is running, but port {port} does not answer", port=port),
+            by,
+            address,
+            port,
+            "",
+            began,
+        )
     if expected and shown != expected:
         return Status(
-            host.name, False, f"port {port} shows a different certificate than {service.certificate}", by, address, port, shown, began
+            host.name,
+            False,
+            phrase("port {port} shows a different certificate than {file}", port=port, file=service.certificate),
+            by,
+            address,
+            port,
+            shown,
+            began,
         )
-    return Status(host.name, True, "the notebook server is running", by, address, port, shown, began, service.limits())
+    return Status(host.name, True, phrase("the notebook server is running"), by, address, port, shown, began, service.limits())
 
 
 def _shown(ip: str, port: int) -> str:

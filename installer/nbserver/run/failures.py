@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Group:
-    """Hosts that failed for the same reason. `text` is the error of the first one."""
+    """Hosts that failed for the same reason. `text` is the error of the first one, and `detail` has its code and values."""
 
     text: str
     hosts: tuple[str, ...]
+    detail: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 def group(results: Iterable[Result]) -> tuple[Group, ...]:
@@ -27,12 +28,12 @@ def group(results: Iterable[Result]) -> tuple[Group, ...]:
 def grouped(failed: Iterable[tuple[str, str, Mapping[str, Any]]]) -> tuple[Group, ...]:
     """Return the groups of (host, error, its code and values), the largest first."""
     found: dict[tuple[str, ...], list[str]] = {}
-    texts: dict[tuple[str, ...], str] = {}
+    first: dict[tuple[str, ...], tuple[str, Mapping[str, Any]]] = {}
     for host, text, detail in failed:
         key = reason(host, text, detail)
         found.setdefault(key, []).append(host)
-        texts.setdefault(key, text)
-    groups = (Group(texts[key], tuple(hosts)) for key, hosts in found.items())
+        first.setdefault(key, (text, detail))
+    groups = (Group(first[key][0], tuple(hosts), first[key][1]) for key, hosts in found.items())
     return tuple(sorted(groups, key=lambda one: -len(one.hosts)))
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, model_validator
 
 from nbserver.base.errors import SecretError
+from nbserver.base.message import phrase
 from nbserver.settings import program_output, secret_text
 from nbserver.settings.program_output import ProgramFailure
 from nbserver.settings.refusal import refuse
@@ -125,7 +126,7 @@ def of_option(text: str, what: str, *, ask: Ask | None) -> str:
     if place == "file" and name:
         return _from_file(Path(name), what, "")
     if text == "prompt":
-        return _from_person(what, "the signing certificate", ask)
+        return _from_person(what, phrase("the signing certificate"), ask)
     raise SecretError(
         "option-not-reference",
         "{key} must be a reference, never the secret itself",
@@ -141,7 +142,7 @@ def confirmed(ask: Ask | None) -> Ask | None:
 
     def ask_twice(question: str) -> str:
         answer = ask(question)
-        if answer and ask("Enter the same password again: ") != answer:
+        if answer and ask(phrase("Enter the same password again: ")) != answer:
             raise SecretError(
                 "entries-differ",
                 "the two passwords do not match",
@@ -373,7 +374,7 @@ def _from_person(what: str, host: str, ask: Ask | None) -> str:
             key=what,
         )
     try:
-        secret = ask(f"{what} for {host}: ")
+        secret = ask(phrase("{key} for {host}: ", key=what, host=host))
     except EOFError:
         raise SecretError(
             "no-answer",

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from nbserver.base import atomic_file
 from nbserver.base.allowance import Allowance
 from nbserver.base.errors import VerifyError
-from nbserver.base.message import Described, Message, cause, message
+from nbserver.base.message import Described, Message, cause, message, phrase
 from nbserver.base.plain_text import clean
 from nbserver.inventory.by_kind import ByKind
 from nbserver.verify import notebook_client, picture
@@ -92,29 +92,34 @@ def verify(
     stop = stop_advice(host)
     with walk.step("certificate") as say:
         shown, end = _once_it_answers(lambda: check_certificate(walk, fingerprint), wait)
-        say(f"{shown}, valid until {end:%Y-%m-%d}")
+        say(phrase("{fingerprint}, valid until {date}", fingerprint=shown, date=f"{end:%Y-%m-%d}"))
     allowance.within(total_seconds)
     with NotebookClient(address, host=host.name, fingerprint=fingerprint, allowance=allowance, stop=stop) as client:
         with walk.step("anonymous") as say:
             client.expect_anonymous_refused()
-            say("access without a password is rejected")
+            say(phrase("access without a password is rejected"))
         with walk.step("token") as say:
             client.expect_any_token_refused()
-            say("a random token is rejected")
+            say(phrase("a random token is rejected"))
         with walk.step("wrong_password") as say:
             client.expect_wrong_password_refused()
-            say("a wrong password is rejected")
+            say(phrase("a wrong password is rejected"))
         with walk.step("login") as say:
             client.login(password)
-            say("logged in")
+            say(phrase("logged in"))
         with walk.step("kernel") as say:
             kernel, tries = client.start_kernel(seconds=kernel_seconds)
-            say("a kernel is running" if tries == 1 else f"a kernel is running, after {tries} attempts: see the server's log on the host")
+            say(
+                phrase("a kernel is running")
+                if tries == 1
+                else phrase("a kernel is running, after {tries} attempts: see the server's log on the host", tries=tries)
+            )
         try:
             versions, png = _use_kernel(walk, client, kernel, fingerprint, kernel_seconds, host.notebook.port, stop)
             with walk.step("picture") as say:
                 size, path = _keep_picture(host.name, png, png_directory)
-                say(f"{size[0]} x {size[1]} pixels" + (f", {path}" if path else ""))
+                pixels = phrase("{width} x {height} pixels", width=size[0], height=size[1])
+                say(phrase("{pixels}, {file}", pixels=pixels, file=path) if path else pixels)
         except BaseException:
             allowance.within(_CLEAN_UP_SECONDS)
             with suppress(Exception):
@@ -122,7 +127,7 @@ def verify(
             raise
         with walk.step("shutdown") as say:
             client.stop_kernel(kernel)
-            say("the kernel is shut down")
+            say(phrase("the kernel is shut down"))
     return Verification(host.name, address.url, shown, versions, path, size, dict(walk.seconds))
 
 
@@ -191,7 +196,7 @@ def _use_kernel(
                     advice=stop,
                 )
             versions = versions_of(answer["versions"])
-            say(f"NumPy {versions.get('numpy')} computes correctly on Python {versions.get('python')}")
+            say(phrase("NumPy {numpy} computes correctly on Python {python}", numpy=versions.get("numpy"), python=versions.get("python")))
         with walk.step("draw") as say:
             output = channel.run(DRAW.replace("MARK", MARK), seconds=seconds)
             backend = clean(str(answer_of(output, walk.host).get("backend")), VERSION_CHARACTERS)
@@ -204,7 +209,7 @@ def _use_kernel(
                     count=len(output.pictures),
                     backend=backend,
                 )
-            say(f"Matplotlib {versions.get('matplotlib')} draws")
+            say(phrase("Matplotlib {version} draws", version=versions.get("matplotlib")))
     return versions, output.pictures[0]
 
 

@@ -12,6 +12,7 @@ import click
 from nbserver.base import folding
 from nbserver.base.errors import UsageError
 from nbserver.base.standard_streams import say
+from nbserver.language.language import ENGLISH, Language
 from nbserver.view.json_lines import JsonLines
 from nbserver.view.junit import JunitFile
 from nbserver.view.log_file import LogFile
@@ -25,7 +26,13 @@ if TYPE_CHECKING:
 
 
 def choose(
-    as_json: bool, quiet: bool = False, verbose: bool = False, log: Path | None = None, junit: Path | None = None, check: bool = False
+    as_json: bool,
+    quiet: bool = False,
+    verbose: bool = False,
+    log: Path | None = None,
+    junit: Path | None = None,
+    check: bool = False,
+    language: Language = ENGLISH,
 ) -> View:
     """Return JSON lines if requested, the live view on a terminal, and plain lines otherwise; what failed if `quiet`.
 
@@ -36,23 +43,28 @@ def choose(
         raise UsageError("one-kind-of-output", "--json, --quiet, and --verbose cannot be combined; use one of them")
     if log and junit and os.path.realpath(log) == os.path.realpath(junit):
         raise UsageError("log-is-junit", "--log and --junit cannot be the same file", todo="Choose another file for one of them")
-    shown = JsonLines() if as_json else _findings(verbose, quiet) if check else Quiet(say) if quiet else _for_a_person(verbose)
+    if as_json:
+        shown: View = JsonLines()
+    elif check:
+        shown = _findings(verbose, quiet, language)
+    else:
+        shown = Quiet(say, language) if quiet else _for_a_person(verbose, language)
     files: list[View] = [*([LogFile(log)] if log else []), *([JunitFile(junit)] if junit else [])]
     return OwnThread(Several(shown, *files) if files else shown)
 
 
-def _findings(verbose: bool, quiet: bool) -> View:
+def _findings(verbose: bool, quiet: bool, language: Language) -> View:
     from nbserver.view.findings import Findings
 
-    return Findings(say, verbose, quiet)
+    return Findings(say, verbose, quiet, language=language)
 
 
-def _for_a_person(verbose: bool) -> View:
+def _for_a_person(verbose: bool, language: Language) -> View:
     if not verbose and _can_be_drawn_on():
         from nbserver.view.live import LiveView
 
-        return LiveView()
-    return PlainLines(_folded, say, verbose)
+        return LiveView(language=language)
+    return PlainLines(_folded, say, verbose, language)
 
 
 def _folded(line: str) -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
+from nbserver.base.message import phrase
 from nbserver.base.plain_text import clean
-from nbserver.base.standard_streams import say
+from nbserver.base.standard_streams import say, text_for_reader
 
 if TYPE_CHECKING:
     from typing import Self
@@ -41,13 +42,13 @@ class DownloadBars:
         self._progress.update(self._tasks[file.path], completed=done, total=total)
 
     def waits(self, file: File, reason: str, seconds: float) -> None:
-        self._progress.console.print(_waiting(file, reason, seconds), markup=False, soft_wrap=True)
+        self._progress.console.print(text_for_reader(_waiting(file, reason, seconds)), markup=False, soft_wrap=True)
 
     def ended(self, file: File, *, stored: bool) -> None:
         with self._lock:
             self._progress.remove_task(self._tasks.pop(file.path))
         if stored:
-            self._progress.console.print(f"downloaded {file.file}", markup=False, soft_wrap=True)
+            self._progress.console.print(text_for_reader(phrase("downloaded {file}", file=file.file)), markup=False, soft_wrap=True)
 
 
 class DownloadLines:
@@ -62,7 +63,7 @@ class DownloadLines:
 
     def ended(self, file: File, *, stored: bool) -> None:
         if stored:
-            say(f"downloaded {file.file}", err=True)
+            say(phrase("downloaded {file}", file=file.file), err=True)
 
     def __enter__(self) -> Self:
         return self
@@ -71,4 +72,6 @@ class DownloadLines:
 
 
 def _waiting(file: File, reason: str, seconds: float) -> str:
-    return clean(f"{file.file}: {reason}; trying again in {seconds:g} s", 500)
+    return phrase(
+        "{file}: {reason}; trying again in {seconds} s", file=clean(file.file, 200), reason=clean(reason, 300), seconds=f"{seconds:g}"
+    )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nbserver.base.standard_streams import text_for_reader
 from nbserver.events.reader import Event
 from nbserver.run.journal import SUMMARY_VERSION
 from nbserver.view.summary import STOPPING
@@ -47,7 +48,7 @@ class JsonLines:
         )
 
     def interrupted(self) -> None:
-        click.echo(STOPPING, err=True)
+        click.echo(text_for_reader(STOPPING), err=True)
 
     def end(self) -> None:
         pass

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
+from nbserver.language.language import ENGLISH, Language
+
 UNLIMITED = "infinity"
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}  # systemd.time(7)
 
 
-def said(limits: Mapping[str, Mapping[str, str]] | None) -> str:
+def said(limits: Mapping[str, Mapping[str, str]] | None, language: Language = ENGLISH) -> str:
     """Return the limits in one line, such as `memory 90% (now 7.1 GiB), processes 15% (now 4915), CPU infinity`.
 
     Return an empty string for a server without limits.
@@ -17,15 +19,17 @@ def said(limits: Mapping[str, Mapping[str, str]] | None) -> str:
     if limits is None:
         return ""
     parts: list[tuple[str, str, Callable[[str], str]]] = [
-        ("memory", "memory_max", _memory),
-        ("processes", "tasks_max", str),
+        (language.text("memory"), "memory_max", _memory),
+        (language.text("processes"), "tasks_max", str),
         ("CPU", "cpu_quota", _share),
     ]
-    return ", ".join(_one(name, limits[key]["asked"], convert(limits[key]["now"])) for name, key, convert in parts)
+    return ", ".join(_one(name, limits[key]["asked"], convert(limits[key]["now"]), language) for name, key, convert in parts)
 
 
-def _one(name: str, asked: str, now: str) -> str:
-    return f"{name} {asked}" if now == asked else f"{name} {asked} (now {now or 'none'})"
+def _one(name: str, asked: str, now: str, language: Language) -> str:
+    if now == asked:
+        return f"{name} {asked}"
+    return language.text("{name} {asked} (now {now})", name=name, asked=asked, now=now or language.text("none"))
 
 
 def _memory(now: str) -> str:

@@ -12,9 +12,12 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
+from nbserver.base import folding
 from nbserver.base.standard_streams import say
 from nbserver.events.description import describe, failure
+from nbserver.language.language import ENGLISH, Language
 from nbserver.run import failures
+from nbserver.view.error_text import error_text
 from nbserver.view.summary import COLORS, FAILED, FEW, STOPPING, summary_lines
 from nbserver.view.watched import Watched
 
@@ -31,7 +34,8 @@ CHARACTERS = "\u2501\u2500\u2026"  # what the lines have besides ASCII
 class LiveView:
     """Draws on standard error, so that standard output contains only the summary."""
 
-    def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic, language: Language = ENGLISH) -> None:
+        self._language = language
         self._console = console or Console(stderr=True, highlight=False)
         self._clock = clock
         self._lock = threading.Lock()
@@ -47,7 +51,7 @@ class LiveView:
             self._told.add("difference")
         self._width = min(max(map(len, steps), default=0), 24)
         with self._lock:
-            self._watched = Watched(mode, steps, self._clock(), not _has_characters(self._console))
+            self._watched = Watched(mode, steps, self._clock(), not _has_characters(self._console), self._language)
             if len(steps) == 1:
                 self._watched.host_began(next(iter(steps)), self._clock())
         self._live.start(refresh=True)
@@ -60,32 +64,34 @@ class LiveView:
         if event.event == "failed":
             self._failed.add(str(failure(host, event)))
         if event.event in self._told:
-            self._tell(host, event.step, event.event, describe(event))
+            self._tell(host, event.step, event.event, describe(event, self._language))
         with self._lock:
             self._watched.event(host, event, self._clock())
 
     def host_ended(self, result: Result) -> None:
         if result.outcome in FAILED and result.error not in self._failed:
             alike = self._reasons.setdefault(failures.reason(result.host, result.error, result.detail), [])
-            said = result.error.removeprefix(f"{result.host}: ") if len(alike) < ALIKE else f"like {alike[0]}"
+            text = error_text(result, self._language).removeprefix(f"{result.host}: ")
+            said = text if len(alike) < ALIKE else self._language.text("like {host}", host=alike[0])
             alike.append(result.host)
-            self._tell(result.host, result.error_kind or "", result.outcome, said)
+            self._tell(result.host, self._language.word(result.error_kind or ""), result.outcome, said)
         with self._lock:
             self._watched.host_ended(result.host, result.outcome)
 
     def interrupted(self) -> None:
-        self._console.print(STOPPING)
+        self._console.print(self._language.render(STOPPING))
 
     def end(self) -> None:
         self._live.stop()
 
     def summary(self, mode: str, results: Mapping[str, Result], folder: Path) -> None:
-        for line in summary_lines(mode, results, folder, self._failed, brief=True):
+        for line in summary_lines(mode, results, folder, self._failed, brief=True, language=self._language):
             say(line)
 
     def _tell(self, host: str, step: str, what: str, text: str) -> None:
         """Print a line above the others. It is a Text, so that nothing in it is taken for markup."""
-        line = Text(f"{host:<{self._width}}  {step:<11} ").append(what, COLORS.get(what, "default")).append(f" {text}")
+        line = Text(f"{host:<{self._width}}  {folding.padded(step, 11)} ")
+        line.append(self._language.word(what), COLORS.get(what, "default")).append(f" {text}")
         self._console.print(line, soft_wrap=not self._console.is_terminal)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:

@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nbserver.base import folding
+from nbserver.base.standard_streams import text_for_reader
 from nbserver.events.description import describe, failure
 from nbserver.events.reader import Event
+from nbserver.language.language import ENGLISH, Language
 from nbserver.view.summary import COLORS, FAILED, STOPPING, summary_lines
 
 if TYPE_CHECKING:
     from nbserver.run.result import Result
 
 
+LONGEST = ("difference", "unchanged", "unreachable")  # words that the column has room for
 QUIET = frozenset({"log", "progress", "finished", "file", "content"})
 QUIET_STATUS = frozenset({*QUIET, "status", "difference", "unchanged"})
 
@@ -26,10 +30,18 @@ class PlainLines:
     `say` writes the lines of the summary.
     """
 
-    def __init__(self, write: Callable[[str], None], say: Callable[[str], object] | None = None, verbose: bool = False) -> None:
+    def __init__(
+        self,
+        write: Callable[[str], None],
+        say: Callable[[str], object] | None = None,
+        verbose: bool = False,
+        language: Language = ENGLISH,
+    ) -> None:
         self._write = write
         self._say = say or write
         self._verbose = verbose
+        self._language = language
+        self._word_width = 10 if language is ENGLISH else max(folding.width(language.word(word)) for word in LONGEST)
         self._width = 0
         self._quiet = QUIET
         self._failed: set[str] = set()
@@ -46,20 +58,21 @@ class PlainLines:
             return
         if event.event == "failed":
             self._failed.add(str(failure(host, event)))
-        said = click.style(f"{event.event:<10}", fg=COLORS.get(event.event))
-        self._write(f"{host:<{self._width}}  {event.step:<11} {said} {describe(event)}".rstrip())
+        word = folding.padded(self._language.word(event.event), self._word_width)
+        said = click.style(word, fg=COLORS.get(event.event))
+        self._write(f"{host:<{self._width}}  {event.step:<11} {said} {describe(event, self._language)}".rstrip())
 
     def host_ended(self, result: Result) -> None:
         if result.outcome in FAILED and not result.steps:
-            self._write(f"{result.host:<{self._width}}  {'':<11} {click.style(result.outcome, fg='red')}")
+            self._write(f"{result.host:<{self._width}}  {'':<11} {click.style(self._language.word(result.outcome), fg='red')}")
 
     def interrupted(self) -> None:
-        click.echo(STOPPING, err=True)
+        click.echo(text_for_reader(STOPPING), err=True)
 
     def end(self) -> None:
         pass
 
     def summary(self, mode: str, results: Mapping[str, Result], folder: Path) -> None:
         self._say("")
-        for line in summary_lines(mode, results, folder, self._failed):
+        for line in summary_lines(mode, results, folder, self._failed, language=self._language):
             self._say(line)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nbserver.base.standard_streams import text_for_reader
+from nbserver.language.language import ENGLISH, Language
 from nbserver.view.summary import STOPPING, summary_lines
 
 if TYPE_CHECKING:
@@ -20,8 +22,8 @@ FINE = frozenset({"ok", "differs"})
 class Quiet:
     """Writes nothing, except what failed, at the end."""
 
-    def __init__(self, say: Callable[[str], object]) -> None:
-        self._say = say
+    def __init__(self, say: Callable[[str], object], language: Language = ENGLISH) -> None:
+        self._say, self._language = say, language
 
     def begin(self, mode: str, steps: Mapping[str, tuple[str, ...]]) -> None:
         pass
@@ -36,14 +38,14 @@ class Quiet:
         pass
 
     def interrupted(self) -> None:
-        click.echo(STOPPING, err=True)
+        click.echo(text_for_reader(STOPPING), err=True)
 
     def end(self) -> None:
         pass
 
     def summary(self, mode: str, results: Mapping[str, Result], folder: Path) -> None:
         failed = {name: result for name, result in results.items() if result.outcome not in FINE or _is_down(result)}
-        for line in summary_lines(mode, failed, folder, counted=results) if failed else ():
+        for line in summary_lines(mode, failed, folder, counted=results, language=self._language) if failed else ():
             self._say(line)
 
 

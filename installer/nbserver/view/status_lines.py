@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nbserver.base import folding
 from nbserver.base.plain_text import clean
+from nbserver.language.language import ENGLISH, Language
 from nbserver.run import failures
 from nbserver.view import limits, previous
+from nbserver.view.error_text import error_text, group_text
 
 if TYPE_CHECKING:
     from nbserver.run.host_status import HostStatus
@@ -24,8 +27,8 @@ COLORS = {
     "none": "green",
     "current": "green",
 }
-HEAD = ("HOST", "SERVER", "SINCE", "PYTHON", "NOTEBOOK", "PREVIOUS", "CERTIFICATE", "LAST RUN", "SCRIPT", "DRIFT")
-PREVIOUS = HEAD.index("PREVIOUS")
+HEAD_WORDS = ("HOST", "SERVER", "SINCE", "PYTHON", "NOTEBOOK", "PREVIOUS", "CERTIFICATE", "LAST RUN", "SCRIPT", "DRIFT")
+PREVIOUS = HEAD_WORDS.index("PREVIOUS")
 VERSIONS = {
     "python": "Python",
     "notebook": "Notebook",
@@ -36,28 +39,33 @@ VERSIONS = {
     "pyzmq": "pyzmq",
     "openssl": "OpenSSL",
 }
-STARTS = {"automatic": "starts with the system", "manual": "does not start with the system", "disabled": "disabled", "none": ""}
-UNKNOWN = "unknown"
+START_WORDS = {"automatic": "starts with the system", "manual": "does not start with the system", "disabled": "disabled", "none": ""}
+STATE_WORDS = ("running", "starting", "stopped", "failed", "absent", "none", "current", "other", "unknown")
+TITLE_WORDS = ("server", "limits", "versions", "previous", "certificate", "last run", "script", "drift")
 MANY = 3  # hosts with the same error, from which on it is shown once
 
 
-def status_lines(results: Mapping[str, Result], shown: Collection[str] = ()) -> list[str]:
+def status_lines(results: Mapping[str, Result], shown: Collection[str] = (), language: Language = ENGLISH) -> list[str]:
     """Return the lines. `shown` are errors that were shown as events, which are not repeated for a single host."""
     if len(results) == 1:
         ((name, result),) = results.items()
-        lines = list(_details(name, result))
-        return lines if not result.error or result.error in shown else [*lines, f"    {result.error}"]
+        lines = list(_details(name, result, language))
+        return lines if not result.error or result.error in shown else [*lines, f"    {error_text(result, language)}"]
     groups = [group for group in failures.group(results.values()) if len(group.hosts) >= MANY]
     together = {host for group in groups for host in group.hosts}
-    head, rows = _without_empty(HEAD, [(name, *_row(result)) for name, result in results.items()])
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    lines = ["  ".join(word.ljust(width) for word, width in zip(head, widths, strict=True)).rstrip()]
+    titles, rows = _without_empty(HEAD_WORDS, [(name, *_row(result, language)) for name, result in results.items()])
+    head = tuple(map(language.word, titles))
+    widths = [max(map(folding.width, column)) for column in zip(head, *rows, strict=True)]
+    lines = ["  ".join(folding.padded(word, width) for word, width in zip(head, widths, strict=True)).rstrip()]
+    colors = {language.word(state): color for state, color in COLORS.items()}
     for row, result in zip(rows, results.values(), strict=True):
-        lines.append("  ".join(_colored(word) + " " * (width - len(word)) for word, width in zip(row, widths, strict=True)).rstrip())
+        cells = (_colored(word, colors) + " " * (width - folding.width(word)) for word, width in zip(row, widths, strict=True))
+        lines.append("  ".join(cells).rstrip())
         if result.error and result.host not in together:
-            lines.append(f"    {result.error}")
+            lines.append(f"    {error_text(result, language)}")
     for group in groups:
-        lines += ["", click.style(f"{len(group.hosts)} hosts for the same reason", bold=True), f"    {group.text}"]
+        said = language.text("{count} hosts for the same reason", count=len(group.hosts))
+        lines += ["", click.style(said, bold=True), f"    {group_text(group, language)}"]
     return lines
 
 
@@ -68,58 +76,62 @@ def _without_empty(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> tuple[
     return head[:PREVIOUS] + head[PREVIOUS + 1 :], [row[:PREVIOUS] + row[PREVIOUS + 1 :] for row in rows]
 
 
-def _colored(cell: str) -> str:
-    color = COLORS.get(cell)
+def _colored(cell: str, colors: Mapping[str, str]) -> str:
+    color = colors.get(cell)
     return click.style(cell, fg=color) if color else cell
 
 
-def _row(result: Result) -> tuple[str, ...]:
+def _row(result: Result, language: Language) -> tuple[str, ...]:
     status = result.status
     if status is None:
-        return result.outcome, *("" for _ in HEAD[2:])
+        return language.word(result.outcome), *("" for _ in HEAD_WORDS[2:])
     found = status.found
     last = found["last"]
+    outcome = language.word(last["outcome"]) if last else ""
     return (
-        found["service"]["state"],
+        language.word(found["service"]["state"]),
         _minute(found["service"]["since"]),
         found["versions"].get("python", ""),
         found["versions"].get("notebook", ""),
         previous.name(found.get("previous")),
-        _days(status.days_left),
-        f"{last['mode']} {last['outcome']} {last['started'][:10]} {clean(last['operator'], 40)}".rstrip() if last else "",
-        {True: "current", False: "other", None: UNKNOWN}[status.is_current],
-        _drift(status, result),
+        _days(status.days_left, language),
+        f"{last['mode']} {outcome} {last['started'][:10]} {clean(last['operator'], 40)}".rstrip() if last else "",
+        language.word({True: "current", False: "other", None: "unknown"}[status.is_current]),
+        _drift(status, result, language),
     )
 
 
-def _details(name: str, result: Result) -> Iterator[str]:
+def _details(name: str, result: Result, language: Language) -> Iterator[str]:
     status = result.status
     if status is None:
-        yield f"{name}  {click.style(result.outcome, fg='red')}"
+        yield f"{name}  {click.style(language.word(result.outcome), fg='red')}"
         return
     found = status.found
     state = found["service"]["state"]
-    yield f"{name}  {click.style(state, fg=COLORS[state])}"
-    for title, text in (
-        ("server", _server(found["service"])),
-        ("limits", limits.said(found.get("limits"))),
-        ("versions", ", ".join(f"{VERSIONS.get(key, key)} {version}" for key, version in _ordered(found["versions"]))),
-        ("previous", previous.said(found.get("previous"))),
-        ("certificate", _certificate(status)),
-        ("last run", _last(found["last"], status.is_here)),
-        ("script", _script(status)),
-        ("drift", _drift(status, result)),
-    ):
+    yield f"{name}  {click.style(language.word(state), fg=COLORS[state])}"
+    versions = ", ".join(f"{VERSIONS.get(key, key)} {version}" for key, version in _ordered(found["versions"]))
+    texts = (
+        _server(found["service"], language),
+        limits.said(found.get("limits"), language),
+        versions,
+        previous.said(found.get("previous"), language),
+        _certificate(status, language),
+        _last(found["last"], status.is_here, language),
+        _script(status, language),
+        _drift(status, result, language),
+    )
+    width = max(12, *(folding.width(language.word(title)) for title in TITLE_WORDS))
+    for title, text in zip(TITLE_WORDS, texts, strict=True):
         if text:
-            yield f"    {title:<12} {text}"
+            yield f"    {folding.padded(language.word(title), width)} {text}"
 
 
-def _server(service: Mapping[str, str]) -> str:
+def _server(service: Mapping[str, str], language: Language) -> str:
     if service["by"] == "none":
-        return "no notebook server is set up"
-    since = f"since {_minute(service['since'])} UTC" if service["since"] else ""
-    by = {"task": "scheduled task"}.get(service["by"], service["by"])
-    return ", ".join(filter(None, (since, STARTS[service["start"]], by)))
+        return language.text("no notebook server is set up")
+    since = language.text("since {time} UTC", time=_minute(service["since"])) if service["since"] else ""
+    by = {"task": language.text("scheduled task"), "background": language.text("background")}.get(service["by"], service["by"])
+    return ", ".join(filter(None, (since, language.word(START_WORDS[service["start"]]), by)))
 
 
 def _ordered(versions: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -127,35 +139,39 @@ def _ordered(versions: Mapping[str, str]) -> list[tuple[str, str]]:
     return sorted(versions.items(), key=lambda item: order.index(item[0]) if item[0] in order else len(order))
 
 
-def _certificate(status: HostStatus) -> str:
+def _certificate(status: HostStatus, language: Language) -> str:
     certificate = status.found["certificate"]
     if certificate is None:
         return ""
-    return f"{clean(certificate['subject'], 100)}, {_days(status.days_left)} left ({certificate['expires'][:10]}), {certificate['fingerprint']}"
+    left = language.text("{days} left ({date})", days=_days(status.days_left, language), date=certificate["expires"][:10])
+    return f"{clean(certificate['subject'], 100)}, {left}, {certificate['fingerprint']}"
 
 
-def _days(days: int | None) -> str:
-    return "" if days is None else f"{days} day" if days == 1 else f"{days} days"
+def _days(days: int | None, language: Language) -> str:
+    return "" if days is None else language.plural("{count} day", "{count} days", days)
 
 
-def _last(last: Mapping[str, Any] | None, is_here: bool | None) -> str:
+def _last(last: Mapping[str, Any] | None, is_here: bool | None, language: Language) -> str:
     if last is None:
         return ""
-    elsewhere = " (not a run of this workstation)" if is_here is False else ""
-    return f"{last['mode']} {last['outcome']}, {_minute(last['started'])} UTC, {clean(last['operator'], 100)}, {last['run']}{elsewhere}"
+    elsewhere = f" ({language.text('not a run of this workstation')})" if is_here is False else ""
+    outcome, operator = language.word(last["outcome"]), clean(last["operator"], 100)
+    return f"{last['mode']} {outcome}, {_minute(last['started'])} UTC, {operator}, {last['run']}{elsewhere}"
 
 
-def _script(status: HostStatus) -> str:
+def _script(status: HostStatus, language: Language) -> str:
     if status.is_current is None:
         return ""
-    return "as rendered now" if status.is_current else f"another script: {status.found['last']['script_sha256']}"
+    if status.is_current:
+        return language.text("as rendered now")
+    return language.text("another script: {sha256}", sha256=status.found["last"]["script_sha256"])
 
 
-def _drift(status: HostStatus, result: Result) -> str:
+def _drift(status: HostStatus, result: Result, language: Language) -> str:
     if result.outcome not in ("ok", "differs"):
-        return result.outcome
+        return language.word(result.outcome)
     if not status.differences:
-        return "none"
+        return language.text("none")
     steps = ", ".join(name for name, state in result.steps.items() if state == "differs")
     return f"{status.differences} ({steps})"
 

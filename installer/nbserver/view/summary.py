@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nbserver.base import folding
+from nbserver.base.message import phrase
+from nbserver.language.language import ENGLISH, Language
 from nbserver.run import failures
 from nbserver.run.past_run import MODES as CONTINUED
+from nbserver.view.error_text import error_text, group_text
 
 if TYPE_CHECKING:
     from nbserver.run.result import Result
@@ -28,6 +32,7 @@ COLORS = {
     "warning": "magenta",
     "ok": "green",
 }
+# What an outcome means. The outcomes and the kinds of errors are words as well, and have this order in counts.
 WORDS = {
     "ok": "up to date",
     "differs": "run nbserver apply to make the changes",
@@ -35,7 +40,7 @@ WORDS = {
     "stopped": "run the command again to continue",
 }
 # What a host has done in these modes, if all went well.
-DONE = {
+DONE_WORDS = {
     "rotate": "earlier users evicted",
     "restart": "server restarted, and it presents its certificate",
     "stop": "server stopped until nbserver restart or apply",
@@ -43,9 +48,18 @@ DONE = {
     "rotate-certificate": "server presents its new certificate",
     "rollback": "server runs from its previous environment",
 }
+OK_WORDS = {
+    "undo": "previous state restored",
+    "push": "notebooks copied",
+    "pull": "notebooks copied",
+    "backup": "notebooks copied",
+    "backup-key": "notebooks copied",
+    "deliver": "downloads delivered",
+    "request": "certificate request ready to be signed",
+}
 ORDER = ("ok", "differs", "reboot", "stopped", "unreachable", "failed")
 FAILED = ("failed", "unreachable")
-STOPPING = "Stopping: hosts are undoing temporary changes. Press Ctrl-C again to quit now."
+STOPPING = phrase("Stopping: hosts are undoing temporary changes. Press Ctrl-C again to quit now.")
 
 
 MANY = 3  # hosts with the same error, from which on it is shown once
@@ -60,6 +74,7 @@ def summary_lines(
     shown: Collection[str] = (),
     brief: bool = False,
     counted: Mapping[str, Result] | None = None,
+    language: Language = ENGLISH,
 ) -> list[str]:
     """Return one line per host, its error below it, and the folder with the run's files. An error of many hosts is shown once.
 
@@ -70,79 +85,89 @@ def summary_lines(
     if mode == "status":
         from nbserver.view.status_lines import status_lines
 
-        return [*status_lines(results, shown), f"Scripts, events, and logs are in {folder}"]
+        return [*status_lines(results, shown, language), files_line(folder, language)]
     groups = [group for group in failures.group(results.values()) if len(group.hosts) >= MANY]
     together = {host for group in groups for host in group.hosts}
     fine = [name for name, result in results.items() if result.outcome == "ok" and not result.changed and not result.reboot]
     folded = set(fine) if brief and len(fine) >= FOLDED else set()
     folded |= {host for group in groups for host in group.hosts if brief and len(group.hosts) >= FOLDED}
-    width = max((len(name) for name in results if name not in folded), default=0)
+    width = max((folding.width(name) for name in results if name not in folded), default=0)
     lines = []
     for name, result in results.items():
         if name in folded:
             continue
-        lines.append(_line(mode, name, result, width, brief and len(results) > FEW))
+        lines.append(_line(mode, name, result, width, brief and len(results) > FEW, language))
         if result.error and name not in together and not (len(results) == 1 and result.error in shown):
-            lines.append(f"    {result.error}")
+            lines.append(f"    {error_text(result, language)}")
     for group in groups:
-        lines += ["", *group_lines(group)]
+        lines += ["", *group_lines(group, language)]
     if groups:
         lines.append("")
     if folded.issuperset(fine) and fine:
-        lines.append(f"{len(fine)} hosts  {click.style('ok', fg=COLORS['ok'])}{_words(mode, results[fine[0]])}")
+        hosts = language.plural("{count} host", "{count} hosts", len(fine))
+        lines.append(f"{hosts}  {click.style(language.word('ok'), fg=COLORS['ok'])}{_words(mode, results[fine[0]], language)}")
     if len(counted or results) > 1:
-        lines.append(_counts(counted or results))
+        lines.append(_counts(counted or results, language))
     if mode == "events" and not folder.exists():  # a run of another workstation
         return lines
     if mode in CONTINUED and any(result.outcome == "unreachable" for result in (counted or results).values()):
-        lines.append(f"To try the unreachable hosts again, run nbserver resume {folder.name}")
-    return [*lines, f"Scripts, events, and logs are in {folder}"]
+        lines.append(language.text("To try the unreachable hosts again, run nbserver resume {run}", run=folder.name))
+    return [*lines, files_line(folder, language)]
 
 
-def _line(mode: str, name: str, result: Result, width: int, steps: bool = False) -> str:
+def files_line(folder: Path, language: Language) -> str:
+    """Return where the files of a run are."""
+    return language.text("Scripts, events, and logs are in {folder}", folder=folder)
+
+
+def _line(mode: str, name: str, result: Result, width: int, steps: bool, language: Language) -> str:
     """Return the line of a host. With `steps`, it says which differ, because their differences were not shown."""
     differing = [step for step, last in result.steps.items() if last == "differs"] if result.outcome == "differs" else []
-    said = click.style(result.outcome, fg=COLORS.get(result.outcome))
-    changed = ", number of changes unknown" if result.changed is None else f", {result.changed} changed" if result.changed else ""
-    reboot = ", reboot pending" if result.reboot and result.outcome != "reboot" else ""
-    took = f", {duration(result.seconds)}" if result.seconds is not None else ""
-    words = f"  {', '.join(differing)}" if steps and differing else _words(mode, result)
-    return f"{name:<{width}}  {said}{words}{changed}{reboot}{took}"
+    said = click.style(language.word(result.outcome), fg=COLORS.get(result.outcome))
+    words = f"  {', '.join(differing)}" if steps and differing else _words(mode, result, language)
+    facts = [
+        *([language.text("number of changes unknown")] if result.changed is None else []),
+        *([language.plural("{count} changed", "{count} changed", result.changed)] if result.changed else []),
+        *([language.text("reboot pending")] if result.reboot and result.outcome != "reboot" else []),
+        *([duration(result.seconds, language)] if result.seconds is not None else []),
+    ]
+    return f"{folding.padded(name, width)}  {said}{words}{''.join(f', {fact}' for fact in facts)}"
 
 
-def _words(mode: str, result: Result) -> str:
-    words = f" ({result.error_kind})" if result.outcome in FAILED else f"  {WORDS.get(result.outcome, '')}"
-    if mode == "undo" and result.outcome == "ok":
-        words = "  previous state restored"
-    if mode in DONE and result.outcome == "ok":
-        words = f"  {DONE[mode] if result.changed else 'nothing to do'}"
+def _words(mode: str, result: Result, language: Language) -> str:
+    if result.outcome in FAILED:
+        return f" ({language.word(str(result.error_kind))})"
+    said = language.word(WORDS.get(result.outcome, ""))
     if mode == "events":
-        words = "  the run has finished" if result.outcome == "ok" else ""
-    if mode in ("push", "pull", "backup", "backup-key") and result.outcome == "ok":
-        words = "  notebooks copied"
-    if mode == "deliver" and result.outcome == "ok":
-        words = "  downloads delivered"
-    if mode == "request" and result.outcome == "ok":
-        words = "  certificate request ready to be signed"
-    return words
+        return f"  {language.text('the run has finished')}" if result.outcome == "ok" else ""
+    if result.outcome == "ok":
+        if mode in DONE_WORDS:
+            said = language.word(DONE_WORDS[mode] if result.changed else "nothing to do")
+        said = language.word(OK_WORDS.get(mode, "")) or said
+    return f"  {said}"
 
 
-def group_lines(group: failures.Group) -> list[str]:
+def group_lines(group: failures.Group, language: Language = ENGLISH) -> list[str]:
     """Return the error of many hosts, below their names."""
-    return [click.style(f"{len(group.hosts)} hosts for the same reason: {_names(group.hosts)}", bold=True), f"    {group.text}"]
+    said = language.text("{count} hosts for the same reason: {names}", count=len(group.hosts), names=names_of(group.hosts, language))
+    return [click.style(said, bold=True), f"    {group_text(group, language)}"]
 
 
-def _names(hosts: Collection[str], most: int = 100) -> str:
+def names_of(hosts: Collection[str], language: Language, most: int = 100) -> str:
+    """Return the names of hosts, of which only the first ones are listed."""
     shown = ", ".join(list(hosts)[:most])
-    return f"{shown}, and {len(hosts) - most} more" if len(hosts) > most else shown
+    return language.text("{names}, and {count} more", names=shown, count=len(hosts) - most) if len(hosts) > most else shown
 
 
-def _counts(results: Mapping[str, Result]) -> str:
+def _counts(results: Mapping[str, Result], language: Language) -> str:
     counts = Counter(result.outcome for result in results.values())
-    return f"{len(results)} hosts: " + ", ".join(f"{counts[outcome]} {outcome}" for outcome in ORDER if counts[outcome])
+    words = ", ".join(f"{counts[outcome]} {language.word(outcome)}" for outcome in ORDER if counts[outcome])
+    return language.text("{count} hosts: {words}", count=len(results), words=words)
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float, language: Language = ENGLISH) -> str:
     """Return a duration for a person: 3.2 s, 45 s, 2 min 5 s."""
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s" if seconds < 10 else f"{rest} s"
+    if minutes:
+        return language.text("{minutes} min {seconds} s", minutes=minutes, seconds=rest)
+    return language.text("{seconds} s", seconds=f"{seconds:.1f}" if seconds < 10 else rest)

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from nbserver import __version__
 from nbserver.base.errors import InventoryError
+from nbserver.base.message import phrase
 from nbserver.export import launcher
 from nbserver.export.azure import machine, network
 from nbserver.export.exported import Exported, Limit
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 _SCHEMAS = "https://schema.management.azure.com/schemas/2019-04-01/"
 # The handler for Linux names 256 KiB as the largest script (maxScriptSize in Azure/run-command-handler-linux, internal/cmds/cmds.go).
-LIMIT = Limit("Azure Run Command", 262_144)
+LIMIT = Limit(phrase("Azure Run Command"), 262_144)
 _MODES = ["apply", "test", "check", "status", "undo", "restart", "stop"]
 _SMALLEST_WINDOWS_DISK = 127  # GB, the size of the images
 
