@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,25 +17,27 @@ from nbserver.run.envelope import Mode
 from nbserver.run.options import Options
 from nbserver.run.result import Result, exit_code
 from nbserver.view.plain_lines import PlainLines
+from tests.cluster.processes import ClusterProcesses
+from tests.cluster.served_hosts import ServedHosts
 from tests.formats import validate
 from tests.simulated_fleet import STEPS, Fleet, Host, dead, drops_after
 from tests.tier import FULL
 
-HOSTS = 1000 if FULL else 200
+SIZES = {"local": 1000 if FULL else 200, "dask": 200 if FULL else 40}
 
 
 class Site:
-    """A fleet and what was shown of its runs."""
+    """A fleet and what was shown of its runs. `options` are those of its engine."""
 
-    def __init__(self, folder: Path) -> None:
-        self.fleet = Fleet(folder, HOSTS)
+    def __init__(self, folder: Path, count: int, options: dict[str, Any]) -> None:
+        self.fleet, self.options = Fleet(folder, count), options
         self.shown: list[str] = []
 
     def run(self, mode: Mode, *patterns: str) -> dict[str, Result]:
         loaded = self.fleet.inventory()
         self.shown.clear()
         view = PlainLines(lambda line: None, self.shown.append)
-        return operation.operate(mode, loaded, loaded.select(patterns or ["all"]), Options(forks=50), None, view)
+        return operation.operate(mode, loaded, loaded.select(patterns or ["all"]), Options(**{"forks": 50, **self.options}), None, view)
 
     def folder(self) -> Path:
         return max((self.fleet.path.parent / "nbserver-runs").iterdir())
@@ -42,13 +46,32 @@ class Site:
         return (self.folder() / host / "events.jsonl").read_text("utf-8").splitlines()
 
 
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
-    made = Site(tmp_path)
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServedHosts, ClusterProcesses]]:
+    """A cluster of two workers, and the hosts that they reach."""
+    pytest.importorskip("distributed")
+    folder = tmp_path_factory.mktemp("cluster")
+    hosts = ServedHosts(folder)
+    cluster = ClusterProcesses(folder / "processes", hosts.path)
+    try:
+        yield hosts, cluster.with_workers("", "")
+    finally:
+        cluster.close()
+        hosts.close()
+
+
+@pytest.fixture(params=["local", "dask"])
+def site(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    made = Site(tmp_path, SIZES[request.param], {})
+    if request.param == "dask":
+        hosts, cluster = request.getfixturevalue("served")
+        hosts.fleet, made.options = made.fleet, cluster.options()
+        monkeypatch.setattr("nbserver.transports.connect.connect_to", pytest.fail)
+    else:
+        monkeypatch.setattr("nbserver.transports.connect.connect_to", made.fleet.connect_to)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("NOTEBOOK_PASSWORD", "correct horse battery")
     monkeypatch.setattr("nbserver.run.evidence_log._write_system_log", lambda text: None)
-    monkeypatch.setattr("nbserver.transports.connect.connect_to", made.fleet.connect_to)
     monkeypatch.setattr(host_run, "REJOIN_PAUSES", (0.0, 0.0, 0.0))
     monkeypatch.setattr(host_run, "CONNECT_PAUSES", (0.0, 0.0, 0.0))
     return made
@@ -56,7 +79,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
 
 def test_dead_hosts_and_lost_connections_leave_the_others_and_the_numbers_alone(site: Site) -> None:
     hosts = list(site.fleet.hosts.values())
-    share = HOSTS // 20
+    count, share = len(hosts), len(hosts) // 20
     gone, cut = hosts[::20], hosts[7::20]
     for host in gone:
         host.fault = dead
@@ -66,14 +89,14 @@ def test_dead_hosts_and_lost_connections_leave_the_others_and_the_numbers_alone(
 
     results = site.run("apply")
     outcomes = Counter(result.outcome for result in results.values())
-    assert outcomes == {"ok": HOSTS - share, "unreachable": share} and exit_code(results) == 3
+    assert outcomes == {"ok": count - share, "unreachable": share} and exit_code(results) == 3
     for host in hosts:
         if host in gone:
             assert not host.done and not host.runs and not (site.folder() / host.name / "events.jsonl").read_bytes()
         else:
             assert host.done == set(STEPS) and results[host.name].changed == len(STEPS)
             assert site.journal(host.name) == next(iter(host.runs.values())), "no event is lost or doubled"
-    assert sum(result.changed or 0 for result in results.values()) == len(STEPS) * (HOSTS - share)
+    assert sum(result.changed or 0 for result in results.values()) == len(STEPS) * (count - share)
     summary = json.loads((site.folder() / "summary.json").read_text("ascii"))
     validate("summary", summary)
     assert {name: host["outcome"] for name, host in summary["hosts"].items()} == {name: result.outcome for name, result in results.items()}
@@ -83,7 +106,7 @@ def test_dead_hosts_and_lost_connections_leave_the_others_and_the_numbers_alone(
     for host in hosts:
         host.fault = lambda host, mode, n: None
     again = site.run("apply")
-    assert Counter(result.outcome for result in again.values()) == {"ok": HOSTS}
+    assert Counter(result.outcome for result in again.values()) == {"ok": count}
     assert {name for name, result in again.items() if result.changed} == {host.name for host in gone}
 
 
@@ -103,7 +126,7 @@ def test_all_hosts_fail_at_once(site: Site) -> None:
     assert {result.outcome for result in results.values()} == {"unreachable"} and {result.error_kind for result in results.values()} == {
         "refused"
     }
-    assert len(json.loads((site.folder() / "summary.json").read_text("ascii"))["hosts"]) == HOSTS
+    assert len(json.loads((site.folder() / "summary.json").read_text("ascii"))["hosts"]) == len(results)
     assert all((site.folder() / name / "log.txt").read_text("utf-8").count("refused the connection") == 1 for name in results)
 
 

@@ -100,6 +100,12 @@ class DownloadError(NbserverError):
     exit_code = 3
 
 
+class ClusterError(NbserverError):
+    """The Dask cluster that should run the hosts could not be reached, or cannot run them."""
+
+    exit_code = 3
+
+
 class OutputError(NbserverError):
     """The result of a command that only writes a result could not be written."""
 

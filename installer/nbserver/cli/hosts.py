@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nbserver.cli.completion import complete_hosts
+from nbserver.cli.engine import engine_options
 from nbserver.cli.failed_from import failed_from_option
 from nbserver.cli.options import (
     approved_option,
@@ -43,6 +44,7 @@ def check(**given: Any) -> int:
 @click.command()
 @failed_from_option
 @run_options
+@engine_options()
 @approved_option
 @salt_option
 @thorough_option
@@ -57,6 +59,7 @@ def plan(**given: Any) -> int:
 @click.command()
 @failed_from_option
 @run_options
+@engine_options()
 @approved_option
 @salt_option
 @click.option("--new-salt", is_flag=True, help="Replace password hashes that were created with a different salt; restarts these servers.")
@@ -73,6 +76,7 @@ def apply(**given: Any) -> int:
 @click.command()
 @failed_from_option
 @run_options
+@engine_options()
 @approved_option
 @click.option("--with-notebooks", is_flag=True, help="Remove the notebooks, too, once they are archived on this workstation.")
 @click.option(

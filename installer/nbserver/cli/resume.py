@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from nbserver.cli.engine import engine_options
 from nbserver.cli.evidence import evidence_key_option
 from nbserver.cli.options import approved_option, asker, command_line, inventory_option, known_option, runs_option, salt_option
 from nbserver.cli.output import Output, output_options
@@ -22,6 +23,7 @@ from nbserver.cli.output import Output, output_options
 @click.option(
     "--forks", type=click.IntRange(1, 500), metavar="NUMBER", help="Number of hosts to process in parallel (default: that of the run)."
 )
+@engine_options(default=None)
 @approved_option
 @salt_option
 def resume(run: str | None, inventory_path: Path, runs: Path | None, output: Output, **given: Any) -> int:
@@ -35,7 +37,7 @@ def resume(run: str | None, inventory_path: Path, runs: Path | None, output: Out
     from nbserver.commands import resume as resumed
     from nbserver.run.result import exit_code
 
-    wanted = {**given, "command": command_line()}
+    wanted = {**given, "place": given["place"] or None, "command": command_line()}
     past, hosts, results = resumed.resume(inventory_path, run, runs, wanted, asker(), output.view())
     if past.mode == "apply" and output.for_a_person and hosts:
         addresses.show_addresses(hosts, results, [host.name for host in hosts])

@@ -56,9 +56,14 @@ class Approved:
     manifest_data: bytes = field(default=b"", repr=False)
 
 
-def require(mode: Mode, hosts: Sequence[AnyHost], scripts: Mapping[str, Script], options: Options) -> Approved | None:
-    """Return by what these scripts are approved for this mode, or None if no approval is demanded. Raises ApprovalError and UsageError."""
-    rules = policy.load(options.site)
+def require(
+    mode: Mode, hosts: Sequence[AnyHost], scripts: Mapping[str, Script], options: Options, further: policy.Policy | None = None
+) -> Approved | None:
+    """Return by what these scripts are approved for this mode, or None if no approval is demanded. `further` are more rules.
+
+    Raises ApprovalError and UsageError.
+    """
+    rules = policy.load(options.site).stricter(further or policy.Policy())
     if options.approved is None:
         _require_nothing_demanded(rules, options)
         return None

@@ -98,7 +98,7 @@ class HostCall:
         result.files += copied
         self.mask.result(result)
         if leaks:
-            _fail_for_leak(result, record)
+            fail_for_leak(result, record)
         return result
 
     def portable(self) -> HostCall:
@@ -132,7 +132,8 @@ class _Computed:
         return self.value
 
 
-def _fail_for_leak(result: Result, record: Record) -> None:
+def fail_for_leak(result: Result, record: Record) -> None:
+    """Make a secret in an event of the host its failure."""
     leak = message(
         "secret-in-event",
         "{name}: an event from this host contains a secret, which nbserver masked. "

@@ -112,6 +112,8 @@ def _is_plain(intent: Intent) -> bool:
 
 
 def _fits(value: Any, kind: str) -> bool:
+    if kind.startswith("tuple"):
+        return isinstance(value, list) and all(isinstance(one, str) for one in value)
     if "Path" in kind:
         return isinstance(value, str) and "\0" not in value
     return type(value).__name__ == kind.removesuffix(" | None")
@@ -122,4 +124,5 @@ def options(intent: Intent, **given: Any) -> Options:
     paths = {one.name for one in dataclasses.fields(Options) if "Path" in str(one.type)}
     known = {one.name for one in dataclasses.fields(Options)} - NOT_KEPT
     kept = {name: Path(value) if name in paths else value for name, value in intent.options.items() if name in known}
+    kept |= {name: tuple(value) for name, value in kept.items() if isinstance(value, list)}
     return Options(**{**kept, **{name: value for name, value in given.items() if value is not None}})

@@ -22,6 +22,7 @@ from nbserver.render import render
 from nbserver.run import approved as approval
 from nbserver.run import (
     batches,
+    engine,
     evidence_log,
     fleet,
     host_job,
@@ -35,6 +36,7 @@ from nbserver.run import (
     time_limits,
 )
 from nbserver.run.batches import Gate
+from nbserver.run.engine import Engine
 from nbserver.run.envelope import Mode, PasswordHash
 from nbserver.run.evidence import Evidence
 from nbserver.run.host_call import HostCall
@@ -89,7 +91,9 @@ def operate(
     known_certificates.read(known_file)  # report an unreadable file before contacting a host
     if mode not in NOT_REMEMBERED:
         known_certificates.require_writable(known_file)
+    run = past.run if past else new_run_id()
     with ExitStack() as stack:
+        cluster = stack.enter_context(engine.cluster_for(inventory, hosts, options, run))
         stop = threading.Event()
         hashes, salt = None, None
         if any(job.password is not None for job in jobs.values()):
@@ -104,18 +108,19 @@ def operate(
         if past:
             journal = Journal.resumed(past.folder, past.number, operator(), mask.text, facts, past.adopted)
         else:
-            journal = Journal(options.runs or inventory.path.parent / FOLDER, new_run_id(), mode, operator(), mask.text, facts)
+            journal = Journal(options.runs or inventory.path.parent / FOLDER, run, mode, operator(), mask.text, facts)
             run_lock.hold(journal.folder, stack)
             wanted = intent.of(scripts.values(), options, site_salt.encoded(salt) if salt else None, stages, most)
             journal.intend(wanted, scripts.values())
         _log_head(mode, journal)
         try:
-            forks = options.forks or batches.default_forks(host.transport in ("ssh", "local") for host in hosts)
+            where = engine.engine_on(cluster, inventory, hosts, options, approved, lambda job: mask_of(inventory, [job]))
+            forks = options.forks or where.forks or batches.default_forks(host.transport in ("ssh", "local") for host in hosts)
             course = batches.Course(stages, most)
             for name, result in past.finished().items() if past else ():
                 course.ended(name, succeeded=result.outcome in SUCCEEDED)
             gate = batches.Gate(course, stop)
-            results = _Run(mode, journal, mask, hashes, known_file, view, options, stop, gate, past).of_all(
+            results = _Run(mode, journal, mask, hashes, known_file, view, options, stop, gate, where, past).of_all(
                 {name: jobs[name] for stage in stages for name in stage if name in jobs}, forks
             )
             own_servers.after(mode, inventory, hosts, results)
@@ -173,6 +178,7 @@ class _Run:
     options: Options
     stop: threading.Event
     gate: Gate
+    engine: Engine
     past: PastRun | None = None
     writing: threading.Lock = field(default_factory=threading.Lock)
 
@@ -205,7 +211,7 @@ class _Run:
         try:
             self.view.host_began(name)
             with closing(self.journal.host(job.script)) as part:
-                result = self.call(job).execute(part, self.stop, self.view.event)
+                result = self.engine.execute(self.call(job), part, self.stop, self.view.event)
             with self.writing:
                 if result.fingerprint and self.mode not in NOT_REMEMBERED:
                     known_certificates.remember(self.known_file, name, result.fingerprint, self.journal.run)

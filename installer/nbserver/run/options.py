@@ -23,6 +23,8 @@ class Options:
     has another salt. With `thorough`, hosts compare the hashes of all installed files; with `repair`, they install the packages again.
     `forks` is how many hosts run at a time, by default as many as this workstation can serve; `policy` in which order.
     `connect_timeout`, `connect_retries`, `step_timeout`, and `timeout` count instead of the hosts' settings of the same names.
+    `engine` is local or dask: where the runs of hosts are executed. `scheduler` is the address of a Dask scheduler, `scheduler_ca`,
+    `scheduler_cert`, and `scheduler_key` are the files for the connection to it, and `place` says which hosts need which Dask resource.
     `evidence_key` signs the chain of the run directory.
     `known` is the file with the known certificates, by default the one next to the inventory. `command` are the arguments of nbserver,
     for run.json. `transfers` maps a host to what the modes push, pull, deliver, backup, and logs copy, and `archived` to the hash of the
@@ -46,6 +48,12 @@ class Options:
     new_salt: bool = False
     thorough: bool = False
     repair: bool = False
+    engine: str = "local"
+    scheduler: str | None = None
+    scheduler_ca: Path | None = None
+    scheduler_cert: Path | None = None
+    scheduler_key: Path | None = None
+    place: tuple[str, ...] = ()
     known: Path | None = None
     evidence_key: Path | None = None
     command: tuple[str, ...] = ()

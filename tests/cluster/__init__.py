@@ -1,0 +1,1 @@
+"""A Dask cluster for tests: its certificates, its processes, and simulated hosts that its workers reach."""
