@@ -8,6 +8,7 @@ MARKERS: dict[str, tuple[str, ...]] = {
     "boxes/": ("pwsh",),
     "boxes/test_linux.py": ("root",),
     "boxes/test_parts.py": (),
+    "cluster/": (),
     "faults/": ("pwsh",),
     "faults/test_bundle_disk.py": ("root",),
     "faults/test_linux.py": ("root",),

@@ -46,7 +46,7 @@ PARTS = (
     Part("transports", ("tests/transports",)),
     Part("boxes", ("tests/boxes",)),
     Part("stories", ("tests/stories",)),
-    Part("faults", ("tests/faults",)),
+    Part("faults", ("tests/faults", "tests/cluster")),
     Part("unit tests, everything", ("tests/unit",)),
 )
 

@@ -54,7 +54,7 @@ class ClusterProcesses:
 
     def __init__(self, folder: Path, hosts: Path | None = None, variables: dict[str, str] | None = None) -> None:
         folder.mkdir(exist_ok=True)
-        self.folder, self.certificates = folder, Certificates(folder / "certificates")
+        self.folder, self.hosts, self.certificates = folder, hosts, Certificates(folder / "certificates")
         self._variables = {"PYTHONPATH": os.pathsep.join([str(CHECKOUT), PYTHON_PATH]), **(variables or {})}
         if hosts:
             self._variables[VARIABLE] = str(hosts)

@@ -12,6 +12,7 @@ from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 from typing import Any
 
+from nbserver.transports.transport import StopRequested
 from tests.simulated_fleet import Fleet
 
 VARIABLE = "NBSERVER_TEST_SERVED_HOSTS"
@@ -63,17 +64,23 @@ class ServedTransport:
     """A worker's connection to a simulated host."""
 
     def __init__(self, host: Any, logon: Any, stop: threading.Event) -> None:
+        self._stop = stop
         self._connection, self.deadline = Client(os.environ[VARIABLE], "AF_UNIX", authkey=KEY), 0.0
         self._connection.send(host.name)
         self._received()
 
     def _received(self) -> Any:
+        while not self._connection.poll(0.05):
+            if self._stop.is_set():
+                raise StopRequested
         found = self._connection.recv()
         if isinstance(found, BaseException):
             raise found
         return found
 
     def run(self, script: str, envelope: Sequence[str]) -> Iterator[str]:
+        if self._stop.is_set():  # the host does not read meanwhile
+            raise StopRequested
         self._connection.send((script, list(envelope)))
         while (line := self._received()) is not None:
             yield line

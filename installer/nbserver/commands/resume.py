@@ -15,6 +15,7 @@ from nbserver.commands import delivery
 from nbserver.inventory import reader
 from nbserver.run import adopted, evidence_log, intent, known_certificates, operation, past_files, past_run, run_id, run_lock
 from nbserver.run.chain import Chain
+from nbserver.run.engine import without_cluster
 from nbserver.run.envelope import READING, RUN_ID
 from nbserver.run.journal import FOLDER
 from nbserver.run.past_run import MODES, PastRun
@@ -53,6 +54,8 @@ def resume(
             )
         _require_passwords(past, names)
         options = intent.options(past.intent, runs=folder, **given)
+        if given.get("engine") == "local":
+            options = without_cluster(options)
         inventory = reader.load_for(inventory_path, names)
         hosts = inventory.select(names) if names else []
         _remember_finished(past, options.known or inventory.path.parent / known_certificates.FILE_NAME)

@@ -6,6 +6,7 @@ import importlib.util
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from nbserver.base.errors import UsageError
@@ -61,7 +62,7 @@ def cluster_for(inventory: Inventory, hosts: Sequence[AnyHost], options: Options
 
     places = places_of(inventory, hosts, options.place)
     with cluster.connected(wanted, run) as found:
-        found.require_same_release()
+        found.require_workers()
         found.require_places(places)
         yield found
 
@@ -94,6 +95,11 @@ def places_of(inventory: Inventory, hosts: Sequence[AnyHost], given: Sequence[st
             )
         found.update({host.name: resource for host in inventory.select([pattern]) if host.name in names and host.transport != "local"})
     return found
+
+
+def without_cluster(options: Options) -> Options:
+    """Return the options of a run that this workstation continues."""
+    return replace(options, engine="local", scheduler=None, scheduler_ca=None, scheduler_cert=None, scheduler_key=None, place=())
 
 
 def require_dask() -> None:

@@ -15,6 +15,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 _CODES: dict[Kind, tuple[str, ...]] = {
     "dns": ("name-not-resolved", "notebook-name-not-resolved"),
     "refused": (
+        "no-worker-left",
         "envelope-size-too-small",
         "init-no-certificate",
         "jump-forwarding-refused",
@@ -56,6 +57,7 @@ _CODES: dict[Kind, tuple[str, ...]] = {
         "response-incomplete",
         "response-part-lost",
         "run-too-slow",
+        "scheduler-lost",
         "ssh-no-answer",
         "ssh-session-closed",
         "step-too-slow",
@@ -64,6 +66,7 @@ _CODES: dict[Kind, tuple[str, ...]] = {
         "winrm-session-too-slow",
         "winrm-shell-closed",
         "winrm-shell-gone",
+        "workers-died",
     ),
     "host_key": (
         "host-certificate-refused",
@@ -190,6 +193,8 @@ _CODES: dict[Kind, tuple[str, ...]] = {
         "notebook-not-written",
         "notebooks-folder-unusable",
         "picture-not-written",
+        "worker-failed",
+        "worker-output-invalid",
     ),
 }
 BY_CODE: Mapping[str, Kind] = {code: kind for kind, codes in _CODES.items() for code in codes}

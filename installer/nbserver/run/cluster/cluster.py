@@ -19,7 +19,9 @@ from distributed.security import Security
 from nbserver.base.errors import ClusterError
 from nbserver.run.cluster import ticket, worker_certificate, worker_session
 from nbserver.run.cluster.options import ClusterOptions
+from nbserver.run.cluster.worker_certificate import NotAWorkerError
 
+CLOSING = 2.0  # seconds for the scheduler to notice
 FRESH = 5.0  # seconds for which a list of the workers counts
 Message = Mapping[str, Any]
 
@@ -76,11 +78,14 @@ class Cluster:
     def forget(self, call: str, future: Future[Any]) -> None:
         """Take back a task that nobody waits for any more."""
         self._listeners.pop(call, None)
-        with suppress(Exception):
-            future.cancel()
+        if not self.is_lost:
+            with suppress(Exception):
+                future.cancel()
 
     def deliver(self, worker: str, session: str, sealed: bytes) -> None:
         """Send a sealed message to a worker. A worker that is gone has no use for it: the scheduler finds another one."""
+        if self.is_lost:
+            return
         with suppress(Exception):
             self._client.run(worker_session.deliver, session, sealed, workers=[worker], on_error="ignore")
 
@@ -94,9 +99,9 @@ class Cluster:
                 self._listed = time.monotonic()
             return self._workers
 
-    def require_same_release(self) -> None:
-        """Raise ClusterError unless there are workers, and all have this nbserver."""
-        own, found = ticket.release(), self._client.run(worker_session.release, on_error="return")
+    def require_workers(self) -> None:
+        """Raise ClusterError unless there are workers, and all have this nbserver and a certificate of a worker."""
+        own, found = ticket.release(), self._client.run(worker_session.introduced, on_error="return")
         if not found:
             raise ClusterError("cluster-without-workers", "the cluster has no workers", todo="Start workers, then run the command again")
         for worker, other in sorted(found.items()):
@@ -109,15 +114,27 @@ class Cluster:
                     reason=f"{type(other).__name__}: {other}",
                     release=own,
                 )
-            if other != own:
+            release, certificate = other
+            if release != own:
                 raise ClusterError(
                     "worker-of-other-release",
                     "the worker at {worker} has nbserver {actual}, and this workstation has {expected}",
                     todo="Install the same wheel of nbserver on both",
                     worker=worker,
-                    actual=str(other),
+                    actual=str(release),
                     expected=own,
                 )
+            try:
+                worker_certificate.check_certificate(certificate, self.authorities)
+            except NotAWorkerError as error:
+                raise ClusterError(
+                    "worker-certificate-refused",
+                    "the worker at {worker} would not get the secrets of hosts: {reason}",
+                    todo="Give the workers a certificate with the organizational unit {unit}, directly from the authority of the cluster",
+                    worker=worker,
+                    reason=str(error),
+                    unit=worker_certificate.UNIT,
+                ) from None
 
     def require_places(self, places: Mapping[str, str]) -> None:
         """Raise ClusterError if no worker has the resource of a place. `places` maps hosts to resources."""
@@ -150,8 +167,10 @@ def connected(options: ClusterOptions, run: str) -> Iterator[Cluster]:
             scheduler=options.scheduler,
             reason=_reason(error),
         ) from None
-    with client:
+    try:
         yield Cluster(client, authorities, run)
+    finally:
+        client.close(timeout=CLOSING)
 
 
 def _reason(error: BaseException) -> str:

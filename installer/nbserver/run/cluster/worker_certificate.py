@@ -44,13 +44,22 @@ def sign(key_pem: bytes, data: bytes) -> bytes:
 
 def check(certificate_pem: bytes, data: bytes, signature: bytes, authorities_pem: bytes, now: datetime | None = None) -> str:
     """Return the subject of the worker that has signed `data`. Raises NotAWorkerError."""
+    subject = check_certificate(certificate_pem, authorities_pem, now)
+    try:
+        _verify(x509.load_pem_x509_certificate(certificate_pem).public_key(), data, signature)
+    except (ValueError, TypeError, InvalidSignature):
+        raise NotAWorkerError("the signature is not valid") from None
+    return subject
+
+
+def check_certificate(certificate_pem: bytes, authorities_pem: bytes, now: datetime | None = None) -> str:
+    """Return the subject of a worker's certificate. Raises NotAWorkerError for another one."""
     try:
         certificate = x509.load_pem_x509_certificate(certificate_pem)
         issuers = [one for one in x509.load_pem_x509_certificates(authorities_pem) if _issued(certificate, one)]
-        _verify(certificate.public_key(), data, signature)
         units = [one.value for one in certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)]
-    except (ValueError, TypeError, InvalidSignature):
-        raise NotAWorkerError("the signature or the certificate is not valid") from None
+    except ValueError:
+        raise NotAWorkerError("the certificate is not valid") from None
     if not issuers:
         raise NotAWorkerError("no authority of the cluster has issued the certificate")
     moment = now or datetime.now(UTC)

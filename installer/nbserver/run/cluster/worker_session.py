@@ -76,7 +76,7 @@ class WorkerSession:
     def ask(self, kind: str, value: Any) -> Any:
         """Send a message, and return the answer. Raises TimeoutError."""
         self.say(kind, value)
-        return pickle.loads(self._answer())  # noqa: S301 (the channel has authenticated it)
+        return pickle.loads(self._answer())
 
     def work(self) -> parcel.Parcel[Any]:
         """Return what the workstation has for this worker. Raises TimeoutError."""
@@ -130,6 +130,6 @@ def deliver(name: str, sealed: bytes, dask_worker: Any) -> bool:
     return True
 
 
-def release() -> str:
-    """Return which nbserver the worker has. The workstation calls this on each worker."""
-    return ticket.release()
+def introduced(dask_worker: Any) -> tuple[str, bytes]:
+    """Return which nbserver the worker has, and its certificate. The workstation calls this on each worker."""
+    return ticket.release(), worker_certificate.pem(dask_worker.security.get_tls_config_for_role("worker")["cert"])
