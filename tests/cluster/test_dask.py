@@ -140,7 +140,9 @@ def test_the_scheduler_never_has_a_secret(site: ClusterSite, tmp_path: Path, mon
         client.dump_cluster_state(str(tmp_path / "state"), write_from_scheduler=False, format="yaml")
         dump = (tmp_path / "state.yaml").read_text()
         events = repr(client.get_events())
-        shown = repr((client.scheduler_info(), client.get_scheduler_logs(), client.get_worker_logs(), client.story(*[one.key for one in kept])))
+        shown = repr(
+            (client.scheduler_info(), client.get_scheduler_logs(), client.get_worker_logs(), client.story(*[one.key for one in kept]))
+        )
     assert "lin0001" in dump and "sealed" in events
     for text in (dump, events, shown, site.cluster.logs()):
         for secret in (PASSWORD, "argon2", "notebook.password_hash", "ZeroDivisionError"):

@@ -1,4 +1,4 @@
-"""The approval of a run, for a worker that checks it once more: with the rules of the workstation, and with those of its own site."""
+"""The approval of a run, for a worker, which checks it once more: by the rules of the workstation and by those on the worker."""
 
 from __future__ import annotations
 

@@ -143,10 +143,10 @@ class Cluster:
             if place not in there:
                 raise ClusterError(
                     "no-worker-at-place",
-                    "no worker has the Dask resource {place}, which the host {host} needs",
+                    "no worker has the Dask resource {place}, which the host {name} needs",
                     todo='Start a worker with --resources "{place}=50", or correct --place',
                     place=place,
-                    host=host,
+                    name=host,
                 )
 
 
