@@ -56,3 +56,11 @@ def test_what_a_translation_loses_is_found() -> None:
     assert parts("# Une page\n\nVoir [ceci](other.fr.md#un) et exécuter `up`.\n\n    nbserver up   # installe\n") == parts(english)
     for lost in ("`up`", "other.md", "nbserver up", "# A"):
         assert parts(english.replace(lost, "")) != parts(english), lost
+
+
+def test_the_navigation_is_in_each_language() -> None:
+    before, _, nav = (CHECKOUT / "mkdocs.yml").read_text("utf-8").partition("\nnav:\n")
+    titles = re.findall(r"^ +- ([^:\n]+):", nav, re.MULTILINE)
+    for language in translated_pages.LANGUAGES:
+        names = before.partition(f"locale: {language}\n")[2].partition("- locale:")[0]
+        assert re.findall(r"^ {12}([^:\n]+): .", names, re.MULTILINE) == titles, language
