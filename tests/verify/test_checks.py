@@ -18,11 +18,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from nbserver.base.errors import CertificateError, ConnectError, VerifyError
+from nbserver.commands import verify as verification
+from nbserver.inventory import reader
 from nbserver.inventory.hosts import AnyHost
 from nbserver.inventory.local_linux_host import LocalLinuxHost
 from nbserver.inventory.local_windows_host import LocalWindowsHost
 from nbserver.inventory.windows_host import WindowsHost
+from nbserver.run.options import Options
 from nbserver.verify.checks import STEPS, stop_advice
+from tests.cluster.processes import ClusterProcesses
 from tests.notebook_fixtures import certificate, needs_notebook, no_proxies, server  # noqa: F401
 from tests.notebook_server import (
     Forwarder,
@@ -60,6 +64,34 @@ def test_a_notebook_server_passes_and_leaves_its_picture(server: NotebookServer,
     assert colours[(214, 39, 40)] > 500
     assert max(colours, key=lambda colour: colours[colour]) == (255, 255, 255)
     assert kernels(server) == []
+
+
+@needs_notebook
+def test_from_a_worker_of_a_cluster(
+    server: NotebookServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NOTEBOOK_PASSWORD", server.password)
+    monkeypatch.setattr("nbserver.verify.checks.verify", pytest.fail)
+    (tmp_path / "nbserver.toml").write_text(
+        '[defaults]\nsystem = "linux"\naddress = "127.0.0.1"\nuser = "root"\nnotebook.password = { env = "NOTEBOOK_PASSWORD" }\n'
+        f"[hosts.box]\nnotebook.port = {server.port}\n[hosts.gone]\nnotebook.port = 1024\n"
+    )
+    known = {"box": {"fingerprint": server.certificate.fingerprint, "run": "run-1", "time": "2026-11-29T10:00:00Z"}}
+    (tmp_path / "nbserver.known").write_text(json.dumps({"v": 1, "hosts": known}))
+    loaded = reader.load(tmp_path / "nbserver.toml")
+    cluster = ClusterProcesses(tmp_path / "cluster")
+    try:
+        options = Options(**cluster.with_workers("").options())  # type: ignore[arg-type]
+        code = verification.verify_all(loaded, loaded.select(["box", "gone"]), tmp_path / "png", None, True, options=options)
+    finally:
+        cluster.close()
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert code == 3 and [line["step"] for line in lines[:-1] if line["host"] == "box"] == list(STEPS)
+    box, gone = (lines[-1]["hosts"][name] for name in ("box", "gone"))
+    assert (box["outcome"], box["png"], gone["code"]) == ("ok", str(tmp_path / "png" / "box.png"), "notebook-nothing-listening")
+    assert (tmp_path / "png" / "box.png").read_bytes().startswith(b"\x89PNG")
+    assert next(line["text"] for line in lines if line.get("step") == "picture").endswith("pixels")
+    assert server.password not in cluster.logs()
 
 
 @needs_notebook

@@ -241,14 +241,24 @@ def events(run: str, host: str, inventory_path: Path, runs: Path | None, output:
     help="How long to keep retrying a server that is not answering yet.",
 )
 @known_option
+@engine_options()
 @json_option
-def verify(hosts: tuple[str, ...], inventory_path: Path, png_directory: Path | None, wait: float, known: Path | None, as_json: bool) -> int:
+def verify(
+    hosts: tuple[str, ...],
+    inventory_path: Path,
+    png_directory: Path | None,
+    wait: float,
+    known: Path | None,
+    as_json: bool,
+    **engine: Any,
+) -> int:
     """Test notebook servers the way a browser uses them
 
     Connects over HTTPS, logs in, runs a calculation, and draws a picture.
     """
     from nbserver.commands import verify as verification
     from nbserver.inventory import reader
+    from nbserver.run.options import Options
 
     loaded = reader.load_for(inventory_path, hosts)
-    return verification.verify_all(loaded, loaded.select(hosts), png_directory, asker(), as_json, wait, known)
+    return verification.verify_all(loaded, loaded.select(hosts), png_directory, asker(), as_json, wait, known, Options(**engine))

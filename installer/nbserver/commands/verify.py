@@ -1,9 +1,11 @@
-"""`nbserver verify`: verify the hosts one after another and report each step."""
+"""`nbserver verify`: verify the hosts one after another, or at the same time from workers, and report each step."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,21 +13,27 @@ import click
 
 from nbserver.base import standard_streams, writing
 from nbserver.base.errors import HostError, NbserverError
-from nbserver.base.message import detail, phrase
+from nbserver.base.message import detail
 from nbserver.base.standard_streams import text_for_reader
 from nbserver.base.writable_folder import require_writable
-from nbserver.run import error_kind, known_certificates
+from nbserver.run import engine, error_kind, fleet, known_certificates
 from nbserver.run.host_job import logon_needs, logons
+from nbserver.run.journal import new_run_id
 from nbserver.run.notebook_password import need, plain
+from nbserver.run.options import Options
 from nbserver.run.secret_mask import SecretMask
 from nbserver.settings.secret_store import SecretStore
-from nbserver.verify import checks
-from nbserver.verify.way import hops_to_notebook, way_to_notebook
+from nbserver.verify.on_worker import VerifyCall, verify_on_worker
+from nbserver.verify.way import hops_to_notebook
 
 if TYPE_CHECKING:
     from nbserver.inventory.hosts import AnyHost, Inventory
+    from nbserver.run.cluster.cluster import Cluster
     from nbserver.settings.secret import Ask
     from nbserver.verify.checks import Verification
+
+
+DEFECT = "internal-error-in-verify"
 
 
 def verify_all(
@@ -36,10 +44,11 @@ def verify_all(
     as_json: bool,
     wait: float = 0,
     known: Path | None = None,
+    options: Options = Options(),  # noqa: B008 (it cannot be changed)
 ) -> int:
     """Verify the hosts, print the results, and return the exit code. `wait` is how many seconds a host may take to answer.
 
-    Raises SecretError, ApprovalError, and UsageError before any host is contacted.
+    `options` say where the verification runs. Raises SecretError, ApprovalError, UsageError, and ClusterError before any host is contacted.
     """
     if png_directory:
         _require_writable(png_directory)
@@ -47,46 +56,92 @@ def verify_all(
     secrets = SecretStore(ask)
     needs = [need(host) for host in hosts if host.notebook.password is not None]
     secrets.fetch([*needs, *logon_needs(hop for host in hosts for hop in hops_to_notebook(host))])
-    work = [
-        (host, plain(host, secrets), known_certificates.expected(known_file, host.name), logons(hops_to_notebook(host), secrets))
+    calls = [
+        VerifyCall(
+            host,
+            plain(host, secrets),
+            known_certificates.expected(known_file, host.name),
+            logons(hops_to_notebook(host), secrets),
+            wait,
+        )
         for host in hosts
     ]
     mask = SecretMask(name for host in hosts for name in (host.name, host.address))
-    mask.add(*(secret for _, password, _, ways in work for secret in (password, *(one for way in ways for one in way.values))))
-    summary: dict[str, dict[str, object]] = {}
-    defects = False
-    for host, password, fingerprint, logon in work:
-        say = _masked(json_step(host.name) if as_json else plain_step(host.name), mask)
-        try:
-            with way_to_notebook(host, logon) as dial:
-                found = checks.verify(
-                    host, password=password, fingerprint=fingerprint, png_directory=png_directory, dial=dial, on_step=say, wait=wait
-                )
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as reason:  # a panic in a library is not an Exception
-            error = reason if isinstance(reason, HostError) else _defect(reason, host.name)
-            defects = defects or error is not reason
-            mask.error(error)
-            summary[host.name] = {
-                "outcome": "failed",
-                "error_kind": error_kind.of_error(detail(error)),
-                "error": str(error),
-                **detail(error),
-            }
-            if not as_json:
-                word = click.style(text_for_reader(phrase("failed")), fg="red")
-                standard_streams.say(f"{word}  {text_for_reader(error)}")
+    mask.add(*(secret for call in calls for secret in (call.password, *(one for way in call.hops for one in way.values))))
+    found: dict[str, Verification | NbserverError] = {}
+
+    def ended(name: str, result: Verification | NbserverError) -> None:
+        if isinstance(result, NbserverError):
+            mask.error(result)
+        found[name] = result
+        if not as_json:
+            _show(name, result)
+
+    def say(name: str) -> Callable[[str, str], None]:
+        return _masked(json_step(name) if as_json else plain_step(name), mask)
+
+    with engine.cluster_for(inventory, hosts, options, new_run_id()) as cluster:
+        if cluster:
+            _on_workers(cluster, engine.places_of(inventory, hosts, options.place), calls, png_directory, say, ended)
         else:
-            summary[host.name] = _as_json(found)
-            if not as_json:
-                word = click.style(text_for_reader(phrase("verified")), fg="green")
-                standard_streams.say(f"{host.name}  {word}  {found.url}")
+            for call in calls:
+                ended(call.host.name, _result(call.host.name, partial(call.execute, say(call.host.name), png_directory)))
+    summary = {host.name: _entry(found[host.name]) for host in hosts}
     if as_json:
         standard_streams.say(mask.line(json.dumps({"event": "summary", "hosts": summary})))
-    if defects:
+    if any(isinstance(result, NbserverError) and result.code == DEFECT for result in found.values()):
         return NbserverError.exit_code
     return 3 if any(entry["outcome"] == "failed" for entry in summary.values()) else 0
+
+
+def _on_workers(
+    cluster: Cluster,
+    places: Mapping[str, str],
+    calls: Sequence[VerifyCall],
+    pictures: Path | None,
+    say: Callable[[str], Callable[[str, str], None]],
+    ended: Callable[[str, Verification | NbserverError], None],
+) -> None:
+    """Verify the hosts from the workers, as many at a time as these have threads. This machine verifies its own server."""
+    stop = threading.Event()
+
+    def one(call: VerifyCall) -> None:
+        name = call.host.name
+        if call.host.transport == "local":
+            verify: Callable[[], Verification] = partial(call.execute, say(name), pictures)
+        else:
+            verify = partial(verify_on_worker, cluster, places.get(name), call, say(name), pictures, stop)
+        ended(name, _result(name, verify))
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    fleet.for_each({call.host.name: partial(one, call) for call in calls}, cluster.threads, stop, interrupted)
+
+
+def _result(name: str, verify: Callable[[], Verification]) -> Verification | NbserverError:
+    """Return the verification, or why there is none, so that the other hosts are still verified."""
+    try:
+        return verify()
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as reason:  # a panic in a library is not an Exception
+        return reason if isinstance(reason, HostError) else _defect(reason, name)
+
+
+def _show(name: str, result: Verification | NbserverError) -> None:
+    if isinstance(result, NbserverError):
+        standard_streams.say(click.style("failed", fg="red") + f"  {result}")
+    else:
+        standard_streams.say(f"{name}  {click.style('verified', fg='green')}  {result.url}")
+
+
+def _entry(result: Verification | NbserverError) -> dict[str, object]:
+    """Return the part of a host in the summary."""
+    if not isinstance(result, NbserverError):
+        return _as_json(result)
+    reason = detail(result)
+    return {"outcome": "failed", "error_kind": error_kind.of_error(reason), "error": str(result), **reason}
 
 
 def _require_writable(pictures: Path) -> None:

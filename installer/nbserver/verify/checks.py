@@ -76,6 +76,7 @@ def verify(
     kernel_seconds: float = KERNEL_SECONDS,
     total_seconds: float = TOTAL_SECONDS,
     wait: float = 0,
+    drawn: Callable[[bytes], None] = lambda png: None,
 ) -> Verification:
     """Log in like a browser, compute with NumPy, draw with Matplotlib, and save the picture.
 
@@ -83,7 +84,7 @@ def verify(
     `url` replaces the address from the settings. `dial` opens the connections, if jump hosts are on the way. The picture is saved as
     HOST.png in `png_directory`, which is created if it is missing. `on_step` is called after each step with its name (in STEPS) and
     its result. A response may take 30 s, the start of the kernel and each cell `kernel_seconds`, and everything `total_seconds`.
-    Before that, a server that does not answer yet is retried for `wait` seconds.
+    `drawn` gets the picture, a PNG file. Before that, a server that does not answer yet is retried for `wait` seconds.
     Raises ConnectError, CertificateError, and VerifyError, each with host and step, and UsageError for an invalid URL.
     """
     address = replace(Address.parse(url) if url else address_of(host), dial=dial)
@@ -117,7 +118,8 @@ def verify(
         try:
             versions, png = _use_kernel(walk, client, kernel, fingerprint, kernel_seconds, host.notebook.port, stop)
             with walk.step("picture") as say:
-                size, path = _keep_picture(host.name, png, png_directory)
+                size, path = keep_picture(host.name, png, png_directory)
+                drawn(png)
                 pixels = phrase("{width} x {height} pixels", width=size[0], height=size[1])
                 say(phrase("{pixels}, {file}", pixels=pixels, file=path) if path else pixels)
         except BaseException:
@@ -228,7 +230,8 @@ def _open_channel(walk: Walk, client: NotebookClient, kernel: str, fingerprint: 
     )
 
 
-def _keep_picture(host: str, png: bytes, directory: Path | None) -> tuple[tuple[int, int], Path | None]:
+def keep_picture(host: str, png: bytes, directory: Path | None) -> tuple[tuple[int, int], Path | None]:
+    """Return the size of a picture and its path. It is written only if there is a folder. Raises VerifyError."""
     try:
         size = picture.check(png, colours=CURVES)
     except ValueError as error:

@@ -99,6 +99,11 @@ class Cluster:
                 self._listed = time.monotonic()
             return self._workers
 
+    @property
+    def threads(self) -> int:
+        """How many hosts the workers run at a time, from 1 to 500."""
+        return max(1, min(500, sum(worker.threads for worker in self.workers().values())))
+
     def require_workers(self) -> None:
         """Raise ClusterError unless there are workers, and all have this nbserver and a certificate of a worker."""
         own, found = ticket.release(), self._client.run(worker_session.introduced, on_error="return")

@@ -40,7 +40,7 @@ class ClusterEngine:
         self, cluster: Cluster, approval: ApprovalCopy, places: Mapping[str, str], mask_of: Callable[[HostJob], SecretMask]
     ) -> None:
         self._cluster, self._approval, self._places, self._mask_of = cluster, approval, places, mask_of
-        self.forks: int | None = max(1, min(500, sum(worker.threads for worker in cluster.workers().values())))
+        self.forks: int | None = cluster.threads
 
     def execute(self, call: HostCall, journal: HostJournal, stop: threading.Event, shown: Listener) -> Result:
         """Return the result of the host's run. Raises JournalError if what happened cannot be recorded. This machine runs its own."""

@@ -60,12 +60,15 @@ class Errand:
         self._stopping = False
         self._alone_since: float | None = None
 
-    def run(self, stop: threading.Event) -> Any:
-        """Return the result. Raises ConnectError, ScriptError, StopRequested, and what `hear` raises."""
+    def run(self, stop: threading.Event, *, waits: bool = True) -> Any:
+        """Return the result. If `stop` is set, wait for it, unless `waits` is False.
+
+        Raises ConnectError, ScriptError, StopRequested, and what `hear` raises.
+        """
         future = self._cluster.submit(self._host, self._call, self._place, self._inbox.put, lambda: self._inbox.put(None))
         try:
             while True:
-                self._look(stop)
+                self._look(stop, waits)
                 try:
                     message = self._inbox.get(timeout=PAUSE)
                 except queue.Empty:
@@ -81,7 +84,7 @@ class Errand:
         finally:
             self._cluster.forget(self._call, future)
 
-    def _look(self, stop: threading.Event) -> None:
+    def _look(self, stop: threading.Event, waits: bool) -> None:
         if self._cluster.is_lost:
             raise ConnectError(
                 "scheduler-lost",
@@ -92,7 +95,7 @@ class Errand:
             )
         if stop.is_set() and not self._stopping:
             self._stopping = True
-            if not self._channel:
+            if not (self._channel and waits):
                 raise StopRequested
             self._send(STOP)
         if not self._channel:
