@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import subprocess
 import threading
 import zipfile
@@ -18,18 +17,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO
 
-from tests.boxes import artifacts
+from tests.boxes import artifacts, windows_powershell
 from tests.boxes.marked_process import WINE_OWN
 from tests.boxes.windows import WindowsBox
+from tests.boxes.windows_powershell import put_powershell
 from tests.boxes.windows_python import PYTHON_3_11
 from tests.boxes.wine import LAST_WORDS, PWSH_VARIABLE, WINE, environment, windows_path
 from tests.checkout import CHECKOUT, SOURCE
 
-COMPILER = "x86_64-w64-mingw32-gcc"
-HERE = Path(__file__).parent
 PYTHON = r"C:\users\{user}\AppData\Local\Programs\Python\Python311"
-POWERSHELL = r"C:\windows\system32\WindowsPowerShell\v1.0"
-PWSH = r"C:\Program Files\PowerShell\7\pwsh.exe"
 
 
 def missing() -> str:
@@ -38,8 +34,8 @@ def missing() -> str:
         return f"a Windows desktop needs {WINE} (Debian package wine64)"
     if not os.environ.get(PWSH_VARIABLE):
         return f"a Windows desktop needs {PWSH_VARIABLE}, the program that runs PowerShell for Windows"
-    if not shutil.which(COMPILER):
-        return f"a Windows desktop needs {COMPILER} (Debian package gcc-mingw-w64-x86-64)"
+    if words := windows_powershell.missing():
+        return words
     return ""
 
 
@@ -72,12 +68,7 @@ class WindowsDesktop:
         with zipfile.ZipFile(PYTHON_3_11.whole(cache)) as archive:
             archive.extractall(self.host.path(self.folder))
         self._packages = _packages(cache)
-        place = self.host.path(POWERSHELL)
-        place.mkdir(parents=True, exist_ok=True)
-        (place / "powershell.exe").unlink(missing_ok=True)
-        subprocess.run([COMPILER, "-O", "-o", place / "powershell.exe", HERE / "powershell.c"], check=True)
-        configuration = windows_path(self.host.folder / "task.pssc")
-        self.host.path(r"C:\nbserver-test\powershell.txt").write_text(f'"{PWSH}" -ConfigurationFile "{configuration}"\n')
+        put_powershell(self.host)
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         own = {

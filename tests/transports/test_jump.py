@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 
 from nbserver.base.errors import AuthenticationError, ConnectError, HostKeyError
-from nbserver.inventory.jumps import of_host
 from nbserver.inventory.linux_host import LinuxHost
-from nbserver.inventory.ssh_server import SshServer
+from nbserver.inventory.ssh_server import SshServer, of_host
 from nbserver.run.envelope import Envelope
 from nbserver.transports.connect import connect_to
 from nbserver.transports.transport import LogonSecrets, StopRequested

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from nbserver.base.errors import AuthenticationError, CertificateError, ConnectError, HostError, HostKeyError
-from nbserver.inventory.jumps import of_host
+from nbserver.inventory.ssh_server import of_host
 from nbserver.inventory.windows_host import WindowsHost
 from nbserver.transports.connect import connect_to
 from nbserver.transports.transport import LogonSecrets

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from nbserver.base.errors import CertificateError, ConnectError
-from nbserver.inventory.jumps import of_host
 from nbserver.inventory.linux_host import LinuxHost
+from nbserver.inventory.ssh_server import of_host
 from nbserver.transports.transport import LogonSecrets
 from nbserver.verify.checks import STEPS, Verification, verify
 from nbserver.verify.way import hops_to_notebook, way_to_notebook

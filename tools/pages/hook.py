@@ -28,6 +28,7 @@ PAGES = {
 LINKED = (
     "nbserver.sample.toml",
     "ps_scripts/bootstrap.ps1",
+    "ps_scripts/ssh-bootstrap.ps1",
     "ps_scripts/launcher.ps1",
     "linux_scripts/bootstrap.sh",
     "linux_scripts/launcher.sh",

@@ -32,7 +32,7 @@ ALWAYS = frozenset({"port", "tls", "auth", "sudo", "configuration_name"})  # nev
 
 
 def _host_key(text: str) -> str:
-    from nbserver.inventory.linux_host import public_host_key
+    from nbserver.inventory.host_key import public_host_key
 
     return public_host_key(text)
 
@@ -59,6 +59,8 @@ class Target(Settings):
 
 
 def _windows(host: WindowsHost) -> dict[str, Any]:
+    if host.transport == "ssh":
+        return {**_of(host, SSH - {"sudo"}), "sudo": False}
     return {"ca_sha256": _sha256(host.ca_file, host.name) if host.ca_file else None, **_of(host, WINRM | KEYS[host.transport])}
 
 

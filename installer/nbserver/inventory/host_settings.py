@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from nbserver.base.message import Described, Message, message
+from nbserver.inventory import windows_transport
 from nbserver.inventory.merging import layer_of, merge, of_model, overlap
 from nbserver.settings.faults import Fault, dotted, faults, few, is_unknown_key
 from nbserver.settings.toml_lines import Key
@@ -71,11 +72,14 @@ class HostSettings:
     def host(self, name: str, shared: Sequence[Layer], own: Mapping[str, Any]) -> AnyHost | None:
         """Return the host with the settings of `shared`, the defaults and groups, and its own; None if something is wrong.
 
-        Keys of `shared` that only apply to the other system are left out. `contradictions` completes the faults.
+        Keys of `shared` that only apply to the other system, or to another transport, are left out. `contradictions` completes the faults.
         """
         layers = [*shared, (("hosts", name), own)]
         settings = merge(*(table for _, table in layers))
         system = system_of(settings)
+        if system == "windows":
+            layers = [*((place, windows_transport.applicable(table, settings)) for place, table in shared), layers[-1]]
+            settings = merge(*(table for _, table in layers))
         if system and of_model(own, model_of(system)) == own:
             settings = of_model(settings, model_of(system))
             try:

@@ -13,6 +13,7 @@ from nbserver.settings.faults import kind
 
 OF_ANSIBLE = ("all", "ungrouped")  # groups that each inventory of Ansible has
 WINDOWS = ("winrm", "psrp")
+WINDOWS_SHELLS = ("cmd", "powershell")  # of hosts that Ansible reaches over SSH
 
 
 def add_to(found: HostList, text: str) -> None:
@@ -143,4 +144,6 @@ def _settings(name: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         found["port"] = int(found["port"])
     if variables.get("ansible_connection") in WINDOWS:
         found["system"] = "windows"
+    elif variables.get("ansible_shell_type") in WINDOWS_SHELLS:
+        found |= {"system": "windows", "transport": "ssh"}
     return {**found, **of_nbserver} if isinstance(of_nbserver, dict) else {**found, "nbserver": of_nbserver}

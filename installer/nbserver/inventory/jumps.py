@@ -7,7 +7,7 @@ from functools import cache
 
 from nbserver.base.message import Message, message
 from nbserver.inventory.hosts import AnyHost
-from nbserver.inventory.ssh_server import SshServer, is_server, of_text
+from nbserver.inventory.ssh_server import SshServer, is_server, of_host, of_text
 from nbserver.settings.faults import nearest
 from nbserver.settings.toml_lines import Key
 
@@ -87,8 +87,3 @@ class Jumps:
         return message(
             "jump-unknown", "jump: no host has this name; expected the name of a Linux host in the inventory, or user@address:port"
         )
-
-
-def of_host(host: AnyHost) -> SshServer:
-    """Return a Linux host of the inventory as a jump host."""
-    return SshServer(**{name: getattr(host, name) for name in SshServer.__dataclass_fields__})

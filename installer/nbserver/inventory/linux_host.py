@@ -6,18 +6,16 @@ messages, and is also in both.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
-from pydantic.json_schema import WithJsonSchema
 
 from nbserver.base.message import Message, message
-from nbserver.inventory import package_choice, time_limits
+from nbserver.inventory import package_choice, ssh_logon, time_limits
 from nbserver.inventory.azure import AzureSettings
+from nbserver.inventory.host_key import HOST_KEY, HostKey
 from nbserver.inventory.package_choice import PackageChoice
 from nbserver.inventory.service_limits import ServiceSettings
 from nbserver.inventory.ssh_server import SshServer, user_name
@@ -86,35 +84,6 @@ def absolute_folder(text: str) -> str:
 def own_folder(text: str) -> str:
     """Return the absolute path of a folder, or a path that begins with ~/ (the home folder of the user)."""
     return text[:1] + absolute_folder("/home" + text[1:])[5:] if text.startswith("~/") else absolute_folder(text)
-
-
-_KEY_TYPE = re.compile(r"(ssh|ecdsa|sk)-[a-z0-9@.-]+")
-
-
-def public_host_key(text: str) -> str:
-    """Return a fingerprint in the format of OpenSSH, or a public key as `TYPE BASE64`.
-
-    Also accepted are whole lines of `ssh-keygen -l` (`256 SHA256:... comment (ED25519)`) and of `ssh-keyscan` (`host ssh-ed25519 AAAA...`).
-    """
-    words = text.split()
-    fingerprint = next((word for word in words[:2] if word.startswith("SHA256:")), "")
-    if re.fullmatch(r"SHA256:[A-Za-z0-9+/]{43}=?", fingerprint) and (words[0] == fingerprint or words[0].isdigit()):
-        return fingerprint.rstrip("=")
-    if any(re.fullmatch(r"(MD5:)?([0-9a-f]{2}:){15}[0-9a-f]{2}", word) for word in words):
-        raise refuse("host-key-md5", "an MD5 fingerprint is not secure; run ssh-keygen -l without -E md5")
-    if words and words[0] in ("@revoked", "@cert-authority"):
-        raise refuse("host-key-marker", "must be the host's own key, without a marker such as @cert-authority")
-    if len(words) > 1 and _KEY_TYPE.fullmatch(words[1]) and not _KEY_TYPE.fullmatch(words[0]):
-        words = words[1:]
-    if len(words) < 2 or not _KEY_TYPE.fullmatch(words[0]):
-        raise refuse("host-key-malformed", "must be a fingerprint (SHA256:...) or a public key")
-    try:
-        blob = base64.b64decode(words[1], validate=True)
-    except binascii.Error:
-        raise refuse("host-key-not-base64", "the key is not valid Base64; copy the entire line from the public key file") from None
-    if blob[4 : 4 + int.from_bytes(blob[:4], "big")] != words[0].encode():
-        raise refuse("host-key-type-differs", "the key type does not match the key data; copy the entire line from the public key file")
-    return " ".join(words[:2])
 
 
 def _no_word_of_windows(text: str) -> str:
@@ -190,15 +159,10 @@ class LinuxHostSettings(Settings):
         description="true or false (whether to try the keys of the SSH agent)",
     )
     password: SecretReference | None = Field(default=None, title="The password of user", description=_REFERENCE)
-    host_key: (
-        Annotated[
-            str, AfterValidator(public_host_key), WithJsonSchema({"type": "string", "pattern": "(SHA256:|[a-z0-9@.-]+ )[A-Za-z0-9+/]+"})
-        ]
-        | None
-    ) = Field(
+    host_key: HostKey | None = Field(
         default=None,
         title="The only key that the host may show; cannot be combined with known_hosts",
-        description='a fingerprint (SHA256: and 43 characters), a public key such as "ssh-ed25519 AAAA...", or a line that ssh-keygen -l or ssh-keyscan prints',
+        description=HOST_KEY,
     )
     known_hosts: FilePath | None = Field(
         default=None,
@@ -265,18 +229,11 @@ class LinuxHost(LinuxHostSettings):
 
 def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, Message]]:
     """Return (key, reason) for every rule between settings that a Linux host violates. Missing keys have their defaults."""
-    has = {
-        key for key in ("key_file", "key_password", "password", "host_key", "known_hosts", "sudo_password") if settings.get(key) is not None
-    }
+    has_sudo_password = settings.get("sudo_password") is not None
     root = settings.get("user") == "root"
     no_sudo = settings.get("sudo", True) is False
     rules = [
-        ("key_password", "key_password" in has and "key_file" not in has, message("only-with-key-file", "requires key_file")),
-        (
-            "known_hosts",
-            has >= {"known_hosts", "host_key"},
-            message("known-hosts-with-host-key", "cannot be combined with host_key; use one or the other"),
-        ),
+        *ssh_logon.rules(settings),
         (
             "sudo",
             no_sudo and not root,
@@ -284,15 +241,10 @@ def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, Message]]:
         ),
         (
             "sudo_password",
-            "sudo_password" in has and (no_sudo or root),
+            has_sudo_password and (no_sudo or root),
             message("sudo-password-for-root", "does not apply to root, which does not need sudo")
             if root
             else message("only-with-sudo", "requires sudo = true"),
-        ),
-        (
-            "agent",
-            settings.get("agent", True) is False and not has & {"key_file", "password"},
-            message("no-agent-without-credentials", "must be true unless key_file or password is set"),
         ),
     ]
     rules += [("packages", is_broken, reason) for is_broken, reason in package_choice.rules(settings.get("packages"))]

@@ -1,4 +1,4 @@
-"""An SSH server on the way to a host: a Linux host of the inventory, or a server that is given as `user@address:port`."""
+"""An SSH server: a host of the inventory that is reached over SSH, or a jump host that is given as `user@address:port`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nbserver.settings.host_name import host_name
 from nbserver.settings.refusal import refuse
@@ -18,7 +19,7 @@ _GIVEN = re.compile(r"(?P<user>.+)@(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<address>[^@:]+)
 
 @dataclass(frozen=True)
 class SshServer:
-    """A jump host: where it is, how nbserver logs in, and which key it may show. The names are those of a Linux host's keys."""
+    """A server: where it is, how nbserver logs in, and which key it may show. The names are those of a host's keys."""
 
     name: str
     address: str
@@ -70,3 +71,8 @@ def _fingerprint(key: str) -> str:
         return key
     digest = hashlib.sha256(base64.b64decode(key.split()[1])).digest()
     return "SHA256:" + base64.b64encode(digest).decode("ascii").rstrip("=")
+
+
+def of_host(host: Any) -> SshServer:
+    """Return a host of the inventory that is reached over SSH as a server: the names of the keys are the same."""
+    return SshServer(**{name: getattr(host, name) for name in SshServer.__dataclass_fields__})

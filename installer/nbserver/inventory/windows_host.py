@@ -13,8 +13,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic.json_schema import WithJsonSchema
 
 from nbserver.base.message import Message, message
-from nbserver.inventory import package_choice, time_limits
+from nbserver.inventory import package_choice, time_limits, windows_transport
 from nbserver.inventory.azure import AzureSettings
+from nbserver.inventory.host_key import HOST_KEY, HostKey
 from nbserver.inventory.package_choice import REFERENCE
 from nbserver.inventory.ssh_server import SshServer
 from nbserver.inventory.windows_tables import (
@@ -35,7 +36,7 @@ from nbserver.inventory.windows_tables import (
 )
 from nbserver.settings.refusal import contradiction, refuse
 from nbserver.settings.secret import SecretReference
-from nbserver.settings.types import Array, ConfigurationName, ExistingFile, Fingerprint, HostName, ProxyUrl, Settings, unlike
+from nbserver.settings.types import Array, ConfigurationName, ExistingFile, FilePath, Fingerprint, HostName, ProxyUrl, Settings, unlike
 
 _CONFIGURATION_NAME = "Microsoft.PowerShell"
 
@@ -73,20 +74,20 @@ class WindowsHostSettings(Settings):
         title="Where the host is; also a name in the certificate of the notebook server",
         description="a DNS name or an IP address, without a scheme or port",
     )
-    transport: Literal["psrp", "winrm"] = Field(
+    transport: Literal["psrp", "winrm", "ssh"] = Field(
         default="psrp",
-        title="How nbserver reaches the host: over PowerShell remoting (psrp), or through a WinRM command shell (winrm)",
-        description='"psrp" or "winrm"',
+        title="How nbserver reaches the host: over PowerShell remoting (psrp), through a WinRM command shell (winrm), or over SSH (ssh)",
+        description='"psrp", "winrm", or "ssh"',
     )
     tls: bool = Field(
         default=True, title="Whether WinRM uses HTTPS; false means message encryption inside HTTP", description="true or false"
     )
     port: int = Field(
-        default_factory=lambda settings: 5986 if settings.get("tls", True) else 5985,
+        default_factory=windows_transport.default_port,
         ge=1,
         le=65535,
-        title="The port of the WinRM listener",
-        description=f"{PORT} (default: 5986 with tls = true, else 5985)",
+        title="The port of the WinRM listener, or of the SSH server",
+        description=f"{PORT} (default: 5986 with tls = true, else 5985; 22 over SSH)",
     )
     auth: Literal["negotiate", "kerberos", "ntlm", "basic"] = Field(
         default="negotiate",
@@ -115,6 +116,34 @@ class WindowsHostSettings(Settings):
         title="The proxy between the workstation and the host; the one in the environment is not used",
         description=f"{PROXY}, without credentials",
     )
+    key_file: FilePath | None = Field(
+        default=None,
+        title='The private key for the login; requires transport = "ssh"',
+        description="the path of a private key file, relative to the inventory",
+    )
+    key_password: SecretReference | None = Field(default=None, title="The password that opens key_file", description=REFERENCE)
+    agent: bool = Field(
+        default=True,
+        title='Whether to try the keys of the SSH agent, with transport = "ssh"',
+        description="true or false (whether to try the keys of the SSH agent)",
+    )
+    host_key: HostKey | None = Field(
+        default=None,
+        title="The only key that the SSH server may show; cannot be combined with known_hosts",
+        description=HOST_KEY,
+    )
+    known_hosts: FilePath | None = Field(
+        default=None,
+        title='Where the keys of hosts are looked up, with transport = "ssh"',
+        description="the path of a known_hosts file (default: ~/.ssh/known_hosts)",
+    )
+    keepalive: int = Field(
+        default=windows_transport.KEEPALIVE,
+        ge=1,
+        le=600,
+        title='After how many seconds of silence nbserver sends a request to the host, with transport = "ssh"',
+        description=f"a number of seconds from 1 to 600 (default: {windows_transport.KEEPALIVE})",
+    )
     jump: Jump | None = Field(default=None, title=JUMP_TITLE, description=JUMP)
     connect_timeout: int = Field(
         default=75,
@@ -128,7 +157,7 @@ class WindowsHostSettings(Settings):
     timeout: int = time_limits.timeout()
     user: Annotated[str, AfterValidator(user_name)] | None = Field(
         default=None,
-        title="Who logs on; requires password",
+        title="Who logs on; with psrp and winrm, requires password",
         description="a user name (default: the current Windows logon, if password is not set either)",
     )
     password: SecretReference | None = Field(default=None, title="The password of user", description=REFERENCE)
@@ -191,7 +220,7 @@ def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, Message]]:
     tls = settings.get("tls", True) is not False
     basic = settings.get("auth") == "basic"
     has = {key for key in ("user", "password", "ca_file", "fingerprint") if settings.get(key) is not None}
-    winrm = settings.get("transport") == "winrm"
+    winrm, ssh = (settings.get("transport") == name for name in ("winrm", "ssh"))
     kerberos = settings.get("auth") == "kerberos"
     configuration_name = settings.get("configuration_name", _CONFIGURATION_NAME)
     only_with_tls = message("only-with-tls", "requires tls = true")
@@ -212,7 +241,7 @@ def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, Message]]:
         ("auth", basic and "user" not in has, message("basic-without-user", '"basic" requires user and password')),
         (
             "user",
-            "user" in has and "password" not in has,
+            "user" in has and "password" not in has and not ssh,
             message("user-without-password", "requires password; set password as well, or remove user to use the current Windows logon"),
         ),
         (
@@ -250,9 +279,10 @@ def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, Message]]:
         ),
         (
             "configuration_name",
-            winrm and configuration_name != _CONFIGURATION_NAME,
+            (winrm or ssh) and configuration_name != _CONFIGURATION_NAME,
             message("only-with-psrp", 'requires transport = "psrp"'),
         ),
+        *windows_transport.rules(settings),
     ]
     rules += [("packages", is_broken, reason) for is_broken, reason in package_choice.rules(settings.get("packages"))]
     rules += [("downloads", is_broken, reason) for is_broken, reason in download_rules(settings.get("downloads"))]

@@ -47,6 +47,13 @@ _BY_CODE = {
     "winrm-shell-gone": "session",
     "envelope-size-too-small": "session",
     "restricted-language": "language_mode",
+    "windows-other-shell": "session",
+    "windows-powershell-not-started": "session",
+    "windows-powershell-restricted": "language_mode",
+    "windows-powershell-silent": "session",
+    "windows-session-closed": "session",
+    "windows-shell-silent": "session",
+    "windows-unix-shell": "session",
 }
 
 
@@ -77,6 +84,8 @@ def _failed(host: AnyHost, result: Result) -> Finding:
 
 
 def _windows(host: WindowsHost) -> dict[str, Message]:
+    if host.transport == "ssh":
+        return _ssh(host)
     met = _way(host) if host.proxy or host.hops else _name_and_port(host.address, host.port)
     if host.tls and host.fingerprint:
         met["tls"] = message("check-pinned", "the listener presents the certificate that is pinned in the inventory")
@@ -87,12 +96,17 @@ def _windows(host: WindowsHost) -> dict[str, Message]:
 
 
 def _linux(host: LinuxHost) -> dict[str, Message]:
+    met = _ssh(host)
+    if host.sudo and host.user != "root":
+        met["sudo"] = message("check-sudo", "sudo runs the script as root")
+    return met
+
+
+def _ssh(host: WindowsHost | LinuxHost) -> dict[str, Message]:
     met = _way(host) if host.hops else _name_and_port(host.address, host.port)
     where = "the inventory" if host.host_key else "known_hosts"
     met["host_key"] = message("check-host-key", "the host key matches the one in {place}", place=where)
     met["logon"] = _logon(host.user)
-    if host.sudo and host.user != "root":
-        met["sudo"] = message("check-sudo", "sudo runs the script as root")
     return met
 
 

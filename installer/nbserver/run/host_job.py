@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 from nbserver.certificate import workstation
 from nbserver.inventory.by_kind import ByKind
+from nbserver.inventory.ssh_server import of_host
 from nbserver.run import download_logins, notebook_password
 from nbserver.settings.secret_store import Need, SecretStore
 from nbserver.transports.transport import LogonSecrets
@@ -146,7 +147,7 @@ def _own_logon(host: AnyHost | SshServer, secrets: SecretStore) -> LogonSecrets:
 
 
 def _windows_way(host: WindowsHost) -> list[Message]:
-    return _known_hosts(host.hops)
+    return _known_hosts((*host.hops, of_host(host)) if host.transport == "ssh" else host.hops)
 
 
 def _linux_way(host: LinuxHost) -> list[Message]:

@@ -28,6 +28,10 @@ def import_ahead(hosts: Iterable[AnyHost]) -> None:
 
 
 def _windows(host: WindowsHost, secrets: LogonSecrets, stop: threading.Event) -> Transport:
+    if host.transport == "ssh":
+        from nbserver.transports.ssh_windows.transport import SshWindowsTransport
+
+        return SshWindowsTransport(host, secrets, stop)
     if not host.hops:
         return unless_stopped(partial(_windows_at, host, secrets, stop), stop)
     from nbserver.transports.ssh.forward import Forward

@@ -21,7 +21,7 @@ from tests.powershell import rules_commands, rules_effects, rules_language
 from tests.powershell.engine import STEP_FILES, require_engine
 from tests.powershell.findings import Scripts
 from tests.powershell.syntax import parse
-from tests.steps.windows.test_script_rules import LAUNCHER, _profiles
+from tests.steps.windows.test_script_rules import LAUNCHER, SSH_BOOTSTRAP, _profiles
 
 FILE = STEP_FILES / "bootstrap.ps1"
 PUBLISHED = CHECKOUT / "docs" / "bootstrap.md"
@@ -40,7 +40,7 @@ SCRIPT = (
 
 def test_the_published_hash_is_that_of_the_file() -> None:
     hashes = re.findall(r"\b[0-9a-f]{64}\b", PUBLISHED.read_text("utf-8"))
-    assert hashes == [hashlib.sha256(FILE.read_bytes()).hexdigest()]
+    assert hashes == [hashlib.sha256(file.read_bytes()).hexdigest() for file in (FILE, SSH_BOOTSTRAP)]
 
 
 def test_what_is_sent_is_the_file() -> None:

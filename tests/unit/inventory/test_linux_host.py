@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbserver.base.errors import InventoryError
-from nbserver.inventory.linux_host import LinuxHost, linux_folder, public_host_key
+from nbserver.inventory.host_key import public_host_key
+from nbserver.inventory.linux_host import LinuxHost, linux_folder
 from nbserver.inventory.reader import load
 
 GOOD = """\
@@ -227,7 +228,7 @@ agent = false
         ),
         ("notebook.directory = '/srv/x'", "(host win1, Windows)"),
         ("transport = 'psrp'", '2: [defaults] transport: unknown value; expected "ssh" (host lin1, Linux)'),
-        ("transport = 'x'", '2: [defaults] transport: unknown value; expected "psrp" or "winrm"'),
+        ("transport = 'x'", '2: [defaults] transport: unknown value; expected "psrp", "winrm", or "ssh"'),
         ("port = 0", "2: [defaults] port: the number is out of range"),
         ("ca_file = 'absent'", "2: [defaults] ca_file: the file does not exist"),
         ("openssl.version = 'x'", "2: [defaults] openssl.version: must be a version"),

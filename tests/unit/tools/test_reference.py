@@ -66,7 +66,7 @@ def test_defaults_are_written_as_in_the_inventory() -> None:
     expected = {
         "address": "required",
         "tls": "`true`",
-        "port": "5986 with `tls = true`, else 5985",
+        "port": "5986 with `tls = true`, else 5985; 22 over SSH",
         "skip": "`[]`",
         "notebook.port": "`9999`",
     }

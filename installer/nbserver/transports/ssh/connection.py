@@ -10,12 +10,11 @@ from collections.abc import Callable, Coroutine
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 import asyncssh
 
 from nbserver.base.errors import AuthenticationError, HostError, SecretError
-from nbserver.inventory.ssh_server import SshServer
 from nbserver.transports.ssh.errors import CLOSED, explain
 from nbserver.transports.ssh.gate import turn_at
 from nbserver.transports.ssh.host_keys import HostKeys
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nbserver.inventory.linux_host import LinuxHost
+    from nbserver.inventory.ssh_server import SshServer
 
 T = TypeVar("T")
 
@@ -43,7 +43,7 @@ class Connection:
     """A connection and its event loop, which runs only while a caller waits. Raises HostError and StopRequested.
 
     `way` are the servers on the way to the host called `name`: its jump hosts and, if the connection does not end at the last of
-    them, the host. Each has its secrets.
+    them, the host, which has this name. Each has its secrets.
     """
 
     def __init__(self, name: str, way: Sequence[tuple[LinuxHost | SshServer, LogonSecrets]], stop: threading.Event) -> None:
@@ -66,12 +66,15 @@ class Connection:
         try:
             return get()
         except HostError as error:
-            if isinstance(server, SshServer):
+            if self._is_hop(server):
                 raise of_hop(error, self._name, server) from error
             raise
 
+    def _is_hop(self, server: LinuxHost | SshServer) -> TypeGuard[SshServer]:
+        return server.name != self._name
+
     def _open_in_turn(self, known: _Trusted, stop: threading.Event) -> asyncssh.SSHClientConnection:
-        with turn_at(known.server, stop) if isinstance(known.server, SshServer) else nullcontext():
+        with turn_at(known.server, stop) if self._is_hop(known.server) else nullcontext():
             return self._open(known, stop)
 
     def _open(self, known: _Trusted, stop: threading.Event) -> asyncssh.SSHClientConnection:

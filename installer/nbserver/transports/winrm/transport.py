@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -31,8 +30,6 @@ RECONNECT_PAUSES = (0.5, 2.0, 5.0)
 STOP_PATIENCE = 120
 # Exit codes of a script that ran: done, differs, failed with an event, a reboot is pending.
 SCRIPT_ENDED = (0, 2, 3, 3010)
-
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class WinrmTransport:
@@ -114,7 +111,7 @@ class WinrmTransport:
         raise AssertionError("the last attempt returns or raises")
 
     def _failed(self, command: RemoteCommand) -> ScriptError:
-        words = _COLOURS.sub("", last_words.text_of(command.stderr, "cp437"))
+        words = last_words.of_console(command.stderr)
         reason = last_words.of_exit_code(words, command.exit_code)
         return ScriptError("powershell-failed", "PowerShell could not run the script: {reason}", host=self._host.name, reason=reason)
 
