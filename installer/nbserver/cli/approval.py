@@ -37,9 +37,13 @@ FILE = click.Path(path_type=Path, dir_okay=False)
     help="Folder for the scripts and manifest.json.",
 )
 @click.option(
-    "--sign", "certificate", type=FILE, metavar="FILE", help="Sign PowerShell scripts with this PFX, or PEM certificate and --sign-key."
+    "--sign",
+    "certificate",
+    type=FILE,
+    metavar="FILE",
+    help="Sign PowerShell scripts with this PFX file, or with this PEM certificate and --sign-key.",
 )
-@click.option("--sign-key", "key", type=FILE, metavar="FILE", help="PEM file of the key for --sign.")
+@click.option("--sign-key", "key", type=FILE, metavar="FILE", help="PEM file with the private key for --sign.")
 @click.option(
     "--sign-password",
     "password",
@@ -111,7 +115,7 @@ def render(
     help="Where the passphrase of the key is: env=NAME, keyring=NAME, or file=PATH (default: nbserver asks for it).",
 )
 @click.option("--by", metavar="NAME", required=True, help="Your name in the file of allowed signers.")
-@click.option("--modes", type=Names(), metavar="LIST", default="plan,apply,undo", show_default=True, help="What may be run.")
+@click.option("--modes", type=Names(), metavar="LIST", default="plan,apply,undo", show_default=True, help="Modes that may be run.")
 @click.option(
     "--expires",
     "valid",
@@ -122,13 +126,13 @@ def render(
     help="How long the approval is valid: 12h, 30d, 4w.",
 )
 @click.option(
-    "--hosts", type=Names(), metavar="LIST", default=(), help="Hosts to approve, separated by commas; patterns are possible (default: all)."
+    "--hosts", type=Names(), metavar="LIST", default=(), help="Hosts to approve, as names or patterns separated by commas (default: all)."
 )
 @click.option(
     "--manifest",
     "reviewed",
     metavar="SHA256",
-    help="SHA-256 of the manifest, or of the list of a bundle, that you reviewed, from the report of audit or the review page; another one is not signed.",
+    help="SHA-256 of the manifest or bundle list that you reviewed, as audit or the review page shows it; any other one is not signed.",
 )
 @catalog_option
 @lock_option
@@ -145,8 +149,8 @@ def approve(
 ) -> int:
     """Audit rendered scripts or a bundle, and sign an approval
 
-    FOLDER is the output of nbserver render, BUNDLE that of nbserver download. The approval is written to the folder approvals
-    in it; ssh-keygen -Y verify can check it.
+    FOLDER is the output of nbserver render, BUNDLE that of nbserver download. The approval is written to its subfolder
+    approvals; ssh-keygen -Y verify can check it.
     """
     from nbserver.bundle import contents
     from nbserver.commands.approval_signing import Signer

@@ -42,14 +42,14 @@ lock_option = click.option(
 @click.argument("subjects", metavar="[FOLDER | BUNDLE | HOST...]", nargs=-1, shell_complete=complete_folders_and_hosts)
 @catalog_option
 @lock_option
-@click.option("--html", type=FILE, metavar="FILE", help="Write a page for the person who approves.")
-@click.option("--json", "json_path", type=OUT, metavar="FILE", help="Write the same as JSON; - is standard output.")
-@click.option("--markdown", type=FILE, metavar="FILE", help="Write the same as Markdown.")
+@click.option("--html", type=FILE, metavar="FILE", help="Write a review page for the person who approves.")
+@click.option("--json", "json_path", type=OUT, metavar="FILE", help="Write the result of the audit as JSON; - is standard output.")
+@click.option("--markdown", type=FILE, metavar="FILE", help="Write the review page as Markdown.")
 @click.option(
     "--against",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="FOLDER",
-    help="Show only what differs from the rendered scripts in another folder, such as those that were approved before.",
+    help="Show only what differs from the rendered scripts in another folder, such as those approved previously.",
 )
 @click.option(
     "--bodies",
@@ -70,7 +70,7 @@ def audit(subjects: tuple[str, ...], bodies: tuple[Path, Path] | None, run: str 
     """Check rendered scripts and show what they would do
 
     FOLDER is the output of nbserver render. Every byte of its scripts and of its manifest is checked. No host is contacted.
-    BUNDLE is the output of nbserver download: its files are compared with its list, and listed.
+    BUNDLE is the output of nbserver download: its files are listed, and compared with the list in the bundle.
     With --run, every byte of a run directory is checked against its chain of hashes and the log of the workstation.
     With --evidence, the records of hosts are compared with the run directories of this workstation.
     """

@@ -22,13 +22,15 @@ _file = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "-o", "--output", "file", type=_file, metavar="FILE", required=True, help="File for the backup; an earlier backup is replaced."
 )
-@click.option("--with-key", is_flag=True, help="Also the private key of the certificate: whoever reads the file can pose as the server.")
+@click.option(
+    "--with-key", is_flag=True, help="Include the private key of the certificate; whoever can read the file can pose as the server."
+)
 @approved_option
 def backup(file: Path, with_key: bool, **given: Any) -> int:
     """Write a host's notebooks and configuration to a file
 
-    A ZIP file that only you can read: notebooks, configuration with the hash of the password, certificate, and record. The private
-    key is in it only with --with-key. An approval must then name the mode backup-key.
+    The file is a ZIP that only you can read. It contains the notebooks, the configuration with the password hash, the
+    certificate, and the record, but the private key only with --with-key; an approval must then cover the mode backup-key.
     """
     from nbserver.commands import backups
 
@@ -43,7 +45,7 @@ def backup(file: Path, with_key: bool, **given: Any) -> int:
 def restore(file: Path, **given: Any) -> int:
     """Copy the notebooks of a backup to a host
 
-    Set up the host with apply first. A file that differs on the host is kept; then the exit code is 4.
+    Set up the host with apply first. A file that differs on the host is kept, and the exit code is then 4.
     """
     from nbserver.commands import backups
 

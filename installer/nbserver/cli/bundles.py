@@ -56,8 +56,10 @@ def approved_bundle_option(command: Callable[..., Any]) -> Callable[..., Any]:
     required=True,
     help="Folder of the bundle; created if it does not exist.",
 )
-@click.option("--verify", is_flag=True, help="Download nothing; check the files in the bundle, and whether it has all that HOST needs.")
-@click.option("--prune", is_flag=True, help="Afterwards, remove the files that none of HOST needs, and print their paths.")
+@click.option(
+    "--verify", is_flag=True, help="Download nothing; check the files in the bundle, and whether it has everything that HOST needs."
+)
+@click.option("--prune", is_flag=True, help="Afterwards, remove the files that no selected host needs, and print their paths.")
 @click.option(
     "--ca-file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -75,11 +77,11 @@ def download(
     demand: Demand | None,
     as_json: bool,
 ) -> int:
-    """Download all that hosts need into a bundle
+    """Download everything that hosts need into a bundle
 
-    The bundle has Python, OpenSSL, Visual C++, and the wheels of the locks, as far as the scripts of the hosts name them.
-    A file without the hash in the script is never kept. Files that are there are not downloaded again. --verify without
-    HOST compares the bundle with its list, and exits with code 5 if something differs. No host is contacted.
+    The bundle contains what the hosts' scripts name: Python, OpenSSL, Visual C++, and the wheels in the locks. A file whose
+    hash differs from the one in the script is discarded. Files already in the bundle are not downloaded again. --verify
+    without HOST compares the bundle with its list, and exits with code 5 if something differs. No host is contacted.
     """
     if not hosts and not verify:
         raise UsageError(
@@ -164,10 +166,14 @@ def _verify(bundle: Path, needed: Needed | None, demand: Demand | None, as_json:
 
 @click.command("mirror")
 @click.argument("bundle", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--bind", "address", metavar="ADDRESS", default="*", show_default=True, help="IP address to listen on; * is all addresses.")
-@click.option("--port", type=click.IntRange(0, 65535), metavar="NUMBER", default=8443, show_default=True, help="TCP port; 0 is a free one.")
+@click.option(
+    "--bind", "address", metavar="ADDRESS", default="*", show_default=True, help="IP address to listen on; * means all addresses."
+)
+@click.option(
+    "--port", type=click.IntRange(0, 65535), metavar="NUMBER", default=8443, show_default=True, help="TCP port; 0 means any free port."
+)
 @click.option("--certificate", type=FILE, metavar="FILE", help="PEM file with the certificate and its chain (default: create one).")
-@click.option("--key", type=FILE, metavar="FILE", help="PEM file with the key, if the file of the certificate does not have it.")
+@click.option("--key", type=FILE, metavar="FILE", help="PEM file with the private key, if it is not in the certificate file.")
 @click.option(
     "--name", "names", multiple=True, metavar="NAME", help="DNS name or address by which hosts reach the mirror; can be repeated."
 )
@@ -187,8 +193,8 @@ def mirror(
 ) -> int:
     """Serve a bundle over HTTPS to hosts
 
-    Serves the files of the bundle's list, and nothing else, until Ctrl-C. By default, the mirror creates a certificate and
-    an authority in the folder BUNDLE.mirror; the hosts must trust that authority.
+    Serves the files in the bundle's list, and nothing else, until Ctrl-C. By default, the mirror creates a certificate
+    authority and a certificate in the folder BUNDLE.mirror; the hosts must trust that authority.
     """
     from nbserver.commands import mirror as serving
 

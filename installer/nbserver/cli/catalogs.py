@@ -67,7 +67,7 @@ def update_catalog(
 ) -> int:
     """Update a site catalog from the publishers' indexes
 
-    Shows every difference from the existing file. No host is contacted. With --locks and --json, a second line has the locks.
+    Shows every difference from the existing file. No host is contacted. With --locks and --json, a second line lists the locks.
     """
     from datetime import datetime
 
@@ -159,8 +159,8 @@ def _written(locks: Sequence[Written], dry_run: bool, as_json: bool) -> int:
 def check_catalog(verbose: bool, as_json: bool, **wanted: Any) -> int:
     """Report what in the catalog needs attention
 
-    Checks their age, whether the publishers still have the files and have no newer ones, known vulnerabilities, and ends of support.
-    No host is contacted. Exits with code 4 if something needs attention.
+    Checks the age of catalogs and locks, whether the publishers still offer the files or have released newer ones, known
+    vulnerabilities, and when support ends. No host is contacted. Exits with code 4 if something needs attention.
     """
     from datetime import datetime
 

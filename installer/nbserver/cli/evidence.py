@@ -12,7 +12,7 @@ evidence_key_option = click.option(
     "--evidence-key",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Ed25519 private key, or the public key of one in your SSH agent, that signs what the run leaves.",
+    help="Ed25519 private key that signs the evidence of the run, or the public key of one in your SSH agent.",
 )
 
 

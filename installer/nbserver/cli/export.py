@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 @click.group("export")
 def export_group() -> None:
-    """Write files for other tools, with the script of each host
+    """Export the script of each host for other tools
 
-    Each export carries the bytes that nbserver render writes, and checks their SHA-256 on the host. No file has a secret.
+    Each export contains the bytes that nbserver render writes, and checks their SHA-256 on the host. No file contains a secret.
     """
 
 
@@ -44,10 +44,10 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
 @export_group.command("azure")
 @_common
 def azure(hosts: tuple[str, ...], inventory_path: Path, folder: Path, as_json: bool) -> int:
-    """Write an Azure template for the machine of each host
+    """Write an Azure template for each host's virtual machine
 
-    The template creates the virtual machine with its network, and runs the script on it. The inventory says where, in the
-    table [hosts.NAME.azure].
+    The template creates the virtual machine with its network, and runs the script on it. The table [hosts.NAME.azure]
+    of the inventory says where.
     """
     from nbserver.export.azure import template
     from nbserver.export.refused import by_system
@@ -62,10 +62,14 @@ def azure(hosts: tuple[str, ...], inventory_path: Path, folder: Path, as_json: b
     metavar="COMMAND",
     default="cat /root/nbserver-password-hash",
     show_default=True,
-    help="What prints the password hash on the host, as root.",
+    help="Command that prints the password hash on the host; runs as root.",
 )
 @click.option(
-    "--script-url", "url", metavar="URL", default="", help="Where hosts fetch their script; {file} is its name. The hash is checked."
+    "--script-url",
+    "url",
+    metavar="URL",
+    default="",
+    help="URL from which each host fetches its script; {file} stands for the file name. The host checks the hash.",
 )
 @click.option(
     "--limit-bytes",
@@ -77,9 +81,9 @@ def azure(hosts: tuple[str, ...], inventory_path: Path, folder: Path, as_json: b
     help="How much user data the platform accepts; the default is the limit of Azure.",
 )
 def cloud_init(hosts: tuple[str, ...], inventory_path: Path, folder: Path, as_json: bool, **given: Any) -> int:
-    """Write user data for cloud-init, for each host
+    """Write cloud-init user data for each host
 
-    At the first start, the machine runs the script. User data is readable on the machine and never has the password hash.
+    At the first start, the machine runs the script. User data is readable on the machine and never contains the password hash.
     """
     from functools import partial
 
@@ -142,7 +146,7 @@ def intune(hosts: tuple[str, ...], inventory_path: Path, folder: Path, as_json: 
     help="File on the host with the events of the last start.",
 )
 def gpo(hosts: tuple[str, ...], inventory_path: Path, folder: Path, as_json: bool, hash_file: str, log: str) -> int:
-    """Write a startup script for Group Policy, for each host
+    """Write a Group Policy startup script for each host
 
     At each start of Windows, the script applies the inventory. A start without differences changes nothing.
     """

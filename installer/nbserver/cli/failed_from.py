@@ -42,7 +42,7 @@ def failed_from_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "--failed-from",
         metavar="RUN",
         is_eager=True,  # before HOST
-        help="Of the hosts that HOST selects, or of all if it is left out, only those that did not succeed in this earlier run.",
+        help="Select only hosts that did not succeed in this earlier run (default for HOST: all hosts).",
     )
     found: Callable[..., Any] = option(with_failed)
     return found

@@ -36,7 +36,8 @@ def check(**given: Any) -> int:
     """Check whether hosts are ready for apply
 
     Connects as plan does, and checks what apply needs: name, port, certificate or host key, logon, rights, free space,
-    clock, downloads, and more. Each finding says what to do. Nothing is changed. Exits with code 3 if a finding failed.
+    clock, downloads, and more. For each requirement that is not met, the output says what to do. Nothing is changed.
+    Exits with code 3 if a requirement is not met.
     """
     return _operate("check", **given)
 
@@ -201,10 +202,10 @@ def _operate(
 @output_options
 @approved_option
 def events(run: str, host: str, inventory_path: Path, runs: Path | None, output: Output, **trust: Any) -> int:
-    """Show a run's events that its host has kept
+    """Show the events of a run that its host has kept
 
-    Fetches the events that this workstation has not received, such as after a lost connection, and follows a run that is
-    still running. RUN can be a run of another workstation. Ctrl-C does not stop the run.
+    Fetches the events that this workstation has not received, such as after a lost connection, and follows the run if it
+    is still in progress. RUN can be from another workstation. Ctrl-C does not stop the run.
     """
     from nbserver.base.errors import UsageError
     from nbserver.commands import events as fetched

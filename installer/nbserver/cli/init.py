@@ -30,7 +30,7 @@ _PAIR = "NAME=ADDRESS"
     type=click.Choice(["prompt", "env", "keyring"]),
     default="prompt",
     show_default=True,
-    help="Where passwords are: nbserver asks, environment variables, or the keyring.",
+    help="Where nbserver gets passwords: from a prompt, environment variables, or the keyring.",
 )
 @click.option(
     "--pin",
@@ -70,7 +70,7 @@ def init(
 ) -> int:
     """Write a first inventory
 
-    Asks for the hosts on a terminal, or takes them from the options. The inventory contains no secrets, only where they are.
+    Asks for the hosts on a terminal, or takes them from the options. The inventory contains no secrets, only where to find them.
     With --enable-remoting and no host, writes only that script.
     """
     from nbserver.commands.init import Wanted

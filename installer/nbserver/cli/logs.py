@@ -28,7 +28,7 @@ MOST_LINES = 10_000  # as in run/log_request.py, which takes too long to import
     "--lines",
     type=click.IntRange(1, MOST_LINES),
     metavar="NUMBER",
-    help=f"Number of last lines of each host (default: 100; with --since, {MOST_LINES:,}).",
+    help=f"Number of lines to show from the end of each host's log (default: 100; with --since, {MOST_LINES:,}).",
 )
 def logs(
     hosts: tuple[str, ...], inventory_path: Path, output: Output, follow: bool, since: str | None, lines: int | None, **given: Any

@@ -13,13 +13,13 @@ from nbserver.cli.output import Output
 if TYPE_CHECKING:
     from nbserver.commands.notebooks import Task
 
-dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would be copied; copies nothing.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would be copied; copy nothing.")
 _folder = click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
 
 
 @click.group("notebooks")
 def notebooks_group() -> None:
-    """Copy notebooks to hosts, and from hosts
+    """Copy notebooks to and from hosts
 
     Only what differs is copied, and each file is checked by its hash. A file that was changed on both sides is never replaced.
     """
@@ -33,7 +33,7 @@ def notebooks_group() -> None:
 def push(folder: Path, **given: Any) -> int:
     """Copy the files in DIR to the notebooks of hosts
 
-    Replaces a file only if it is as the last copy left it. Exits with code 4 if a file was changed on a host, too; it is kept.
+    Replaces a file on a host only if it has not changed since the last copy; otherwise, it is kept, and the exit code is 4.
     """
     from nbserver.commands import notebooks
 
@@ -48,7 +48,7 @@ def push(folder: Path, **given: Any) -> int:
 def pull(folder: Path, **given: Any) -> int:
     """Copy the notebooks of each host to DIR/HOST
 
-    Replaces a file only if it is as the last copy left it. Exits with code 4 if a file was changed in DIR, too; it is kept.
+    Replaces a file in DIR only if it has not changed since the last copy; otherwise, it is kept, and the exit code is 4.
     """
     from nbserver.commands import notebooks
 

@@ -50,13 +50,13 @@ known_option = click.option(
 site_option = click.option(
     "--site",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Further site file; it can only be stricter than that of the machine.",
+    help="Additional site file; it can only be stricter than the machine's site file.",
 )
 allowed_signers_option = click.option(
     "--allowed-signers",
     "signers",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="File that says who may approve, in the format of OpenSSH.",
+    help="Allowed signers file, in OpenSSH's format: who may approve.",
 )
 thorough_option = click.option(
     "--thorough", is_flag=True, help="Read all installed files and compare their hashes; takes seconds to minutes per host."
@@ -99,7 +99,7 @@ def _with_hosts(command: Callable[..., Any], inventory: Callable[..., Any], meta
         multiple=True,
         metavar="PATTERN",
         shell_complete=complete_hosts,
-        help="Of the hosts that HOST selects, only those that this selects too; can be repeated.",
+        help="Pattern that each host must match in addition to HOST; can be repeated.",
     )
     with_inventory: Callable[..., Any] = limit(inventory(with_limits))
     argument = click.argument("hosts", cls=HostArgument, metavar=metavar, nargs=-1, required=required, shell_complete=complete_hosts)
@@ -131,9 +131,14 @@ def limit_options() -> list[Callable[[Any], Any]]:
     """Return the options that count instead of the settings of all hosts with the same names."""
     seconds = click.IntRange(1, LONGEST_RUN)
     return [
-        click.option("--timeout", type=seconds, metavar="SECONDS", help="Limit for the run on each host (default: timeout of the host)."),
         click.option(
-            "--step-timeout", type=seconds, metavar="SECONDS", help="Limit for each step on a host (default: step_timeout of the host)."
+            "--timeout", type=seconds, metavar="SECONDS", help="Time limit for the run on each host (default: timeout of the host)."
+        ),
+        click.option(
+            "--step-timeout",
+            type=seconds,
+            metavar="SECONDS",
+            help="Time limit for each step on a host (default: step_timeout of the host).",
         ),
         click.option(
             "--connect-retries",
@@ -145,7 +150,7 @@ def limit_options() -> list[Callable[[Any], Any]]:
             "--connect-timeout",
             type=click.IntRange(1, 600),
             metavar="SECONDS",
-            help="Limit for an attempt to connect (default: connect_timeout of the host).",
+            help="Time limit for each attempt to connect (default: connect_timeout of the host).",
         ),
     ]
 

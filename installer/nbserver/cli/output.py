@@ -75,7 +75,7 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="FILE",
             help="File to which every event is appended, in addition to the output.",
         ),
-        click.option("-v", "--verbose", is_flag=True, help="Print every event, also progress and the output of programs."),
+        click.option("-v", "--verbose", is_flag=True, help="Print every event, including progress and the output of programs."),
         click.option("-q", "--quiet", is_flag=True, help="Print only what failed."),
         json_option,
     )

@@ -39,19 +39,19 @@ def policy_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--max-failures",
             type=AmountOfHosts(0),
             metavar="N|N%",
-            help="Begin no further host once more than this number of hosts have failed (default: no limit).",
+            help="Number of hosts that may fail; if more fail, no further host begins (default: no limit).",
         ),
         click.option(
             "--serial",
             type=AmountOfHosts(1),
             metavar="N|N%",
-            help="Size of a batch; a batch begins when all hosts of the batch before it have ended (default: a single batch).",
+            help="Number of hosts in a batch; a batch begins when all hosts of the previous batch have finished (default: a single batch).",
         ),
         click.option(
             "--canary",
             multiple=True,
             metavar="N|HOST",
-            help="Run the first N hosts, or this host, first; the others begin only if they succeed. A HOST can be repeated.",
+            help="Run the first N hosts, or HOST, before all others, which begin only if these succeed. To name several hosts, repeat the option.",
         ),
     )
     for option in options:

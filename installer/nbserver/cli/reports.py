@@ -35,8 +35,8 @@ from nbserver.base.standard_streams import say
 def report(run: str, output: Path, runs: Path, before: str | None) -> int:
     """Write a page about a run
 
-    RUN is the ID of a run, or its folder. The page has the hosts and their steps on a timeline, what failed with its log,
-    the scripts with their hashes, and what differs from the run before. It loads nothing from any network.
+    RUN is the ID of a run, or its folder. The page shows the hosts and their steps on a timeline, each failure with its log,
+    the scripts with their hashes, and what differs from the previous run. It loads nothing from any network.
     """
     from nbserver.commands import report as reporting
 

@@ -17,7 +17,7 @@ from nbserver.cli.output import Output
 def restart(hosts: tuple[str, ...], inventory_path: Path, output: Output, **given: Any) -> int:
     """Restart notebook servers, or start stopped ones
 
-    The server starts as it is installed: what differs from the inventory stays as it is. Kernels end, and unsaved changes
+    The server starts as it is installed; differences from the inventory remain. Kernels end, and unsaved changes
     are lost. The command waits until the server presents its certificate and refuses requests without the password.
     """
     from nbserver.commands import servers
@@ -62,7 +62,7 @@ def rollback(hosts: tuple[str, ...], inventory_path: Path, output: Output, **giv
     """Go back to the environment before the last upgrade
 
     The server starts from the environment that the last upgrade kept, with the configuration that it had then, and
-    is verified. If it fails, the current environment is in use again. A second rollback goes forward again. Kernels end.
+    is verified. If that fails, nbserver returns to the current environment. A second rollback reverses the first. Kernels end.
     """
     from nbserver.commands import servers
     from nbserver.inventory import reader
@@ -80,8 +80,8 @@ def rollback(hosts: tuple[str, ...], inventory_path: Path, output: Output, **giv
 def set_password(hosts: tuple[str, ...], inventory_path: Path, output: Output, **given: Any) -> int:
     """Change the password of notebook servers
 
-    Sets notebook.password of the inventory, and applies nothing else. The server restarts: kernels end, everybody is logged out,
-    and the previous password is refused. Takes access from nobody who could read the server's key; nbserver rotate does.
+    Applies notebook.password from the inventory, and nothing else. The server restarts: kernels end, everybody is logged
+    out, and the previous password is refused. To lock out somebody who could read the server's key, use nbserver rotate.
 
     For local alone, does the same as apply local with a new password, for which nbserver prompts. If you leave it empty, a
     password is generated.
@@ -106,7 +106,7 @@ def set_password(hosts: tuple[str, ...], inventory_path: Path, output: Output, *
 @run_options
 @approved_option
 def rotate_certificate(hosts: tuple[str, ...], inventory_path: Path, output: Output, **given: Any) -> int:
-    """Replace key and certificate of notebook servers
+    """Replace the key and certificate of notebook servers
 
     For certificates that the hosts create themselves. The password and everything else stay. The previous certificate is in
     use until the server restarts with the new one; if it does not start, the previous one is restored. Kernels end.

@@ -16,13 +16,13 @@ from nbserver.cli.output import Output
 @run_options_hosts_optional
 @approved_option
 def status(hosts: tuple[str, ...], inventory_path: Path, output: Output, **given: Any) -> int:
-    """Show how notebook servers run, and what differs
+    """Show the state of notebook servers, and what differs
 
     Shows service, versions, certificate, last run, and what differs from the inventory. Nothing is changed. Exits with code 3 if a
-    host failed or its server does not run, and with code 4 if it differs.
+    host failed or its server is not running, and with code 4 if something differs.
 
-    Without HOST, or for local alone, shows whether the notebook server of this machine is running, and contacts no host. Then the
-    exit code is 4 if it is not running or does not show its own certificate.
+    Without HOST, or for local alone, shows whether the notebook server of this machine is running, and contacts no host. The
+    exit code is then 4 if the server is not running or presents a different certificate.
     """
     from nbserver.commands import status as found
     from nbserver.inventory import reader

@@ -25,13 +25,13 @@ runs_of_local_option = click.option(
     "--port",
     type=click.IntRange(1, 65535),
     metavar="NUMBER",
-    help="TCP port of the server (default: that of the server that is set up, or the first free port from 9999 on).",
+    help="TCP port of the server (default: the port of the existing server, or the first free port starting at 9999).",
 )
 @click.option(
     "--directory",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="FOLDER",
-    help="Folder of the notebooks; created if it does not exist (default: that of the server that is set up, or notebooks in your home folder).",
+    help="Folder of the notebooks; created if it does not exist (default: the folder of the existing server, or notebooks in your home folder).",
 )
 @click.option("--open", "opens", is_flag=True, help="Open the first page in your browser at the end.")
 @click.option("--trust", is_flag=True, help="Make your browsers trust the certificate, until undo; requires user scope.")
@@ -56,7 +56,7 @@ def up(
     administrator rights, changes nothing outside your home folder, and does not accept connections from other machines. If you
     run this command as root on a machine with systemd, the server is a system service with its own user.
 
-    Port and folder stay until they are set again. With [hosts.local] in an inventory, the inventory sets both.
+    The port and folder are kept until you set them again. With [hosts.local] in an inventory, the inventory sets both.
     """
     from nbserver.commands import up as local_setup
     from nbserver.inventory import reader
