@@ -42,12 +42,13 @@ def updated(texts: Sequence[Text], known: dict[str, Message], language: str) -> 
     for text in texts:
         message = known.get(text.text)
         given = message.string if message and not message.fuzzy else ""
-        catalog.add(
+        added = catalog.add(
             (text.text, text.several) if text.several else text.text,
             _forms(given, language) if text.several else given if isinstance(given, str) else given[0],
             locations=[(text.file, None)],  # type: ignore[list-item]
             auto_comments=[text.what] if text.what else [],
         )
+        added.flags.clear()  # python-brace-format, which only newer releases of Babel add
     out = BytesIO()
     write_po(out, catalog, width=0, omit_header=True, include_lineno=False, sort_output=True)
     return f"{_header(language)}\n{out.getvalue().decode('utf-8')}"

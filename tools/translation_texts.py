@@ -18,7 +18,7 @@ from tools import message_page
 # Functions and methods whose first argument is a text, and those whose first two are singular and plural.
 TEXTS = frozenset({"phrase", "text", "word", "words"})
 PLURALS = frozenset({"counted", "plural"})
-TABLES = re.compile(r"TEXTS|(?:[A-Z]+_)?WORDS")  # names of module constants with nothing but texts
+TABLES = re.compile(r"TEXTS|(?:[A-Z]+_)*WORDS")  # names of module constants with nothing but texts
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Text:
 def collect(root: Path) -> list[Text]:
     """Return all texts of a checkout, each once."""
     found: dict[str, Text] = {}
-    for text in (*_messages(root), *_help(), *_phrases(root), *_pages(root)):
+    for text in (*_messages(root), *_help(), *_steps(), *_phrases(root), *_pages(root)):
         known = found.get(text.text)
         if _has_words(text.text) and (known is None or (text.several and not known.several)):
             found[text.text] = text
@@ -42,7 +42,7 @@ def collect(root: Path) -> list[Text]:
 
 
 def _has_words(text: str) -> bool:
-    return re.search("[A-Za-z]{2}", PLACEHOLDER.sub("", re.sub(r"%\(\w+\)s", "", text))) is not None
+    return re.search("[A-Za-z]{2}|} s", PLACEHOLDER.sub("}", re.sub(r"%\(\w+\)s", "", text))) is not None
 
 
 def _messages(root: Path) -> Iterator[Text]:
@@ -68,6 +68,15 @@ def _help_of(command: click.Command, before: tuple[str, ...]) -> Iterator[Text]:
     yield from (Text(inspect.cleandoc(text), "", "installer/nbserver/cli", what) for text, what in given if text)
     for one in command.commands.values() if isinstance(command, click.Group) else ():
         yield from _help_of(one, path)
+
+
+def _steps() -> Iterator[Text]:
+    from nbserver.review import step_words
+
+    for (system, scope), steps in step_words.WORDS.items():
+        for name, words in steps.items():
+            for text in (words.changes, words.sees, words.undoes):
+                yield Text(text, "", "installer/nbserver/review/step_words.py", f"step {name} ({system}, {scope})")
 
 
 def _phrases(root: Path) -> Iterator[Text]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from nbserver import __version__
 from nbserver.approval.script_settings import AnyScriptSettings
 from nbserver.base.errors import CatalogError
-from nbserver.base.message import DescribedError
+from nbserver.base.message import DescribedError, phrase
 from nbserver.base.plain_text import clean
 from nbserver.catalog import linux_lock, reader, shipped_sets
 from nbserver.catalog.catalog import Catalog
@@ -24,8 +24,8 @@ from nbserver.render.script import Script
 from nbserver.render.step_files import SCOPES, SUFFIX, read_body, read_titles
 from nbserver.render.windows_settings import WindowsScriptSettings
 
-SHIPPED = f"of release {__version__}"
-OF_SITE = "of the site"
+SHIPPED = phrase("of release {release}", release=__version__)
+OF_SITE = phrase("of the site")
 
 
 class UnknownCatalogError(DescribedError):
@@ -111,12 +111,13 @@ class Reference:
         if own:
             return Source(title, _lock_title(own.file), own.lines)
         shipped = any(lock.sha256 == one.sha256 for one in self.shipped.locks)
-        return Source(title, f"{_title(lock.file)} {SHIPPED if shipped else f'of {title}'}", lock.lines)
+        file = _title(lock.file)
+        return Source(title, _joined(file, SHIPPED) if shipped else phrase("{file} of {catalog}", file=file, catalog=title), lock.lines)
 
     def _linux_source(self, settings: LinuxScriptSettings, digest: str) -> Source:
         if digest == self.linux_lock.file_sha256:
             _require_lock(settings, self.linux_lock.sha256)
-            return Source(SHIPPED, f"{linux_lock.FILE} {SHIPPED}", self.linux_lock.lines)
+            return Source(SHIPPED, _joined(linux_lock.FILE, SHIPPED), self.linux_lock.lines)
         for own in self._locks():
             if own.file_sha256 == digest:
                 lock = own.for_linux(settings.architecture, settings.python.version, with_uv=settings.packages.installer != "pip")
@@ -169,7 +170,11 @@ def _title(name: str) -> str:
 
 
 def _lock_title(name: str) -> str:
-    return f"{name} {SHIPPED}" if name in shipped_sets.load_all() else f"{_title(Path(name).name)} {OF_SITE}"
+    return _joined(name, SHIPPED) if name in shipped_sets.load_all() else _joined(_title(Path(name).name), OF_SITE)
+
+
+def _joined(file: str, origin: str) -> str:
+    return phrase("{file} {origin}", file=file, origin=origin)
 
 
 def _require_lock(settings: AnyScriptSettings, sha256: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, Self
@@ -92,6 +92,14 @@ class Phrase(str):
 
     def __getnewargs__(self) -> tuple[Any, ...]:
         return self.template, self.values, self.several, self.number
+
+
+def with_values(said: str, change: Callable[[str], str]) -> str:
+    """Return the text with `change` applied to it, or of a Phrase, to the texts among its values."""
+    if not isinstance(said, Phrase):
+        return change(said)
+    values = {name: with_values(value, change) if isinstance(value, str) else value for name, value in said.values.items()}
+    return Phrase(said.template, values, said.several, said.number)
 
 
 class Lines(Described):

@@ -96,18 +96,18 @@ def audit(subjects: tuple[str, ...], bodies: tuple[Path, Path] | None, run: str 
     elif bodies:
         from nbserver.commands import review
 
-        found = review.of_bodies(*bodies, outputs)
+        found = review.of_bodies(*bodies, outputs, language())
     elif folder and is_bundle(folder):
         from nbserver.commands import bundle_approval
 
         if given["against"] or given["catalogs"] or given["locks"]:
             raise UsageError("bundle-audit-options", "--against, --catalog, and --lock cannot be combined with a bundle")
-        found = bundle_approval.audit(folder, outputs)
+        found = bundle_approval.audit(folder, outputs, language())
     elif folder:
         from nbserver.approval.reference import Reference
         from nbserver.commands import review
 
-        found = review.of_folder(folder, Reference.load(given["catalogs"], given["locks"]), outputs, given["against"])
+        found = review.of_folder(folder, Reference.load(given["catalogs"], given["locks"]), outputs, given["against"], language())
     for line in found:
         say(line)
     return 0

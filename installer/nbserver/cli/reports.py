@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from nbserver.base.standard_streams import say
+from nbserver.cli.language import language
 
 
 @click.command()
@@ -40,6 +41,6 @@ def report(run: str, output: Path, runs: Path, before: str | None) -> int:
     """
     from nbserver.commands import report as reporting
 
-    for line in reporting.write(run, runs, before, output):
+    for line in reporting.write(run, runs, before, output, language()):
         say(line)
     return 0

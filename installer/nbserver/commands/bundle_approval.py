@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ from nbserver.base.message import counted, phrase
 from nbserver.bundle import approval, check, contents
 from nbserver.commands import approval_signing, review
 from nbserver.commands.review import STANDARD_OUTPUT, Outputs
+from nbserver.language.language import ENGLISH, Language
 from nbserver.review import bundle_text
 from nbserver.review.bundle_text import BundleReview
 
@@ -72,12 +75,13 @@ def approve(bundle: Path, signer: Signer, *, valid: timedelta, reviewed: str | N
     )
 
 
-def audit(bundle: Path, outputs: Outputs) -> list[str]:
+def audit(bundle: Path, outputs: Outputs, language: Language = ENGLISH) -> list[str]:
     """Check a bundle, write the requested files, and return the lines to print. Raises ApprovalError and then writes nothing."""
     for path in filter(None, outputs.values()):
         if path != STANDARD_OUTPUT:
             review.require_outside(path, bundle)
     listed = check.require(bundle)
     found = BundleReview(listed, approval.listed(bundle, listed.sha256, utc.now()))
-    texts = {path: bundle_text.WRITERS[kind](found) for kind, path in outputs.items() if path is not None}
+    writers: dict[str, Callable[[BundleReview], str]] = {**bundle_text.WRITERS, "html": partial(bundle_text.html, language=language)}
+    texts = {path: writers[kind](found) for kind, path in outputs.items() if path is not None}
     return review.written(texts) or bundle_text.lines(found)

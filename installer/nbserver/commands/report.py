@@ -9,6 +9,7 @@ from nbserver.base import atomic_file, output_file, plain_file, standard_streams
 from nbserver.base.errors import OutputError, UsageError
 from nbserver.base.message import counted, phrase
 from nbserver.base.standard_streams import text_for_reader
+from nbserver.language.language import ENGLISH, Language
 from nbserver.report import before, run_files, statements
 from nbserver.report.statements import Report
 
@@ -16,7 +17,7 @@ STANDARD_OUTPUT = Path("-")
 MODE = 0o600  # as the files of the run: who may see it is for the user to decide
 
 
-def write(run: str, runs: Path, previous: str | None, output: Path) -> list[str]:
+def write(run: str, runs: Path, previous: str | None, output: Path, language: Language = ENGLISH) -> list[str]:
     """Write the report of a run and return the lines to print. `previous` is the run to compare with, by default the one before.
 
     With STANDARD_OUTPUT, there are no lines. Raises UsageError and ApprovalError for what is not a run, and OutputError if the
@@ -28,10 +29,10 @@ def write(run: str, runs: Path, previous: str | None, output: Path) -> list[str]
     if output != STANDARD_OUTPUT:
         _require_outside(output, folder)
         output_file.require_no_other_content(output)
-    found = statements.report(folder)
+    found = statements.report(folder, language)
     earlier = run_files.folder_of(previous, runs) if previous else before.before(folder.resolve(), found)
-    compared = before.compare(found, earlier) if earlier else None
-    data = page(found, compared).encode("utf-8")
+    compared = before.compare(found, earlier, language) if earlier else None
+    data = page(found, compared, language).encode("utf-8")
     try:
         if output == STANDARD_OUTPUT:
             _print(data)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from nbserver.approval import audit
 from nbserver.approval.reference import Reference
 from nbserver.base import atomic_file, plain_file, writing
 from nbserver.base.errors import UsageError
-from nbserver.base.message import phrase
+from nbserver.base.message import phrase, with_values
 from nbserver.base.plain_text import clean
+from nbserver.language.language import ENGLISH, Language
+from nbserver.pages.page import ascii_text
 from nbserver.review import comparison, statements
 from nbserver.review.comparison import Comparison
 from nbserver.review.statements import Review
@@ -20,7 +23,7 @@ Outputs = Mapping[str, Path | None]  # by "html", "json", "markdown"
 STANDARD_OUTPUT = Path("-")
 
 
-def of_folder(folder: Path, reference: Reference, outputs: Outputs, against: Path | None) -> list[str]:
+def of_folder(folder: Path, reference: Reference, outputs: Outputs, against: Path | None, language: Language = ENGLISH) -> list[str]:
     """Audit a folder, write the requested files, and return the lines to print. Raises ApprovalError and then writes nothing."""
     for path in filter(None, outputs.values()):
         if path != STANDARD_OUTPUT:
@@ -28,7 +31,7 @@ def of_folder(folder: Path, reference: Reference, outputs: Outputs, against: Pat
     audited = audit.checked(folder, reference)
     found = statements.review(audited, reference) if any(outputs.values()) else None
     compared = comparison.against(folder, audited, against, reference) if against else None
-    done = _write(outputs, found, compared)
+    done = _write(outputs, found, compared, language)
     if STANDARD_OUTPUT in outputs.values():
         return done
     if done:
@@ -36,26 +39,33 @@ def of_folder(folder: Path, reference: Reference, outputs: Outputs, against: Pat
     return lines(compared) if compared else audit.report(audited)
 
 
-def of_bodies(one: Path, other: Path, outputs: Outputs) -> list[str]:
+def of_bodies(one: Path, other: Path, outputs: Outputs, language: Language = ENGLISH) -> list[str]:
     """Compare the bodies of two releases, write the requested files, and return the lines to print."""
     compared = comparison.bodies(one, other)
-    return _write(outputs, None, compared) or lines(compared)
+    return _write(outputs, None, compared, language) or lines(compared)
 
 
 def lines(compared: Comparison) -> list[str]:
     """Return a comparison as lines for a terminal, in ASCII."""
-    found = [f"compared with {compared.name}", compared.statement]
+    found: list[str] = [phrase("compared with {name}", name=compared.name), compared.statement]
     for change in compared.changes:
-        found += ["", clean(change.title, LONGEST)]
-        found += [clean(f"  {row.what}: {row.before or '(none)'} -> {row.now or '(none)'}", LONGEST) for row in change.rows]
-        found += [clean(line, LONGEST) for line in change.diff]
-    text = "\n".join(found if compared.changes else [*found, "nothing differs"])
-    return text.encode("ascii", "backslashreplace").decode("ascii").split("\n")
+        found += ["", change.title]
+        found += [
+            phrase("  {what}: {before} -> {now}", what=row.what, before=_value(row.before), now=_value(row.now)) for row in change.rows
+        ]
+        found += change.diff
+    if not compared.changes:
+        found.append(phrase("nothing differs"))
+    return [with_values(line, lambda text: ascii_text(clean(text, LONGEST))) for line in found]
 
 
-def _write(outputs: Outputs, found: Review | None, compared: Comparison | None) -> list[str]:
+def _value(text: str) -> str:
+    return text or phrase("(none)")
+
+
+def _write(outputs: Outputs, found: Review | None, compared: Comparison | None, language: Language) -> list[str]:
     """Write the requested files. Return a line about each, or what goes to standard output."""
-    return written({path: _writer(kind)(found, compared) for kind, path in outputs.items() if path is not None})
+    return written({path: _writer(kind, language)(found, compared) for kind, path in outputs.items() if path is not None})
 
 
 def written(texts: Mapping[Path, str]) -> list[str]:
@@ -74,10 +84,12 @@ def write_file(path: Path, text: str) -> None:
         atomic_file.write_bytes(path, text.encode("utf-8"))
 
 
-def _writer(kind: str) -> Callable[[Review | None, Comparison | None], str]:
+def _writer(kind: str, language: Language) -> Callable[[Review | None, Comparison | None], str]:
     from nbserver.review import json_text, markdown, page
 
-    return {"html": page.page, "json": json_text.text, "markdown": markdown.text}[kind]
+    writers: dict[str, Callable[[Review | None, Comparison | None], str]] = {"json": json_text.text, "markdown": markdown.text}
+    writers["html"] = partial(page.page, language=language)
+    return writers[kind]
 
 
 def require_outside(path: Path, *folders: Path) -> None:

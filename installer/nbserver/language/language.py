@@ -22,6 +22,14 @@ class Language:
         """Return the template for a number, which is its value `count`."""
         return fill(one if count == 1 else several, converted({**values, "count": count}))
 
+    def template(self, template: str) -> str:
+        """Return the template in this language, without its values: for the templates of pages."""
+        return template
+
+    def template_for(self, one: str, several: str, count: int) -> str:
+        """Return the template for a number in this language, without its values."""
+        return one if count == 1 else several
+
     def word(self, word: str) -> str:
         """Return a word that is also a word of the JSON output, such as an outcome. An unknown one is returned as it is."""
         return word

@@ -36,6 +36,12 @@ class Translated(Language):
     def plural(self, one: str, several: str, count: int, /, **values: Given) -> str:
         return fill(self._catalog.ngettext(one, several, count), self._rendered(converted({**values, "count": count})))
 
+    def template(self, template: str) -> str:
+        return self._catalog.gettext(template)
+
+    def template_for(self, one: str, several: str, count: int) -> str:
+        return self._catalog.ngettext(one, several, count)
+
     def word(self, word: str) -> str:
         return self._catalog.gettext(word) if word else ""
 

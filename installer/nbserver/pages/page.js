@@ -8,7 +8,7 @@ for (const field of document.querySelectorAll('input[data-filter]')) {
       row.hidden = !words.every(word => text.includes(word));
       if (!row.hidden && row.tagName === 'TR') count++;
     }
-    shown.textContent = words.length ? count + ' shown' : '';
+    shown.textContent = words.length ? shown.dataset.shown.replace('{count}', count) : '';
   };
   field.parentElement.hidden = false;
   field.addEventListener('input', apply);

@@ -13,6 +13,7 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
 from nbserver import __version__
+from nbserver.language.language import ENGLISH, Language
 
 PACKAGE = "pages"  # of the files that all pages share
 
@@ -26,27 +27,39 @@ def rendered(
     script: bool = True,
     pictures: bool = False,
     template: str = "page",
+    language: Language = ENGLISH,
 ) -> str:
     """Return a page of a package of nbserver, which has a page.css and, for this page, TEMPLATE.html.jinja. Everything in `values` is escaped.
 
-    `sections` are the anchors and titles of the table of contents. With `script`, the page has the filter for hosts.
+    `sections` are the anchors and titles of the table of contents, and `language` is that of the page. With `script`, the page has the filter for hosts.
     With `pictures`, it may have pictures as data.
     """
     css = text_file(PACKAGE, "page.css") + text_file(package, "page.css")
     js = text_file(PACKAGE, "page.js") if script else ""
     layout = {"layout": text_file(PACKAGE, "layout.html.jinja"), "page": text_file(package, f"{template}.html.jinja")}
-    environment = Environment(loader=DictLoader(layout), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"ascii": ascii_text, "tojson_ascii": json.dumps}
+    environment: Any = Environment(
+        loader=DictLoader(layout),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
+    )
+    environment.install_gettext_callables(language.template, language.template_for, newstyle=True)
+    environment.filters |= {"ascii": ascii_text, "tojson_ascii": json.dumps, "word": language.word}
     allowed = [f"style-src {_source(css)}", f"script-src {_source(js)}", *(["img-src data:"] if pictures else [])]
     shared = {
         "release": __version__,
+        "language": language.code,
+        "say": language.render,
+        "word": language.word,
         "title": title,
         "sections": sections,
         "css": Markup(css),
         "js": Markup(js),
         "policy": f"default-src 'none'; {'; '.join(allowed)}; base-uri 'none'; form-action 'none'",
     }
-    return environment.get_template("page").render({**values, **shared})
+    return str(environment.get_template("page").render({**values, **shared}))
 
 
 def ascii_text(text: str) -> str:

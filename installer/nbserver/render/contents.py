@@ -38,6 +38,9 @@ def _row(line: int, name: str, sentence: str, width: int) -> str:
     return f"# {line:>5}  {name:<{width}}  {sentence}".rstrip()
 
 
+REASON_WORDS = ("skipped in the inventory", "the host signs its certificate itself", "this OpenSSL does not need it")
+
+
 def unused_parts(settings: Mapping[str, Any], body: Body) -> dict[str, str]:
     """Return title -> reason for each part of the body that a script with these settings never uses."""
     reasons = {part.title: _reason(settings, part.title) for part in body.parts}
@@ -47,12 +50,12 @@ def unused_parts(settings: Mapping[str, Any], body: Body) -> dict[str, str]:
 def _reason(settings: Mapping[str, Any], title: str) -> str:
     kind, _, name = title.partition(": ")
     if kind == "step" and name in settings.get("skip", ()):
-        return "skipped in the inventory"
+        return REASON_WORDS[0]
     certificate = settings.get("certificate", {})
     if title in _OTHER_SOURCES and certificate.get("source") == "host":
-        return "the host signs its certificate itself"
+        return REASON_WORDS[1]
     if title == "step: vc_redist" and "vc_redist" in settings and settings["vc_redist"] is None:
-        return "this OpenSSL does not need it"
+        return REASON_WORDS[2]
     return ""
 
 

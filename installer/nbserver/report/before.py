@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from nbserver.language.language import ENGLISH, Language
 from nbserver.report import run_files
 from nbserver.report.moments import duration
 from nbserver.report.run_files import Head
@@ -17,6 +18,9 @@ MOST_LOOKED_AT = 1000  # folders
 SLOWER, LEAST = 2.0, 5.0  # how many times, and how many seconds longer: a difference that is worth a line
 
 
+NOT_RUN_WORDS = ("not run",)
+
+
 @dataclass(frozen=True)
 class Row:
     """What differs on a host: before, and now."""
@@ -25,6 +29,7 @@ class Row:
     what: str
     before: str
     now: str
+    is_hash: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,9 +56,9 @@ def before(folder: Path, now: Report) -> Path | None:
     return None
 
 
-def compare(now: Report, folder: Path) -> Comparison:
+def compare(now: Report, folder: Path, language: Language = ENGLISH) -> Comparison:
     """Return the comparison with the run of a folder. Raises UsageError and ApprovalError if it is not one."""
-    earlier = report(folder)
+    earlier = report(folder, language)
     old, new = ({host.name: host for host in one.hosts} for one in (earlier, now))
     both = tuple(name for name in new if name in old)
     return Comparison(
@@ -63,7 +68,7 @@ def compare(now: Report, folder: Path) -> Comparison:
         both,
         tuple(name for name in new if name not in old),
         tuple(name for name in old if name not in new),
-        tuple(row for name in both for row in _rows(old[name], new[name])),
+        tuple(row for name in both for row in _rows(old[name], new[name], language)),
     )
 
 
@@ -74,29 +79,33 @@ def _names(folder: Path) -> list[str]:
         return []
 
 
-def _rows(old: Host, new: Host) -> Iterator[Row]:
+def _rows(old: Host, new: Host, language: Language) -> Iterator[Row]:
     if old.outcome != new.outcome:
-        yield Row(new.name, "outcome", old.outcome, new.outcome)
+        yield Row(new.name, language.text("outcome"), language.word(old.outcome), language.word(new.outcome))
     if old.error != new.error and old.failed and new.failed:
-        yield Row(new.name, "error", old.error, new.error)
-    one, other = (host.script.sha256 if host.script else "none" for host in (old, new))
+        yield Row(new.name, language.text("error"), old.error, new.error)
+    one, other = (host.script.sha256 if host.script else language.text("none") for host in (old, new))
     if one != other:
-        yield Row(new.name, "script", one, other)
+        yield Row(new.name, language.text("script"), one, other, is_hash=True)
     if new.steps:
-        yield from _steps(old, new)
+        yield from _steps(old, new, language)
 
 
-def _steps(old: Host, new: Host) -> Iterator[Row]:
+def _steps(old: Host, new: Host, language: Language) -> Iterator[Row]:
     """Yield one row for the steps with other results, one for those that did not run, and one for each that took much longer."""
     former = {step.name: step for step in old.steps}
     other = [step for step in new.steps if step.name not in former or former[step.name].result != step.result]
     if other:
-        were = (f"{step.name} {former[step.name].result if step.name in former else 'not run'}" for step in other)
-        yield Row(new.name, "steps", ", ".join(were), ", ".join(f"{step.name} {step.result}" for step in other))
+        results = (former[step.name].result if step.name in former else NOT_RUN_WORDS[0] for step in other)
+        were = ", ".join(f"{step.name} {language.word(result)}" for step, result in zip(other, results, strict=True))
+        yield Row(new.name, language.text("steps"), were, ", ".join(f"{step.name} {language.word(step.result)}" for step in other))
     missing = former.keys() - {step.name for step in new.steps}
     if missing:
-        yield Row(new.name, "steps", ", ".join(name for name in former if name in missing), "not run")
+        names = ", ".join(name for name in former if name in missing)
+        yield Row(new.name, language.text("steps"), names, language.word(NOT_RUN_WORDS[0]))
     for step in new.steps:
         before = former[step.name].seconds if step.name in former else step.seconds
         if step.seconds > before * SLOWER and step.seconds - before > LEAST:
-            yield Row(new.name, f"time of {step.name}", duration(before), duration(step.seconds))
+            yield Row(
+                new.name, language.text("time of {step}", step=step.name), duration(before, language), duration(step.seconds, language)
+            )

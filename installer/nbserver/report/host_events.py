@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nbserver.base.message import counted, phrase
 from nbserver.base.plain_text import clean
 from nbserver.events.description import describe
 from nbserver.events.reader import Event, EventError, parse
+from nbserver.language.language import ENGLISH, Language
 from nbserver.report.moments import TICKS, ticks
 from nbserver.report.run_files import attempt
 
@@ -17,7 +19,7 @@ LARGEST = 256_000_000  # bytes
 LONGEST = 500  # characters of a difference or a warning
 MOST_DIFFERENCES, MOST_WARNINGS, MOST_FAILURES = 100, 50, 50  # of a step, of a host
 CHECK_FIRST = ("apply", "rotate", "request")  # the modes in which a script checks all steps before it changes anything
-CHECKING, RESTART, RESUMED, REST = "checking all steps", "restart", "until resumed", ""
+SPAN_WORDS = CHECKING, RESTART, RESUMED, REST = "checking all steps", "restart", "until resumed", ""
 _RESUMED = re.compile(r"-r[0-9]+\Z")  # the end of the ID of a run that was started again on a host
 _STATES = ("ok", "unknown", "warning", "failed")  # of a finding, the worst last
 _RESULTS = {"difference": "differs", "changed": "changed", "unchanged": "unchanged", "failed": "failed", "restored": "restored"}
@@ -73,20 +75,22 @@ class Story:
     checking: bool = False
 
 
-def read(folder: Path, run: str, mode: str) -> Story:
-    """Return the story of a host, from events.jsonl in its folder. Lines that are not events are faults."""
+def read(folder: Path, run: str, mode: str, language: Language = ENGLISH) -> Story:
+    """Return the story of a host, from events.jsonl in its folder, with texts in a language. Lines that are not events are faults."""
     story = Story()
     number, before = 0, None  # of the event before, and its time
     for event, time in _events(folder, story):
         begins = event.event == "started" and not event.step
         if begins and (event.data["host"].lower() != folder.name.lower() or not event.data["run"].startswith(run)):
-            story.faults.append(f"{folder.name}/events.jsonl: the events belong to another host or run")
+            story.faults.append(phrase("{file}: the events belong to another host or run", file=f"{folder.name}/events.jsonl"))
             return Story(faults=story.faults)
         if event.n != number + 1 and not (event.n == 1 and before is not None):
-            story.faults.append(f"{folder.name}/events.jsonl: events are missing before event {event.n}")
+            story.faults.append(
+                phrase("{file}: events are missing before event {number}", file=f"{folder.name}/events.jsonl", number=event.n)
+            )
         number = event.n
         _time(story, event, time, before)
-        _take(story, event)
+        _take(story, event, language)
         if begins:
             story.checking = mode in CHECK_FIRST
         before = time
@@ -110,7 +114,11 @@ def _events(folder: Path, story: Story) -> Iterator[tuple[Event, int]]:
         else:
             yield event, time
     if wrong:
-        story.faults.append(f"{folder.name}/events.jsonl: {wrong} lines are not events")
+        story.faults.append(
+            counted(
+                "{file}: {count} line is not an event", "{file}: {count} lines are not events", wrong, file=f"{folder.name}/events.jsonl"
+            )
+        )
 
 
 def _time(story: Story, event: Event, time: int, before: int | None) -> None:
@@ -139,10 +147,10 @@ def _meanwhile(story: Story, event: Event) -> str:
     return event.step or REST
 
 
-def _take(story: Story, event: Event) -> None:
+def _take(story: Story, event: Event, language: Language) -> None:
     data = event.data
     story.count += 1
-    story.last_event = clean(f"{event.step} {event.event} {describe(event)}".strip(), LONGEST)
+    story.last_event = clean(f"{event.step} {language.word(event.event)} {describe(event, language)}".strip(), LONGEST)
     if event.event == "started" and not event.step:
         story.reported, story.outcome = story.reported or data["script_sha256"], ""
     elif event.event == "finished":
@@ -150,34 +158,37 @@ def _take(story: Story, event: Event) -> None:
         story.restarting = bool(data.get("restarting"))
         story.changed += data["changed"]
     elif event.event == "warning" and len(story.warnings) < MOST_WARNINGS:
-        story.warnings.append(clean(f"{event.step}: {data['text']}" if event.step else data["text"], LONGEST))
+        text = describe(event, language)
+        story.warnings.append(clean(f"{event.step}: {text}" if event.step else text, LONGEST))
     elif event.event == "failed" and len(story.failures) < MOST_FAILURES:
-        story.failures.append((event.step, clean(data["text"], 4000)))
+        story.failures.append((event.step, clean(describe(event, language), 4000)))
     if event.step:
-        _take_step(_step(story, event.step), event)
+        _take_step(_step(story, event.step), event, language)
 
 
-def _take_step(step: Step, event: Event) -> None:
+def _take_step(step: Step, event: Event, language: Language) -> None:
     if event.event == "started":
-        step.title = clean(event.data["title"], LONGEST)
+        step.title = clean(language.word(event.data["title"]), LONGEST)
     if event.event == "difference":
         step.found += 1
         if len(step.differences) < MOST_DIFFERENCES:
-            step.differences.append(clean(describe(event), LONGEST))
+            step.differences.append(clean(describe(event, language), LONGEST))
     if event.event == "finding":
-        _take_finding(step, event)
+        _take_finding(step, event, language)
     result = _RESULTS.get(event.event)
     if result and not (result == "unchanged" and step.result == "changed"):  # unchanged after a restart
         step.result = result
 
 
-def _take_finding(step: Step, event: Event) -> None:
+def _take_finding(step: Step, event: Event, language: Language) -> None:
     """Show a finding that needs attention like a difference. The result of the step is its worst finding."""
     data = event.data
     if data["state"] != "ok":
         step.found += 1
         if len(step.differences) < MOST_DIFFERENCES:
-            step.differences.append(clean(f"{data['state']}: {data['text']}{'. ' if data['todo'] else ''}{data['todo']}", LONGEST))
+            text = f"{data['text']}. {data['todo']}" if data["todo"] else data["text"]
+            said = language.reported(text, data.get("code"), data.get("values", {}), data.get("cause"))
+            step.differences.append(clean(f"{language.word(data['state'])}: {said}", LONGEST))
     if step.result not in _STATES or _STATES.index(data["state"]) > _STATES.index(step.result):
         step.result = data["state"]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
+from nbserver.language.language import ENGLISH, Language
+
 TICKS = 10_000_000  # per second
 _FORM = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})\.([0-9]{7})Z")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -27,16 +29,16 @@ def shown(moment: int | None) -> str:
     return f"{_EPOCH + timedelta(seconds=moment // TICKS):%Y-%m-%d %H:%M:%S}" if moment is not None else ""
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float, language: Language = ENGLISH) -> str:
     """Return a duration for a person: 0 s, 40 ms, 1.4 s, 12 s, 3 min 5 s, 2 h 3 min."""
     if seconds < 0.9995:
-        return f"{seconds * 1000:.0f} ms" if seconds else "0 s"
+        return f"{seconds * 1000:.0f} ms" if seconds else language.text("{seconds} s", seconds=0)
     if seconds < 9.95:
-        return f"{seconds:.1f} s"
+        return language.text("{seconds} s", seconds=f"{seconds:.1f}")
     whole = round(seconds)
     if whole < 60:
-        return f"{whole} s"
+        return language.text("{seconds} s", seconds=whole)
     minutes, rest = divmod(whole, 60)
     if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
+        return language.text("{minutes} min {seconds} s", minutes=minutes, seconds=rest)
+    return language.text("{hours} h {minutes} min", hours=minutes // 60, minutes=minutes % 60)

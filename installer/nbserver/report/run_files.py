@@ -16,7 +16,7 @@ from typing import Any, TypeGuard
 
 from nbserver.base import plain_file
 from nbserver.base.errors import ApprovalError, UsageError
-from nbserver.base.message import message
+from nbserver.base.message import message, phrase
 from nbserver.base.plain_text import clean
 from nbserver.report.moments import ticks
 from nbserver.run import chain, run_id
@@ -160,7 +160,7 @@ def _folders(folder: Path, names: set[str], faults: list[str]) -> dict[str, set[
             if not stat.S_ISREG(os.lstat(folder / name).st_mode):
                 found[name] = plain_file.names(folder / name)
         except ApprovalError as error:
-            faults.append(f"{name}: {error.what}")
+            faults.append(phrase("{file}: {reason}", file=name, reason=error.what))
         except OSError as error:
             faults.append(f"{name}: {error.strerror}")
     return found
@@ -172,7 +172,7 @@ def attempt(faults: list[str], path: Path, limit: int) -> bytes | None:
         return plain_file.read(path, limit, advice=_ADVICE)
     except ApprovalError as error:
         if len(faults) < MOST_FAULTS:
-            faults.append(f"{path.parent.name}/{path.name}: {error.what}")
+            faults.append(phrase("{file}: {reason}", file=f"{path.parent.name}/{path.name}", reason=error.what))
         return None
 
 
@@ -216,9 +216,9 @@ def _summary(path: Path, faults: list[str]) -> Mapping[str, Ended]:
         if HOST_NAME.fullmatch(name) and (ended := _ended(host)):
             found[name] = ended
         else:
-            faults.append(f"{path.name}: a host is not in the format that nbserver writes")
+            faults.append(phrase("{file}: a host is not in the format that nbserver writes", file=path.name))
     if data is not None and not isinstance(hosts, dict):
-        faults.append(f"{path.name}: it is not in the format that nbserver writes")
+        faults.append(phrase("{file}: it is not in the format that nbserver writes", file=path.name))
     return found
 
 
@@ -246,7 +246,7 @@ def _chain(folder: Path, faults: list[str]) -> dict[str, tuple[int, int]]:
         try:
             link = chain.parse(line)
         except ValueError:
-            faults.append("chain.jsonl: a line is not in the format that nbserver writes")
+            faults.append(phrase("chain.jsonl: a line is not in the format that nbserver writes"))
             break
         if (time := ticks(link.time)) is not None:
             found[link.file] = (found.get(link.file, (time, time))[0], time)

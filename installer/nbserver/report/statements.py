@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from nbserver.base.message import phrase
 from nbserver.base.plain_text import clean
+from nbserver.language.language import ENGLISH, Language
 from nbserver.report import host_events, run_files
 from nbserver.report.host_events import Step, Story
 from nbserver.report.moments import TICKS
@@ -20,7 +22,7 @@ ALL_LOGS, ALL_PICTURES = 2_000_000, 24_000_000  # characters and bytes in one re
 LOG_LINES, LOG_WIDTH = 100, 600
 LOGS_OF_A_GROUP = 3
 SLOWEST = 15
-UNFINISHED, NOT_STARTED = "unfinished", "not started"
+UNFINISHED_WORDS = UNFINISHED, NOT_STARTED = "unfinished", "not started"
 GOOD = ("ok", "differs")
 PICTURE = "verified.png"
 
@@ -105,10 +107,10 @@ class Report:
     faults: tuple[str, ...]
 
 
-def report(folder: Path) -> Report:
-    """Return the report of a run directory. Raises UsageError and ApprovalError if it is not one."""
+def report(folder: Path, language: Language = ENGLISH) -> Report:
+    """Return the report of a run directory, with texts in a language. Raises UsageError and ApprovalError if it is not one."""
     files = run_files.read(folder)
-    hosts = tuple(_hosts(files))
+    hosts = tuple(_hosts(files, language))
     failed = [host for host in hosts if host.failed]
     failures = grouped((host.name, host.error, host.code_and_values) for host in failed)
     end = (files.head.end - files.head.start) / TICKS if files.head.end and files.head.start else 0.0
@@ -131,19 +133,19 @@ def report(folder: Path) -> Report:
     )
 
 
-def _hosts(files: RunFiles) -> list[Host]:
+def _hosts(files: RunFiles, language: Language) -> list[Host]:
     found, pictures = [], 0
     for name in files.hosts:
-        host = _host(files, name, pictures < ALL_PICTURES)
+        host = _host(files, name, pictures < ALL_PICTURES, language)
         pictures += len(host.picture)
         found.append(host)
     return found
 
 
-def _host(files: RunFiles, name: str, with_picture: bool) -> Host:
+def _host(files: RunFiles, name: str, with_picture: bool, language: Language) -> Host:
     folder, head = files.folder / name, files.head
     present = files.present.get(name, set())
-    story = host_events.read(folder, head.run, head.mode) if "events.jsonl" in present else Story()
+    story = host_events.read(folder, head.run, head.mode, language) if "events.jsonl" in present else Story()
     ended = (files.summary or {}).get(name)
     files.faults += story.faults[: run_files.MOST_FAULTS - len(files.faults)]
     outcome = ended.outcome if ended else _outcome(story, head.mode)
@@ -156,7 +158,7 @@ def _host(files: RunFiles, name: str, with_picture: bool) -> Host:
         ended.seconds if ended else None,
         begin,
         end,
-        _error(name, outcome, ended, story),
+        _error(name, outcome, ended, story, language),
         ended.detail if ended and ended.error else {},
         story.last_event,
         tuple(story.steps.values()),
@@ -176,15 +178,16 @@ def _outcome(story: Story, mode: str) -> str:
     return "differs" if story.outcome == "ok" and mode in ("test", "status") and story.differs else story.outcome
 
 
-def _error(name: str, outcome: str, ended: Ended | None, story: Story) -> str:
+def _error(name: str, outcome: str, ended: Ended | None, story: Story, language: Language) -> str:
     if ended and ended.error:
-        return ended.error
+        values = ended.detail.get("values")
+        return language.reported(ended.error, str(ended.detail.get("code")), values if isinstance(values, Mapping) else {})
     if story.failures:
         step, text = story.failures[-1]
         return f"{name}, {step or 'script'}: {text}"
     if outcome == UNFINISHED:
-        return f"{name}: the events end before the run does"
-    return f"{name}: {outcome}" if outcome not in GOOD else ""
+        return language.text("{name}: the events end before the run does", name=name)
+    return f"{name}: {language.word(outcome)}" if outcome not in GOOD else ""
 
 
 def _times(files: RunFiles, name: str, story: Story, ended: Ended | None) -> tuple[float, float, float]:
@@ -242,7 +245,7 @@ def _picture(files: RunFiles, folder: Path) -> bytes:
         if data:
             picture.check(data)
     except ValueError as error:
-        files.faults.append(f"{folder.name}/{PICTURE}: {clean(str(error))}")
+        files.faults.append(phrase("{file}: {reason}", file=f"{folder.name}/{PICTURE}", reason=clean(str(error))))
         return b""
     return data
 

@@ -8,14 +8,16 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from nbserver import __version__
+from nbserver.base.message import counted, phrase, with_values
 from nbserver.bundle import contents
 from nbserver.bundle.approval import ListedApproval
 from nbserver.bundle.contents import File, FileList
+from nbserver.language.language import ENGLISH, Language
 from nbserver.pages.page import ascii_text, rendered
 from nbserver.review.markdown import code, plain, table
 
-VERIFIED = "Each file is in the bundle, has the size and the SHA-256 in the list, and nothing else is there except approvals."
-NOT_VERIFIED = (
+VERIFIED_WORDS = ("Each file is in the bundle, has the size and the SHA-256 in the list, and nothing else is there except approvals.",)
+NOT_VERIFIED_WORDS = (
     "Whether a file is what its URL has now, or what its publisher signed: compare the hashes with the publisher's.",
     "Whether hosts need these files: nbserver download HOST --verify compares the bundle with their scripts.",
 )
@@ -31,12 +33,15 @@ class BundleReview:
 
 def lines(review: BundleReview) -> list[str]:
     """Return the lines of the report, in ASCII."""
-    found = [f"{contents.FILE_NAME}: sha256 {review.listed.sha256}, {_totals(review)}"]
+    found = [phrase("bundle.json: sha256 {sha256}, {totals}", sha256=review.listed.sha256, totals=_totals(review))]
     for one in sorted(review.listed.files):
-        found += [f"{one.kind} {one.name} {one.version}: {one.file}, {one.size} bytes", f"  sha256 {one.sha256}", f"  from {one.url}"]
+        what = f"{one.kind} {one.name} {one.version}"
+        found += [phrase("{what}: {file}, {size} bytes", what=what, file=one.file, size=one.size), f"  sha256 {one.sha256}"]
+        found.append(phrase("  from {url}", url=one.url))
     for approval in review.approvals:
-        found += [f"{approval.file}  {approval.state}", *([f"  {_who(approval)}"] if approval.by else [])]
-    return [ascii_text(line) for line in found]
+        found.append(phrase("{file}  {state}", file=approval.file, state=approval.state))
+        found += [phrase("  {who}", who=_who(approval))] if approval.by else []
+    return [with_values(line, ascii_text) for line in found]
 
 
 def json_text(review: BundleReview) -> str:
@@ -71,11 +76,11 @@ def markdown(review: BundleReview) -> str:
             "",
             f"{contents.FILE_NAME}: SHA-256 `{review.listed.sha256}`, {_totals(review)}",
             "",
-            plain(VERIFIED),
+            plain(VERIFIED_WORDS[0]),
             "",
             "Not verified:",
             "",
-            *(f"- {plain(line)}" for line in NOT_VERIFIED),
+            *(f"- {plain(line)}" for line in NOT_VERIFIED_WORDS),
             "",
             *table(["Kind", "What", "File", "Bytes", "SHA-256", "From"], rows),
             *(table(["Approval", "By", "State"], approvals) if approvals else []),
@@ -83,18 +88,19 @@ def markdown(review: BundleReview) -> str:
     )
 
 
-def html(review: BundleReview) -> str:
+def html(review: BundleReview, language: Language = ENGLISH) -> str:
     """Return the review as a page that loads nothing."""
-    sections = [("verified", "What was verified"), ("files", "Files"), *([("approvals", "Approvals")] if review.approvals else [])]
+    sections = [("verified", language.text("What was verified")), ("files", language.text("Files"))]
+    sections += [("approvals", language.text("Approvals"))] if review.approvals else []
     values: dict[str, Any] = {
         "listed": review.listed,
         "approvals": review.approvals,
         "totals": _totals(review),
-        "verified": VERIFIED,
-        "not_verified": NOT_VERIFIED,
+        "verified": phrase(VERIFIED_WORDS[0]),
+        "not_verified": tuple(map(phrase, NOT_VERIFIED_WORDS)),
         "kinds": [(kind, _of_kind(review, kind)) for kind in ("program", "wheel") if _of_kind(review, kind)],
     }
-    return rendered("review", "Review of a bundle", sections, values, template="bundle")
+    return rendered("review", language.text("Review of a bundle"), sections, values, template="bundle", language=language)
 
 
 WRITERS: dict[str, Callable[[BundleReview], str]] = {"html": html, "json": json_text, "markdown": markdown}
@@ -102,7 +108,13 @@ WRITERS: dict[str, Callable[[BundleReview], str]] = {"html": html, "json": json_
 
 
 def _who(approval: ListedApproval) -> str:
-    return f"by {approval.by} with the key {approval.key}, issued {approval.issued}, expires {approval.expires}"
+    return phrase(
+        "by {name} with the key {key}, issued {issued}, expires {expires}",
+        name=approval.by,
+        key=approval.key,
+        issued=approval.issued,
+        expires=approval.expires,
+    )
 
 
 def _of_kind(review: BundleReview, kind: str) -> list[File]:
@@ -114,4 +126,4 @@ def _size(review: BundleReview) -> int:
 
 
 def _totals(review: BundleReview) -> str:
-    return f"{len(review.listed.files)} files, {_size(review)} bytes"
+    return counted("{count} file, {size} bytes", "{count} files, {size} bytes", len(review.listed.files), size=_size(review))

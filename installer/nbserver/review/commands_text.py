@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nbserver.base.message import phrase
 from nbserver.review.statements import Host, Review
 
 
@@ -34,28 +35,30 @@ def of_host(host: Host) -> list[Command]:
     text = _TEXT.format(file=file) + (_UNSIGNED if signed else "")
     begin = text + _BODY
     head, body = _posix(host, "sed '/^# ==== body/,$d'"), _posix(host, "sed -n '/^# ==== body/,$p'")
-    commands = [Command("script", host.sha256, f"sha256sum {file}", f"(Get-FileHash {file}).Hash.ToLower()")]
+    commands = [Command(phrase("script"), host.sha256, f"sha256sum {file}", f"(Get-FileHash {file}).Hash.ToLower()")]
     if signed:
         commands = [
-            Command("signed script", host.signed_sha256, commands[0].posix, commands[0].powershell),
-            Command("script without its signature", host.sha256, f"{_posix(host)} | sha256sum", f"{text}; {_HASH.format(text='$t')}"),
+            Command(phrase("signed script"), host.signed_sha256, commands[0].posix, commands[0].powershell),
+            Command(
+                phrase("script without its signature"), host.sha256, f"{_posix(host)} | sha256sum", f"{text}; {_HASH.format(text='$t')}"
+            ),
         ]
     return [
         *commands,
         Command(
-            "head",
+            phrase("head"),
             host.head_sha256,
             f"{head} | sha256sum",
             f"{begin}; {_HASH.format(text='$t.Substring(0, $i)')}",
         ),
         Command(
-            "body",
+            phrase("body"),
             host.body_sha256,
             f"{body} | sha256sum",
             f"{begin}; {_HASH.format(text='$t.Substring($i)')}",
         ),
         Command(
-            "lock",
+            phrase("lock"),
             host.lock_sha256,
             f"{head} | sed -n \"s/^    '\\(.* --hash=sha256:[0-9a-f]*\\)'\\$/\\1/p\" | sha256sum",
             f"{begin}; $l = [regex]::Matches($t.Substring(0, $i), \"(?m)^    '(.* --hash=sha256:[0-9a-f]+)'$\"); "

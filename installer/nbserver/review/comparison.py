@@ -16,7 +16,7 @@ from nbserver.approval.audit import LIMIT, Audited
 from nbserver.approval.reference import Reference
 from nbserver.base import plain_file
 from nbserver.base.errors import ApprovalError
-from nbserver.base.message import message
+from nbserver.base.message import message, phrase
 from nbserver.base.plain_text import clean
 from nbserver.review.package_facts import packages
 from nbserver.review.statements import flat
@@ -77,12 +77,13 @@ def against(folder: Path, audited: Audited, other: Path, reference: Reference) -
     content = manifest.parse(manifest.read_bytes(path), path)
     release = str(content["release"])
     if release == __version__ and content["v"] == manifest.VERSION:
-        statement = f"This release also audited {plain_file.shown(other)}: every byte is accounted for."
+        statement = phrase("This release also audited {folder}: every byte is accounted for.", folder=plain_file.shown(other))
         audit.checked(other, reference)
     else:
-        statement = (
-            f"nbserver {clean(release, 50)} rendered {plain_file.shown(other)}. Its scripts have the hashes in its manifest; that release alone can "
-            f"audit them."
+        statement = phrase(
+            "nbserver {release} rendered {folder}. Its scripts have the hashes in its manifest; that release alone can audit them.",
+            release=clean(release, 50),
+            folder=plain_file.shown(other),
         )
     old, new = _side(other, content["hosts"]), _side(folder, {host.name: host.entry for host in audited.hosts})
     return Comparison(plain_file.shown(other), statement, tuple(_changes(old, new)))
@@ -93,15 +94,15 @@ def bodies(one: Path, other: Path) -> Comparison:
     old, new = _bodies(one), _bodies(other)
     changes = [
         Change(
-            f"{_kind_title(kind)}: body {_digest(old.get(kind))}, now {_digest(new.get(kind))}",
+            phrase("{kind}: body {before}, now {now}", kind=_kind_title(kind), before=_digest(old.get(kind)), now=_digest(new.get(kind))),
             (),
             _diff(old.get(kind, ""), new.get(kind, "")),
         )
         for kind in sorted(old.keys() | new.keys())
         if old.get(kind) != new.get(kind)
     ]
-    name = f"{plain_file.shown(one)} and {plain_file.shown(other)}"
-    return Comparison(name, "The bodies were compared as they are. Neither side was audited.", tuple(changes))
+    name = phrase("{one} and {other}", one=plain_file.shown(one), other=plain_file.shown(other))
+    return Comparison(name, phrase("The bodies were compared as they are. Neither side was audited."), tuple(changes))
 
 
 def _side(folder: Path, entries: Mapping[str, Mapping[str, Any]]) -> Side:
@@ -122,10 +123,10 @@ def _side(folder: Path, entries: Mapping[str, Mapping[str, Any]]) -> Side:
 
 
 def _changes(old: Side, new: Side) -> Iterator[Change]:
-    for title, one, other in (("Not there before", new, old), ("No longer there", old, new)):
-        only = sorted(one.entries.keys() - other.entries.keys())
-        if only:
-            yield Change(f"{title}: {_names(only)}")
+    if coming := sorted(new.entries.keys() - old.entries.keys()):
+        yield Change(phrase("Not there before: {hosts}", hosts=_names(coming)))
+    if going := sorted(old.entries.keys() - new.entries.keys()):
+        yield Change(phrase("No longer there: {hosts}", hosts=_names(going)))
     groups: dict[tuple[Row, ...], list[str]] = {}
     both = sorted(old.entries.keys() & new.entries.keys())
     for host in both:
@@ -171,9 +172,11 @@ def _text_changes(hosts: Iterable[str], old: Side, new: Side) -> Iterator[Change
     for names in locks.values():
         before, now = (_packages(side.texts[names[0]]) for side in (old, new))
         keys = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
-        yield Change(f"Packages of {_names(names)}", tuple(Row(key, before.get(key, ""), now.get(key, "")) for key in keys))
+        yield Change(
+            phrase("Packages of {hosts}", hosts=_names(names)), tuple(Row(key, before.get(key, ""), now.get(key, "")) for key in keys)
+        )
     for names in bodies.values():
-        yield Change(f"Body of {_names(names)}", (), _diff(_body(old.texts[names[0]]), _body(new.texts[names[0]])))
+        yield Change(phrase("Body of {hosts}", hosts=_names(names)), (), _diff(_body(old.texts[names[0]]), _body(new.texts[names[0]])))
 
 
 def _packages(text: str) -> dict[str, str]:
@@ -231,11 +234,11 @@ def _bodies(path: Path) -> dict[tuple[str, str], str]:
 
 
 def _kind_title(kind: tuple[str, str]) -> str:
-    return f"{'Linux' if kind[0] == 'sh' else 'Windows'}, scope {kind[1]}"
+    return phrase("{system}, scope {scope}", system="Linux" if kind[0] == "sh" else "Windows", scope=kind[1])
 
 
 def _digest(body: str | None) -> str:
-    return "none" if body is None else hashlib.sha256(body.encode("utf-8")).hexdigest()
+    return phrase("none") if body is None else hashlib.sha256(body.encode("utf-8")).hexdigest()
 
 
 def _text(data: bytes) -> str:
@@ -243,4 +246,4 @@ def _text(data: bytes) -> str:
 
 
 def _names(hosts: list[str]) -> str:
-    return ", ".join(hosts) if len(hosts) <= 5 else f"{len(hosts)} hosts: {', '.join(hosts[:3])}, ..."
+    return ", ".join(hosts) if len(hosts) <= 5 else phrase("{count} hosts: {first}, ...", count=len(hosts), first=", ".join(hosts[:3]))

@@ -11,6 +11,7 @@ from nbserver import __version__
 from nbserver.approval.audit import Audited, AuditedHost
 from nbserver.approval.listed_approvals import ListedApproval
 from nbserver.approval.reference import Reference
+from nbserver.base.message import counted, phrase
 from nbserver.render.contents import unused_parts
 from nbserver.review.package_facts import Package, packages
 from nbserver.review.script_scan import Found, deletions, program_calls
@@ -146,11 +147,11 @@ def review(audited: Audited, reference: Reference) -> Review:
         _locks(audited.hosts),
         audited.approvals,
         tuple(_verified(audited)),
-        NOT_VERIFIED,
+        tuple(map(phrase, NOT_VERIFIED_WORDS)),
     )
 
 
-NOT_VERIFIED = (
+NOT_VERIFIED_WORDS = (
     "Whether your site allows the people who signed an approval: each run compares them with its allowed signers.",
     "The targets: the audit cannot tell whether an address belongs to the host that you mean, or whether a pinned key is really that host's.",
     "Nothing was contacted: no host, no download server, and no URL.",
@@ -161,11 +162,19 @@ NOT_VERIFIED = (
 
 def _verified(audited: Audited) -> Iterator[str]:
     count = len(audited.hosts)
-    scripts = "the script" if count == 1 else f"the {count} scripts"
-    yield f"nbserver {__version__} rendered {scripts} again, and every byte is the same."
-    yield "manifest.json was read strictly; its settings follow the rules of the inventory, and everything that it says about a script is what the script says."
-    yield "The folder contains no other files except approvals and their signatures. No script is a link or a device."
-    yield "Each body is the one that this release publishes for its system and scope, and each lock and each download is in a catalog of this release or in a given site catalog."
+    yield counted(
+        "nbserver {release} rendered the script again, and every byte is the same.",
+        "nbserver {release} rendered the {count} scripts again, and every byte is the same.",
+        count,
+        release=__version__,
+    )
+    yield phrase(
+        "manifest.json was read strictly; its settings follow the rules of the inventory, and everything that it says about a script is what the script says."
+    )
+    yield phrase("The folder contains no other files except approvals and their signatures. No script is a link or a device.")
+    yield phrase(
+        "Each body is the one that this release publishes for its system and scope, and each lock and each download is in a catalog of this release or in a given site catalog."
+    )
 
 
 def _kind_key(host: AuditedHost) -> str:

@@ -1,6 +1,6 @@
 """What each step does, in plain words: what it changes, how to see it, and how to undo it by hand.
 
-A value in braces is a setting, such as {notebook.port}; the review fills it in. `nbserver undo` undoes every step.
+A value in braces is a setting, with an underscore for each period: {notebook_port}. The review fills it in. `nbserver undo` undoes every step.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Words:
 _PREFLIGHT = "Nothing. Refuses a host on which the notebook server cannot work"
 NOT_BY_HAND = "Not by hand. What this step removes is nbserver's own, from an earlier release or earlier settings"
 _CHECK = Words(
-    "Nothing. Waits until port {notebook.port} answers with the certificate, then checks that requests without the password are refused",
+    "Nothing. Waits until port {notebook_port} answers with the certificate, then checks that requests without the password are refused",
     "nbserver verify",
 )
 
@@ -32,7 +32,7 @@ WINDOWS_MACHINE = {
         "Server Manager, Local Server",
     ),
     "python": Words(
-        "Installs Python {python.version} for the whole machine, or in %ProgramFiles%\\nbserver. Uses an existing Python of that version "
+        "Installs Python {python_version} for the whole machine, or in %ProgramFiles%\\nbserver. Uses an existing Python of that version "
         "if only administrators can write to it",
         'dir "$env:ProgramFiles\\nbserver"',
         "Uninstall Python in Settings, or remove its folder in %ProgramFiles%\\nbserver",
@@ -43,7 +43,7 @@ WINDOWS_MACHINE = {
         "Uninstall it in Settings",
     ),
     "openssl": Words(
-        "Installs OpenSSL {openssl.version} for the whole machine, or in %ProgramFiles%\\nbserver",
+        "Installs OpenSSL {openssl_version} for the whole machine, or in %ProgramFiles%\\nbserver",
         "Apps in Settings",
         "Uninstall it in Settings, or remove its folder in %ProgramFiles%\\nbserver",
     ),
@@ -53,30 +53,30 @@ WINDOWS_MACHINE = {
         "Remove the folder env-... there",
     ),
     "certificate": Words(
-        "Creates or reads key, certificate, and request in %ProgramData%\\nbserver\\service. Names: {certificate.names}",
+        "Creates or reads key, certificate, and request in %ProgramData%\\nbserver\\service. Names: {certificate_names}",
         "certificate.pem in %ProgramData%\\nbserver\\service",
         "Remove the files in that folder",
     ),
     "notebook": Words(
-        "Writes configuration and starter to %ProgramData%\\nbserver\\service. Gives the service write access to {notebook.directory} and "
+        "Writes configuration and starter to %ProgramData%\\nbserver\\service. Gives the service write access to {notebook_directory} and "
         "to %ProgramData%\\nbserver\\work. Writes Welcome.ipynb to the folder of the notebooks, unless somebody has changed or removed it",
         "jupyter_server_config.json in %ProgramData%\\nbserver\\service",
         "Remove the files in that folder",
     ),
     "takeover": Words(
-        "With adopt = true: stops another program that uses port {notebook.port} and disables its service or task, disables other "
+        "With adopt = true: stops another program that uses port {notebook_port} and disables its service or task, disables other "
         "firewall rules for the port, and removes PATH entries of earlier setups. Otherwise nothing: what is in the way is refused. "
         "adopt is {adopt}",
         "nbserver plan",
         "Enable the service, task, or rules again",
     ),
     "service": Words(
-        "Creates and starts the scheduled task nbserver, which runs the server as LOCAL SERVICE on {notebook.ip}, port {notebook.port}",
+        "Creates and starts the scheduled task nbserver, which runs the server as LOCAL SERVICE on {notebook_ip}, port {notebook_port}",
         "schtasks /query /tn nbserver /v /fo list",
         "schtasks /end /tn nbserver, then schtasks /delete /tn nbserver",
     ),
     "firewall": Words(
-        "Creates one inbound rule nbserver, which opens TCP port {notebook.port} to these addresses: {firewall.remote_addresses}",
+        "Creates one inbound rule nbserver, which opens TCP port {notebook_port} to these addresses: {firewall_remote_addresses}",
         "Get-NetFirewallRule -Name nbserver",
         "Remove-NetFirewallRule -Name nbserver",
     ),
@@ -95,25 +95,25 @@ WINDOWS_MACHINE = {
 }
 WINDOWS_USER = {
     "preflight": Words(f"{_PREFLIGHT}: processor, Windows release, disk, and clock", "nbserver plan"),
-    "python": Words("Nothing. Requires the Python {python.version} that runs nbserver", "nbserver plan"),
+    "python": Words("Nothing. Requires the Python {python_version} that runs nbserver", "nbserver plan"),
     "packages": Words(
         "Creates a virtual environment in %LOCALAPPDATA%\\nbserver\\programs with exactly the packages of the lock, and imports the core packages",
         "nbserver.lock in the folder env-... there",
         "Remove the folder env-... there",
     ),
     "certificate": Words(
-        "Creates key, self-signed certificate, and request in %LOCALAPPDATA%\\nbserver\\state\\service. Names: {certificate.names}",
+        "Creates key, self-signed certificate, and request in %LOCALAPPDATA%\\nbserver\\state\\service. Names: {certificate_names}",
         "certificate.pem in %LOCALAPPDATA%\\nbserver\\state\\service",
         "Remove the files in that folder",
     ),
     "notebook": Words(
-        "Writes configuration and starter to %LOCALAPPDATA%\\nbserver\\state\\service, and creates {notebook.directory}. "
+        "Writes configuration and starter to %LOCALAPPDATA%\\nbserver\\state\\service, and creates {notebook_directory}. "
         "Writes Welcome.ipynb there, unless somebody has changed or removed it",
         "jupyter_server_config.json in %LOCALAPPDATA%\\nbserver\\state\\service",
         "Remove the files in that folder",
     ),
     "service": Words(
-        "Starts the server as a background process of the user, on {notebook.ip}, port {notebook.port}",
+        "Starts the server as a background process of the user, on {notebook_ip}, port {notebook_port}",
         "nbserver status local",
         "nbserver stop local",
     ),
@@ -133,7 +133,7 @@ LINUX_MACHINE = {
     ),
     "packages": Words(
         "Creates a virtual environment in /opt/nbserver with exactly the packages of the lock; with packages.source = "
-        '"distribution", installs the distribution\'s own packages. packages.source is {packages.source}',
+        '"distribution", installs the distribution\'s own packages. packages.source is {packages_source}',
         "nbserver.lock in /opt/nbserver/env-...",
         "Remove the folder /opt/nbserver/env-..., or the packages",
     ),
@@ -142,24 +142,24 @@ LINUX_MACHINE = {
         "Creates a system user and a group nbserver, without password and login shell", "getent passwd nbserver", "userdel nbserver"
     ),
     "certificate": Words(
-        "Creates key, self-signed certificate, and request in /etc/nbserver. Names: {certificate.names}",
+        "Creates key, self-signed certificate, and request in /etc/nbserver. Names: {certificate_names}",
         "certificate.pem in /etc/nbserver",
         "Remove the files in /etc/nbserver",
     ),
     "notebook": Words(
-        "Writes configuration and starter to /etc/nbserver. Gives the service write access to {notebook.directory} and to "
+        "Writes configuration and starter to /etc/nbserver. Gives the service write access to {notebook_directory} and to "
         "/var/lib/nbserver/work. Writes Welcome.ipynb to the folder of the notebooks, unless somebody has changed or removed it",
         "jupyter_config.json and serve.py in /etc/nbserver",
         "Remove the files in /etc/nbserver",
     ),
     "service": Words(
-        "Installs, enables, and starts the unit nbserver.service, which runs the server on {notebook.ip}, port {notebook.port}",
+        "Installs, enables, and starts the unit nbserver.service, which runs the server on {notebook_ip}, port {notebook_port}",
         "systemctl status nbserver",
         "systemctl disable --now nbserver, then remove /etc/systemd/system/nbserver.service",
     ),
     "firewall": Words(
-        "If ufw or firewalld is active: adds one rule per address, which opens TCP port {notebook.port} to these addresses: "
-        "{firewall.remote_addresses}. Otherwise nothing",
+        "If ufw or firewalld is active: adds one rule per address, which opens TCP port {notebook_port} to these addresses: "
+        "{firewall_remote_addresses}. Otherwise nothing",
         "ufw show added, or firewall-cmd --list-all",
         "ufw delete allow PORT/tcp, or firewall-cmd --remove-port=PORT/tcp, once as it is and once with --permanent",
     ),
@@ -180,18 +180,18 @@ LINUX_USER = {
         "Remove the folder ~/.local/share/nbserver/env-...",
     ),
     "certificate": Words(
-        "Creates key, self-signed certificate, and request in ~/.config/nbserver. Names: {certificate.names}",
+        "Creates key, self-signed certificate, and request in ~/.config/nbserver. Names: {certificate_names}",
         "certificate.pem in ~/.config/nbserver",
         "Remove the files in ~/.config/nbserver",
     ),
     "notebook": Words(
-        "Writes configuration and starter to ~/.config/nbserver, and creates {notebook.directory}. "
+        "Writes configuration and starter to ~/.config/nbserver, and creates {notebook_directory}. "
         "Writes Welcome.ipynb there, unless somebody has changed or removed it",
         "jupyter_config.json and serve.py in ~/.config/nbserver",
         "Remove the files in ~/.config/nbserver",
     ),
     "service": Words(
-        "Starts the server on {notebook.ip}, port {notebook.port}: as the unit nbserver.service of the user, or without a systemd "
+        "Starts the server on {notebook_ip}, port {notebook_port}: as the unit nbserver.service of the user, or without a systemd "
         "instance of the user, as a background process",
         "nbserver status local",
         "nbserver stop local",

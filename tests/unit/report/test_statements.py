@@ -206,7 +206,7 @@ def test_events_of_another_host_or_run_do_not_count(runs: list[Path], tmp_path: 
     faults = statements.report(folder).faults
     assert sum("belong to another host or run" in fault for fault in faults) == 2
     assert any("events are missing before event 6" in fault for fault in faults) and any(
-        "1 lines are not events" in fault for fault in faults
+        "1 line is not an event" in fault for fault in faults
     )
 
 

@@ -48,7 +48,7 @@ def test_the_table_in_the_documentation_has_the_same_steps(page: str, system: st
 
 def test_several_values_are_listed_and_many_are_named_by_their_key() -> None:
     hosts = [{"notebook.port": str(port)} for port in (1, 2, 2)]
-    assert filled("on {notebook.port}", hosts) == "on 1 or 2"
-    assert filled("on {notebook.port}", [{"notebook.port": str(port)} for port in range(4)]) == "on the notebook.port of each host"
-    assert filled("{a.b}", [{"a.b": '["x", "y"]'}]) == "x, y" and filled("{a.b}", [{"a.b": "[]"}]) == "none"
-    assert filled("{a.b}", [{"a.b": '"\\u0430{c.d}"'}]) == "\\u0430{c.d}"
+    assert filled("on {notebook_port}", hosts) == "on 1 or 2"
+    assert filled("on {notebook_port}", [{"notebook.port": str(port)} for port in range(4)]) == "on the notebook.port of each host"
+    assert filled("{a_b}", [{"a.b": '["x", "y"]'}]) == "x, y" and filled("{a_b}", [{"a.b": "[]"}]) == "none"
+    assert filled("{a_b}", [{"a.b": '"\\u0430{c.d}"'}]) == "\\u0430{c.d}"
