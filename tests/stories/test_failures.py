@@ -211,15 +211,21 @@ def test_locked_wheel_without_a_build_for_this_python(site: Site) -> None:
 
 
 @pytest.mark.usefixtures("undone")
-def test_server_that_does_not_start(site: Site) -> None:
-    """With pip, and a lock that lacks the notebook: everything is installed, nothing answers, its log says why."""
+def test_server_that_does_not_start(site: Site, windows_host: WindowsBox) -> None:
+    """With pip, a lock that lacks the notebook, and files from the workstation: everything is installed, nothing answers, its log says why."""
     use_lock(site, [line for line in site.mirror.lock_file.read_text().splitlines() if line.startswith("six==")])
+    assert site.run("download", "win1", "-o", "bundle").returncode == 0
+    site.mirror.behave()
+    site.settings |= {"downloads.source": "push", "downloads.bundle": "bundle", "packages.index_url": None}
     site.write(packages__installer="pip")
     said = refused(site, "apply", "win1", code=3)
     assert f"the notebook server is not responding on TCP port {site.port}" in said and "No module named 'jupyter_core'" in said
     events = site.last_events()
     assert steps(events, "failed") == ["check"] and "firewall" in steps(events, "changed")
     assert steps(events, "restored") == ["ie_esc", "ie_esc"]
+    assert site.mirror.requests == [], "the host asked nobody"
+    (wheel,) = windows_host.path(r"C:\ProgramData\nbserver\downloads").iterdir()
+    assert wheel.name.startswith("six-"), "the programs are in the cache by now"
 
 
 def use_lock(site: Site, lines: list[str]) -> None:
