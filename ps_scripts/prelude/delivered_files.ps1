@@ -114,7 +114,8 @@ function Remove-UnlistedFile([hashtable]$List, [string]$Except) {
 
 function Assert-DeliveryComplete([bool]$Complete) {
     if (-not $Complete) {
-        throw (New-Failure delivery-cut-off 'the data in the envelope is incomplete. Run nbserver apply again')
+        throw (New-Failure delivery-cut-off ('the connection was lost before all files of this delivery had arrived. ' +
+                'Run the command again: it sends only the rest'))
     }
 }
 
@@ -144,8 +145,8 @@ function Add-DeliveredData([string]$New, $Part) {
     catch {
         if ($_.Exception.Data.Contains('code')) { throw }
         if (Test-DiskFull $_.Exception) { Remove-SingleFile $New }
-        throw (New-Failure delivery-not-written ('could not write {path}: {cause}. Fix this error (for example, free ' +
-                'some disk space), then run nbserver apply again') @{ path = $New } -Cause $_.Exception)
+        $cause = $_.Exception
+        throw (New-Failure delivery-not-written 'could not keep the files that the workstation sent: {cause}' -Cause $cause)
     }
 }
 

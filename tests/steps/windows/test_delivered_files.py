@@ -99,7 +99,7 @@ def test_a_file_arrives_in_two_runs_and_continues_where_it_ended(receiver: Recei
     assert receiver.states("deliver", first, data=DATA[:1000]) == [(WHEEL, "incomplete", 1000)]
     assert receiver.states("missing", rest) == [(WHEEL, "partial", 1000)]
     assert receiver.states("deliver", part(WHEEL, DATA, 999), data=DATA[999:]) == [(WHEEL, "conflict", 3000)]
-    assert "the data in the envelope is incomplete" in receiver.refused("deliver", rest, data=DATA[1000:2500])
+    assert "before all files of this delivery had arrived" in receiver.refused("deliver", rest, data=DATA[1000:2500])
     assert receiver.states("missing", rest) == [(WHEEL, "partial", 2500)]
     assert receiver.states("deliver", part(WHEEL, DATA, 2500), data=DATA[2500:]) == [(WHEEL, "stored", 3000)]
     assert (receiver.folder / WHEEL).read_bytes() == DATA
@@ -142,5 +142,5 @@ def test_a_full_disk_keeps_no_part(receiver: Receiver) -> None:
         receiver.folder = disk.folder / "downloads"
         receiver.folder.mkdir()
         refused = receiver.refused("deliver", Part(WHEEL, len(data), sha256(DATA), 0, len(data)), data=data)
-        assert "could not write" in refused and "the disk is full" in refused
+        assert "could not keep the files" in refused and "the disk is full" in refused
         assert list(receiver.folder.iterdir()) == []
