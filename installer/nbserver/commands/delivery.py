@@ -24,16 +24,17 @@ from nbserver.events.reader import Event
 from nbserver.inventory.by_kind import ByKind
 from nbserver.render import render
 from nbserver.run import delivery, operation
+from nbserver.run.batches import Policy
 from nbserver.run.delivery import Delivery
+from nbserver.run.result import Result
 from nbserver.run.transfer import HostFile
-from nbserver.view.one_summary import OneSummary
+from nbserver.view.one_summary import BeforeRun, OneSummary
 
 if TYPE_CHECKING:
     from nbserver.inventory.hosts import AnyHost, Inventory
     from nbserver.run.envelope import Mode
     from nbserver.run.options import Options
     from nbserver.run.past_run import PastRun
-    from nbserver.run.result import Result
     from nbserver.run.view import View
     from nbserver.settings.secret import Ask
 
@@ -65,25 +66,24 @@ def operate(
 ) -> dict[str, Result]:
     """Do what operation.operate does. Hosts with downloads.source = "push" get what they lack before an apply.
 
-    Raises ApprovalError for a bundle that is not as listed, or lacks something, before a host is contacted.
+    A host that does not get it has the failure as its result in the run, and in the summary. Raises ApprovalError for a bundle
+    that is not as listed, or lacks something, before a host is contacted.
     """
     pushed = [host for host in hosts if host.downloads.source == "push"] if mode in ("test", "apply") else []
     if not pushed:
         return operation.operate(mode, inventory, hosts, options, ask, view, past)
     shown, ask = OneSummary(view), remembering(ask)
-    courier = Courier(inventory, options, ask, shown, _files(pushed), as_json)
+    courier = Courier(inventory, options, ask, BeforeRun(view), _files(pushed), as_json)
     pending, failed = courier.missing(pushed)
     if mode == "apply":
         failed |= courier.deliver([host for host in pushed if pending.get(host.name)], pending)
-    ready = [host for host in hosts if host.name not in failed]
-    results = operation.operate(mode, inventory, ready, options, ask, shown, past) if ready else {}
-    every = {**results, **failed}
-    names = dict.fromkeys([*(past.hosts if past else ()), *(host.name for host in hosts)])
-    every = {name: every[name] for name in names if name in every}
-    shown.show(mode, every)
+    if any(result.outcome == "stopped" for result in failed.values()):  # by Ctrl-C, which is for all hosts
+        failed = {host.name: Result(host.name, outcome="stopped") for host in hosts} | failed
+    results = operation.operate(mode, inventory, hosts, replace(options, undelivered=failed), ask, shown, past)
+    shown.show(mode, results)
     if mode == "test":
         _show_pending(pending, as_json=as_json)
-    return every
+    return results
 
 
 def _files(hosts: Sequence[AnyHost]) -> dict[str, dict[str, tuple[File, Path]]]:
@@ -112,10 +112,7 @@ class Courier:
     as_json: bool = False
 
     def missing(self, hosts: Sequence[AnyHost]) -> tuple[Pending, dict[str, Result]]:
-        """Return what each host needs, and the results of those that could not answer.
-
-        A host that was not reached is in neither: the run that follows reports it, and can be continued.
-        """
+        """Return what each host needs, and the results of those that did not answer."""
         hosts = [host for host in hosts if self.files[host.name]]
         if not hosts:
             return {}, {}
@@ -127,7 +124,7 @@ class Courier:
             result = results[host.name]
             if result.outcome == "ok" and not _fail_unlisted(result):
                 pending[host.name] = delivery.waiting(self._offered(host), result.files)
-            elif result.outcome != "unreachable":
+            else:
                 failed[host.name] = result
         return pending, failed
 
@@ -164,10 +161,13 @@ class Courier:
                 results[name] = result
                 if result.outcome != "ok":
                     waiting[name] = []
+            if any(result.outcome == "stopped" for result in done.values()):
+                results |= {name: Result(name, outcome="stopped") for name, batches in waiting.items() if batches}
+                break
         return results
 
     def _operate(self, mode: Mode, hosts: Sequence[AnyHost], transfers: Mapping[str, Delivery]) -> dict[str, Result]:
-        options = replace(self.options, transfers=transfers, passwords={})
+        options = replace(self.options, transfers=transfers, passwords={}, policy=Policy())  # the run that follows counts the failures
         return operation.operate(mode, self.inventory, hosts, options, self.ask, self.view)
 
     def _offered(self, host: AnyHost) -> list[File]:

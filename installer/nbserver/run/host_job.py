@@ -67,13 +67,16 @@ def prepare_all(
 ) -> dict[str, HostJob]:
     """Return the job of each host by its name. Raises SecretError, InventoryError, and UsageError for what can be rejected without a host.
 
-    A secret that hosts share is asked for or fetched once. All that are missing are in one SecretError.
+    A secret that hosts share is asked for or fetched once. All that are missing are in one SecretError. A host to which nothing is
+    sent needs no secrets.
     """
-    for host in hosts:
+    reached = [host for host in hosts if host.name not in options.undelivered]
+    for host in reached:
         _check_logon(host)
     secrets = SecretStore(ask)
-    secrets.fetch(need for host in hosts for need in _needs(host, mode, options))
-    return {host.name: _job(host, scripts[host.name], mode, options, secrets) for host in hosts}
+    secrets.fetch(need for host in reached for need in _needs(host, mode, options))
+    jobs = {host.name: _job(host, scripts[host.name], mode, options, secrets) for host in reached}
+    return {host.name: jobs.get(host.name) or HostJob(host, scripts[host.name], LogonSecrets()) for host in hosts}
 
 
 def _job(host: AnyHost, script: Script, mode: Mode, options: Options, secrets: SecretStore) -> HostJob:

@@ -211,7 +211,11 @@ class _Run:
         try:
             self.view.host_began(name)
             with closing(self.journal.host(job.script)) as part:
-                result = self.engine.execute(self.call(job), part, self.stop, self.view.event)
+                if undelivered := self.options.undelivered.get(name):
+                    part.note(undelivered.error)
+                    result.fail_like(undelivered)
+                else:
+                    result = self.engine.execute(self.call(job), part, self.stop, self.view.event)
             with self.writing:
                 if result.fingerprint and self.mode not in NOT_REMEMBERED:
                     known_certificates.remember(self.known_file, name, result.fingerprint, self.journal.run)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nbserver.run.batches import Policy
 from nbserver.run.delivery import Delivery
+from nbserver.run.result import Result
 from nbserver.run.server_log import LogReading
 from nbserver.run.transfer import Collecting, Transfer
 
@@ -28,7 +29,7 @@ class Options:
     `evidence_key` signs the chain of the run directory.
     `known` is the file with the known certificates, by default the one next to the inventory. `command` are the arguments of nbserver,
     for run.json. `transfers` maps a host to what the modes push, pull, deliver, backup, and logs copy, and `archived` to the hash of the
-    notebooks that undo removes.
+    notebooks that undo removes. `undelivered` maps a host that did not get its downloads to the reason: its script is not sent.
     """
 
     runs: Path | None = None
@@ -59,3 +60,4 @@ class Options:
     command: tuple[str, ...] = ()
     transfers: Mapping[str, Transfer | Collecting | LogReading | Delivery] = field(default_factory=dict)
     archived: Mapping[str, str] = field(default_factory=dict)
+    undelivered: Mapping[str, Result] = field(default_factory=dict)

@@ -62,6 +62,11 @@ class Result:
         self.outcome, self.code, self.fingerprint = "failed", error.exit_code, ""
         self.because(error)
 
+    def fail_like(self, other: Result) -> None:
+        """Set the outcome to that of another run of the host, without which this one cannot begin, and keep the number of changes."""
+        self.outcome, self.code, self.fingerprint = other.outcome, other.code, ""
+        self.error, self.detail = other.error, other.detail
+
     @property
     def error_kind(self) -> error_kind.Kind | None:
         """The kind of the failure, or None if the host did not fail."""

@@ -44,3 +44,11 @@ class OneSummary:
         """Show the summary of all runs."""
         if self._folder is not None:
             self._view.summary(mode, results, self._folder)
+
+
+class BeforeRun(OneSummary):
+    """Shows runs that prepare another one. If a host fails, the run that follows shows it."""
+
+    def host_ended(self, result: Result) -> None:
+        if result.outcome == "ok":
+            super().host_ended(result)

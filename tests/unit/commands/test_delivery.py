@@ -21,6 +21,7 @@ from nbserver.catalog import mirror
 from nbserver.commands import delivery
 from nbserver.inventory import reader
 from nbserver.run import operation
+from nbserver.run.batches import Policy
 from nbserver.run.options import Options
 from nbserver.run.result import Result
 from nbserver.run.transfer import HostFile
@@ -37,12 +38,17 @@ class Hosts:
     def __init__(self, folder: Path) -> None:
         self.folder, self.has, self.runs = folder, dict[str, dict[str, bytes]](), list[tuple[str, list[str]]]()
         self.before: Callable[[str], Result | None] = lambda host: None
+        self.after: Callable[[str], Result | None] = lambda host: None
         self.limit = 10**9  # bytes of a delivery that arrive
+        self.policies: list[Policy] = []
+        self.undelivered: list[str] = []
 
     def operate(
         self, mode: str, inventory: Any, hosts: Sequence[Any], options: Options, ask: Any, view: Any, past: Any = None
     ) -> dict[str, Result]:
         self.runs.append((mode, [host.name for host in hosts]))
+        self.policies.append(options.policy)
+        self.undelivered = sorted(options.undelivered)
         results = {host.name: self.of(mode, host.name, options) for host in hosts}
         view.summary(mode, results, self.folder)
         return results
@@ -50,10 +56,12 @@ class Hosts:
     def of(self, mode: str, host: str, options: Options) -> Result:
         has = self.has.setdefault(host, {})
         if mode not in ("missing", "deliver"):
-            return Result(host, outcome="ok")
+            return options.undelivered.get(host) or Result(host, outcome="ok")
         given = options.transfers[host]
         if mode == "missing":
             return self.before(host) or Result(host, outcome="ok", files=[self.state(has, part) for part in given.parts])
+        if after := self.after(host):
+            return after
         left = self.limit
         result = Result(host, outcome="ok", changed=1)
         sent = b"".join(given.payload(host).blocks())  # type: ignore[union-attr]
@@ -105,9 +113,9 @@ def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hosts:
     return found
 
 
-def operate(hosts: Hosts, mode: Any = "apply", **given: Any) -> tuple[dict[str, Result], View]:
+def operate(hosts: Hosts, mode: Any = "apply", options: Options | None = None, **given: Any) -> tuple[dict[str, Result], View]:
     loaded, view = reader.load(hosts.folder / "nbserver.toml"), View()
-    results = delivery.operate(mode, loaded, list(loaded.hosts.values()), Options(), None, view, **given)  # type: ignore[arg-type]
+    results = delivery.operate(mode, loaded, list(loaded.hosts.values()), options or Options(), None, view, **given)  # type: ignore[arg-type]
     assert view.shown == results
     return results, view
 
@@ -144,7 +152,7 @@ def test_after_a_lost_connection_the_rest_is_sent(hosts: Hosts) -> None:
     hosts.limit = 300_000
     results, _ = operate(hosts)
     assert results["one"].outcome == "failed" and [mode for mode, _ in hosts.runs].count("deliver") == 3
-    assert hosts.runs[-1] == ("apply", ["direct"])
+    assert hosts.runs[-1] == ("apply", ["direct", "one", "two"]) and hosts.undelivered == ["one", "two"]
     hosts.limit = 10**9
     results, _ = operate(hosts)
     assert hosts.has["one"] == DATA and results["one"].outcome == "ok"
@@ -157,9 +165,22 @@ def test_what_one_host_answers_does_not_stop_the_others(hosts: Hosts) -> None:
     assert results["one"].error == (
         "one: 1 files of the bundle were not stored; the first is a-1.0-py3-none-any.whl (refused). Run the command again"
     )
-    assert hosts.runs[-1] == ("apply", ["direct", "two"]) and list(results) == ["direct", "one", "two"]
+    assert hosts.runs[-1] == ("apply", ["direct", "one", "two"]) and hosts.undelivered == ["one"]
     hosts.before = {"one": Result("one", outcome="unreachable")}.get
-    assert operate(hosts)[0]["one"].outcome == "ok" and hosts.runs[-1] == ("apply", ["direct", "one", "two"])
+    assert operate(hosts)[0]["one"].outcome == "unreachable" and hosts.undelivered == ["one"]
+
+
+def test_ctrl_c_during_a_delivery_stops_every_host(hosts: Hosts) -> None:
+    hosts.after = {"one": Result("one", outcome="stopped")}.get
+    results, _ = operate(hosts)
+    assert [mode for mode, _ in hosts.runs] == ["missing", "deliver", "apply"], "the second batch of the other host is not sent"
+    assert {result.outcome for result in results.values()} == {"stopped"} and hosts.undelivered == ["direct", "one", "two"]
+
+
+def test_a_canary_that_lacks_nothing(hosts: Hosts) -> None:
+    policy = Policy(canary=("two",))
+    operate(hosts, options=Options(policy=policy))
+    assert [mode for mode, _ in hosts.runs][-1] == "apply" and hosts.policies == [Policy()] * (len(hosts.runs) - 1) + [policy]
 
 
 def test_a_file_that_changes_while_it_is_sent_fails_that_host(hosts: Hosts) -> None:

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from nbserver.base.errors import ApprovalError, NbserverError, UsageError
+from nbserver.base.errors import ApprovalError, NbserverError, ScriptError, UsageError
 from nbserver.cli import program
 from nbserver.commands import render as rendering
 from nbserver.commands import resume, run_audit
+from nbserver.commands.failed_hosts import failed_in
 from nbserver.run import evidence_log, host_run, operation, past_files, run_lock
 from nbserver.run.batches import Amount, Policy
 from nbserver.run.chain import Chain, Written
@@ -24,6 +25,8 @@ from nbserver.run.result import Result
 from nbserver.view.plain_lines import PlainLines
 from tests.formats import validate
 from tests.simulated_fleet import STEPS, Fleet, dead, drops_after
+
+FIRST_MUST_SUCCEED = Policy(canary=("lin0001",), max_failures=Amount(0))
 
 
 class Site:
@@ -143,6 +146,21 @@ def test_max_failures_counts_again(site: Site) -> None:
     site.fleet.hosts["lin0001"].fault = dead
     site.run(policy=Policy(serial=Amount(1), max_failures=Amount(0)))
     assert {result.outcome for result in site.resume().values()} == {"unreachable", "stopped"} and site.contacted() == {"lin0001"}
+
+
+def test_a_host_that_did_not_get_its_downloads_counts_as_failed(site: Site) -> None:
+    why = Result("lin0001")
+    why.fail(ScriptError("delivery-unreadable", "could not read the file", host="lin0001"))
+    outcomes = {name: result.outcome for name, result in site.run(undelivered={"lin0001": why}, policy=FIRST_MUST_SUCCEED).items()}
+    assert outcomes == {"lin0001": "failed", "lin0002": "stopped", "lin0003": "stopped", "lin0004": "stopped"}
+    assert site.contacted() == set() and failed_in(site.folder.name, site.runs, site.fleet.path) == list(site.fleet.hosts)
+    summary = json.loads((site.folder / "summary.json").read_text())
+    validate("summary", summary)
+    assert summary["hosts"]["lin0001"]["code"] == "delivery-unreadable" and summary["hosts"]["lin0001"]["changed"] == 0
+    assert "lin0001: could not read the file" in (site.folder / "lin0001" / "log.txt").read_text()
+    audited = run_audit.audit(str(site.folder), site.runs, None, (), None)
+    assert audited.hosts["lin0001"][0] == "failed"
+    assert {result.outcome for result in site.resume().values()} == {"ok"} and site.contacted() == set(site.fleet.hosts)
 
 
 def test_a_batch_begins_after_hosts_that_have_ended_before(site: Site) -> None:
