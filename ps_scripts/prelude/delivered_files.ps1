@@ -145,8 +145,8 @@ function Add-DeliveredData([string]$New, $Part) {
     catch {
         if ($_.Exception.Data.Contains('code')) { throw }
         if (Test-DiskFull $_.Exception) { Remove-SingleFile $New }
-        $cause = $_.Exception
-        throw (New-Failure delivery-not-written 'could not keep the files that the workstation sent: {cause}' -Cause $cause)
+        throw (New-Failure delivery-not-written ('could not keep the files that the workstation ' +
+                'sent: {cause}') -Cause $_.Exception)
     }
 }
 
