@@ -101,28 +101,28 @@
 #  6139  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
 #  6268  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
 #  6379  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6539  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  6784  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6904  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6928  server_log             Send the log of the notebook server: mode logs.
-#  7028  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  6540  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  6785  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6905  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6929  server_log             Send the log of the notebook server: mode logs.
+#  7029  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7060  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7141  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7160  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7179  python                 Install Python from the publisher, or use one that is installed.
-#  7313  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7374  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7493  packages               Install the packages of the lock in a virtual environment.
-#  7694  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7720  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  7855  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8063  service                Run the server as a scheduled task.
-#  8210  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8274  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8352  path                   Add the programs of the server to the PATH of the machine.
-#  8381  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8421  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7061  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7142  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7161  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7180  python                 Install Python from the publisher, or use one that is installed.
+#  7314  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7375  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7494  packages               Install the packages of the lock in a virtual environment.
+#  7695  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7721  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  7856  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8064  service                Run the server as a scheduled task.
+#  8211  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8275  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8353  path                   Add the programs of the server to the PATH of the machine.
+#  8382  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8422  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -6492,7 +6492,8 @@ function Remove-UnlistedFile([hashtable]$List, [string]$Except) {
 
 function Assert-DeliveryComplete([bool]$Complete) {
     if (-not $Complete) {
-        throw (New-Failure delivery-cut-off 'the data in the envelope is incomplete. Run nbserver apply again')
+        throw (New-Failure delivery-cut-off ('the connection was lost before all files of this delivery had arrived. ' +
+                'Run the command again: it sends only the rest'))
     }
 }
 
@@ -6522,8 +6523,8 @@ function Add-DeliveredData([string]$New, $Part) {
     catch {
         if ($_.Exception.Data.Contains('code')) { throw }
         if (Test-DiskFull $_.Exception) { Remove-SingleFile $New }
-        throw (New-Failure delivery-not-written ('could not write {path}: {cause}. Fix this error (for example, free ' +
-                'some disk space), then run nbserver apply again') @{ path = $New } -Cause $_.Exception)
+        throw (New-Failure delivery-not-written ('could not keep the files that the workstation ' +
+                'sent: {cause}') -Cause $_.Exception)
     }
 }
 

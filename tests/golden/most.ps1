@@ -101,28 +101,28 @@
 #  6045  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
 #  6174  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
 #  6285  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6445  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  6690  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6810  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6834  server_log             Send the log of the notebook server: mode logs.
-#  6934  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  6446  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  6691  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6811  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6835  server_log             Send the log of the notebook server: mode logs.
+#  6935  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6966  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7047  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7066  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7085  python                 Install Python from the publisher, or use one that is installed.
-#  7219  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7280  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7399  packages               Install the packages of the lock in a virtual environment.
-#  7600  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7626  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  7761  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  7969  service                Run the server as a scheduled task.
-#  8116  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8180  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8258  path                   Add the programs of the server to the PATH of the machine.
-#  8287  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8327  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  6967  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7048  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7067  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7086  python                 Install Python from the publisher, or use one that is installed.
+#  7220  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7281  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7400  packages               Install the packages of the lock in a virtual environment.
+#  7601  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7627  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  7762  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  7970  service                Run the server as a scheduled task.
+#  8117  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8181  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8259  path                   Add the programs of the server to the PATH of the machine.
+#  8288  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8328  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -6398,7 +6398,8 @@ function Remove-UnlistedFile([hashtable]$List, [string]$Except) {
 
 function Assert-DeliveryComplete([bool]$Complete) {
     if (-not $Complete) {
-        throw (New-Failure delivery-cut-off 'the data in the envelope is incomplete. Run nbserver apply again')
+        throw (New-Failure delivery-cut-off ('the connection was lost before all files of this delivery had arrived. ' +
+                'Run the command again: it sends only the rest'))
     }
 }
 
@@ -6428,8 +6429,8 @@ function Add-DeliveredData([string]$New, $Part) {
     catch {
         if ($_.Exception.Data.Contains('code')) { throw }
         if (Test-DiskFull $_.Exception) { Remove-SingleFile $New }
-        throw (New-Failure delivery-not-written ('could not write {path}: {cause}. Fix this error (for example, free ' +
-                'some disk space), then run nbserver apply again') @{ path = $New } -Cause $_.Exception)
+        throw (New-Failure delivery-not-written ('could not keep the files that the workstation ' +
+                'sent: {cause}') -Cause $_.Exception)
     }
 }
 
