@@ -52,8 +52,9 @@ class Process:
 class ClusterProcesses:
     """A scheduler of a test and its workers. `hosts` is the socket of the simulated hosts."""
 
-    def __init__(self, folder: Path, hosts: Path | None = None, variables: dict[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, hosts: Path | None = None, variables: dict[str, str] | None = None, threads: int = 4) -> None:
         folder.mkdir(exist_ok=True)
+        self._threads = threads
         self.folder, self.hosts, self.certificates = folder, hosts, Certificates(folder / "certificates")
         self._variables = {"PYTHONPATH": os.pathsep.join([str(CHECKOUT), PYTHON_PATH]), **(variables or {})}
         if hosts:
@@ -76,10 +77,10 @@ class ClusterProcesses:
         ]
         return Process([module, *tls, *arguments], self.folder / f"{name or role}.log", self._variables)
 
-    def start_worker(self, threads: int = 4, resources: str = "", certificate: str = "worker") -> Process:
+    def start_worker(self, resources: str = "", certificate: str = "worker") -> Process:
         """A further worker, which may not be ready yet."""
         name = f"worker-{len(self.workers) + 1}"
-        local = ["--no-nanny", "--nthreads", str(threads), "--no-dashboard", "--local-directory", str(self.folder), "--name", name]
+        local = ["--no-nanny", "--nthreads", str(self._threads), "--no-dashboard", "--local-directory", str(self.folder), "--name", name]
         more = ["--resources", resources] if resources else []
         worker = self._start(certificate, "distributed.cli.dask_worker", *local, *more, *self._preload, self.address, name=name)
         self.workers.append(worker)

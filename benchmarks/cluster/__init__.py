@@ -1,0 +1,1 @@
+"""How many simulated hosts a Dask cluster on this machine does, compared with one process without a cluster."""
