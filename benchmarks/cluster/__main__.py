@@ -28,7 +28,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cluster", description="Simulated hosts on a Dask cluster on this machine.")
     parser.add_argument("--hosts", type=int, default=200, metavar="N", help="number of hosts (200)")
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2, 3], metavar="N", help="numbers of workers; 0 is no cluster")
-    parser.add_argument("--threads", type=int, default=10, metavar="N", help="threads of a worker, and hosts at a time without a cluster (10)")
+    parser.add_argument(
+        "--threads", type=int, default=10, metavar="N", help="threads of a worker, and hosts at a time without a cluster (10)"
+    )
     parser.add_argument("--seconds", type=float, nargs="+", default=[0, 2], metavar="S", help="what each host takes (0 2)")
     parser.add_argument("--runs", type=int, default=3, metavar="N", help="runs with each number of workers (3)")
     options = parser.parse_args()
@@ -45,7 +47,9 @@ def main() -> int:
             rows.append([*each, f"{wall:.2f} s", f"{options.hosts / wall * 60:,.0f}", f"{cpu / options.hosts * 1000:.1f} ms"])
     print(f"plan of {options.hosts} simulated hosts, nothing to change: medians of {options.runs} runs\n\n{columns(rows)}\n")
     print(f"measured: {begin:%Y-%m-%d %H:%M} UTC")
-    print(f"machine: {os.cpu_count()} cores, {platform.system()} {platform.machine()}, load average {load:.1f} over the five minutes before")
+    print(
+        f"machine: {os.cpu_count()} cores, {platform.system()} {platform.machine()}, load average {load:.1f} over the five minutes before"
+    )
     print(f"software: Python {platform.python_version()}")
     return 0
 

@@ -18,14 +18,22 @@ from tests.cluster.served_hosts import VARIABLE
 ADDRESS = re.compile(r"Scheduler at:\s+(\S+)")
 
 
+Machine = tuple[str, list[str]]
+
+
 class Process:
     """A process with its output in a file."""
 
-    def __init__(self, command: Sequence[str], log: Path, variables: dict[str, str]) -> None:
+    def __init__(self, command: Sequence[str], log: Path, variables: dict[str, str], where: Sequence[str] = ()) -> None:
+        """`where` is what the command begins with if it runs elsewhere."""
         self.log = log
         with log.open("wb") as file:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", *command], stdout=file, stderr=subprocess.STDOUT, env={**os.environ, **variables}, cwd=log.parent
+                [*where, sys.executable, "-m", *command],
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **variables},
+                cwd=log.parent,
             )
 
     def wait_for(self, pattern: re.Pattern[str], seconds: float = 120) -> re.Match[str]:
@@ -52,7 +60,15 @@ class Process:
 class ClusterProcesses:
     """A scheduler of a test and its workers. `hosts` is the socket of the simulated hosts."""
 
-    def __init__(self, folder: Path, hosts: Path | None = None, variables: dict[str, str] | None = None, threads: int = 4) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        hosts: Path | None = None,
+        variables: dict[str, str] | None = None,
+        threads: int = 4,
+        machines: Sequence[Machine] = (),
+    ) -> None:
+        """`machines` are where the scheduler and each worker run: the address, and what a command there begins with."""
         folder.mkdir(exist_ok=True)
         self._threads = threads
         self.folder, self.hosts, self.certificates = folder, hosts, Certificates(folder / "certificates")
@@ -61,7 +77,8 @@ class ClusterProcesses:
             self._variables[VARIABLE] = str(hosts)
         self._preload = ["--preload", "tests.cluster.served_hosts"] if hosts else []
         self.workers: list[Process] = []
-        address = ["--host", "tls://127.0.0.1", "--port", "0", "--no-dashboard", "--no-show"]
+        self._machines = list(machines) or [("127.0.0.1", [])] * 99
+        address = ["--host", f"tls://{self._machines[0][0]}", "--port", "0", "--no-dashboard", "--no-show"]
         self.scheduler = self._start("scheduler", "distributed.cli.dask_scheduler", *address)
         self.address = self.scheduler.wait_for(ADDRESS)[1]
 
@@ -75,7 +92,8 @@ class ClusterProcesses:
             "--tls-key",
             str(files / f"{role}.key"),
         ]
-        return Process([module, *tls, *arguments], self.folder / f"{name or role}.log", self._variables)
+        where = self._machines[len(self.workers) + 1 if name else 0][1]
+        return Process([module, *tls, *arguments], self.folder / f"{name or role}.log", self._variables, where)
 
     def start_worker(self, resources: str = "", certificate: str = "worker") -> Process:
         """A further worker, which may not be ready yet."""

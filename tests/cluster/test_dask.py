@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +20,7 @@ from nbserver.commands import resume, run_audit
 from nbserver.run.cluster import ticket
 from nbserver.run.result import exit_code
 from nbserver.view.plain_lines import PlainLines
+from tests.checkout import PYTHON_PATH
 from tests.cluster.certificates import Certificates
 from tests.cluster.processes import ClusterProcesses
 from tests.cluster.served_hosts import ServedHosts
@@ -63,6 +66,17 @@ def mortal(served: ServedHosts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         cluster.close()
 
 
+def client_of(site: ClusterSite) -> Any:
+    """Somebody who may look at everything in the cluster."""
+    from distributed import Client
+    from distributed.security import Security
+
+    files = {name: str(path) for name, path in site.cluster.options().items()}
+    names = {"tls_ca_file": "scheduler_ca", "tls_client_cert": "scheduler_cert", "tls_client_key": "scheduler_key"}
+    security = Security(require_encryption=True, **{ours: files[name] for ours, name in names.items()})
+    return Client(site.cluster.address, security=security, set_as_default=False)
+
+
 def refusal(site: ClusterSite, **options: Any) -> str:
     """The code of the error. No host has been contacted, and there is no run directory."""
     with pytest.raises(NbserverError) as caught:
@@ -92,23 +106,15 @@ def test_a_worker_without_a_certificate_of_a_worker_gets_nothing(site: ClusterSi
         assert refusal(site) == "worker-certificate-refused"
     finally:
         intruder.kill()
-    from distributed import Client
-    from distributed.security import Security
-
-    files = site.cluster.options()
-    security = Security(
-        tls_ca_file=str(files["scheduler_ca"]),
-        tls_client_cert=str(files["scheduler_cert"]),
-        tls_client_key=str(files["scheduler_key"]),
-        require_encryption=True,
-    )
-    with Client(site.cluster.address, security=security, set_as_default=False) as client:
+    with client_of(site) as client:
         assert wait_until(lambda: len(client.scheduler_info()["workers"]) == 2)
 
 
 def test_hosts_of_a_place_run_there(site: ClusterSite) -> None:
     results = site.run("apply", place=("lin000[1-3]=paris",))
     site.check(results)
+    with client_of(site) as client:
+        assert "sealed" not in repr(client.get_events()), "the scheduler forgets what it has passed on"
     workers = {name: re.findall(r"at (\S+) runs this host", site.journal(name, "log.txt")) for name in results}
     assert len({address for name in ("lin0001", "lin0002", "lin0003") for address in workers[name]}) == 1
     assert all(len(found) == 1 for found in workers.values())
@@ -116,27 +122,19 @@ def test_hosts_of_a_place_run_there(site: ClusterSite) -> None:
 
 def test_the_scheduler_never_has_a_secret(site: ClusterSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The plain password, its hash, and the names of secrets are searched in everything that the cluster has, shows, and writes."""
-    from distributed import Client
-    from distributed.security import Security
 
     def breaks(host: Host, mode: str, n: int) -> None:
         raise ZeroDivisionError(f"a bug in a library, with {PASSWORD} in its text")
 
     kept: list[Any] = []
     monkeypatch.setattr("nbserver.run.cluster.cluster.Cluster.forget", lambda self, call, future: kept.append(future))
+    monkeypatch.setattr("nbserver.run.cluster.cluster.Cluster.end", lambda self: None)
     site.fleet.hosts["lin0002"].fault = breaks
     results = site.run("apply")
     assert results["lin0002"].outcome == "failed" and results["lin0002"].error_kind == "internal"
     salted = next(iter(re.findall(r"argon2\S+", str([host.runs for host in site.fleet.hosts.values()]))), "")
     assert not salted and all(PASSWORD not in text for text in (site.journal("lin0002", "log.txt"), str(results), *site.shown))
-    files = site.cluster.options()
-    security = Security(
-        tls_ca_file=str(files["scheduler_ca"]),
-        tls_client_cert=str(files["scheduler_cert"]),
-        tls_client_key=str(files["scheduler_key"]),
-        require_encryption=True,
-    )
-    with Client(site.cluster.address, security=security, set_as_default=False) as client:
+    with client_of(site) as client:
         client.dump_cluster_state(str(tmp_path / "state"), write_from_scheduler=False, format="yaml")
         dump = (tmp_path / "state.yaml").read_text()
         events = repr(client.get_events())
@@ -186,6 +184,21 @@ def test_a_scheduler_that_is_killed_ends_the_run_and_resume_continues_it(mortal:
     _, hosts, results = resume.resume(mortal.fleet.path, None, None, {"engine": "local"}, None, PlainLines(lambda line: None))
     assert len(hosts) == 7
     mortal.check(results)
+
+
+def test_nbserver_is_killed_and_resume_continues_on_the_same_cluster(site: ClusterSite) -> None:
+    hold = Hold()
+    for host in site.fleet.hosts.values():
+        host.fault = hold
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in site.cluster.options().items()]
+    command = [sys.executable, "-m", "nbserver", "apply", "all", "-i", str(site.fleet.path), *options]
+    with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": PYTHON_PATH}, stdout=subprocess.DEVNULL) as process:
+        assert wait_until(lambda: len(hold.held) == 6)
+        process.kill()
+    hold.release()
+    _, hosts, results = resume.resume(site.fleet.path, None, None, {}, None, PlainLines(lambda line: None))
+    assert len(hosts) == 6
+    site.check(results)
 
 
 def test_ctrl_c_stops_the_scripts_on_the_workers(site: ClusterSite) -> None:

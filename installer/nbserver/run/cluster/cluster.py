@@ -99,6 +99,12 @@ class Cluster:
                 self._listed = time.monotonic()
             return self._workers
 
+    def end(self) -> None:
+        """Let the scheduler forget what it has passed on: it keeps the last messages of each topic."""
+        if not self.is_lost:
+            with suppress(Exception):  # a scheduler without nbserver keeps them
+                self._client.run_on_scheduler(_forget, self.topic)
+
     @property
     def threads(self) -> int:
         """How many hosts the workers run at a time, from 1 to 500."""
@@ -172,10 +178,16 @@ def connected(options: ClusterOptions, run: str) -> Iterator[Cluster]:
             scheduler=options.scheduler,
             reason=_reason(error),
         ) from None
+    cluster = Cluster(client, authorities, run)
     try:
-        yield Cluster(client, authorities, run)
+        yield cluster
     finally:
+        cluster.end()
         client.close(timeout=CLOSING)
+
+
+def _forget(topic: str, dask_scheduler: Any) -> None:
+    dask_scheduler._broker.truncate(topic)
 
 
 def _reason(error: BaseException) -> str:
