@@ -61,11 +61,16 @@ rotate_certificate() {
     assert_installed
     assert_may_start
     RUN_STEP=certificate DIFFERENCES=()
+    differs rotated-key 'private key and certificate' "$RUN_FINGERPRINT" 'a new key and certificate'
+    replace_certificate create_certificate
+}
+
+# CREATE is as in install_certificate.
+replace_certificate() { # CREATE
     IFS= read -r -d '' FORMER_KEY <"$KEY_FILE" || true
     IFS= read -r -d '' FORMER_CERTIFICATE <"$CERTIFICATE_FILE" || true
     if [[ -e $REQUEST_FILE ]]; then IFS= read -r -d '' FORMER_REQUEST <"$REQUEST_FILE" || true; fi
-    differs rotated-key 'private key and certificate' "$RUN_FINGERPRINT" 'a new key and certificate'
-    make_change certificate_apply
+    make_change install_certificate "$1"
     read_certificate
     report_restart
     make_change restart_with_certificate

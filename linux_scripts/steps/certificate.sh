@@ -30,6 +30,11 @@ certificate_test() {
 }
 
 certificate_apply() {
+    install_certificate create_certificate
+}
+
+# CREATE is a function that writes a new key and its certificate into two files.
+install_certificate() { # CREATE
     local file
     add_missing_parents "$CONFIGURATION_FOLDER"
     add_folder "$CONFIGURATION_FOLDER" "$READERS" "$FOLDER_MODE"
@@ -39,7 +44,7 @@ certificate_apply() {
     request_text
     write_whole "$REQUEST_FILE.next" "$PROGRAM_OWNER" 600 "$REPLY"
     rm -f -- "$KEY_FILE.new" "$CERTIFICATE_FILE.new"   # in a folder that already existed, they may be links
-    create_certificate "$KEY_FILE.new" "$CERTIFICATE_FILE.new"
+    "$1" "$KEY_FILE.new" "$CERTIFICATE_FILE.new"
     chown "$READERS" -- "$KEY_FILE.new" "$CERTIFICATE_FILE.new"
     chmod "$FILE_MODE" -- "$KEY_FILE.new" "$CERTIFICATE_FILE.new"
     # If this is interrupted, the next run finds no certificate or an old request, and creates a new certificate.

@@ -44,18 +44,26 @@ function Assert-PasswordHash {
 # restarts. If it does not start with the new one, the previous files are restored. If this run is interrupted, the
 # files are newer than the server, and the next run restarts it.
 function Invoke-CertificateRotation {
-    if (-not (Test-OwnCertificate)) {
-        throw (New-Failure certificate-not-of-host ('this host does not create its own certificate, so nbserver ' +
-                'cannot replace the certificate. Replace it as described in docs/certificates.md'))
-    }
+    Assert-OwnCertificate
     Assert-Installed
     Assert-MayStart
+    Reset-Difference 'certificate'
+    Add-Difference rotated-key 'private key and certificate' $Run.Fingerprint 'a new key and certificate'
+    Switch-Certificate
+}
+
+function Assert-OwnCertificate {
+    if (Test-OwnCertificate) { return }
+    throw (New-Failure certificate-not-of-host ('this host does not create its own certificate, so nbserver cannot ' +
+            'replace the certificate. Replace it as described in docs/certificates.md'))
+}
+
+# Replace the certificate with a new one, or with that of a backup, and restart the server with it.
+function Switch-Certificate([switch]$Restored) {
     $files = Read-CertificateFile
     $fingerprint = $Run.Fingerprint
-    Reset-Difference 'certificate'
-    Add-Difference rotated-key 'private key and certificate' $fingerprint 'a new key and certificate'
     Write-ChangeStart
-    try { Install-OwnCertificate }
+    try { if ($Restored) { Install-RestoredCertificate } else { Install-OwnCertificate } }
     catch {
         Restore-CertificateFile $files
         throw

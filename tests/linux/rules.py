@@ -74,6 +74,7 @@ _MAY_HOLD_SECRETS = {
     "read_login_url",
     "assert_url_answers",
     "bring_back_files",
+    "assert_sent_certificate",
 }
 
 

@@ -40,16 +40,18 @@ def backup(file: Path, with_key: bool, **given: Any) -> int:
 @click.command()
 @click.argument("file", type=_file)
 @run_options
+@click.option("--with-key", is_flag=True, help="Also the private key and certificate, which replace those of the server.")
 @approved_option
 @dry_run_option
-def restore(file: Path, **given: Any) -> int:
+def restore(file: Path, with_key: bool, **given: Any) -> int:
     """Copy the notebooks of a backup to a host
 
-    Set up the host with apply first. A file that differs on the host is kept, and the exit code is then 4.
+    Set up the host with apply first. A file that differs on the host is kept, and the exit code is then 4. With --with-key, the
+    server restarts with the private key and certificate of the backup. An approval must then name the mode restore-key.
     """
     from nbserver.commands import backups
 
-    return backups.restore(file, _of_one_host(task_of("push", **given)))
+    return backups.restore(file, _of_one_host(task_of("push", **given)), with_key=with_key)
 
 
 def _of_one_host(task: Task) -> Task:

@@ -1,4 +1,4 @@
-"""`nbserver backup` and `restore`: the notebooks, the configuration, and the record of a host in one file, and the notebooks back."""
+"""`nbserver backup` and `restore`: the notebooks, the configuration, and the record of a host in one file, and back."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import json
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nbserver import __version__
 from nbserver.base import utc
 from nbserver.base.errors import ScriptError, UsageError
 from nbserver.base.message import counted, message
+from nbserver.base.plain_text import clean
 from nbserver.base.standard_streams import say, warn
-from nbserver.commands import notebooks
+from nbserver.certificate import chain, restored
+from nbserver.certificate.names import subject_alternative_names
+from nbserver.commands import notebooks, servers
 from nbserver.commands.notebooks import Task
 from nbserver.notebooks import archive
 from nbserver.run import operation
@@ -20,8 +24,13 @@ from nbserver.run.result import exit_code
 from nbserver.run.transfer import Collecting
 from nbserver.view.one_summary import OneSummary
 
+if TYPE_CHECKING:
+    from nbserver.certificate.workstation import ServerCertificate
+    from nbserver.inventory.hosts import AnyHost
+
+CERTIFICATE = "configuration/certificate.pem"
 FILES = frozenset(
-    {"configuration/jupyter_config.json", "configuration/jupyter_server_config.json", "configuration/certificate.pem", "record.jsonl"}
+    {"configuration/jupyter_config.json", "configuration/jupyter_server_config.json", CERTIFICATE, "record.jsonl"}
 )
 """What a host sends in addition to the notebooks."""
 
@@ -85,11 +94,40 @@ def backup(file: Path, task: Task, *, with_key: bool = False) -> int:
     return 0
 
 
-def restore(file: Path, task: Task) -> int:
+def restore(file: Path, task: Task, *, with_key: bool = False) -> int:
     """Copy the notebooks of a backup to a host. Return the exit code of a push: a file that differs on the host is kept.
 
-    Raises UsageError before the host is contacted.
+    With `with_key`, the server of the host then gets the private key and certificate of the backup. Raises UsageError before the
+    host is contacted.
     """
+    (host,) = task.hosts
+    certificate = _certificate(file, host) if with_key else None
+    task = replace(task, ask=notebooks.remembering(task.ask))
+    code = _restore_notebooks(file, task)
+    if certificate is None or task.dry_run or code not in (0, notebooks.DIFFERS):
+        return code
+    options = replace(task.options, keys={host.name: certificate})
+    results = operation.operate("restore-key", task.inventory, task.hosts, options, task.ask, task.view)
+    return exit_code(results) or code
+
+
+def _restore_notebooks(file: Path, task: Task) -> int:
     with tempfile.TemporaryDirectory(prefix="nbserver-restore-") as name:
         archive.extract(file, Path(name))
         return notebooks.push(Path(name), replace(task, mode="push"))
+
+
+def _certificate(file: Path, host: AnyHost) -> ServerCertificate:
+    servers.require_own_certificates([host])
+    certificate, key = (archive.read(file, name, chain.LONGEST) for name in (CERTIFICATE, KEY))
+    if certificate is None or key is None:
+        raise UsageError(
+            "restore-without-key",
+            "the backup has no private key",
+            where=clean(str(file), 500),
+            todo="Restore it without --with-key, or restore a backup that was written with --with-key",
+        )
+    try:
+        return restored.read(certificate, key, subject_alternative_names(host), utc.now())
+    except chain.ChainFault as fault:
+        raise UsageError.of(fault, where=f"{host.name}, {clean(str(file), 500)}") from None

@@ -69,6 +69,15 @@ def rotate_certificate(
     inventory: Inventory, hosts: Sequence[AnyHost], options: Options, ask: Ask | None, view: View, *, quiet: bool
 ) -> int:
     """Replace the certificates that hosts create themselves. Return the exit code. Raises NbserverError before any host is contacted."""
+    require_own_certificates(hosts)
+    results = operation.operate("rotate-certificate", inventory, hosts, options, ask, view)
+    if not quiet:
+        _say_next(results, lambda names: phrase("To test the new certificates, run nbserver verify {hosts}", hosts=names))
+    return exit_code(results)
+
+
+def require_own_certificates(hosts: Sequence[AnyHost]) -> None:
+    """Raise UsageError if the certificate of a host does not come from the host itself."""
     given = [host.name for host in hosts if not _is_own(host)]
     if given:
         raise UsageError(
@@ -78,10 +87,6 @@ def rotate_certificate(
             todo="Replace it at its source as described in docs/certificates.md, then run nbserver apply {name}",
             name=given[0],
         )
-    results = operation.operate("rotate-certificate", inventory, hosts, options, ask, view)
-    if not quiet:
-        _say_next(results, lambda names: phrase("To test the new certificates, run nbserver verify {hosts}", hosts=names))
-    return exit_code(results)
 
 
 def rollback(inventory: Inventory, hosts: Sequence[AnyHost], options: Options, ask: Ask | None, view: View, *, quiet: bool) -> int:

@@ -30,6 +30,7 @@ CHANGING = (
     "stop",
     "set-password",
     "rotate-certificate",
+    "restore-key",
     "rollback",
     "deliver",
     "push",

@@ -92,6 +92,24 @@ def extract(path: Path, folder: Path) -> int:
     return len(wanted)
 
 
+def read(path: Path, entry: str, limit: int) -> bytes | None:
+    """Return an entry of a backup, or None if the backup does not have it.
+
+    Raises UsageError for a file that is not as it was written, or larger than `limit` bytes.
+    """
+    file = extract_manifest(path).get(entry)
+    if file is None:
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive, _opened(archive, archive.getinfo(entry)) as source:
+            data = source.read(limit + 1)
+    except _NOT_AS_WRITTEN:
+        raise _no_backup(path) from None
+    if len(data) != file.size or len(data) > limit or hashlib.sha256(data).hexdigest() != file.sha256:
+        raise _no_backup(path)
+    return data
+
+
 def content_hash(path: Path) -> str:
     """Return the hash of all notebooks of a backup, as a host computes it before it removes them. All of them are read again.
 

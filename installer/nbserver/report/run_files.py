@@ -40,6 +40,7 @@ MODES = {
     "stop": "stop",
     "set-password": "set-password",
     "rotate-certificate": "rotate-certificate",
+    "restore-key": "restore --with-key",
     "rollback": "rollback",
     "missing": "missing downloads",
     "deliver": "delivery",

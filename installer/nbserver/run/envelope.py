@@ -25,6 +25,7 @@ Mode = Literal[
     "stop",
     "set-password",
     "rotate-certificate",
+    "restore-key",
     "rollback",
     "missing",
     "deliver",

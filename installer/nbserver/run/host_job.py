@@ -85,6 +85,9 @@ def _job(host: AnyHost, script: Script, mode: Mode, options: Options, secrets: S
     password = _password(host, mode, secrets, options.passwords.get(host.name))
     if host.name in options.chains:
         certificate["certificate.chain"] = options.chains[host.name]
+    if host.name in options.keys:
+        restored = options.keys[host.name]
+        certificate = {"certificate.chain": restored.chain, "certificate.key": restored.key}
     return HostJob(host, script, logon, certificate, password, download_logins.sent(host, mode, secrets))
 
 

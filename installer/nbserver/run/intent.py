@@ -26,7 +26,7 @@ FILE = "intent.json"
 LARGEST = 64_000_000  # bytes
 # Options that are not kept: secrets, where the run directory is, the order of the hosts (it is kept as their batches), what belongs
 # to modes that are not continued, which notebooks are removed: they may have been changed since, and which hosts lack downloads.
-NOT_KEPT = frozenset({"runs", "chains", "passwords", "command", "policy", "transfers", "archived", "undelivered"})
+NOT_KEPT = frozenset({"runs", "chains", "keys", "passwords", "command", "policy", "transfers", "archived", "undelivered"})
 _SHA256 = re.compile("[0-9a-f]{64}")
 _ADVICE = message("intent-advice", "Find out who changed the run directory. To see all changes, run nbserver audit --run RUN")
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nbserver.certificate.workstation import ServerCertificate
 from nbserver.run.batches import Policy
 from nbserver.run.delivery import Delivery
 from nbserver.run.result import Result
@@ -19,7 +20,7 @@ class Options:
 
     `runs` is the folder for runs. `approved` is a rendered folder or its manifest, `signers` a file of allowed signers, `approvals`
     the number of required approvals, and `site` a further site file. `chains` maps a host to a signed certificate (PEM) for the
-    request that was created on it. `passwords` maps a host to a notebook password that is not from the inventory. `salt` is the
+    request that was created on it. `keys` maps a host to a private key and its certificate from a backup (PEM). `passwords` maps a host to a notebook password that is not from the inventory. `salt` is the
     file with the site's salt, by default the one next to the inventory. With `new_salt`, hosts may replace a password hash that
     has another salt. With `thorough`, hosts compare the hashes of all installed files; with `repair`, they install the packages again.
     `forks` is how many hosts run at a time, by default as many as this workstation can serve; `policy` in which order.
@@ -44,6 +45,7 @@ class Options:
     step_timeout: int | None = None
     timeout: int | None = None
     chains: Mapping[str, str] = field(default_factory=dict)
+    keys: Mapping[str, ServerCertificate] = field(default_factory=dict, repr=False)
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
     salt: Path | None = None
     new_salt: bool = False

@@ -46,6 +46,7 @@ DONE_WORDS = {
     "stop": "server stopped until nbserver restart or apply",
     "set-password": "password changed, and everybody logged out",
     "rotate-certificate": "server presents its new certificate",
+    "restore-key": "server presents the certificate of the backup",
     "rollback": "server runs from its previous environment",
 }
 OK_WORDS = {

@@ -181,3 +181,27 @@ def test_a_certificate_that_does_not_start_is_switched_back(host: Host) -> None:
 def test_a_certificate_from_elsewhere_is_refused(host: Host) -> None:
     assert {host.run("rotate-certificate", source=source) for source in ("workstation", "store", "request")} == {"certificate-not-of-host"}
     assert host.history() == []
+
+
+KEY_OF_BACKUP = "-----BEGIN PRIVATE KEY-----\nof the backup\n-----END PRIVATE KEY-----\n"
+SENT = f"$Secrets['certificate.chain'] = '{OTHER}'; $Secrets['certificate.key'] = '{KEY_OF_BACKUP}'; $global:Good = Get-ServerFingerprint; "
+
+
+def test_the_key_and_certificate_of_a_backup_are_used(host: Host) -> None:
+    before = host.configuration.read_text()
+    assert host.run("restore-key", SENT) == "done restored-key server-restarts server-proven"
+    assert files(host) == [KEY_OF_BACKUP, OTHER, "host"] and host.configuration.read_text() == before
+    assert host.history() == ["stop", "register", "start"]
+    assert host.run("restore-key", SENT) == "done " and host.history() == []
+    host.task.write_text(TASK)
+    assert host.run("restore-key", SENT) == "done server-restarts server-proven", "after a run that was cut off"
+
+
+def test_a_key_of_a_backup_that_does_not_start_is_switched_back(host: Host) -> None:
+    before = files(host)
+    assert host.run("restore-key", f"{SENT}$global:Broken = $true; ") == "certificate-switched-back-windows"
+    assert files(host) == before and (host.state / "running").exists()
+    assert host.run("restore-key") == host.run("restore-key", SENT.replace("BEGIN PRIVATE", "x")) == "restored-key-not-sent"
+    assert host.run("restore-key", SENT, source="store") == "certificate-not-of-host"
+    host.task.unlink()
+    assert host.run("restore-key", SENT) == "server-not-installed" and files(host) == before
