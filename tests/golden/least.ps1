@@ -17,112 +17,113 @@
 # Downloads come from the URLs in the settings and from the package index
 #
 # Contents, by line. To follow a run, begin with main: it runs the steps, which use the prelude.
-#   131  parameters             The mode for a run by hand.
-#   136  settings               What differs from host to host: data, no code.
-#   209  lock                   The Python packages, with versions and hashes.
-#   313  welcome                The notebook that people find first, as JSON.
+#   132  parameters             The mode for a run by hand.
+#   137  settings               What differs from host to host: data, no code.
+#   210  lock                   The Python packages, with versions and hashes.
+#   314  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   545  run                    Check the language mode, and set the module path and the state of this run.
-#   624  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   714  hashes                 Compute SHA-256, the only hash that this script uses.
-#   752  events                 Report events: lines of JSON, which are the only output of this script.
-#   842  findings               Report in mode check which requirements this host meets, one finding for each.
-#   889  host_log               Write to the Windows event log which script changes this host.
-#   921  kept_script            Keep the script that changes this host.
-#   939  envelope               Read the envelope: the only input of a run in addition to this script.
-#  1043  part_data              Keep the parts of files that the envelope names, and their data.
-#  1115  lock                   Allow only one run at a time to change this host.
-#  1180  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1260  held_files             Open, move, replace, and remove files that other programs hold.
-#  1387  access                 Set and check access lists: who may read and change a folder.
-#  1463  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1500  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1566  registry               Read values in the registry.
-#  1577  registry_values        Compare, set, and restore values in the registry.
-#  1611  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1731  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1826  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1861  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1949  path_access            Find other accounts that could replace a folder with another folder.
-#  1977  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  2034  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2184  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2281  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2495  server_command         Define the command line of the server, and what it was started with.
-#  2514  left_program           End the program that a run left behind when it was killed.
-#  2572  programs               Run other programs until they exit, and report their output.
-#  2702  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2721  downloads              Download files into the cache, and check their hashes before they are used.
-#  2909  sources                Download a program from one of several sources.
-#  2979  delivered_programs     Take the files of programs that the workstation has sent.
-#  3003  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3090  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3166  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3222  foreign_places         Define where configuration from other installations may be on this host.
-#  3236  package_environment    Choose the environment variables of pip and uv.
-#  3311  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3316  installer_failures     Explain the exit codes of installers.
-#  3388  installers             Run installers and uninstallers, and wait while another one runs.
-#  3433  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3490  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3552  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3577  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3641  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3680  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3720  installed_files        Compare files with those that were installed.
-#  3869  running_server         Stop the server before its programs are replaced.
-#  3927  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4041  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4100  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4150  port_process           Find the program that listens on a TCP port, and what started it.
-#  4185  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4305  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4351  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4409  certificates           Read certificates from PEM files.
-#  4426  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4498  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4632  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4752  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4861  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4930  password_hash          Get the hash of the password.
-#  4935  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4981  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  5004  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5070  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5213  download_checks        Check in mode check whether this host can reach what the script would download.
-#  5318  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5473  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5511  new_server             Check what another environment contains, and the server that runs from it.
-#  5594  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5734  way_back               Restore the previous server after an upgrade that failed.
-#  5872  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5984  server_life            Restart or stop the installed server: modes restart and stop.
-#  6088  restarted_server       Start the registered task again.
-#  6139  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6268  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6379  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6540  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  6785  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6905  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6929  server_log             Send the log of the notebook server: mode logs.
-#  7029  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   546  run                    Check the language mode, and set the module path and the state of this run.
+#   625  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   715  hashes                 Compute SHA-256, the only hash that this script uses.
+#   753  events                 Report events: lines of JSON, which are the only output of this script.
+#   843  findings               Report in mode check which requirements this host meets, one finding for each.
+#   890  host_log               Write to the Windows event log which script changes this host.
+#   922  kept_script            Keep the script that changes this host.
+#   940  envelope               Read the envelope: the only input of a run in addition to this script.
+#  1044  part_data              Keep the parts of files that the envelope names, and their data.
+#  1116  lock                   Allow only one run at a time to change this host.
+#  1181  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1261  held_files             Open, move, replace, and remove files that other programs hold.
+#  1388  access                 Set and check access lists: who may read and change a folder.
+#  1464  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1501  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1567  registry               Read values in the registry.
+#  1578  registry_values        Compare, set, and restore values in the registry.
+#  1612  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1732  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1827  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1862  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1950  path_access            Find other accounts that could replace a folder with another folder.
+#  1978  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  2035  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2185  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2282  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2496  server_command         Define the command line of the server, and what it was started with.
+#  2515  left_program           End the program that a run left behind when it was killed.
+#  2573  programs               Run other programs until they exit, and report their output.
+#  2703  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2722  downloads              Download files into the cache, and check their hashes before they are used.
+#  2910  sources                Download a program from one of several sources.
+#  2980  delivered_programs     Take the files of programs that the workstation has sent.
+#  3004  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3091  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3167  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3223  foreign_places         Define where configuration from other installations may be on this host.
+#  3237  package_environment    Choose the environment variables of pip and uv.
+#  3312  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3317  installer_failures     Explain the exit codes of installers.
+#  3389  installers             Run installers and uninstallers, and wait while another one runs.
+#  3434  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3491  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3553  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3578  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3642  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3681  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3721  installed_files        Compare files with those that were installed.
+#  3870  running_server         Stop the server before its programs are replaced.
+#  3928  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4042  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4101  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4151  port_process           Find the program that listens on a TCP port, and what started it.
+#  4186  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4306  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4352  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4410  certificates           Read certificates from PEM files.
+#  4427  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4499  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4633  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4753  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4862  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4931  password_hash          Get the hash of the password.
+#  4936  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4982  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  5005  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5071  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5214  download_checks        Check in mode check whether this host can reach what the script would download.
+#  5319  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5474  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5512  new_server             Check what another environment contains, and the server that runs from it.
+#  5595  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5735  way_back               Restore the previous server after an upgrade that failed.
+#  5873  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5985  server_life            Restart or stop the installed server: modes restart and stop.
+#  6089  restarted_server       Start the registered task again.
+#  6140  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6269  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6388  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6430  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6591  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  6836  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6956  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6980  server_log             Send the log of the notebook server: mode logs.
+#  7080  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7061  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7142  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7161  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7180  python                 Install Python from the publisher, or use one that is installed.
-#  7314  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7375  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7494  packages               Install the packages of the lock in a virtual environment.
-#  7695  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7721  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  7856  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8064  service                Run the server as a scheduled task.
-#  8211  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8275  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8353  path                   Add the programs of the server to the PATH of the machine.
-#  8382  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8422  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7112  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7193  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7212  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7231  python                 Install Python from the publisher, or use one that is installed.
+#  7365  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7426  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7545  packages               Install the packages of the lock in a virtual environment.
+#  7746  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7772  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  7907  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8115  service                Run the server as a scheduled task.
+#  8262  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8326  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8404  path                   Add the programs of the server to the PATH of the machine.
+#  8433  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8473  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -6311,18 +6312,26 @@ function Assert-PasswordHash {
 # restarts. If it does not start with the new one, the previous files are restored. If this run is interrupted, the
 # files are newer than the server, and the next run restarts it.
 function Invoke-CertificateRotation {
-    if (-not (Test-OwnCertificate)) {
-        throw (New-Failure certificate-not-of-host ('this host does not create its own certificate, so nbserver ' +
-                'cannot replace the certificate. Replace it as described in docs/certificates.md'))
-    }
+    Assert-OwnCertificate
     Assert-Installed
     Assert-MayStart
+    Reset-Difference 'certificate'
+    Add-Difference rotated-key 'private key and certificate' $Run.Fingerprint 'a new key and certificate'
+    Switch-Certificate
+}
+
+function Assert-OwnCertificate {
+    if (Test-OwnCertificate) { return }
+    throw (New-Failure certificate-not-of-host ('this host does not create its own certificate, so nbserver cannot ' +
+            'replace the certificate. Replace it as described in docs/certificates.md'))
+}
+
+# Replace the certificate with a new one, or with that of a backup, and restart the server with it.
+function Switch-Certificate([switch]$Restored) {
     $files = Read-CertificateFile
     $fingerprint = $Run.Fingerprint
-    Reset-Difference 'certificate'
-    Add-Difference rotated-key 'private key and certificate' $fingerprint 'a new key and certificate'
     Write-ChangeStart
-    try { Install-OwnCertificate }
+    try { if ($Restored) { Install-RestoredCertificate } else { Install-OwnCertificate } }
     catch {
         Restore-CertificateFile $files
         throw
@@ -6375,6 +6384,48 @@ function Restore-CertificateFile([hashtable]$Files) {
 $Modes['set-password'] = { Invoke-SetPassword }
 $Modes['rotate-certificate'] = { Invoke-CertificateRotation }
 $ChangingModes += 'set-password', 'rotate-certificate'
+
+# ---- prelude: restored_key -------------------------------------------------------------------------
+# Give the server the private key and the certificate of a backup: mode restore-key.
+
+# The workstation sends both, and has checked that they belong together and are for this host. If the server does not
+# start with them, the previous files are restored.
+
+function Invoke-KeyRestore {
+    Assert-OwnCertificate
+    Assert-Installed
+    Assert-MayStart
+    Reset-Difference 'certificate'
+    foreach ($name in 'certificate.chain', 'certificate.key') {
+        if (Get-SecretPart $name '\A(-----BEGIN )') { continue }
+        throw (New-Failure restored-key-not-sent ('the private key and the certificate of the backup were not sent. ' +
+                'Run nbserver restore --with-key on the workstation'))
+    }
+    if (-not (Test-TextFile $KeyFile '@certificate.key@' 'certificate.key') -or
+        -not (Test-TextFile $CertificateFile '@certificate.chain@' 'certificate.chain')) {
+        Add-Difference restored-key 'private key and certificate' $Run.Fingerprint 'those of the backup'
+        Switch-Certificate -Restored
+        return
+    }
+    Write-Event unchanged
+    if (Test-CurrentServer) { return }
+    Write-RestartStart                                   # an earlier run was interrupted
+    Restart-Server
+    Write-ChangeEnd
+    Assert-ServerProven
+}
+
+# As in Install-OwnCertificate: if this is cut off, the next apply creates a certificate.
+function Install-RestoredCertificate {
+    foreach ($file in $CertificateFile, $KeyFile) { Save-FileBefore $file }
+    Set-TextFile $SourceFile 'unfinished'
+    Set-TextFile $KeyFile '@certificate.key@' 'certificate.key'
+    Set-TextFile $CertificateFile '@certificate.chain@' 'certificate.chain'
+    Set-TextFile $SourceFile 'host'
+}
+
+$Modes['restore-key'] = { Invoke-KeyRestore }
+$ChangingModes += 'restore-key'
 
 # ---- prelude: delivered_files ----------------------------------------------------------------------
 # Receive what a host downloads from the workstation: modes missing and deliver.

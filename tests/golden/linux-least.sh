@@ -18,81 +18,82 @@
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 # Contents, by line. To follow a run, begin with main: it runs the steps, which use the prelude.
-#    97  settings               What differs from host to host: data, no code.
-#   127  lock                   The Python packages, with versions and hashes.
-#   250  welcome                The notebook that people find first, as JSON.
+#    98  settings               What differs from host to host: data, no code.
+#   128  lock                   The Python packages, with versions and hashes.
+#   251  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   483  run                    Set the options of the shell, the folders, and the state of this run.
-#   539  places                 Name the places of a server for the whole machine, which root sets up.
-#   613  json                   Read and write JSON strings in bash alone.
-#   709  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   835  events                 Report events: lines of JSON, which are the only output of this script.
-#   919  findings               Report in mode check which requirements this host meets, one finding for each.
-#   984  host_log               Write to the system log which script changes this host, and keep the script.
-#  1017  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#  1155  lock                   Let only one run at a time change this host.
-#  1198  left_program           End the program that a run left behind when it was killed.
-#  1253  record                 Record the previous state of everything that is changed, and restore it.
-#  1392  programs               Run other programs: those that change something or take long through run_program.
-#  1548  paths                  Open folders without following links, and check who could replace them.
-#  1697  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1774  folders                Create folders, and set who may use them.
-#  1855  files                  Write text files, and restore the files that were replaced.
-#  1943  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  2008  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  2053  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2174  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2232  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2312  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2485  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2631  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2773  zypper                 Run zypper, without questions.
-#  2899  units                  Install and remove units of systemd.
-#  2988  service_unit           Compare the unit of the notebook server, and install it.
-#  3172  service                Find out what the unit of the notebook server does.
-#  3270  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3383  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3452  certificate_program    Create a certificate with OpenSSL.
-#  3460  starter                Define the Python program that starts the notebook server.
-#  3670  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3761  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3834  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3922  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  3983  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4053  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  4097  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4130  installed_files        Compare the files of the environment with those that were installed.
-#  4277  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4339  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4490  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4515  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4613  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  4852  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5018  new_server             Check what another environment contains, and the server that runs from it.
-#  5094  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5248  way_back               Restore the previous server after an upgrade that failed.
-#  5425  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5622  server_life            Restart or stop the installed server: modes restart and stop.
-#  5732  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5846  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  5964  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6296  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6403  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6438  server_log             Send the log of the notebook server: mode logs.
-#  6507  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   484  run                    Set the options of the shell, the folders, and the state of this run.
+#   540  places                 Name the places of a server for the whole machine, which root sets up.
+#   614  json                   Read and write JSON strings in bash alone.
+#   710  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   836  events                 Report events: lines of JSON, which are the only output of this script.
+#   920  findings               Report in mode check which requirements this host meets, one finding for each.
+#   985  host_log               Write to the system log which script changes this host, and keep the script.
+#  1018  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#  1156  lock                   Let only one run at a time change this host.
+#  1199  left_program           End the program that a run left behind when it was killed.
+#  1254  record                 Record the previous state of everything that is changed, and restore it.
+#  1393  programs               Run other programs: those that change something or take long through run_program.
+#  1549  paths                  Open folders without following links, and check who could replace them.
+#  1698  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1775  folders                Create folders, and set who may use them.
+#  1856  files                  Write text files, and restore the files that were replaced.
+#  1944  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  2009  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  2054  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2175  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2233  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2313  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2486  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2632  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2774  zypper                 Run zypper, without questions.
+#  2900  units                  Install and remove units of systemd.
+#  2989  service_unit           Compare the unit of the notebook server, and install it.
+#  3173  service                Find out what the unit of the notebook server does.
+#  3271  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3384  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3453  certificate_program    Create a certificate with OpenSSL.
+#  3461  starter                Define the Python program that starts the notebook server.
+#  3671  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3762  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3835  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3923  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  3984  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4054  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  4098  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4131  installed_files        Compare the files of the environment with those that were installed.
+#  4278  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4340  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4491  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4516  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4614  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  4853  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5019  new_server             Check what another environment contains, and the server that runs from it.
+#  5095  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5249  way_back               Restore the previous server after an upgrade that failed.
+#  5426  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5623  server_life            Restart or stop the installed server: modes restart and stop.
+#  5733  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5847  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  5970  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6016  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6348  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6455  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6490  server_log             Send the log of the notebook server: mode logs.
+#  6559  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6546  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6580  python                 Install Python from the distribution.
-#  6642  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  6717  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  6730  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6744  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6838  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7033  service                Run the notebook server as a service that starts with the system.
-#  7167  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7231  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7385  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7467  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6598  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6632  python                 Install Python from the distribution.
+#  6694  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  6769  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  6782  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6796  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6895  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7090  service                Run the notebook server as a service that starts with the system.
+#  7224  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7288  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7442  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7524  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -5906,11 +5907,16 @@ rotate_certificate() {
     assert_installed
     assert_may_start
     RUN_STEP=certificate DIFFERENCES=()
+    differs rotated-key 'private key and certificate' "$RUN_FINGERPRINT" 'a new key and certificate'
+    replace_certificate create_certificate
+}
+
+# CREATE is as in install_certificate.
+replace_certificate() { # CREATE
     IFS= read -r -d '' FORMER_KEY <"$KEY_FILE" || true
     IFS= read -r -d '' FORMER_CERTIFICATE <"$CERTIFICATE_FILE" || true
     if [[ -e $REQUEST_FILE ]]; then IFS= read -r -d '' FORMER_REQUEST <"$REQUEST_FILE" || true; fi
-    differs rotated-key 'private key and certificate' "$RUN_FINGERPRINT" 'a new key and certificate'
-    make_change certificate_apply
+    make_change install_certificate "$1"
     read_certificate
     report_restart
     make_change restart_with_certificate
@@ -5959,6 +5965,52 @@ switch_certificate_back() {
     write_whole "$KEY_FILE" "$READERS" "$FILE_MODE" "$FORMER_KEY"
     write_whole "$CERTIFICATE_FILE" "$READERS" "$FILE_MODE" "$FORMER_CERTIFICATE"
     write_whole "$REQUEST_FILE" "$PROGRAM_OWNER" 600 "$FORMER_REQUEST"
+}
+
+# ---- prelude: restored_key -------------------------------------------------------------------------
+# Give the server the private key and the certificate of a backup: mode restore-key.
+
+# The workstation sends both, and has checked that they belong together and are for this host. If the server does not
+# start with them, the previous files come back.
+
+MODES['restore-key']=use_key_of_backup
+CHANGING_MODES+=(restore-key)
+
+use_key_of_backup() {
+    assert_installed
+    assert_may_start
+    RUN_STEP=certificate DIFFERENCES=()
+    assert_sent_certificate
+    if ! has_sent_certificate; then
+        differs restored-key 'private key and certificate' "$RUN_FINGERPRINT" 'those of the backup'
+        replace_certificate write_sent_certificate
+        return
+    fi
+    write_event unchanged
+    if has_current_server; then return; fi
+    report_restart                                 # an earlier run was interrupted
+    make_change restart_and_check
+    prove_server
+}
+
+assert_sent_certificate() {
+    if [[ ${SECRETS[certificate.chain]-} == -----BEGIN* && ${SECRETS[certificate.key]-} == -----BEGIN* ]]; then
+        return
+    fi
+    fail restored-key-not-sent 'the private key and the certificate of the backup were not sent. Run nbserver restore '\
+'--with-key on the workstation'
+}
+
+has_sent_certificate() {
+    has_text "$KEY_FILE" @certificate.key@ certificate.key &&
+        has_text "$CERTIFICATE_FILE" @certificate.chain@ certificate.chain
+}
+
+write_sent_certificate() { # KEY-FILE CERTIFICATE-FILE
+    expand_secret @certificate.key@ certificate.key
+    write_whole "$1" "$READERS" "$FILE_MODE" "$REPLY"
+    expand_secret @certificate.chain@ certificate.chain
+    write_whole "$2" "$READERS" "$FILE_MODE" "$REPLY"
 }
 
 # ---- prelude: notebook_files -----------------------------------------------------------------------
@@ -6773,6 +6825,11 @@ certificate_test() {
 }
 
 certificate_apply() {
+    install_certificate create_certificate
+}
+
+# CREATE is a function that writes a new key and its certificate into two files.
+install_certificate() { # CREATE
     local file
     add_missing_parents "$CONFIGURATION_FOLDER"
     add_folder "$CONFIGURATION_FOLDER" "$READERS" "$FOLDER_MODE"
@@ -6782,7 +6839,7 @@ certificate_apply() {
     request_text
     write_whole "$REQUEST_FILE.next" "$PROGRAM_OWNER" 600 "$REPLY"
     rm -f -- "$KEY_FILE.new" "$CERTIFICATE_FILE.new"   # in a folder that already existed, they may be links
-    create_certificate "$KEY_FILE.new" "$CERTIFICATE_FILE.new"
+    "$1" "$KEY_FILE.new" "$CERTIFICATE_FILE.new"
     chown "$READERS" -- "$KEY_FILE.new" "$CERTIFICATE_FILE.new"
     chmod "$FILE_MODE" -- "$KEY_FILE.new" "$CERTIFICATE_FILE.new"
     # If this is interrupted, the next run finds no certificate or an old request, and creates a new certificate.

@@ -18,81 +18,82 @@
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 # Contents, by line. To follow a run, begin with main: it runs the steps, which use the prelude.
-#    99  settings               What differs from host to host: data, no code.
-#   129  lock                   The Python packages, with versions and hashes.
-#   252  welcome                The notebook that people find first, as JSON.
+#   100  settings               What differs from host to host: data, no code.
+#   130  lock                   The Python packages, with versions and hashes.
+#   253  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   485  run                    Set the options of the shell, the folders, and the state of this run.
-#   541  places                 Name the places of a server for the whole machine, which root sets up.
-#   615  json                   Read and write JSON strings in bash alone.
-#   711  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   837  events                 Report events: lines of JSON, which are the only output of this script.
-#   921  findings               Report in mode check which requirements this host meets, one finding for each.
-#   986  host_log               Write to the system log which script changes this host, and keep the script.
-#  1019  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#  1157  lock                   Let only one run at a time change this host.
-#  1200  left_program           End the program that a run left behind when it was killed.
-#  1255  record                 Record the previous state of everything that is changed, and restore it.
-#  1394  programs               Run other programs: those that change something or take long through run_program.
-#  1550  paths                  Open folders without following links, and check who could replace them.
-#  1699  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1776  folders                Create folders, and set who may use them.
-#  1857  files                  Write text files, and restore the files that were replaced.
-#  1945  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  2010  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  2055  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2176  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2234  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2314  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2487  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2633  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2775  zypper                 Run zypper, without questions.
-#  2901  units                  Install and remove units of systemd.
-#  2990  service_unit           Compare the unit of the notebook server, and install it.
-#  3174  service                Find out what the unit of the notebook server does.
-#  3272  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3385  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3454  certificate_program    Create a certificate with OpenSSL.
-#  3462  starter                Define the Python program that starts the notebook server.
-#  3672  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3763  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3836  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3924  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  3985  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4055  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  4099  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4132  installed_files        Compare the files of the environment with those that were installed.
-#  4279  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4341  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4492  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4517  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4615  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  4854  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5020  new_server             Check what another environment contains, and the server that runs from it.
-#  5096  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5250  way_back               Restore the previous server after an upgrade that failed.
-#  5427  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5624  server_life            Restart or stop the installed server: modes restart and stop.
-#  5734  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5848  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  5966  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6298  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6405  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6440  server_log             Send the log of the notebook server: mode logs.
-#  6509  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   486  run                    Set the options of the shell, the folders, and the state of this run.
+#   542  places                 Name the places of a server for the whole machine, which root sets up.
+#   616  json                   Read and write JSON strings in bash alone.
+#   712  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   838  events                 Report events: lines of JSON, which are the only output of this script.
+#   922  findings               Report in mode check which requirements this host meets, one finding for each.
+#   987  host_log               Write to the system log which script changes this host, and keep the script.
+#  1020  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#  1158  lock                   Let only one run at a time change this host.
+#  1201  left_program           End the program that a run left behind when it was killed.
+#  1256  record                 Record the previous state of everything that is changed, and restore it.
+#  1395  programs               Run other programs: those that change something or take long through run_program.
+#  1551  paths                  Open folders without following links, and check who could replace them.
+#  1700  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1777  folders                Create folders, and set who may use them.
+#  1858  files                  Write text files, and restore the files that were replaced.
+#  1946  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  2011  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  2056  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2177  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2235  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2315  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2488  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2634  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2776  zypper                 Run zypper, without questions.
+#  2902  units                  Install and remove units of systemd.
+#  2991  service_unit           Compare the unit of the notebook server, and install it.
+#  3175  service                Find out what the unit of the notebook server does.
+#  3273  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3386  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3455  certificate_program    Create a certificate with OpenSSL.
+#  3463  starter                Define the Python program that starts the notebook server.
+#  3673  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3764  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3837  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3925  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  3986  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4056  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  4100  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4133  installed_files        Compare the files of the environment with those that were installed.
+#  4280  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4342  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4493  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4518  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4616  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  4855  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5021  new_server             Check what another environment contains, and the server that runs from it.
+#  5097  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5251  way_back               Restore the previous server after an upgrade that failed.
+#  5428  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5625  server_life            Restart or stop the installed server: modes restart and stop.
+#  5735  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5849  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  5972  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6018  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6350  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6457  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6492  server_log             Send the log of the notebook server: mode logs.
+#  6561  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6548  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6582  python                 Install Python from the distribution.
-#  6644  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  6719  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  6732  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6746  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6840  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7035  service                Run the notebook server as a service that starts with the system.
-#  7169  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7233  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7387  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7469  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6600  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6634  python                 Install Python from the distribution.
+#  6696  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  6771  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  6784  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6798  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6897  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7092  service                Run the notebook server as a service that starts with the system.
+#  7226  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7290  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7444  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7526  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -5908,11 +5909,16 @@ rotate_certificate() {
     assert_installed
     assert_may_start
     RUN_STEP=certificate DIFFERENCES=()
+    differs rotated-key 'private key and certificate' "$RUN_FINGERPRINT" 'a new key and certificate'
+    replace_certificate create_certificate
+}
+
+# CREATE is as in install_certificate.
+replace_certificate() { # CREATE
     IFS= read -r -d '' FORMER_KEY <"$KEY_FILE" || true
     IFS= read -r -d '' FORMER_CERTIFICATE <"$CERTIFICATE_FILE" || true
     if [[ -e $REQUEST_FILE ]]; then IFS= read -r -d '' FORMER_REQUEST <"$REQUEST_FILE" || true; fi
-    differs rotated-key 'private key and certificate' "$RUN_FINGERPRINT" 'a new key and certificate'
-    make_change certificate_apply
+    make_change install_certificate "$1"
     read_certificate
     report_restart
     make_change restart_with_certificate
@@ -5961,6 +5967,52 @@ switch_certificate_back() {
     write_whole "$KEY_FILE" "$READERS" "$FILE_MODE" "$FORMER_KEY"
     write_whole "$CERTIFICATE_FILE" "$READERS" "$FILE_MODE" "$FORMER_CERTIFICATE"
     write_whole "$REQUEST_FILE" "$PROGRAM_OWNER" 600 "$FORMER_REQUEST"
+}
+
+# ---- prelude: restored_key -------------------------------------------------------------------------
+# Give the server the private key and the certificate of a backup: mode restore-key.
+
+# The workstation sends both, and has checked that they belong together and are for this host. If the server does not
+# start with them, the previous files come back.
+
+MODES['restore-key']=use_key_of_backup
+CHANGING_MODES+=(restore-key)
+
+use_key_of_backup() {
+    assert_installed
+    assert_may_start
+    RUN_STEP=certificate DIFFERENCES=()
+    assert_sent_certificate
+    if ! has_sent_certificate; then
+        differs restored-key 'private key and certificate' "$RUN_FINGERPRINT" 'those of the backup'
+        replace_certificate write_sent_certificate
+        return
+    fi
+    write_event unchanged
+    if has_current_server; then return; fi
+    report_restart                                 # an earlier run was interrupted
+    make_change restart_and_check
+    prove_server
+}
+
+assert_sent_certificate() {
+    if [[ ${SECRETS[certificate.chain]-} == -----BEGIN* && ${SECRETS[certificate.key]-} == -----BEGIN* ]]; then
+        return
+    fi
+    fail restored-key-not-sent 'the private key and the certificate of the backup were not sent. Run nbserver restore '\
+'--with-key on the workstation'
+}
+
+has_sent_certificate() {
+    has_text "$KEY_FILE" @certificate.key@ certificate.key &&
+        has_text "$CERTIFICATE_FILE" @certificate.chain@ certificate.chain
+}
+
+write_sent_certificate() { # KEY-FILE CERTIFICATE-FILE
+    expand_secret @certificate.key@ certificate.key
+    write_whole "$1" "$READERS" "$FILE_MODE" "$REPLY"
+    expand_secret @certificate.chain@ certificate.chain
+    write_whole "$2" "$READERS" "$FILE_MODE" "$REPLY"
 }
 
 # ---- prelude: notebook_files -----------------------------------------------------------------------
@@ -6775,6 +6827,11 @@ certificate_test() {
 }
 
 certificate_apply() {
+    install_certificate create_certificate
+}
+
+# CREATE is a function that writes a new key and its certificate into two files.
+install_certificate() { # CREATE
     local file
     add_missing_parents "$CONFIGURATION_FOLDER"
     add_folder "$CONFIGURATION_FOLDER" "$READERS" "$FOLDER_MODE"
@@ -6784,7 +6841,7 @@ certificate_apply() {
     request_text
     write_whole "$REQUEST_FILE.next" "$PROGRAM_OWNER" 600 "$REPLY"
     rm -f -- "$KEY_FILE.new" "$CERTIFICATE_FILE.new"   # in a folder that already existed, they may be links
-    create_certificate "$KEY_FILE.new" "$CERTIFICATE_FILE.new"
+    "$1" "$KEY_FILE.new" "$CERTIFICATE_FILE.new"
     chown "$READERS" -- "$KEY_FILE.new" "$CERTIFICATE_FILE.new"
     chmod "$FILE_MODE" -- "$KEY_FILE.new" "$CERTIFICATE_FILE.new"
     # If this is interrupted, the next run finds no certificate or an old request, and creates a new certificate.

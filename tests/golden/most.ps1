@@ -17,112 +17,113 @@
 # Downloads come from the URLs in the settings and from the package index
 #
 # Contents, by line. To follow a run, begin with main: it runs the steps, which use the prelude.
-#   135  parameters             The mode for a run by hand.
-#   140  settings               What differs from host to host: data, no code.
-#   214  lock                   The Python packages, with versions and hashes.
-#   219  welcome                The notebook that people find first, as JSON.
+#   136  parameters             The mode for a run by hand.
+#   141  settings               What differs from host to host: data, no code.
+#   215  lock                   The Python packages, with versions and hashes.
+#   220  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   451  run                    Check the language mode, and set the module path and the state of this run.
-#   530  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   620  hashes                 Compute SHA-256, the only hash that this script uses.
-#   658  events                 Report events: lines of JSON, which are the only output of this script.
-#   748  findings               Report in mode check which requirements this host meets, one finding for each.
-#   795  host_log               Write to the Windows event log which script changes this host.
-#   827  kept_script            Keep the script that changes this host.
-#   845  envelope               Read the envelope: the only input of a run in addition to this script.
-#   949  part_data              Keep the parts of files that the envelope names, and their data.
-#  1021  lock                   Allow only one run at a time to change this host.
-#  1086  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1166  held_files             Open, move, replace, and remove files that other programs hold.
-#  1293  access                 Set and check access lists: who may read and change a folder.
-#  1369  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1406  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1472  registry               Read values in the registry.
-#  1483  registry_values        Compare, set, and restore values in the registry.
-#  1517  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1637  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1732  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1767  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1855  path_access            Find other accounts that could replace a folder with another folder.
-#  1883  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1940  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2090  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2187  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2401  server_command         Define the command line of the server, and what it was started with.
-#  2420  left_program           End the program that a run left behind when it was killed.
-#  2478  programs               Run other programs until they exit, and report their output.
-#  2608  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2627  downloads              Download files into the cache, and check their hashes before they are used.
-#  2815  sources                Download a program from one of several sources.
-#  2885  delivered_programs     Take the files of programs that the workstation has sent.
-#  2909  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2996  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3072  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3128  foreign_places         Define where configuration from other installations may be on this host.
-#  3142  package_environment    Choose the environment variables of pip and uv.
-#  3217  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3222  installer_failures     Explain the exit codes of installers.
-#  3294  installers             Run installers and uninstallers, and wait while another one runs.
-#  3339  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3396  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3458  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3483  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3547  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3586  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3626  installed_files        Compare files with those that were installed.
-#  3775  running_server         Stop the server before its programs are replaced.
-#  3833  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3947  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4006  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4056  port_process           Find the program that listens on a TCP port, and what started it.
-#  4091  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4211  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4257  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4315  certificates           Read certificates from PEM files.
-#  4332  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4404  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4538  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4658  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4767  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4836  password_hash          Get the hash of the password.
-#  4841  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4887  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4910  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4976  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5119  download_checks        Check in mode check whether this host can reach what the script would download.
-#  5224  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5379  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5417  new_server             Check what another environment contains, and the server that runs from it.
-#  5500  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5640  way_back               Restore the previous server after an upgrade that failed.
-#  5778  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5890  server_life            Restart or stop the installed server: modes restart and stop.
-#  5994  restarted_server       Start the registered task again.
-#  6045  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6174  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6285  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6446  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  6691  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6811  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6835  server_log             Send the log of the notebook server: mode logs.
-#  6935  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   452  run                    Check the language mode, and set the module path and the state of this run.
+#   531  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   621  hashes                 Compute SHA-256, the only hash that this script uses.
+#   659  events                 Report events: lines of JSON, which are the only output of this script.
+#   749  findings               Report in mode check which requirements this host meets, one finding for each.
+#   796  host_log               Write to the Windows event log which script changes this host.
+#   828  kept_script            Keep the script that changes this host.
+#   846  envelope               Read the envelope: the only input of a run in addition to this script.
+#   950  part_data              Keep the parts of files that the envelope names, and their data.
+#  1022  lock                   Allow only one run at a time to change this host.
+#  1087  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1167  held_files             Open, move, replace, and remove files that other programs hold.
+#  1294  access                 Set and check access lists: who may read and change a folder.
+#  1370  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1407  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1473  registry               Read values in the registry.
+#  1484  registry_values        Compare, set, and restore values in the registry.
+#  1518  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1638  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1733  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1768  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1856  path_access            Find other accounts that could replace a folder with another folder.
+#  1884  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1941  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2091  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2188  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2402  server_command         Define the command line of the server, and what it was started with.
+#  2421  left_program           End the program that a run left behind when it was killed.
+#  2479  programs               Run other programs until they exit, and report their output.
+#  2609  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2628  downloads              Download files into the cache, and check their hashes before they are used.
+#  2816  sources                Download a program from one of several sources.
+#  2886  delivered_programs     Take the files of programs that the workstation has sent.
+#  2910  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2997  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3073  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3129  foreign_places         Define where configuration from other installations may be on this host.
+#  3143  package_environment    Choose the environment variables of pip and uv.
+#  3218  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3223  installer_failures     Explain the exit codes of installers.
+#  3295  installers             Run installers and uninstallers, and wait while another one runs.
+#  3340  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3397  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3459  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3484  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3548  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3587  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3627  installed_files        Compare files with those that were installed.
+#  3776  running_server         Stop the server before its programs are replaced.
+#  3834  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3948  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4007  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4057  port_process           Find the program that listens on a TCP port, and what started it.
+#  4092  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4212  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4258  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4316  certificates           Read certificates from PEM files.
+#  4333  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4405  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4539  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4659  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4768  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4837  password_hash          Get the hash of the password.
+#  4842  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4888  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4911  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4977  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5120  download_checks        Check in mode check whether this host can reach what the script would download.
+#  5225  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5380  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5418  new_server             Check what another environment contains, and the server that runs from it.
+#  5501  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5641  way_back               Restore the previous server after an upgrade that failed.
+#  5779  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5891  server_life            Restart or stop the installed server: modes restart and stop.
+#  5995  restarted_server       Start the registered task again.
+#  6046  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6175  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6294  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6336  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6497  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  6742  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6862  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6886  server_log             Send the log of the notebook server: mode logs.
+#  6986  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6967  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7048  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7067  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7086  python                 Install Python from the publisher, or use one that is installed.
-#  7220  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7281  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7400  packages               Install the packages of the lock in a virtual environment.
-#  7601  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7627  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  7762  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  7970  service                Run the server as a scheduled task.
-#  8117  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8181  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8259  path                   Add the programs of the server to the PATH of the machine.
-#  8288  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8328  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7018  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7099  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7118  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7137  python                 Install Python from the publisher, or use one that is installed.
+#  7271  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7332  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7451  packages               Install the packages of the lock in a virtual environment.
+#  7652  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7678  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  7813  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8021  service                Run the server as a scheduled task.
+#  8168  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8232  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8310  path                   Add the programs of the server to the PATH of the machine.
+#  8339  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8379  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -6217,18 +6218,26 @@ function Assert-PasswordHash {
 # restarts. If it does not start with the new one, the previous files are restored. If this run is interrupted, the
 # files are newer than the server, and the next run restarts it.
 function Invoke-CertificateRotation {
-    if (-not (Test-OwnCertificate)) {
-        throw (New-Failure certificate-not-of-host ('this host does not create its own certificate, so nbserver ' +
-                'cannot replace the certificate. Replace it as described in docs/certificates.md'))
-    }
+    Assert-OwnCertificate
     Assert-Installed
     Assert-MayStart
+    Reset-Difference 'certificate'
+    Add-Difference rotated-key 'private key and certificate' $Run.Fingerprint 'a new key and certificate'
+    Switch-Certificate
+}
+
+function Assert-OwnCertificate {
+    if (Test-OwnCertificate) { return }
+    throw (New-Failure certificate-not-of-host ('this host does not create its own certificate, so nbserver cannot ' +
+            'replace the certificate. Replace it as described in docs/certificates.md'))
+}
+
+# Replace the certificate with a new one, or with that of a backup, and restart the server with it.
+function Switch-Certificate([switch]$Restored) {
     $files = Read-CertificateFile
     $fingerprint = $Run.Fingerprint
-    Reset-Difference 'certificate'
-    Add-Difference rotated-key 'private key and certificate' $fingerprint 'a new key and certificate'
     Write-ChangeStart
-    try { Install-OwnCertificate }
+    try { if ($Restored) { Install-RestoredCertificate } else { Install-OwnCertificate } }
     catch {
         Restore-CertificateFile $files
         throw
@@ -6281,6 +6290,48 @@ function Restore-CertificateFile([hashtable]$Files) {
 $Modes['set-password'] = { Invoke-SetPassword }
 $Modes['rotate-certificate'] = { Invoke-CertificateRotation }
 $ChangingModes += 'set-password', 'rotate-certificate'
+
+# ---- prelude: restored_key -------------------------------------------------------------------------
+# Give the server the private key and the certificate of a backup: mode restore-key.
+
+# The workstation sends both, and has checked that they belong together and are for this host. If the server does not
+# start with them, the previous files are restored.
+
+function Invoke-KeyRestore {
+    Assert-OwnCertificate
+    Assert-Installed
+    Assert-MayStart
+    Reset-Difference 'certificate'
+    foreach ($name in 'certificate.chain', 'certificate.key') {
+        if (Get-SecretPart $name '\A(-----BEGIN )') { continue }
+        throw (New-Failure restored-key-not-sent ('the private key and the certificate of the backup were not sent. ' +
+                'Run nbserver restore --with-key on the workstation'))
+    }
+    if (-not (Test-TextFile $KeyFile '@certificate.key@' 'certificate.key') -or
+        -not (Test-TextFile $CertificateFile '@certificate.chain@' 'certificate.chain')) {
+        Add-Difference restored-key 'private key and certificate' $Run.Fingerprint 'those of the backup'
+        Switch-Certificate -Restored
+        return
+    }
+    Write-Event unchanged
+    if (Test-CurrentServer) { return }
+    Write-RestartStart                                   # an earlier run was interrupted
+    Restart-Server
+    Write-ChangeEnd
+    Assert-ServerProven
+}
+
+# As in Install-OwnCertificate: if this is cut off, the next apply creates a certificate.
+function Install-RestoredCertificate {
+    foreach ($file in $CertificateFile, $KeyFile) { Save-FileBefore $file }
+    Set-TextFile $SourceFile 'unfinished'
+    Set-TextFile $KeyFile '@certificate.key@' 'certificate.key'
+    Set-TextFile $CertificateFile '@certificate.chain@' 'certificate.chain'
+    Set-TextFile $SourceFile 'host'
+}
+
+$Modes['restore-key'] = { Invoke-KeyRestore }
+$ChangingModes += 'restore-key'
 
 # ---- prelude: delivered_files ----------------------------------------------------------------------
 # Receive what a host downloads from the workstation: modes missing and deliver.

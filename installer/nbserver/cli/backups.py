@@ -40,7 +40,7 @@ def backup(file: Path, with_key: bool, **given: Any) -> int:
 @click.command()
 @click.argument("file", type=_file)
 @run_options
-@click.option("--with-key", is_flag=True, help="Also the private key and certificate, which replace those of the server.")
+@click.option("--with-key", is_flag=True, help="Also restore the private key and certificate, which replace those of the server.")
 @approved_option
 @dry_run_option
 def restore(file: Path, with_key: bool, **given: Any) -> int:
