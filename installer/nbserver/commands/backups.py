@@ -29,9 +29,7 @@ if TYPE_CHECKING:
     from nbserver.inventory.hosts import AnyHost
 
 CERTIFICATE = "configuration/certificate.pem"
-FILES = frozenset(
-    {"configuration/jupyter_config.json", "configuration/jupyter_server_config.json", CERTIFICATE, "record.jsonl"}
-)
+FILES = frozenset({"configuration/jupyter_config.json", "configuration/jupyter_server_config.json", CERTIFICATE, "record.jsonl"})
 """What a host sends in addition to the notebooks."""
 
 KEY = "configuration/key.pem"
