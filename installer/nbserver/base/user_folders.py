@@ -21,7 +21,8 @@ def folder(variable: str) -> Path:
     named = os.environ.get(variable)
     if named:
         return Path(named)
-    return Path("C:/ProgramData") if variable == "ProgramData" else home() / "AppData" / "Local"
+    default = {"ProgramData": "C:/ProgramData", "ProgramFiles": "C:/Program Files"}.get(variable)
+    return Path(default) if default else home() / "AppData" / "Local"
 
 
 def program_data() -> Path:

@@ -49,7 +49,7 @@ class LinuxService:
         return {key: {"asked": str(getattr(self._host.service, key)), "now": found.get(name, "")} for key, name in names.items()}
 
     def previous(self) -> dict[str, str] | None:
-        return previous_environment.read(self._where)
+        return previous_environment.on_linux(self._where)
 
     def stop(self) -> bool:
         if is_there(self._where.unit):

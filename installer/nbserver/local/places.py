@@ -55,6 +55,17 @@ class WindowsPlaces:
     """The folders and files of one scope on Windows."""
 
     state: Path
+    programs: Path
+
+    @property
+    def switch(self) -> Path:
+        """The folder of an upgrade that is not complete."""
+        return self.state / "switch"
+
+    @property
+    def previous(self) -> Path:
+        """The file with the path of the Python of the previous environment."""
+        return self.state / "previous" / "python"
 
     @property
     def notebook(self) -> Path:
@@ -88,8 +99,9 @@ def url(host: AnyLocal, port: int | None = None) -> str:
 def windows_places(host: LocalWindowsHost) -> WindowsPlaces:
     """Return the paths of the scope of the host. Raises UsageError without a home folder."""
     if host.scope == "machine":
-        return WindowsPlaces(user_folders.folder("ProgramData") / "nbserver")
-    return WindowsPlaces(user_folders.folder("LOCALAPPDATA") / "nbserver" / "state")
+        return WindowsPlaces(user_folders.folder("ProgramData") / "nbserver", user_folders.folder("ProgramFiles") / "nbserver")
+    own = user_folders.folder("LOCALAPPDATA") / "nbserver"
+    return WindowsPlaces(own / "state", own / "programs")
 
 
 def linux_places(host: LocalLinuxHost) -> LinuxPlaces:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbserver.base.errors import HostError, UsageError
-from nbserver.local import windows_process
+from nbserver.local import previous_environment, windows_process
 from nbserver.local.places import windows_places
 from nbserver.local.windows_process import Process
 
@@ -28,8 +28,8 @@ class WindowsService:
                 where=host.name,
                 todo="In an elevated PowerShell, show it with Get-ScheduledTask nbserver; stop it with Disable-ScheduledTask nbserver and Stop-ScheduledTask nbserver",
             )
-        self._host, self._file = host, windows_places(host).process
-        self.certificate = windows_places(host).certificate
+        self._host, self._where = host, windows_places(host)
+        self._file, self.certificate = self._where.process, self._where.certificate
 
     @property
     def by(self) -> str:
@@ -43,9 +43,8 @@ class WindowsService:
         """A background process has no limits."""
         return
 
-    def previous(self) -> None:
-        """nbserver rollback does not support Windows."""
-        return
+    def previous(self) -> dict[str, str] | None:
+        return previous_environment.on_windows(self._where)
 
     def stop(self) -> bool:
         found = running(self._file)
