@@ -12,6 +12,8 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,35 @@ $store.Close()
 """
 
 
+@contextmanager
+def mirrored(host: WindowsBox, site: Site) -> Iterator[None]:
+    """The host trusts the mirror of the bundle, and the inventory names it."""
+    folder = site.folder
+    options = ("--bind", "127.0.0.1", "--port", "0", "--name", "localhost", "--json")
+    line = [sys.executable, "-m", "nbserver", "mirror", "bundle", *options]
+    with subprocess.Popen(line, cwd=folder, env={**os.environ, "PYTHONPATH": PYTHON_PATH}, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            said = json.loads(process.stdout.readline())
+            host.path(r"C:\authority.cer").write_bytes((folder / said["authority"]).read_bytes())
+            transport = PsrpTransport(reader.load(folder / "nbserver.toml").hosts["win1"], "Tr0ub4dor", threading.Event())
+            try:
+                assert list(transport.run(TRUST, ["-"])) == ["trusted"]
+            finally:
+                transport.close()
+            site.settings |= {"downloads.source": "mirror", "downloads.mirror": said["url"], "packages.installer": "pip"}
+            site.write(packages__index_url=None)
+            yield
+        finally:
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 0
+
+
+def succeeds(site: Site, *command: str) -> None:
+    done = site.run(*command)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.second_tier("installs a Windows host")
 def test_a_windows_host_with_a_mirror(windows_host: WindowsBox, mirror: Mirror, tmp_path: Path) -> None:
     lines = write_index(tmp_path / "index", mirror)
@@ -45,30 +76,27 @@ def test_a_windows_host_with_a_mirror(windows_host: WindowsBox, mirror: Mirror, 
         (tmp_path / "small.lock.txt").write_text("".join(f"{line}\n" for line in lines), "utf-8")
         catalog.write_text(catalog.read_text("utf-8").replace(str(mirror.lock_file.absolute()), "small.lock.txt"), "utf-8")
         site.write(packages__index_url=url)
-        done = site.run("download", "win1", "-o", "bundle")
-        assert done.returncode == 0, done.stdout + done.stderr
-        options = ("--bind", "127.0.0.1", "--port", "0", "--name", "localhost", "--json")
-        line = [sys.executable, "-m", "nbserver", "mirror", "bundle", *options]
-        with subprocess.Popen(
-            line, cwd=tmp_path, env={**os.environ, "PYTHONPATH": PYTHON_PATH}, stdout=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stdout is not None
-            try:
-                said = json.loads(process.stdout.readline())
-                windows_host.path(r"C:\authority.cer").write_bytes((tmp_path / said["authority"]).read_bytes())
-                transport = PsrpTransport(reader.load(tmp_path / "nbserver.toml").hosts["win1"], "Tr0ub4dor", threading.Event())
-                try:
-                    assert list(transport.run(TRUST, ["-"])) == ["trusted"]
-                finally:
-                    transport.close()
-                site.settings |= {"downloads.source": "mirror", "downloads.mirror": said["url"], "packages.installer": "pip"}
-                site.write(packages__index_url=None)
-                for command in ("check", "apply"):
-                    done = site.run(command, "win1", "--json")
-                    assert done.returncode == 0, done.stdout + done.stderr
-                changed = steps(site.last_events(), "changed")
-                assert {"python", "openssl", "packages"} <= {*changed}
-                site.run("undo", "win1")
-            finally:
-                process.send_signal(signal.SIGINT)
-                assert process.wait(30) == 0
+        succeeds(site, "download", "win1", "-o", "bundle")
+        try:
+            with mirrored(windows_host, site):
+                succeeds(site, "check", "win1", "--json")
+                succeeds(site, "apply", "win1", "--json")
+            assert {"python", "openssl", "packages"} <= {*steps(site.last_events(), "changed")}
+        finally:
+            site.run("undo", "win1")
+
+
+@pytest.mark.second_tier("installs all wheels of the shipped lock on a Windows host")
+def test_a_windows_host_draws_its_plot_with_a_mirror(windows_host: WindowsBox, mirror: Mirror, tmp_path: Path) -> None:
+    with windows_host.endpoint(auth=["negotiate"], https=True, password="Tr0ub4dor") as endpoint:
+        site = Site(tmp_path, endpoint, mirror, port=free_port(), windows_password="Tr0ub4dor", notebook_password="correct horse")
+        succeeds(site, "download", "win1", "-o", "bundle")
+        asked = len(mirror.requests)
+        try:
+            with mirrored(windows_host, site):
+                succeeds(site, "apply", "win1", "--json")
+            succeeds(site, "verify", "win1", "--png", ".")
+            assert list(tmp_path.glob("*.png"))
+            assert len(mirror.requests) == asked
+        finally:
+            site.run("undo", "win1")

@@ -32,6 +32,7 @@ def test_a_windows_host_without_any_network(windows_host: WindowsBox, mirror: Mi
         assert {"python", "openssl", "packages"} <= {*steps(site.last_events(), "changed")}
         done = site.run("verify", "win1", "--png", ".")
         assert done.returncode == 0, done.stdout + done.stderr
+        assert list(tmp_path.glob("*.png"))
         before = modes(site)
         assert before.count("deliver") > 1, "what is sent is divided"
         assert site.run("apply", "win1").returncode == 0

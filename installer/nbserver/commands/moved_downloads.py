@@ -21,12 +21,13 @@ GONE = (404, 410)
 def moved(hosts: Sequence[AnyHost], results: Mapping[str, Result]) -> list[Message]:
     """Return a warning for each file that a host would download but that its server no longer has.
 
-    Only steps that differ are asked about. A file of which one source is there is not gone. No answer is no warning: the workstation may not reach what the host reaches.
+    Only steps that differ are asked about, and not for hosts that get their files from the workstation. A file of which one source is there is not gone. No answer is no warning: the workstation may not reach what the host reaches.
     """
     from nbserver.render import render
 
     steps = {name: result.steps for name, result in results.items()}
-    differing = [host for host in hosts if "differs" in (steps.get(host.name, {}).get(name) for name in PROGRAMS)]
+    asking = [host for host in hosts if host.downloads.source != "push"]
+    differing = [host for host in asking if "differs" in (steps.get(host.name, {}).get(name) for name in PROGRAMS)]
     wanted: dict[tuple[str, ...], tuple[str, str, list[str]]] = {}
     for script, _ in render.render_all(differing):
         for name, title in PROGRAMS.items():

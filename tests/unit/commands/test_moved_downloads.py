@@ -15,7 +15,7 @@ from tests.served import served
 HEX = "0123456789abcdef" * 4
 
 
-def plan(folder: Path, url: str, *, second: str = "", **steps: str) -> list[str]:
+def plan(folder: Path, url: str, *, second: str = "", settings: str = "", **steps: str) -> list[str]:
     """The warnings for a host whose plan reported these steps. Its Python is at `url`, and at `second`."""
     (folder / "site.toml").write_text(
         f'[[python]]\nversion = "3.13.20"\narchitecture = "x64"\nkind = "zip"\nurl = "{url}"\nsha256 = "{HEX}"\nexecutable = "python.exe"\n'
@@ -23,7 +23,7 @@ def plan(folder: Path, url: str, *, second: str = "", **steps: str) -> list[str]
     if second:
         with (folder / "site.toml").open("a") as file:
             file.write(f'[[python.sources]]\nurl = "{second}"\nsha256 = "{HEX}"\n')
-    host = '[hosts.win{}]\nsystem = "windows"\naddress = "win{}"\ncatalog = "site.toml"\nnotebook.password = {{ env = "X" }}\n'
+    host = '[hosts.win{}]\nsystem = "windows"\naddress = "win{}"\ncatalog = "site.toml"\nnotebook.password = {{ env = "X" }}\n' + settings
     (folder / "nbserver.toml").write_text(host.format(1, 1) + host.format(2, 2))
     hosts = list(reader.load(folder / "nbserver.toml").hosts.values())
     results = {one.name: Result(one.name, "differs", steps=dict(steps)) for one in hosts}
@@ -41,6 +41,8 @@ def test_a_file_that_is_gone_is_a_warning_for_all_its_hosts(tmp_path: Path) -> N
         assert plan(tmp_path, f"{url}gone.zip", second=f"{url}there.zip", python="differs") == [], "one source is sufficient"
         assert len(plan(tmp_path, f"{url}gone.zip", second=f"{url}gone-too.zip", python="differs")) == 1
         assert plan(tmp_path, f"{url}gone.zip", python="unchanged", notebook="differs") == []
+        push = 'downloads.source = "push"\ndownloads.bundle = "bundle"\n'
+        assert plan(tmp_path, f"{url}gone.zip", settings=push, python="differs") == [], "the bundle has it"
     assert plan(tmp_path, f"{url}gone.zip", python="differs") == [], "nobody answers"
 
 
