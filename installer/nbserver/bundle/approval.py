@@ -69,17 +69,24 @@ class Listed:
 
 @dataclass(frozen=True)
 class Demand:
-    """What a person demands of a bundle, in addition to what the site does."""
+    """What a person demands of a bundle, in addition to what the site does. Unless it `is_person_s`, only the site decides whether an approval is needed."""
 
     signers: Path | None = None
     approvals: int | None = None
     site: Path | None = None
+    is_person_s: bool = True
 
-    def rules(self) -> Rules:
-        """Return the rules now. Raises ApprovalError for a file that cannot be trusted, or if none says who may sign."""
-        own = Policy(signers=(self.signers.absolute(),) if self.signers else (), approvals=self.approvals or 1)
-        found = policy.load(self.site).stricter(own)
+    def rules(self) -> Rules | None:
+        """Return the rules now, or None if no approval is needed. Raises ApprovalError for a file that cannot be trusted, or if none says who may sign."""
+        found = policy.load(self.site)
+        if not self.is_person_s and not found.required:
+            return None
+        found = found.stricter(Policy(signers=(self.signers.absolute(),) if self.signers else (), approvals=self.approvals or 1))
         return Rules(found.allowed(), found.approvals, utc.now())
+
+
+BY_SITE = Demand(is_person_s=False)
+"""What the site demands, and nobody else."""
 
 
 def build(bundle_sha256: str, *, by: str, issued: datetime, valid: timedelta) -> bytes:
@@ -138,8 +145,10 @@ def _listed(name: str, signed: Signed[BundleApproval] | None, fault: str) -> Lis
 
 
 def require(bundle: Path, sha256: str, demand: Demand) -> tuple[Signed[BundleApproval], ...]:
-    """Return the approvals of the bundle whose list has this hash. Raises ApprovalError unless enough people have approved."""
+    """Return the approvals of the bundle whose list has this hash; none if none is needed. Raises ApprovalError unless enough people have approved."""
     rules = demand.rules()
+    if rules is None:
+        return ()
     counted, refused = signed_approvals.judged(bundle, Listed(sha256), rules)
     if not counted and not refused:
         raise ApprovalError(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from nbserver.base.errors import ApprovalError
 from nbserver.base.message import Lines, Message, message
-from nbserver.bundle import check, wanted
+from nbserver.bundle import approval, check, wanted
+from nbserver.bundle.approval import Demand
 from nbserver.bundle.contents import File
 from nbserver.bundle.wanted import Packages, Pin
 
@@ -19,19 +20,25 @@ _SHOWN = 20  # messages about what a bundle lacks
 
 
 class HostFiles:
-    """Finds the files of hosts. Each bundle is checked once, and packages of hosts that have the same lock are chosen once."""
+    """Finds the files of hosts. Each bundle is checked once, and packages of hosts that have the same lock are chosen once.
 
-    def __init__(self) -> None:
+    `demand` says whether a bundle must be approved.
+    """
+
+    def __init__(self, demand: Demand) -> None:
+        self._demand = demand
         self._bundles: dict[Path, tuple[File, ...]] = {}
         self._packages: dict[Any, list[Packages]] = {}
 
     def of(self, script: Script, bundle: Path) -> tuple[File, ...]:
         """Return the files in the bundle that the script of a host accepts. Their names are different.
 
-        Raises ApprovalError if the bundle is not as listed, or lacks something.
+        Raises ApprovalError if the bundle is not as listed, or lacks something, or an approval.
         """
         if bundle not in self._bundles:
-            self._bundles[bundle] = check.require(bundle).files
+            listed = check.require(bundle)
+            approval.require(bundle, listed.sha256, self._demand)
+            self._bundles[bundle] = listed.files
         files = self._bundles[bundle]
         programs = {one.path: one for one in wanted.programs(script)}
         packages = self._of_script(script)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from nbserver.base.errors import ScriptError
 from nbserver.base.message import counted
 from nbserver.base.standard_streams import say
+from nbserver.bundle.approval import Demand
 from nbserver.bundle.contents import File
 from nbserver.bundle.host_files import HostFiles
 from nbserver.commands.notebooks import remembering
@@ -67,13 +68,13 @@ def operate(
     """Do what operation.operate does. Hosts with downloads.source = "push" get what they lack before an apply.
 
     A host that does not get it has the failure as its result in the run, and in the summary. Raises ApprovalError for a bundle
-    that is not as listed, or lacks something, before a host is contacted.
+    that is not as listed, or lacks something, or an approval that the site demands, before a host is contacted.
     """
     pushed = [host for host in hosts if host.downloads.source == "push"] if mode in ("test", "apply") else []
     if not pushed:
         return operation.operate(mode, inventory, hosts, options, ask, view, past)
     shown, ask = OneSummary(view), remembering(ask)
-    courier = Courier(inventory, options, ask, BeforeRun(view), _files(pushed), as_json)
+    courier = Courier(inventory, options, ask, BeforeRun(view), _files(pushed, options), as_json)
     pending, failed = courier.missing(pushed)
     if mode == "apply":
         failed |= courier.deliver([host for host in pushed if pending.get(host.name)], pending)
@@ -86,9 +87,10 @@ def operate(
     return results
 
 
-def _files(hosts: Sequence[AnyHost]) -> dict[str, dict[str, tuple[File, Path]]]:
+def _files(hosts: Sequence[AnyHost], options: Options) -> dict[str, dict[str, tuple[File, Path]]]:
     """Return the files of each host by their names, and where they are on the workstation."""
-    files, found = HostFiles(), {}
+    demand = Demand(options.signers, options.approvals, options.site, is_person_s=False)
+    files, found = HostFiles(demand), {}
     for host, (script, _) in zip(hosts, render.render_each(hosts), strict=True):
         bundle = host.downloads.bundle
         assert bundle is not None  # a rule of the inventory

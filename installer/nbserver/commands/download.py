@@ -138,10 +138,9 @@ def lacking(bundle: Path, found: Needed) -> list[Message]:
 def verified(bundle: Path, found: Needed | None, demand: Demand | None = None) -> list[Message]:
     """Return all that is wrong with a bundle, also what the hosts need and it does not have.
 
-    Raises ApprovalError if it has no valid list, or not the approvals that are demanded.
+    Raises ApprovalError if it has no valid list, or not the approvals that the person or the site demands.
     """
-    if demand:
-        approval.require(bundle, contents.read_list(bundle).sha256, demand)
+    approval.require(bundle, contents.read_list(bundle).sha256, demand or approval.BY_SITE)
     return [*check.findings(bundle), *(lacking(bundle, found) if found else [])]
 
 

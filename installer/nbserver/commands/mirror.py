@@ -24,7 +24,7 @@ ALL = "*"
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the person asked for. Without `certificate`, the mirror creates one for `names`; without `demand`, no approval is needed."""
+    """What the person asked for. Without `certificate`, the mirror creates one for `names`; without `demand`, only the site's rules count."""
 
     bundle: Path
     address: str
@@ -94,8 +94,7 @@ def answer(mirror: Mirror, *, as_json: bool) -> list[str]:
 
 def _checked(wanted: Wanted) -> dict[str, Served]:
     listed = check.require(wanted.bundle)
-    if wanted.demand:
-        approval.require(wanted.bundle, listed.sha256, wanted.demand)
+    approval.require(wanted.bundle, listed.sha256, wanted.demand or approval.BY_SITE)
     return served(wanted.bundle, listed.files)
 
 

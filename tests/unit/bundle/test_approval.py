@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from nbserver import __version__
+from nbserver.approval import policy
 from nbserver.base import utc
 from nbserver.base.errors import ApprovalError
 from nbserver.bundle import approval, check, contents
 from nbserver.bundle.approval import Demand
+from nbserver.bundle.host_files import HostFiles
 from nbserver.catalog import mirror
 from nbserver.cli import program
-from nbserver.commands import bundle_approval
+from nbserver.commands import bundle_approval, download
 from nbserver.commands.approval_signing import Signer
 from nbserver.commands.mirror import Wanted, opened
+from nbserver.render.script import Script
 from tests import approvals
 from tests.approvals import ANNA, BEN, WEEK
 from tests.formats import is_valid, validate
@@ -68,6 +72,30 @@ def test_an_approved_bundle_is_served_and_verified(
     opened(wanted, lambda line: None).server.server_close()
     (bundle / contents.FILE_NAME).write_text(contents.to_text(contents.read(bundle)[:1], __version__))
     assert run(monkeypatch, "mirror", "bundle", "--bind", "127.0.0.1", "--port", "0", *demand) == 5
+
+
+def test_a_site_that_requires_approval_requires_it_of_bundles(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = bundle.parent
+    monkeypatch.chdir(folder)
+    (folder / "site.toml").write_text('require_approval = true\nallowed_signers = "signers"\n')
+    monkeypatch.setenv(policy.VARIABLE, str(folder / "site.toml"))
+    settings = {"architecture": "x64", "python": {"version": "3.13.1"}, "vc_redist": None, "openssl": None, "packages": {"lock_sha256": ""}}
+    script = Script("win1", (), settings, (), "", "")
+    monkeypatch.setattr(HostFiles, "_of_script", lambda self, script: [])
+
+    def ways() -> list[Callable[[], object]]:
+        return [
+            lambda: opened(Wanted(bundle, "127.0.0.1", 0, None, None, ()), lambda line: None).server.server_close(),
+            lambda: download.verified(bundle, None),
+            lambda: HostFiles(approval.BY_SITE).of(script, bundle),
+        ]
+
+    for way in ways():
+        with pytest.raises(ApprovalError, match="nobody has approved this bundle"):
+            way()
+    sign(bundle)
+    for way in ways():
+        way()
 
 
 def test_nothing_is_signed_that_is_not_as_listed(bundle: Path) -> None:
