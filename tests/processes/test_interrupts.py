@@ -98,7 +98,7 @@ def test_at_a_prompt(tmp_path: Path) -> None:
     nbserver.wait_for("notebook.password")
     nbserver.interrupt()
     assert nbserver.end(SOON) == 130
-    assert "nbserver: interrupted" in nbserver.errors and not list(tmp_path.glob("nbserver-runs"))
+    assert "nbserver: the command was interrupted" in nbserver.errors and not list(tmp_path.glob("nbserver-runs"))
 
 
 def test_the_end_of_the_input_at_a_prompt_is_not_an_interrupt(tmp_path: Path) -> None:

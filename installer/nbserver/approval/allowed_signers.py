@@ -56,7 +56,7 @@ class AllowedSigners:
         if usable:
             return message(
                 "signer-not-valid-now",
-                "the key in line {line} of {file} has expired or is not valid yet",
+                "the key on line {line} of {file} has expired or is not valid yet",
                 line=usable[0].line,
                 file=self.where,
             )

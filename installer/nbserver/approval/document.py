@@ -117,7 +117,7 @@ def parse(data: bytes) -> Approval:
     if strange is not None:
         raise DescribedError("approval-host-invalid", "{key}: must be a valid host name", key=dotted(("hosts", strange)))
     if len(set(read.modes)) < len(read.modes):
-        raise DescribedError("approval-mode-twice", "modes: the array contains a duplicate")
+        raise DescribedError("approval-mode-twice", "modes: a mode is listed twice")
     issued, expires = period(read.by, read.issued, read.expires)
     digest = hashlib.sha256(data).hexdigest()
     return Approval(read.by, read.hosts, read.modes, read.manifest_sha256, read.release, issued, expires, digest)

@@ -173,7 +173,7 @@ def _not_the_approved(key: str, where: str, *, name: str, expected: str, actual:
     if key == "head_sha256":
         return ApprovalError(
             "head-not-approved",
-            "the script head for {name} does not match the approved one: expected SHA-256 {expected}, got {actual}",
+            "the head of the script for {name} does not match the approved one: expected SHA-256 {expected}, got {actual}",
             where=where,
             todo=REVIEW,
             name=name,
@@ -182,7 +182,7 @@ def _not_the_approved(key: str, where: str, *, name: str, expected: str, actual:
         )
     return ApprovalError(
         "body-not-approved",
-        "the script body for {name} does not match the approved one: expected SHA-256 {expected}, got {actual}",
+        "the body of the script for {name} does not match the approved one: expected SHA-256 {expected}, got {actual}",
         where=where,
         todo=REVIEW,
         name=name,

@@ -69,7 +69,7 @@ def require_manifest(value: Any) -> None:
     if type(version) is not int or version not in ENTRIES:
         raise DescribedError(
             "manifest-version-unknown",
-            "the manifest version is not supported; expected {versions}",
+            "the manifest version is missing or not supported; expected {versions}",
             versions=f"{', '.join(map(str, list(ENTRIES)[:-1]))}, or {max(ENTRIES)}",
         )
     _require(value, Manifest, "")

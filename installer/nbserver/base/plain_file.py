@@ -80,7 +80,7 @@ def names(folder: Path) -> set[str]:
 
 
 def _reason(error: Exception) -> Message | str:
-    return getattr(error, "strerror", None) or message("not-a-valid-path", "not a valid path")
+    return getattr(error, "strerror", None) or message("not-a-valid-path", "the path is not valid")
 
 
 def is_link(found: os.stat_result) -> bool:

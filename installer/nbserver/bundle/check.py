@@ -77,7 +77,7 @@ def fault(path: Path, file: File) -> Message | None:
         )
     if digest != file.sha256:
         return message(
-            "bundle-file-hash", "{file} has different contents than expected: its SHA-256 is {actual}", file=file.path, actual=digest
+            "bundle-file-hash", "{file} has SHA-256 {actual}, expected {expected}", file=file.path, actual=digest, expected=file.sha256
         )
     return None
 

@@ -108,12 +108,17 @@ def _parsed(value: Any) -> tuple[File, ...]:
     if not isinstance(value, dict) or value.keys() != {"v", "release", "files"} or not isinstance(value["files"], list):
         raise DescribedError("bundle-list-shape", "expected an object with v, release, and files")
     if not strict_json.same(value["v"], VERSION):
-        raise DescribedError("bundle-list-version", "the format version is not supported; expected {version}", version=VERSION)
+        raise DescribedError(
+            "bundle-list-version", "the list has a format version that is not supported; expected version {version}", version=VERSION
+        )
     if len(value["files"]) > _MOST:
         raise DescribedError("bundle-list-long", "the list contains more than {limit} files", limit=_MOST)
     found = tuple(_file(entry, number) for number, entry in enumerate(value["files"], 1))
-    if len({one.path.lower() for one in found}) < len(found):
-        raise DescribedError("bundle-file-twice", "the list contains a file twice")
+    paths: set[str] = set()
+    for one in found:
+        if one.path.lower() in paths:
+            raise DescribedError("bundle-file-twice", "the list contains {file} twice; names are not case-sensitive", file=one.path)
+        paths.add(one.path.lower())
     return found
 
 

@@ -111,11 +111,11 @@ def dated(downloads: Iterable[Download]) -> str | None:
 def age(name: str, made: str | None, today: date, most_days: int) -> Finding:
     """Return how old a catalog is. `most_days` is the age from which on it needs attention."""
     if made is None or (parsed := _date(made)) is None:
-        return Finding("ok", name, message("catalog-undated", "it has no date"))
+        return Finding("ok", name, message("catalog-undated", "the catalog has no date"))
     days = (today - parsed).days
     text = message(
         "catalog-age",
-        "it is {days} days old ({date})",
+        "the catalog is {days} days old ({date})",
         todo="Run nbserver catalog update, and review what it writes",
         date=made,
         days=days,

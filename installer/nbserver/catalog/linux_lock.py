@@ -39,7 +39,7 @@ def parse(content: bytes) -> LinuxLock:
         if lock_lines.package_of(line, conditions=True) is None:
             raise CatalogError(
                 "linux-lock-line-invalid",
-                "not a valid line; expected NAME==VERSION [; CONDITION] --hash=sha256:HEX",
+                "the line is not valid; expected NAME==VERSION [; CONDITION] --hash=sha256:HEX",
                 where=f"{FILE}:{number}",
             )
         lines.append(line)

@@ -91,9 +91,9 @@ def load(paths: Iterable[Path]) -> Records:
 def _values(path: Path) -> Iterator[Any]:
     info = path.stat()
     if not stat.S_ISREG(info.st_mode):  # to open a FIFO would wait for a writer
-        raise DescribedError("osv-not-a-file", "it is not a regular file")
+        raise DescribedError("osv-not-a-file", "expected a regular file")
     if info.st_size > LARGEST_FILE:
-        raise DescribedError("osv-too-large", "it is larger than {limit} MB", limit=LARGEST_FILE // 1024 // 1024)
+        raise DescribedError("osv-too-large", "the file is larger than {limit} MB", limit=LARGEST_FILE // 1024 // 1024)
     with path.open("rb") as file:
         begin = file.read(4)
         file.seek(0)
@@ -110,15 +110,19 @@ def _zipped(file: Any) -> Iterator[Any]:
         if not names:
             raise DescribedError("osv-zip-empty", "the zip contains no .json files")
         if len(names) > MOST_RECORDS:
-            raise DescribedError("osv-too-many", "it has more than {limit} records", limit=MOST_RECORDS)
+            raise DescribedError("osv-too-many", "the zip contains more than {limit} records", limit=MOST_RECORDS)
         whole = 0
         for info in names:
             with archive.open(info) as entry:
                 data = entry.read(LARGEST_RECORD + 1)
             whole += len(data)
             name = clean(info.filename, 200)
-            if len(data) > LARGEST_RECORD or whole > 8 * LARGEST_FILE:
-                raise DescribedError("osv-entry-too-large", "its entry {name} is too large", name=name)
+            if len(data) > LARGEST_RECORD:
+                limit = LARGEST_RECORD // 1024 // 1024
+                raise DescribedError("osv-entry-too-large", "the entry {name} of the zip is larger than {limit} MB", name=name, limit=limit)
+            if whole > 8 * LARGEST_FILE:
+                limit = 8 * LARGEST_FILE // 1024 // 1024
+                raise DescribedError("osv-zip-too-large", "the entries of the zip are larger than {limit} MB in total", limit=limit)
             yield from _records(data, name)
 
 
@@ -136,7 +140,7 @@ def _add(records: Records, value: Any) -> None:
         raise DescribedError("osv-not-a-record", "each record must have an id, and its key affected must be an array")
     records.count += 1
     if records.count > MOST_RECORDS:
-        raise DescribedError("osv-too-many", "it has more than {limit} records", limit=MOST_RECORDS)
+        raise DescribedError("osv-too-many", "the zip contains more than {limit} records", limit=MOST_RECORDS)
     if value.get("withdrawn"):
         return
     aliases = value.get("aliases") or []

@@ -130,7 +130,7 @@ def _lock(entry: LockEntry, content: bytes) -> Lock:
         if name is None:
             malformed = message(
                 "lock-line-invalid",
-                "not a valid line; expected NAME==VERSION --hash=sha256:HEX, with a lower-case name and 64 hex digits",
+                "the line is not valid; expected NAME==VERSION --hash=sha256:HEX, with a lower-case name and 64 hex digits",
             )
             wrong.append((number, malformed))
         elif name in packages:

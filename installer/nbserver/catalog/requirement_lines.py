@@ -94,7 +94,7 @@ def _pinned(number: int, line: str) -> Pinned | Described:
     try:
         requirement = Requirement(specification)
     except InvalidRequirement:
-        return message("lock-requirement-invalid", "not a valid line of a lock; expected NAME==VERSION with --hash=sha256:HEX")
+        return message("lock-requirement-invalid", "the line is not valid in a lock; expected NAME==VERSION with --hash=sha256:HEX")
     if requirement.url is not None:
         return message(
             "lock-url",

@@ -171,7 +171,7 @@ def _run(language: Language) -> int:
 def _aborted(cause: BaseException | None) -> NbserverError:
     if isinstance(cause, EOFError):
         return UsageError("input-ended", "standard input ended before a question was answered", todo="Run the command in a terminal")
-    return Interrupted("interrupted", "interrupted")
+    return Interrupted("interrupted", "the command was interrupted")
 
 
 def _show(error: NbserverError) -> int:

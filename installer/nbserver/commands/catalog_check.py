@@ -47,7 +47,7 @@ def run(wanted: Wanted, today: date, *, as_json: bool, verbose: bool) -> int:
     if records is not None and not records.affected:
         raise UsageError(
             "osv-without-packages",
-            "the OSV data has {count} records, but none of them is about a Python package",
+            "the OSV data contains no records for Python packages (records for other packages: {count})",
             todo="Specify the data for the ecosystem {ecosystem} with --osv",
             count=records.count,
             ecosystem=osv.ECOSYSTEM,

@@ -86,7 +86,7 @@ def events(
                 for warning in evidence_log.write(run, "events", operation.operator(), kept.parent, journal.chain.head()):
                     warn(warning)
     if stop.is_set():
-        raise Interrupted("events-interrupted", "interrupted; the run on the host continues")
+        raise Interrupted("events-interrupted", "the command was interrupted; the run on the host continues")
     view.summary("events", {host.name: result}, kept.parent)
     return exit_code({host.name: result})
 

@@ -51,7 +51,7 @@ def time_of(text: str) -> datetime:
     except (ValueError, OverflowError, OSError):
         raise UsageError(
             "since-invalid",
-            '"{text}" is not a time',
+            '"{text}" is not a valid time',
             where="--since",
             todo="Specify how long ago, such as 30m, 2h, or 1d, or a time such as 2026-11-29T14:00",
             text=clean(text, 100),

@@ -237,9 +237,9 @@ def _require_names(folder: Path, files: Mapping[str, File], on_windows: bool) ->
         shown = "\n".join(str(fault) for fault in faults[:SHOWN])
         raise UsageError(
             "notebook-names-invalid",
-            "{count} names cannot be copied:\n{faults}\n",
+            "the host cannot store files or folders with these names ({count} in total):\n{faults}\n",
             where=clean(str(folder), 500),
-            todo="Rename these files or folders",
+            todo="Rename them",
             count=len(faults),
             faults=shown,
         )

@@ -47,7 +47,7 @@ def resume(
         if not names and is_complete:
             raise UsageError(
                 "run-has-finished",
-                "every host of the run {run} has a final outcome",
+                "the run {run} cannot be resumed, because every host has a final outcome",
                 todo="To repeat the run on the hosts that failed, run nbserver {command} --failed-from {run}",
                 run=past.run,
                 command=past.command,

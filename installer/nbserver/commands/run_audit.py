@@ -154,7 +154,7 @@ def _require_signed(folder: Path, checked: Checked, evidence_key: Path | None, i
     if checked.signed is None and isinstance(intended, str):
         raise ApprovalError(
             "run-signature-missing",
-            "the run was made with --evidence-key, but {file} is missing, the signature with the key {key}",
+            "the run was signed with the key {key} (--evidence-key), but its signature {file} is missing",
             where=plain_file.shown(folder),
             todo="{advice}",
             advice=_FIND,

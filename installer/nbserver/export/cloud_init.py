@@ -54,9 +54,9 @@ def _user_data(host: LinuxHost, script: Script, text: bytes, limit: int) -> Expo
     if len(data) > limit:
         raise UsageError(
             "user-data-too-large",
-            "the user data has {size} bytes even when it is compressed, and the limit is {limit} bytes",
+            "the user data is too large: it is {size} bytes long after compression, but the limit is {limit} bytes",
             where=host.name,
-            todo="Add --script-url URL, from where the host fetches the script, or --limit-bytes BYTES if your platform accepts more",
+            todo="Add --script-url URL, so that the host fetches its script from there, or --limit-bytes BYTES if your platform accepts more",
             size=len(data),
             limit=limit,
         )

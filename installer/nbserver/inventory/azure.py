@@ -27,7 +27,7 @@ def _region(text: str) -> str:
 
 def _dns_label(text: str) -> str:
     if not re.fullmatch(_LABEL, text):
-        raise refuse("azure-label-form", "must have 3 to 63 lower-case letters, digits, and hyphens, and begin with a letter")
+        raise refuse("azure-label-form", "must consist of 3 to 63 lower-case letters, digits, and hyphens, and begin with a letter")
     return text
 
 
@@ -39,7 +39,9 @@ def _size(text: str) -> str:
 
 def _admin_user(text: str) -> str:
     if not re.fullmatch("[a-z][a-z0-9_-]{0,19}", text):
-        raise refuse("azure-user-form", "must have at most 20 lower-case letters, digits, - and _, and begin with a letter")
+        raise refuse(
+            "azure-user-form", "must consist of at most 20 lower-case letters, digits, hyphens, and underscores, and begin with a letter"
+        )
     if text in _REFUSED_USERS:
         raise refuse("azure-user-refused", "Azure does not allow this name; choose another one")
     return text
@@ -47,7 +49,9 @@ def _admin_user(text: str) -> str:
 
 def _named_source(text: str) -> str:
     if text in ("Any", "LocalSubnet") or text.endswith("/0"):
-        raise refuse("azure-source-unnamed", "must be an address or a network: a public server admits named sources only")
+        raise refuse(
+            "azure-source-unnamed", "must be an IP address or a network: a public server only accepts connections from listed sources"
+        )
     return text
 
 

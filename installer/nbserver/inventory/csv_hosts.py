@@ -28,9 +28,11 @@ def add_to(found: HostList, text: str) -> None:
     for number, reason in reasons:
         found.fault(line, message("column-invalid", "column {number}: {reason}", number=number, reason=reason))
     if len(kinds) < len(columns):
-        found.fault(line, message("column-twice", "two columns have the same name"))
+        second = next(index for index, column in enumerate(columns) if column in columns[:index])
+        first = columns.index(columns[second])
+        found.fault(line, message("column-twice", "columns {first} and {second} have the same name", first=first + 1, second=second + 1))
     elif "name" not in kinds and not reasons:
-        found.fault(line, message("column-name-missing", "the header has no column name; expected a header such as name,address,groups"))
+        found.fault(line, message("column-name-missing", 'the header has no column "name"; expected a header such as name,address,groups'))
     if found.faults:
         return
     for line, cells in rows:
@@ -98,8 +100,10 @@ def _fault(column: str, kinds: frozenset[type]) -> Message | None:
         )
     near = nearest(column, _columns())
     if near:
-        return message("column-unknown-near", 'unknown column (did you mean "{near}"?)', near=near)
-    return message("column-unknown", "unknown column; expected name, groups, or a key of the inventory, such as address or notebook.port")
+        return message("column-unknown-near", 'the column name is not valid (did you mean "{near}"?)', near=near)
+    return message(
+        "column-unknown", "the column name is not valid; expected name, groups, or a key of the inventory, such as address or notebook.port"
+    )
 
 
 def _columns() -> list[str]:

@@ -134,7 +134,7 @@ class _Array:
             if not isinstance(name, str):
                 self._report((*self.key, index), self._not_text(name))
             elif name.lower() not in known:
-                self._report((*self.key, index), self._unknown(name, list(known.values())))
+                self._report((*self.key, index), self._unknown(index + 1, name, list(known.values())))
             elif known[name.lower()] in members:
                 self._report(
                     (*self.key, index),
@@ -162,25 +162,39 @@ class _Array:
             kind=kind(value),
         )
 
-    def _unknown(self, name: str, known: Sequence[str]) -> Message:
+    def _unknown(self, number: int, name: str, known: Sequence[str]) -> Message:
         named = few([other for other in known if not name_fault(other)])
         near = nearest(name, known)
         if self.what == "groups":
             if near:
                 return message(
                     "no-such-group-near",
-                    '[{group}] groups: unknown group (did you mean "{near}"?); known groups: {groups}',
+                    '[{group}] groups: entry {number} is not the name of a group (did you mean "{near}"?); known groups: {groups}',
                     group=self.table,
+                    number=number,
                     near=near,
                     groups=named,
                 )
-            return message("no-such-group", "[{group}] groups: unknown group; known groups: {groups}", group=self.table, groups=named)
+            return message(
+                "no-such-group",
+                "[{group}] groups: entry {number} is not the name of a group; known groups: {groups}",
+                group=self.table,
+                number=number,
+                groups=named,
+            )
         if near:
             return message(
                 "no-such-member-near",
-                '[{group}] hosts: unknown host (did you mean "{near}"?); known hosts: {hosts}',
+                '[{group}] hosts: entry {number} is not the name of a host (did you mean "{near}"?); known hosts: {hosts}',
                 group=self.table,
+                number=number,
                 near=near,
                 hosts=named,
             )
-        return message("no-such-member", "[{group}] hosts: unknown host; known hosts: {hosts}", group=self.table, hosts=named)
+        return message(
+            "no-such-member",
+            "[{group}] hosts: entry {number} is not the name of a host; known hosts: {hosts}",
+            group=self.table,
+            number=number,
+            hosts=named,
+        )

@@ -278,7 +278,7 @@ class _Reader:
                 "hosts-command-not-run",
                 "the inventory gets its hosts from hosts_command, but this nbserver command does not run other programs",
                 where=where,
-                todo="Write the hosts to a file with: nbserver hosts '*' --listed --json > hosts.json . Then replace hosts_command in the inventory with hosts_from = \"hosts.json\"",
+                todo='Write the hosts to a file (nbserver hosts "*" --listed --json > hosts.json), then replace hosts_command in the inventory with hosts_from = "hosts.json"',
             )
         from nbserver.inventory import hosts_command
 

@@ -61,7 +61,7 @@ def user_name(text: str) -> str:
     if '"' in text or text.count("\\") > 1 or text.endswith("\\"):
         raise refuse(
             "windows-user-name",
-            'must contain at most one backslash, between domain and user name, and no " (in single quotes, write the backslash only once)',
+            "must not contain a double quote, or more than one backslash, which separates domain and user name (in single quotes, write the backslash only once)",
         )
     return text
 

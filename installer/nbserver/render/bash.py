@@ -80,8 +80,8 @@ def settings_block(settings: dict[str, Any]) -> str:
     require_keys(settings)
     variables = _variables(settings, "NB")
     names = [name for name, _ in variables]
-    if len(set(names)) < len(names):
-        raise NbserverError("bash-variable-twice", "two settings map to the same bash variable")
+    if twice := next((name for index, name in enumerate(names) if name in names[:index]), ""):
+        raise NbserverError("bash-variable-twice", "two settings map to the bash variable {name}", name=twice)
     return "".join(f"{name}={value}\n" for name, value in variables) + "\n"
 
 
@@ -117,12 +117,15 @@ def literal(value: str | int | bool | None, name: str) -> str:
         raise NbserverError(
             "setting-lone-surrogate",
             "the setting {name} contains a lone surrogate, which is not a valid character",
-            todo="Enter the value again",
+            todo="Correct the value in the inventory",
             name=name,
         ) from None
     if 0 in data:
         raise NbserverError(
-            "setting-nul", "the setting {name} contains a NUL byte, which bash cannot store", todo="Enter the value again", name=name
+            "setting-nul",
+            "the setting {name} contains a NUL byte, which bash cannot store",
+            todo="Correct the value in the inventory",
+            name=name,
         )
     if all(32 <= byte < 127 and byte != 39 for byte in data):
         return f"'{text}'"

@@ -96,7 +96,7 @@ def settings_block(settings: dict[str, Any]) -> str:
             raise NbserverError(
                 "setting-lone-surrogate",
                 "the setting {name} contains a lone surrogate, which is not a valid character",
-                todo="Enter the value again",
+                todo="Correct the value in the inventory",
                 name=path,
             )
         if becomes_date(value):

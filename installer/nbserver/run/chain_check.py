@@ -153,7 +153,7 @@ def _check_files(folder: Path, present: set[str], found: Checked) -> None:
 def _fault(folder: Path, name: str, links: list[Link]) -> Message | None:
     """Return how a file differs from the chain, or None. A file that grows must begin with what it was before."""
     differs = message(
-        "run-file-differs", "{file} does not match its hash in line {number} of the chain", file=clean(name, 200), number=links[-1].n
+        "run-file-differs", "{file} does not match its hash on line {number} of the chain", file=clean(name, 200), number=links[-1].n
     )
     if os.lstat(folder / name).st_size != links[-1].size or links[-1].size > LARGEST:
         return differs
@@ -169,7 +169,7 @@ def _fault(folder: Path, name: str, links: list[Link]) -> Message | None:
             earlier = data
         if (len(earlier), chain.sha256(earlier)) != (link.size, link.sha256):
             return message(
-                "run-file-differs", "{file} does not match its hash in line {number} of the chain", file=clean(name, 200), number=link.n
+                "run-file-differs", "{file} does not match its hash on line {number} of the chain", file=clean(name, 200), number=link.n
             )
     return None
 

@@ -106,5 +106,7 @@ def require_dask() -> None:
     """Raise UsageError if the extra dask is not installed."""
     if importlib.util.find_spec("distributed") is None:
         raise UsageError(
-            "dask-not-installed", "--engine dask requires the extra dask", todo="Run pip install 'nbserver[dask]' in this environment"
+            "dask-not-installed",
+            "--engine dask requires the extra dask",
+            todo='In the environment of nbserver, run: pip install "nbserver[dask]"',
         )

@@ -212,7 +212,7 @@ class HostJournal:
                 "events-not-saved",
                 "could not save the host's events in {folder} ({reason})",
                 host=self._host,
-                todo="Make sure that the folder is writable and its disk has free space, or choose another folder with --runs; then try again",
+                todo="Make sure that the folder is writable and its disk has free space, or choose another folder with --runs, then run the command again",
                 folder=self.folder,
                 reason=error.strerror,
             ) from None

@@ -112,7 +112,7 @@ def remember(path: Path, host: str, fingerprint: str, run: str) -> None:
             "known-locked",
             "the file is locked by another process",
             where=str(path),
-            todo="Stop the other nbserver process that uses this inventory, or wait until it finishes; then try again",
+            todo="Stop the other nbserver process that uses this inventory, or wait until it finishes, then run the command again",
         ) from None
     except OSError as error:
         raise ApprovalError(

@@ -108,7 +108,7 @@ def test_no_setting_has_a_name_that_is_code(language: Any, key: Any) -> None:
 
 
 def test_two_settings_have_no_variable_in_common() -> None:
-    with pytest.raises(NbserverError, match="the same bash variable"):
+    with pytest.raises(NbserverError, match="the bash variable NB_"):
         bash.settings_block({"a": {"b": 1}, "a_b": 2})
 
 

@@ -203,12 +203,12 @@ def test_the_publishers_own_indexes_are_the_default(site: Site, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("python", "openssl", "words"),
     [
-        (APRIL_PYTHON[:-40], APRIL_OPENSSL, "python/index-windows.json: not valid JSON: "),
+        (APRIL_PYTHON[:-40], APRIL_OPENSSL, "python/index-windows.json: this is not valid JSON: "),
         (b"<!DOCTYPE html><title>Log in</title>", APRIL_OPENSSL, "expected an index in JSON, found a web page"),
         (
             APRIL_PYTHON,
             openssl_index(openssl_entry("3.5.6", url="https://evil.example/Win64OpenSSL_Light-3_5_6.msi")),
-            "is not valid: must start with",
+            "is not valid: must begin with",
         ),
     ],
 )

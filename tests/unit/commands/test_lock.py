@@ -239,7 +239,7 @@ def test_without_uv(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr("sys.executable", "/absent/python")
     site.run(code=2)
-    assert "this command needs uv, which is not installed. Run: pip install 'nbserver[lock]'" in site.error
+    assert 'this command needs uv, which is not installed. Run: pip install "nbserver[lock]"' in site.error
 
 
 def test_an_index_with_a_login(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -159,7 +159,7 @@ def test_secrets_are_parameters_without_values() -> None:
 @pytest.mark.parametrize(
     ("system", "azure", "more", "words"),
     [
-        ("windows", {"location": None, "sources": []}, {}, r"win1: the host has no azure.location, azure.sources"),
+        ("windows", {"location": None, "sources": []}, {}, r"win1: the host lacks required settings: azure.location, azure.sources"),
         ("windows", {"dns_label": "other"}, {}, r'Set notebook.public_url = "https://other.westeurope.cloudapp.azure.com"'),
         ("windows", {"image": "ubuntu-24.04"}, {}, 'azure.image is "ubuntu-24.04", but the host has system = "windows"'),
         ("windows", {"disk_size": 64}, {}, "azure.disk_size must be at least 127"),

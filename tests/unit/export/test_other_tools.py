@@ -34,7 +34,9 @@ def test_user_data_is_compressed_if_it_would_not_fit() -> None:
     assert unpacked(plain.data.decode()) == CODE.encode() and plain.size < 65_536
     (small,) = cloud_init.exported(HOST, script("sh"), limit=plain.size - 1, hash_command="cat /h")
     assert small.size < plain.size and gzip.decompress(small.data) == plain.data
-    with pytest.raises(UsageError, match=r"a: the user data has [0-9]+ bytes even when it is compressed, and the limit is 2000 bytes"):
+    with pytest.raises(
+        UsageError, match=r"a: the user data is too large: it is [0-9]+ bytes long after compression, but the limit is 2000 bytes"
+    ):
         cloud_init.exported(HOST, script("sh"), limit=2000, hash_command="cat /h")
 
 
@@ -70,7 +72,7 @@ def test_intune_gets_a_pair_within_its_limit() -> None:
     assert unpacked(detect.data.decode()) == unpacked(remediate.data.decode()) == CODE.encode()
     text = "".join(hashlib.sha256(str(number).encode()).hexdigest() for number in range(6000))
     large = Script("a", (text,), {}, (), hashlib.sha256(text.encode()).hexdigest(), "", "ps1")
-    with pytest.raises(UsageError, match=r"does not fit: it has [0-9]+ bytes, and the limit is 204800 bytes \(Intune script\)"):
+    with pytest.raises(UsageError, match=r"is too large: it is [0-9]+ bytes long, but the limit is 204800 bytes \(Intune script\)"):
         windows_management.intune(HOST, large, hash_file=r"C:\h")
 
 

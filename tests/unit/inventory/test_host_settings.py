@@ -46,7 +46,7 @@ def test_the_settings_of_other_hosts_are_not_checked(tmp_path: Path) -> None:
     [
         ('[hosts.GOOD]\naddress = "b"\n', "name is already used by hosts.good on line 5"),
         ('[hosts."no name"]\naddress = "b"\n', "a name must have 1 to 100 characters"),
-        ('[groups.lab]\nhosts = ["goood"]\n', 'unknown host (did you mean "good"?); known hosts: good'),
+        ('[groups.lab]\nhosts = ["goood"]\n', 'entry 1 is not the name of a host (did you mean "good"?); known hosts: good'),
         ('[groups.lab]\nhosts = ["good", "Good"]\n', '"Good" is listed twice'),
         ('[groups.lab]\nhosts = []\nport = "22"\n', "port: expected a number, found text"),
         ("[hosts]\nbad = 1\n", "hosts: expected a [hosts.NAME] table"),

@@ -91,7 +91,7 @@ def test_render_does_not_run_it(tmp_path: Path) -> None:
     path = write(tmp_path, f"print({json.dumps(HOSTS)!r})")
     found = nbserver(path, "render", "a", "-o", str(tmp_path / "out"))
     assert isinstance(found.exception, InventoryError) and not (tmp_path / "ran").exists()
-    assert "nbserver hosts '*' --listed --json > hosts.json" in str(found.exception) and "hosts_from" in str(found.exception)
+    assert 'nbserver hosts "*" --listed --json > hosts.json' in str(found.exception) and "hosts_from" in str(found.exception)
 
 
 def test_this_machine_needs_no_other_hosts(tmp_path: Path) -> None:

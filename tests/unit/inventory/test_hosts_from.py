@@ -89,18 +89,18 @@ def test_hosts_of_the_inventory_and_of_the_list(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("listed", "words"),
     [
-        ("", "hosts.csv:1: the header has no column name; expected a header such as name,address,groups"),
-        ("address,groups\n", "hosts.csv:1: the header has no column name"),
-        ("\n\nname,adress\n", 'hosts.csv:3: column 2: unknown column (did you mean "address"?)'),
-        ("name,hunter2\n", "hosts.csv:1: column 2: unknown column; expected name, groups, or a key of the inventory"),
-        ("name,notebook.prot\n", 'hosts.csv:1: column 2: unknown column (did you mean "notebook.port"?)'),
+        ("", 'hosts.csv:1: the header has no column "name"; expected a header such as name,address,groups'),
+        ("address,groups\n", 'hosts.csv:1: the header has no column "name"'),
+        ("\n\nname,adress\n", 'hosts.csv:3: column 2: the column name is not valid (did you mean "address"?)'),
+        ("name,hunter2\n", "hosts.csv:1: column 2: the column name is not valid; expected name, groups, or a key of the inventory"),
+        ("name,notebook.prot\n", 'hosts.csv:1: column 2: the column name is not valid (did you mean "notebook.port"?)'),
         (
             "name,notebook.password\na,hunter2\n",
             "hosts.csv:1: column 2: a cell cannot hold notebook.password, which is a table or an array; set it in [defaults]",
         ),
         ("name,certificate.names\n", "hosts.csv:1: column 2: a cell cannot hold certificate.names, which is a table or an array"),
         ("name,notebook\n", "hosts.csv:1: column 2: a cell cannot hold notebook, which is a table or an array"),
-        ("name,NAME\n", "hosts.csv:1: two columns have the same name"),
+        ("name,NAME\n", "hosts.csv:1: columns 1 and 2 have the same name"),
         ("name,address\na,b\na,b,c\n", "hosts.csv:3: expected 2 cells, as in the header, got 3"),
         ('name,address\na,"b\nc,d\n', "hosts.csv:2: this is not valid CSV"),
         ('name,address\na,"b"c\n', "hosts.csv:2: this is not valid CSV"),
@@ -140,7 +140,7 @@ def test_hosts_from_is_a_path(tmp_path: Path, value: str) -> None:
 
 def test_a_path_that_no_file_can_have(tmp_path: Path) -> None:
     found = refusal(tmp_path, "name\n", f'hosts_from = "a\\u0000b"\n{DEFAULTS}')
-    assert "hosts_from: could not read the file: not a valid path" in found
+    assert "hosts_from: could not read the file: the path is not valid" in found
 
 
 def test_a_column_of_an_inner_table(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_no_glob_means_this_machine(tmp_path: Path) -> None:
     assert [host.name for host in found.select(["*"])] == ["lin1"]
     with pytest.raises(InventoryError, match="no host or group matches"):
         found.select(["loc*"])
-    with pytest.raises(InventoryError, match="unknown host"):
+    with pytest.raises(InventoryError, match="is not the name of a host"):
         load(tmp_path, OTHER + '[groups.lab]\nhosts = ["local"]\n')
 
 

@@ -103,7 +103,7 @@ def parse(content: bytes, url: str) -> Table:
     except json.JSONDecodeError as error:
         raise whole.refuse(
             "index-not-json",
-            "not valid JSON: {reason} (line {line}, column {column})",
+            "this is not valid JSON: {reason} (line {line}, column {column})",
             reason=error.msg,
             line=error.lineno,
             column=error.colno,
@@ -125,7 +125,7 @@ def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise DescribedError("index-json-key-twice", "duplicate key {key} in an object", key=shown(twice))
+        raise DescribedError("index-json-key-twice", "the key {key} is defined twice in the same object", key=shown(twice))
     return values
 
 
@@ -136,7 +136,7 @@ def _whole_number(digits: str) -> int:
 
 
 def _no_constant(name: str) -> None:
-    raise DescribedError("index-json-not-a-number", "{name} is not a number", name=name)
+    raise DescribedError("index-json-not-a-number", "{name} is not a valid number in JSON", name=name)
 
 
 def _kind(value: Any) -> Message:

@@ -63,9 +63,9 @@ def file_url(url: str, publisher: Publisher) -> str:
         return url
     if publisher.mirrored:
         raise DescribedError(
-            "url-outside-mirror", "must start with {files} or {mirror}/", files=publisher.files, mirror=origin(publisher.index)
+            "url-outside-mirror", "must begin with {files} or {mirror}/", files=publisher.files, mirror=origin(publisher.index)
         )
-    raise DescribedError("url-outside-publisher", "must start with {files}", files=publisher.files)
+    raise DescribedError("url-outside-publisher", "must begin with {files}", files=publisher.files)
 
 
 def next_page(page: str, name: str) -> str:

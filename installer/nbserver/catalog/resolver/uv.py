@@ -148,7 +148,7 @@ def find() -> str:
     beside = [str(Path(sys.executable).parent)]
     found = shutil.which("uv", path=os.pathsep.join([*beside, os.environ.get("PATH", "")]))
     if found is None:
-        raise UsageError("uv-missing", "this command needs uv, which is not installed", todo="Run: pip install 'nbserver[lock]'")
+        raise UsageError("uv-missing", "this command needs uv, which is not installed", todo='Run: pip install "nbserver[lock]"')
     return found
 
 

@@ -81,7 +81,7 @@ def _require(host: WindowsHost | LinuxHost, system: System) -> None:
     if missing:
         raise InventoryError(
             "azure-settings-missing",
-            "the host has no {keys}",
+            "the host lacks required settings: {keys}",
             where=host.name,
             todo="Add them to the table [hosts.{name}.azure] of the inventory",
             keys=", ".join(missing),
@@ -122,7 +122,7 @@ def _sources(host: WindowsHost | LinuxHost) -> list[str]:
             "azure-source-ipv6",
             "azure.sources has an IPv6 address, but the public address is IPv4",
             where=host.name,
-            todo="Name IPv4 addresses and networks only",
+            todo="List only IPv4 addresses and networks",
         )
     return list(host.azure.sources)
 

@@ -53,7 +53,7 @@ ZIP = "python-3.13.13-amd64.zip"
 @pytest.mark.parametrize(
     ("python", "words"),
     [
-        (b"", "not valid JSON: Expecting value (line 1, column 1)"),
+        (b"", "this is not valid JSON: Expecting value (line 1, column 1)"),
         (APRIL_PYTHON[:500], "not valid JSON"),
         (APRIL_PYTHON + b"x", "not valid JSON: Extra data"),
         (b"\xef\xbb\xbf\n <html>", "expected an index in JSON, found a web page"),
@@ -66,9 +66,9 @@ ZIP = "python-3.13.13-amd64.zip"
         (b'{"versions": {}}', "versions: expected an array, found an object"),
         (b'{"versions": [1]}', "versions[0]: expected an object, found a number"),
         (b'{"versions": []}', "the index has no release of Python 3.13 for x64."),
-        (b'{"versions": [], "versions": []}', 'duplicate key "versions"'),
-        (APRIL_PYTHON.replace(b'"hash": {', b'"hash": {"sha256": "00",', 1), 'duplicate key "sha256"'),
-        (b'{"versions": NaN}', "NaN is not a number"),
+        (b'{"versions": [], "versions": []}', 'the key "versions" is defined twice'),
+        (APRIL_PYTHON.replace(b'"hash": {', b'"hash": {"sha256": "00",', 1), 'the key "sha256" is defined twice'),
+        (b'{"versions": NaN}', "NaN is not a valid number in JSON"),
         (b'{"versions": ' + b"9" * 100_000 + b"}", "a number is too long (100000 digits)"),
         (python_index({}), "versions[0]: id is missing"),
         (python_with(id=["pythoncore-3.13-64"]), "versions[0]: id: expected text, found an array"),
@@ -102,11 +102,11 @@ ZIP = "python-3.13.13-amd64.zip"
         (python_with(url=1), "url: expected text, found a number"),
         (python_with(url=f"http://www.python.org/ftp/python/3.13.13/{ZIP}"), "must begin with https://"),
         (python_with(url=f"file:///3.13.13/{ZIP}"), "must begin with https://"),
-        (python_with(url=f"https://www.python.org.evil.example/ftp/python/{ZIP}"), "must start with https://www.python.org/ftp/python/ or"),
+        (python_with(url=f"https://www.python.org.evil.example/ftp/python/{ZIP}"), "must begin with https://www.python.org/ftp/python/ or"),
         (python_with(url=f"https://www.python.org@evil.example/ftp/python/{ZIP}"), "must not contain a user name"),
-        (python_with(url=f"https://www.python.org:444/ftp/python/{ZIP}"), "must start with"),
-        (python_with(url=f"https://www.python.org/{ZIP}"), "must start with"),
-        (python_with(url=f"https://mirror.example.com/{ZIP}"), "must start with"),
+        (python_with(url=f"https://www.python.org:444/ftp/python/{ZIP}"), "must begin with"),
+        (python_with(url=f"https://www.python.org/{ZIP}"), "must begin with"),
+        (python_with(url=f"https://mirror.example.com/{ZIP}"), "must begin with"),
         (python_with(url=f"{FTP}../../{ZIP}"), "an empty component, a component that begins with a dot, or an escape"),
         (python_with(url=f"{FTP}%2e%2e/{ZIP}"), "or an escape"),
         (python_with(url=f"{FTP}//{ZIP}"), "an empty component"),
@@ -153,7 +153,7 @@ def test_an_index_of_python_that_is_refused(python: bytes, words: str) -> None:
         (b'{"files": []}', "files: expected an object, found an array"),
         (b'{"files": {"a\\u0007": 1}}', 'files["a\\u0007"] is not an object'),
         (b'{"files": {}}', "the index has no release of OpenSSL 3.5 for x64 as a Light msi."),
-        (APRIL_OPENSSL.replace(b"3_5_6.exe", b"3_5_6.msi"), "duplicate key"),
+        (APRIL_OPENSSL.replace(b"3_5_6.exe", b"3_5_6.msi"), "is defined twice in the same object"),
         (openssl_index(openssl_entry("3.6.2"), openssl_entry("3.5.6", installer="exe")), "; found: 3.6"),
         (openssl_with(installer=None), 'files["Win64OpenSSL_Light-3_5_6.msi"]: installer is missing'),
         (openssl_with(light="true"), "light: expected true or false, found text"),
@@ -174,7 +174,7 @@ def test_an_index_of_python_that_is_refused(python: bytes, words: str) -> None:
         (openssl_with(sha256="63f9e81d4208a808fb40c38255e8f92e"), "sha256: expected 64 hex digits"),
         (openssl_with(url=f"http://slproweb.com/download/{'Win64OpenSSL_Light-3_5_6.msi'}"), "must begin with https://"),
         (openssl_with(url=f"{SLPROWEB}../Win64OpenSSL_Light-3_5_6.msi"), "begins with a dot"),
-        (openssl_with(url="https://evil.example/Win64OpenSSL_Light-3_5_6.msi"), f"must start with {SLPROWEB} or {MIRROR}"),
+        (openssl_with(url="https://evil.example/Win64OpenSSL_Light-3_5_6.msi"), f"must begin with {SLPROWEB} or {MIRROR}"),
         (openssl_with(url=f"{SLPROWEB}Win64OpenSSL_Light-3_5_5.msi"), "url belongs to a different file"),
         (openssl_with(url=None), "url is missing"),
     ],
@@ -213,10 +213,10 @@ def test_without_a_mirror_only_the_publisher_has_files() -> None:
     index = "https://github.com/slproweb/opensslhashes/raw/master/win32_openssl_hashes.json"
     for folder in (f"{MIRROR}files", "https://www.python.org/elsewhere"):
         python = python_with(url=f"{folder}/{ZIP}")
-        with pytest.raises(DownloadError, match=r"url \S+ is not valid: must start with https://www\.python\.org/ftp/python/"):
+        with pytest.raises(DownloadError, match=r"url \S+ is not valid: must begin with https://www\.python\.org/ftp/python/"):
             update({f"{FTP}index-windows.json": python}, mirrored=False)
     openssl = openssl_with(url="https://github.com/somebody/Win64OpenSSL_Light-3_5_6.msi")
-    with pytest.raises(DownloadError, match=r"url \S+ is not valid: must start with https://slproweb\.com/download/"):
+    with pytest.raises(DownloadError, match=r"url \S+ is not valid: must begin with https://slproweb\.com/download/"):
         update({f"{FTP}index-windows.json": APRIL_PYTHON, index: openssl}, mirrored=False)
 
 
