@@ -253,7 +253,7 @@ def ends(downloads: Iterable[Download], table: tuple[support.Support, ...], toda
         if days < 0:
             text = message(
                 "support-ended",
-                "security support from its publisher ended on {until}",
+                "the publisher's security support ended on {until}",
                 todo="Choose a newer branch with {program}.version in the inventory",
                 program=one.name,
                 until=str(one.until),
@@ -261,7 +261,7 @@ def ends(downloads: Iterable[Download], table: tuple[support.Support, ...], toda
         else:
             text = message(
                 "support-until",
-                "security support from its publisher ends on {until}",
+                "the publisher's security support ends on {until}",
                 todo="Choose a newer branch with {program}.version in the inventory",
                 program=one.name,
                 until=str(one.until),

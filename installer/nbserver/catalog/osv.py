@@ -137,7 +137,7 @@ def _records(data: bytes, name: str) -> Iterator[Any]:
 def _add(records: Records, value: Any) -> None:
     """Add a record. Raises ValueError for what is not one; a record of another ecosystem, or one that was withdrawn, counts only."""
     if not isinstance(value, dict) or not _is_id(value.get("id")) or not isinstance(value.get("affected"), (list, type(None))):
-        raise DescribedError("osv-not-a-record", "each record must have an id, and its key affected must be an array")
+        raise DescribedError("osv-not-a-record", 'each record must have the key "id", and its key "affected" must be an array')
     records.count += 1
     if records.count > MOST_RECORDS:
         raise DescribedError("osv-too-many", "the zip contains more than {limit} records", limit=MOST_RECORDS)

@@ -83,7 +83,11 @@ class SiteLock:
                 wrong.append(
                     (
                         one.line,
-                        message("lock-condition", "{name}: this condition cannot be written to a script; simplify it", name=one.name),
+                        message(
+                            "lock-condition",
+                            "{name}: the condition contains characters that are not allowed in a script; simplify it",
+                            name=one.name,
+                        ),
                     )
                 )
             lines.append(line)

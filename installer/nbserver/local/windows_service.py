@@ -24,7 +24,7 @@ class WindowsService:
         if host.scope == "machine":
             raise UsageError(
                 "server-is-scheduled-task",
-                'with scope = "machine", the server is the scheduled task "nbserver"',
+                'with scope = "machine", the server is the scheduled task "nbserver", which this command cannot control',
                 where=host.name,
                 todo="In an elevated PowerShell, show it with Get-ScheduledTask nbserver; stop it with Disable-ScheduledTask nbserver and Stop-ScheduledTask nbserver",
             )

@@ -82,7 +82,7 @@ def test_the_reason_is_named(tmp_path: Path, key: Path) -> None:
     fingerprint = signing_key.load(key, lambda: None).public.fingerprint
     assert refusal(tmp_path, approvals.line(ANNA, other), key) == f"/allowed does not allow {ANNA} to sign with the key {fingerprint}"
     assert refusal(tmp_path, "# none\n" + approvals.line(ANNA, key, 'valid-before="20200101"'), key) == (
-        "the key in line 2 of /allowed has expired or is not valid yet"
+        "the key on line 2 of /allowed has expired or is not valid yet"
     )
     assert refusal(tmp_path, approvals.line(ANNA, key, 'namespaces="git"'), key) == (
         'line 1 of /allowed does not allow the namespace "nbserver-approval"'

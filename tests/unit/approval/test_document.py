@@ -65,7 +65,7 @@ def test_every_mode_that_approve_accepts_can_be_in_a_document(mode: str) -> None
         ({"hosts": {f"h{number}": "a" * 64 for number in range(document.HOSTS + 1)}}, "more than 10000 hosts"),
         ({"modes": []}, "modes: "),
         ({"modes": "apply"}, "modes: "),
-        ({"modes": ["apply", "apply"]}, "modes: the array contains a duplicate"),
+        ({"modes": ["apply", "apply"]}, "modes: a mode is listed twice"),
         ({"modes": ["Apply"]}, "modes"),
         ({"manifest_sha256": "c" * 63}, "manifest_sha256: "),
         ({"issued": "2026-11-29T00:10:00+01:00"}, "issued: must be a UTC time such as"),

@@ -105,5 +105,5 @@ def test_a_lock_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_condition_that_a_script_cannot_hold_is_refused() -> None:
-    with pytest.raises(CatalogError, match="this condition cannot be written to a script"):
+    with pytest.raises(CatalogError, match="the condition contains characters that are not allowed in a script"):
         lock(line("odd", "python_version ~= '3.11'")).for_linux("x64", None)

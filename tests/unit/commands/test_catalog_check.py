@@ -147,7 +147,10 @@ def test_the_lock_of_a_site(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("data", "code", "words"),
-    [("<html>", 2, "osv.json: the file is not OSV data: the file is not valid JSON"), ("[]", 2, "none of them is about a Python package")],
+    [
+        ("<html>", 2, "osv.json: the file is not OSV data: the file is not valid JSON"),
+        ("[]", 2, "the OSV data contains no records for Python packages"),
+    ],
 )
 def test_data_that_is_not_used(tmp_path: Path, data: str, code: int, words: str) -> None:
     (tmp_path / "osv.json").write_text(data)
@@ -167,7 +170,7 @@ def test_what_a_person_reads() -> None:
     lines = done.out.splitlines()
     assert (
         done.code == 4
-        and lines[0].startswith("attention  shipped catalog: it is ")
+        and lines[0].startswith("attention  shipped catalog: the catalog is ")
         and lines[1].startswith("           Run nbserver catalog update")
     )
     assert sum("install a newer release" in line for line in lines) == 1, "once for all locks"

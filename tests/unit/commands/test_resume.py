@@ -104,7 +104,7 @@ def test_only_the_hosts_without_an_outcome_continue(stopped: Site) -> None:
     audited = run_audit.audit(str(stopped.folder), stopped.runs, None, (), None)
     assert {outcome for outcome, _ in audited.hosts.values()} == {"ok"} and "Resumed by " in "".join(audited.lines())
     stopped.refused(UsageError, "can be resumed")
-    stopped.refused(UsageError, r"every host of the run .* has a final outcome", stopped.folder.name)
+    stopped.refused(UsageError, r"the run .* cannot be resumed, because every host has a final outcome", stopped.folder.name)
 
 
 def test_a_failure_that_a_script_reports_is_final(stopped: Site) -> None:

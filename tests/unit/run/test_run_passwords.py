@@ -239,7 +239,7 @@ def test_a_short_password_is_refused_before_a_host_is_contacted(site: Site, monk
     for mode in ("apply", "test"):
         error = site.refused(mode, "*")
         assert isinstance(error, SecretError) and str(error).startswith(
-            "lin1: the notebook password has 11 characters; at least 12 are required"
+            "lin1: the notebook password must have at least 12 characters, but it has 11"
         )
         assert "eleven char" not in str(error) and not site.salt.exists()
 
@@ -250,7 +250,7 @@ def test_a_site_may_say_how_long_a_password_must_be(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("SITE", "eightchr")
     assert site.run("apply", "lin1")["lin1"].outcome == "ok"
     site = Site(tmp_path, monkeypatch, "notebook.password_minimum = 40")
-    assert "at least 40 are required" in str(site.refused("apply", "lin1"))
+    assert "must have at least 40 characters" in str(site.refused("apply", "lin1"))
 
 
 def test_a_typed_password_is_asked_for_twice_where_it_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -338,7 +338,7 @@ def test_set_password_asks_twice_and_needs_no_new_salt(
     assert set_password() != set_password("") and "x" * 24 not in capsys.readouterr().err
     with pytest.raises(SecretError, match="two passwords do not match"):
         set_password("x" * 24, "y" * 24)
-    with pytest.raises(SecretError, match="at least 24 are required"):
+    with pytest.raises(SecretError, match="must have at least 24 characters"):
         set_password("x" * 23, "x" * 23)
 
 

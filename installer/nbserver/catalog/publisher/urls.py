@@ -44,7 +44,8 @@ def checked(url: str) -> str:
         raise DescribedError("url-not-https", "must begin with https://")
     if not _PATH.fullmatch(urlsplit(url).path):
         raise DescribedError(
-            "url-path-not-plain", "the path must not contain an empty component, a component that begins with a dot, or an escape"
+            "url-path-not-plain",
+            "the path must not contain an empty component, a component that begins with a dot, or a percent-encoded character",
         )
     return url
 
