@@ -100,7 +100,7 @@ def test_a_site_that_requires_approval_requires_it_of_bundles(bundle: Path, monk
 
 def test_nothing_is_signed_that_is_not_as_listed(bundle: Path) -> None:
     next(bundle.rglob("tool.zip")).write_bytes(b"loot" * 100)
-    with pytest.raises(ApprovalError, match="has SHA-256 .*, expected"):
+    with pytest.raises(ApprovalError, match=r"has SHA-256 .*, expected"):
         sign(bundle)
     assert not (bundle / "approvals").exists()
 

@@ -134,7 +134,7 @@ def test_a_file_that_is_listed_twice_is_refused(bundle: Path) -> None:
     found = json.loads((bundle / contents.FILE_NAME).read_text())
     found["files"] *= 2
     (bundle / contents.FILE_NAME).write_text(json.dumps(found))
-    with pytest.raises(ApprovalError, match="the list contains .* twice"):
+    with pytest.raises(ApprovalError, match=r"the list contains .* twice"):
         contents.read(bundle)
 
 
@@ -150,7 +150,7 @@ def test_two_names_that_differ_only_in_case_are_refused(bundle: Path) -> None:
     found = json.loads((bundle / contents.FILE_NAME).read_text())
     found["files"].append({**found["files"][0], "file": found["files"][0]["file"].upper()})
     (bundle / contents.FILE_NAME).write_text(json.dumps(found))
-    with pytest.raises(ApprovalError, match="the list contains .* twice"):
+    with pytest.raises(ApprovalError, match=r"the list contains .* twice"):
         contents.read(bundle)
 
 
