@@ -31,6 +31,7 @@ MARKERS: dict[str, tuple[str, ...]] = {
     "transports/test_ssh_sudo.py": ("root",),
     "test_report_page.py": ("browser",),
     "test_review_page.py": ("browser",),
+    "transports/test_windows_ssh.py": ("pwsh",),
     "transports/test_winrm.py": ("pwsh",),
     "unit/": ("unit",),
 }

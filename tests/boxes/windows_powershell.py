@@ -22,12 +22,17 @@ def missing() -> str:
     return "" if shutil.which(COMPILER) else f"powershell.exe needs {COMPILER} (Debian package gcc-mingw-w64-x86-64)"
 
 
-def put_powershell(host: WindowsBox, configuration: Path | None = None) -> None:
-    """Puts powershell.exe there. `configuration` is that of its sessions: the stand-ins, if no other is given."""
+def put_powershell(host: WindowsBox) -> None:
+    """Puts powershell.exe there."""
     program = host.path(PROGRAM)
     program.parent.mkdir(parents=True, exist_ok=True)
     program.unlink(missing_ok=True)
     subprocess.run([COMPILER, "-O", "-o", program, Path(__file__).with_name("powershell.c")], check=True)
+    configure(host)
+
+
+def configure(host: WindowsBox, configuration: Path | None = None) -> None:
+    """Gives its sessions a configuration: by default, that with the stand-ins."""
     file = windows_path(configuration or host.folder / "task.pssc")
     host.path(SETTINGS).write_text(f'"{PWSH}" -ConfigurationFile "{file}"\n')
 

@@ -231,6 +231,9 @@ class _Logon(asyncssh.SSHServer):
         if self._connection is not None:
             self._server._connections.discard(self._connection)
 
+    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
+        return True  # AllowTcpForwarding
+
     def password_auth_supported(self) -> bool:
         return bool(self._server.password)
 

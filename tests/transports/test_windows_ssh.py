@@ -7,6 +7,7 @@ import contextlib
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import asyncssh
 import pytest
 
 from nbserver.base.errors import AuthenticationError, ConnectError, HostError, HostKeyError, ScriptError, StreamError
+from nbserver.inventory.ssh_server import SshServer
 from nbserver.inventory.windows_host import WindowsHost
 from nbserver.transports.connect import connect_to
 from nbserver.transports.payload import Payload
@@ -23,6 +25,7 @@ from tests.boxes import windows_powershell
 from tests.boxes.windows import WindowsBox
 from tests.boxes.windows_powershell import powershell_on
 from tests.boxes.windows_ssh import WindowsSshd
+from tests.boxes.winrm.endpoint import session_configuration
 from tests.waiting import wait_until
 
 PASSWORD = "Canary-Windows-Tr0ub4dor"
@@ -122,7 +125,6 @@ def test_output_comes_as_it_is_written_and_lines_stay_whole(server: WindowsSshd,
     [
         ("throw 'this host knows no run'\n", "PowerShell could not run the script: this host knows no run"),
         ("if (\n", "Missing condition in if statement"),
-        ("exit 7\n", "exit code 7, no error output"),
     ],
 )
 def test_a_script_that_cannot_run(server: WindowsSshd, script: str, words: str) -> None:
@@ -138,7 +140,7 @@ def test_a_flood_is_cut_off(server: WindowsSshd, monkeypatch: pytest.MonkeyPatch
 # -- stopping
 
 
-@pytest.mark.parametrize("shell", ["cmd", "powershell"])
+@pytest.mark.parametrize("shell", ["cmd", pytest.param("powershell", marks=pytest.mark.second_tier("starts PowerShell in PowerShell"))])
 def test_stop_runs_finally_and_what_is_run_then_runs(server: WindowsSshd, windows_host: WindowsBox, shell: Any) -> None:
     server.shell = shell
     stop = threading.Event()
@@ -222,7 +224,31 @@ def test_a_host_where_powershell_does_not_start(server: WindowsSshd, windows_hos
     assert error.code == "windows-powershell-not-started" and "ask for an exemption" in str(error)
 
 
+def test_a_host_that_restricts_powershell(server: WindowsSshd, windows_host: WindowsBox, tmp_path: Path) -> None:
+    restricted = tmp_path / "restricted.pssc"
+    restricted.write_text(session_configuration(None, "ConstrainedLanguage"))
+    windows_powershell.configure(windows_host, restricted)
+    try:
+        error = refused(host_of(server), ScriptError)
+    finally:
+        windows_powershell.configure(windows_host)
+    assert error.code == "windows-powershell-restricted" and "PowerShell runs in ConstrainedLanguage mode" in str(error)
+
+
 # -- logging on
+
+
+def test_through_a_jump_host(server: WindowsSshd, windows_host: WindowsBox) -> None:
+    with WindowsSshd(windows_host, user="b", password=PASSWORD) as bastion:
+        hop = SshServer("bastion", "127.0.0.1", "b", bastion.port, agent=False, host_key=bastion.fingerprint)
+        host = host_of(server).model_copy(update={"hops": (hop,)})
+        logon = LogonSecrets(PASSWORD, hops=(LogonSecrets(PASSWORD),))
+        with contextlib.closing(connect_to(host, logon, threading.Event())) as transport:
+            assert list(transport.run("'there'\n", ENVELOPE)) == ["there"]
+        wrong = host.model_copy(update={"hops": (replace(hop, host_key=f"SHA256:{'A' * 43}"),)})
+        with pytest.raises(HostKeyError) as caught:
+            connect_to(wrong, logon, threading.Event())
+        assert caught.value.code == "jump-host-key" and bastion.commands == []
 
 
 def test_a_key_a_password_and_the_host_key(server: WindowsSshd, key: asyncssh.SSHKey, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ _PAIR = "NAME=ADDRESS"
 @click.command()
 @click.option("--windows", multiple=True, metavar=_PAIR, help="Windows host; can be repeated.")
 @click.option("--linux", multiple=True, metavar=_PAIR, help="Linux host; can be repeated.")
+@click.option("--ssh", "over_ssh", is_flag=True, help="Reach the Windows hosts over SSH instead of WinRM.")
 @click.option("--local", is_flag=True, help="This machine.")
 @click.option("--user", metavar="USER", help="Who logs on to the hosts (default: your Windows logon; required for Linux hosts).")
 @click.option(
@@ -59,6 +60,7 @@ _PAIR = "NAME=ADDRESS"
 def init(
     windows: tuple[str, ...],
     linux: tuple[str, ...],
+    over_ssh: bool,
     local: bool,
     user: str | None,
     secrets: SecretPlace,
@@ -78,7 +80,7 @@ def init(
     from nbserver.commands.init_questions import ask_for_hosts
 
     dialog = _dialog()
-    hosts = _hosts(windows, linux, local, user)
+    hosts = _hosts(windows, linux, over_ssh, local, user)
     asked = not hosts and remoting_script is None
     if asked:
         if dialog is None:
@@ -92,7 +94,7 @@ def init(
     if asked and dialog is not None:
         for host in hosts:
             question = phrase("Connect to {name}, to pin the certificate of its WinRM listener? yes or no (default: no):", name=host.name)
-            if host.is_windows and _is_yes(dialog.ask(question, "no")):
+            if host.has_winrm and _is_yes(dialog.ask(question, "no")):
                 found[host.name] = None
     return write(Wanted(output, hosts, secrets, found, remoting_script, force), dialog, as_json=as_json)
 
@@ -123,7 +125,7 @@ def _dialog() -> Dialog | None:
     return _Terminal() if sys.stdin and sys.stdin.isatty() else None
 
 
-def _hosts(windows: tuple[str, ...], linux: tuple[str, ...], local: bool, user: str | None) -> list[NewHost]:
+def _hosts(windows: tuple[str, ...], linux: tuple[str, ...], over_ssh: bool, local: bool, user: str | None) -> list[NewHost]:
     from nbserver.commands.init_questions import check_name
     from nbserver.inventory.new_inventory import NewHost
 
@@ -142,9 +144,14 @@ def _hosts(windows: tuple[str, ...], linux: tuple[str, ...], local: bool, user: 
                     pair=pair,
                     reason=str(error),
                 ) from None
-            hosts.append(NewHost("windows" if option == "windows" else "linux", name, address or name, user))
+            if option == "windows":
+                hosts.append(NewHost("windows", name, address or name, user, over_ssh=over_ssh))
+            else:
+                hosts.append(NewHost("linux", name, address or name, user))
     if linux and user is None:
         raise UsageError("init-without-user", "a Linux host requires a user", todo="Add --user USER")
+    if over_ssh and (not windows or user is None):
+        raise UsageError("init-ssh-without-user", "--ssh requires --windows and --user", todo="Add them, or remove --ssh")
     return [*hosts, NewHost("local", "local")] if local else hosts
 
 
@@ -152,7 +159,7 @@ def _pins(pins: tuple[str, ...], hosts: list[NewHost], dialog: Dialog | None) ->
     """Return the fingerprint that each host must show, or None if a person compares it."""
     from nbserver.base.pinned_tls import normalize
 
-    windows = {host.name.lower(): host.name for host in hosts if host.is_windows}
+    windows = {host.name.lower(): host.name for host in hosts if host.has_winrm}
     found: dict[str, str | None] = {}
     for pin in pins:
         name, _, fingerprint = pin.partition("=")

@@ -141,7 +141,7 @@ def _report(wanted: Wanted, hosts: Sequence[NewHost], as_json: bool) -> None:
     say(phrase("written: {file}", file=wanted.output))
     inventory = "" if wanted.output == Path("nbserver.toml") else f" -i {wanted.output}"
     remote = " ".join(host.name for host in hosts if host.is_remote)
-    if any(host.is_windows and not host.fingerprint for host in hosts):
+    if any(host.has_winrm and not host.fingerprint for host in hosts):
         say(
             phrase("  Write the fingerprint of each Windows host into it, unless an authority signed the certificate of its WinRM listener")
         )

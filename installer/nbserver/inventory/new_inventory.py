@@ -29,6 +29,7 @@ class NewHost:
     address: str = ""
     user: str | None = None
     fingerprint: str | None = None
+    over_ssh: bool = False  # a Windows host
 
     @property
     def is_remote(self) -> bool:
@@ -36,9 +37,9 @@ class NewHost:
         return self.system != "local"
 
     @property
-    def is_windows(self) -> bool:
-        """Whether it is another machine with Windows."""
-        return self.system == "windows"
+    def has_winrm(self) -> bool:
+        """Whether it is reached over WinRM."""
+        return self.system == "windows" and not self.over_ssh
 
 
 def text_of(hosts: Sequence[NewHost], secrets: SecretPlace) -> str:
@@ -60,7 +61,7 @@ def _host(host: NewHost, secrets: SecretPlace, shared: bool) -> str:
         return "\n".join([*lines, ""])
     lines += _lines("system", _text(host.system))
     lines += _lines("address", _text(host.address))
-    lines += (_windows if host.is_windows else _linux)(host, secrets)
+    lines += (_windows if host.has_winrm else _linux if host.system == "linux" else _windows_over_ssh)(host, secrets)
     if not shared:
         reference = _reference(secrets, f"{host.name}-notebook")
         lines += _lines("notebook.password", reference, "for the browser: at least 12 characters")
@@ -78,16 +79,23 @@ def _windows(host: NewHost, secrets: SecretPlace) -> list[str]:
     return [*lines, *_lines("user", _text(host.user)), *_lines("password", _reference(secrets, host.name))]
 
 
+def _windows_over_ssh(host: NewHost, secrets: SecretPlace) -> list[str]:
+    return [*_lines("transport", _text("ssh")), *_ssh(host, secrets, "C:\\ProgramData\\ssh\\ssh_host_ed25519_key.pub")]
+
+
 def _linux(host: NewHost, secrets: SecretPlace) -> list[str]:
-    sudo = _reference(secrets, f"{host.name}-sudo")
+    sudo = ["# If sudo asks for a password:", f"# sudo_password = {_reference(secrets, f'{host.name}-sudo')}"]
+    return _ssh(host, secrets, "/etc/ssh/ssh_host_ed25519_key.pub", sudo)
+
+
+def _ssh(host: NewHost, secrets: SecretPlace, key: str, sudo: Sequence[str] = ()) -> list[str]:
     return [
         *_lines("user", _text(host.user or "root")),
         "# nbserver tries the keys of the SSH agent. A key in a file, or a password:",
         '# key_file = "~/.ssh/id_ed25519"',
         f"# password = {_reference(secrets, host.name)}",
-        "# If sudo asks for a password:",
-        f"# sudo_password = {sudo}",
-        "# If ~/.ssh/known_hosts does not have the host, what this prints there: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
+        *sudo,
+        f"# If ~/.ssh/known_hosts does not have the host, what this prints there: ssh-keygen -lf {key}",
         '# host_key = "SHA256:..."',
     ]
 

@@ -90,6 +90,20 @@ def test_what_is_a_comment_is_valid_without_its_mark(folder: Path, uncommented: 
     assert getattr(load(folder / "nbserver.toml").hosts["lin1"], uncommented)
 
 
+@pytest.mark.parametrize("uncommented", ["", "host_key", "key_file", "password"])
+def test_a_windows_host_that_is_reached_over_ssh(folder: Path, uncommented: str) -> None:
+    found = run("--windows", "win1", "--user", "WIN1\\anna", "--ssh")
+    (folder / "key").touch()
+    text = (folder / "nbserver.toml").read_text().replace("~/.ssh/id_ed25519", "key").replace("SHA256:...", f"SHA256:{'A' * 43}")
+    if uncommented:
+        assert f"\n# {uncommented} = " in text
+    (folder / "nbserver.toml").write_text(text.replace(f"\n# {uncommented} = ", f"\n{uncommented} = ") if uncommented else text)
+    host = load(folder / "nbserver.toml").hosts["win1"]
+    assert (host.transport, host.user, host.port) == ("ssh", "WIN1\\anna", 22)  # type: ignore[union-attr]
+    assert not uncommented or getattr(host, uncommented)
+    assert "enable-remoting" not in found.output + text and "sudo" not in text
+
+
 def test_a_user_of_a_domain_and_names_that_need_quotes(folder: Path) -> None:
     assert run("--windows", "a.b=192.0.2.1", "--user", "CORP\\anna").exit_code == 0
     assert load(folder / "nbserver.toml").hosts["a.b"].user == "CORP\\anna"  # type: ignore[union-attr]
@@ -136,6 +150,9 @@ def test_json(folder: Path) -> None:
         (("--windows", "a", "--pin", "a"), "2 init-pin-without-fingerprint"),
         (("--windows", "a", "--pin", "b=SHA256:" + "0" * 64), "2 init-pin-unknown"),
         (("--windows", "a", "--pin", "a=SHA256:00"), "2 init-pin-malformed"),
+        (("--windows", "a", "--ssh"), "2 init-ssh-without-user"),
+        (("--linux", "a", "--user", "anna", "--ssh"), "2 init-ssh-without-user"),
+        (("--windows", "a", "--user", "anna", "--ssh", "--pin", "a=SHA256:" + "0" * 64), "2 init-pin-unknown"),
         (("--local", "-o", "missing/nbserver.toml"), "2 init-not-written"),
     ],
 )

@@ -23,6 +23,7 @@ WINDOWS = WindowsHost.model_validate(
     {**LEAST, "name": "win1", "system": "windows", "address": "localhost", "user": "WIN1\\anna", "password": {"env": "X"}}
 )
 
+WINDOWS_SSH = WINDOWS.model_copy(update={"transport": "ssh", "port": 22})
 HOPS = LINUX.model_copy(update={"hops": (BASTION,)})
 WINDOWS_HOPS = WINDOWS.model_copy(update={"hops": (BASTION,)})
 
@@ -37,6 +38,7 @@ def found(host: AnyHost, code: str = "", **values: Any) -> list[tuple[str, str]]
 def test_everything_about_a_connection_is_ok_if_the_script_ran() -> None:
     assert found(LINUX) == [("port", "ok"), ("host_key", "ok"), ("logon", "ok"), ("sudo", "ok")]
     assert found(WINDOWS) == [("name", "ok"), ("port", "ok"), ("tls", "ok"), ("logon", "ok")]
+    assert found(WINDOWS_SSH) == [("name", "ok"), ("port", "ok"), ("host_key", "ok"), ("logon", "ok")]
     assert found(HOPS) == [("jump", "ok"), ("port", "ok"), ("host_key", "ok"), ("logon", "ok"), ("sudo", "ok")]
     assert found(LocalLinuxHost()) == []
 
