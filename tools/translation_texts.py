@@ -93,12 +93,20 @@ def of_python(source: str, file: str) -> Iterator[Text]:
             given = [argument.value for argument in node.args if isinstance(argument, ast.Constant) and isinstance(argument.value, str)]
             if name in PLURALS and len(given) >= 2:
                 yield Text(given[0], given[1], file, "plural")
+            elif described := _description(node):
+                yield Text(described, "", file, "what a setting must be")
             elif name in TEXTS:
                 yield from (Text(text, "", file, "") for text in (given if name == "words" else given[:1]))
         elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             if any(isinstance(target, ast.Name) and TABLES.fullmatch(target.id) for target in targets):
                 yield from (Text(text, "", file, "") for text in _literals(node.value))
+
+
+def _description(call: ast.Call) -> str:
+    """Return what the field of a model must be, or an empty string."""
+    given = [keyword.value for keyword in call.keywords if keyword.arg == "description"]
+    return next((value.value for value in given if isinstance(value, ast.Constant) and isinstance(value.value, str)), "")
 
 
 def _called(function: ast.expr) -> str:

@@ -70,26 +70,26 @@ class _Undemanding(io.BufferedIOBase):
 
 
 @contextmanager
-def undemanding(text_of: Callable[[object], str] = str) -> Iterator[None]:
-    """Make failures to write to the standard streams harmless, and escape characters that their encoding lacks.
+def undemanding(text_of: Callable[[object], str] = str, errors: str = "backslashreplace") -> Iterator[None]:
+    """Make failures to write to the standard streams harmless, and replace characters that their encoding lacks, as `errors` says.
 
     `text_of` returns a message or a phrase as text, in the language of the reader.
     """
     _occupy_missing()
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (_undemanding(stream, text_of) for stream in before)
+    sys.stdout, sys.stderr = (_undemanding(stream, text_of, errors) for stream in before)
     try:
         yield
     finally:
         sys.stdout, sys.stderr = before
 
 
-def _undemanding(stream: Any, text_of: Callable[[object], str]) -> Any:
+def _undemanding(stream: Any, text_of: Callable[[object], str], errors: str) -> Any:
     if not isinstance(stream, io.TextIOWrapper):
         return stream
     with suppress(OSError, ValueError):
         stream.flush()
-    return io.TextIOWrapper(_Undemanding(stream.buffer, text_of), encoding=stream.encoding, errors="backslashreplace", write_through=True)
+    return io.TextIOWrapper(_Undemanding(stream.buffer, text_of), encoding=stream.encoding, errors=errors, write_through=True)
 
 
 def _occupy_missing() -> None:

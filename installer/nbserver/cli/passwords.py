@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from nbserver.base.errors import UsageError
+from nbserver.base.message import phrase
 from nbserver.base.standard_streams import require_written
 from nbserver.cli.options import asker, inventory_option, salt_option
 from nbserver.cli.output import object_option
@@ -40,7 +41,7 @@ def hash_password(host: str, inventory_path: Path, salt: Path | None, as_json: b
             count=len(selected),
         )
     ask = secret.confirmed(asker())
-    plain = ask(f"Notebook password for {selected[0].name}: ") if ask else sys.stdin.readline().rstrip("\r\n")
+    plain = ask(phrase("Notebook password for {name}: ", name=selected[0].name)) if ask else sys.stdin.readline().rstrip("\r\n")
     notebook_password.check_password(plain, host=selected[0].name, minimum=selected[0].notebook.password_minimum)
     found = site_salt.of_site(loaded.path.parent, salt, create=True)
     hashed = notebook_password.hash_password(plain, found)

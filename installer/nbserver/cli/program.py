@@ -134,8 +134,9 @@ add_language(cli)
 
 def main() -> None:
     """Run the command `nbserver` and exit with its documented exit code. An expected error prints one message."""
-    language = choice.language(choice.code_of(sys.argv[1:]))
-    with standard_streams.undemanding(language.render):
+    encodings = [stream.encoding for stream in (sys.stdout, sys.stderr) if stream is not None]
+    language = choice.language(choice.shown_on(choice.code_of(sys.argv[1:]), encodings))
+    with standard_streams.undemanding(language.render, language.errors):
         code = _run(language)
     sys.exit(code)
 

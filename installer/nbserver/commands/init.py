@@ -75,7 +75,12 @@ def _pinned(host: NewHost, pins: dict[str, str | None], dialog: Dialog | None) -
         reason = getattr(error, "strerror", None) or str(error)
         if expected is None and dialog is not None:
             dialog.tell(
-                f"{host.name}: {host.address}:{WINRM_PORT} did not present a certificate ({reason}). Run enable-remoting.ps1 on the host first"
+                phrase(
+                    "{name}: {place} did not present a certificate ({reason}). Run enable-remoting.ps1 on the host first",
+                    name=host.name,
+                    place=f"{host.address}:{WINRM_PORT}",
+                    reason=reason,
+                )
             )
             return host
         raise ConnectError(

@@ -13,7 +13,7 @@ import click
 
 from nbserver.base import standard_streams, writing
 from nbserver.base.errors import HostError, NbserverError
-from nbserver.base.message import detail
+from nbserver.base.message import detail, phrase
 from nbserver.base.standard_streams import text_for_reader
 from nbserver.base.writable_folder import require_writable
 from nbserver.run import engine, error_kind, fleet, known_certificates
@@ -131,9 +131,11 @@ def _result(name: str, verify: Callable[[], Verification]) -> Verification | Nbs
 
 def _show(name: str, result: Verification | NbserverError) -> None:
     if isinstance(result, NbserverError):
-        standard_streams.say(click.style("failed", fg="red") + f"  {result}")
+        word = click.style(text_for_reader(phrase("failed")), fg="red")
+        standard_streams.say(f"{word}  {text_for_reader(result)}")
     else:
-        standard_streams.say(f"{name}  {click.style('verified', fg='green')}  {result.url}")
+        word = click.style(text_for_reader(phrase("verified")), fg="green")
+        standard_streams.say(f"{name}  {word}  {result.url}")
 
 
 def _entry(result: Verification | NbserverError) -> dict[str, object]:

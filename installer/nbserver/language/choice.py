@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from nbserver.language.language import ENGLISH, Language
 
@@ -12,6 +12,7 @@ CODES = ("en", "fr", "ja")
 OPTION = "--lang"
 VARIABLE = "NBSERVER_LANG"
 _OF_SYSTEM = ("LC_ALL", "LC_MESSAGES", "LANG")
+_KANA = "\u3042\u30a2\u4e9c"  # one character of each kind
 _PRIMARY = 0x3FF  # of a Windows language identifier: the language without its region
 _WINDOWS = {0x0C: "fr", 0x11: "ja"}
 
@@ -28,6 +29,16 @@ def language(code: str) -> Language:
     from nbserver.language.translated import Translated
 
     return Translated(code)
+
+
+def shown_on(code: str, encodings: Iterable[str | None]) -> str:
+    """Return the code of the language for streams with these encodings: English, if one of them lacks the characters of Japanese."""
+    try:
+        for encoding in encodings if code == "ja" else ():
+            _KANA.encode(encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return ENGLISH.code
+    return code
 
 
 def _option(arguments: Sequence[str]) -> str:

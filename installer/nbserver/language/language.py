@@ -13,6 +13,7 @@ class Language:
 
     code = "en"
     colon = ":"  # after a word, as its own piece of text
+    errors = "backslashreplace"  # what is written instead of characters that an encoding lacks
 
     def text(self, template: str, /, **values: Given) -> str:
         """Return the template in this language with its values filled in."""

@@ -11,6 +11,7 @@ from typing import Any
 from nbserver.base.errors import NbserverError
 from nbserver.base.message import PLACEHOLDER, Described, Given, Lines, Phrase, Reported, converted, fill
 from nbserver.base.plain_text import clean
+from nbserver.language import letters
 from nbserver.language.language import Language
 from nbserver.language.templates import Templates
 
@@ -23,6 +24,8 @@ SEPARATORS = ("\n", "; ", ", ")  # between the messages that are one value
 
 class Translated(Language):
     """A language with a catalog. What the catalog lacks is in English."""
+
+    errors = letters.NAME
 
     def __init__(self, code: str) -> None:
         self.code = code

@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from nbserver.base.errors import SecretError
+from nbserver.base.message import phrase
 from nbserver.settings.secret_store import Need, SecretStore
 from nbserver.settings.types import PASSWORD_MINIMUM
 
@@ -121,7 +122,7 @@ def plain(host: AnyHost, secrets: SecretStore) -> str:
                 where=host.name,
                 todo="Set notebook.password in the inventory",
             )
-        return secrets.ask(f"Notebook password of {host.name}: ")
+        return secrets.ask(phrase("Notebook password of {name}: ", name=host.name))
     return secrets.get(need(host))
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from nbserver.approval import sshsig
 from nbserver.base import atomic_file, plain_file
 from nbserver.base.errors import ApprovalError
-from nbserver.base.message import cause, message
+from nbserver.base.message import cause, message, phrase
 from nbserver.run.chain import FILE, Link
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def load_key(path: Path, ask: Ask | None) -> SigningKey:
     """Return the key of --evidence-key. Raises SecretError and ApprovalError."""
     from nbserver.approval import signing_key
 
-    return signing_key.load(path, lambda: ask(f"Passphrase of {path}: ") if ask else None)
+    return signing_key.load(path, lambda: ask(phrase("Passphrase of {file}: ", file=path)) if ask else None)
 
 
 def sign(folder: Path, line: bytes, key: SigningKey) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from nbserver.base.message import Described, Lines, Message, message
+from nbserver.base.message import Described, Lines, Message, message, phrase
 from nbserver.settings.toml_lines import Key
 from nbserver.settings.types import Settings
 
@@ -141,18 +141,24 @@ def _problem(details: ErrorDetails, description: str) -> Described:
     if type_ == "string_type" and isinstance(value, int | float) and not isinstance(value, bool):
         text = message("number-not-text", "expected text, found a number: put the value in quotes")
         return (
-            message("value-must-be", "{reason}; the value must be {expected}", reason=text, expected=description) if description else text
+            message("value-must-be", "{reason}; the value must be {expected}", reason=text, expected=phrase(description))
+            if description
+            else text
         )
     if type_ == "int_type" and isinstance(value, str) and re.fullmatch(r"\s*[0-9]+\s*", value, re.ASCII):
         number = message("text-not-number", "expected a number, found text: remove the quotes")
         return (
-            message("value-must-be", "{reason}; the value must be {expected}", reason=number, expected=description)
+            message("value-must-be", "{reason}; the value must be {expected}", reason=number, expected=phrase(description))
             if description
             else number
         )
     reason = _reason(details)
     if reason is not None:
-        return message("expected-after", "{reason}; expected {expected}", reason=reason, expected=description) if description else reason
+        return (
+            message("expected-after", "{reason}; expected {expected}", reason=reason, expected=phrase(description))
+            if description
+            else reason
+        )
     if description:
         return message("kind-unexpected", "expected {expected}, found {kind}", expected=description, kind=kind(value))
     return message("kind-not-allowed", "{kind} is not allowed", kind=kind(value))

@@ -3,36 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from nbserver.base import folding
-from nbserver.cli import program
-
-Run = Callable[..., tuple[int, str, str]]
+from tests.unit.language.conftest import Run
 
 
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run nbserver as `main` does, in an empty folder. Return the exit code and both outputs."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("LC_ALL", "C")
-    monkeypatch.delenv("NBSERVER_LANG", raising=False)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["nbserver", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            program.main()
-        return int(str(ended.value.code)), *capsys.readouterr()
-
-    return run
-
-
-def test_help_fits_in_80_columns(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
+def test_help_fits_in_80_columns(run: Run) -> None:
     for code, heading in (("fr", "Utilisation\u00a0:"), ("ja", "\u4f7f\u3044\u65b9:")):
         for command in ([], ["verify"], ["audit"], ["certificate"]):
             ended, out, _ = run("--lang", code, *command, "--help")
