@@ -167,6 +167,21 @@ def test_stop_in_the_middle_of_the_data_starts_nothing(server: WindowsSshd) -> N
     assert not more.is_set() and b"\nstart\n" not in server.received[-1]
 
 
+def test_a_stop_that_a_host_with_one_session_cannot_hear(
+    server: WindowsSshd, windows_host: WindowsBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nbserver.transports.ssh_windows.transport.STOP_PATIENCE", 0.5)
+    server.max_sessions, stop = 1, threading.Event()
+    with connected(host_of(server), stop) as transport:
+        lines = transport.run(WAITS, ENVELOPE)
+        next(lines)
+        stop.set()
+        with pytest.raises(StopRequested):
+            list(lines)
+    (windows_host.path("C:\\") / "go.txt").touch()
+    assert wait_until(lambda: script_files(windows_host) == []), "it went on to its end"
+
+
 # -- lost connections
 
 
