@@ -79,7 +79,7 @@ def _is_valid(line: AllowedSigner, now: datetime) -> bool:
 
 def read(path: Path) -> AllowedSigners:
     """Return the allowed signers in a file. Raises ApprovalError with file and line."""
-    data = plain_file.read(path, LIMIT, advice=message("allowed-signers-expected", "Specify an allowed signers file"))
+    data = plain_file.read(path, LIMIT, advice=message("allowed-signers-expected", "Specify a file of allowed signers"))
     where = plain_file.shown(path)
     try:
         text = data.decode("utf-8-sig")

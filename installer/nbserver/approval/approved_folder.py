@@ -67,19 +67,21 @@ def _other_scripts(approval: Approval, wanted: Wanted) -> Message | None:
     if approval.manifest_sha256 != wanted.manifest_sha256:
         return message(
             "approval-of-other-manifest",
-            "it is for a different manifest: expected SHA-256 {expected}, got {actual}",
+            "the approval is for a different manifest: expected SHA-256 {expected}, got {actual}",
             expected=approval.manifest_sha256,
             actual=wanted.manifest_sha256,
         )
     if approval.release != wanted.manifest["release"]:
         return message(
             "approval-of-other-release",
-            "it is for release {expected}, but the scripts are from release {actual}",
+            "the approval is for release {expected}, but the scripts are from release {actual}",
             expected=approval.release,
             actual=wanted.manifest["release"],
         )
     if wanted.mode and wanted.mode not in approval.modes:
-        return message("approval-of-other-mode", "it covers {modes}, but not {mode}", modes=", ".join(approval.modes), mode=wanted.mode)
+        return message(
+            "approval-of-other-mode", "the approval covers {modes}, but not {mode}", modes=", ".join(approval.modes), mode=wanted.mode
+        )
     return None
 
 
@@ -87,9 +89,9 @@ def _other_hosts(approval: Approval, wanted: Wanted) -> Message | None:
     """Return whether the approval lacks a host, or has another script for one."""
     for host in sorted(wanted.hosts):
         if host not in approval.hosts:
-            return message("approval-without-host", "it does not cover the host {name}", name=host)
+            return message("approval-without-host", "the approval does not cover the host {name}", name=host)
         if approval.hosts[host] != wanted.manifest["hosts"].get(host, {}).get("sha256"):
-            return message("approval-of-other-script", "the script that it approves for {name} is not the one in the manifest", name=host)
+            return message("approval-of-other-script", "the script that was approved for {name} is not the one in the manifest", name=host)
     return None
 
 

@@ -118,12 +118,12 @@ def out_of_time(issued: datetime, expires: datetime, now: datetime) -> Message |
     if now + SKEW < issued:
         return message(
             "approval-of-the-future",
-            "it was issued at {issued}, which is in the future: the clock of this workstation shows {now}",
+            "the approval was issued at {issued}, which is in the future: the clock of this workstation shows {now}",
             issued=utc.text(issued),
             now=utc.text(now),
         )
     if now >= expires:
-        return message("approval-expired", "it expired at {expires}", expires=utc.text(expires))
+        return message("approval-expired", "the approval expired at {expires}", expires=utc.text(expires))
     return None
 
 
@@ -159,7 +159,7 @@ def read(path: Path, parse: Callable[[bytes], D]) -> Signed[D] | Described | str
     data = plain_file.read(path, document.LIMIT, advice=advice)
     signed = path.with_name(path.name + SIGNATURE)
     if not os.path.lexists(signed):
-        return message("approval-not-signed", "its signature {file} is missing", file=signed.name)
+        return message("approval-not-signed", "the signature {file} of the approval is missing", file=signed.name)
     armored = plain_file.read(signed, sshsig.LIMIT, advice=advice)
     try:
         signature = sshsig.parse(armored)

@@ -60,7 +60,7 @@ class Listed:
         if approval.bundle_sha256 != self.sha256:
             return message(
                 "approval-of-other-bundle",
-                "it is for a different list of files: expected SHA-256 {expected}, got {actual}",
+                "the approval is for a different list of files: expected SHA-256 {expected}, got {actual}",
                 expected=approval.bundle_sha256,
                 actual=self.sha256,
             )

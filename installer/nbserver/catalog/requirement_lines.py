@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nbserver.base.message import Described, message
+from nbserver.base.plain_text import clean
 
 if TYPE_CHECKING:
     from packaging.markers import Marker
@@ -108,7 +109,12 @@ def _pinned(number: int, line: str) -> Pinned | Described:
     try:
         version = str(Version(specifier.removeprefix("==")))
     except InvalidVersion:
-        return message("lock-version-invalid", "{name}: the version is not valid", name=name)
+        return message(
+            "lock-version-invalid",
+            '{name}: "{version}" is not a valid version',
+            name=name,
+            version=clean(specifier.removeprefix("=="), 100),
+        )
     sha256 = tuple(sorted({digest.lower() for kind, digest in hashes if kind == "sha256"}))
     if not sha256:
         return message("lock-without-hash", "{name} has no --hash=sha256; create the lock with the option --generate-hashes", name=name)

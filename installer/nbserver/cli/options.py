@@ -56,7 +56,7 @@ allowed_signers_option = click.option(
     "--allowed-signers",
     "signers",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Allowed signers file, in OpenSSH's format: who may approve.",
+    help="File of allowed signers, in OpenSSH's format: who may approve.",
 )
 thorough_option = click.option(
     "--thorough", is_flag=True, help="Read all installed files and compare their hashes; takes seconds to minutes per host."

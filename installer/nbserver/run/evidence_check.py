@@ -92,7 +92,9 @@ def _of_kept(kept: KeptRun) -> Iterator[Message]:
         yield message("kept-events-of-other-run", "the events on the host are from a different run, {other}", other=kept.found["run"])
     elif kept.script == "changed":
         yield message(
-            "kept-script-changed-on-host", "the script on the host does not match its SHA-256, {sha256}", sha256=kept.found["script_sha256"]
+            "kept-script-changed-on-host",
+            "the script on the host does not match its recorded SHA-256, {sha256}",
+            sha256=kept.found["script_sha256"],
         )
     elif kept.script == "missing":
         yield message("kept-script-not-on-host", "the host has no script with the SHA-256 {sha256}", sha256=kept.found["script_sha256"])

@@ -39,15 +39,15 @@ def test_what_was_approved_may_run(site: Site) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"modes": ("plan",)}, "the approval is not valid for this run: it covers plan, but not apply"),
-        ({"hosts": ("win2",)}, "it does not cover the host win1"),
-        ({"issued": utc.now() - 2 * WEEK}, "it expired at 20"),
+        ({"modes": ("plan",)}, "the approval is not valid for this run: the approval covers plan, but not apply"),
+        ({"hosts": ("win2",)}, "the approval does not cover the host win1"),
+        ({"issued": utc.now() - 2 * WEEK}, "the approval expired at 20"),
         (
             {"issued": utc.now() + timedelta(days=1)},
-            "it was issued at 20.*, which is in the future: the clock of this workstation shows 20",
+            "the approval was issued at 20.*, which is in the future: the clock of this workstation shows 20",
         ),
-        ({"release": "0.1.0"}, "it is for release 0.1.0, but the scripts are from release "),
-        ({"manifest_sha256": "0" * 64}, "it is for a different manifest: expected SHA-256 0000.*, got "),
+        ({"release": "0.1.0"}, "the approval is for release 0.1.0, but the scripts are from release "),
+        ({"manifest_sha256": "0" * 64}, "the approval is for a different manifest: expected SHA-256 0000.*, got "),
         ({"hosts": ("win1",), "manifest_sha256": 5}, "manifest_sha256: "),
         ({"namespace": "git"}, 'expected the namespace "nbserver-approval"'),
         ({"by": "eve@example.com"}, "allowed_signers does not allow eve@example.com to sign with the key SHA256:"),
@@ -65,7 +65,7 @@ def test_an_approval_that_was_issued_a_moment_ahead_counts(site: Site) -> None:
 
 def test_another_script_than_in_the_manifest_does_not_count(site: Site) -> None:
     site.sign(site.anna, ANNA, scripts={"win1": "0" * 64})
-    assert "the script that it approves for win1 is not the one in the manifest" in site.refused()
+    assert "the script that was approved for win1 is not the one in the manifest" in site.refused()
 
 
 def test_nobody_has_approved(site: Site) -> None:
@@ -214,7 +214,7 @@ def test_only_plain_files_are_read(site: Site, place: str, change: Callable[[Pat
     change(PLACES[place](site, site.sign(site.anna, ANNA)))
     found = site.refused()
     if change is Path.unlink:
-        said = {"document": "does not belong in this folder", "signature": "is not valid for this run: its signature "}.get(place, said)
+        said = {"document": "does not belong in this folder", "signature": "is not valid for this run: the signature "}.get(place, said)
     assert said in found
 
 
