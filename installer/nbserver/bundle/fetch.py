@@ -45,7 +45,7 @@ def opened(bundle: Path) -> Iterator[None]:
             "bundle-in-use",
             "another nbserver process is writing to this bundle",
             where=plain_file.shown(bundle),
-            todo="Wait until it has finished",
+            todo="Wait until it has finished, then run the command again",
         ) from None
     except OSError as error:
         raise OutputError(

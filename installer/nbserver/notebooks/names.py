@@ -33,7 +33,11 @@ def fault(path: str, *, on_windows: bool) -> Message | None:
         )
     for name in names:
         if name in ("", ".", "..") or name.startswith(".") or _CONTROLS.search(name):
-            return message("notebook-path-invalid", "{path}: the path is not valid", path=shown)
+            return message(
+                "notebook-path-invalid",
+                "{path}: the path contains a control character, an empty name, or a name that begins with a dot",
+                path=shown,
+            )
         try:
             size = len(name.encode("utf-8"))
         except UnicodeEncodeError:

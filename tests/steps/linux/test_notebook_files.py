@@ -220,7 +220,7 @@ def test_a_push_that_is_too_large_or_has_bad_names_contacts_nobody(both: Both, m
         both.push()
     monkeypatch.setattr("nbserver.notebooks.tree.MOST_FILES", 9)
     write(both.ours, {"new\nline": b""})
-    with pytest.raises(UsageError, match="the path is not valid"):
+    with pytest.raises(UsageError, match="the path contains a control character"):
         both.push()
 
 
