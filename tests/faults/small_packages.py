@@ -106,11 +106,16 @@ def put_package(folder: Path, project: str, version: str, files: Mapping[str, st
 
 def put_uv(folder: Path, mirror: Mirror) -> str:
     """Puts the mirror's uv into the index. Returns its line of a lock."""
-    uv = next(mirror.wheels.glob("uv-*.whl"))
-    (folder / "uv").mkdir()
-    (folder / "uv" / uv.name).symlink_to(uv)
-    write_page(folder / "uv")
-    return next(line for line in mirror.lock_file.read_text(encoding="utf-8").splitlines() if line.startswith("uv=="))
+    return put_locked(folder, mirror, "uv")
+
+
+def put_locked(folder: Path, mirror: Mirror, project: str) -> str:
+    """Puts the mirror's wheel of a package into the index. Returns its line of a lock."""
+    wheel = next(mirror.wheels.glob(f"{project}-*.whl"))
+    (folder / project).mkdir()
+    (folder / project / wheel.name).symlink_to(wheel)
+    write_page(folder / project)
+    return next(line for line in mirror.lock_file.read_text(encoding="utf-8").splitlines() if line.startswith(f"{project}=="))
 
 
 def write_page(project: Path) -> None:
