@@ -27,7 +27,7 @@ PROGRAMS, STATE = f"{HOME}/.local/share/nbserver", f"{HOME}/.local/state/nbserve
 ENVIRONMENTS = {letter: f"{PROGRAMS}/env-{letter * 8}" for letter in "abcde"}
 QUICK = """
 create_environment() {
-    cp -a /srv/template "$ENVIRONMENT"
+    run_program cp -a /srv/template "$ENVIRONMENT"
     printf '%s\\n' "${LOCK[@]}" >"$ENVIRONMENT/lock.txt"
     LOCK_OPTIONS+=(--index-url "$NB_PACKAGES_INDEX_URL")
 }
@@ -132,6 +132,24 @@ def test_an_upgrade_that_fails_leaves_the_previous_server(host: Host, lock: str,
     assert host.run("test", "a").of("difference") == [] or kept == "ad", "only the environment that failed is left"
     assert host.run("apply", "a").outcome == "ok" and (host.serves(), host.environments()) == ("a", "a")
     assert host.run("apply", "b").outcome == "ok" and (host.serves(), host.environments()) == ("b", "ab")
+
+
+@pytest.mark.second_tier("six more runs with real environments")
+def test_an_upgrade_on_a_full_disk_leaves_the_previous_server_and_gives_the_space_back(host: Host) -> None:
+    disk = f"{HOME}/.local/share"
+    assert host.run("undo", "a").outcome == "ok"
+    host.sandbox.run("bash", "-c", f"mkdir -p {disk} && mount -t tmpfs -o size=100M tmpfs {disk}")
+    try:
+        assert host.run("apply", "a").outcome == "ok"
+        host.sandbox.run("bash", "-c", f"head --bytes=200M /dev/zero >{disk}/others; truncate --size=-1M {disk}/others", check=False)
+        done = host.run("apply", "b")
+        assert done.outcome == "failed" and [event["code"] for event in done.of("failed")][-1] == "upgrade-not-begun", done.of("failed")
+        assert "No space left on device" in str(done.events) and (host.serves(), host.environments()) == ("a", "a")
+        host.sandbox.run("rm", f"{disk}/others")
+        assert host.run("apply", "b").outcome == "ok" and (host.serves(), host.environments()) == ("b", "ab")
+        assert host.run("undo", "b").outcome == "ok"
+    finally:
+        host.sandbox.run("umount", "--lazy", disk)
 
 
 def test_the_only_environment_that_works_is_never_removed(host: Host) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from nbserver.base.errors import UsageError
 from nbserver.commands import notebooks
 from nbserver.inventory import reader
 from nbserver.run import operation
@@ -111,3 +112,27 @@ def test_a_host_does_not_fill_the_screen_and_conflicts_come_first(site: Site, ca
     assert site.pull(as_json=False) == 4
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 23 and "z.ipynb" in lines[1] and lines[21] == "    and 4981 more; --json shows all"
+
+
+def test_names_that_windows_cannot_have_are_refused_before_a_host_is_contacted(site: Site) -> None:
+    lesson = site.folder / "lesson"
+    lesson.mkdir()
+    for name in ("aux.txt", "a:b.ipynb", "fine.ipynb"):
+        (lesson / name).touch()
+    windows = '[hosts.win1]\nsystem = "windows"\naddress = "win1.example.com"\nnotebook.password = { env = "N" }\n'
+    (site.folder / "nbserver.toml").write_text(HOSTS + windows)
+    loaded = reader.load(site.folder / "nbserver.toml")
+
+    def push(*hosts: str) -> int:
+        task = notebooks.Task("push", loaded, loaded.select(hosts), Options(), None, site)  # type: ignore[arg-type]
+        return notebooks.push(lesson, task)
+
+    with pytest.raises(UsageError, match=r"2 names cannot be copied:\n.*") as refused:
+        push("good", "win1")
+    assert "aux.txt" in str(refused.value) and "a:b.ipynb" in str(refused.value) and site.asked == []
+    for name in ("aux.txt", "a:b.ipynb"):
+        (lesson / name).unlink()
+    (lesson / "FINE.ipynb").touch()
+    with pytest.raises(UsageError, match=r"FINE\.ipynb"):
+        push("win1")
+    assert site.asked == [] and push("good") in (0, 4) and site.asked[0] == ("list", ["good"]), "Linux has all of them"
