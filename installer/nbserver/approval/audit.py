@@ -24,7 +24,6 @@ LIMIT = 4_000_000  # maximum size of a script in bytes; most have about 200,000
 AGAIN = "Run nbserver render again"
 ADD_LOCK = "If the inventory sets packages.lock, add --lock FILE; otherwise, run nbserver render again"
 ADD_CATALOG = "If the inventory names a site catalog, add --catalog FILE; otherwise, run nbserver render again"
-SIGN_AGAIN = "Run nbserver render --sign again"
 COMPARE = "Render the scripts again, and use diff to see what changed"
 
 
@@ -137,7 +136,7 @@ def _check(
             expected=expected,
             actual=digest,
         )
-    code, signer = unsigned(code, plain_file.shown(path)) if entry["signed_sha256"] else (code, None)
+    code, signer = signature.require(code, plain_file.shown(path)) if entry["signed_sha256"] else (code, None)
     try:
         source = known.source(settings, entry["catalog_sha256"])
         script = known.rendered(settings, source)
@@ -182,14 +181,6 @@ def _check(
             file=path.name,
         )
     return source, signer, script.text[: len(script.text) - len(known.body(settings).body.text)]
-
-
-def unsigned(code: bytes, where: str) -> tuple[bytes, str]:
-    """Return a signed script without its signature, and the signer. `where` is for messages. Raises ApprovalError."""
-    try:
-        return signature.split(code)
-    except ValueError as error:
-        raise ApprovalError("script-signature-invalid", "{reason}", where=where, todo=SIGN_AGAIN, reason=cause(error)) from None
 
 
 def _changed_part(code: bytes, script: Script, released: ReleasedBody, where: str) -> ApprovalError:

@@ -102,6 +102,10 @@ def _require_of_host(host: str, entry: dict[str, Any], release: str, at: str) ->
     ):
         if is_ != should or not isinstance(is_, str):
             raise DescribedError("manifest-value-differs", '{table}.{key}: must be "{expected}"', table=at, key=key, expected=should)
+    if is_linux(settings) and entry.get("signed_sha256") is not None:
+        raise DescribedError(
+            "manifest-linux-signed", "{table}.signed_sha256: must be null, because scripts for Linux are never signed", table=at
+        )
 
 
 def _require(value: Any, model: type[Settings], at: str) -> None:

@@ -12,7 +12,8 @@ import binascii
 import hashlib
 import re
 
-from nbserver.base.message import DescribedError, message
+from nbserver.base.errors import ApprovalError
+from nbserver.base.message import DescribedError, cause, message
 from nbserver.base.plain_text import clean
 
 BEGIN = b"\r\n# SIG # Begin signature block\r\n"
@@ -48,6 +49,16 @@ def split(data: bytes) -> tuple[bytes, str]:
     if to_sign(text) != signed or b"\r" in text:
         raise DescribedError("signed-line-endings", "a signed script must have CRLF line endings throughout")
     return text, _signer(block[1], signed)
+
+
+def require(data: bytes, where: str) -> tuple[bytes, str]:
+    """Return what `split` returns. `where` is for messages. Raises ApprovalError."""
+    try:
+        return split(data)
+    except ValueError as error:
+        raise ApprovalError(
+            "script-signature-invalid", "{reason}", where=where, todo="Run nbserver render --sign again", reason=cause(error)
+        ) from None
 
 
 def _signer(lines: bytes, signed: bytes) -> str:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
 from nbserver.base import strict_json
-from nbserver.base.errors import InventoryError
 from nbserver.base.message import Message, message
 from nbserver.inventory.by_kind import ByKind
 from nbserver.render.settings import Sha256
@@ -61,7 +59,10 @@ class Target(Settings):
 def _windows(host: WindowsHost) -> dict[str, Any]:
     if host.transport == "ssh":
         return {**_of(host, SSH - {"sudo"}), "sudo": False}
-    return {"ca_sha256": _sha256(host.ca_file, host.name) if host.ca_file else None, **_of(host, WINRM | KEYS[host.transport])}
+    return {
+        "ca_sha256": hashlib.sha256(host.authorities).hexdigest() if host.authorities is not None else None,
+        **_of(host, WINRM | KEYS[host.transport]),
+    }
 
 
 def _linux(host: LinuxHost) -> dict[str, Any]:
@@ -82,20 +83,8 @@ _by_kind = ByKind(windows=_windows, linux=_linux, local_windows=_local, local_li
 
 
 def of(host: WindowsHost | LinuxHost | LocalLinuxHost | LocalWindowsHost) -> dict[str, Any]:
-    """Return the target of a host as plain JSON values, in the form of `Target`.
-
-    Raises InventoryError if `ca_file` cannot be read: the hash of its contents is part of the target.
-    """
+    """Return the target of a host as plain JSON values, in the form of `Target`."""
     return dict.fromkeys(key for key in Target.model_fields if key != "jump") | _by_kind(host)
-
-
-def _sha256(path: Path, name: str) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise InventoryError(
-            "ca-file-unreadable", "could not read the ca_file set for {name} ({reason})", where=str(path), name=name, reason=error.strerror
-        ) from None
 
 
 def first_fault(value: Any) -> Message | None:

@@ -130,8 +130,11 @@ class SystemTrustAdapter(HTTPAdapter):
     """
 
     def __init__(self, *, allowance: Allowance | None = None, **options: Any) -> None:
-        self._trust = tls_context(None, allowance)
+        self._trust = self._context(allowance)
         super().__init__(**options)
+
+    def _context(self, allowance: Allowance | None) -> ssl.SSLContext:
+        return tls_context(None, allowance)
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options, ssl_context=self._trust)
@@ -143,12 +146,13 @@ class SystemTrustAdapter(HTTPAdapter):
         conn.cert_reqs = "CERT_REQUIRED"
 
 
-def tls_context(fingerprint: str | None, allowance: Allowance | None = None) -> ssl.SSLContext:
-    """Return a context for TLS 1.2 or later. With a fingerprint, the caller compares it; without one, the trust store is used.
+def tls_context(fingerprint: str | None, allowance: Allowance | None = None, authorities: str | None = None) -> ssl.SSLContext:
+    """Return a context for TLS 1.2 or later. With a fingerprint, the caller compares it; without one, the trust store is used, or the
+    `authorities` in PEM. Raises ssl.SSLError if these have no certificate.
 
     With an allowance, the sockets of the context enforce its limits.
     """
-    context = ssl.create_default_context()
+    context = ssl.create_default_context(cadata=authorities)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if fingerprint is not None:
         context.check_hostname = False

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from nbserver.cli.evidence import evidence_key_option
 from nbserver.cli.options import approved_option, asker, command_line, known_option, optional_inventory_option
 from nbserver.cli.output import Output, output_options
 from nbserver.cli.warnings import show_warnings
@@ -35,6 +36,7 @@ runs_of_local_option = click.option(
 )
 @click.option("--open", "opens", is_flag=True, help="Open the first page in your browser at the end.")
 @click.option("--trust", is_flag=True, help="Make your browsers trust the certificate, until undo; requires user scope.")
+@evidence_key_option
 @runs_of_local_option
 @known_option
 @output_options
@@ -45,6 +47,7 @@ def up(
     directory: Path | None,
     opens: bool,
     trust: bool,
+    evidence_key: Path | None,
     runs: Path | None,
     known: Path | None,
     output: Output,
@@ -66,5 +69,5 @@ def up(
     given = {key: value for key, value in (("port", port), ("directory", folder)) if value is not None}
     loaded = local_setup.with_free_port(reader.load_for(inventory_path, ["local"], given=given))
     show_warnings([loaded.local])
-    options = Options(runs=runs, known=known, command=command_line(), **approval)
+    options = Options(runs=runs, known=known, evidence_key=evidence_key, command=command_line(), **approval)
     return local_setup.up(loaded, options, asker(), output.view(), as_json=output.as_json, quiet=output.quiet, opens=opens, trust=trust)

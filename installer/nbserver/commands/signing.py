@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 
 from nbserver.approval import signature
 from nbserver.base import plain_file
-from nbserver.base.errors import ApprovalError, UsageError
-from nbserver.base.message import cause
+from nbserver.base.errors import UsageError
 from nbserver.base.plain_text import clean
 from nbserver.inventory.by_kind import ByKind
 
@@ -68,12 +67,7 @@ def kept_in(folder: Path) -> Callable[[str, bytes], bytes]:
         data = plain_file.read(folder / name, len(rendered) * 2 + 1_000_000, advice=signature.RENDER)
         if not signature.is_signed(data):
             return rendered
-        try:
-            text, _ = signature.split(data)
-        except ValueError as error:
-            raise ApprovalError(
-                "signed-script-invalid", "{reason}", where=name, todo="Sign the script again", reason=cause(error)
-            ) from None
+        text, _ = signature.require(data, name)
         return data if text == rendered else rendered
 
     return kept

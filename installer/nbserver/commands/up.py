@@ -127,7 +127,7 @@ def up(
     made = first_password([host])
     password = made.get(host.name) or (SecretStore(ask).get(notebook_password.need(host, confirm=True)) if host.notebook.password else None)
     with password_not_lost(made):
-        result, code = _apply(inventory, options, password, view)
+        result, code = _apply(inventory, options, password, view, ask)
     if code:
         show_password(made, {host.name: result})
         return code
@@ -225,15 +225,17 @@ def set_password(inventory: Inventory, options: Options, ask: secret.Ask | None,
     typed = ask_twice(phrase("New notebook password (leave empty to generate one): ")) if ask_twice else ""
     made = {} if typed else {LOCAL: make_password(inventory.local.notebook.password_minimum)}
     with password_not_lost(made):
-        result, code = _apply(inventory, options, typed or made[LOCAL], view, new_salt=True)
+        result, code = _apply(inventory, options, typed or made[LOCAL], view, ask, new_salt=True)
     show_password(made, {LOCAL: result})
     return code
 
 
-def _apply(inventory: Inventory, options: Options, password: str | None, view: View, *, new_salt: bool = False) -> tuple[Result, int]:
+def _apply(
+    inventory: Inventory, options: Options, password: str | None, view: View, ask: secret.Ask | None, *, new_salt: bool = False
+) -> tuple[Result, int]:
     """Apply to this machine. `new_salt` also replaces a hash with a different salt: a new password restarts the server anyway."""
     given = replace(options, passwords={LOCAL: password} if password is not None else {}, new_salt=new_salt)
-    results = delivery.operate("apply", inventory, [inventory.local], given, None, view)
+    results = delivery.operate("apply", inventory, [inventory.local], given, ask, view)
     return results[LOCAL], exit_code(results)
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_validator
 from pydantic.json_schema import WithJsonSchema
 
 from nbserver.base.message import Message, message
-from nbserver.inventory import package_choice, time_limits, windows_transport
+from nbserver.inventory import authorities, package_choice, time_limits, windows_transport
 from nbserver.inventory.azure import AzureSettings
 from nbserver.inventory.host_key import HOST_KEY, HostKey
 from nbserver.inventory.package_choice import REFERENCE
@@ -206,12 +206,20 @@ class WindowsHost(WindowsHostSettings):
 
     name: str = Field(description="the name of the host in the inventory")
     hops: tuple[SshServer, ...] = Field(default=(), description="the jump hosts, the nearest to the workstation first")
+    _authorities: bytes | None = PrivateAttr(None)
+
+    @property
+    def authorities(self) -> bytes | None:
+        """The contents of `ca_file`, as they were when the inventory was read."""
+        return self._authorities
 
     @model_validator(mode="after")
     def _fit_together(self) -> WindowsHost:
         broken = contradictions(dict(self))
         if broken:
             raise contradiction(broken)
+        if self.ca_file is not None:
+            self._authorities = authorities.read(self.ca_file, self.name)
         return self
 
 

@@ -200,7 +200,7 @@ def _diff(before: str, now: str) -> tuple[str, ...]:
 
 def _unsigned(data: bytes, path: Path) -> bytes:
     """Return the script without its signature, if it has one. Raises ApprovalError."""
-    return audit.unsigned(data, plain_file.shown(path))[0] if signature.is_signed(data) else data
+    return signature.require(data, plain_file.shown(path))[0] if signature.is_signed(data) else data
 
 
 def _bodies(path: Path) -> dict[tuple[str, str], str]:

@@ -73,6 +73,12 @@ def test_it_is_audited(signed: dict[str, bytes], files: dict[str, bytes], tmp_pa
     assert "the signature block is for a different script" in refused(changed, tmp_path)
 
 
+def test_a_script_for_linux_has_no_signature(signed: dict[str, bytes], signer: Signer, tmp_path: Path) -> None:
+    """Whatever follows the last line of a body would run: bash does not know a signature block."""
+    forged = with_hashes({**signed, "lin1.sh": signing.sign("lin1.sh", signed["lin1.sh"], signer)})
+    assert "hosts.lin1.signed_sha256: must be null, because scripts for Linux are never signed" in refused(forged, tmp_path)
+
+
 def test_what_is_sent_is_approved_by_the_manifest_of_the_signed(signed: dict[str, bytes]) -> None:
     content = json.loads(signed[MANIFEST])
     require_manifest(content)

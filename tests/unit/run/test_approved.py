@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -273,6 +274,18 @@ def test_every_command_that_sends_a_script_takes_an_approval(
             program.main()
         said = capsys.readouterr().err.splitlines()
         assert ended.value.code == 5 and said[-1].startswith("nbserver: approved")
+
+
+def test_up_signs_its_evidence_like_every_run(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(
+        "sys.argv", ["nbserver", "up", "-i", str(site.folder / "nbserver.toml"), "--evidence-key", str(site.folder / "absent")]
+    )
+    with pytest.raises(SystemExit) as ended:
+        program.main()
+    assert ended.value.code == 5 and "absent: could not read the file" in capsys.readouterr().err
+    monkeypatch.setattr("sys.argv", [*sys.argv[:-1], str(site.anna)])
+    with pytest.raises(Contacted):
+        program.main()
 
 
 def test_events_are_fetched_with_an_approval_of_any_mode(site: Site) -> None:

@@ -13,6 +13,7 @@ import requests
 import urllib3
 
 from nbserver import __version__
+from nbserver.base.authority_tls import pem_text
 from nbserver.base.errors import DownloadError, NbserverError, UsageError
 from nbserver.base.pinned_tls import SystemTrustAdapter, proxy_for
 from nbserver.catalog.publisher.urls import redirected
@@ -31,28 +32,27 @@ _WAY = "Nothing was written. Check the network and the proxy (HTTPS_PROXY, NO_PR
 class TrustingAdapter(SystemTrustAdapter):
     """Trusts the authorities of the site in addition to those of the system."""
 
-    def __init__(self, ca_files: Iterable[Path]) -> None:
-        self._ca_files = tuple(ca_files)
+    def __init__(self, authorities: Iterable[str]) -> None:
+        self._authorities = tuple(authorities)
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
-        for path in self._ca_files:
-            self._trust.load_verify_locations(path)
+        for text in self._authorities:
+            self._trust.load_verify_locations(cadata=text)
 
 
 def trusting(*ca_files: Path | None) -> TrustingAdapter:
     """Return an adapter that trusts the CA certificates in these files, too. Raises UsageError for a file without one."""
-    given = [path for path in ca_files if path is not None]
-    for path in given:
-        require_certificate(path)
-    return TrustingAdapter(given)
+    return TrustingAdapter([read_authorities(path) for path in ca_files if path is not None])
 
 
-def require_certificate(path: Path) -> None:
-    """Raise UsageError for a file without a CA certificate in PEM."""
+def read_authorities(path: Path) -> str:
+    """Return the text of a file with CA certificates in PEM. Raises UsageError for a file without one."""
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+        text = pem_text(path.read_bytes())
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
+        return text
     except (OSError, ssl.SSLError):
         raise UsageError(
             "ca-file-without-certificate",

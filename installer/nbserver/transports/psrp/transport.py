@@ -64,7 +64,6 @@ class PsrpTransport:
                 auth=host.auth,
                 username=host.user,
                 password=password,
-                cert_validation=str(host.ca_file) if host.ca_file else True,  # type: ignore[arg-type]  # a path is documented
                 encryption="auto" if host.tls else "always",
                 proxy=host.proxy,
                 no_proxy=host.proxy is None,

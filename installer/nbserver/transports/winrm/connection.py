@@ -40,7 +40,7 @@ def open_protocol(
         transport=_method(host),
         username=host.user,
         password=password,
-        ca_trust_path=str(host.ca_file) if host.ca_file else None,  # type: ignore[arg-type]  # None: ignore the environment
+        ca_trust_path=None,  # type: ignore[arg-type]  # None: ignore the environment
         message_encryption="auto" if host.tls else "always",
         proxy=host.proxy,
         operation_timeout_sec=OPERATION_TIMEOUT,

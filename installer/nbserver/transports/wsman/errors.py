@@ -47,14 +47,6 @@ def explain(error: Exception, host: WindowsHost) -> HostError:
             proxy=host.proxy,
             place=place,
         )
-    if host.ca_file and any(sign in str(error) for sign in ("NO_CERTIFICATE_OR_CRL_FOUND", "PEM lib", "invalid path")):
-        return CertificateError(
-            "ca-file-not-pem",
-            "{file} contains no PEM certificate",
-            host=name,
-            todo="Save the CA certificate in PEM format in this file",
-            file=host.ca_file,
-        )
     if isinstance(error, requests.exceptions.SSLError) and "timed out" not in str(error):
         return _tls(str(error), host, place)
     if isinstance(error, FragmentError):

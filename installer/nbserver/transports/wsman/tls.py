@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING
 
+from nbserver.base.authority_tls import AuthorityAdapter
 from nbserver.base.dialing import Dial, dial_with
+from nbserver.base.errors import CertificateError
 from nbserver.base.pinned_tls import PinnedAdapter, SystemTrustAdapter
 
 if TYPE_CHECKING:
     import requests
+    from requests.adapters import HTTPAdapter
 
     from nbserver.inventory.windows_host import WindowsHost
 
@@ -16,8 +20,25 @@ if TYPE_CHECKING:
 def trust(session: requests.Session, host: WindowsHost, dial: Dial | None = None) -> None:
     """Set the session's certificate rule before it sends anything. pypsrp and pywinrm have no option to pin a certificate.
 
-    A CA file needs no rule: both pass it to requests. If `dial` opens the connection, the certificate must be that of the host, too.
+    If `dial` opens the connection, the certificate must be that of the host, too. Raises CertificateError if `ca_file` has none.
     """
-    if host.tls and not host.ca_file:
-        session.mount("https://", PinnedAdapter(host.fingerprint) if host.fingerprint else SystemTrustAdapter())
+    if host.tls:
+        session.mount("https://", _adapter(host))
     dial_with(session, dial)
+
+
+def _adapter(host: WindowsHost) -> HTTPAdapter:
+    if host.fingerprint:
+        return PinnedAdapter(host.fingerprint)
+    if host.authorities is None:
+        return SystemTrustAdapter()
+    try:
+        return AuthorityAdapter(host.authorities)
+    except ssl.SSLError:
+        raise CertificateError(
+            "ca-file-not-pem",
+            "{file} contains no PEM certificate",
+            host=host.name,
+            todo="Save the CA certificate in PEM format in this file",
+            file=host.ca_file,
+        ) from None

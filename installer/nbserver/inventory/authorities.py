@@ -1,0 +1,22 @@
+"""The certificate authorities of a WinRM listener: what `ca_file` contains, read once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nbserver.base.errors import InventoryError
+from nbserver.settings.working_file import WorkingFile
+
+
+def read(path: Path, name: str) -> bytes:
+    """Return the contents of the `ca_file` of the host `name`.
+
+    The approved hash and the connection are about the same bytes, so the file is read with the inventory, and never again. Raises
+    InventoryError if it cannot be read, or if others may write to it.
+    """
+    try:
+        return WorkingFile(path, InventoryError).read_bytes()
+    except OSError as error:
+        raise InventoryError(
+            "ca-file-unreadable", "could not read the ca_file set for {name} ({reason})", where=str(path), name=name, reason=error.strerror
+        ) from None
