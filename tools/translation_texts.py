@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
+import pkgutil
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import click
 from jinja2.ext import babel_extract
+from pydantic import BaseModel
 
 from nbserver.base.message import PLACEHOLDER
 from tools import message_page
@@ -34,7 +37,7 @@ class Text:
 def collect(root: Path) -> list[Text]:
     """Return all texts of a checkout, each once."""
     found: dict[str, Text] = {}
-    for text in (*_messages(root), *_help(), *_steps(), *_phrases(root), *_pages(root)):
+    for text in (*_messages(root), *_help(), *_steps(), *_settings(), *_phrases(root), *_pages(root)):
         known = found.get(text.text)
         if _has_words(text.text) and (known is None or (text.several and not known.several)):
             found[text.text] = text
@@ -79,6 +82,25 @@ def _steps() -> Iterator[Text]:
                 yield Text(text, "", "installer/nbserver/review/step_words.py", f"step {name} ({system}, {scope})")
 
 
+def _settings() -> Iterator[Text]:
+    """Yield what the value of each setting must be, which a message about another value says."""
+    for package in ("settings", "inventory", "catalog", "render", "approval"):
+        folder = importlib.import_module(f"nbserver.{package}")
+        for module in pkgutil.iter_modules(folder.__path__, f"{folder.__name__}."):
+            importlib.import_module(module.name)
+    for model in _models(BaseModel):
+        file = f"installer/{model.__module__.replace('.', '/')}.py"
+        for field in model.model_fields.values() if model.__module__.startswith("nbserver.") else ():
+            if field.description:
+                yield Text(field.description, "", file, "what a setting must be")
+
+
+def _models(base: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    for model in sorted(base.__subclasses__(), key=lambda one: (one.__module__, one.__qualname__)):
+        yield model
+        yield from _models(model)
+
+
 def _phrases(root: Path) -> Iterator[Text]:
     for path in sorted((root / "installer" / "nbserver").rglob("*.py")):
         file = path.relative_to(root).as_posix()
@@ -93,20 +115,12 @@ def of_python(source: str, file: str) -> Iterator[Text]:
             given = [argument.value for argument in node.args if isinstance(argument, ast.Constant) and isinstance(argument.value, str)]
             if name in PLURALS and len(given) >= 2:
                 yield Text(given[0], given[1], file, "plural")
-            elif described := _description(node):
-                yield Text(described, "", file, "what a setting must be")
             elif name in TEXTS:
                 yield from (Text(text, "", file, "") for text in (given if name == "words" else given[:1]))
         elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             if any(isinstance(target, ast.Name) and TABLES.fullmatch(target.id) for target in targets):
                 yield from (Text(text, "", file, "") for text in _literals(node.value))
-
-
-def _description(call: ast.Call) -> str:
-    """Return what the field of a model must be, or an empty string."""
-    given = [keyword.value for keyword in call.keywords if keyword.arg == "description"]
-    return next((value.value for value in given if isinstance(value, ast.Constant) and isinstance(value.value, str)), "")
 
 
 def _called(function: ast.expr) -> str:

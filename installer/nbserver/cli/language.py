@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import click
@@ -75,15 +75,17 @@ class LanguageContext(click.Context):
         found = language_of(self)
         if found is ENGLISH:
             return super().make_formatter()
-        return _Formatter(found, width=self.terminal_width, max_width=self.max_content_width)
+        commands = self.command.commands.values() if isinstance(self.command, click.Group) else ()
+        short = {short_help(command, ENGLISH): short_help(command, found) for command in commands}
+        return _Formatter(found, short, width=self.terminal_width, max_width=self.max_content_width)
 
 
 class _Formatter(click.HelpFormatter):
-    """Writes texts in another language than English, and measures them in columns."""
+    """Writes texts in another language than English, and measures them in columns. `short` has the first lines of commands."""
 
-    def __init__(self, language: Language, **given: Any) -> None:
+    def __init__(self, language: Language, short: Mapping[str, str], **given: Any) -> None:
         super().__init__(**given)
-        self._language = language
+        self._language, self._short = language, short
 
     def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
         super().write_usage(prog, args, prefix if prefix is not None else f"{self._language.text('Usage:')} ")
@@ -108,7 +110,7 @@ class _Formatter(click.HelpFormatter):
         """Return the help of an option, and what click adds to it in brackets."""
         found = _EXTRA.fullmatch(text)
         if not found:
-            return self._language.text(text)
+            return self._short.get(text) or self._language.text(text)
         extra = "; ".join(translated(part, self._language) for part in found["extra"].split("; "))
         return f"{self._language.text(found['help'])}  [{extra}]"
 
