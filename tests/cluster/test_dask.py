@@ -90,7 +90,6 @@ def test_what_is_refused_before_any_host_is_contacted(site: ClusterSite, tmp_pat
     assert refusal(site, scheduler=site.cluster.address.replace("tls:", "tcp:")) == "scheduler-not-encrypted"
     other = Certificates(tmp_path / "other")
     files = {"scheduler_cert": other.folder / "client.pem", "scheduler_key": other.folder / "client.key"}
-    monkeypatch.setattr("nbserver.run.cluster.options.ClusterOptions.timeout", 1.0)
     assert refusal(site, **files) == "scheduler-not-reached"
     assert refusal(site, scheduler_ca=tmp_path / "missing.pem") == "scheduler-not-reached"
     assert refusal(site, place=("all=berlin",)) == "no-worker-at-place"
