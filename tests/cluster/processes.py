@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -43,6 +44,21 @@ class Process:
             assert self._process.poll() is None and time.monotonic() < until, self.log.read_text()
             time.sleep(0.05)
         return found
+
+    def has_in_memory(self, *texts: bytes) -> list[bytes]:
+        """Which of these are anywhere in the memory of the process."""
+        found: set[bytes] = set()
+        with Path(f"/proc/{self._process.pid}/mem").open("rb", buffering=0) as memory:
+            for line in Path(f"/proc/{self._process.pid}/maps").read_text().splitlines():
+                span, rights, *_ = line.split()
+                begin, end = (int(number, 16) for number in span.split("-"))
+                if not rights.startswith("rw"):
+                    continue
+                with contextlib.suppress(OSError, OverflowError):  # a part that is not there
+                    memory.seek(begin)
+                    data = memory.read(end - begin)
+                    found.update(text for text in texts if text in data)
+        return sorted(found)
 
     def kill(self) -> None:
         self._process.send_signal(signal.SIGKILL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import signal
@@ -17,7 +18,9 @@ import pytest
 
 from nbserver.base.errors import ClusterError, NbserverError
 from nbserver.commands import resume, run_audit
+from nbserver.run import site_salt
 from nbserver.run.cluster import ticket
+from nbserver.run.notebook_password import hash_password
 from nbserver.run.result import exit_code
 from nbserver.view.plain_lines import PlainLines
 from tests.checkout import PYTHON_PATH
@@ -140,9 +143,15 @@ def test_the_scheduler_never_has_a_secret(site: ClusterSite, tmp_path: Path, mon
         shown = repr(
             (client.scheduler_info(), client.get_scheduler_logs(), client.get_worker_logs(), client.story(*[one.key for one in kept]))
         )
+    salt = site_salt.of_site(site.folder, None, create=False)
+    hashed = hash_password(PASSWORD, salt).rpartition("$")[2]
+    if sys.platform == "linux":
+        run = max(path.name for path in site.runs.iterdir() if path.is_dir())
+        searched = [PASSWORD, base64.b64encode(PASSWORD.encode()).decode().rstrip("="), hashed, run]
+        assert site.cluster.scheduler.has_in_memory(*(text.encode() for text in searched)) == [run.encode()]
     assert "lin0001" in dump and "sealed" in events
     for text in (dump, events, shown, site.cluster.logs()):
-        for secret in (PASSWORD, "argon2", "notebook.password_hash", "ZeroDivisionError"):
+        for secret in (PASSWORD, hashed, "argon2", "notebook.password_hash", "ZeroDivisionError"):
             assert secret not in text
 
 
