@@ -121,7 +121,7 @@ class Course:
         if self._most is not None and self._failed > self._most:
             return message(
                 "not-begun-after-failures",
-                "not started, because more than {limit} hosts failed (--max-failures). Fix the failed hosts, then run the command again",
+                "not started, because more hosts failed than --max-failures allows ({limit}). Fix the failed hosts, then run the command again",
                 limit=self._most,
             )
         return None

@@ -62,7 +62,7 @@ def check(folder: Path, anchors: Sequence[Head], hashes: Iterable[str] = ()) -> 
             shown.append(message("more-faults", "and {count} more", count=len(found.faults) - MOST_SHOWN))
         raise ApprovalError(
             "run-differs",
-            "the run directory is not as nbserver wrote it: {differences}",
+            "the run directory was changed after nbserver wrote it: {differences}",
             where=plain_file.shown(folder),
             todo="Find out who changed the run directory",
             differences=Lines(shown, ", "),

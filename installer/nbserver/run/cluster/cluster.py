@@ -129,7 +129,7 @@ class Cluster:
             if release != own:
                 raise ClusterError(
                     "worker-of-other-release",
-                    "the worker at {worker} has nbserver {actual}, and this workstation has {expected}",
+                    "the worker at {worker} has nbserver {actual}, but this workstation has {expected}",
                     todo="Install the same wheel of nbserver on both",
                     worker=worker,
                     actual=str(release),
@@ -140,7 +140,7 @@ class Cluster:
             except NotAWorkerError as error:
                 raise ClusterError(
                     "worker-certificate-refused",
-                    "the worker at {worker} would not get the secrets of hosts: {reason}",
+                    "nbserver does not send secrets of hosts to the worker at {worker}: {reason}",
                     todo="Give the workers a certificate with the organizational unit {unit}, directly from the authority of the cluster",
                     worker=worker,
                     reason=str(error),
@@ -174,7 +174,7 @@ def connected(options: ClusterOptions, run: str) -> Iterator[Cluster]:
         raise ClusterError(
             "scheduler-not-reached",
             "could not connect to the scheduler {scheduler} ({reason})",
-            todo="Check its address, that it runs, and that the certificates of both sides are from the same authority",
+            todo="Check its address, whether it is running, and whether the certificates of both sides are from the same authority",
             scheduler=options.scheduler,
             reason=_reason(error),
         ) from None

@@ -120,7 +120,7 @@ class _HostErrand:
         except EventError as error:
             raise StreamError(
                 "worker-output-invalid",
-                "the worker reported what is not an event: {reason}",
+                "the worker reported an invalid event: {reason}",
                 host=self._host,
                 todo="Install the same wheel of nbserver on all machines",
                 reason=cause(error, 4000),

@@ -111,7 +111,7 @@ class Errand:
         if time.monotonic() - self._alone_since > NO_WORKER:
             raise ConnectError(
                 "no-worker-left",
-                "for {minutes} minutes, the cluster has had no worker that can run this host",
+                "the cluster has had no worker for this host for {minutes} minutes",
                 host=self._host,
                 todo="Start workers, then run nbserver resume {run}",
                 minutes=f"{NO_WORKER / 60:.0f}",
@@ -177,9 +177,9 @@ class Errand:
         if type(error).__name__ == "KilledWorker":
             raise ConnectError(
                 "workers-died",
-                "several workers stopped one after another while they ran this host",
+                "several workers stopped, one after another, while they processed this host",
                 host=self._host,
-                todo="Look at the logs of the workers, then run nbserver resume {run}",
+                todo="Check the logs of the workers, then run nbserver resume {run}",
                 run=self._cluster.run,
             )
         raise self._failed(f"{type(error).__name__}: {error}" if error else "its task returned nothing")
@@ -187,9 +187,9 @@ class Errand:
     def _failed(self, reason: str) -> ScriptError:
         return ScriptError(
             "worker-failed",
-            "the worker at {worker} could not run this host ({reason})",
+            "the worker at {worker} could not process this host ({reason})",
             host=self._host,
-            todo="Look at the log of the worker, and at the host's log in the run directory",
+            todo="Check the log of the worker, and the host's log in the run directory",
             worker=self._worker or "-",
             reason=reason,
         )

@@ -34,7 +34,7 @@ def shell_silent(host: str, seconds: float) -> ScriptError:
         "windows-shell-silent",
         "the host's default shell did not answer within {seconds} s",
         host=host,
-        todo="Log in to the host with ssh, and check that its shell answers without a question",
+        todo="Log in to the host with ssh, and check that its shell starts without asking anything",
         seconds=f"{seconds:g}",
     )
 
@@ -76,7 +76,7 @@ def restricted(host: str, mode: str) -> ScriptError:
     """Return the error for a host that restricts PowerShell."""
     return ScriptError(
         "windows-powershell-restricted",
-        "PowerShell runs in {mode} mode on the host, and nbserver needs FullLanguage",
+        "PowerShell runs in {mode} mode on the host, but nbserver requires FullLanguage",
         host=host,
         todo="Ask for an exception in the application control policy of this host (WDAC or AppLocker)",
         mode=mode,
