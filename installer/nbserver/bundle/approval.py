@@ -69,24 +69,24 @@ class Listed:
 
 @dataclass(frozen=True)
 class Demand:
-    """What a person demands of a bundle, in addition to what the site does. Unless it `is_person_s`, only the site decides whether an approval is needed."""
+    """What a person demands of a bundle, in addition to what the site does. Without `by_person`, the site decides whether an approval is needed."""
 
     signers: Path | None = None
     approvals: int | None = None
     site: Path | None = None
-    is_person_s: bool = True
+    by_person: bool = True
 
     def rules(self) -> Rules | None:
         """Return the rules now, or None if no approval is needed. Raises ApprovalError for a file that cannot be trusted, or if none says who may sign."""
         found = policy.load(self.site)
-        if not self.is_person_s and not found.required:
+        if not self.by_person and not found.required:
             return None
         found = found.stricter(Policy(signers=(self.signers.absolute(),) if self.signers else (), approvals=self.approvals or 1))
         return Rules(found.allowed(), found.approvals, utc.now())
 
 
-BY_SITE = Demand(is_person_s=False)
-"""What the site demands, and nobody else."""
+BY_SITE = Demand(by_person=False)
+"""The rules of the site alone."""
 
 
 def build(bundle_sha256: str, *, by: str, issued: datetime, valid: timedelta) -> bytes:

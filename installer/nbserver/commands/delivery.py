@@ -89,7 +89,7 @@ def operate(
 
 def _files(hosts: Sequence[AnyHost], options: Options) -> dict[str, dict[str, tuple[File, Path]]]:
     """Return the files of each host by their names, and where they are on the workstation."""
-    demand = Demand(options.signers, options.approvals, options.site, is_person_s=False)
+    demand = Demand(options.signers, options.approvals, options.site, by_person=False)
     files, found = HostFiles(demand), {}
     for host, (script, _) in zip(hosts, render.render_each(hosts), strict=True):
         bundle = host.downloads.bundle
