@@ -173,7 +173,7 @@ receive_part() { # LINE
     dd bs=256K count="$length" iflag=fullblock,count_bytes status=none <&7 >>"$target" ||
         problem file-not-written 'could not write {path}. Make sure that its disk is writable and has free space, '\
 'then try again' path "$PARTIAL/$name" ||
-        fail delivery-not-written 'could not keep the files that the workstation sent: {cause}'
+        fail delivery-not-written 'could not save the files that the workstation sent: {cause}'
     if [[ $state ]]; then
         report_file "$state" "${name:-?}" 0
     else

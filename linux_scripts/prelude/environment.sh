@@ -118,7 +118,7 @@ install_with_uv() {
     report_start installing-uv 'Installing uv'
     run_program --failure uv-not-installed \
         'could not install uv ({program} exited with code {exit_code}): {output}. Check the free disk space and these '\
-'settings, then try again: {settings}' --value settings "$INSTALLER_SETTINGS" \
+'settings: {settings}. Then try again' --value settings "$INSTALLER_SETTINGS" \
         "${PROXY[@]}" "$NOTEBOOK_PYTHON" -I -m pip install --no-cache-dir "${LOCK_OPTIONS[@]}" \
         --requirement "$ENVIRONMENT/uv-lock.txt"
     report_start installing-with-uv 'Installing packages with uv'

@@ -29,7 +29,7 @@ is_data_folder() { # PATH
 }
 
 assert_notebook_folder_allowed() {
-    met notebook-folder-allowed 'notebook.directory may be {path}' path "$NB_NOTEBOOK_DIRECTORY"
+    met notebook-folder-allowed '{path} can be used as notebook.directory' path "$NB_NOTEBOOK_DIRECTORY"
     if ! is_data_folder "$NB_NOTEBOOK_DIRECTORY"; then
         fail notebook-folder-reserved 'notebook.directory is {path}, which is a system folder, an nbserver folder, or '\
 'a home folder. Set notebook.directory to another folder, such as /srv/notebooks' \

@@ -90,14 +90,14 @@ BEFORE_UNDO=(compare_with_archive "${BEFORE_UNDO[@]}" remove_notebooks)
 refuse_removal() {
     read_last_error
     if [[ $REPLY == 'nbserver: '* ]]; then
-        fail notebook-not-archived 'the notebook folder {folder} contains {path}, which an archive cannot have: a '\
-'link, a hidden file, a name that is not valid, or no file at all. Move or remove it, then try again' \
+        fail notebook-not-archived 'the notebook folder {folder} contains {path}, which cannot be archived: it '\
+'is a link, is hidden, has an invalid name, or is neither a file nor a folder. Move or remove it, then try again' \
             folder "$NB_NOTEBOOK_DIRECTORY" path "${REPLY#nbserver: }"
     fi
     if [[ $REPLY == 'nbserver changed: '* ]]; then
         fail notebook-changed-meanwhile '{path} was changed while the notebooks in {folder} were being removed, so it '\
-'was kept. Keep the archive: it has the files that were removed before. Stop the program that changes them, then run '\
-'the command again' path "${REPLY#nbserver changed: }" folder "$NB_NOTEBOOK_DIRECTORY"
+'was kept. Keep the archive: it contains the files that were already removed. Stop the program that changes {path}, '\
+'then run the command again' path "${REPLY#nbserver changed: }" folder "$NB_NOTEBOOK_DIRECTORY"
     fi
     if ((EXIT_CODE == 5)); then
         fail notebooks-not-as-archived 'the files in {folder} do not match the archive, so none of them was removed. '\

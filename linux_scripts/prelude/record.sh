@@ -88,9 +88,9 @@ check_line() {
             kind "$LINE_KIND" || return
     fi
     if ! is_of_nbserver "$LINE_KIND" "$LINE_KEY" "$LINE_BEFORE"; then
-        problem not-of-nbserver 'the record {path} contains this entry, which nbserver could not have written. Find '\
-'out who added the entry, then remove it from the record' \
-            path "$RECORD_FILE" || return
+        problem not-of-nbserver 'the record {path} contains a "{kind}" entry that nbserver could not have written. '\
+'Find out who added the entry, then remove it from the record' \
+            path "$RECORD_FILE" kind "$LINE_KIND" || return
     fi
 }
 

@@ -39,7 +39,8 @@ stop_server() {
     if ((REPLY)); then
         differs server-stops 'the notebook server' 'running' 'stopped'
     elif has_start_with_system; then
-        differs server-stays-stopped 'the notebook server' 'set to start with the system' 'disabled'
+        differs server-stays-stopped 'the notebook server' 'set to start with the system' \
+            'not set to start with the system'
     else
         write_event unchanged
         return

@@ -22,7 +22,7 @@ certificate_test() {
     elif [[ ! $CERTIFICATE_IS_GOOD ]]; then
         differs certificate-expires 'certificate' 'about to expire' 'a new certificate'
     elif ! has_text "$REQUEST_FILE" "$REPLY"; then
-        differs certificate-names 'certificate names' 'different' "${NB_CERTIFICATE_NAMES[*]}"
+        differs certificate-names 'certificate names' 'different names' "${NB_CERTIFICATE_NAMES[*]}"
     else
         compare_access "$KEY_FILE" "$READERS" "$FILE_MODE"
         compare_access "$CERTIFICATE_FILE" "$READERS" "$FILE_MODE"

@@ -22,7 +22,7 @@ check_test() {
     fi
     if [[ $SHOWN ]]; then compare_answers; fi
     if [[ ! $SWITCH_MAY_BE_OPEN ]] && has_open_switch; then
-        differs switch-open 'verification of the new environment' 'interrupted' 'complete'
+        differs switch-open 'verification of the new environment' 'not finished' 'finished'
     fi
 }
 
@@ -118,8 +118,8 @@ assert_server_closed() {
         read_status "$i"
         fail server-open-to-everybody 'the notebook server on TCP port {port} responded to a request without the '\
 'password with {status} instead of 401 or 403, so anyone who can connect may be able to run programs under the '\
-'server account. Stop the server ({stop}) and read its log ({log}). If someone added files to {folder}, remove these '\
-'files. Then run nbserver apply again' \
+'server account. Stop the server ({stop}) and read its log ({log}). If someone added files to {folder}, remove this '\
+'folder. Then run nbserver apply again' \
             port "$NB_NOTEBOOK_PORT" status "$REPLY" \
             stop "$STOP_COMMAND" log "$LOG_COMMAND" folder "${NOTEBOOK_PYTHON%/*/*}"
     done

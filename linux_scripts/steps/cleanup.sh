@@ -16,7 +16,7 @@ cleanup_test() {
     for line in "${RECORD[@]}"; do
         if is_unused_environment "$line"; then differs installed-path '{path}' 'installed' '' path "$LINE_KEY"; fi
         if is_dropped "$line"; then
-            differs dropped-setting '{kind} {key}, changed by a setting that was removed' 'changed' 'restored' \
+            differs dropped-setting '{kind} {key}, changed by a setting that was removed' 'not restored' 'restored' \
                 kind "$LINE_KIND" key "$LINE_KEY"
         elif [[ $LINE_KIND == data_folder && ! $KEPT_FOLDERS_ARE_REPORTED ]] && is_earlier_notebook_folder; then
             warn_of_kept_folder "$LINE_KEY"

@@ -58,7 +58,7 @@ function Compare-InstalledFile {
     param([string]$Name, [string]$Folder, [string]$Source, [switch]$Caches)
     $list = Get-FileList $Name
     if (-not (Test-Path -LiteralPath $list)) {
-        Add-Difference files-not-listed 'file list for {path}' $null 'complete' @{ path = $Folder }
+        Add-Difference files-not-listed 'file list for {path}' $null 'a complete list' @{ path = $Folder }
         return
     }
     $lines = [IO.File]::ReadAllLines($list, $Utf8)

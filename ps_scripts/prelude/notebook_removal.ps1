@@ -42,9 +42,9 @@ function Get-NotebookItem($Item, $Folder) {
 function Assert-CanBeArchived($Found, [string]$Top) {
     $isHidden = $Found.Name.StartsWith('.', [StringComparison]::Ordinal)
     if (-not $Found.IsLink -and ($Found.Own -or (-not $isHidden -and (Test-ListedPath $Found.Path)))) { return }
-    throw (New-Failure notebook-not-archived ('the notebook folder {folder} contains {path}, which an archive cannot ' +
-            'have: a link, a hidden file, a name that is not valid, or no file at all. Move or remove it, then try ' +
-            'again') @{ folder = $Top; path = Get-ShortPath $Found.Path })
+    throw (New-Failure notebook-not-archived ('the notebook folder {folder} contains {path}, which cannot be ' +
+            'archived: it is a link, is hidden, has an invalid name, or is neither a file nor a folder. Move or ' +
+            'remove it, then try again') @{ folder = $Top; path = Get-ShortPath $Found.Path })
 }
 
 function Get-FileState([string]$File) {
@@ -92,8 +92,10 @@ function Remove-NotebookContent($Content, [string]$Top) {
 function Remove-ArchivedFile($File, [string]$Top) {
     if ((Test-Link $File.Place) -or (Get-FileState $File.Place) -cne $File.State) {
         throw (New-Failure notebook-changed-meanwhile ('{path} was changed while the notebooks in {folder} were ' +
-                'being removed, so it was kept. Keep the archive: it has the files that were removed before. Stop ' +
-                'the program that changes them, then run the command again') @{ path = $File.Path; folder = $Top })
+                'being removed, so it was kept. Keep the archive: it contains the files that were already removed. ' +
+                'Stop the program that changes {path}, then run the command again') @{
+                path = $File.Path; folder = $Top
+            })
     }
     Remove-SingleFile $File.Place
 }

@@ -50,13 +50,13 @@ function Compare-OwnCertificate($Certificate) {
     }
     $end = $Certificate.NotAfter.ToUniversalTime()
     if ($end -lt [DateTime]::UtcNow.AddDays([Math]::Min(30, $Settings.certificate.days / 2))) {
-        Add-Difference certificate-expires 'certificate expiration date' $end.ToString('u') 'later'
+        Add-Difference certificate-expires 'certificate expiration date' $end.ToString('u') 'a later date'
     }
     elseif (-not (Test-TextFile $SourceFile 'host')) {
-        Add-Difference certificate-source 'certificate source' 'different' 'host'
+        Add-Difference certificate-source 'certificate source' 'a different source' 'this host'
     }
     elseif (-not (Test-TextFile $RequestFile (Get-CertificateRequest))) {
-        Add-Difference certificate-names 'certificate names' 'different' $names
+        Add-Difference certificate-names 'certificate names' 'different names' $names
     }
 }
 

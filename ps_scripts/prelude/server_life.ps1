@@ -26,7 +26,8 @@ function Invoke-Stop {
     Reset-Difference 'service'
     if (Test-ServerAlive) { Add-Difference server-stops 'the notebook server' 'running' 'stopped' }
     elseif ((Get-ServiceStatus).start -eq 'automatic') {
-        Add-Difference server-stays-stopped 'the notebook server' 'set to start with the system' 'disabled'
+        Add-Difference server-stays-stopped 'the notebook server' `
+            'set to start with the system' 'not set to start with the system'
     }
     else { Write-Event unchanged; return }
     Write-ChangeStart

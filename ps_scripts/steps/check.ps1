@@ -69,7 +69,7 @@ Add-Step check 'The server presents its certificate and refuses requests without
     }
     if ($is) { Compare-Refusal }
     if ((Test-OpenSwitch) -and 'restart', 'set-password', 'rotate-certificate' -notcontains $Run.Mode) {
-        Add-Difference switch-open 'verification of the new environment' 'interrupted' 'complete'
+        Add-Difference switch-open 'verification of the new environment' 'not finished' 'finished'
     }
 } -Apply {
     Wait-Server

@@ -7,7 +7,8 @@
 Add-Step cleanup 'Unused files and settings from earlier runs are removed or restored' -Test {
     foreach ($line in Get-UnusedLine) { Add-Difference installed-path '{path}' 'installed' $null @{ path = $line.key } }
     foreach ($line in Get-DroppedLine) {
-        Add-Difference dropped-setting '{kind} {key}, changed by a setting that was removed' 'changed' 'restored' @{
+        Add-Difference dropped-setting (
+            '{kind} {key}, changed by a setting that was removed') 'not restored' 'restored' @{
             kind = $line.kind; key = $line.key
         }
     }

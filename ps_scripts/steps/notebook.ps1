@@ -117,7 +117,9 @@ Add-Step notebook 'The notebook server is configured: HTTPS, a password, and its
     Compare-Folder $WorkFolder $ServiceWrites
     $directory = Expand-Path $Settings.notebook.directory
     if (-not (Test-ServiceGrant $directory)) {
-        Add-Difference notebook-folder 'notebook server access to {folder}' 'none' 'modify' @{ folder = $directory }
+        Add-Difference notebook-folder 'notebook server access to {folder}' 'no access' 'modify' @{
+            folder = $directory
+        }
     }
     Compare-FirstPage
     Compare-Configuration

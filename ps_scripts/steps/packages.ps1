@@ -55,7 +55,7 @@ function Compare-Package {
     }
     foreach ($one in $found | Select-Object -First 10) { Add-PackageDifference $one }
     if ($found.Count -gt 10) {
-        Add-Difference packages-changed '{count} more packages' 'changed' 'as in the lock' @{
+        Add-Difference packages-changed 'other packages ({count})' 'not as in the lock' 'as in the lock' @{
             count = $found.Count - 10
         }
     }
@@ -117,8 +117,8 @@ function Install-Uv([hashtable]$Variables) {
     $arguments = @('-I', '-X', 'utf8', '-m', 'pip', 'install', '--target', $tools, '--upgrade', '--no-cache-dir') +
     @(Get-LockArgument $lockFile)
     Invoke-Program (Get-Python) $arguments $Variables -Code uv-not-installed -Text ('could not install uv ({program} ' +
-        'exited with code {exit_code}): {output}. Check the free disk space and these settings, then try again: ' +
-        '{settings}') -Values @{ settings = Get-SourceSetting }
+        'exited with code {exit_code}): {output}. Check the free disk space and these settings: {settings}. ' +
+        'Then try again') -Values @{ settings = Get-SourceSetting }
     Join-Path $tools 'bin\uv.exe'
 }
 

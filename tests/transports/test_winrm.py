@@ -309,7 +309,7 @@ def test_an_environment_proxy_is_not_used(site: Site, endpoint: Endpoint, monkey
 def test_kerberos_without_its_package(site: Site, monkeypatch: Any) -> None:
     monkeypatch.setattr("winrm.transport.HAVE_KERBEROS", False)
     error = refusal(host_of(site, auth="kerberos", user=None, password__env=None))
-    assert isinstance(error, AuthenticationError) and "pip install 'nbserver[kerberos]'" in str(error)
+    assert isinstance(error, AuthenticationError) and 'pip install "nbserver[kerberos]"' in str(error)
 
 
 # -- without TLS

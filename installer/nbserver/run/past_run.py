@@ -135,7 +135,7 @@ def read(folder: Path) -> PastRun:
     if found is None:
         raise UsageError(
             "run-not-begun",
-            "the run {run} cannot be resumed: it stopped before it contacted a host, or it was made by a release earlier than 0.6.0",
+            "the run {run} cannot be resumed: it stopped before it contacted a host, or a release earlier than 0.6.0 created it",
             todo="Run the original command again",
             run=folder.name,
         )
@@ -175,7 +175,7 @@ def _difference(before: str, after: str) -> Message:
     number, (then, now) = next((number, pair) for number, pair in enumerate(lines, 1) if pair[0] != pair[1])
     if not before:
         return message(
-            "kept-script-missing", "its SHA-256 is different, and the run directory has no copy of the script to compare it with"
+            "kept-script-missing", "the SHA-256 of the script is different, and the run directory has no copy to compare it with"
         )
     return message(
         "script-line-differs", 'line {number} is "{now}" instead of "{then}"', number=number, now=clean(now, 200), then=clean(then, 200)

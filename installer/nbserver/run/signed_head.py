@@ -71,5 +71,9 @@ def public_key(path: Path) -> sshsig.PublicKey:
         return sshsig.parse_key(base64.b64decode(data.split()[1], validate=True))
     except (ValueError, IndexError):
         raise ApprovalError(
-            "public-key-invalid", "this is not an Ed25519 public key", where=plain_file.shown(path), todo="{advice}", advice=advice
+            "public-key-invalid",
+            "the file does not contain an Ed25519 public key",
+            where=plain_file.shown(path),
+            todo="{advice}",
+            advice=advice,
         ) from None

@@ -104,7 +104,11 @@ def in_files(name: str, faults: Sequence[tuple[str, int, Described]]) -> Lines:
     ]
     more = len(others) - len(shown)
     return Lines(
-        [first, *shown, *([message("more-errors-in-file", "and {count} more errors in {file}", count=more, file=name)] if more else [])]
+        [
+            first,
+            *shown,
+            *([message("more-errors-in-file", "errors in {file} that are not listed: {count}", count=more, file=name)] if more else []),
+        ]
     )
 
 
@@ -152,6 +156,9 @@ def _problem(details: ErrorDetails, description: str) -> Described:
             if description
             else number
         )
+    outside = _outside(details, description)
+    if outside is not None:
+        return outside
     reason = _reason(details)
     if reason is not None:
         return (
@@ -164,21 +171,30 @@ def _problem(details: ErrorDetails, description: str) -> Described:
     return message("kind-not-allowed", "{kind} is not allowed", kind=kind(value))
 
 
+def _outside(details: ErrorDetails, description: str) -> Message | None:
+    """Return that a word is not one of those that are allowed, or that a number is not in its range, and what is expected."""
+    value, type_ = details["input"], details["type"]
+    if type_ == "literal_error" and isinstance(value, str):
+        words = str(details["ctx"]["expected"])
+        near, expected = nearest(value, re.findall(r"'([^']*)'", words)), description or words
+        if near:
+            return message(
+                "unknown-value-near", 'unknown value (did you mean "{near}"?); expected {expected}', near=near, expected=expected
+            )
+        return message("unknown-value", "unknown value; expected {expected}", expected=expected)
+    if type_.startswith(("greater_than", "less_than")):
+        return message("number-out-of-range", "the number is out of range; expected {expected}", expected=description or details["msg"])
+    return None
+
+
 def _reason(details: ErrorDetails) -> Described | None:
     """Return the problem of an error that says more than the type of the value."""
-    value, type_ = details["input"], details["type"]
+    type_ = details["type"]
     reason = details.get("ctx", {}).get("reason")
     if isinstance(reason, Described):
         return reason
     if type_ == "missing":
         return message("key-required", "this key is required")
-    if type_ == "literal_error" and isinstance(value, str):
-        near = nearest(value, re.findall(r"'([^']*)'", str(details["ctx"]["expected"])))
-        if near:
-            return message("unknown-value-near", 'unknown value (did you mean "{near}"?)', near=near)
-        return message("unknown-value", "unknown value")
-    if type_.startswith(("greater_than", "less_than")):
-        return message("number-out-of-range", "the number is out of range")
     return None
 
 

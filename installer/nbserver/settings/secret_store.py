@@ -63,7 +63,9 @@ class SecretStore:
             error.where = named(hosts)
         errors = [error for error, _ in missing.values()]
         if len(errors) > 1:
-            raise SecretError("secrets-missing", "{count} secrets are not available:\n{secrets}", count=len(errors), secrets=Lines(errors))
+            raise SecretError(
+                "secrets-missing", "could not read {count} of the secrets:\n{secrets}", count=len(errors), secrets=Lines(errors)
+            )
         if errors:
             raise errors[0]
 

@@ -66,7 +66,9 @@ def _in_column(text: str, column: int) -> Message:
         )
     if text in _PLAIN:
         return message("toml-fault-in-column", "{reason} at column {column}", reason=text[:1].lower() + text[1:], column=column)
-    return message("toml-syntax-in-column", "syntax error at column {column}", column=column)
+    return message(
+        "toml-syntax-in-column", "syntax error at column {column} (each line must have the form key = value or [table])", column=column
+    )
 
 
 def _in_line(text: str) -> Message:
@@ -80,7 +82,7 @@ def _in_line(text: str) -> Message:
         return message("toml-quote", "unterminated string, or control character in a string")
     if text in _PLAIN:
         return message("toml-fault", "{reason}", reason=text[:1].lower() + text[1:])
-    return message("toml-syntax", "syntax error")
+    return message("toml-syntax", "syntax error (each line must have the form key = value or [table])")
 
 
 def line_of(reason: ParseError, text: str) -> int:

@@ -122,7 +122,10 @@ def url(text: str, *schemes: str, path: bool) -> str:
     except ValueError:
         raise refuse("url-host-invalid", "the host or port of the URL is not valid") from None
     if parts.scheme not in schemes:
-        raise refuse("url-scheme", "must begin with {schemes}", schemes=" or ".join(f"{scheme}://" for scheme in schemes))
+        first, *others = (f"{scheme}://" for scheme in schemes)
+        if others:
+            raise refuse("url-schemes", "must begin with {first} or {other}", first=first, other=others[0])
+        raise refuse("url-scheme", "must begin with {scheme}", scheme=first)
     if not name or port == 0:
         raise refuse("url-without-host", "must contain a host, and the port must not be 0")
     host_name(name)

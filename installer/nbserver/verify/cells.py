@@ -87,7 +87,9 @@ def answer_of(output: Output, host: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
-        raise VerifyError("cell-output-unexpected", "the cell printed unexpected output", host=host, todo=NOT_OURS)
+        raise VerifyError(
+            "cell-output-unexpected", "the output of the cell does not contain the expected results", host=host, todo=NOT_OURS
+        )
     return answer
 
 
@@ -103,7 +105,9 @@ def check_results(answer: dict[str, Any], terms: int, host: str) -> None:
     except (KeyError, TypeError, ValueError, OverflowError):
         complete = False
     if not complete:
-        raise VerifyError("cell-output-unexpected", "the cell printed unexpected output", host=host, todo=NOT_OURS)
+        raise VerifyError(
+            "cell-output-unexpected", "the output of the cell does not contain the expected results", host=host, todo=NOT_OURS
+        )
     if not all(math.isclose(is_, should, rel_tol=1e-9) for is_, should in zip(results, expected, strict=True)):
         raise VerifyError(
             "numpy-wrong-results",

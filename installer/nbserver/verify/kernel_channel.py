@@ -59,7 +59,7 @@ class Output:
             data = content.get("data")
             if isinstance(data, dict) and "image/png" in data:
                 if len(self.pictures) == _MOST_PICTURES:
-                    raise DescribedError("too-many-pictures", "more than {limit} pictures", limit=_MOST_PICTURES)
+                    raise DescribedError("too-many-pictures", "the kernel sent more than {limit} pictures", limit=_MOST_PICTURES)
                 self.pictures.append(_decoded(_text(data, "image/png")))
         elif kind == "execute_reply":
             self.reply = content
@@ -166,9 +166,7 @@ class KernelChannel:
             try:
                 output.take(kind, content)
             except ValueError as error:
-                raise VerifyError(
-                    "kernel-sent", "the kernel sent {reason}", host=self.host, todo=NOT_A_NOTEBOOK, reason=cause(error)
-                ) from None
+                raise VerifyError("kernel-sent", "{reason}", host=self.host, todo=NOT_A_NOTEBOOK, reason=cause(error)) from None
 
     def _receive(self) -> dict[str, Any]:
         """Return the next message of the kernel's protocol."""
@@ -243,7 +241,7 @@ class KernelChannel:
     def _raise_where_failed(self, reply: dict[str, Any]) -> None:
         if reply.get("status") == "ok":
             return
-        error = clean(_text(reply, "ename"), _LINE_CHARACTERS) or message("some-error", "an error")
+        error = clean(_text(reply, "ename"), _LINE_CHARACTERS) or message("some-error", "an unnamed error")
         reason = clean(_text(reply, "evalue"))
         traceback = reply.get("traceback")
         lines = [line for part in traceback if isinstance(part, str) for line in part.splitlines()] if isinstance(traceback, list) else []
@@ -278,4 +276,4 @@ def _decoded(picture: str) -> bytes:
     try:
         return base64.b64decode("".join(picture.split()), validate=True)
     except ValueError:  # also for non-ASCII characters
-        raise DescribedError("picture-not-base64", "a picture that is not valid Base64") from None
+        raise DescribedError("picture-not-base64", "the kernel sent a picture that is not valid Base64") from None

@@ -13,7 +13,7 @@ can_service_write() { # PATH
 
 compare_notebook_folder() {
     if ! can_service_write "$NB_NOTEBOOK_DIRECTORY"; then
-        differs notebook-folder-access 'notebook server access to {path}' 'none' 'read and write' \
+        differs notebook-folder-access 'notebook server access to {path}' 'no access' 'read and write' \
             path "$NB_NOTEBOOK_DIRECTORY"
     fi
     read_lost_files "$NB_NOTEBOOK_DIRECTORY"

@@ -15,13 +15,13 @@ firewall_test() {
     if [[ $FIREWALL ]]; then
         for address in "${NB_FIREWALL_REMOTE_ADDRESSES[@]}"; do
             if ! has_open_port "$NB_NOTEBOOK_PORT" "$address"; then
-                differs port-closed '{firewall} rule for TCP port {port} from {address}' '' 'open' \
+                differs port-closed '{firewall} rule for TCP port {port} from {address}' '' 'present' \
                     firewall "$FIREWALL" port "$NB_NOTEBOOK_PORT" address "$address"
             fi
         done
     fi
     for line in "${RECORD[@]}"; do
-        if is_unwanted_port "$line"; then differs port-open 'firewall rule {rule}' 'open' '' rule "$LINE_KEY"; fi
+        if is_unwanted_port "$line"; then differs port-open 'firewall rule {rule}' 'present' '' rule "$LINE_KEY"; fi
     done
 }
 

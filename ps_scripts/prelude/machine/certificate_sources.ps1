@@ -47,7 +47,7 @@ function Compare-InstalledCertificate($Certificate) {
         return
     }
     if (-not (Test-TextFile $SourceFile $source)) {
-        Add-Difference certificate-source 'certificate source' 'different' $source
+        Add-Difference certificate-source 'certificate source' 'a different source' $source
         return
     }
     if ((Test-Path -LiteralPath (Get-OpenSsl)) -and -not (Test-KeyPair $CertificateFile $KeyFile)) {
@@ -55,7 +55,11 @@ function Compare-InstalledCertificate($Certificate) {
         return
     }
     $fault = Get-CertificateFault $Certificate
-    if ($fault) { Add-Difference certificate-not-suitable 'certificate' "unsuitable ($($fault.Message))" 'suitable' }
+    if ($fault) {
+        Add-Difference certificate-not-suitable 'certificate ({cause})' 'unsuitable' 'suitable' @{
+            cause = $fault.Message
+        }
+    }
 }
 
 # Return true if the certificate is for the key: openssl writes the public key of both. If a file is not a certificate

@@ -12,7 +12,7 @@ function Get-FolderNameFault([string]$Folder) {
     $notebooks = Join-Path $StateFolder 'notebooks'
     if ($Folder -eq $notebooks -or (Test-Below $Folder $notebooks)) { return }
     if ($Folder -eq $StateFolder -or (Test-Below $Folder $StateFolder)) {
-        New-Failure folder-of-nbserver 'in {state}, only {notebooks} may contain notebooks' @{
+        New-Failure folder-of-nbserver 'in {state}, only {notebooks} can be used for notebooks' @{
             state = $StateFolder; notebooks = $notebooks
         }
     }

@@ -57,7 +57,7 @@ function Compare-OpenSslPackage([string]$Path, [string]$Package) {
         Add-Difference openssl 'OpenSSL' $is $Settings.openssl.version
     }
     elseif (-not (Test-Record 'msi' $Package)) {
-        Add-Difference openssl-package 'OpenSSL package' 'different' (Split-Path -Leaf $Package)
+        Add-Difference openssl-package 'OpenSSL package' 'a different package' (Split-Path -Leaf $Package)
     }
 }
 

@@ -71,8 +71,8 @@ function Find-PendingReboot {
         if ($Run.Reboot -or -not (Test-Path -LiteralPath $key)) { continue }
         $Run.Reboot = $true
         $Run.Pending = " ($key)"
-        Write-Notice warning reboot-pending ('a restart of Windows is pending (registry key {key}). Before it, ' +
-            'nbserver cannot change this host. ' +
+        Write-Notice warning reboot-pending ('a restart of Windows is pending (registry key {key}), and ' +
+            'nbserver cannot change this host until Windows has restarted. ' +
             'Restart Windows, or set reboot = "if-needed" in the inventory to let nbserver restart it') @{
             key = $key
         }

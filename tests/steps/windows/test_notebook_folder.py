@@ -177,7 +177,7 @@ def test_what_could_not_be_taken_away_is_reported_and_the_rest_goes_on(notebooks
     notebooks.run(f"Add-DataFolder '{NOTEBOOKS}'; [IO.File]::WriteAllText('{NOTEBOOKS}\\b.ipynb', 'x')")
     stubborn = "$real = ${function:Remove-Grant}; function Remove-Grant([string]$Path) { if ($Path -like '*.ipynb') { throw 'denied' }; . $real $Path }; "
     assert (
-        f"could not remove the service's access to 1 files or folders in {NOTEBOOKS}. First error: {NOTEBOOKS}\\b.ipynb: denied"
+        f"could not remove the service's access to some files or folders in {NOTEBOOKS} (1). First error: {NOTEBOOKS}\\b.ipynb: denied"
         in notebooks.refused(f"{stubborn}& $Restore.grant '{NOTEBOOKS}'")
     )
     assert SERVICE not in notebooks.access(NOTEBOOKS)

@@ -160,7 +160,7 @@ def test_a_signed_chain(site: Site, audit: Audit, tmp_path: Path) -> None:
     signature.write_text("no signature")
     with pytest.raises(ApprovalError, match="the file is not a valid SSH signature"):
         audit("--run", str(site.folder))
-    with pytest.raises(ApprovalError, match="this is not an Ed25519 public key"):
+    with pytest.raises(ApprovalError, match="the file does not contain an Ed25519 public key"):
         signed_head.public_key(signature)
 
 

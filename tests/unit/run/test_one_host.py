@@ -359,7 +359,7 @@ def test_kerberos_that_this_workstation_lacks_is_refused_before_any_host_is_cont
     (hosts.folder / "nbserver.toml").write_text(text)
     with pytest.raises(UsageError) as caught:
         hosts.apply("test")
-    assert str(caught.value).startswith('bad: auth = "kerberos" requires') and "pip install 'nbserver[kerberos]'" in str(caught.value)
+    assert str(caught.value).startswith('bad: auth = "kerberos" requires') and 'pip install "nbserver[kerberos]"' in str(caught.value)
     assert not hosts.transports and not (hosts.folder / "nbserver-runs").exists()
 
 

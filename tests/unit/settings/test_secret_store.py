@@ -69,7 +69,7 @@ def test_all_missing_secrets_are_in_one_message(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(SecretError) as error:
         SecretStore(person).fetch([*found, Need(SecretReference(prompt=True), "password", "asked")])
     lines = str(error.value).split("\n")
-    assert lines[0] == "3 secrets are not available:" and len(lines) == 4 and error.value.exit_code == 2
+    assert lines[0] == "could not read 3 of the secrets:" and len(lines) == 4 and error.value.exit_code == 2
     assert lines[1].startswith("lin0, lin1, lin2, and 47 more: password: the environment variable SITE_PASSWORD is not set")
     assert lines[2].startswith("own: password: the environment variable OWN_PASSWORD is not set")
     assert lines[3].startswith("file: password: could not read the secret file")

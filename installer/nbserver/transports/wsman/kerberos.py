@@ -21,7 +21,7 @@ def require_kerberos(host: WindowsHost) -> None:
             "kerberos-not-installed",
             'auth = "kerberos" requires Python packages that are not installed',
             where=host.name,
-            todo="Run pip install 'nbserver[kerberos]', or set auth to another method in the inventory",
+            todo='Run pip install "nbserver[kerberos]", or set auth to another method in the inventory',
         )
 
 
