@@ -140,7 +140,7 @@ def test_what_somebody_took_away_or_exchanged_is_installed_again(host: StepHost,
     host.settings["openssl"] = {**packages[NEW, False], "version": OLD}
     path.write_bytes(program(OLD))
     ((what, is_, should),) = differences(host)
-    assert (what, is_) == ("OpenSSL package", "different") and should.endswith(f"-openssl-{NEW}.msi")
+    assert (what, is_) == ("OpenSSL package", "a different package") and should.endswith(f"-openssl-{NEW}.msi")
 
 
 @pytest.mark.parametrize("place", [PLACE, OTHER_PLACE])
