@@ -82,48 +82,48 @@
 #  4427  own_certificate        Compare and replace a certificate that the host signs itself.
 #  4499  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
 #  4633  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4753  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4862  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4931  password_hash          Get the hash of the password.
-#  4936  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4982  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  5005  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5071  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5214  download_checks        Check in mode check whether this host can reach what the script would download.
-#  5319  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5474  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5512  new_server             Check what another environment contains, and the server that runs from it.
-#  5595  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5735  way_back               Restore the previous server after an upgrade that failed.
-#  5873  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5985  server_life            Restart or stop the installed server: modes restart and stop.
-#  6089  restarted_server       Start the registered task again.
-#  6140  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6269  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6388  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6430  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6591  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  6836  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6956  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6980  server_log             Send the log of the notebook server: mode logs.
-#  7080  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  4757  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4866  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4935  password_hash          Get the hash of the password.
+#  4940  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4986  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  5009  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5075  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5218  download_checks        Check in mode check whether this host can reach what the script would download.
+#  5323  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5478  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5516  new_server             Check what another environment contains, and the server that runs from it.
+#  5599  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5739  way_back               Restore the previous server after an upgrade that failed.
+#  5877  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5989  server_life            Restart or stop the installed server: modes restart and stop.
+#  6094  restarted_server       Start the registered task again.
+#  6145  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6274  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6393  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6435  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6596  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  6841  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6963  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6987  server_log             Send the log of the notebook server: mode logs.
+#  7087  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7112  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7193  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7212  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7231  python                 Install Python from the publisher, or use one that is installed.
-#  7365  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7426  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7545  packages               Install the packages of the lock in a virtual environment.
-#  7746  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7772  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  7907  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8115  service                Run the server as a scheduled task.
-#  8262  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8326  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8404  path                   Add the programs of the server to the PATH of the machine.
-#  8433  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8473  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7119  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7200  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7219  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7238  python                 Install Python from the publisher, or use one that is installed.
+#  7372  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7433  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7552  packages               Install the packages of the lock in a virtual environment.
+#  7753  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7779  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  7916  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8124  service                Run the server as a scheduled task.
+#  8271  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8335  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8413  path                   Add the programs of the server to the PATH of the machine.
+#  8442  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8483  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -1989,7 +1989,7 @@ function Get-FolderNameFault([string]$Folder) {
     $notebooks = Join-Path $StateFolder 'notebooks'
     if ($Folder -eq $notebooks -or (Test-Below $Folder $notebooks)) { return }
     if ($Folder -eq $StateFolder -or (Test-Below $Folder $StateFolder)) {
-        New-Failure folder-of-nbserver 'in {state}, only {notebooks} may contain notebooks' @{
+        New-Failure folder-of-nbserver 'in {state}, only {notebooks} can be used for notebooks' @{
             state = $StateFolder; notebooks = $notebooks
         }
     }
@@ -2131,8 +2131,8 @@ $Restore.grant = {
     }
     finally { $lock.Close() }
     if ($left.Count) {
-        throw (New-Failure grant-not-removed ('could not remove the service''s access to {count} files or folders in ' +
-                '{path}. First error: {cause}') @{ count = $left.Count; path = $Path } -Cause $left[0])
+        throw (New-Failure grant-not-removed ('could not remove the service''s access to some files or folders in ' +
+                '{path} ({count}). First error: {cause}') @{ count = $left.Count; path = $Path } -Cause $left[0])
     }
 }
 
@@ -3778,7 +3778,7 @@ function Compare-InstalledFile {
     param([string]$Name, [string]$Folder, [string]$Source, [switch]$Caches)
     $list = Get-FileList $Name
     if (-not (Test-Path -LiteralPath $list)) {
-        Add-Difference files-not-listed 'file list for {path}' $null 'complete' @{ path = $Folder }
+        Add-Difference files-not-listed 'file list for {path}' $null 'a complete list' @{ path = $Folder }
         return
     }
     $lines = [IO.File]::ReadAllLines($list, $Utf8)
@@ -4476,13 +4476,13 @@ function Compare-OwnCertificate($Certificate) {
     }
     $end = $Certificate.NotAfter.ToUniversalTime()
     if ($end -lt [DateTime]::UtcNow.AddDays([Math]::Min(30, $Settings.certificate.days / 2))) {
-        Add-Difference certificate-expires 'certificate expiration date' $end.ToString('u') 'later'
+        Add-Difference certificate-expires 'certificate expiration date' $end.ToString('u') 'a later date'
     }
     elseif (-not (Test-TextFile $SourceFile 'host')) {
-        Add-Difference certificate-source 'certificate source' 'different' 'host'
+        Add-Difference certificate-source 'certificate source' 'a different source' 'this host'
     }
     elseif (-not (Test-TextFile $RequestFile (Get-CertificateRequest))) {
-        Add-Difference certificate-names 'certificate names' 'different' $names
+        Add-Difference certificate-names 'certificate names' 'different names' $names
     }
 }
 
@@ -4679,7 +4679,7 @@ function Compare-InstalledCertificate($Certificate) {
         return
     }
     if (-not (Test-TextFile $SourceFile $source)) {
-        Add-Difference certificate-source 'certificate source' 'different' $source
+        Add-Difference certificate-source 'certificate source' 'a different source' $source
         return
     }
     if ((Test-Path -LiteralPath (Get-OpenSsl)) -and -not (Test-KeyPair $CertificateFile $KeyFile)) {
@@ -4687,7 +4687,11 @@ function Compare-InstalledCertificate($Certificate) {
         return
     }
     $fault = Get-CertificateFault $Certificate
-    if ($fault) { Add-Difference certificate-not-suitable 'certificate' "unsuitable ($($fault.Message))" 'suitable' }
+    if ($fault) {
+        Add-Difference certificate-not-suitable 'certificate ({cause})' 'unsuitable' 'suitable' @{
+            cause = $fault.Message
+        }
+    }
 }
 
 # Return true if the certificate is for the key: openssl writes the public key of both. If a file is not a certificate
@@ -6010,7 +6014,8 @@ function Invoke-Stop {
     Reset-Difference 'service'
     if (Test-ServerAlive) { Add-Difference server-stops 'the notebook server' 'running' 'stopped' }
     elseif ((Get-ServiceStatus).start -eq 'automatic') {
-        Add-Difference server-stays-stopped 'the notebook server' 'set to start with the system' 'disabled'
+        Add-Difference server-stays-stopped 'the notebook server' `
+            'set to start with the system' 'not set to start with the system'
     }
     else { Write-Event unchanged; return }
     Write-ChangeStart
@@ -6877,9 +6882,9 @@ function Get-NotebookItem($Item, $Folder) {
 function Assert-CanBeArchived($Found, [string]$Top) {
     $isHidden = $Found.Name.StartsWith('.', [StringComparison]::Ordinal)
     if (-not $Found.IsLink -and ($Found.Own -or (-not $isHidden -and (Test-ListedPath $Found.Path)))) { return }
-    throw (New-Failure notebook-not-archived ('the notebook folder {folder} contains {path}, which an archive cannot ' +
-            'have: a link, a hidden file, a name that is not valid, or no file at all. Move or remove it, then try ' +
-            'again') @{ folder = $Top; path = Get-ShortPath $Found.Path })
+    throw (New-Failure notebook-not-archived ('the notebook folder {folder} contains {path}, which cannot be ' +
+            'archived: it is a link, is hidden, has an invalid name, or is neither a file nor a folder. Move or ' +
+            'remove it, then try again') @{ folder = $Top; path = Get-ShortPath $Found.Path })
 }
 
 function Get-FileState([string]$File) {
@@ -6927,8 +6932,10 @@ function Remove-NotebookContent($Content, [string]$Top) {
 function Remove-ArchivedFile($File, [string]$Top) {
     if ((Test-Link $File.Place) -or (Get-FileState $File.Place) -cne $File.State) {
         throw (New-Failure notebook-changed-meanwhile ('{path} was changed while the notebooks in {folder} were ' +
-                'being removed, so it was kept. Keep the archive: it has the files that were removed before. Stop ' +
-                'the program that changes them, then run the command again') @{ path = $File.Path; folder = $Top })
+                'being removed, so it was kept. Keep the archive: it contains the files that were already removed. ' +
+                'Stop the program that changes {path}, then run the command again') @{
+                path = $File.Path; folder = $Top
+            })
     }
     Remove-SingleFile $File.Place
 }
@@ -7182,8 +7189,8 @@ function Find-PendingReboot {
         if ($Run.Reboot -or -not (Test-Path -LiteralPath $key)) { continue }
         $Run.Reboot = $true
         $Run.Pending = " ($key)"
-        Write-Notice warning reboot-pending ('a restart of Windows is pending (registry key {key}). Before it, ' +
-            'nbserver cannot change this host. ' +
+        Write-Notice warning reboot-pending ('a restart of Windows is pending (registry key {key}), and ' +
+            'nbserver cannot change this host until Windows has restarted. ' +
             'Restart Windows, or set reboot = "if-needed" in the inventory to let nbserver restart it') @{
             key = $key
         }
@@ -7482,7 +7489,7 @@ function Compare-OpenSslPackage([string]$Path, [string]$Package) {
         Add-Difference openssl 'OpenSSL' $is $Settings.openssl.version
     }
     elseif (-not (Test-Record 'msi' $Package)) {
-        Add-Difference openssl-package 'OpenSSL package' 'different' (Split-Path -Leaf $Package)
+        Add-Difference openssl-package 'OpenSSL package' 'a different package' (Split-Path -Leaf $Package)
     }
 }
 
@@ -7599,7 +7606,7 @@ function Compare-Package {
     }
     foreach ($one in $found | Select-Object -First 10) { Add-PackageDifference $one }
     if ($found.Count -gt 10) {
-        Add-Difference packages-changed '{count} more packages' 'changed' 'as in the lock' @{
+        Add-Difference packages-changed 'other packages ({count})' 'not as in the lock' 'as in the lock' @{
             count = $found.Count - 10
         }
     }
@@ -7661,8 +7668,8 @@ function Install-Uv([hashtable]$Variables) {
     $arguments = @('-I', '-X', 'utf8', '-m', 'pip', 'install', '--target', $tools, '--upgrade', '--no-cache-dir') +
     @(Get-LockArgument $lockFile)
     Invoke-Program (Get-Python) $arguments $Variables -Code uv-not-installed -Text ('could not install uv ({program} ' +
-        'exited with code {exit_code}): {output}. Check the free disk space and these settings, then try again: ' +
-        '{settings}') -Values @{ settings = Get-SourceSetting }
+        'exited with code {exit_code}): {output}. Check the free disk space and these settings: {settings}. ' +
+        'Then try again') -Values @{ settings = Get-SourceSetting }
     Join-Path $tools 'bin\uv.exe'
 }
 
@@ -7888,7 +7895,9 @@ Add-Step notebook 'The notebook server is configured: HTTPS, a password, and its
     Compare-Folder $WorkFolder $ServiceWrites
     $directory = Expand-Path $Settings.notebook.directory
     if (-not (Test-ServiceGrant $directory)) {
-        Add-Difference notebook-folder 'notebook server access to {folder}' 'none' 'modify' @{ folder = $directory }
+        Add-Difference notebook-folder 'notebook server access to {folder}' 'no access' 'modify' @{
+            folder = $directory
+        }
     }
     Compare-FirstPage
     Compare-Configuration
@@ -8394,7 +8403,7 @@ Add-Step check 'The server presents its certificate and refuses requests without
     }
     if ($is) { Compare-Refusal }
     if ((Test-OpenSwitch) -and 'restart', 'set-password', 'rotate-certificate' -notcontains $Run.Mode) {
-        Add-Difference switch-open 'verification of the new environment' 'interrupted' 'complete'
+        Add-Difference switch-open 'verification of the new environment' 'not finished' 'finished'
     }
 } -Apply {
     Wait-Server
@@ -8439,7 +8448,8 @@ Add-Step path 'The machine PATH contains the environment, Python, and OpenSSL' -
 Add-Step cleanup 'Unused files and settings from earlier runs are removed or restored' -Test {
     foreach ($line in Get-UnusedLine) { Add-Difference installed-path '{path}' 'installed' $null @{ path = $line.key } }
     foreach ($line in Get-DroppedLine) {
-        Add-Difference dropped-setting '{kind} {key}, changed by a setting that was removed' 'changed' 'restored' @{
+        Add-Difference dropped-setting (
+            '{kind} {key}, changed by a setting that was removed') 'not restored' 'restored' @{
             kind = $line.kind; key = $line.key
         }
     }

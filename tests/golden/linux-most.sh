@@ -73,27 +73,27 @@
 #  5251  way_back               Restore the previous server after an upgrade that failed.
 #  5428  status                 Report the server, its versions, its certificate, and the last run: mode status.
 #  5625  server_life            Restart or stop the installed server: modes restart and stop.
-#  5735  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5849  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  5972  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6018  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6350  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6457  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6492  server_log             Send the log of the notebook server: mode logs.
-#  6561  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  5736  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5850  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  5973  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6019  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6351  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6458  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6493  server_log             Send the log of the notebook server: mode logs.
+#  6562  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6600  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6634  python                 Install Python from the distribution.
-#  6696  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  6771  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  6784  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6798  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6897  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7092  service                Run the notebook server as a service that starts with the system.
-#  7226  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7290  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7444  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7526  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6601  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6635  python                 Install Python from the distribution.
+#  6697  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  6772  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  6785  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6799  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6898  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7093  service                Run the notebook server as a service that starts with the system.
+#  7227  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7291  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7445  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7527  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -1343,9 +1343,9 @@ check_line() {
             kind "$LINE_KIND" || return
     fi
     if ! is_of_nbserver "$LINE_KIND" "$LINE_KEY" "$LINE_BEFORE"; then
-        problem not-of-nbserver 'the record {path} contains this entry, which nbserver could not have written. Find '\
-'out who added the entry, then remove it from the record' \
-            path "$RECORD_FILE" || return
+        problem not-of-nbserver 'the record {path} contains a "{kind}" entry that nbserver could not have written. '\
+'Find out who added the entry, then remove it from the record' \
+            path "$RECORD_FILE" kind "$LINE_KIND" || return
     fi
 }
 
@@ -1728,7 +1728,7 @@ is_data_folder() { # PATH
 }
 
 assert_notebook_folder_allowed() {
-    met notebook-folder-allowed 'notebook.directory may be {path}' path "$NB_NOTEBOOK_DIRECTORY"
+    met notebook-folder-allowed '{path} can be used as notebook.directory' path "$NB_NOTEBOOK_DIRECTORY"
     if ! is_data_folder "$NB_NOTEBOOK_DIRECTORY"; then
         fail notebook-folder-reserved 'notebook.directory is {path}, which is a system folder, an nbserver folder, or '\
 'a home folder. Set notebook.directory to another folder, such as /srv/notebooks' \
@@ -2247,7 +2247,7 @@ can_service_write() { # PATH
 
 compare_notebook_folder() {
     if ! can_service_write "$NB_NOTEBOOK_DIRECTORY"; then
-        differs notebook-folder-access 'notebook server access to {path}' 'none' 'read and write' \
+        differs notebook-folder-access 'notebook server access to {path}' 'no access' 'read and write' \
             path "$NB_NOTEBOOK_DIRECTORY"
     fi
     read_lost_files "$NB_NOTEBOOK_DIRECTORY"
@@ -4216,7 +4216,7 @@ compare_list() { # LIST FUNCTION
 compare_installed_files() {
     local list=$FILE_LISTS/${ENVIRONMENT##*/}
     if ! has_lists; then
-        differs files-not-listed 'file list for {path}' '' 'complete' path "$ENVIRONMENT"
+        differs files-not-listed 'file list for {path}' '' 'a complete list' path "$ENVIRONMENT"
         if [[ $RUN_THOROUGH ]]; then compare_recorded_hashes; fi
         return
     fi
@@ -4334,7 +4334,7 @@ report_packages() { # NAME...
         fi
     done
     if ((${#sorted[@]} > MOST_PACKAGES_NAMED)); then
-        differs packages-changed '{count} more packages' 'changed' 'as in the lock' \
+        differs packages-changed 'other packages ({count})' 'not as in the lock' 'as in the lock' \
             count "$((${#sorted[@]} - MOST_PACKAGES_NAMED))"
     fi
 }
@@ -4459,7 +4459,7 @@ install_with_uv() {
     report_start installing-uv 'Installing uv'
     run_program --failure uv-not-installed \
         'could not install uv ({program} exited with code {exit_code}): {output}. Check the free disk space and these '\
-'settings, then try again: {settings}' --value settings "$INSTALLER_SETTINGS" \
+'settings: {settings}. Then try again' --value settings "$INSTALLER_SETTINGS" \
         "${PROXY[@]}" "$NOTEBOOK_PYTHON" -I -m pip install --no-cache-dir "${LOCK_OPTIONS[@]}" \
         --requirement "$ENVIRONMENT/uv-lock.txt"
     report_start installing-with-uv 'Installing packages with uv'
@@ -4788,7 +4788,7 @@ receive_part() { # LINE
     dd bs=256K count="$length" iflag=fullblock,count_bytes status=none <&7 >>"$target" ||
         problem file-not-written 'could not write {path}. Make sure that its disk is writable and has free space, '\
 'then try again' path "$PARTIAL/$name" ||
-        fail delivery-not-written 'could not keep the files that the workstation sent: {cause}'
+        fail delivery-not-written 'could not save the files that the workstation sent: {cause}'
     if [[ $state ]]; then
         report_file "$state" "${name:-?}" 0
     else
@@ -5663,7 +5663,8 @@ stop_server() {
     if ((REPLY)); then
         differs server-stops 'the notebook server' 'running' 'stopped'
     elif has_start_with_system; then
-        differs server-stays-stopped 'the notebook server' 'set to start with the system' 'disabled'
+        differs server-stays-stopped 'the notebook server' 'set to start with the system' \
+            'not set to start with the system'
     else
         write_event unchanged
         return
@@ -6439,14 +6440,14 @@ BEFORE_UNDO=(compare_with_archive "${BEFORE_UNDO[@]}" remove_notebooks)
 refuse_removal() {
     read_last_error
     if [[ $REPLY == 'nbserver: '* ]]; then
-        fail notebook-not-archived 'the notebook folder {folder} contains {path}, which an archive cannot have: a '\
-'link, a hidden file, a name that is not valid, or no file at all. Move or remove it, then try again' \
+        fail notebook-not-archived 'the notebook folder {folder} contains {path}, which cannot be archived: it '\
+'is a link, is hidden, has an invalid name, or is neither a file nor a folder. Move or remove it, then try again' \
             folder "$NB_NOTEBOOK_DIRECTORY" path "${REPLY#nbserver: }"
     fi
     if [[ $REPLY == 'nbserver changed: '* ]]; then
         fail notebook-changed-meanwhile '{path} was changed while the notebooks in {folder} were being removed, so it '\
-'was kept. Keep the archive: it has the files that were removed before. Stop the program that changes them, then run '\
-'the command again' path "${REPLY#nbserver changed: }" folder "$NB_NOTEBOOK_DIRECTORY"
+'was kept. Keep the archive: it contains the files that were already removed. Stop the program that changes {path}, '\
+'then run the command again' path "${REPLY#nbserver changed: }" folder "$NB_NOTEBOOK_DIRECTORY"
     fi
     if ((EXIT_CODE == 5)); then
         fail notebooks-not-as-archived 'the files in {folder} do not match the archive, so none of them was removed. '\
@@ -6819,7 +6820,7 @@ certificate_test() {
     elif [[ ! $CERTIFICATE_IS_GOOD ]]; then
         differs certificate-expires 'certificate' 'about to expire' 'a new certificate'
     elif ! has_text "$REQUEST_FILE" "$REPLY"; then
-        differs certificate-names 'certificate names' 'different' "${NB_CERTIFICATE_NAMES[*]}"
+        differs certificate-names 'certificate names' 'different names' "${NB_CERTIFICATE_NAMES[*]}"
     else
         compare_access "$KEY_FILE" "$READERS" "$FILE_MODE"
         compare_access "$CERTIFICATE_FILE" "$READERS" "$FILE_MODE"
@@ -7240,13 +7241,13 @@ firewall_test() {
     if [[ $FIREWALL ]]; then
         for address in "${NB_FIREWALL_REMOTE_ADDRESSES[@]}"; do
             if ! has_open_port "$NB_NOTEBOOK_PORT" "$address"; then
-                differs port-closed '{firewall} rule for TCP port {port} from {address}' '' 'open' \
+                differs port-closed '{firewall} rule for TCP port {port} from {address}' '' 'present' \
                     firewall "$FIREWALL" port "$NB_NOTEBOOK_PORT" address "$address"
             fi
         done
     fi
     for line in "${RECORD[@]}"; do
-        if is_unwanted_port "$line"; then differs port-open 'firewall rule {rule}' 'open' '' rule "$LINE_KEY"; fi
+        if is_unwanted_port "$line"; then differs port-open 'firewall rule {rule}' 'present' '' rule "$LINE_KEY"; fi
     done
 }
 
@@ -7311,7 +7312,7 @@ check_test() {
     fi
     if [[ $SHOWN ]]; then compare_answers; fi
     if [[ ! $SWITCH_MAY_BE_OPEN ]] && has_open_switch; then
-        differs switch-open 'verification of the new environment' 'interrupted' 'complete'
+        differs switch-open 'verification of the new environment' 'not finished' 'finished'
     fi
 }
 
@@ -7407,8 +7408,8 @@ assert_server_closed() {
         read_status "$i"
         fail server-open-to-everybody 'the notebook server on TCP port {port} responded to a request without the '\
 'password with {status} instead of 401 or 403, so anyone who can connect may be able to run programs under the '\
-'server account. Stop the server ({stop}) and read its log ({log}). If someone added files to {folder}, remove these '\
-'files. Then run nbserver apply again' \
+'server account. Stop the server ({stop}) and read its log ({log}). If someone added files to {folder}, remove this '\
+'folder. Then run nbserver apply again' \
             port "$NB_NOTEBOOK_PORT" status "$REPLY" \
             stop "$STOP_COMMAND" log "$LOG_COMMAND" folder "${NOTEBOOK_PYTHON%/*/*}"
     done
@@ -7459,7 +7460,7 @@ cleanup_test() {
     for line in "${RECORD[@]}"; do
         if is_unused_environment "$line"; then differs installed-path '{path}' 'installed' '' path "$LINE_KEY"; fi
         if is_dropped "$line"; then
-            differs dropped-setting '{kind} {key}, changed by a setting that was removed' 'changed' 'restored' \
+            differs dropped-setting '{kind} {key}, changed by a setting that was removed' 'not restored' 'restored' \
                 kind "$LINE_KIND" key "$LINE_KEY"
         elif [[ $LINE_KIND == data_folder && ! $KEPT_FOLDERS_ARE_REPORTED ]] && is_earlier_notebook_folder; then
             warn_of_kept_folder "$LINE_KEY"
