@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nbserver.run.result import Result
 
 
-LONGEST = ("difference", "unchanged", "unreachable")  # words that the column has room for
+LONGEST = ("difference", "unchanged", "unreachable", "warning")  # words that the column has room for
 QUIET = frozenset({"log", "progress", "finished", "file", "content"})
 QUIET_STATUS = frozenset({*QUIET, "status", "difference", "unchanged"})
 

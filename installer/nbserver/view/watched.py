@@ -155,7 +155,7 @@ class Watched:
                 parts.append((f", {count} {language.word(outcome)}", f"bold {COLORS[outcome]}"))
         left = self.left(now)
         time = [(f", {language.text('{time} left', time=left)}" if left else f", {_clock(now - self._begun)}", "")]
-        rest = [(f", {language.text('{count} active', count=len(self.active))}", "")]
+        rest = [(f", {language.plural('{count} active', '{count} active', len(self.active))}", "")]
         rest += [(f", {language.text('{count} waiting', count=waiting)}", "")] if waiting else []
         for chosen in ([*parts, *rest, *time], [*parts, *time]):
             if _columns(chosen) <= width:
