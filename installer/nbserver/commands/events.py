@@ -9,11 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nbserver.base import plain_file
 from nbserver.base.errors import HostError, Interrupted
 from nbserver.base.standard_streams import warn
 from nbserver.events.reader import Event, EventError, EventOrder, parse
 from nbserver.render import render
-from nbserver.run import approved, evidence_log, fleet, host_job, operation, run_id
+from nbserver.run import approved, chain_check, evidence_log, fleet, host_job, operation, run_id
 from nbserver.run.envelope import Envelope
 from nbserver.run.fetched_run import FetchedLeg, fetch
 from nbserver.run.host_run import RUN_TIMEOUT
@@ -45,6 +46,8 @@ def events(
     job = host_job.prepare_all([host], {host.name: script}, "events", Options(), ask)[host.name]
     mask = operation.mask_of(inventory, [job])
     kept = (runs or inventory.path.parent / FOLDER) / run / host.name
+    for folder in filter(os.path.lexists, (kept.parent, kept)):
+        chain_check.require_closed(folder)
     result = Result(host.name, outcome="running")
     leg = FetchedLeg(host.name, script, Envelope("events", run, restarts=9), result, time.monotonic() + RUN_TIMEOUT)
     leg.sent_sha256 = _sent(kept)
@@ -93,10 +96,10 @@ def events(
 
 def _kept(folder: Path) -> list[Event]:
     """Return the events in the run directory, up to the first gap."""
-    try:
-        lines = (folder / "events.jsonl").read_text(encoding="ascii", errors="replace").split("\n")
-    except OSError:
+    path = folder / "events.jsonl"
+    if not os.path.lexists(path):
         return []
+    lines = plain_file.read(path, chain_check.LARGEST, advice=chain_check.KEPT).decode("ascii", "replace").split("\n")
     order, found = EventOrder(), []
     for line in filter(None, lines):
         try:
@@ -110,7 +113,7 @@ def _kept(folder: Path) -> list[Event]:
 
 def _sent(folder: Path) -> str:
     """Return the hash of the script that this workstation sent in the run, or "" if it is not known."""
-    try:
-        return (folder / "script.sha256").read_text(encoding="ascii").partition(" ")[0]
-    except (OSError, ValueError):
+    path = folder / "script.sha256"
+    if not os.path.lexists(path):
         return ""
+    return plain_file.read(path, 1000, advice=chain_check.KEPT).decode("ascii", "replace").partition(" ")[0]

@@ -20,7 +20,7 @@ LARGEST_CHAIN = 64_000_000  # bytes
 LARGEST = 256_000_000  # bytes; a host cannot send more than 20 MB per leg
 GROWING = ("events.jsonl", "log.txt")  # may be in the chain more than once: each time as far as it was written
 MOST_SHOWN = 20
-_KEPT = message("run-folder-advice", "Use a copy of the run directory that nobody else could have changed")
+KEPT = message("run-folder-advice", "Use a copy of the run directory that nobody else could have changed")
 _END = b'\n  "end": null,\n'
 
 
@@ -87,7 +87,7 @@ def _files(folder: Path) -> set[str]:
         require_closed(folder / name)
         if not stat.S_ISREG(os.lstat(folder / name).st_mode):
             raise ApprovalError(
-                "run-file-not-regular", "must be a regular file", where=plain_file.shown(folder / name), todo="{advice}", advice=_KEPT
+                "run-file-not-regular", "must be a regular file", where=plain_file.shown(folder / name), todo="{advice}", advice=KEPT
             )
     return found
 
@@ -101,7 +101,7 @@ def require_closed(path: Path) -> None:
     """Raise ApprovalError if others can write to the file or folder, or if it is a link."""
     found = os.lstat(path)
     if plain_file.is_link(found):
-        raise ApprovalError("run-file-is-link", "must not be a link", where=plain_file.shown(path), todo="{advice}", advice=_KEPT)
+        raise ApprovalError("run-file-is-link", "must not be a link", where=plain_file.shown(path), todo="{advice}", advice=KEPT)
     who = write_access.others(path)
     if who:
         raise ApprovalError(
@@ -109,7 +109,7 @@ def require_closed(path: Path) -> None:
             "{who} can write to this path or to the folder that contains it",
             where=plain_file.shown(path),
             todo="{advice}",
-            advice=_KEPT,
+            advice=KEPT,
             who=who,
         )
 
@@ -117,7 +117,7 @@ def require_closed(path: Path) -> None:
 def read_chain(path: Path) -> Checked:
     """Return the lines of a chain. Raises ApprovalError if one does not follow the line before it."""
     links, hashes, previous = [], [], BEGINNING
-    for number, line in enumerate(plain_file.read(path, LARGEST_CHAIN, advice=_KEPT).splitlines(keepends=True), 1):
+    for number, line in enumerate(plain_file.read(path, LARGEST_CHAIN, advice=KEPT).splitlines(keepends=True), 1):
         try:
             link = chain.parse(line)
             if link.n != number or link.previous != previous:
@@ -157,7 +157,7 @@ def _fault(folder: Path, name: str, links: list[Link]) -> Message | None:
     )
     if os.lstat(folder / name).st_size != links[-1].size or links[-1].size > LARGEST:
         return differs
-    data = plain_file.read(folder / name, LARGEST, advice=_KEPT)
+    data = plain_file.read(folder / name, LARGEST, advice=KEPT)
     if chain.sha256(data) != links[-1].sha256:
         return differs
     for link in links[:-1]:

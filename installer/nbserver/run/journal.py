@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from nbserver import __version__
-from nbserver.base import atomic_file
-from nbserver.base.errors import JournalError, UsageError
+from nbserver.base import atomic_file, plain_file
+from nbserver.base.errors import ApprovalError, JournalError, UsageError
+from nbserver.base.message import message
 from nbserver.base.plain_text import clean
 from nbserver.events.description import describe
 from nbserver.events.reader import Event
@@ -27,6 +28,7 @@ from nbserver.run.evidence import Evidence, now
 from nbserver.run.growing_file import GrowingFile
 from nbserver.run.intent import FILE as INTENT
 from nbserver.run.intent import Intent
+from nbserver.settings import write_access
 
 FOLDER = "nbserver-runs"
 FOLDER_MODE, FILE_MODE = 0o700, 0o600  # a run is evidence, and nobody else's business
@@ -42,7 +44,9 @@ def new_run_id(now: datetime | None = None) -> str:
 
 
 class Journal:
-    """The folder of one run. `mask` removes secrets from log lines. Raises UsageError if the folder cannot be written."""
+    """The folder of one run. `mask` removes secrets from log lines. Raises UsageError if the folder cannot be written,
+    and ApprovalError if others could replace it.
+    """
 
     def __init__(
         self, runs: Path, run: str, mode: str, operator: str, mask: Callable[[str], str] = str, evidence: Evidence = NO_EVIDENCE
@@ -55,6 +59,7 @@ class Journal:
         with _creating(self.folder):
             if not runs.exists():
                 runs.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
+            _require_own(runs)
             self.folder.mkdir(FOLDER_MODE)
             head = {"v": 1, "run": run, "mode": mode, "operator": operator, "release": __version__}
             self._head = {**head, "start": now(), "end": None, **evidence.as_json(mask)}
@@ -230,6 +235,19 @@ def _creating(folder: Path) -> Iterator[None]:
             folder=folder,
             reason=error.strerror,
         ) from None
+
+
+def _require_own(runs: Path) -> None:
+    who = write_access.others_of_runs(runs)
+    if who:
+        raise ApprovalError(
+            "run-file-writable",
+            "{who} can write to this path or to the folder that contains it",
+            where=plain_file.shown(runs),
+            todo="{advice}",
+            advice=message("other-runs-folder", "Choose another folder with --runs"),
+            who=who,
+        )
 
 
 def _write_script(folder: Path, script: Script) -> Written:

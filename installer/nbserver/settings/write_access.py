@@ -38,6 +38,16 @@ def others_of_working_file(path: Path) -> Message | None:
     return others_on_posix(path.stat(), None, _members) or next(filter(None, found), None)
 
 
+def others_of_runs(folder: Path) -> Message | None:
+    """Return who could replace a run directory in this folder, apart from its owner and a group that shares it, or None.
+
+    Raises OSError if the permissions cannot be read.
+    """
+    if os.name == "nt":
+        return _others_on_windows(folder, administrators_only=False)
+    return others_on_posix(folder.stat(), None, lambda gid, uid: ())
+
+
 def others_on_posix(found: os.stat_result, trusted: Collection[int] | None, members: Members) -> Message | None:
     """Return who may write according to owner and mode. `trusted` are the user IDs that may own the file; None is any.
 

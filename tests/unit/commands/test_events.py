@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nbserver.base.errors import ConnectError, UsageError
+from nbserver.base.errors import ApprovalError, ConnectError, UsageError
 from nbserver.commands.events import events
 from nbserver.inventory import reader
 from nbserver.run import chain_check, evidence_log
@@ -117,3 +118,31 @@ def test_a_run_id_is_no_path_and_no_pattern(site: Site) -> None:
     for run in ("../x", "run 1", "", "a" * 65):
         with pytest.raises(UsageError, match="is not a run ID"):
             site.events(run)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs mode bits and FIFOs")
+def test_a_run_directory_that_others_may_write_is_refused_and_nothing_is_contacted(site: Site) -> None:
+    runs = site.folder / "nbserver-runs"
+    (runs / "run-1" / "win1").mkdir(0o700, parents=True)
+    for folder in (runs / "run-1" / "win1", runs / "run-1", runs):
+        folder.chmod(0o777)
+        with pytest.raises(ApprovalError, match="every user can write to this path or to the folder that contains it") as raised:
+            site.events("run-1")
+        assert raised.value.exit_code == 5
+        folder.chmod(0o700)
+    for name in ("events.jsonl", "script.sha256"):
+        os.mkfifo(runs / "run-1" / "win1" / name)
+        with pytest.raises(ApprovalError, match=f"{name}: must be a regular file"):
+            site.events("run-1")
+        (runs / "run-1" / "win1" / name).unlink()
+    assert not site.host.envelopes
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs mode bits")
+def test_no_run_begins_in_a_folder_in_which_everybody_may_replace_it(site: Site) -> None:
+    runs = site.folder / "nbserver-runs"
+    runs.mkdir()
+    runs.chmod(0o777)
+    with pytest.raises(ApprovalError, match=r"every user can write to this path .* Choose another folder with --runs") as raised:
+        operate("apply", site.inventory, site.inventory.select(["win1"]), Options(), None, PlainLines(site.shown.append))
+    assert raised.value.exit_code == 5 and not list(runs.iterdir()) and not site.host.envelopes
