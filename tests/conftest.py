@@ -45,9 +45,10 @@ LOCK = CHECKOUT / "installer" / "nbserver" / "catalog" / "data" / "locks" / "win
 
 @pytest.fixture(scope="session", autouse=True)
 def user_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Runs of tests are not in the log of the user who runs the tests."""
+    """Runs of tests are not in the log of the user who runs the tests, and speak English on every machine."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        patch.setenv("NBSERVER_LANG", "en")
         yield
 
 
