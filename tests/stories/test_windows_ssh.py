@@ -114,7 +114,7 @@ def test_a_check_and_a_plan_say_what_they_say_over_psrp(site: SshSite, windows_h
 
 @pytest.mark.second_tier("installs a Windows host")
 def test_the_life_of_a_host(site: SshSite, server: WindowsSshd, windows_host: WindowsBox) -> None:
-    """Stopped in the middle, then cut off in the middle, with notebooks in both directions."""
+    """Stopped in the middle, then cut off in the middle, with downloads from the workstation, and notebooks in both directions."""
     before = seen(windows_host)
     done = site.interrupt("apply", "win1", when=lambda events: "python" in steps(events, "started"))
     events = site.last_events()
@@ -122,6 +122,10 @@ def test_the_life_of_a_host(site: SshSite, server: WindowsSshd, windows_host: Wi
     assert "ie_esc" in steps(events, "restored") and (events[-1]["event"], events[-1]["outcome"]) == ("finished", "stopped")
     assert [event["n"] for event in events] == list(range(1, len(events) + 1))
 
+    done = site.run("download", "win1", "-o", "bundle")
+    assert done.returncode == 0, done.stdout + done.stderr
+    site.settings |= {"downloads.source": "push", "downloads.bundle": "bundle"}
+    site.write(packages__index_url=None)
     runs, cut = len(site.runs()), threading.Event()
 
     def look() -> None:
