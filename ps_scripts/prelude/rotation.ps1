@@ -58,8 +58,10 @@ function Assert-StepReady($Step) {
     Invoke-Test $Step
     if (-not $Run.Differences.Count) { Write-Event unchanged; return }
     Write-Difference
-    throw (New-Failure rotate-needs-apply ('{what} differs from the settings, so the server might not start again. ' +
-            'Run nbserver apply, then nbserver rotate again. Nothing was changed') @{ what = $Run.Differences[0].what })
+    throw (New-Failure rotate-needs-apply ('this host differs from the settings ({what}), so the server might not ' +
+            'start again. Run nbserver apply, then nbserver rotate again. Nothing was changed') @{
+            what = $Run.Differences[0].what
+        })
 }
 
 # Without another password, those who are evicted could log in again.
