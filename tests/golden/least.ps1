@@ -91,39 +91,39 @@
 #  5075  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
 #  5218  download_checks        Check in mode check whether this host can reach what the script would download.
 #  5323  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5478  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5516  new_server             Check what another environment contains, and the server that runs from it.
-#  5599  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5739  way_back               Restore the previous server after an upgrade that failed.
-#  5877  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5989  server_life            Restart or stop the installed server: modes restart and stop.
-#  6094  restarted_server       Start the registered task again.
-#  6145  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6274  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6393  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6435  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6596  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  6841  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6963  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6987  server_log             Send the log of the notebook server: mode logs.
-#  7087  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  5480  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5518  new_server             Check what another environment contains, and the server that runs from it.
+#  5601  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5741  way_back               Restore the previous server after an upgrade that failed.
+#  5879  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5991  server_life            Restart or stop the installed server: modes restart and stop.
+#  6096  restarted_server       Start the registered task again.
+#  6147  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6276  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6395  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6437  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6598  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  6843  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6965  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6989  server_log             Send the log of the notebook server: mode logs.
+#  7089  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7119  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7200  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7219  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7238  python                 Install Python from the publisher, or use one that is installed.
-#  7372  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7433  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7552  packages               Install the packages of the lock in a virtual environment.
-#  7753  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7779  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  7916  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8124  service                Run the server as a scheduled task.
-#  8271  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8335  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8413  path                   Add the programs of the server to the PATH of the machine.
-#  8442  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8483  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7121  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7202  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7221  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7240  python                 Install Python from the publisher, or use one that is installed.
+#  7374  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7435  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7554  packages               Install the packages of the lock in a virtual environment.
+#  7755  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7781  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  7918  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8126  service                Run the server as a scheduled task.
+#  8273  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8337  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8415  path                   Add the programs of the server to the PATH of the machine.
+#  8444  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8485  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -5380,8 +5380,10 @@ function Assert-StepReady($Step) {
     Invoke-Test $Step
     if (-not $Run.Differences.Count) { Write-Event unchanged; return }
     Write-Difference
-    throw (New-Failure rotate-needs-apply ('{what} differs from the settings, so the server might not start again. ' +
-            'Run nbserver apply, then nbserver rotate again. Nothing was changed') @{ what = $Run.Differences[0].what })
+    throw (New-Failure rotate-needs-apply ('this host differs from the settings ({what}), so the server might not ' +
+            'start again. Run nbserver apply, then nbserver rotate again. Nothing was changed') @{
+            what = $Run.Differences[0].what
+        })
 }
 
 # Without another password, those who are evicted could log in again.

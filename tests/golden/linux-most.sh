@@ -4921,8 +4921,8 @@ assert_step_ready() { # STEP
         return
     fi
     write_differences
-    fail rotate-needs-apply '{what} differs from the settings, so the server might not start again. Run nbserver '\
-'apply, then nbserver rotate again. Nothing was changed' what "${DIFFERENCES[2]}"
+    fail rotate-needs-apply 'this host differs from the settings ({what}), so the server might not start again. '\
+'Run nbserver apply, then nbserver rotate again. Nothing was changed' what "${DIFFERENCES[2]}"
 }
 
 # Without another password, those who are evicted could log in again.

@@ -91,39 +91,39 @@
 #  4981  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
 #  5124  download_checks        Check in mode check whether this host can reach what the script would download.
 #  5229  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5384  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5422  new_server             Check what another environment contains, and the server that runs from it.
-#  5505  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5645  way_back               Restore the previous server after an upgrade that failed.
-#  5783  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5895  server_life            Restart or stop the installed server: modes restart and stop.
-#  6000  restarted_server       Start the registered task again.
-#  6051  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6180  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6299  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6341  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6502  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  6747  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6869  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6893  server_log             Send the log of the notebook server: mode logs.
-#  6993  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  5386  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5424  new_server             Check what another environment contains, and the server that runs from it.
+#  5507  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5647  way_back               Restore the previous server after an upgrade that failed.
+#  5785  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5897  server_life            Restart or stop the installed server: modes restart and stop.
+#  6002  restarted_server       Start the registered task again.
+#  6053  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6182  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6301  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6343  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6504  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  6749  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6871  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6895  server_log             Send the log of the notebook server: mode logs.
+#  6995  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7025  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7106  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7125  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7144  python                 Install Python from the publisher, or use one that is installed.
-#  7278  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7339  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7458  packages               Install the packages of the lock in a virtual environment.
-#  7659  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7685  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  7822  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8030  service                Run the server as a scheduled task.
-#  8177  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8241  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8319  path                   Add the programs of the server to the PATH of the machine.
-#  8348  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8389  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7027  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7108  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7127  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7146  python                 Install Python from the publisher, or use one that is installed.
+#  7280  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7341  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7460  packages               Install the packages of the lock in a virtual environment.
+#  7661  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7687  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  7824  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8032  service                Run the server as a scheduled task.
+#  8179  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8243  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8321  path                   Add the programs of the server to the PATH of the machine.
+#  8350  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8391  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -5286,8 +5286,10 @@ function Assert-StepReady($Step) {
     Invoke-Test $Step
     if (-not $Run.Differences.Count) { Write-Event unchanged; return }
     Write-Difference
-    throw (New-Failure rotate-needs-apply ('{what} differs from the settings, so the server might not start again. ' +
-            'Run nbserver apply, then nbserver rotate again. Nothing was changed') @{ what = $Run.Differences[0].what })
+    throw (New-Failure rotate-needs-apply ('this host differs from the settings ({what}), so the server might not ' +
+            'start again. Run nbserver apply, then nbserver rotate again. Nothing was changed') @{
+            what = $Run.Differences[0].what
+        })
 }
 
 # Without another password, those who are evicted could log in again.
