@@ -127,7 +127,7 @@ def test_names_that_windows_cannot_have_are_refused_before_a_host_is_contacted(s
         task = notebooks.Task("push", loaded, loaded.select(hosts), Options(), None, site)  # type: ignore[arg-type]
         return notebooks.push(lesson, task)
 
-    with pytest.raises(UsageError, match=r"2 names cannot be copied:\n.*") as refused:
+    with pytest.raises(UsageError, match=r"these names \(2 in total\):\n.*") as refused:
         push("good", "win1")
     assert "aux.txt" in str(refused.value) and "a:b.ipynb" in str(refused.value) and site.asked == []
     for name in ("aux.txt", "a:b.ipynb"):
