@@ -40,7 +40,15 @@ class Step:
 
     def run(self, script: str, *lines: str, hours: int = 25) -> list[str]:
         settings = {
-            "notebook": {"cull_idle_seconds": 0, "interface": "notebook", "ip": "*", "port": 9999, "session": hours, "directory": "C:\\x"}
+            "notebook": {
+                "cull_idle_seconds": 0,
+                "collaboration": False,
+                "interface": "notebook",
+                "ip": "*",
+                "port": 9999,
+                "session": hours,
+                "directory": "C:\\x",
+            }
         }
         return self._session.run(
             f"""

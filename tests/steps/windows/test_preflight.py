@@ -211,7 +211,7 @@ def test_a_port_is_our_servers_own_only_where_it_listens_there(
     file = tmp_path / "jupyter_server_config.json"
     if deployed:
         session.run(
-            f'$Settings = ConvertFrom-Json \'{{"notebook": {{"cull_idle_seconds": 0, "interface": "lab", "ip": "*", "port": {deployed}, "session": 12, "directory": "C:\\\\x"}}}}\'; [IO.File]::WriteAllText(\'{host_path(file)}\', (Get-Configuration))'
+            f'$Settings = ConvertFrom-Json \'{{"notebook": {{"cull_idle_seconds": 0, "collaboration": false, "interface": "lab", "ip": "*", "port": {deployed}, "session": 12, "directory": "C:\\\\x"}}}}\'; [IO.File]::WriteAllText(\'{host_path(file)}\', (Get-Configuration))'
         )
     programs = ", ".join(f"'{program}'" for program in listen)
     script = f"""
