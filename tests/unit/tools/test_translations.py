@@ -10,7 +10,7 @@ import pytest
 
 from tests.checkout import CHECKOUT
 from tools import translation_catalogs as catalogs
-from tools.translation_texts import Text, of_python
+from tools.translation_texts import Text, collect, of_python
 
 SOURCE = """
 say(phrase("{name} is stopped", name=name))
@@ -90,3 +90,10 @@ def test_what_is_wrong_with_a_translation(tmp_path: Path, before: str, after: st
 def test_the_compiled_catalogs_are_what_their_sources_compile_to(language: str) -> None:
     po = catalogs.po_path(CHECKOUT, language).read_text("utf-8")
     assert catalogs.mo_path(CHECKOUT, language).read_bytes() == catalogs.compiled(po, language)
+
+
+def test_every_text_is_translated() -> None:
+    """After a new text: run tools/messages and tools/translations, and translate it in the .po."""
+    texts = collect(CHECKOUT)
+    known = {language: catalogs.read(catalogs.po_path(CHECKOUT, language), language) for language in catalogs.LANGUAGES}
+    assert [fault for language in known for fault in catalogs.faults(texts, known[language], language)] == []
