@@ -1837,7 +1837,7 @@ restore_folder() { # PATH
     hold_parent "$1" || return
     report_start removing-folder 'Removing {path}' path "$1"
     rm -rf --one-file-system -- "${HELD:?}/${1##*/}" ||
-        problem folder-not-removed 'could not remove all files in the folder'
+        problem folder-not-removed 'some files in the folder could not be removed'
 }
 
 # Kind access: owner and mode of a folder that existed before this script.

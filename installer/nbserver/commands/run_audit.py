@@ -171,7 +171,7 @@ def _require_signed(folder: Path, checked: Checked, evidence_key: Path | None, i
     if checked.signed.n < len(checked.links) and not is_logged:
         raise ApprovalError(
             "run-signed-in-part",
-            "only the first {signed} of {count} lines of the chain are signed",
+            "only the first {signed} of {count} lines of chain.jsonl are signed",
             where=plain_file.shown(folder),
             todo="Use --evidence-log to specify the log of the user who ran nbserver",
             signed=checked.signed.n,
@@ -217,7 +217,7 @@ def _resumed(folder: Path) -> list[str]:
         files = few([str(file) for file in adopted]) if isinstance(adopted, list) else adopted
         notes.append(
             phrase(
-                "Resumed by {name} at {time}. What these files contained before is in no earlier line of the chain: {files}",
+                "Resumed by {name} at {time}. What these files contained before is in no earlier line of chain.jsonl: {files}",
                 name=by,
                 time=start,
                 files=clean(str(files), 500),

@@ -103,7 +103,7 @@ def _written(path: Path, link: Link | None) -> Written | None:
     if link and not _is_continued(path, data, link):
         raise ApprovalError(
             "past-file-changed",
-            "the file does not match its hash on line {number} of the chain: it was changed after nbserver wrote it",
+            "the file does not match its hash on line {number} of chain.jsonl: it was changed after nbserver wrote it",
             where=plain_file.shown(path),
             todo="{advice}",
             advice=_CHANGED,

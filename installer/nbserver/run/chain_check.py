@@ -153,7 +153,7 @@ def _check_files(folder: Path, present: set[str], found: Checked) -> None:
 def _fault(folder: Path, name: str, links: list[Link]) -> Message | None:
     """Return how a file differs from the chain, or None. A file that grows must begin with what it was before."""
     differs = message(
-        "run-file-differs", "{file} does not match its hash on line {number} of the chain", file=clean(name, 200), number=links[-1].n
+        "run-file-differs", "{file} does not match its hash on line {number} of chain.jsonl", file=clean(name, 200), number=links[-1].n
     )
     if os.lstat(folder / name).st_size != links[-1].size or links[-1].size > LARGEST:
         return differs
@@ -169,7 +169,7 @@ def _fault(folder: Path, name: str, links: list[Link]) -> Message | None:
             earlier = data
         if (len(earlier), chain.sha256(earlier)) != (link.size, link.sha256):
             return message(
-                "run-file-differs", "{file} does not match its hash on line {number} of the chain", file=clean(name, 200), number=link.n
+                "run-file-differs", "{file} does not match its hash on line {number} of chain.jsonl", file=clean(name, 200), number=link.n
             )
     return None
 
@@ -184,12 +184,12 @@ def _check_heads(found: Checked, anchors: Sequence[Head], hashes: Iterable[str])
     for head in anchors:
         if not 1 <= head.n <= len(found.hashes) or found.hashes[head.n - 1] != head.sha256:
             found.faults.append(
-                message("chain-not-as-logged", "line {number} of the chain differs from the one in this workstation's log", number=head.n)
+                message("chain-not-as-logged", "line {number} of chain.jsonl differs from the one in this workstation's log", number=head.n)
             )
     if anchors and all(head.n < len(found.hashes) for head in anchors):
         found.faults.append(
             message(
-                "chain-longer-than-logged", "line {number} of the chain is missing from this workstation's log", number=len(found.hashes)
+                "chain-longer-than-logged", "line {number} of chain.jsonl is missing from this workstation's log", number=len(found.hashes)
             )
         )
     for sha256 in hashes:

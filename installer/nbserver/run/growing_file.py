@@ -36,7 +36,7 @@ class GrowingFile:
         if Written.of(path, known) != Written(path, link.size, link.sha256):
             raise ApprovalError(
                 "run-file-changed",
-                "the file does not match its hash on line {number} of the chain: it was changed after the run",
+                "the file does not match its hash on line {number} of chain.jsonl: it was changed after the run",
                 where=plain_file.shown(path),
                 todo="{advice}",
                 advice=_ADVICE,

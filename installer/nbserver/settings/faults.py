@@ -107,7 +107,7 @@ def in_files(name: str, faults: Sequence[tuple[str, int, Described]]) -> Lines:
         [
             first,
             *shown,
-            *([message("more-errors-in-file", "errors in {file} that are not listed: {count}", count=more, file=name)] if more else []),
+            *([message("more-errors-in-file", "more errors in {file}, not shown: {count}", count=more, file=name)] if more else []),
         ]
     )
 

@@ -83,7 +83,7 @@ def test_a_typo_does_not_list_all_hosts(tmp_path: Path) -> None:
 
 def test_many_errors_are_counted(tmp_path: Path) -> None:
     found = refusal(write(tmp_path, many(MOST + 20, "port = 0\n")), "every").splitlines()
-    assert len(found) == MOST + 1 and found[-1].startswith("errors in ") and found[-1].endswith(" that are not listed: 20")
+    assert len(found) == MOST + 1 and found[-1].startswith("more errors in ") and found[-1].endswith(", not shown: 20")
     contradiction = refusal(write(tmp_path, many(20).replace('user = "anna"\n', 'user = "anna"\nagent = false\n')), "every")
     assert "h8, h9, and 10 more)" in contradiction
 

@@ -109,7 +109,7 @@ def parse(content: bytes, url: str) -> Table:
             column=error.colno,
         ) from None
     except ValueError as error:
-        raise whole.refuse("index-json-refused", "the JSON is not accepted: {reason}", reason=cause(error, 4000)) from None
+        raise whole.refuse("index-json-refused", "the JSON is not valid: {reason}", reason=cause(error, 4000)) from None
     if not isinstance(value, dict):
         raise whole.refuse("index-not-object", "expected an object, found {kind}", kind=_kind(value))
     return Table(url, "", value)
