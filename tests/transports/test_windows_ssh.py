@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -88,7 +89,8 @@ def refused(host: WindowsHost, kind: type[HostError], script: str = "exit 0\n", 
 
 def script_files(host: WindowsBox) -> list[Path]:
     """The bootstrap's files that are there now."""
-    return list(host.path(r"C:\users").rglob("nbserver-*/nbserver.ps1"))
+    walked = os.walk(host.path(r"C:\users"))  # passes over a folder that is removed meanwhile
+    return [Path(folder) / "nbserver.ps1" for folder, _, files in walked if "/nbserver-" in folder and "nbserver.ps1" in files]
 
 
 # -- a script, its input, and its output

@@ -127,6 +127,7 @@ def both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     return both
 
 
+PRIVATE_KEY = b"-----BEGIN of a key that no script contains-----"
 FILES_OF_A_LESSON = {FRENCH: b"{}", JAPANESE: b"x" * 700_001, "empty.txt": b"", "a b/c'd\"$(e).csv": os.urandom(299_999)}
 
 
@@ -226,7 +227,7 @@ def test_a_push_that_is_too_large_or_has_bad_names_contacts_nobody(both: Both, m
 
 def test_a_backup_is_restored_on_a_fresh_host_and_replaces_nothing(both: Both) -> None:
     write(both.theirs, FILES_OF_A_LESSON)
-    write(both.place / "home" / ".config" / "nbserver", {"jupyter_config.json": b"{}", "key.pem": b"the private key"})
+    write(both.place / "home" / ".config" / "nbserver", {"jupyter_config.json": b"{}", "key.pem": PRIVATE_KEY})
     file = both.place / "host.zip"
     code, said = both.back_up(file)
     assert (code, said) == (0, {"event": "backup", "host": "local", "file": str(file), "files": 5, "error": ""})
@@ -237,7 +238,7 @@ def test_a_backup_is_restored_on_a_fresh_host_and_replaces_nothing(both: Both) -
             "configuration/jupyter_config.json",
             *(f"notebooks/{path}" for path in FILES_OF_A_LESSON),
         }
-        assert b"the private key" not in b"".join(found.read(name) for name in found.namelist())
+        assert PRIVATE_KEY not in b"".join(found.read(name) for name in found.namelist())
     assert not [
         line
         for events in both.place.rglob("events.jsonl")
@@ -246,9 +247,9 @@ def test_a_backup_is_restored_on_a_fresh_host_and_replaces_nothing(both: Both) -
     ]
     assert both.back_up(file, with_key=True)[0] == 0 and file.stat().st_mode & 0o777 == 0o600
     with zipfile.ZipFile(file) as found:
-        assert found.read("configuration/key.pem") == b"the private key"
+        assert found.read("configuration/key.pem") == PRIVATE_KEY
     kept = b"".join(path.read_bytes() for path in (both.place / "runs").rglob("*") if path.is_file())
-    assert b"the private key" not in kept and base64.b64encode(b"the private key") not in kept
+    assert PRIVATE_KEY not in kept and base64.b64encode(PRIVATE_KEY) not in kept
     (both.place / "home" / ".config" / "nbserver" / "key.pem").unlink()
     with pytest.raises(ScriptError, match="no private key file"):
         both.back_up(file, with_key=True)

@@ -205,5 +205,5 @@ def test_what_an_archive_cannot_have_is_named(place: Place, notebooks: Path, nam
         (notebooks / name).symlink_to(place.target)
     else:
         (notebooks / name).write_bytes(b"secret")
-    assert f"contains {name}, which an archive cannot have" in place.refused(undo(WORK, "throw 'compared'"))
+    assert f"contains {name}, which cannot be archived" in place.refused(undo(WORK, "throw 'compared'"))
     assert (place.target / "kept.txt").exists() and (notebooks / name).exists() and (notebooks / "AA.txt").exists()
