@@ -71,7 +71,9 @@ def test_other_modes_stop_at_the_first(session: Session) -> None:
 
 
 def test_a_check_of_a_host(windows_host: WindowsBox, endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Over PSRP, with the whole script: all requirements are reported, and nothing is on the host afterwards."""
+    """Over PSRP, with the whole script: all requirements are reported, and the host has nothing that another test has not left."""
+    state = windows_host.path(STATE)
+    before = sorted([state, *state.rglob("*")] if state.exists() else [])
     monkeypatch.setenv("STEPS_PASSWORD", PASSWORD)
     host = StepHost(windows_host, endpoint, tmp_path, ()).host
     proxy = host.downloads.model_copy(update={"proxy": f"http://127.0.0.1:{free_port()}"})
@@ -83,7 +85,7 @@ def test_a_check_of_a_host(windows_host: WindowsBox, endpoint: Endpoint, tmp_pat
     failed = [name for name, state in states.items() if state == "failed"]
     assert failed == ["download_python", "download_openssl", "download_vc_redist"] and states["package_index"] == "unknown"
     assert (result.outcome, result.detail["code"]) == ("failed", "requirements-not-met")
-    assert not windows_host.path(STATE).exists()
+    assert sorted([state, *state.rglob("*")] if state.exists() else []) == before
 
 
 @pytest.mark.parametrize(("status", "codes"), [("2", ["code-integrity-enforced"]), ("1", []), ("0", [])])
