@@ -7,6 +7,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +91,9 @@ def _settings() -> Iterator[Text]:
             importlib.import_module(module.name)
     for model in _models(BaseModel):
         file = f"installer/{model.__module__.replace('.', '/')}.py"
-        for field in model.model_fields.values() if model.__module__.startswith("nbserver.") else ():
+        # A model that pydantic makes when it is first needed is in no module, and may be there or not.
+        is_lasting = getattr(sys.modules.get(model.__module__), model.__name__, None) is model
+        for field in model.model_fields.values() if is_lasting and model.__module__.startswith("nbserver.") else ():
             if field.description:
                 yield Text(field.description, "", file, "what a setting must be")
 
