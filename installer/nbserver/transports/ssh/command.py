@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from typing import Self, cast
 
 import asyncssh
 
@@ -30,6 +31,17 @@ class RemoteCommand(asyncssh.SSHClientSession[bytes]):
         self.signal = ""
         self.ended = False
         self.lost: Exception | None = None
+
+    @classmethod
+    async def begin(cls, connection: asyncssh.SSHClientConnection, line: str) -> Self:
+        """Start the command with a pipe for each stream, without a pseudo-terminal, and without this environment.
+
+        A terminal could echo secrets, and on Windows it wraps lines.
+        """
+        _, command = await connection.create_session(
+            cls, line, encoding=None, request_pty=False, env=None, send_env=None, x11_forwarding=False
+        )
+        return cast(Self, command)
 
     def send(self, data: bytes) -> None:
         """Send data to the command. Does nothing if the command has ended."""

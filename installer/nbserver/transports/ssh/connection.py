@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from nbserver.inventory.linux_host import LinuxHost
     from nbserver.inventory.ssh_server import SshServer
+    from nbserver.transports.ssh.command import RemoteCommand
 
 T = TypeVar("T")
 
@@ -157,6 +158,12 @@ class Connection:
     def turn(self, tasks: set[asyncio.Task[Any]], seconds: float = POLL) -> None:
         """Run the event loop until one of the tasks is done, for at most `seconds`."""
         self.loop.run_until_complete(asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED))
+
+    def turn_until_news(self, command: RemoteCommand) -> None:
+        """Run the event loop until the command has output or ends, for at most `POLL` seconds."""
+        task = self.start(command.news())
+        self.turn({task})
+        task.cancel()
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Return a task that runs during `turn`."""

@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from nbserver.base.errors import ConnectError, HostError, ScriptError
 from nbserver.transports import last_words
@@ -62,7 +62,7 @@ class SshTransport:
                     self._stopped = stopped = True
                     self._stop_script(started, sending)
                 in_time(self._host.name, self.deadline)
-                self._turn(started)
+                self._connection.turn_until_news(started)
                 if sending.done() and not sending.cancelled():
                     sending.result()  # raises what reading a file raised
                 complaint_is_too_long(self._host.name, started.complained)
@@ -88,12 +88,8 @@ class SshTransport:
             started.end_input()
 
     def _start(self, line: str) -> RemoteCommand:
-        """Start the command with a pipe for each stream, without a pseudo-terminal (which could echo), and without this environment."""
         try:
-            session = self._connection.connection.create_session(
-                RemoteCommand, line, encoding=None, request_pty=False, env=None, send_env=None, x11_forwarding=False
-            )
-            return cast(RemoteCommand, self._connection.wait(session, self._host.connect_timeout)[1])
+            return self._connection.wait(RemoteCommand.begin(self._connection.connection, line), self._host.connect_timeout)
         except Exception as error:
             raise explain(error, self._host) from error
 
@@ -123,7 +119,7 @@ class SshTransport:
                 self._stopped = True
                 started.end_input()
                 raise StopRequested
-            self._turn(started)
+            self._connection.turn_until_news(started)
 
     def _answer(self, started: RemoteCommand, answered: bool, said: bytes) -> None:
         """Answer sudo's prompt once. `said` is what came before it: the second prompt follows a rejection, or is for something else."""
@@ -139,11 +135,6 @@ class SshTransport:
         if self._sudo:
             return sudo_waits(self._host, output)
         return not_started(self._host, None, last_words.text_of(output), sudo=False)
-
-    def _turn(self, started: RemoteCommand) -> None:
-        task = self._connection.start(started.news())
-        self._connection.turn({task})
-        task.cancel()
 
     def _last(self, lines: Lines, started: RemoteCommand) -> Iterator[str]:
         """Yield the rest of the output. A line that a lost connection cut off is discarded."""

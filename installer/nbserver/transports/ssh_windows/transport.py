@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import asyncssh
 
@@ -74,7 +74,7 @@ class SshWindowsTransport:
                         sending.cancel()
                         started.end_input()
                 in_time(self._server.name, self.deadline)
-                self._turn(started)
+                self._connection.turn_until_news(started)
                 if sending.done() and not sending.cancelled():
                     sending.result()  # raises what reading a file raised
                 complaint_is_too_long(self._server.name, started.complained)
@@ -115,7 +115,7 @@ class SshWindowsTransport:
                 raise StopRequested
             if time.monotonic() > ends:
                 raise not_started.shell_silent(self._server.name, self._server.connect_timeout)
-            self._turn(asked)
+            self._connection.turn_until_news(asked)
             output += asked.take()
             start_is_too_long(self._server.name, len(output))
         output += asked.take()
@@ -130,7 +130,7 @@ class SshWindowsTransport:
         """Ask until the script has heard it: it may not have begun yet, and a host may limit the number of sessions."""
         while not started.ended:
             with suppress(asyncssh.Error, OSError):
-                asked = await self._session(line)
+                asked = await RemoteCommand.begin(self._connection.connection, line)
                 asked.end_input()
                 while not asked.ended:
                     await asked.news()
@@ -141,21 +141,9 @@ class SshWindowsTransport:
 
     def _start(self, line: str) -> RemoteCommand:
         try:
-            return self._connection.wait(self._session(line), self._server.connect_timeout)
+            return self._connection.wait(RemoteCommand.begin(self._connection.connection, line), self._server.connect_timeout)
         except Exception as error:
             raise explain(error, self._server) from error
-
-    async def _session(self, line: str) -> RemoteCommand:
-        """Start a command with a pipe for each stream, without a pseudo-terminal (which wraps lines), and without this environment."""
-        created = await self._connection.connection.create_session(
-            RemoteCommand, line, encoding=None, request_pty=False, env=None, send_env=None, x11_forwarding=False
-        )
-        return cast(RemoteCommand, created[1])
-
-    def _turn(self, started: RemoteCommand) -> None:
-        task = self._connection.start(started.news())
-        self._connection.turn({task})
-        task.cancel()
 
     def close(self) -> None:
         """See Transport.close. A running script continues."""
