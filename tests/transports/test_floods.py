@@ -96,8 +96,7 @@ def ssh(monkeypatch: pytest.MonkeyPatch, first: bytes, then: bytes, error: bytes
 
     started.data_received(first, None)
     monkeypatch.setattr(transport, "_start", lambda line: started)
-    monkeypatch.setattr(transport, "_turn", turn)
-    vars(transport).update(started=started, _connection=SimpleNamespace(start=start))
+    vars(transport).update(started=started, _connection=SimpleNamespace(start=start, turn_until_news=turn))
     return transport
 
 
