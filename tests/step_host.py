@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from nbserver import __version__
+from nbserver.base.modes import Mode
 from nbserver.inventory import reader
 from nbserver.inventory.windows_host import WindowsHost
-from nbserver.run.envelope import Mode
 from nbserver.run.host_run import HostRun
 from nbserver.run.journal import Journal, new_run_id
 from nbserver.run.result import Result

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from nbserver.base.modes import Mode
 from nbserver.run import operation
-from nbserver.run.envelope import Mode
 from nbserver.run.options import Options
 from nbserver.run.result import Result
 from nbserver.view.plain_lines import PlainLines

@@ -10,7 +10,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from nbserver.run.envelope import Mode
+from nbserver.base.modes import Mode
 from tests.boxes.task_scheduler import TASKS
 from tests.faults.small_host import CLOSING_TASK, LOOK, PLACE, SmallHost
 

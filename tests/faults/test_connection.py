@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from nbserver.base.modes import Mode
 from nbserver.notebooks.part import Part
 from nbserver.run.delivery import Delivery
-from nbserver.run.envelope import Mode
 from nbserver.run.host_run import HostRun
 from nbserver.run.journal import Journal, new_run_id
 from nbserver.transports.psrp.transport import PsrpTransport

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from nbserver.base.modes import Mode
 from nbserver.commands import run_audit
 from nbserver.run import host_run, operation
-from nbserver.run.envelope import Mode
 from nbserver.run.options import Options
 from nbserver.run.result import Result, exit_code
 from nbserver.view.plain_lines import PlainLines

@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 import pytest
 
+from nbserver.base.modes import Mode
 from nbserver.run import host_run
-from nbserver.run.envelope import Mode
 from nbserver.run.journal import new_run_id
 from tests.boxes.ssh.fixtures import host_of, sshd, user, wait_until, wire  # noqa: F401
 from tests.boxes.ssh.sshd import Sshd, User

@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
+from nbserver.base.modes import Mode
 from nbserver.inventory import reader
 from nbserver.render.render import render_all
-from nbserver.run.envelope import Envelope, Mode
+from nbserver.run.envelope import Envelope
 from nbserver.run.journal import new_run_id
 from nbserver.transports.psrp.transport import PsrpTransport
 from tests.boxes.mirror import Mirror

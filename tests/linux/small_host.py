@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nbserver.base.modes import Mode
 from nbserver.events.reader import Event
 from nbserver.inventory.linux_host import LinuxHost
-from nbserver.run.envelope import Envelope, Mode
+from nbserver.run.envelope import Envelope
 from nbserver.run.host_run import HostRun
 from nbserver.run.journal import Journal, new_run_id
 from nbserver.run.result import Result

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nbserver.base.modes import Mode
 from nbserver.inventory.windows_host import WindowsHost
-from nbserver.run.envelope import Mode
 from nbserver.run.host_run import HostRun
 from nbserver.run.journal import Journal, new_run_id
 from nbserver.transports.psrp.transport import PsrpTransport

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from nbserver.base.modes import Mode
 from nbserver.inventory import reader
 from nbserver.inventory.windows_host import WindowsHost
 from nbserver.render.script import Script
-from nbserver.run.envelope import Mode
 from nbserver.run.host_run import HostRun
 from nbserver.run.journal import Journal, new_run_id
 from nbserver.run.result import Result

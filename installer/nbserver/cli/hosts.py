@@ -26,7 +26,7 @@ from nbserver.cli.output import Output, json_option, output_options
 from nbserver.cli.warnings import show_moved, show_warnings
 
 if TYPE_CHECKING:
-    from nbserver.run.envelope import Mode
+    from nbserver.base.modes import Mode
 
 
 @click.command()

@@ -32,8 +32,8 @@ from nbserver.run.transfer import HostFile
 from nbserver.view.one_summary import BeforeRun, OneSummary
 
 if TYPE_CHECKING:
+    from nbserver.base.modes import Mode
     from nbserver.inventory.hosts import AnyHost, Inventory
-    from nbserver.run.envelope import Mode
     from nbserver.run.options import Options
     from nbserver.run.past_run import PastRun
     from nbserver.run.view import View

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from nbserver.base.errors import UsageError
 from nbserver.base.message import phrase
+from nbserver.base.modes import READING
 from nbserver.base.standard_streams import say, warn
 from nbserver.commands import delivery
 from nbserver.inventory import reader
 from nbserver.run import adopted, evidence_log, intent, known_certificates, operation, past_files, past_run, run_id, run_lock
 from nbserver.run.chain import Chain
 from nbserver.run.engine import without_cluster
-from nbserver.run.envelope import READING, RUN_ID
+from nbserver.run.envelope import RUN_ID
 from nbserver.run.journal import FOLDER
 from nbserver.run.past_run import MODES, PastRun
 

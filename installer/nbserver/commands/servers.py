@@ -14,12 +14,12 @@ from nbserver.run import operation
 from nbserver.run.result import exit_code
 
 if TYPE_CHECKING:
+    from nbserver.base.modes import Mode
     from nbserver.inventory.hosts import AnyHost, Inventory
     from nbserver.inventory.linux_host import LinuxHost
     from nbserver.inventory.local_linux_host import LocalLinuxHost
     from nbserver.inventory.local_windows_host import LocalWindowsHost
     from nbserver.inventory.windows_host import WindowsHost
-    from nbserver.run.envelope import Mode
     from nbserver.run.options import Options
     from nbserver.run.result import Result
     from nbserver.run.view import View

@@ -7,34 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from nbserver.base.message import CODE
+from nbserver.base.modes import CHANGING, READING
 
 VERSION = 1
-READING = (
-    "test",
-    "check",
-    "status",
-    "missing",
-    "list",
-    "pull",
-    "backup",
-    "backup-key",
-    "logs",
-    "evidence",
-)  # the modes that leave nothing on the host, not even events
-CHANGING = (
-    "apply",
-    "undo",
-    "rotate",
-    "request",
-    "restart",
-    "stop",
-    "set-password",
-    "rotate-certificate",
-    "restore-key",
-    "rollback",
-    "deliver",
-    "push",
-)  # the modes that leave events on the host
 MOST_EVENTS = 100_000  # in a run, and in one response of a host
 NAME_LENGTH = 64
 WORDS_LENGTH = 32_768

@@ -9,6 +9,7 @@ from nbserver import __version__
 from nbserver.base import json_lines
 from nbserver.base.date_text import reads_like_date
 from nbserver.base.errors import NbserverError
+from nbserver.base.modes import BY_HAND
 from nbserver.catalog import lock_lines
 from nbserver.render.body import Body
 from nbserver.render.contents import contents
@@ -43,9 +44,7 @@ def head(settings: dict[str, Any], lock: tuple[str, ...], body: Body) -> str:
 
 def parameters(settings: dict[str, Any]) -> str:
     """Return the `param` block. Only a script of machine scope has the mode `request`."""
-    modes = "'test', 'check', 'status', 'apply', 'undo', 'rotate', 'restart', 'stop', 'rollback', 'set-password', 'rotate-certificate'" + (
-        ", 'request'" if settings.get("scope") == "machine" else ""
-    )
+    modes = ", ".join(f"'{mode}'" for mode in BY_HAND if mode != "request" or settings.get("scope") == "machine")
     return f"""\
 param(
     [ValidateSet({modes})]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nbserver.base.message import counted, phrase
+from nbserver.base.modes import Mode
 from nbserver.base.plain_text import clean
 from nbserver.events.description import describe
 from nbserver.events.reader import Event, EventError, parse
@@ -18,7 +19,7 @@ from nbserver.report.run_files import attempt
 LARGEST = 256_000_000  # bytes
 LONGEST = 500  # characters of a difference or a warning
 MOST_DIFFERENCES, MOST_WARNINGS, MOST_FAILURES = 100, 50, 50  # of a step, of a host
-CHECK_FIRST = ("apply", "rotate", "request")  # the modes in which a script checks all steps before it changes anything
+CHECK_FIRST: tuple[Mode, ...] = ("apply", "rotate", "request")  # the modes in which a script checks all steps before it changes anything
 SPAN_WORDS = CHECKING, RESTART, RESUMED, REST = "checking all steps", "restart", "until resumed", ""
 _RESUMED = re.compile(r"-r[0-9]+\Z")  # the end of the ID of a run that was started again on a host
 _STATES = ("ok", "unknown", "warning", "failed")  # of a finding, the worst last

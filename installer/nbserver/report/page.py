@@ -10,10 +10,10 @@ from nbserver.pages.page import rendered
 from nbserver.report.before import Comparison
 from nbserver.report.host_events import CHECKING, MOST_DIFFERENCES, RESTART, RESUMED
 from nbserver.report.moments import duration, shown
-from nbserver.report.run_files import MODES
+from nbserver.report.run_files import COMMANDS
 from nbserver.report.statements import LOG_LINES, NOT_STARTED, UNFINISHED, Bar, Host, Report
 
-MODE_WORDS = ("missing downloads", "delivery")  # of MODES, those that are not commands
+MODE_WORDS = ("missing downloads", "delivery")  # of COMMANDS, those that are not commands
 WIDTH = 1000  # units of a timeline
 OUTCOMES = ("failed", "unreachable", "reboot", "stopped", UNFINISHED, NOT_STARTED, "differs", "ok")  # what needs attention first
 WORDS = {"ok": "up to date", "differs": "from the inventory", "reboot": "must restart first"}
@@ -26,7 +26,7 @@ def page(report: Report, comparison: Comparison | None = None, language: Languag
     values = {
         "report": report,
         "head": report.head,
-        "command": MODES[report.head.mode],
+        "command": COMMANDS[report.head.mode],
         "comparison": comparison,
         "changes": comparison.rows[:MOST_CHANGES] if comparison else (),
         "outcomes": [(name, report.outcomes[name]) for name in OUTCOMES if name in report.outcomes],
@@ -49,7 +49,7 @@ def page(report: Report, comparison: Comparison | None = None, language: Languag
 
 def _title(report: Report, language: Language) -> str:
     when = f"{shown(report.head.start)} UTC" if report.head.start else report.head.run
-    command, count = language.word(MODES[report.head.mode]), len(report.hosts)
+    command, count = language.word(COMMANDS[report.head.mode]), len(report.hosts)
     return language.plural("{command} of {count} host, {time}", "{command} of {count} hosts, {time}", count, command=command, time=when)
 
 

@@ -17,6 +17,7 @@ from typing import Any, TypeGuard
 from nbserver.base import plain_file
 from nbserver.base.errors import ApprovalError, UsageError
 from nbserver.base.message import message, phrase
+from nbserver.base.modes import CHANGING, READING
 from nbserver.base.plain_text import clean
 from nbserver.report.moments import ticks
 from nbserver.run import chain, run_id
@@ -28,30 +29,20 @@ MOST_FAULTS = 100
 HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")
 STEP_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 SHA256 = re.compile("[0-9a-f]{64}")
-MODES = {
+COMMANDS: dict[str, str] = {
+    **{mode: mode for mode in (*READING, *CHANGING)},
     "test": "plan",
-    "check": "check",
-    "status": "status",
-    "apply": "apply",
-    "undo": "undo",
-    "rotate": "rotate",
     "request": "certificate request",
-    "restart": "restart",
-    "stop": "stop",
-    "set-password": "set-password",
-    "rotate-certificate": "rotate-certificate",
     "restore-key": "restore --with-key",
-    "rollback": "rollback",
     "missing": "missing downloads",
     "deliver": "delivery",
     "list": "notebooks list",
     "push": "notebooks push",
     "pull": "notebooks pull",
-    "backup": "backup",
     "backup-key": "backup --with-key",
-    "logs": "logs",
     "evidence": "audit --evidence",
 }
+"""The command that runs a mode, or words for a mode that is a part of other commands."""
 OUTCOMES = frozenset({"ok", "differs", "failed", "unreachable", "stopped", "reboot"})
 RESULTS = frozenset({"differs", "changed", "unchanged", "failed", "restored"})
 APPROVAL = re.compile("approval(-[0-9]+)?")  # the folders with the files of the approvals
@@ -179,7 +170,7 @@ def attempt(faults: list[str], path: Path, limit: int) -> bytes | None:
 
 def _head(path: Path) -> Head:
     value = _object(plain_file.read(path, LARGEST_HEAD, advice=_ADVICE))
-    if value is None or value.get("run") != path.resolve().parent.name or not _is_one_of(MODES, value.get("mode")):
+    if value is None or value.get("run") != path.resolve().parent.name or not _is_one_of(COMMANDS, value.get("mode")):
         raise UsageError(
             "run-json-invalid",
             "the file is not in the format that nbserver writes, or belongs to a different run",

@@ -6,12 +6,11 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from nbserver.approval import policy
-from nbserver.base import utc
+from nbserver.base import modes, utc
 from nbserver.base.errors import ApprovalError, UsageError
-from nbserver.run.envelope import Mode
 
 if TYPE_CHECKING:
     from nbserver.approval.approved_folder import Signed
@@ -42,8 +41,8 @@ def name_of(mode: str) -> str:
     return _NAMES.get(mode, mode)
 
 
-MODES = tuple(dict.fromkeys(filter(None, map(name_of, get_args(Mode)))))
-"""What can be approved."""
+MODES = tuple(dict.fromkeys(filter(None, map(name_of, ("test", *modes.CHANGING, *modes.READING)))))
+"""What can be approved: a plan first, then what changes a host."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Approved:
 
 
 def require(
-    mode: Mode, hosts: Sequence[AnyHost], scripts: Mapping[str, Script], options: Options, further: policy.Policy | None = None
+    mode: modes.Mode, hosts: Sequence[AnyHost], scripts: Mapping[str, Script], options: Options, further: policy.Policy | None = None
 ) -> Approved | None:
     """Return by what these scripts are approved for this mode, or None if no approval is demanded. `further` are more rules.
 

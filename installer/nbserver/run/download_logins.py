@@ -9,8 +9,8 @@ from urllib.parse import quote
 from nbserver.settings.secret_store import Need, SecretStore
 
 if TYPE_CHECKING:
+    from nbserver.base.modes import Mode
     from nbserver.inventory.hosts import AnyHost
-    from nbserver.run.envelope import Mode
 
 SENT_IN = ("check", "apply")  # the modes that download something, or check whether the host can
 

@@ -7,39 +7,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Literal
 
-from nbserver.events import fields
+from nbserver.base.modes import Mode
 from nbserver.notebooks.part import Part
 from nbserver.run.log_request import LogRequest
-
-Mode = Literal[
-    "test",
-    "check",
-    "status",
-    "apply",
-    "undo",
-    "rotate",
-    "request",
-    "restart",
-    "stop",
-    "set-password",
-    "rotate-certificate",
-    "restore-key",
-    "rollback",
-    "missing",
-    "deliver",
-    "list",
-    "push",
-    "pull",
-    "backup",
-    "backup-key",
-    "logs",
-    "evidence",
-    "events",
-]
-READING = frozenset(fields.READING)
-"""The modes of runs that change nothing and leave nothing on the host, not even their events."""
 
 BOOT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 RUN_ID = re.compile(r"[0-9A-Za-z-]{1,64}")

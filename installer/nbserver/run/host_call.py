@@ -8,11 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from nbserver.base.message import message
+from nbserver.base.modes import Mode
 from nbserver.events.reader import Event
 from nbserver.run import connection_findings
 from nbserver.run.chain import BEGINNING
 from nbserver.run.delivery import Delivery
-from nbserver.run.envelope import Mode, PasswordHash
+from nbserver.run.envelope import PasswordHash
 from nbserver.run.host_job import HostJob
 from nbserver.run.host_run import HostRun
 from nbserver.run.host_stop import HostStop

@@ -17,18 +17,18 @@ from nbserver.transports.transport import LogonSecrets
 
 if TYPE_CHECKING:
     from nbserver.base.message import Message
+    from nbserver.base.modes import Mode
     from nbserver.inventory.hosts import AnyHost
     from nbserver.inventory.linux_host import LinuxHost
     from nbserver.inventory.ssh_server import SshServer
     from nbserver.inventory.windows_host import WindowsHost
     from nbserver.render.script import Script
-    from nbserver.run.envelope import Mode
     from nbserver.run.options import Options
     from nbserver.settings.secret import Ask, SecretReference
 
-SENDS_CERTIFICATE = ("test", "apply", "rotate")
-SETS_PASSWORD = ("apply", "rotate", "set-password")
-SENDS_PASSWORD = ("test", *SETS_PASSWORD)  # the modes whose envelope has a password hash
+SENDS_CERTIFICATE: tuple[Mode, ...] = ("test", "apply", "rotate")
+SETS_PASSWORD: tuple[Mode, ...] = ("apply", "rotate", "set-password")
+SENDS_PASSWORD: tuple[Mode, ...] = ("test", *SETS_PASSWORD)  # the modes whose envelope has a password hash
 
 
 @dataclass(frozen=True)

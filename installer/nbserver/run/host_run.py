@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 from nbserver.base.errors import AuthenticationError, CertificateError, ConnectError, HostError, HostKeyError, ScriptError, StreamError
 from nbserver.base.message import Described, Message, message
+from nbserver.base.modes import READING, Mode
 from nbserver.base.plain_text import clean
 from nbserver.events.reader import Event
 from nbserver.notebooks.part import Part
 from nbserver.render.script import Script
-from nbserver.run.envelope import READING, Envelope, Mode, PasswordHash
+from nbserver.run.envelope import Envelope, PasswordHash
 from nbserver.run.leg import Leg
 from nbserver.run.record import Record
 from nbserver.run.result import Result

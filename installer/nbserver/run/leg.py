@@ -9,10 +9,11 @@ from typing import Any
 
 from nbserver.base.errors import StreamError
 from nbserver.base.message import Described, Message, cause, message
+from nbserver.base.modes import READING
 from nbserver.events.description import failure
 from nbserver.events.reader import Event, EventError, EventOrder, parse
 from nbserver.render.script import Script
-from nbserver.run.envelope import READING, Envelope
+from nbserver.run.envelope import Envelope
 from nbserver.run.finding import of_event
 from nbserver.run.host_status import status_of
 from nbserver.run.kept_run import kept_run_of

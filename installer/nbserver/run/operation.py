@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from nbserver.base.errors import Abandoned, NbserverError, ScriptError, SecretError
 from nbserver.base.message import message
+from nbserver.base.modes import READING, Mode
 from nbserver.base.plain_text import clean
 from nbserver.base.standard_streams import warn
 from nbserver.render import render
@@ -37,7 +38,7 @@ from nbserver.run import (
 )
 from nbserver.run.batches import Gate
 from nbserver.run.engine import Engine
-from nbserver.run.envelope import Mode, PasswordHash
+from nbserver.run.envelope import PasswordHash
 from nbserver.run.evidence import Evidence
 from nbserver.run.host_call import HostCall
 from nbserver.run.host_job import HostJob
@@ -56,10 +57,8 @@ if TYPE_CHECKING:
     from nbserver.settings.secret import Ask
 
 SUCCEEDED = ("ok", "differs")  # outcomes of a host that does not count as failed
-NOT_REMEMBERED: frozenset[Mode] = frozenset(
-    {"undo", "check", "status", "stop", "list", "push", "pull", "missing", "deliver", "backup", "backup-key", "logs", "evidence"}
-)
-"""The modes after which a host's certificate does not become a known one."""
+NOT_REMEMBERED: frozenset[Mode] = frozenset({"undo", "stop", "push", "deliver", *(mode for mode in READING if mode != "test")})
+"""The modes after which a host's certificate does not become a known one. A plan reports it as an apply does."""
 
 
 def operate(

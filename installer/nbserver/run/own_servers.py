@@ -15,8 +15,8 @@ from nbserver.run import own_trust
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from nbserver.base.modes import Mode
     from nbserver.inventory.hosts import AnyHost, Inventory
-    from nbserver.run.envelope import Mode
     from nbserver.run.result import Result
 
 

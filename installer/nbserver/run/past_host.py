@@ -8,10 +8,11 @@ from datetime import datetime
 from pathlib import Path
 
 from nbserver.base.errors import StreamError
+from nbserver.base.modes import Mode
 from nbserver.events.reader import Event, EventError, parse
 from nbserver.render.script import Script
 from nbserver.run import past_files
-from nbserver.run.envelope import BOOT, RUN_ID, Envelope, Mode
+from nbserver.run.envelope import BOOT, RUN_ID, Envelope
 from nbserver.run.host_run import RUN_TIMEOUT
 from nbserver.run.leg import Leg
 from nbserver.run.result import Result

@@ -10,10 +10,10 @@ from typing import Any
 
 from nbserver.base.errors import ApprovalError, UsageError
 from nbserver.base.message import Message, message
+from nbserver.base.modes import Mode
 from nbserver.base.plain_text import clean
 from nbserver.render.script import Script
 from nbserver.run import intent, past_files, past_host
-from nbserver.run.envelope import Mode
 from nbserver.run.intent import Intent
 from nbserver.run.past_host import FINAL, PastHost
 from nbserver.run.result import Result

@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 from nbserver.base.errors import HostError, ScriptError, StreamError
 from nbserver.base.message import message
+from nbserver.base.modes import Mode
 from nbserver.events.reader import Event
 from nbserver.inventory.hosts import AnyHost
 from nbserver.render.script import Script
 from nbserver.run import past_host
 from nbserver.run.chain import Head
-from nbserver.run.envelope import Mode, PasswordHash
+from nbserver.run.envelope import PasswordHash
 from nbserver.run.fetched_run import fetch
 from nbserver.run.host_run import Connect, HostRun, Listener, restart_first
 from nbserver.run.leg import OWNER, Leg

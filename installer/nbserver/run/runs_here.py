@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nbserver.base.errors import ApprovalError
-from nbserver.events.fields import CHANGING
+from nbserver.base.modes import CHANGING
 from nbserver.run import past_files, past_host
 from nbserver.run.envelope import RUN_ID
 

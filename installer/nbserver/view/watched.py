@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nbserver.base import folding
+from nbserver.base.modes import READING
 from nbserver.base.plain_text import clean
 from nbserver.events.description import describe
 from nbserver.language.language import ENGLISH, Language
-from nbserver.run.envelope import READING
 from nbserver.view.summary import COLORS, FAILED
 
 if TYPE_CHECKING:

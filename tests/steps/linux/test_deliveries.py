@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
+from nbserver.base.modes import Mode
 from nbserver.inventory.local_linux_host import LocalLinuxHost
 from nbserver.notebooks.part import Part
 from nbserver.render.bash import settings_block
-from nbserver.run.envelope import Envelope, Mode
+from nbserver.run.envelope import Envelope
 from nbserver.transports.local.linux import LocalTransport
 from nbserver.transports.payload import NOTHING, Payload
 from nbserver.transports.transport import StopRequested

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nbserver.run.envelope import Envelope, Mode
+from nbserver.base.modes import Mode
+from nbserver.run.envelope import Envelope
 from tests.linux.parts import require_bash, run, script
 from tests.tier import examples
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from nbserver.base.modes import Mode
 from nbserver.notebooks.part import Part
-from nbserver.run.envelope import Envelope, Mode
+from nbserver.run.envelope import Envelope
 from nbserver.transports.payload import Payload
 from nbserver.transports.winrm.bootstrap import data_lines
 from tests.faults.small_disk import small_disk

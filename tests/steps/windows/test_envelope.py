@@ -15,7 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nbserver.run.envelope import Envelope, Mode
+from nbserver.base.modes import Mode
+from nbserver.run.envelope import Envelope
 from tests.boxes.wine import pwsh_command
 from tests.checkout import CHECKOUT
 from tests.powershell.engine import EngineError, Session, environment, host_path, prelude, require_engine

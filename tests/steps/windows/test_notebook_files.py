@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from nbserver.base.modes import Mode
 from nbserver.notebooks.part import ABSENT, Part
 from nbserver.render.step_files import read_part
-from nbserver.run.envelope import Envelope, Mode
+from nbserver.run.envelope import Envelope
 from nbserver.transports.payload import Payload
 from nbserver.transports.winrm.bootstrap import data_lines
 from tests.formats import validate

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from nbserver.base.errors import ApprovalError, NbserverError, ScriptError, UsageError
+from nbserver.base.modes import Mode
 from nbserver.cli import program
 from nbserver.commands import render as rendering
 from nbserver.commands import resume, run_audit
@@ -19,7 +20,6 @@ from nbserver.commands.failed_hosts import failed_in
 from nbserver.run import evidence_log, host_run, operation, past_files, run_lock
 from nbserver.run.batches import Amount, Policy
 from nbserver.run.chain import Chain, Written
-from nbserver.run.envelope import Mode
 from nbserver.run.options import Options
 from nbserver.run.result import Result
 from nbserver.view.plain_lines import PlainLines

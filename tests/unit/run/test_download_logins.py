@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from nbserver.base.errors import InventoryError
+from nbserver.base.modes import Mode
 from nbserver.inventory import reader
 from nbserver.render.render import render_all
 from nbserver.run import host_job
-from nbserver.run.envelope import Mode
 from nbserver.run.options import Options
 from nbserver.run.secret_mask import SecretMask
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from nbserver.base.modes import Mode
 from nbserver.render.script import Script
-from nbserver.run.envelope import Envelope, Mode
+from nbserver.run.envelope import Envelope
 from nbserver.run.leg import Leg
 from nbserver.run.result import Result
 from tests.unit.test_formats import EXAMPLES

@@ -11,11 +11,11 @@ import pytest
 
 from nbserver.approval import policy
 from nbserver.base.errors import ApprovalError
+from nbserver.base.modes import Mode
 from nbserver.inventory import reader
 from nbserver.render.render import render_all
 from nbserver.run import approved
 from nbserver.run.cluster.approval_copy import ApprovalCopy, copy_of
-from nbserver.run.envelope import Mode
 from nbserver.run.host_call import HostCall
 from nbserver.run.host_job import HostJob
 from nbserver.run.options import Options
