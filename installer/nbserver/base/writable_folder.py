@@ -12,5 +12,10 @@ def require_writable(folder: Path) -> None:
     Access rights alone do not say it: a file system can be read-only.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    require_writable_now(folder)
+
+
+def require_writable_now(folder: Path) -> None:
+    """Create a file in the folder, which must exist, and remove it. Raises OSError."""
     with tempfile.NamedTemporaryFile(prefix=".nbserver.", dir=folder):
         pass

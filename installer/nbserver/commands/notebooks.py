@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from nbserver.base import plain_file
 from nbserver.base.errors import ScriptError, UsageError
 from nbserver.base.message import Message, counted, phrase
 from nbserver.base.plain_text import clean
@@ -111,8 +114,19 @@ def pull(folder: Path, task: Task) -> int:
     known = {}
     for host in task.hosts:
         own = folder / host.name
-        if own.is_symlink() or (own.exists() and not own.is_dir()):
-            raise UsageError("notebooks-folder-is-link", "must be a folder, not a link", where=str(own), todo="Choose another folder")
+        try:
+            if not stat.S_ISDIR(os.lstat(own).st_mode):
+                raise UsageError("notebooks-folder-is-link", "must be a folder, not a link", where=str(own), todo="Choose another folder")
+        except FileNotFoundError:
+            pass  # is created once the host has answered
+        except OSError as error:
+            raise UsageError(
+                "notebooks-folder-not-read",
+                "could not read the folder ({reason})",
+                where=plain_file.shown(own),
+                todo="Choose another folder",
+                reason=error.strerror or type(error).__name__,
+            ) from None
         known[host.name] = known_files.read(own, host.name)
 
     def begin(host: AnyHost, theirs: dict[str, File], states: dict[str, str]) -> Copy:

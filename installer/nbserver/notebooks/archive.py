@@ -46,13 +46,7 @@ def write(path: Path, folder: Path, about: Mapping[str, Any]) -> int:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise UsageError(
-            "backup-not-written",
-            "could not write the file ({reason})",
-            where=clean(str(path), 500),
-            todo="Choose another file with -o",
-            reason=error.strerror or str(error),
-        ) from None
+        raise _not_written(path, error) from None
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -60,9 +54,24 @@ def write(path: Path, folder: Path, about: Mapping[str, Any]) -> int:
 
 
 def require_backup(path: Path) -> None:
-    """Raise UsageError if a file exists that is not a backup: it would be replaced."""
-    if path.is_symlink() or path.exists():
-        extract_manifest(path)
+    """Raise UsageError if a file exists that is not a backup: it would be replaced. So does a name that no file can have."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _not_written(path, error) from None
+    extract_manifest(path)
+
+
+def _not_written(path: Path, error: OSError) -> UsageError:
+    return UsageError(
+        "backup-not-written",
+        "could not write the file ({reason})",
+        where=clean(str(path), 500),
+        todo="Choose another file with -o",
+        reason=error.strerror or str(error),
+    )
 
 
 def extract_manifest(path: Path) -> dict[str, File]:

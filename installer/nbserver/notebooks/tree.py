@@ -36,7 +36,7 @@ class Found:
 
 def require_folder(folder: Path) -> None:
     """Raise UsageError if the folder does not exist, or is a link."""
-    if folder.is_symlink() or not folder.is_dir():
+    if os.path.islink(folder) or not os.path.isdir(folder):  # noqa: PTH112, PTH114 (Path's methods raise for a name that is too long)
         raise UsageError(
             "notebooks-no-folder", "the folder {folder} does not exist, or is a link", todo="Specify an existing folder", folder=folder
         )

@@ -12,7 +12,7 @@ from nbserver.base.errors import UsageError
 from nbserver.base.message import message
 from nbserver.base.output_file import require_no_other_content
 from nbserver.base.standard_streams import warn
-from nbserver.base.writable_folder import require_writable
+from nbserver.base.writable_folder import require_writable_now
 
 if TYPE_CHECKING:
     from nbserver.events.reader import Event
@@ -25,14 +25,14 @@ COMMANDS = {"test": "plan", "request": "certificate request"}
 class JunitFile:
     """Writes `path` at the end of a run, in one step. A failure to write it is a warning, because the run has ended by then.
 
-    Raises UsageError if its folder does not exist or cannot be written, or if the file has other content.
+    Raises UsageError if its folder does not exist or cannot be written, and if the file is a link or has other content.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            path.absolute().parent.stat()  # a folder that is missing is not created, as with --log
-            require_writable(path.absolute().parent)
+            require_writable_now(path.absolute().parent)  # a folder that is missing is not created, as with --log
+            is_link = path.is_symlink()
         except OSError as error:
             raise UsageError(
                 "junit-folder-not-writable",
@@ -41,6 +41,8 @@ class JunitFile:
                 file=path,
                 reason=error.strerror or type(error).__name__,
             ) from None
+        if is_link:
+            raise UsageError("junit-is-link", "{file} is a link", todo="Use --junit to specify the file that the link points to", file=path)
         try:
             atomic_file.require_replaceable(path)
         except OSError as error:

@@ -35,9 +35,9 @@ class LogFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        if path.is_symlink():
-            raise UsageError("log-is-link", "{file} is a link", todo="Use --log to specify the file that the link points to", file=path)
         try:
+            if path.is_symlink():
+                raise UsageError("log-is-link", "{file} is a link", todo="Use --log to specify the file that the link points to", file=path)
             self._file = append_file.opened(path, follows_links=False)
             if not _is_log(path, self._file):
                 self._file.close()

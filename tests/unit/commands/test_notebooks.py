@@ -136,3 +136,10 @@ def test_names_that_windows_cannot_have_are_refused_before_a_host_is_contacted(s
     with pytest.raises(UsageError, match=r"FINE\.ipynb"):
         push("win1")
     assert site.asked == [] and push("good") in (0, 4) and site.asked[0] == ("list", ["good"]), "Linux has all of them"
+
+
+def test_a_place_where_no_folder_can_be_is_refused_before_a_host_is_contacted(site: Site) -> None:
+    (site.folder / "work").write_text("a file")
+    with pytest.raises(UsageError, match=r"work/bad: could not read the folder \("):
+        site.pull()
+    assert not site.asked

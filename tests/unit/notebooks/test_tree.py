@@ -44,7 +44,7 @@ def test_the_limits_count_before_a_file_is_read(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_folder_that_is_missing_or_a_link_is_refused(tmp_path: Path) -> None:
-    for folder in (tmp_path / "missing", tmp_path / "link"):
+    for folder in (tmp_path / "missing", tmp_path / ("x" * 300), tmp_path / "link"):
         with pytest.raises(UsageError, match="does not exist, or is a link"):
             tree.require_folder(folder)
         (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True) if not (tmp_path / "link").is_symlink() else None
