@@ -64,8 +64,9 @@ def debian(fresh: Fresh, mirror: Mirror, folder: Path) -> Iterator[Story]:
 
 
 def suse(fresh: Fresh, mirror: Mirror, folder: Path) -> Iterator[Story]:
-    """The openSUSE-like host, wheels, sudo with a password, no firewall."""
+    """The openSUSE-like host, wheels, sudo with a password, no firewall, and neither localhost nor its own name in /etc/hosts."""
     with fresh() as host:
+        (host.root / "etc/hosts").write_text("")
         story = Story(LinuxSite(folder, host, mirror, user="sudoer", notebook_password=password()))
         story.site.secrets["SUDO_PASSWORD"] = PASSWORD
         story.site.settings["sudo_password.env"] = "SUDO_PASSWORD"

@@ -239,13 +239,14 @@ def machine(told: Story, index_url: str, lock: list[str]) -> None:
 
 
 def container(told: Story) -> None:
-    """As root in a container: no systemd runs it. What pip installed for the newcomer is copied; only its scripts would not move along."""
+    """As root in a container: no systemd runs it, and no name resolves, not even localhost. What pip installed for the newcomer is copied; only its scripts would not move along."""
     host = told.host
     host.ssh(f"cp -r --preserve=timestamps {HOME}/nbserver /root/nbserver")  # or what Python has compiled counts as old
     script, *arguments = first_line().rpartition(" && ")[2].split()
     assert script == ".venv/bin/nbserver"
     up = " ".join([".venv/bin/python -m nbserver", *arguments])
-    contained = "cd /root/nbserver && unshare --mount bash -c 'mount -t tmpfs tmpfs /run/systemd && exec \"$@\"' contained"
+    mounts = "mount -t tmpfs tmpfs /run/systemd && mount --bind /dev/null /etc/hosts"
+    contained = f"cd /root/nbserver && unshare --mount bash -c '{mounts} && exec \"$@\"' contained"
     told.snapshots["before container"] = host.snapshot()
     told.run("contained", f"{contained} {up}", user="root")
     told.see("root's processes", "ps -eo user,args")

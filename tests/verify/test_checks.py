@@ -151,6 +151,20 @@ def test_through_a_proxy_that_sees_no_password(server: NotebookServer, monkeypat
 
 
 @needs_notebook
+@pytest.mark.parametrize("address", ["localhost", "Notebooks.LocalHost", "127.0.0.1"])
+def test_this_machine_needs_neither_etc_hosts_nor_a_proxy(address: str, server: NotebookServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve = socket.getaddrinfo
+
+    def without_hosts(name: str, *given: Any, **more: Any) -> Any:
+        return resolve(name, *given, **{**more, "flags": socket.AI_NUMERICHOST})
+
+    monkeypatch.setattr(socket, "getaddrinfo", without_hosts)
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    with pytest.raises(CertificateError, match=server.certificate.fingerprint):
+        Run().verify(server.port, address=address)
+
+
+@needs_notebook
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a system whose trust SSL_CERT_FILE can replace (Linux)")
 def test_without_a_fingerprint_the_systems_trust_decides(server: NotebookServer, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CertificateError) as refused:

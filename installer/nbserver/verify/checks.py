@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbserver.base import atomic_file
+from nbserver.base import atomic_file, this_machine
 from nbserver.base.allowance import Allowance
 from nbserver.base.errors import VerifyError
 from nbserver.base.message import Described, Message, cause, message, phrase
@@ -81,13 +81,15 @@ def verify(
     """Log in like a browser, compute with NumPy, draw with Matplotlib, and save the picture.
 
     `fingerprint` is that of the expected certificate. None uses this workstation's trust store and checks name and validity.
-    `url` replaces the address from the settings. `dial` opens the connections, if jump hosts are on the way. The picture is saved as
+    `url` replaces the address from the settings. `dial` opens the connections, if jump hosts are on the way. A proxy is not used then,
+    nor for this machine. The picture is saved as
     HOST.png in `png_directory`, which is created if it is missing. `on_step` is called after each step with its name (in STEPS) and
     its result. A response may take 30 s, the start of the kernel and each cell `kernel_seconds`, and everything `total_seconds`.
     `drawn` gets the picture, a PNG file. Before that, a server that does not answer yet is retried for `wait` seconds.
     Raises ConnectError, CertificateError, and VerifyError, each with host and step, and UsageError for an invalid URL.
     """
-    address = replace(Address.parse(url) if url else address_of(host), dial=dial)
+    address = Address.parse(url) if url else address_of(host)
+    address = replace(address, dial=dial or this_machine.dial_to(address.host, address.port))
     allowance = Allowance(wait + total_seconds)
     walk = Walk(host.name, address, on_step, allowance)
     stop = stop_advice(host)

@@ -49,7 +49,7 @@ STOP = message(
 class Address:
     """The address of the notebook server. `path` is "", or begins with a slash and does not end with one.
 
-    `dial` opens the connections to the server, if jump hosts are on the way.
+    `dial` opens the connections to the server, if jump hosts are on the way, or if it is on this machine.
     """
 
     host: str
@@ -65,7 +65,7 @@ class Address:
 
     @property
     def proxy(self) -> str | None:
-        """The proxy in the environment. Behind a jump host, there is none."""
+        """The proxy in the environment. There is none behind a jump host, or on the way to this machine."""
         return None if self.dial else proxy_for(self.url)
 
     @property
