@@ -16,6 +16,15 @@ query_with_apt() { # NAME...
     exec dpkg-query --show --showformat='${db:Status-Abbrev} ${Package} ${Version}\n' -- "$@"
 }
 
+# REPLY: the packages that are unpacked (U) or half configured (F), so that apt and dpkg configure them when they run.
+read_unfinished_by_apt() {
+    local state name found=''
+    while read -r state name; do
+        if [[ $state == ?[UF]* ]]; then found+=" $name"; fi
+    done < <(exec dpkg-query --show --showformat='${db:Status-Abbrev} ${Package}\n' 2>/dev/null)
+    REPLY=$found
+}
+
 run_apt() { # [OPTION of run_program...] -- ARGUMENT...
     local try
     local -a options=()

@@ -6,6 +6,7 @@
 SYSTEM_ID='' SYSTEM_LIKE='' SYSTEM_VERSION='' SYSTEM_NAME=''   # of os-release
 PACKAGE_MANAGER=''                                 # apt, zypper, or '' if this script supports neither
 PACKAGES_ARE_FRESH=''                              # the lists of packages were refreshed in this run
+UNFINISHED_IS_REPORTED=''                          # of warn_of_unfinished_packages
 INSTALLED=()                                       # of keep_installed
 declare -A PACKAGES=()                             # name -> installed version, or ''
 declare -A PACKAGE_TRACES=()                       # name -> 1 if any part of it is installed
@@ -47,6 +48,28 @@ read_packages() { # NAME...
     done < <("query_with_$PACKAGE_MANAGER" "$@" 2>/dev/null)
 }
 
+compare_system_packages() { # NAME...
+    local name
+    read_packages "$@"
+    for name in "$@"; do
+        if [[ ${PACKAGES[$name]} ]]; then continue; fi
+        warn_of_unfinished_packages
+        differs package-missing 'package {name}' '' 'installed' name "$name"
+    done
+}
+
+# Once per run, before packages are installed or removed.
+warn_of_unfinished_packages() {
+    if [[ $UNFINISHED_IS_REPORTED ]]; then return; fi
+    UNFINISHED_IS_REPORTED=1
+    "read_unfinished_by_$PACKAGE_MANAGER"
+    if [[ $REPLY ]]; then
+        warn packages-unfinished 'an earlier installation has left packages unpacked, but not configured: {packages}. '\
+'The package manager configures them whenever it installs or removes a package, also for nbserver. Undo does not '\
+'reverse that. To configure them yourself first, run dpkg --configure -a' packages "${REPLY# }"
+    fi
+}
+
 # Kind packages: everything that one installation adds, with dependencies. Undo removes these packages and no others.
 # `before` names those of them whose configuration files were already there.
 install_packages() { # NAME...
@@ -57,6 +80,7 @@ install_packages() { # NAME...
         if [[ ! ${PACKAGES[$name]} ]]; then missing+=("$name"); fi
     done
     if ((${#missing[@]} == 0)); then return; fi
+    warn_of_unfinished_packages
     refresh_packages
     "read_new_packages_$PACKAGE_MANAGER" "${missing[@]}"
     assert_plan_is_known "$REPLY" "${missing[@]}"
@@ -112,6 +136,7 @@ restore_packages() { # KEY BEFORE
 
 # BEFORE: the packages whose configuration files stay.
 remove_packages() { # BEFORE NAME...
+    warn_of_unfinished_packages
     report_start removing-packages 'Removing {packages}' packages "${*:2}"
     "remove_with_$PACKAGE_MANAGER" "$@"
 }

@@ -9,6 +9,11 @@ query_with_zypper() { # NAME...
     exec rpm --query --queryformat 'ii %{NAME} %{VERSION}-%{RELEASE}\n' -- "$@"
 }
 
+# REPLY: nothing. rpm does not configure packages.
+read_unfinished_by_zypper() {
+    REPLY=''
+}
+
 run_zypper() { # [OPTION of run_program...] -- ARGUMENT...
     local -i try
     local -a options=(--accept '0 102 103 106 107')

@@ -11,17 +11,13 @@ NOTEBOOK_PACKAGES=()                               # of the distribution; empty 
 step packages 'The notebook server packages are installed'
 
 packages_test() {
-    local name
     choose_packages
     if ((${#NOTEBOOK_PACKAGES[@]} == 0)); then
         compare_environment
         return
     fi
     warn_of_repair
-    read_packages "${NOTEBOOK_PACKAGES[@]}"
-    for name in "${NOTEBOOK_PACKAGES[@]}"; do
-        if [[ ! ${PACKAGES[$name]} ]]; then differs package-missing 'package {name}' '' 'installed' name "$name"; fi
-    done
+    compare_system_packages "${NOTEBOOK_PACKAGES[@]}"
 }
 
 packages_apply() {

@@ -13,12 +13,8 @@ PYTHON_PACKAGES=()                                 # its packages; the first one
 step python 'Python with venv is installed'
 
 python_test() {
-    local name
     choose_python
-    read_packages "${PYTHON_PACKAGES[@]}"
-    for name in "${PYTHON_PACKAGES[@]}"; do
-        if [[ ! ${PACKAGES[$name]} ]]; then differs package-missing 'package {name}' '' 'installed' name "$name"; fi
-    done
+    compare_system_packages "${PYTHON_PACKAGES[@]}"
     assert_python_version
 }
 

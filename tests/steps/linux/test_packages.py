@@ -16,7 +16,7 @@ from tests.linux.sandbox import Sandbox
 __all__ = ["sandbox"]
 STEP = """
 step packages 'the packages are there'
-packages_test() { read_system; read_packages nb-top; [[ ${PACKAGES[nb-top]} ]] || differs nb-top nb-top '' installed; }
+packages_test() { read_system; compare_system_packages nb-top; }
 packages_apply() { install_packages nb-top; }
 """
 PACKAGES = {
@@ -97,11 +97,15 @@ def words(done: Run) -> str:
 
 
 def test_undo_removes_what_came_and_nothing_else(host: Sandbox) -> None:
+    host.run("dpkg", "--unpack", "/srv/repository/nb-else.deb")
     before = installed(host)
     see_hooks(host)
     host.write("/var/lib/dpkg/updates/0001", "")  # of a dpkg that was interrupted
-    done = run(host, "apply", [STEP])
+    planned, done = run(host, "test", [STEP]), run(host, "apply", [STEP])
     assert done.outcome == "ok", words(done)
+    for warned in planned, done:
+        assert [event["values"] for event in warned.of("warning")] == [{"packages": "nb-else"}], words(warned)
+    assert host.run("dpkg-query", "--show", "--showformat", "${db:Status-Abbrev}", "nb-else").stdout == b"ii ", "apt did it by the way"
     assert installed(host) - before == {"nb-top", "nb-below"}
     (line,) = record(host)
     assert line["kind"] == "packages" and line["key"].split()[0] == "apt" and set(line["key"].split()[1:]) == {"nb-top", "nb-below"}
@@ -154,8 +158,11 @@ def test_configuration_files_that_were_there_before_stay(host: Sandbox) -> None:
     assert run(host, "apply", [STEP]).outcome == "ok"
     (line,) = record(host)
     assert set(line["key"].split()) == {"apt", "nb-top", "nb-below"} and line["before"] == "nb-below"
+    host.run("dpkg", "--unpack", "/srv/repository/nb-else.deb")
+    before.add("nb-else")
     done = run(host, "undo", [STEP])
     assert done.outcome == "ok" and record(host) == [], words(done)
+    assert [event["code"] for event in done.of("warning")] == ["packages-unfinished"]
     assert installed(host) == before and not host.exists("/etc/nb-top")
     assert host.read("/etc/nb-below/configuration") == b"the owner's\n"
     assert host.run("dpkg-query", "--show", "--showformat", "${db:Status-Abbrev}", "nb-below").stdout == b"rc "
@@ -164,7 +171,9 @@ def test_configuration_files_that_were_there_before_stay(host: Sandbox) -> None:
 def test_what_somebody_removed_needs_no_removing(host: Sandbox) -> None:
     assert run(host, "apply", [STEP]).outcome == "ok"
     host.run("apt-get", "-qy", "purge", "nb-top", "nb-below")
-    assert run(host, "undo", [STEP]).outcome == "ok" and record(host) == []
+    host.run("dpkg", "--unpack", "/srv/repository/nb-else.deb")
+    done = run(host, "undo", [STEP])
+    assert done.outcome == "ok" and record(host) == [] and done.of("warning") == [], "apt did not run, and configured nothing"
 
 
 def test_a_package_that_breaks_is_undone_too(host: Sandbox) -> None:
