@@ -45,55 +45,55 @@
 #  2233  service_access         Let the service write in the folder for notebooks, and undo that.
 #  2313  users                  Create the user of the service, and refuse an account that could do more than it should.
 #  2486  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2632  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2774  zypper                 Run zypper, without questions.
-#  2900  units                  Install and remove units of systemd.
-#  2989  service_unit           Compare the unit of the notebook server, and install it.
-#  3173  service                Find out what the unit of the notebook server does.
-#  3271  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3384  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3453  certificate_program    Create a certificate with OpenSSL.
-#  3461  starter                Define the Python program that starts the notebook server.
-#  3671  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3762  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3835  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3923  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  3984  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4054  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  4098  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4131  installed_files        Compare the files of the environment with those that were installed.
-#  4278  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4340  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4491  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4516  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4614  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  4853  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5019  new_server             Check what another environment contains, and the server that runs from it.
-#  5095  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5249  way_back               Restore the previous server after an upgrade that failed.
-#  5426  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5623  server_life            Restart or stop the installed server: modes restart and stop.
-#  5734  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5848  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  5971  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6017  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6349  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6456  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6491  server_log             Send the log of the notebook server: mode logs.
-#  6560  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  2657  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2808  zypper                 Run zypper, without questions.
+#  2939  units                  Install and remove units of systemd.
+#  3028  service_unit           Compare the unit of the notebook server, and install it.
+#  3212  service                Find out what the unit of the notebook server does.
+#  3310  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3423  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3492  certificate_program    Create a certificate with OpenSSL.
+#  3500  starter                Define the Python program that starts the notebook server.
+#  3710  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3801  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3874  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3962  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4023  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4093  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  4137  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4170  installed_files        Compare the files of the environment with those that were installed.
+#  4317  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4379  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4530  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4555  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4653  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  4892  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5058  new_server             Check what another environment contains, and the server that runs from it.
+#  5134  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5288  way_back               Restore the previous server after an upgrade that failed.
+#  5465  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5662  server_life            Restart or stop the installed server: modes restart and stop.
+#  5773  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5887  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6010  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6056  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6388  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6495  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6530  server_log             Send the log of the notebook server: mode logs.
+#  6599  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6599  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6633  python                 Install Python from the distribution.
-#  6695  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  6770  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  6783  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6797  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6896  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7091  service                Run the notebook server as a service that starts with the system.
-#  7225  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7289  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7443  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7525  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6638  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6672  python                 Install Python from the distribution.
+#  6730  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  6801  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  6814  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6828  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6927  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7122  service                Run the notebook server as a service that starts with the system.
+#  7256  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7320  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7474  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7556  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -2491,6 +2491,7 @@ read_last_system_number() {
 SYSTEM_ID='' SYSTEM_LIKE='' SYSTEM_VERSION='' SYSTEM_NAME=''   # of os-release
 PACKAGE_MANAGER=''                                 # apt, zypper, or '' if this script supports neither
 PACKAGES_ARE_FRESH=''                              # the lists of packages were refreshed in this run
+UNFINISHED_IS_REPORTED=''                          # of warn_of_unfinished_packages
 INSTALLED=()                                       # of keep_installed
 declare -A PACKAGES=()                             # name -> installed version, or ''
 declare -A PACKAGE_TRACES=()                       # name -> 1 if any part of it is installed
@@ -2532,6 +2533,28 @@ read_packages() { # NAME...
     done < <("query_with_$PACKAGE_MANAGER" "$@" 2>/dev/null)
 }
 
+compare_system_packages() { # NAME...
+    local name
+    read_packages "$@"
+    for name in "$@"; do
+        if [[ ${PACKAGES[$name]} ]]; then continue; fi
+        warn_of_unfinished_packages
+        differs package-missing 'package {name}' '' 'installed' name "$name"
+    done
+}
+
+# Once per run, before packages are installed or removed.
+warn_of_unfinished_packages() {
+    if [[ $UNFINISHED_IS_REPORTED ]]; then return; fi
+    UNFINISHED_IS_REPORTED=1
+    "read_unfinished_by_$PACKAGE_MANAGER"
+    if [[ $REPLY ]]; then
+        warn packages-unfinished 'an earlier installation has left packages unpacked, but not configured: {packages}. '\
+'The package manager configures them whenever it installs or removes a package, also for nbserver. Undo does not '\
+'reverse that. To configure them yourself first, run dpkg --configure -a' packages "${REPLY# }"
+    fi
+}
+
 # Kind packages: everything that one installation adds, with dependencies. Undo removes these packages and no others.
 # `before` names those of them whose configuration files were already there.
 install_packages() { # NAME...
@@ -2542,6 +2565,7 @@ install_packages() { # NAME...
         if [[ ! ${PACKAGES[$name]} ]]; then missing+=("$name"); fi
     done
     if ((${#missing[@]} == 0)); then return; fi
+    warn_of_unfinished_packages
     refresh_packages
     "read_new_packages_$PACKAGE_MANAGER" "${missing[@]}"
     assert_plan_is_known "$REPLY" "${missing[@]}"
@@ -2597,6 +2621,7 @@ restore_packages() { # KEY BEFORE
 
 # BEFORE: the packages whose configuration files stay.
 remove_packages() { # BEFORE NAME...
+    warn_of_unfinished_packages
     report_start removing-packages 'Removing {packages}' packages "${*:2}"
     "remove_with_$PACKAGE_MANAGER" "$@"
 }
@@ -2645,6 +2670,15 @@ APT_OPTIONS=(--quiet --yes -o DPkg::Lock::Timeout=300
 # Both of these functions replace the subshell that calls them by the program.
 query_with_apt() { # NAME...
     exec dpkg-query --show --showformat='${db:Status-Abbrev} ${Package} ${Version}\n' -- "$@"
+}
+
+# REPLY: the packages that are unpacked (U) or half configured (F), so that apt and dpkg configure them when they run.
+read_unfinished_by_apt() {
+    local state name found=''
+    while read -r state name; do
+        if [[ $state == ?[UF]* ]]; then found+=" $name"; fi
+    done < <(exec dpkg-query --show --showformat='${db:Status-Abbrev} ${Package}\n' 2>/dev/null)
+    REPLY=$found
 }
 
 run_apt() { # [OPTION of run_program...] -- ARGUMENT...
@@ -2780,6 +2814,11 @@ remove_with_apt() { # BEFORE NAME...
 
 query_with_zypper() { # NAME...
     exec rpm --query --queryformat 'ii %{NAME} %{VERSION}-%{RELEASE}\n' -- "$@"
+}
+
+# REPLY: nothing. rpm does not configure packages.
+read_unfinished_by_zypper() {
+    REPLY=''
 }
 
 run_zypper() { # [OPTION of run_program...] -- ARGUMENT...
@@ -6645,12 +6684,8 @@ PYTHON_PACKAGES=()                                 # its packages; the first one
 step python 'Python with venv is installed'
 
 python_test() {
-    local name
     choose_python
-    read_packages "${PYTHON_PACKAGES[@]}"
-    for name in "${PYTHON_PACKAGES[@]}"; do
-        if [[ ! ${PACKAGES[$name]} ]]; then differs package-missing 'package {name}' '' 'installed' name "$name"; fi
-    done
+    compare_system_packages "${PYTHON_PACKAGES[@]}"
     assert_python_version
 }
 
@@ -6705,17 +6740,13 @@ NOTEBOOK_PACKAGES=()                               # of the distribution; empty 
 step packages 'The notebook server packages are installed'
 
 packages_test() {
-    local name
     choose_packages
     if ((${#NOTEBOOK_PACKAGES[@]} == 0)); then
         compare_environment
         return
     fi
     warn_of_repair
-    read_packages "${NOTEBOOK_PACKAGES[@]}"
-    for name in "${NOTEBOOK_PACKAGES[@]}"; do
-        if [[ ! ${PACKAGES[$name]} ]]; then differs package-missing 'package {name}' '' 'installed' name "$name"; fi
-    done
+    compare_system_packages "${NOTEBOOK_PACKAGES[@]}"
 }
 
 packages_apply() {

@@ -45,55 +45,55 @@
 #  2235  service_access         Let the service write in the folder for notebooks, and undo that.
 #  2315  users                  Create the user of the service, and refuse an account that could do more than it should.
 #  2488  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2634  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2776  zypper                 Run zypper, without questions.
-#  2902  units                  Install and remove units of systemd.
-#  2991  service_unit           Compare the unit of the notebook server, and install it.
-#  3175  service                Find out what the unit of the notebook server does.
-#  3273  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3386  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3455  certificate_program    Create a certificate with OpenSSL.
-#  3463  starter                Define the Python program that starts the notebook server.
-#  3673  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3764  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3837  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3925  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  3986  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4056  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  4100  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4133  installed_files        Compare the files of the environment with those that were installed.
-#  4280  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4342  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4493  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4518  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4616  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  4855  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5021  new_server             Check what another environment contains, and the server that runs from it.
-#  5097  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5251  way_back               Restore the previous server after an upgrade that failed.
-#  5428  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5625  server_life            Restart or stop the installed server: modes restart and stop.
-#  5736  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5850  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  5973  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6019  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6351  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6458  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6493  server_log             Send the log of the notebook server: mode logs.
-#  6562  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  2659  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2810  zypper                 Run zypper, without questions.
+#  2941  units                  Install and remove units of systemd.
+#  3030  service_unit           Compare the unit of the notebook server, and install it.
+#  3214  service                Find out what the unit of the notebook server does.
+#  3312  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3425  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3494  certificate_program    Create a certificate with OpenSSL.
+#  3502  starter                Define the Python program that starts the notebook server.
+#  3712  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3803  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3876  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3964  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4025  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4095  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  4139  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4172  installed_files        Compare the files of the environment with those that were installed.
+#  4319  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4381  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4532  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4557  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4655  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  4894  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5060  new_server             Check what another environment contains, and the server that runs from it.
+#  5136  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5290  way_back               Restore the previous server after an upgrade that failed.
+#  5467  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5664  server_life            Restart or stop the installed server: modes restart and stop.
+#  5775  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5889  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6012  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6058  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6390  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6497  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6532  server_log             Send the log of the notebook server: mode logs.
+#  6601  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6601  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6635  python                 Install Python from the distribution.
-#  6697  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  6772  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  6785  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6799  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6898  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7093  service                Run the notebook server as a service that starts with the system.
-#  7227  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7291  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7445  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7527  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6640  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6674  python                 Install Python from the distribution.
+#  6732  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  6803  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  6816  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6830  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6929  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7124  service                Run the notebook server as a service that starts with the system.
+#  7258  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7322  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7476  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7558  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -2493,6 +2493,7 @@ read_last_system_number() {
 SYSTEM_ID='' SYSTEM_LIKE='' SYSTEM_VERSION='' SYSTEM_NAME=''   # of os-release
 PACKAGE_MANAGER=''                                 # apt, zypper, or '' if this script supports neither
 PACKAGES_ARE_FRESH=''                              # the lists of packages were refreshed in this run
+UNFINISHED_IS_REPORTED=''                          # of warn_of_unfinished_packages
 INSTALLED=()                                       # of keep_installed
 declare -A PACKAGES=()                             # name -> installed version, or ''
 declare -A PACKAGE_TRACES=()                       # name -> 1 if any part of it is installed
@@ -2534,6 +2535,28 @@ read_packages() { # NAME...
     done < <("query_with_$PACKAGE_MANAGER" "$@" 2>/dev/null)
 }
 
+compare_system_packages() { # NAME...
+    local name
+    read_packages "$@"
+    for name in "$@"; do
+        if [[ ${PACKAGES[$name]} ]]; then continue; fi
+        warn_of_unfinished_packages
+        differs package-missing 'package {name}' '' 'installed' name "$name"
+    done
+}
+
+# Once per run, before packages are installed or removed.
+warn_of_unfinished_packages() {
+    if [[ $UNFINISHED_IS_REPORTED ]]; then return; fi
+    UNFINISHED_IS_REPORTED=1
+    "read_unfinished_by_$PACKAGE_MANAGER"
+    if [[ $REPLY ]]; then
+        warn packages-unfinished 'an earlier installation has left packages unpacked, but not configured: {packages}. '\
+'The package manager configures them whenever it installs or removes a package, also for nbserver. Undo does not '\
+'reverse that. To configure them yourself first, run dpkg --configure -a' packages "${REPLY# }"
+    fi
+}
+
 # Kind packages: everything that one installation adds, with dependencies. Undo removes these packages and no others.
 # `before` names those of them whose configuration files were already there.
 install_packages() { # NAME...
@@ -2544,6 +2567,7 @@ install_packages() { # NAME...
         if [[ ! ${PACKAGES[$name]} ]]; then missing+=("$name"); fi
     done
     if ((${#missing[@]} == 0)); then return; fi
+    warn_of_unfinished_packages
     refresh_packages
     "read_new_packages_$PACKAGE_MANAGER" "${missing[@]}"
     assert_plan_is_known "$REPLY" "${missing[@]}"
@@ -2599,6 +2623,7 @@ restore_packages() { # KEY BEFORE
 
 # BEFORE: the packages whose configuration files stay.
 remove_packages() { # BEFORE NAME...
+    warn_of_unfinished_packages
     report_start removing-packages 'Removing {packages}' packages "${*:2}"
     "remove_with_$PACKAGE_MANAGER" "$@"
 }
@@ -2647,6 +2672,15 @@ APT_OPTIONS=(--quiet --yes -o DPkg::Lock::Timeout=300
 # Both of these functions replace the subshell that calls them by the program.
 query_with_apt() { # NAME...
     exec dpkg-query --show --showformat='${db:Status-Abbrev} ${Package} ${Version}\n' -- "$@"
+}
+
+# REPLY: the packages that are unpacked (U) or half configured (F), so that apt and dpkg configure them when they run.
+read_unfinished_by_apt() {
+    local state name found=''
+    while read -r state name; do
+        if [[ $state == ?[UF]* ]]; then found+=" $name"; fi
+    done < <(exec dpkg-query --show --showformat='${db:Status-Abbrev} ${Package}\n' 2>/dev/null)
+    REPLY=$found
 }
 
 run_apt() { # [OPTION of run_program...] -- ARGUMENT...
@@ -2782,6 +2816,11 @@ remove_with_apt() { # BEFORE NAME...
 
 query_with_zypper() { # NAME...
     exec rpm --query --queryformat 'ii %{NAME} %{VERSION}-%{RELEASE}\n' -- "$@"
+}
+
+# REPLY: nothing. rpm does not configure packages.
+read_unfinished_by_zypper() {
+    REPLY=''
 }
 
 run_zypper() { # [OPTION of run_program...] -- ARGUMENT...
@@ -6647,12 +6686,8 @@ PYTHON_PACKAGES=()                                 # its packages; the first one
 step python 'Python with venv is installed'
 
 python_test() {
-    local name
     choose_python
-    read_packages "${PYTHON_PACKAGES[@]}"
-    for name in "${PYTHON_PACKAGES[@]}"; do
-        if [[ ! ${PACKAGES[$name]} ]]; then differs package-missing 'package {name}' '' 'installed' name "$name"; fi
-    done
+    compare_system_packages "${PYTHON_PACKAGES[@]}"
     assert_python_version
 }
 
@@ -6707,17 +6742,13 @@ NOTEBOOK_PACKAGES=()                               # of the distribution; empty 
 step packages 'The notebook server packages are installed'
 
 packages_test() {
-    local name
     choose_packages
     if ((${#NOTEBOOK_PACKAGES[@]} == 0)); then
         compare_environment
         return
     fi
     warn_of_repair
-    read_packages "${NOTEBOOK_PACKAGES[@]}"
-    for name in "${NOTEBOOK_PACKAGES[@]}"; do
-        if [[ ! ${PACKAGES[$name]} ]]; then differs package-missing 'package {name}' '' 'installed' name "$name"; fi
-    done
+    compare_system_packages "${NOTEBOOK_PACKAGES[@]}"
 }
 
 packages_apply() {
