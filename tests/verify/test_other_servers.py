@@ -30,7 +30,7 @@ from tests.verify.checking import Run
         ),
         (
             {"/api/kernels": (403, {}), "/api/contents": (401, {})},
-            "wrong_password: unexpected response to GET /login: expected 200 and an _xsrf cookie, got 404",
+            "wrong_password: unexpected response to GET /login: expected status 200 and an _xsrf cookie, got 404",
         ),
         (
             {"/api/kernels": (403, {}), "/api/contents": (403, {}), "/login": (200, {"Set-Cookie": "_xsrf=1; Path=/"})},

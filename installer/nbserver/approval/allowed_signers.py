@@ -79,7 +79,11 @@ def _is_valid(line: AllowedSigner, now: datetime) -> bool:
 
 def read(path: Path) -> AllowedSigners:
     """Return the allowed signers in a file. Raises ApprovalError with file and line."""
-    data = plain_file.read(path, LIMIT, advice=message("allowed-signers-expected", "Specify a file of allowed signers"))
+    data = plain_file.read(
+        path,
+        LIMIT,
+        advice=message("allowed-signers-expected", "Specify an allowed signers file in the format that ssh-keygen(1) describes"),
+    )
     where = plain_file.shown(path)
     try:
         text = data.decode("utf-8-sig")
@@ -92,7 +96,7 @@ def read(path: Path) -> AllowedSigners:
         except ValueError as error:
             raise ApprovalError(
                 "allowed-signers-invalid",
-                "{reason}",
+                "the line is not valid: {reason}",
                 where=f"{where}:{number}",
                 todo="Correct the line as described in ssh-keygen(1), ALLOWED SIGNERS",
                 reason=cause(error),

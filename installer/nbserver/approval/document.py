@@ -135,7 +135,7 @@ def read_as(model: type[M], value: Mapping[str, Any]) -> M:
     """Return the values in a document as the model, which may have no fault. Raises DescribedError."""
     found = faults(value, model, {}, missing=True)
     if found:
-        raise DescribedError("approval-fault", "{reason}", reason=found[0][1])
+        raise DescribedError("approval-fault", "error in the approval: {reason}", reason=found[0][1])
     return model.model_validate(value)
 
 

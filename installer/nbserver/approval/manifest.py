@@ -84,7 +84,11 @@ def parse(data: bytes, path: Path) -> dict[str, Any]:
         manifest_check.require_manifest(value)
     except ValueError as error:
         raise ApprovalError(
-            "manifest-invalid", "{reason}", where=plain_file.shown(path), todo="Run nbserver render again", reason=cause(error, 1000)
+            "manifest-invalid",
+            "the manifest is not valid: {reason}",
+            where=plain_file.shown(path),
+            todo="Run nbserver render again",
+            reason=cause(error, 1000),
         ) from None
     found: dict[str, Any] = value
     return found

@@ -85,11 +85,11 @@ def require_manifest(value: Any) -> None:
         _require_of_host(host, entry, value["release"], at)
         fault = target.first_fault(entry["target"]) if version >= 3 else None
         if fault:
-            raise DescribedError("manifest-target-invalid", "{key}.target.{reason}", key=at, reason=fault)
+            raise DescribedError("manifest-target-invalid", "error in {key}.target: {reason}", key=at, reason=fault)
         if version >= 2 and value["release"] == __version__:
             fault = first_fault(entry["settings"])
             if fault:
-                raise DescribedError("manifest-settings-invalid", "{key}.settings.{reason}", key=at, reason=fault)
+                raise DescribedError("manifest-settings-invalid", "error in {key}.settings: {reason}", key=at, reason=fault)
 
 
 def _require_of_host(host: str, entry: dict[str, Any], release: str, at: str) -> None:
@@ -119,8 +119,8 @@ def _require(value: Any, model: type[Settings], at: str) -> None:
     if found:
         reason = found[0][1]
         if at:
-            raise DescribedError("manifest-host-fault", "{key}.{reason}", key=at, reason=reason)
-        raise DescribedError("manifest-fault", "{reason}", reason=reason)
+            raise DescribedError("manifest-host-fault", "error in {key}: {reason}", key=at, reason=reason)
+        raise DescribedError("manifest-fault", "error at the top level: {reason}", reason=reason)
 
 
 def _count(value: Any) -> int:

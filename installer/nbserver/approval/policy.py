@@ -103,7 +103,9 @@ def _exists(path: Path) -> bool:
 
 def _read(path: Path, *, administrators_only: bool) -> Policy:
     path = Path(os.path.abspath(path))  # noqa: PTH100 (a link stays a link)
-    data = plain_file.read(path, LIMIT, advice=message("site-file-expected", "Correct the site file, or its permissions"))
+    data = plain_file.read(
+        path, LIMIT, advice=message("site-file-expected", "Make sure that the site file is a regular file that you can read")
+    )
     _require_unwritable(path, administrators_only)
     file = parse(data, ApprovalError, name=plain_file.shown(path))
     found: list[tuple[int, Described]] = [
@@ -146,6 +148,6 @@ def _require_unwritable(path: Path, administrators_only: bool) -> None:
             "trusted-file-writable",
             "{who} can write to this file or its folder",
             where=plain_file.shown(path),
-            todo="Remove this write access",
+            todo="Make your account or an administrator the owner of both, and remove write access for everyone else",
             who=who,
         )

@@ -112,7 +112,7 @@ def _differences(given: Any, checked: Any, at: tuple[str, ...]) -> Iterator[Mess
 def _contradictions(settings: AnyScriptSettings) -> list[tuple[str, Message]]:
     user = settings.scope == "user"
     rules = [
-        ("skip", list(settings.skip) != sorted(settings.skip), message("not-sorted", "must be sorted")),
+        ("skip", list(settings.skip) != sorted(settings.skip), message("not-sorted", "the values must be in alphabetical order")),
         ("scope", user and settings.host != LOCAL, message("user-scope-not-local", '"user" is only valid for the host {name}', name=LOCAL)),
     ]
     mirrored = settings.downloads.source == "mirror"

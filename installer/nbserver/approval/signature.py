@@ -57,7 +57,11 @@ def require(data: bytes, where: str) -> tuple[bytes, str]:
         return split(data)
     except ValueError as error:
         raise ApprovalError(
-            "script-signature-invalid", "{reason}", where=where, todo="Run nbserver render --sign again", reason=cause(error)
+            "script-signature-invalid",
+            "the script's signature is not valid: {reason}",
+            where=where,
+            todo="Run nbserver render --sign again",
+            reason=cause(error),
         ) from None
 
 

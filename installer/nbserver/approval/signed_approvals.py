@@ -159,7 +159,7 @@ def read(path: Path, parse: Callable[[bytes], D]) -> Signed[D] | Described | str
     data = plain_file.read(path, document.LIMIT, advice=advice)
     signed = path.with_name(path.name + SIGNATURE)
     if not os.path.lexists(signed):
-        return message("approval-not-signed", "the signature {file} of the approval is missing", file=signed.name)
+        return message("approval-not-signed", "the approval's signature file {file} is missing", file=signed.name)
     armored = plain_file.read(signed, sshsig.LIMIT, advice=advice)
     try:
         signature = sshsig.parse(armored)

@@ -117,7 +117,11 @@ def _supported(blob: bytes, path: Path) -> PublicKey:
         return sshsig.parse_key(blob)
     except DescribedError as error:
         raise SecretError(
-            "key-not-ed25519", "{reason}", where=str(path), todo="Create a key with: ssh-keygen -t ed25519", reason=cause(error)
+            "key-not-ed25519",
+            "cannot sign with this key: {reason}",
+            where=str(path),
+            todo="Create a key with: ssh-keygen -t ed25519",
+            reason=cause(error),
         ) from None
 
 

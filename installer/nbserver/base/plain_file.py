@@ -80,7 +80,7 @@ def names(folder: Path) -> set[str]:
 
 
 def _reason(error: Exception) -> Message | str:
-    return getattr(error, "strerror", None) or message("not-a-valid-path", "the path is not valid")
+    return getattr(error, "strerror", None) or message("not-a-valid-path", "the path contains a character that is not allowed in paths")
 
 
 def is_link(found: os.stat_result) -> bool:

@@ -96,4 +96,4 @@ def _require_characters(value: Any) -> None:
     try:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
-        raise DescribedError("json-lone-surrogate", "the text contains a lone surrogate") from None
+        raise DescribedError("json-lone-surrogate", "the text contains a lone surrogate, which is not a valid character") from None

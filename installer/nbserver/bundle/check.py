@@ -37,7 +37,7 @@ def require(bundle: Path) -> FileList:
     if wrong:
         raise ApprovalError(
             "bundle-differs",
-            "{findings}",
+            "the bundle does not match its list of files: {findings}",
             where=plain_file.shown(bundle),
             todo="Run nbserver download again, or copy the bundle again",
             findings=Lines(wrong, "; "),
@@ -129,7 +129,9 @@ def _walk(bundle: Path, expected: set[str]) -> tuple[set[str], list[Message]]:
             found = os.lstat(bundle / path)
             alike[name.lower()].append(path)
             if plain_file.is_link(found):
-                wrong.append(message("bundle-link", "{file} is a link", file=clean(path, 300)))
+                wrong.append(
+                    message("bundle-link", "{file} is a link, but a bundle must contain only regular files", file=clean(path, 300))
+                )
             elif not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
                 wrong.append(message("bundle-not-a-file", "{file} is not a regular file", file=clean(path, 300)))
             elif path not in expected:

@@ -97,7 +97,7 @@ def read_list(bundle: Path) -> FileList:
     except ValueError as error:
         raise ApprovalError(
             "bundle-list-invalid",
-            "{reason}",
+            "the bundle's list of files is not valid: {reason}",
             where=plain_file.shown(path),
             todo="Run nbserver download into a new folder",
             reason=cause(error, 1000),

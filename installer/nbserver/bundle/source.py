@@ -144,7 +144,7 @@ def explained(error: Exception, url: str) -> DownloadError:
     found = explain(error, url)
     return DownloadError(
         "download-no-file",
-        "{reason}",
+        "could not download the file: {reason}",
         where=url,
         todo="Check the network and the proxy (HTTPS_PROXY, NO_PROXY). If a proxy intercepts TLS, specify its CA certificate with --ca-file",
         reason=Message(found.code, found.template, found.values),

@@ -116,7 +116,7 @@ def age(name: str, made: str | None, today: date, most_days: int) -> Finding:
     text = message(
         "catalog-age",
         "the catalog is {days} days old ({date})",
-        todo="Run nbserver catalog update, and review what it writes",
+        todo="Run nbserver catalog update, then review the new catalog",
         date=made,
         days=days,
     )

@@ -37,7 +37,7 @@ class Requirement:
         if self.kind:
             return message(
                 "program-of-kind",
-                "{program} {version} for {architecture} as {kind}",
+                "{program} {version} for {architecture} ({kind})",
                 program=program,
                 version=self.prefix,
                 architecture=self.architecture,
@@ -137,7 +137,7 @@ def _best(entries: Sequence[Download]) -> Download:
 
 
 def _ended(ended: Sequence[Download], entries: Sequence[Download], wanted: Requirement) -> CatalogError:
-    accept = message("accept-end-of-life", "to use it anyway, set accept_end_of_life = true in the inventory")
+    accept = message("accept-end-of-life", "to use a version without security fixes, set accept_end_of_life = true in the inventory")
     return CatalogError(
         "program-ended",
         "{program} {versions} for {architecture} no longer receives security fixes",

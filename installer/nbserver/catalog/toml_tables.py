@@ -101,7 +101,7 @@ class Entry(Settings):
     @model_validator(mode="after")
     def _fitting_sources(self) -> Entry:
         if self.sources and self.sha256 is None:
-            raise refuse("sources-without-hash", "sources requires sha256")
+            raise refuse("sources-without-hash", "an entry with sources must also have sha256")
         for source in self.sources:
             if isinstance(source, ProgramSource):
                 _check_executable(source.kind or self.kind, source.executable or self.executable)

@@ -58,7 +58,7 @@ def read_pem(data: bytes) -> list[x509.Certificate]:
         raise ChainFault(
             "certificate-not-pem",
             "the file contains no valid PEM certificate",
-            todo="Convert the certificate to PEM with: openssl x509 -in FILE -inform DER",
+            todo="Convert a DER certificate to PEM with: openssl x509 -inform DER -in FILE -out FILE.pem",
         )
     return readable(found)
 

@@ -119,13 +119,13 @@ def _read_pfx(host: WindowsHost, path: Path, password: str | None) -> tuple[obje
                 "pfx-with-password",
                 "the file has a password, or this is not a PFX (PKCS#12) file",
                 where=where,
-                todo="Set certificate.password, or correct the file",
+                todo="Set certificate.password, or set certificate.pfx to a PFX file",
             ) from None
         raise SecretError(
             "pfx-or-password-wrong",
             "the password is wrong, or this is not a PFX (PKCS#12) file",
             where=where,
-            todo="Correct certificate.password or the file",
+            todo="Check certificate.password, and that certificate.pfx is a PFX file",
         ) from None
     if pfx.key is None:
         raise InventoryError(
@@ -153,7 +153,7 @@ def _bytes(host: WindowsHost, setting: str, path: Path) -> bytes:
             "certificate-file-unreadable",
             "{setting}: could not read {path} ({reason})",
             where=host.name,
-            todo="Correct the path or the file's permissions",
+            todo="Check that the file exists and that you can read it",
             setting=setting,
             path=path,
             reason=error.strerror,
@@ -163,7 +163,7 @@ def _bytes(host: WindowsHost, setting: str, path: Path) -> bytes:
             "certificate-setting-too-large",
             "{setting}: {path} is larger than {limit} bytes",
             where=host.name,
-            todo="Correct the path",
+            todo="Set {setting} to the path of a certificate or key file",
             setting=setting,
             path=path,
             limit=LONGEST,

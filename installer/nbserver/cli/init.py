@@ -151,7 +151,7 @@ def _hosts(windows: tuple[str, ...], linux: tuple[str, ...], over_ssh: bool, loc
     if linux and user is None:
         raise UsageError("init-without-user", "a Linux host requires a user", todo="Add --user USER")
     if over_ssh and (not windows or user is None):
-        raise UsageError("init-ssh-without-user", "--ssh requires --windows and --user", todo="Add them, or remove --ssh")
+        raise UsageError("init-ssh-without-user", "--ssh requires --windows and --user", todo="Add --windows and --user, or remove --ssh")
     return [*hosts, NewHost("local", "local")] if local else hosts
 
 
@@ -181,6 +181,10 @@ def _pins(pins: tuple[str, ...], hosts: list[NewHost], dialog: Dialog | None) ->
             found[windows[name.lower()]] = normalize(fingerprint) if fingerprint else None
         except ValueError as error:
             raise UsageError(
-                "init-pin-malformed", "--pin {name}: {reason}", todo="Copy the whole fingerprint", name=name, reason=str(error)
+                "init-pin-malformed",
+                "--pin {name}: {reason}",
+                todo="Copy the entire fingerprint that enable-remoting.ps1 printed on the host",
+                name=name,
+                reason=str(error),
             ) from None
     return found

@@ -189,5 +189,9 @@ def _read(path: Path) -> bytes:
             return file.read(LONGEST + 1)
     except OSError as error:
         raise UsageError(
-            "file-unreadable-path", "could not read the file ({reason})", where=str(path), todo="Correct the path", reason=error.strerror
+            "file-unreadable-path",
+            "could not read the file ({reason})",
+            where=str(path),
+            todo="Check that the file exists and that you can read it",
+            reason=error.strerror,
         ) from None

@@ -43,14 +43,17 @@ def init(wanted: Wanted, dialog: Dialog | None, *, as_json: bool) -> int:
     paths = [path for path in (wanted.output if wanted.hosts else None, wanted.remoting_script) if path is not None]
     for path in paths:
         if str(path) == "-":
-            raise UsageError("init-to-standard-output", "init cannot write to standard output", todo="Specify a file")
+            raise UsageError("init-to-standard-output", "init cannot write to standard output", todo="Specify a file name instead of -")
         if not wanted.force and os.path.lexists(path):
             raise UsageError(
                 "init-file-exists", "the file already exists", where=str(path), todo="Choose another file, or replace it with --force"
             )
     if len(set(map(os.path.realpath, paths))) < len(paths):
         raise UsageError(
-            "init-one-file", "the inventory and the script cannot be the same file", where=str(paths[0]), todo="Choose another file"
+            "init-one-file",
+            "the inventory and the script cannot be the same file",
+            where=str(paths[0]),
+            todo="Specify different files with -o and --enable-remoting",
         )
     if wanted.hosts:
         _checked(text_of(wanted.hosts, wanted.secrets), wanted.output)  # before a host is contacted
@@ -117,16 +120,18 @@ def _checked(text: str, path: Path) -> str:
         except InventoryError as error:
             raise UsageError(
                 "init-not-valid",
-                "these options would result in an invalid inventory: {reason}",
+                "the inventory would not be valid: {reason}",
                 where=str(path),
-                todo="Correct the options",
+                todo="Change the options, then run the command again",
                 reason=error.what.replace(f"{file}:", "line ").replace(f"{file}", str(path)),
             ) from None
     return text
 
 
 def _write(path: Path, text: str) -> None:
-    with writing.refused("init-not-written", "could not write the file ({reason})", where=path, todo="Choose another file"):
+    with writing.refused(
+        "init-not-written", "could not write the file ({reason})", where=path, todo="Specify a file that you can write to"
+    ):
         atomic_file.write_text(path, text)
 
 

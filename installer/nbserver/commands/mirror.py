@@ -139,7 +139,12 @@ def address_of(text: str) -> str:
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
-        raise UsageError("mirror-address-invalid", '"{address}" is not an IP address', address=text, todo="Correct --bind") from None
+        raise UsageError(
+            "mirror-address-invalid",
+            '"{address}" is not an IP address',
+            address=text,
+            todo="Specify an IP address of this workstation with --bind",
+        ) from None
 
 
 def names_of(texts: Sequence[str]) -> tuple[str, ...]:
@@ -152,6 +157,9 @@ def names_of(texts: Sequence[str]) -> tuple[str, ...]:
             found.append(host_name(text).lower())
         except ValueError:
             raise UsageError(
-                "mirror-name-invalid", '"{name}" is not a DNS name or an IP address', name=text, todo="Correct --name"
+                "mirror-name-invalid",
+                '"{name}" is not a DNS name or an IP address',
+                name=text,
+                todo="Specify a DNS name or an IP address with --name",
             ) from None
     return tuple(dict.fromkeys(found))

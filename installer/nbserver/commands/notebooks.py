@@ -253,7 +253,7 @@ def _require_names(folder: Path, files: Mapping[str, File], on_windows: bool) ->
             "notebook-names-invalid",
             "the host cannot store files or folders with these names ({count} in total):\n{faults}\n",
             where=clean(str(folder), 500),
-            todo="Rename them",
+            todo="Rename these files and folders",
             count=len(faults),
             faults=shown,
         )

@@ -126,7 +126,7 @@ def _require_no_link(folder: Path) -> None:
         if plain_file.is_link(os.lstat(folder / name)):
             raise ApprovalError(
                 "link-in-folder",
-                "{file} is a link",
+                "{file} is a link, which a rendered folder must not contain",
                 where=plain_file.shown(folder),
                 todo="Remove the link, or render into an empty folder",
                 file=clean(name, 100),
@@ -150,7 +150,7 @@ def compare(found: Files, folder: Path) -> None:
     if differences:
         raise ApprovalError(
             "folder-differs",
-            "{differences}",
+            "the folder is not up to date: {differences}",
             where=plain_file.shown(folder),
             todo="Render the scripts again and have the differences approved",
             differences=Lines(differences, ", "),

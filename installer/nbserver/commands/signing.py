@@ -77,7 +77,12 @@ def sign(name: str, text: bytes, signer: Signer) -> bytes:
     """Return a script with CRLF line endings and a signature block. Raises UsageError."""
     for path in filter(None, (signer.certificate, signer.key)):
         if not path.is_file():
-            raise UsageError("signing-file-missing", "the file does not exist", where=plain_file.shown(path), todo="Correct the path")
+            raise UsageError(
+                "signing-file-missing",
+                "the file does not exist",
+                where=plain_file.shown(path),
+                todo="Specify an existing file with --sign and --sign-key",
+            )
     with tempfile.TemporaryDirectory(prefix="nbserver-sign-") as folder:
         before, after = Path(folder, "unsigned.ps1"), Path(folder, "signed.ps1")
         before.write_bytes(signature.to_sign(text))
@@ -109,7 +114,7 @@ def _with_powershell(signer: Signer, path: Path) -> None:
         raise UsageError(
             "sign-needs-pfx",
             "without osslsigncode, scripts can be signed on Windows only with a PFX file",
-            todo="Use a PFX, or install osslsigncode",
+            todo="Specify a PFX file with --sign, or install osslsigncode 2.9 or newer",
         )
     program = str(Path(os.environ.get("SYSTEMROOT", r"C:\Windows"), r"System32\WindowsPowerShell\v1.0\powershell.exe"))
     command = [program, "-NoProfile", "-NonInteractive", "-Command", POWERSHELL]
@@ -127,7 +132,7 @@ def _run(command: list[str], signer: Signer, variables: Mapping[str, str]) -> No
             env={**os.environ, **variables},
         )
     except (OSError, subprocess.TimeoutExpired):
-        raise UsageError("signing-program-failed", "{program} could not be run", todo=INSTALL, program=Path(command[0]).name) from None
+        raise UsageError("signing-program-failed", "could not run {program}", todo=INSTALL, program=Path(command[0]).name) from None
     if done.returncode:
         said = (done.stderr + done.stdout).decode("utf-8", "replace").strip().splitlines() or [""]
         reason = clean(said[0], 300).replace(signer.password, "*****") if signer.password else clean(said[0], 300)

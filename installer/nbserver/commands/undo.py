@@ -47,7 +47,12 @@ def _archive(folder: Path, pulled: Path, host: AnyHost, *, as_json: bool) -> str
     """Write the archive of one host, and return the hash of what is in it after it was read again. Raises UsageError."""
     file = folder / f"{host.name}-notebooks-{utc.now():%Y%m%dT%H%M%SZ}.zip"
     if file.exists():
-        raise UsageError("archive-exists", "the file {file} already exists", todo="Run the command again", file=file)
+        raise UsageError(
+            "archive-exists",
+            "the file {file} already exists",
+            todo="Run the command again; the new file name will contain the current time",
+            file=file,
+        )
     content = pulled.with_name(f".{host.name}-content")
     content.mkdir()
     pulled.rename(content / "notebooks")

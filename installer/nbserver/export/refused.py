@@ -29,7 +29,7 @@ def _refused(tool: str) -> Callable[[AnyHost, Script], NoReturn]:
             "export-not-for-host",
             "{tool} cannot set up this host ({kind})",
             where=host.name,
-            todo="Choose other hosts",
+            todo="Specify only hosts that {tool} can set up",
             tool=tool,
             kind=host.kind,
         )

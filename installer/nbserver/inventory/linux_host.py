@@ -88,7 +88,9 @@ def own_folder(text: str) -> str:
 
 def _no_word_of_windows(text: str) -> str:
     if text == "LocalSubnet":
-        raise refuse("local-subnet-on-linux", '"LocalSubnet" is only valid for Windows hosts; enter the network instead')
+        raise refuse(
+            "local-subnet-on-linux", '"LocalSubnet" is only valid for Windows hosts; enter the network instead, such as 192.0.2.0/24'
+        )
     return text
 
 

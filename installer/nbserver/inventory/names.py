@@ -22,7 +22,7 @@ def name_fault(name: str) -> Message | None:
             'a name must have 1 to 100 characters: letters from A to Z, digits, ".", "-", and "_". It must begin with a letter or digit, and not end with "."',
         )
     if RESERVED.fullmatch(name):
-        return message("name-reserved-by-windows", "Windows reserves this name for a device")
+        return message("name-reserved-by-windows", "Windows reserves this name for a device; choose another name")
     if name.lower() == LOCAL:
         return message("name-local", '"local" is reserved for this machine')
     if RUN_FILES.fullmatch(name.lower()):

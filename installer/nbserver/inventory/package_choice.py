@@ -83,10 +83,10 @@ def rules(packages: Any) -> list[tuple[bool, Message]]:
     user, password, url = (table.get(key) for key in ("index_user", "index_password", "index_url"))
     return [
         (bool(user) != bool(password), message("index-login-incomplete", "index_user and index_password must be set together")),
-        (bool(user) and not url, message("index-login-without-index", "index_user requires index_url")),
+        (bool(user) and not url, message("index-login-without-index", "packages.index_user requires packages.index_url")),
         (
             bool(user) and not _LOGIN_ALLOWED.match(str(url)),
-            message("index-login-without-tls", "index_user requires an index_url that begins with https://"),
+            message("index-login-without-tls", "packages.index_user requires that packages.index_url begins with https://"),
         ),
         (
             bool(own or table.get("lock")) and table.get("source") == "distribution",
@@ -102,6 +102,8 @@ def rules(packages: Any) -> list[tuple[bool, Message]]:
         ),
         (
             not own and bool(table.get("constraints")),
-            message("constraints-without-packages", "constraints requires include, requirements, or set"),
+            message(
+                "constraints-without-packages", "packages.constraints requires packages.include, packages.requirements, or packages.set"
+            ),
         ),
     ]

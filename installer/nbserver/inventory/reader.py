@@ -110,7 +110,11 @@ def _with_given(found: Inventory, given: Mapping[str, Any]) -> Inventory:
     except ValidationError as error:
         reason = wrong[0][1] if wrong else error.errors()[0]["ctx"]["reason"]
         raise UsageError(
-            "option-invalid", "{reason}", where=LOCAL, todo="Choose another value for --port or --directory", reason=reason
+            "option-invalid",
+            "--port or --directory is not valid: {reason}",
+            where=LOCAL,
+            todo="Choose another value for --port or --directory",
+            reason=reason,
         ) from None
 
 

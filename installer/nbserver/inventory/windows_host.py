@@ -317,10 +317,10 @@ def _certificate_rules(certificate: Any) -> list[tuple[bool, Message]]:
         ),
         (
             "key" in has and "file" not in has,
-            message("key-without-certificate", "key requires file, the certificate that the key belongs to"),
+            message("key-without-certificate", "certificate.key requires certificate.file, the certificate that the key belongs to"),
         ),
         (
             "password" in has and not has & {"file", "pfx"},
-            message("password-without-certificate", "password requires file or pfx"),
+            message("password-without-certificate", "certificate.password requires certificate.file or certificate.pfx"),
         ),
     ]

@@ -123,10 +123,16 @@ def download_rules(downloads: Any) -> list[tuple[bool, Message]]:
     table = dict(downloads) if isinstance(downloads, (Mapping, DownloadsSettings)) else {}
     user, password = table.get("proxy_user"), table.get("proxy_password")
     return [
-        (table.get("source") == "mirror" and not table.get("mirror"), message("mirror-missing", 'source = "mirror" requires mirror')),
-        (table.get("source") == "push" and not table.get("bundle"), message("bundle-not-set", 'source = "push" requires bundle')),
+        (
+            table.get("source") == "mirror" and not table.get("mirror"),
+            message("mirror-missing", 'downloads.source = "mirror" requires downloads.mirror'),
+        ),
+        (
+            table.get("source") == "push" and not table.get("bundle"),
+            message("bundle-not-set", 'downloads.source = "push" requires downloads.bundle'),
+        ),
         (bool(user) != bool(password), message("proxy-login-incomplete", "proxy_user and proxy_password must be set together")),
-        (bool(user) and not table.get("proxy"), message("proxy-login-without-proxy", "proxy_user requires proxy")),
+        (bool(user) and not table.get("proxy"), message("proxy-login-without-proxy", "downloads.proxy_user requires downloads.proxy")),
     ]
 
 

@@ -48,7 +48,9 @@ def fault(path: str, *, on_windows: bool) -> Message | None:
             return message("notebook-name-not-on-windows", "{path}: Windows does not allow this name", path=shown)
         if on_windows and _SHORT.fullmatch(name):
             return message(
-                "notebook-name-short-on-windows", "{path}: Windows could take this name for the short name of a different file", path=shown
+                "notebook-name-short-on-windows",
+                "{path}: Windows could mistake this name for the short (8.3) name of another file",
+                path=shown,
             )
     if on_windows and len(path.encode("utf-16-le")) > 2 * LONGEST_ON_WINDOWS:
         return message(

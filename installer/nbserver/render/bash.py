@@ -117,14 +117,14 @@ def literal(value: str | int | bool | None, name: str) -> str:
         raise NbserverError(
             "setting-lone-surrogate",
             "the setting {name} contains a lone surrogate, which is not a valid character",
-            todo="Correct the value in the inventory",
+            todo="Delete the value in the inventory and type it again",
             name=name,
         ) from None
     if 0 in data:
         raise NbserverError(
             "setting-nul",
             "the setting {name} contains a NUL byte, which bash cannot store",
-            todo="Correct the value in the inventory",
+            todo="Remove the NUL byte from the value in the inventory",
             name=name,
         )
     if all(32 <= byte < 127 and byte != 39 for byte in data):

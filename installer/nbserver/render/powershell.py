@@ -95,14 +95,14 @@ def settings_block(settings: dict[str, Any]) -> str:
             raise NbserverError(
                 "setting-lone-surrogate",
                 "the setting {name} contains a lone surrogate, which is not a valid character",
-                todo="Correct the value in the inventory",
+                todo="Delete the value in the inventory and type it again",
                 name=path,
             )
         if becomes_date(value):
             raise NbserverError(
                 "setting-looks-like-date",
                 "the setting {name} looks like a date, which PowerShell 7 would convert",
-                todo="Write the value in another form",
+                todo="Choose a value that does not look like a date",
                 name=path,
             )
     return f"$Settings = ConvertFrom-Json '\n{json_lines.dumps(settings, indent=1)}\n'\n\n"

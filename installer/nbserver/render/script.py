@@ -82,7 +82,11 @@ def host_of(settings: dict[str, Any]) -> str:
     """Return the name of the host for use in comments. Raises NbserverError if it is not valid: it could end a comment."""
     host = settings["host"]
     if not isinstance(host, str) or not is_host(host):
-        raise NbserverError("settings-host-invalid", "settings.host is not a valid host name", todo="Correct the name in the inventory")
+        raise NbserverError(
+            "settings-host-invalid",
+            "settings.host is not a valid host name",
+            todo='Rename the host in the inventory, using only letters, digits, ".", "-", and "_"',
+        )
     return host
 
 

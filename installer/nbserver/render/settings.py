@@ -85,7 +85,11 @@ class Downloads(Table):
             return f"{self.mirror}/{mirror.path_of(sha256, mirror.file_of(url))}"
         except ValueError as reason:
             raise CatalogError(
-                "mirror-file-name", "{reason}", where=url, todo="Change this URL in the site catalog", reason=cause(reason)
+                "mirror-file-name",
+                "a mirror cannot serve the file at this URL: {reason}",
+                where=url,
+                todo="Change this URL in the site catalog",
+                reason=cause(reason),
             ) from None
 
 

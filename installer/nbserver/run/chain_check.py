@@ -48,7 +48,7 @@ def check(folder: Path, anchors: Sequence[Head], hashes: Iterable[str] = ()) -> 
     if FILE not in present:
         raise ApprovalError(
             "run-without-chain",
-            "the run directory has no {file}: the file was removed, or the run was made by a release earlier than 0.5.0",
+            "the run directory has no {file}: the file was removed, or a release earlier than 0.5.0 created the run directory",
             where=plain_file.shown(folder),
             todo="Compare the files with the records on the hosts",
             file=FILE,
@@ -125,9 +125,9 @@ def read_chain(path: Path) -> Checked:
         except ValueError:
             raise ApprovalError(
                 "chain-broken",
-                "line {number} does not follow from the previous line: the chain was changed",
+                "line {number} does not match the previous line: the file was changed after nbserver wrote it",
                 where=plain_file.shown(path),
-                todo="Find out who changed the chain",
+                todo="Find out who changed this file",
                 number=number,
             ) from None
         links.append(link)
@@ -194,4 +194,4 @@ def _check_heads(found: Checked, anchors: Sequence[Head], hashes: Iterable[str])
         )
     for sha256 in hashes:
         if sha256 not in found.hashes:
-            found.faults.append(message("head-not-in-chain", "no line in the chain has the SHA-256 {hash}", hash=clean(sha256, 64)))
+            found.faults.append(message("head-not-in-chain", "no line of chain.jsonl has the SHA-256 {hash}", hash=clean(sha256, 64)))

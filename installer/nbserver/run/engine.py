@@ -91,7 +91,10 @@ def places_of(inventory: Inventory, hosts: Sequence[AnyHost], given: Sequence[st
         pattern, equals, resource = one.rpartition("=")
         if not equals or not pattern or not resource:
             raise UsageError(
-                "place-invalid", '--place must have the form PATTERN=RESOURCE, not "{given}"', todo="Correct --place", given=one
+                "place-invalid",
+                '--place must have the form PATTERN=RESOURCE, not "{given}"',
+                todo='Use a value such as --place "site-a-*=site-a"',
+                given=one,
             )
         found.update({host.name: resource for host in inventory.select([pattern]) if host.name in names and host.transport != "local"})
     return found

@@ -65,7 +65,7 @@ def _passes(error: ConnectError) -> bool:
 def restart_first(host: AnyHost, words: str) -> Message:
     """Return why a run has not ended: Windows must restart. `words` is the last warning."""
     if host.reboot == "if-needed" and words:
-        return message("restart-not-done", "{name}: {reason}", name=host.name, reason=clean(words))
+        return message("restart-not-done", "{name}: the run is not finished: {reason}", name=host.name, reason=clean(words))
     if "reboot" in type(host).model_fields and host.reboot != "if-needed":
         return message(
             "restart-not-allowed",

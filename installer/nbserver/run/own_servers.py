@@ -46,7 +46,7 @@ def after(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], results: M
         if inventory.local.scope == "user":
             own_trust.remove() if mode == "undo" else own_trust.renew(results[LOCAL].fingerprint)
     except NbserverError as error:
-        warn(message("own-server-not-recorded", "{reason}", reason=error))
+        warn(message("own-server-not-recorded", "could not update what nbserver knows about the local server: {reason}", reason=error))
 
 
 def _has_local(hosts: Sequence[AnyHost]) -> bool:

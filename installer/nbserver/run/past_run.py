@@ -174,9 +174,7 @@ def _difference(before: str, after: str) -> Message:
     lines = zip([*before.split("\n"), ""], [*after.split("\n"), ""], strict=False)
     number, (then, now) = next((number, pair) for number, pair in enumerate(lines, 1) if pair[0] != pair[1])
     if not before:
-        return message(
-            "kept-script-missing", "the SHA-256 of the script is different, and the run directory has no copy to compare it with"
-        )
+        return message("kept-script-missing", "the SHA-256 differs, and the run directory has no copy of the script to compare it with")
     return message(
         "script-line-differs", 'line {number} is "{now}" instead of "{then}"', number=number, now=clean(now, 200), then=clean(then, 200)
     )

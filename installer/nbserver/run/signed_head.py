@@ -59,7 +59,12 @@ def check(folder: Path, links: Sequence[Link]) -> SignedHead:
         raise reason or ValueError
     except ValueError as error:
         raise ApprovalError(
-            "run-signature-wrong", "{reason}", where=plain_file.shown(path), todo="{advice}", advice=_ADVICE, reason=cause(error)
+            "run-signature-wrong",
+            "the run's signature is not valid: {reason}",
+            where=plain_file.shown(path),
+            todo="{advice}",
+            advice=_ADVICE,
+            reason=cause(error),
         ) from None
 
 

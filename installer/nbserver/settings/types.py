@@ -100,7 +100,7 @@ def one_firewall_rule(texts: tuple[str, ...]) -> tuple[str, ...]:
 
 def unlike(texts: tuple[str, ...]) -> tuple[str, ...]:
     if len({text.lower() for text in texts}) < len(texts):
-        raise refuse("array-duplicate", "the array contains a duplicate")
+        raise refuse("array-duplicate", "the array contains the same value twice; values are not case-sensitive")
     return texts
 
 

@@ -28,7 +28,7 @@ class WorkingFile:
         try:
             opened = os.open(self.path, _FLAGS)
         except ValueError:  # a null character
-            raise OSError(errno.EINVAL, "the path is not valid") from None
+            raise OSError(errno.EINVAL, "the path contains a character that is not allowed in paths") from None
         with open(opened, "rb") as file:  # noqa: PTH123 (the flags are what this is about)
             found = os.fstat(file.fileno())
             if stat.S_ISDIR(found.st_mode):

@@ -239,7 +239,7 @@ def keep_picture(host: str, png: bytes, directory: Path | None) -> tuple[tuple[i
     except ValueError as error:
         raise VerifyError(
             "picture-unexpected",
-            "{reason}",
+            "the kernel drew an unexpected picture: {reason}",
             host=host,
             todo="Open a notebook in a browser, plot a figure, and compare it with the saved picture",
             reason=cause(error),
@@ -253,6 +253,11 @@ def keep_picture(host: str, png: bytes, directory: Path | None) -> tuple[tuple[i
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise VerifyError(
-            "picture-not-written", "could not write {path} ({reason})", host=host, todo="Choose another folder", path=path, reason=reason
+            "picture-not-written",
+            "could not write {path} ({reason})",
+            host=host,
+            todo="Choose another folder with --png",
+            path=path,
+            reason=reason,
         ) from None
     return size, path

@@ -166,7 +166,9 @@ class KernelChannel:
             try:
                 output.take(kind, content)
             except ValueError as error:
-                raise VerifyError("kernel-sent", "{reason}", host=self.host, todo=NOT_A_NOTEBOOK, reason=cause(error)) from None
+                raise VerifyError(
+                    "kernel-sent", "unexpected output from the kernel: {reason}", host=self.host, todo=NOT_A_NOTEBOOK, reason=cause(error)
+                ) from None
 
     def _receive(self) -> dict[str, Any]:
         """Return the next message of the kernel's protocol."""

@@ -231,7 +231,7 @@ class NotebookClient:
     def _post_login(self, password: str) -> Answer:
         page = self._send("GET", "/login")
         if page.status != 200 or not self._xsrf():
-            raise self._unexpected("GET /login", page.status, message("status-and-cookie", "200 and an _xsrf cookie"))
+            raise self._unexpected("GET /login", page.status, message("status-and-cookie", "status 200 and an _xsrf cookie"))
         form = {"password": password, "_xsrf": self._xsrf()}
         return self._send("POST", "/login", params={"next": f"{self.address.path}/api/status"}, data=form)
 

@@ -105,7 +105,7 @@ class Walk:
         if isinstance(error, pinned_tls.ProxyRefused):
             return ConnectError(
                 "notebook-proxy",
-                "{reason}",
+                "could not connect through a proxy: {reason}",
                 host=host,
                 where=where,
                 todo="Check HTTPS_PROXY and NO_PROXY on this workstation",

@@ -44,7 +44,7 @@ def test_an_approval_is_shown_with_what_it_covers(folder: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        (lambda path: path.with_name(path.name + ".sig").unlink(), "of the approval is missing"),
+        (lambda path: path.with_name(path.name + ".sig").unlink(), "the approval's signature file "),
         (lambda path: path.write_bytes(path.read_bytes().replace(b"anna", b"anne")), "signature"),
         (lambda path: path.write_text("{}"), "signature"),
     ],

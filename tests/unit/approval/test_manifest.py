@@ -279,9 +279,9 @@ def test_a_manifest_of_another_release_can_be_read(scripts: list[Script], approv
         (b'{"v": 4, "hosts": {}}', r"the manifest version is missing or not supported; expected 1, 2, or 3"),
         (b'{"v": true, "hosts": {}}', r"the manifest version is missing or not supported; expected 1, 2, or 3"),
         (b'{"v": "1", "hosts": {}}', r"the manifest version is missing or not supported; expected 1, 2, or 3"),
-        (b'{"v": 1, "hosts": [], "release": "0.1.0"}', "hosts: expected"),
-        (b'{"v": 2, "hosts": {}, "release": "0.1.0"}', "hosts: "),
-        (b'{"v": 1, "release": "0.1.0"}', "hosts: this key is required"),
+        (b'{"v": 1, "hosts": [], "release": "0.1.0"}', "error at the top level: hosts: expected"),
+        (b'{"v": 2, "hosts": {}, "release": "0.1.0"}', "error at the top level: hosts: "),
+        (b'{"v": 1, "release": "0.1.0"}', "error at the top level: hosts: this key is required"),
         (b"[" * 200_000, "objects or arrays are nested more than"),
     ],
     ids=[
@@ -303,7 +303,7 @@ def test_a_manifest_of_another_release_can_be_read(scripts: list[Script], approv
 def test_what_is_no_manifest_is_refused(tmp_path: Path, data: bytes, words: str) -> None:
     path = tmp_path / "approved.json"
     path.write_bytes(data)
-    with pytest.raises(ApprovalError, match=rf"approved\.json: {words}"):
+    with pytest.raises(ApprovalError, match=rf"approved\.json: the manifest is not valid: {words}"):
         manifest.read(path)
 
 

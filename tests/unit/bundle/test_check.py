@@ -126,7 +126,7 @@ def test_a_list_that_is_not_valid_is_refused(key: str, value: object, bundle: Pa
     found["files"][0][key] = value
     assert not is_valid("bundle", found)
     (bundle / contents.FILE_NAME).write_text(json.dumps(found))
-    with pytest.raises(ApprovalError, match=r"bundle\.json: file 1"):
+    with pytest.raises(ApprovalError, match=r"bundle\.json: the bundle's list of files is not valid: file 1"):
         contents.read(bundle)
 
 

@@ -49,7 +49,7 @@ def test_the_defaults_can_be_had() -> None:
         (lambda: SHIPPED.python("2", "x64"), "Python 2 for x64 is not in the catalog"),
         (
             lambda: SHIPPED.openssl(None, "arm64", "msi"),
-            "OpenSSL 3.5 for arm64 as msi is not in the catalog. Remove openssl.kind and set openssl.version to an available version (3.5.6), or add an entry for OpenSSL 3.5 for arm64 as msi to a site catalog",
+            "OpenSSL 3.5 for arm64 (msi) is not in the catalog. Remove openssl.kind and set openssl.version to an available version (3.5.6), or add an entry for OpenSSL 3.5 for arm64 (msi) to a site catalog",
         ),
         (
             lambda: SHIPPED.lock("3.11.9", "arm64"),

@@ -86,7 +86,7 @@ REFUSED = [
     ),
     (
         {"python__version": "3.8"},
-        "Python 3.8.10 for x64 no longer receives security fixes. To use it anyway, set accept_end_of_life = true in the inventory, "
+        "Python 3.8.10 for x64 no longer receives security fixes. To use a version without security fixes, set accept_end_of_life = true in the inventory, "
         "or set python.version to an available version (3.11.9, 3.12.10,",
     ),
     ({"windows": "2012r2", "architecture": "arm64"}, "Python 3.13 for arm64 requires Windows 10, Server 2016 or newer"),
@@ -95,9 +95,9 @@ REFUSED = [
         "If the host runs a newer Windows release, update the setting windows in the inventory",
     ),
     ({"architecture": "arm64", "python__version": "3.11"}, "the catalog has no lock for Python 3.11.9 on arm64"),
-    ({"architecture": "arm64", "openssl__kind": "zip"}, "OpenSSL 3.5 for arm64 as zip is not in the catalog"),
-    ({"openssl__kind": "zip"}, "OpenSSL 3.5 for x64 as zip is unverified: the catalog has 3.5.8, 3.5.9"),
-    ({"windows": "2012r2", "openssl__kind": "zip"}, "OpenSSL 3.5 for x64 as zip requires Windows 10, Server 2016 or newer"),
+    ({"architecture": "arm64", "openssl__kind": "zip"}, "OpenSSL 3.5 for arm64 (zip) is not in the catalog"),
+    ({"openssl__kind": "zip"}, "OpenSSL 3.5 for x64 (zip) is unverified: the catalog has 3.5.8, 3.5.9"),
+    ({"windows": "2012r2", "openssl__kind": "zip"}, "OpenSSL 3.5 for x64 (zip) requires Windows 10, Server 2016 or newer"),
 ]
 
 

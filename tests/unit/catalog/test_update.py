@@ -203,7 +203,7 @@ def test_the_publishers_own_indexes_are_the_default(site: Site, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("python", "openssl", "words"),
     [
-        (APRIL_PYTHON[:-40], APRIL_OPENSSL, "python/index-windows.json: this is not valid JSON: "),
+        (APRIL_PYTHON[:-40], APRIL_OPENSSL, "python/index-windows.json: could not use the index: this is not valid JSON: "),
         (b"<!DOCTYPE html><title>Log in</title>", APRIL_OPENSSL, "expected an index in JSON, found a web page"),
         (
             APRIL_PYTHON,

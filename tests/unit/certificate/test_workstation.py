@@ -361,8 +361,8 @@ def test_a_pfx_of_any_bytes_is_refused(tmp_path: Path, data: bytes) -> None:
     ("lines", "words"),
     [
         ('certificate.file = "a.pem"', "a certificate file also requires its private key"),
-        ('certificate.key = { env = "X" }', "key requires file, the certificate that the key belongs to"),
-        ('certificate.password = { env = "X" }', "password requires file or pfx"),
+        ('certificate.key = { env = "X" }', "certificate.key requires certificate.file, the certificate that the key belongs to"),
+        ('certificate.password = { env = "X" }', "certificate.password requires certificate.file or certificate.pfx"),
         ('certificate.request = true\ncertificate.thumbprint = "00112233445566778899AABBCCDDEEFF00112233"', "at most one of"),
         ('certificate.file = "a.pem"\ncertificate.key = { env = "X" }\ncertificate.request = true', "at most one of"),
         ('certificate.thumbprint = "0011"', "40 hex digits"),

@@ -173,7 +173,7 @@ def test_what_cannot_be_resolved_is_named(site: Site) -> None:
         ),
         ('"scipy>=3"', "no wheel for scipy>=3 is compatible with these hosts; versions with a compatible wheel: 1.2, 1.1"),
         ('"linux-only"', "no version of linux-only has a wheel"),
-        ('"absent"', "the index has no package absent"),
+        ('"absent"', "the package index has no package named absent"),
         ('"old"', "the packages cannot be installed together: "),
     ):
         site.inventory(f"packages.include = [{include}]", WINDOWS)

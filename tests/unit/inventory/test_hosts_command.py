@@ -45,10 +45,10 @@ def test_the_forms(tmp_path: Path, printed: str) -> None:
 
 
 def test_what_is_wrong(tmp_path: Path) -> None:
-    inventory = f"{tmp_path / 'nbserver.toml'}:1: hosts_command: "
+    inventory = f"{tmp_path / 'nbserver.toml'}:1: hosts_command"
     name = Path(sys.executable).stem
     found = refusal(write(tmp_path, "import sys; print('hunter2'); sys.exit('not logged in')"))
-    assert found == f"{inventory}{name} exited with code 1: not logged in"
+    assert found == f"{inventory} failed: {name} exited with code 1: not logged in"
     assert refusal(write(tmp_path, "print('name,address\\na')")).startswith(
         f"output of {Path(sys.executable).name}:2: expected 2 cells, as in the header, got 1"
     )
@@ -60,9 +60,9 @@ def test_what_is_wrong(tmp_path: Path) -> None:
     path = write(tmp_path, "", "")
     for value in ("'hosts'", "[]", "['']", "[1]"):
         path.write_text(f"hosts_command = {value}\n{DEFAULTS}", "utf-8")
-        assert refusal(path).startswith(f"{inventory}expected an array with a program and its arguments")
+        assert refusal(path).startswith(f"{inventory}: expected an array with a program and its arguments")
     path.write_text(f"hosts_command = ['no-such-program-hunter2']\n{DEFAULTS}", "utf-8")
-    assert refusal(path) == f"{inventory}the program named in the inventory was not found"
+    assert refusal(path) == f"{inventory} failed: the program named in the inventory was not found"
     path.write_text(f"hosts_from = 'x'\nhosts_command = ['x']\n{DEFAULTS}", "utf-8")
     assert refusal(path).endswith("hosts_command: cannot be combined with hosts_from; use one or the other")
 
@@ -84,7 +84,7 @@ def test_a_program_next_to_the_inventory(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_home_folder_that_does_not_exist(tmp_path: Path) -> None:
     path = tmp_path / "nbserver.toml"
     path.write_text(f"hosts_command = ['~no-such-user/list']\n{DEFAULTS}", "utf-8")
-    assert refusal(path).endswith("hosts_command: the program named in the inventory was not found")
+    assert refusal(path).endswith("hosts_command failed: the program named in the inventory was not found")
 
 
 def test_render_does_not_run_it(tmp_path: Path) -> None:

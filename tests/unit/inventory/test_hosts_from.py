@@ -140,7 +140,7 @@ def test_hosts_from_is_a_path(tmp_path: Path, value: str) -> None:
 
 def test_a_path_that_no_file_can_have(tmp_path: Path) -> None:
     found = refusal(tmp_path, "name\n", f'hosts_from = "a\\u0000b"\n{DEFAULTS}')
-    assert "hosts_from: could not read the file: the path is not valid" in found
+    assert "hosts_from: could not read the file: the path contains a character that is not allowed in paths" in found
 
 
 def test_a_column_of_an_inner_table(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_the_least_settings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("tls = false", 'tls: cannot be combined with transport = "ssh"; it belongs to WinRM'),
+        ("tls = false", 'tls: cannot be combined with transport = "ssh", because it only applies to WinRM'),
         ('auth = "ntlm"', 'auth: cannot be combined with transport = "ssh"'),
         (f'fingerprint = "SHA256:{"ab" * 32}"', 'fingerprint: cannot be combined with transport = "ssh"'),
         ('proxy = "http://proxy:3128"', 'proxy: cannot be combined with transport = "ssh"'),

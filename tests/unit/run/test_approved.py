@@ -215,7 +215,9 @@ def test_only_plain_files_are_read(site: Site, place: str, change: Callable[[Pat
     change(PLACES[place](site, site.sign(site.anna, ANNA)))
     found = site.refused()
     if change is Path.unlink:
-        said = {"document": "does not belong in this folder", "signature": "is not valid for this run: the signature "}.get(place, said)
+        said = {"document": "does not belong in this folder", "signature": "is not valid for this run: the approval's signature file "}.get(
+            place, said
+        )
     assert said in found
 
 
@@ -241,7 +243,10 @@ def test_a_link_instead_of_the_folder_of_approvals_is_refused(site: Site) -> Non
 def test_signers_that_others_may_write_are_refused(site: Site) -> None:
     site.sign(site.anna, ANNA)
     site.signers.chmod(0o666)
-    assert "allowed_signers: every user can write to this file or its folder. Remove this write access" in site.refused()
+    assert (
+        "allowed_signers: every user can write to this file or its folder. Make your account or an administrator the owner of both, and remove write access for everyone else"
+        in site.refused()
+    )
     place = site.folder / "open"
     place.mkdir()
     shutil.copy(site.signers, place)

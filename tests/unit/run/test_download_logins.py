@@ -71,14 +71,14 @@ def test_a_host_with_a_mirror_gets_no_login_for_the_index(tmp_path: Path, monkey
     ("lines", "reason"),
     [
         ('packages.index_user = "ci"', "index_user and index_password must be set together"),
-        ('packages.index_user = "ci"\npackages.index_password = { env = "X" }', "index_user requires index_url"),
+        ('packages.index_user = "ci"\npackages.index_password = { env = "X" }', "packages.index_user requires packages.index_url"),
         (
             'packages.index_url = "http://example.com/"\npackages.index_user = "ci"\npackages.index_password = { env = "X" }',
-            "index_user requires an index_url that begins with https://",
+            "packages.index_user requires that packages.index_url begins with https://",
         ),
-        ('downloads.source = "mirror"', 'source = "mirror" requires mirror'),
+        ('downloads.source = "mirror"', 'downloads.source = "mirror" requires downloads.mirror'),
         ('downloads.proxy_user = "ci"', "proxy_user and proxy_password must be set together"),
-        ('downloads.proxy_user = "ci"\ndownloads.proxy_password = { env = "X" }', "proxy_user requires proxy"),
+        ('downloads.proxy_user = "ci"\ndownloads.proxy_password = { env = "X" }', "downloads.proxy_user requires downloads.proxy"),
     ],
 )
 @pytest.mark.parametrize("host", HOSTS.split("[hosts.")[1:])

@@ -168,7 +168,7 @@ def test_why_a_host_does_not_restart_is_not_hidden_by_its_own_log(restarting: Ru
     why = event(2, "warning", text="somebody is logged on")
     log = event(3, "warning", code="host-log-not-written", values={"error": "no"}, text="could not write to the Windows event log: no")
     result, _ = restarting([begun(script), why, log, ended(4, "reboot", reboot=True)])
-    assert (result.outcome, result.error) == ("reboot", "win1: somebody is logged on")
+    assert (result.outcome, result.error) == ("reboot", "win1: the run is not finished: somebody is logged on")
 
 
 def test_a_boot_time_is_no_way_into_the_envelope(restarting: Run, script: Script) -> None:

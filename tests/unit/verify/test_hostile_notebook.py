@@ -247,7 +247,7 @@ def test_a_server_that_takes_any_token_is_refused(hostile: HostileServer, path: 
 def test_a_cookie_that_cannot_be_read_puts_nothing_on_the_screen(hostile: HostileServer, capfd: pytest.CaptureFixture[str]) -> None:
     """Python's cookie jar warns of it with a traceback."""
     hostile.stages["GET /login"] = lambda client: client.answer(200, b"", "Set-Cookie: _xsrf=1; Max-Age=" + "9" * 400)
-    assert "expected 200 and an _xsrf cookie" in _refused(hostile).what
+    assert "expected status 200 and an _xsrf cookie" in _refused(hostile).what
     assert capfd.readouterr() == ("", "")
 
 

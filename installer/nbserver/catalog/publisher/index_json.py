@@ -40,7 +40,7 @@ class Table:
             )
         return DownloadError(
             "index-invalid",
-            "{reason}",
+            "could not use the index: {reason}",
             where=self.url,
             todo="Nothing was written. If this persists, compare the index with the publisher's website, or update nbserver",
             reason=reason,

@@ -115,7 +115,7 @@ def _python(version: str, architecture: str) -> Message:
 
 def _light(version: str, architecture: str, kind: str) -> Message:
     return message(
-        "openssl-light", "OpenSSL {version} for {architecture} as a Light {kind}", version=version, architecture=architecture, kind=kind
+        "openssl-light", "the Light {kind} of OpenSSL {version} for {architecture}", version=version, architecture=architecture, kind=kind
     )
 
 

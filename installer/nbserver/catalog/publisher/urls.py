@@ -83,5 +83,5 @@ def redirected(url: str, location: str) -> str:
     """Return the target of a redirect: on the same host, or from github.com to the host of its files. Raises ValueError."""
     target = checked(urljoin(url, location))
     if origin(target) != origin(url) and (origin(url), origin(target)) not in _REDIRECTS:
-        raise DescribedError("redirect-to-other-host", "must not point to {origin}", origin=origin(target))
+        raise DescribedError("redirect-to-other-host", "the target {origin} is a different host", origin=origin(target))
     return target

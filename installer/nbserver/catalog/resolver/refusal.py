@@ -102,7 +102,7 @@ def _without_wheel(uv: Uv, text: str, kind: LockKind) -> Described | None:
                 versions=", ".join(versions),
             )
         if re.search(r"not found in the package registry", failure.text):
-            return message("package-unknown", "the index has no package {package}", package=text)
+            return message("package-unknown", "the package index has no package named {package}", package=text)
         return message("package-without-any-wheel", "no version of {package} has a wheel that is compatible with these hosts", package=text)
     return None
 

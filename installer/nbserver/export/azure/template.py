@@ -37,7 +37,7 @@ def windows(host: WindowsHost, script: Script) -> list[Exported]:
             "azure-disk-too-small",
             "azure.disk_size must be at least {least} on Windows",
             where=host.name,
-            todo="Choose a larger disk",
+            todo="Set azure.disk_size to at least {least} in the inventory",
             least=_SMALLEST_WINDOWS_DISK,
         )
     image = host.azure.image or ("windows-2022" if host.windows == "2022" else "windows-2025")
@@ -101,7 +101,7 @@ def _require(host: WindowsHost | LinuxHost, system: System) -> None:
             "azure-image-of-other-system",
             'azure.image is "{image}", but the host has system = "{system}"',
             where=host.name,
-            todo="Choose an image of the same system",
+            todo="Set azure.image to an image for {system}",
             image=system.image,
             system=system.name,
         )

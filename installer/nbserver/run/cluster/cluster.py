@@ -130,7 +130,7 @@ class Cluster:
                 raise ClusterError(
                     "worker-of-other-release",
                     "the worker at {worker} has nbserver {actual}, but this workstation has {expected}",
-                    todo="Install the same wheel of nbserver on both",
+                    todo="Install the same release of nbserver on both machines",
                     worker=worker,
                     actual=str(release),
                     expected=own,
@@ -140,8 +140,8 @@ class Cluster:
             except NotAWorkerError as error:
                 raise ClusterError(
                     "worker-certificate-refused",
-                    "nbserver does not send secrets of hosts to the worker at {worker}: {reason}",
-                    todo="Give the workers a certificate with the organizational unit {unit}, directly from the authority of the cluster",
+                    "nbserver does not send the secrets of hosts to the worker at {worker}: {reason}",
+                    todo="Give the workers a certificate with the organizational unit {unit} that the CA of the cluster issued directly",
                     worker=worker,
                     reason=str(error),
                     unit=worker_certificate.UNIT,
@@ -155,7 +155,7 @@ class Cluster:
                 raise ClusterError(
                     "no-worker-at-place",
                     "no worker has the Dask resource {place}, which the host {name} needs",
-                    todo='Start a worker with --resources "{place}=50", or correct --place',
+                    todo='Start a worker with --resources "{place}=50", or change the resource in --place',
                     place=place,
                     name=host,
                 )
@@ -174,7 +174,7 @@ def connected(options: ClusterOptions, run: str) -> Iterator[Cluster]:
         raise ClusterError(
             "scheduler-not-reached",
             "could not connect to the scheduler {scheduler} ({reason})",
-            todo="Check its address, whether it is running, and whether the certificates of both sides are from the same authority",
+            todo="Check the address, that the scheduler is running, and that the certificates of both sides are from the same CA",
             scheduler=options.scheduler,
             reason=_reason(error),
         ) from None

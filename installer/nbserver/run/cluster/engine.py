@@ -122,7 +122,7 @@ class _HostErrand:
                 "worker-output-invalid",
                 "the worker reported an invalid event: {reason}",
                 host=self._host,
-                todo="Install the same wheel of nbserver on all machines",
+                todo="Install the same release of nbserver on all machines",
                 reason=cause(error, 4000),
             ) from None
         self._journal.event(event)

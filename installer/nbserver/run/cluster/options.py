@@ -33,7 +33,7 @@ class ClusterOptions:
         if not ca or not certificate:
             raise UsageError(
                 "scheduler-without-certificates",
-                "the connection to the scheduler needs a certificate of this workstation, and the authority of the cluster",
+                "the connection to the scheduler requires a certificate for this workstation and the CA certificate of the cluster",
                 todo="Add --scheduler-ca, --scheduler-cert, and --scheduler-key, or set distributed.comm.tls in Dask's configuration",
             )
 
@@ -62,7 +62,9 @@ def _require_encrypted(scheduler: str) -> None:
     except ValueError:
         is_whole = False
     if not is_whole or parts.path or parts.query or parts.username:
-        raise UsageError("scheduler-invalid", "the address of the scheduler must have the form tls://HOST:8786", todo="Correct --scheduler")
+        raise UsageError(
+            "scheduler-invalid", "the scheduler's address is not valid", todo="Specify an address such as tls://HOST:8786 with --scheduler"
+        )
     if parts.scheme != "tls":
         raise UsageError(
             "scheduler-not-encrypted",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nbserver.inventory.linux_host import LinuxHost
     from nbserver.inventory.ssh_server import SshServer
 
-_ATTACK = "This may be an attack, or the host was reinstalled: ask the host's owner to confirm the new key. If it is right, {action}"
+_ATTACK = "This may be an attack, or the host was reinstalled: ask the host's owner to confirm the new key. If the key is genuine, {action}"
 # The order in which OpenSSH prefers plain keys.
 _KINDS = {
     "ED25519": ["ssh-ed25519"],
@@ -90,7 +90,7 @@ class HostKeys:
                 "host-key-revoked",
                 "{place} presented a host key that {file} marks as revoked",
                 host=host.name,
-                todo="Do not continue; ask the host's owner",
+                todo="This may be an attack: ask the host's owner before you connect again",
                 place=place,
                 file=self._file,
             )

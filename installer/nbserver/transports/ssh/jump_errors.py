@@ -20,7 +20,13 @@ def of_hop(error: HostError, name: str, hop: SshServer) -> HostError:
     reason, advice = Message(error.code, error.template, error.values), Message(error.code, error.remedy, error.values)
     if isinstance(error, HostKeyError):
         return HostKeyError(
-            "jump-host-key", "the jump host {hop}: {reason}", host=name, todo="{advice}", hop=hop.name, reason=reason, advice=advice
+            "jump-host-key",
+            "could not verify the jump host {hop}: {reason}",
+            host=name,
+            todo="{advice}",
+            hop=hop.name,
+            reason=reason,
+            advice=advice,
         )
     if isinstance(error, AuthenticationError):
         return AuthenticationError(

@@ -23,7 +23,7 @@ def load_key(path: Path, password: str | None, *, host: str) -> Sequence[SSHKeyP
             "key-file-unreadable",
             "key_file: could not read {path}: {reason}",
             where=host,
-            todo="Correct the path, the file, or its permissions",
+            todo="Check that the file exists and that you can read it",
             path=path,
             reason=error.strerror,
         ) from None

@@ -172,7 +172,7 @@ def _of_fault(fault: int, words: str, host: str) -> ConnectError:
         "winrm-fault",
         "the host returned WSMan fault {fault}: {reason}",
         host=host,
-        todo="Look up the fault, or run winrm quickconfig on the host",
+        todo="Look up this fault code, or run winrm quickconfig on the host",
         fault=fault,
         reason=words,
     )

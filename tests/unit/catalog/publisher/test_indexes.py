@@ -144,5 +144,5 @@ def test_the_highest_openssl_is_chosen_by_number(releases: list[tuple[str, int, 
     if patches:
         assert indexes.openssl(index, "3.5", "x64", publisher, "", MSI).version == f"3.5.{max(patches)}"
     else:
-        with pytest.raises(DownloadError, match=r"the index has no release of OpenSSL 3\.5 for x64 as a Light msi"):
+        with pytest.raises(DownloadError, match=r"the index has no release of the Light msi of OpenSSL 3\.5 for x64"):
             indexes.openssl(index, "3.5", "x64", publisher, "", MSI)

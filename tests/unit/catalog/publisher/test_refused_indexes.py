@@ -152,7 +152,7 @@ def test_an_index_of_python_that_is_refused(python: bytes, words: str) -> None:
         (b"{}", "files is missing"),
         (b'{"files": []}', "files: expected an object, found an array"),
         (b'{"files": {"a\\u0007": 1}}', 'files["a\\u0007"] is not an object'),
-        (b'{"files": {}}', "the index has no release of OpenSSL 3.5 for x64 as a Light msi."),
+        (b'{"files": {}}', "the index has no release of the Light msi of OpenSSL 3.5 for x64."),
         (APRIL_OPENSSL.replace(b"3_5_6.exe", b"3_5_6.msi"), "is defined twice in the same object"),
         (openssl_index(openssl_entry("3.6.2"), openssl_entry("3.5.6", installer="exe")), "; found: 3.6"),
         (openssl_with(installer=None), 'files["Win64OpenSSL_Light-3_5_6.msi"]: installer is missing'),
@@ -185,13 +185,15 @@ def test_an_index_of_openssl_that_is_refused(openssl: bytes, words: str) -> None
 
 def test_pages_that_do_not_end() -> None:
     pages = {f"page{n}": python_index(next=f"page{n + 1}.json") for n in range(20)}
-    assert "page9.json: the index has more than" in refusal(python_index(python_entry("3.13.13"), next="page1.json"), **pages)
+    assert "page9.json: could not use the index: the index has more than" in refusal(
+        python_index(python_entry("3.13.13"), next="page1.json"), **pages
+    )
 
 
 def test_pages_that_are_too_large_together() -> None:
     large = b" " * (17 * 1024 * 1024)
     words = refusal(large + python_index(next="more.json"), more=large + APRIL_PYTHON)
-    assert words.startswith(f"{MIRROR}python/more.json: the index is larger than 32 MB")
+    assert words.startswith(f"{MIRROR}python/more.json: could not use the index: the index is larger than 32 MB")
 
 
 def test_a_version_and_its_branch_that_disagree() -> None:

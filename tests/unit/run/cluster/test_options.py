@@ -57,7 +57,7 @@ def test_the_connection_needs_certificates() -> None:
     options = ClusterOptions("tls://x:1")
     options.require_files("ca.pem", "client.pem")
     for ca, certificate in ((None, "client.pem"), ("ca.pem", None)):
-        with pytest.raises(UsageError, match="needs a certificate"):
+        with pytest.raises(UsageError, match="requires a certificate"):
             options.require_files(ca, certificate)
 
 
