@@ -119,7 +119,7 @@ def test_control_characters_do_not_reach_the_terminal(site: Site, audit: Audit) 
 
 
 def test_what_does_not_match_exits_with_code_5(site: Site, audit: Audit) -> None:
-    with pytest.raises(ApprovalError, match="no line of chain.jsonl has the SHA-256 aaaa"):
+    with pytest.raises(ApprovalError, match=r"no line of chain\.jsonl has the SHA-256 aaaa"):
         audit("--run", str(site.folder), "--head", "a" * 64)
     log = evidence_log.default_path()
     log.write_text(log.read_text().replace(site.anchors[-1].sha256, "b" * 64))

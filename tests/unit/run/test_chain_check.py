@@ -205,7 +205,7 @@ def test_a_chain_that_was_rewritten_as_a_whole_is_caught_by_what_is_outside(site
     sent = copy / "lin1" / "script.sh"
     sent.write_text(sent.read_text() + "# more\n")
     rewrite(copy)
-    with pytest.raises(ApprovalError, match="no line of chain.jsonl has the SHA-256"):
+    with pytest.raises(ApprovalError, match=r"no line of chain\.jsonl has the SHA-256"):
         chain_check.check(copy, [], [site.sent.sha256])
 
 
