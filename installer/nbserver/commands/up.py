@@ -21,7 +21,7 @@ from nbserver.inventory import own_server
 from nbserver.inventory.by_kind import LocalByKind
 from nbserver.inventory.names import LOCAL
 from nbserver.local.places import is_set_up, url
-from nbserver.run import notebook_password, operation, own_trust
+from nbserver.run import notebook_password, operation, own_servers, own_trust
 from nbserver.run.options import Options
 from nbserver.run.result import exit_code
 from nbserver.run.secret_mask import SecretMask
@@ -43,15 +43,15 @@ def make_password(minimum: int = 0) -> str:
     return "-".join("".join(secrets.choice(LETTERS) for _ in range(4)) for _ in range(groups))
 
 
-def first_password(hosts: Sequence[AnyHost]) -> dict[str, str]:
+def first_password(hosts: Sequence[AnyHost], *, again: bool = False) -> dict[str, str]:
     """Return a generated password by host name for this machine, if the inventory has none and none is set.
 
-    Says so. Raises UsageError if that cannot be written, because the password could not be shown either.
+    With `again`, also if one is set. Says so. Raises UsageError if that cannot be written, because the password could not be shown either.
     """
     made: dict[str, str] = {
         host.name: make_password(host.notebook.password_minimum)
         for host in hosts
-        if host.transport == "local" and host.notebook.password is None and not is_set_up(host)
+        if host.transport == "local" and host.notebook.password is None and (again or not is_set_up(host))
     }
     if made and not say(phrase("The notebook password is generated, and is shown at the end"), err=True):
         raise UsageError(
@@ -124,11 +124,18 @@ def up(
     host = inventory.local
     if trust:
         own_trust.require_possible(host.scope)
-    made = first_password([host])
+    again = is_set_up(host) and own_server.is_unverified(host.scope)
+    if again and host.notebook.password is None:  # it is known to nobody but the person to whom it was shown
+        say(phrase("The previous run of up did not verify the server: it gets a new password, and is verified now"), err=True)
+    made = first_password([host], again=again)
+    if made:
+        own_servers.remember_unverified(host.scope, unverified=True)
     password = made.get(host.name) or (SecretStore(ask).get(notebook_password.need(host, confirm=True)) if host.notebook.password else None)
     with password_not_lost(made):
         result, code = _apply(inventory, options, password, view, ask)
     if code:
+        if made and not is_set_up(host):
+            own_servers.remember_unverified(host.scope, unverified=False)
         show_password(made, {host.name: result})
         return code
     picture = None
@@ -143,6 +150,7 @@ def up(
         except BaseException:  # also Ctrl-C while waiting for the server: the password is stored nowhere else
             show_password(made, {host.name: result})
             raise
+        own_servers.remember_unverified(host.scope, unverified=False)
     if picture and result.folder:
         from nbserver.run import kept_picture
 
@@ -226,6 +234,8 @@ def set_password(inventory: Inventory, options: Options, ask: secret.Ask | None,
     made = {} if typed else {LOCAL: make_password(inventory.local.notebook.password_minimum)}
     with password_not_lost(made):
         result, code = _apply(inventory, options, typed or made[LOCAL], view, ask, new_salt=True)
+    if not code:
+        own_servers.remember_unverified(inventory.local.scope, unverified=False)  # up must not replace a password that is known
     show_password(made, {LOCAL: result})
     return code
 

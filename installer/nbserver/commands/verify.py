@@ -16,7 +16,8 @@ from nbserver.base.errors import HostError, NbserverError
 from nbserver.base.message import detail, phrase
 from nbserver.base.standard_streams import text_for_reader
 from nbserver.base.writable_folder import require_writable
-from nbserver.run import engine, error_kind, fleet, known_certificates
+from nbserver.inventory.names import LOCAL
+from nbserver.run import engine, error_kind, fleet, known_certificates, own_servers
 from nbserver.run.host_job import logon_needs, logons
 from nbserver.run.journal import new_run_id
 from nbserver.run.notebook_password import need, plain
@@ -73,6 +74,8 @@ def verify_all(
     def ended(name: str, result: Verification | NbserverError) -> None:
         if isinstance(result, NbserverError):
             mask.error(result)
+        elif name == LOCAL:
+            own_servers.remember_unverified(inventory.local.scope, unverified=False)
         found[name] = result
         if not as_json:
             _show(name, result)

@@ -1,7 +1,8 @@
 """What is known about the notebook server of this machine, wherever a command is called: its port and folder, and its inventory.
 
 Port and folder are in the configuration of the server. The inventory is in nbserver.server, in the user's folder for state:
-`{"v": 1, "inventories": {"user": "/home/anna/site/nbserver.toml"}}`.
+`{"v": 1, "inventories": {"user": "/home/anna/site/nbserver.toml"}}`. `"unverified": {"user": true}` is there while `up` has not verified
+the server with the password that it generated.
 """
 
 from __future__ import annotations
@@ -96,6 +97,18 @@ def remember_trusted(certificate: Trusted | None) -> None:
     _write(state, {**state, "trusted": asdict(certificate) if certificate else {}})
 
 
+def is_unverified(scope: str) -> bool:
+    """Return whether `up` generated a password for the server of the scope, and has not verified the server with it."""
+    return scope in _state()["unverified"]
+
+
+def remember_unverified(scope: str, *, unverified: bool) -> None:
+    """Record whether that is so. Raises UsageError."""
+    state = _state()
+    others = {name: True for name in state["unverified"] if name != scope}
+    _write(state, {**state, "unverified": others | ({scope: True} if unverified else {})})
+
+
 def certificate(platform: str = sys.platform) -> Path:
     """Return the certificate of the server in user scope."""
     return configuration("user", platform).parent / "certificate.pem"
@@ -108,7 +121,8 @@ def _write(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
     try:
         if any(after.values()):
             path.parent.mkdir(0o700, parents=True, exist_ok=True)
-            atomic_file.write_text(path, json.dumps({"v": VERSION, **after}, indent=2) + "\n")
+            found = {name: part for name, part in after.items() if part or name != "unverified"}
+            atomic_file.write_text(path, json.dumps({"v": VERSION, **found}, indent=2) + "\n")
         else:
             path.unlink(missing_ok=True)
     except OSError as error:
@@ -121,16 +135,18 @@ def _write(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
         ) from None
 
 
-def _state() -> dict[str, dict[str, str]]:
+def _state() -> dict[str, dict[str, Any]]:
     """Return the valid parts of the file. The others count as missing: they only save typing -i, and help undo."""
     try:
         found = _json(state_folder(sys.platform) / FILE_NAME)
         inventories, kept = found.get("inventories", {}).items(), found.get("trusted", {})
+        unverified = {scope: True for scope in ("user", "machine") if found.get("unverified", {}).get(scope) is True}
         is_valid = {name: re.fullmatch(form, kept[name]) for name, form in _TRUSTED.items()} if kept else {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, UsageError):
-        return {"inventories": {}, "trusted": {}}
+        return {"inventories": {}, "trusted": {}, "unverified": {}}
     paths = {scope: path for scope, path in inventories if scope in ("user", "machine") and isinstance(path, str) and os.path.isabs(path)}  # noqa: PTH117
-    return {"inventories": paths, "trusted": {name: kept[name] for name in _TRUSTED} if is_valid and all(is_valid.values()) else {}}
+    certificate = {name: kept[name] for name in _TRUSTED} if is_valid and all(is_valid.values()) else {}
+    return {"inventories": paths, "trusted": certificate, "unverified": unverified}
 
 
 def _json(path: Path) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from nbserver.base.errors import NbserverError
@@ -40,13 +41,27 @@ def after(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], results: M
     """Record from which inventory the server of this machine was set up; after undo, from none."""
     if not _has_local(hosts) or results[LOCAL].outcome != "ok":
         return
-    try:
+    with _recorded():
         if mode in ("apply", "undo"):
             own_server.remember(inventory.local.scope, _named(inventory) if mode == "apply" else None)
+        if mode == "undo":
+            own_server.remember_unverified(inventory.local.scope, unverified=False)
         if inventory.local.scope == "user":
             own_trust.remove() if mode == "undo" else own_trust.renew(results[LOCAL].fingerprint)
+
+
+def remember_unverified(scope: str, *, unverified: bool) -> None:
+    """Record whether `up` has yet to verify the server of the scope with the password that it generated. A failure is a warning."""
+    with _recorded():
+        own_server.remember_unverified(scope, unverified=unverified)
+
+
+@contextmanager
+def _recorded() -> Iterator[None]:
+    try:
+        yield
     except NbserverError as error:
-        warn(message("own-server-not-recorded", "could not update what nbserver knows about the local server: {reason}", reason=error))
+        warn(message("own-server-not-recorded", "{reason}", reason=error))
 
 
 def _has_local(hosts: Sequence[AnyHost]) -> bool:

@@ -9,7 +9,7 @@ import pytest
 
 from nbserver.base.errors import UsageError, VerifyError
 from nbserver.commands import up
-from nbserver.inventory import reader
+from nbserver.inventory import own_server, reader
 from nbserver.inventory.hosts import Inventory
 from nbserver.inventory.local_linux_host import LocalLinuxHost
 from nbserver.run.options import Options
@@ -60,6 +60,7 @@ def test_a_password_is_shown_if_a_run_is_abandoned(
         error.after_run = after_run
         raise error
 
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr("nbserver.run.operation.operate", operate)
     monkeypatch.setattr(up, "make_password", lambda minimum=0: "abcd-efgh")
     monkeypatch.setattr(up, "is_set_up", lambda host: False)
@@ -81,12 +82,59 @@ def test_a_password_is_shown_however_the_verification_ends(
     def verify(*_: object) -> None:
         raise ends
 
-    monkeypatch.setattr(up, "first_password", lambda hosts: {"local": "abcd-efgh"})
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(up, "first_password", lambda hosts, again: {"local": "abcd-efgh"})
     monkeypatch.setattr(up, "_apply", lambda *_: (Result("local", steps={"notebook": "changed"}), 0))
     monkeypatch.setattr(up, "_verify", verify)
     with pytest.raises(type(ends)):
         up.up(load(tmp_path, OTHER), Options(), None, JsonLines())
     assert "abcd-efgh" in capsys.readouterr().err
+
+
+def test_an_up_that_failed_verifies_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing differs by then, and nobody knows the password."""
+    from nbserver.run.result import Result
+    from nbserver.view.json_lines import JsonLines
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    set_up, passwords = tmp_path / ".config" / "nbserver" / "jupyter_config.json", []
+    ends: list[BaseException] = [VerifyError("it-drips", "it drips", host="local"), KeyboardInterrupt()]
+
+    def apply(inventory: Inventory, options: Options, password: str | None, *_: object, **__: object) -> tuple[Result, int]:
+        set_up.parent.mkdir(parents=True, exist_ok=True)
+        set_up.write_text("{}")
+        return Result("local", steps={"notebook": "changed" if password else "unchanged"}, fingerprint="SHA256:00"), 0
+
+    def verify(inventory: Inventory, runs: object, password: str, *_: object) -> None:
+        passwords.append(password)
+        if ends:
+            raise ends.pop()
+
+    monkeypatch.setattr(up, "_apply", apply)
+    monkeypatch.setattr(up, "_verify", verify)
+    inventory = load(tmp_path, "[hosts.local]\n")
+    for kind in (KeyboardInterrupt, VerifyError):
+        with pytest.raises(kind):
+            up.up(inventory, Options(), None, JsonLines())
+        assert f"shown only once): {passwords[-1]}" in capsys.readouterr().err
+    assert up.up(inventory, Options(), None, JsonLines()) == 0
+    said = capsys.readouterr()
+    assert len(set(passwords)) == 3 and f"Password     {passwords[-1]}   (shown only once" in said.out
+    assert "did not verify the server: it gets a new password" in said.err
+    assert up.up(inventory, Options(), None, JsonLines()) == 0 and len(passwords) == 3
+    assert "to test the server with it, run nbserver verify local" in capsys.readouterr().out
+
+
+def test_a_password_that_somebody_set_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also that of a server that no up has verified."""
+    from nbserver.run.result import Result
+    from nbserver.view.json_lines import JsonLines
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    own_server.remember_unverified("user", unverified=True)
+    monkeypatch.setattr(up, "_apply", lambda *_, **__: (Result("local", steps={"notebook": "changed"}), 0))
+    assert up.set_password(load(tmp_path, "[hosts.local]\n"), Options(), lambda question: "correct horse", JsonLines()) == 0
+    assert not own_server.is_unverified("user") and not (tmp_path / ".local/state/nbserver.server").exists()
 
 
 @pytest.mark.parametrize(
@@ -105,7 +153,7 @@ def test_open_shows_the_first_page_whose_address_is_printed(
 
     opened: list[str] = []
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(up, "first_password", lambda hosts: {})
+    monkeypatch.setattr(up, "first_password", lambda hosts, again: {})
     monkeypatch.setattr(up, "_apply", lambda *_: (Result("local", fingerprint="SHA256:00"), 0))
     monkeypatch.setattr("webbrowser.open_new_tab", lambda address: opened.append(address) or len(opened) == 1)
     inventory = load(tmp_path, f"[hosts.local]\n{settings}")
