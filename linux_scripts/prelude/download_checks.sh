@@ -2,16 +2,19 @@
 # Check in mode check whether this host can reach what pip and uv would download.
 
 DOWNLOAD_SECONDS=20                                # to wait for an answer
-ANSWER=()                                          # of ask_for_headers: what openssl and the server wrote
+ANSWER=()                                          # of ask: what openssl and the server wrote
 
 # Only what is not installed yet is downloaded. The first package of the lock is in every index that has the others.
 check_downloads() {
-    local package=${LOCK[0]:-pip}
+    local line=${LOCK[0]%% *} package
     if [[ $NB_PACKAGES_SOURCE == distribution || $NB_DOWNLOADS_SOURCE == push || -e $LOCK_MARK ]]; then return; fi
+    package=${line%%[=\[]*}
+    package=${package,,}
+    package=${package//[_.]/-}
     if [[ $NB_DOWNLOADS_SOURCE == mirror ]]; then
-        require package_index assert_url_answers "$MIRROR_PAGE"
+        require package_index assert_page_answers "$MIRROR_PAGE" "$package" "${line##*==}"
     elif [[ $NB_PACKAGES_INDEX_URL ]]; then
-        require package_index assert_url_answers "${NB_PACKAGES_INDEX_URL%/}/${package%%[=\[ ]*}/"
+        require package_index assert_page_answers "${NB_PACKAGES_INDEX_URL%/}/$package/" "$package" "${line##*==}"
     else
         require package_index report_default_index
     fi
@@ -22,9 +25,11 @@ report_default_index() {
 'their default one, which was not checked. To check a specific index, set packages.index_url in the inventory'
 }
 
-# Ask for the headers of a URL, with the proxy and the authorities that pip would use.
-assert_url_answers() { # URL
-    local line status='' fault=''
+# Ask for a page, with the proxy and the authorities that pip would use. It must have a link to a wheel: a login page of
+# the network has none.
+assert_page_answers() { # URL PACKAGE VERSION
+    local line status='' fault='' offered=''
+    local wheel=${2//-/[-_.]+}-${3%%+*}
     local -i begin=$SECONDS
     if [[ ${SECRETS[packages.index_login]-}${SECRETS[downloads.proxy_login]-} ]] ||
         ! [[ $1 =~ ^(https?)://([^/@:]+)(:([0-9]{1,5}))?(/[^[:space:]]*)?$ ]]; then
@@ -32,13 +37,25 @@ assert_url_answers() { # URL
 'check does not support, so the download was not checked'
         return
     fi
-    ask_for_headers "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" "${BASH_REMATCH[4]}" "${BASH_REMATCH[5]:-/}"
+    ask "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" "${BASH_REMATCH[4]}" "${BASH_REMATCH[5]:-/}"
     for line in "${ANSWER[@]}"; do
-        line=${line%$'\r'}
         if [[ $line == 'verify error:'* ]]; then fault=${line#verify error:num=}; fi
-        if [[ $line =~ ^HTTP/[0-9.]+\ ([0-9]{3}) ]]; then status=${BASH_REMATCH[1]}; fi
+        if [[ ! $status && $line =~ ^HTTP/[0-9.]+\ ([0-9]{3}) ]]; then status=${BASH_REMATCH[1]}; fi
+        if [[ ${line,,} =~ ${wheel,,}[-+%] ]]; then offered=1; fi
     done
+    if [[ $status == 3* ]]; then
+        write_finding unknown url-redirects '{url} responded with status {status}, a redirect, which this check does '\
+'not follow. Open the URL in a browser on this host: the package index must answer, not a login page' \
+            url "$1" status "$status"
+        return
+    fi
     report_answer "$1" "$status" "$((SECONDS - begin))" "${fault:-${ANSWER[0]:-no answer}}"
+    if [[ ! $offered ]]; then
+        fail page-without-package 'the page {url} has no link to {package} {version}. Open the URL in a browser on '\
+'this host: a login page or a proxy may answer instead of the server. Otherwise, add the package to the index or the '\
+'mirror, or correct packages.index_url or downloads.mirror in the inventory' \
+            url "$1" package "$2" version "$3"
+    fi
 }
 
 report_answer() { # URL STATUS SECONDS FAULT
@@ -55,8 +72,8 @@ report_answer() { # URL STATUS SECONDS FAULT
     fi
 }
 
-# ANSWER: what openssl wrote about the connection, and the headers; without TLS, the status line.
-ask_for_headers() { # SCHEME HOST PORT PATH
+# ANSWER: what openssl wrote about the connection, the headers, and the page.
+ask() { # SCHEME HOST PORT PATH
     local proxy=${NB_DOWNLOADS_PROXY#*://}
     local -a options=(-connect "$2:${3:-443}" -verify_return_error -ign_eof)
     ANSWER=()
@@ -84,14 +101,19 @@ ask_for_headers() { # SCHEME HOST PORT PATH
 # The kernel may wait for minutes for a connection, so another process connects.
 ask_without_tls() { # HOST:PORT HOST-HEADER PATH
     local line
-    if IFS= read -r -t "$DOWNLOAD_SECONDS" line < <(
+    {
+        if IFS= read -r -t "$DOWNLOAD_SECONDS" line; then
+            mapfile -t ANSWER
+            ANSWER=("$line" "${ANSWER[@]}")
+        fi
+    } < <(
         exec 7<>"/dev/tcp/${1%:*}/${1##*:}"
         write_request "$2" "$3" >&7
-        IFS= read -r line <&7
-        printf '%s\n' "$line"
-    ); then ANSWER=("$line"); fi
+        timeout "$DOWNLOAD_SECONDS" cat <&7
+    )
 }
 
+# HTTP/1.0, because a server may divide an answer of HTTP/1.1 into chunks.
 write_request() { # HOST-HEADER PATH
-    printf 'HEAD %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: nbserver\r\nConnection: close\r\n\r\n' "$2" "$1"
+    printf 'GET %s HTTP/1.0\r\nHost: %s\r\nUser-Agent: nbserver\r\nConnection: close\r\n\r\n' "$2" "$1"
 }

@@ -17,113 +17,115 @@
 # Downloads come from the URLs in the settings and from the package index
 #
 # Contents, by line. To follow a run, begin with main: it runs the steps, which use the prelude.
-#   132  parameters             The mode for a run by hand.
-#   137  settings               What differs from host to host: data, no code.
-#   210  lock                   The Python packages, with versions and hashes.
-#   314  welcome                The notebook that people find first, as JSON.
+#   134  parameters             The mode for a run by hand.
+#   139  settings               What differs from host to host: data, no code.
+#   212  lock                   The Python packages, with versions and hashes.
+#   316  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   546  run                    Check the language mode, and set the module path and the state of this run.
-#   625  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   715  hashes                 Compute SHA-256, the only hash that this script uses.
-#   753  events                 Report events: lines of JSON, which are the only output of this script.
-#   843  findings               Report in mode check which requirements this host meets, one finding for each.
-#   890  host_log               Write to the Windows event log which script changes this host.
-#   922  kept_script            Keep the script that changes this host.
-#   940  envelope               Read the envelope: the only input of a run in addition to this script.
-#  1044  part_data              Keep the parts of files that the envelope names, and their data.
-#  1116  lock                   Allow only one run at a time to change this host.
-#  1181  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1261  held_files             Open, move, replace, and remove files that other programs hold.
-#  1388  access                 Set and check access lists: who may read and change a folder.
-#  1464  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1501  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1567  registry               Read values in the registry.
-#  1578  registry_values        Compare, set, and restore values in the registry.
-#  1612  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1732  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1827  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1862  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1950  path_access            Find other accounts that could replace a folder with another folder.
-#  1978  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  2035  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2185  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2282  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2496  server_command         Define the command line of the server, and what it was started with.
-#  2515  left_program           End the program that a run left behind when it was killed.
-#  2573  programs               Run other programs until they exit, and report their output.
-#  2703  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2722  downloads              Download files into the cache, and check their hashes before they are used.
-#  2910  sources                Download a program from one of several sources.
-#  2980  delivered_programs     Take the files of programs that the workstation has sent.
-#  3004  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3091  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3167  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3223  foreign_places         Define where configuration from other installations may be on this host.
-#  3237  package_environment    Choose the environment variables of pip and uv.
-#  3312  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3317  installer_failures     Explain the exit codes of installers.
-#  3389  installers             Run installers and uninstallers, and wait while another one runs.
-#  3434  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3491  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3553  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3578  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3642  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3681  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3721  installed_files        Compare files with those that were installed.
-#  3870  running_server         Stop the server before its programs are replaced.
-#  3928  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4042  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4101  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4151  port_process           Find the program that listens on a TCP port, and what started it.
-#  4186  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4306  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4352  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4410  certificates           Read certificates from PEM files.
-#  4427  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4499  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4633  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4757  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4866  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4935  password_hash          Get the hash of the password.
-#  4940  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4986  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  5009  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5075  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5218  download_checks        Check in mode check whether this host can reach what the script would download.
-#  5323  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5480  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5518  new_server             Check what another environment contains, and the server that runs from it.
-#  5601  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5741  way_back               Restore the previous server after an upgrade that failed.
-#  5879  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5991  server_life            Restart or stop the installed server: modes restart and stop.
-#  6096  restarted_server       Start the registered task again.
-#  6147  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6276  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6395  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6437  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6598  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  6843  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6965  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6989  server_log             Send the log of the notebook server: mode logs.
-#  7089  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   548  run                    Check the language mode, and set the module path and the state of this run.
+#   627  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   717  hashes                 Compute SHA-256, the only hash that this script uses.
+#   755  events                 Report events: lines of JSON, which are the only output of this script.
+#   845  findings               Report in mode check which requirements this host meets, one finding for each.
+#   892  host_log               Write to the Windows event log which script changes this host.
+#   924  kept_script            Keep the script that changes this host.
+#   942  envelope               Read the envelope: the only input of a run in addition to this script.
+#  1046  part_data              Keep the parts of files that the envelope names, and their data.
+#  1118  lock                   Allow only one run at a time to change this host.
+#  1183  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1263  held_files             Open, move, replace, and remove files that other programs hold.
+#  1390  access                 Set and check access lists: who may read and change a folder.
+#  1466  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1503  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1569  registry               Read values in the registry.
+#  1580  registry_values        Compare, set, and restore values in the registry.
+#  1614  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1734  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1829  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1864  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1952  path_access            Find other accounts that could replace a folder with another folder.
+#  1980  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  2037  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2187  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2284  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2498  server_command         Define the command line of the server, and what it was started with.
+#  2517  left_program           End the program that a run left behind when it was killed.
+#  2575  programs               Run other programs until they exit, and report their output.
+#  2705  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2724  web_requests           Ask web servers, and say why one did not answer.
+#  2796  downloads              Download files into the cache, and check their hashes before they are used.
+#  2927  sources                Download a program from one of several sources.
+#  2997  delivered_programs     Take the files of programs that the workstation has sent.
+#  3021  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3108  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3184  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3240  foreign_places         Define where configuration from other installations may be on this host.
+#  3254  package_environment    Choose the environment variables of pip and uv.
+#  3329  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3334  installer_failures     Explain the exit codes of installers.
+#  3406  installers             Run installers and uninstallers, and wait while another one runs.
+#  3451  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3508  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3570  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3595  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3659  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3698  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3738  installed_files        Compare files with those that were installed.
+#  3887  running_server         Stop the server before its programs are replaced.
+#  3945  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4059  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4118  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4168  port_process           Find the program that listens on a TCP port, and what started it.
+#  4203  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4323  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4369  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4427  certificates           Read certificates from PEM files.
+#  4444  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4516  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4650  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4774  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4883  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4952  password_hash          Get the hash of the password.
+#  4957  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  5003  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  5026  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5092  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5235  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5279  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5379  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5536  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5574  new_server             Check what another environment contains, and the server that runs from it.
+#  5657  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5797  way_back               Restore the previous server after an upgrade that failed.
+#  5935  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6047  server_life            Restart or stop the installed server: modes restart and stop.
+#  6152  restarted_server       Start the registered task again.
+#  6203  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6332  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6451  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6493  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6654  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  6899  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7021  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7045  server_log             Send the log of the notebook server: mode logs.
+#  7145  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7121  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7202  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7221  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7240  python                 Install Python from the publisher, or use one that is installed.
-#  7374  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7435  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7554  packages               Install the packages of the lock in a virtual environment.
-#  7755  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7781  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  7918  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8126  service                Run the server as a scheduled task.
-#  8273  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8337  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8415  path                   Add the programs of the server to the PATH of the machine.
-#  8444  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8485  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7177  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7258  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7266  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7285  python                 Install Python from the publisher, or use one that is installed.
+#  7419  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7480  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7599  packages               Install the packages of the lock in a virtual environment.
+#  7800  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7826  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  7963  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8171  service                Run the server as a scheduled task.
+#  8318  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8382  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8460  path                   Add the programs of the server to the PATH of the machine.
+#  8489  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8530  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -2719,6 +2721,78 @@ function Invoke-OpenSsl {
     Invoke-Program $openssl $relative $closed -Accept $Accept -Quiet:$Quiet -Code $Code -Text $Text
 }
 
+# ---- prelude: web_requests -------------------------------------------------------------------------
+# Ask web servers, and say why one did not answer.
+
+# Return the login of this name, or $null if the envelope has none.
+function Get-Login([string]$Name) {
+    if (-not $Secrets.ContainsKey($Name)) { return }
+    $found = [regex]::Match($Secrets[$Name], '\A([^:]*):(.*)\z')
+    $login = New-Object Net.NetworkCredential
+    $login.UserName = [Uri]::UnescapeDataString($found.Groups[1].Value)
+    $login.Password = [Uri]::UnescapeDataString($found.Groups[2].Value)
+    $login
+}
+
+function New-WebRequest([string]$Url, [long]$From) {
+    $request = [Net.WebRequest]::Create($Url)
+    $request.Timeout = 60000
+    $request.ReadWriteTimeout = 60000
+    $request.UserAgent = 'nbserver'
+    if ($Settings.downloads.proxy) {
+        $request.Proxy = New-Object Net.WebProxy $Settings.downloads.proxy
+        $request.Proxy.Credentials = Get-Login 'downloads.proxy_login'
+    }
+    if ($From) { $request.AddRange($From) }
+    $request
+}
+
+# Return the WebException in an exception: PowerShell wraps what a method throws. Without one, return the innermost.
+function Get-WebException([Exception]$Exception) {
+    while ($Exception.InnerException -and -not ($Exception -is [Net.WebException])) {
+        $Exception = $Exception.InnerException
+    }
+    $Exception
+}
+
+# Return the status of the answer; 0 if there was none.
+function Get-HttpStatus([Exception]$Exception) {
+    $inner = Get-WebException $Exception
+    if ($inner -is [Net.WebException] -and $inner.Response) { [int]$inner.Response.StatusCode } else { 0 }
+}
+
+# Return why a request failed. If the clock of a host is wrong, it trusts no certificate; Windows does not mention it.
+function Get-WebFailure([Exception]$Exception) {
+    $status = Get-HttpStatus $Exception
+    $web = Get-WebException $Exception
+    if ($status) {
+        return New-Failure http-status 'the server responded with HTTP status {status} ({description})' @{
+            status = $status; description = [string]$web.Response.StatusCode
+        }
+    }
+    for ($inner = $web; $inner; $inner = $inner.InnerException) {
+        if ($inner -is [Security.Authentication.AuthenticationException]) {
+            return New-Failure tls-certificate-refused ('{error} (the clock on this host shows {time}; if that time ' +
+                'is wrong, correct the clock)') @{
+                error = $inner.Message; time = [DateTime]::UtcNow.ToString('u')
+            }
+        }
+    }
+    New-Failure no-answer '{error}' @{ error = $web.Message }
+}
+
+# Old .NET offers only TLS 1.0 by default. The value 0 means "what Windows chooses", which includes TLS 1.2 where it
+# exists. The number is a set of flags, one per protocol. Only this process is changed.
+function Enable-Tls12 {
+    $protocols = [int][Net.ServicePointManager]::SecurityProtocol
+    if ($protocols -eq 0 -or ($protocols -band $Tls12)) { return }
+    try { [Net.ServicePointManager]::SecurityProtocol = $protocols -bor $Tls12 }
+    catch {
+        throw (New-Failure no-tls-1-2 ('.NET Framework on this host does not support TLS 1.2, which downloads ' +
+                'require. Install .NET Framework 4.5 or newer, then try again'))
+    }
+}
+
 # ---- prelude: downloads ----------------------------------------------------------------------------
 # Download files into the cache, and check their hashes before they are used.
 
@@ -2786,29 +2860,6 @@ function Assert-Download($Download, [string]$Part) {
         })
 }
 
-# Return the login of this name, or $null if the envelope has none.
-function Get-Login([string]$Name) {
-    if (-not $Secrets.ContainsKey($Name)) { return }
-    $found = [regex]::Match($Secrets[$Name], '\A([^:]*):(.*)\z')
-    $login = New-Object Net.NetworkCredential
-    $login.UserName = [Uri]::UnescapeDataString($found.Groups[1].Value)
-    $login.Password = [Uri]::UnescapeDataString($found.Groups[2].Value)
-    $login
-}
-
-function New-WebRequest([string]$Url, [long]$From) {
-    $request = [Net.WebRequest]::Create($Url)
-    $request.Timeout = 60000
-    $request.ReadWriteTimeout = 60000
-    $request.UserAgent = 'nbserver'
-    if ($Settings.downloads.proxy) {
-        $request.Proxy = New-Object Net.WebProxy $Settings.downloads.proxy
-        $request.Proxy.Credentials = Get-Login 'downloads.proxy_login'
-    }
-    if ($From) { $request.AddRange($From) }
-    $request
-}
-
 # Continue an earlier attempt: ask only for the bytes that are missing. Status 206 is the answer with these bytes, any
 # other answer has the whole file. Status 416 means that there are no more bytes: the file is complete, or its hash is
 # wrong. Return a failure if the connection was closed too early.
@@ -2857,40 +2908,6 @@ function Copy-Response {
             done = $Done; total = $end
         }
     }
-}
-
-# Return the WebException in an exception: PowerShell wraps what a method throws. Without one, return the innermost.
-function Get-WebException([Exception]$Exception) {
-    while ($Exception.InnerException -and -not ($Exception -is [Net.WebException])) {
-        $Exception = $Exception.InnerException
-    }
-    $Exception
-}
-
-# Return the status of the answer; 0 if there was none.
-function Get-HttpStatus([Exception]$Exception) {
-    $inner = Get-WebException $Exception
-    if ($inner -is [Net.WebException] -and $inner.Response) { [int]$inner.Response.StatusCode } else { 0 }
-}
-
-# Return why a request failed. If the clock of a host is wrong, it trusts no certificate; Windows does not mention it.
-function Get-WebFailure([Exception]$Exception) {
-    $status = Get-HttpStatus $Exception
-    $web = Get-WebException $Exception
-    if ($status) {
-        return New-Failure http-status 'the server responded with HTTP status {status} ({description})' @{
-            status = $status; description = [string]$web.Response.StatusCode
-        }
-    }
-    for ($inner = $web; $inner; $inner = $inner.InnerException) {
-        if ($inner -is [Security.Authentication.AuthenticationException]) {
-            return New-Failure tls-certificate-refused ('{error} (the clock on this host shows {time}; if that time ' +
-                'is wrong, correct the clock)') @{
-                error = $inner.Message; time = [DateTime]::UtcNow.ToString('u')
-            }
-        }
-    }
-    New-Failure no-answer '{error}' @{ error = $web.Message }
 }
 
 # Unpack a download into its own folder. It has the suffix .new until it is complete.
@@ -5215,18 +5232,13 @@ function Write-SmartAppControl {
         'turned on again without resetting Windows')
 }
 
-# ---- prelude: download_checks ----------------------------------------------------------------------
-# Check in mode check whether this host can reach what the script would download.
+# ---- prelude: program_checks -----------------------------------------------------------------------
+# Check in mode check whether this host can reach the programs to download.
 
-# The certificates of these hosts come from one of these authorities, unless something inspects TLS on the way.
-$PublicHosts = 'www.python.org', 'github.com', 'download.visualstudio.microsoft.com', 'slproweb.com'
-$PublicAuthorities = 'Let''s Encrypt', 'GlobalSign', 'DigiCert', 'Google Trust Services', 'Amazon', 'Sectigo',
-'Certainly', 'ISRG', 'SSL.com', 'Microsoft'
-
-Add-Hook Check { Write-DownloadFinding }
+Add-Hook Check { Write-ProgramFinding }
 
 # Only what is neither installed nor in the cache is downloaded.
-function Write-DownloadFinding {
+function Write-ProgramFinding {
     foreach ($step in @($Steps | Where-Object { $_.Name -eq 'tls' })) {
         Assert-Requirement download_tls {
             Set-Found tls-1-2 'downloads can use TLS 1.2'
@@ -5239,18 +5251,6 @@ function Write-DownloadFinding {
         if (-not $download -or (Test-DownloadDone $program $download)) { continue }
         Assert-Requirement "download_$program" { Assert-SourceAnswer $program }
     }
-    if (Test-Path -LiteralPath (Get-EnvironmentFolder)) { return }
-    if (Test-Mirror) { Assert-Requirement package_index { Assert-UrlAnswer (Get-MirrorPage) }; return }
-    $index = $Settings.packages.index_url
-    if (-not $index) { Assert-Requirement package_index { Write-DefaultIndex }; return }
-    $package = ([string]@($Lock)[0]) -creplace '[=\[ ].*\z', ''
-    Assert-Requirement package_index { Assert-UrlAnswer "$($index.TrimEnd('/'))/$package/" }
-}
-
-function Write-DefaultIndex {
-    Write-Finding unknown (New-Failure default-index-not-checked ('this script does not specify a package index, so ' +
-            'pip and uv use their default one, which was not checked. To check a specific index, set ' +
-            'packages.index_url in the inventory'))
 }
 
 function Get-Setting([string]$Name) {
@@ -5267,9 +5267,59 @@ function Test-DownloadDone([string]$Name, $Download) {
     (Test-Path -LiteralPath (Get-CachedFile $Download)) -or ($program -and (Test-Path -LiteralPath $program))
 }
 
+# Make sure that a file can be downloaded. Some servers refuse to send the headers only: they are asked for one byte.
 function Assert-UrlAnswer([string]$Url) {
+    $answer = Receive-Answer $Url 'HEAD'
+    if ($answer.Type -cnotmatch '\Atext/html') { return }
+    throw (New-Failure url-is-page ('{url} responded with a web page instead of a file. Open the URL in a browser on ' +
+            'this host: a login page or a proxy may answer instead of the server. Otherwise, correct the URL in the ' +
+            'site catalog') @{ url = $Url })
+}
+
+# ---- prelude: download_checks ----------------------------------------------------------------------
+# Check in mode check whether this host can reach the package index or the mirror.
+
+# The certificates of these hosts come from one of these authorities, unless something inspects TLS on the way.
+$PublicHosts = 'www.python.org', 'github.com', 'download.visualstudio.microsoft.com', 'slproweb.com'
+$PublicAuthorities = 'Let''s Encrypt', 'GlobalSign', 'DigiCert', 'Google Trust Services', 'Amazon', 'Sectigo',
+'Certainly', 'ISRG', 'SSL.com', 'Microsoft'
+
+Add-Hook Check { Write-IndexFinding }
+
+# Only what is not installed yet is downloaded. The first package of the lock is in every index that has the others.
+function Write-IndexFinding {
+    if ((Test-Push) -or (Test-Path -LiteralPath (Get-EnvironmentFolder))) { return }
+    $name, $version = (([string]@($Lock)[0]) -split ' ')[0] -split '==', 2
+    $package = Get-PackageKey ($name -creplace '\[.*\z', '')
+    $index = $Settings.packages.index_url
+    if (Test-Mirror) { $url = Get-MirrorPage }
+    elseif ($index) { $url = "$($index.TrimEnd('/'))/$package/" }
+    else { Assert-Requirement package_index { Write-DefaultIndex }; return }
+    Assert-Requirement package_index { Assert-PageAnswer $url $package $version }
+}
+
+function Write-DefaultIndex {
+    Write-Finding unknown (New-Failure default-index-not-checked ('this script does not specify a package index, so ' +
+            'pip and uv use their default one, which was not checked. To check a specific index, set ' +
+            'packages.index_url in the inventory'))
+}
+
+# Make sure that a page of an index or a mirror has a link to a wheel: a login page of the network has none.
+function Assert-PageAnswer {
+    param([string]$Url, [string]$Package, [string]$Version)
+    $answer = Receive-Answer $Url 'GET'
+    $wheel = $Package.Replace('-', '[-_.]+') + '-' + [regex]::Escape(($Version -split '\+')[0]) + '[-+%]'
+    if ($answer.Text.ToLowerInvariant() -cmatch $wheel.ToLowerInvariant()) { return }
+    throw (New-Failure page-without-package ('the page {url} has no link to {package} {version}. Open the URL in a ' +
+            'browser on this host: a login page or a proxy may answer instead of the server. Otherwise, add the ' +
+            'package to the index or the mirror, or correct packages.index_url or downloads.mirror in the ' +
+            'inventory') @{ url = $Url; package = $Package; version = $Version })
+}
+
+function Receive-Answer([string]$Url, [string]$Method) {
+    Enable-Tls12
     $begin = [DateTime]::UtcNow
-    try { $answer = Get-UrlAnswer $Url }
+    try { $answer = Get-UrlAnswer $Url $Method }
     catch {
         throw (New-Failure url-refuses-or-silent ('{url} cannot be downloaded: {cause}. Check this host''s network ' +
                 'connection and downloads.proxy in the inventory, or add a mirror URL to a site catalog') @{
@@ -5281,33 +5331,39 @@ function Assert-UrlAnswer([string]$Url) {
         url = $Url; status = [string]$answer.Status; seconds = $seconds
     }
     Write-Inspection ([Uri]$Url).Host $answer.Issuer
+    $answer
 }
 
-# Ask for the headers only. Some servers refuse that: they are asked for one byte.
-function Get-UrlAnswer([string]$Url) {
-    try { Send-UrlRequest $Url 'HEAD' }
+function Get-UrlAnswer([string]$Url, [string]$Method) {
+    try { Send-UrlRequest $Url $Method }
     catch {
-        if (403, 405, 501 -notcontains (Get-HttpStatus $_.Exception)) { throw }
-        Send-UrlRequest $Url 'GET'
+        if ($Method -ne 'HEAD' -or 403, 405, 501 -notcontains (Get-HttpStatus $_.Exception)) { throw }
+        Send-UrlRequest $Url 'GET' -OneByte
     }
 }
 
 # Only .NET Framework keeps the certificate of the connection.
-function Send-UrlRequest([string]$Url, [string]$Method) {
+function Send-UrlRequest {
+    param([string]$Url, [string]$Method, [switch]$OneByte)
     $request = New-WebRequest $Url 0
     $index = $Settings.packages.index_url
     if ($index -and $Url.StartsWith($index.TrimEnd('/'), [StringComparison]::Ordinal)) {
         $request.Credentials = Get-Login 'packages.index_login'
     }
     $request.Timeout = 20000
+    $request.ReadWriteTimeout = 20000
     $request.Method = $Method
-    if ($Method -eq 'GET') { $request.AddRange(0, 0) }
+    if ($OneByte) { $request.AddRange(0, 0) }
     $response = $request.GetResponse()
-    $status = [int]$response.StatusCode
-    $response.Close()
-    $issuer = ''
-    if ($request.ServicePoint.Certificate) { $issuer = $request.ServicePoint.Certificate.Issuer }
-    @{ Status = $status; Issuer = $issuer }
+    try {
+        $answer = @{ Status = [int]$response.StatusCode; Type = $response.ContentType; Issuer = ''; Text = '' }
+        if ($Method -eq 'GET' -and -not $OneByte) {
+            $answer.Text = (New-Object IO.StreamReader ($response.GetResponseStream(), $Utf8)).ReadToEnd()
+        }
+    }
+    finally { $response.Close() }
+    if ($request.ServicePoint.Certificate) { $answer.Issuer = $request.ServicePoint.Certificate.Issuer }
+    $answer
 }
 
 function Write-Inspection([string]$Server, [string]$Issuer) {
@@ -7202,18 +7258,7 @@ function Find-PendingReboot {
 # ---- step: tls -------------------------------------------------------------------------------------
 # Let the downloads of this process use TLS 1.2; nothing on the host is changed.
 
-# Old .NET offers only TLS 1.0 by default. The value 0 means "what Windows chooses", which includes TLS 1.2 where it
-# exists. The number is a set of flags, one per protocol.
-
-Add-Step tls 'Downloads use TLS 1.2 or newer' -Test {
-    $protocols = [int][Net.ServicePointManager]::SecurityProtocol
-    if ($protocols -eq 0 -or ($protocols -band $Tls12)) { return }
-    try { [Net.ServicePointManager]::SecurityProtocol = $protocols -bor $Tls12 }
-    catch {
-        throw (New-Failure no-tls-1-2 ('.NET Framework on this host does not support TLS 1.2, which downloads ' +
-                'require. Install .NET Framework 4.5 or newer, then try again'))
-    }
-} -Apply {
+Add-Step tls 'Downloads use TLS 1.2 or newer' -Test { Enable-Tls12 } -Apply {
     throw (New-Failure nothing-to-apply ('internal error (a bug in nbserver): the step {step} has nothing to change. ' +
             'Report this bug, and include this message') @{ step = 'tls' })
 }

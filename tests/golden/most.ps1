@@ -17,113 +17,115 @@
 # Downloads come from the URLs in the settings and from the package index
 #
 # Contents, by line. To follow a run, begin with main: it runs the steps, which use the prelude.
-#   136  parameters             The mode for a run by hand.
-#   141  settings               What differs from host to host: data, no code.
-#   215  lock                   The Python packages, with versions and hashes.
-#   220  welcome                The notebook that people find first, as JSON.
+#   138  parameters             The mode for a run by hand.
+#   143  settings               What differs from host to host: data, no code.
+#   217  lock                   The Python packages, with versions and hashes.
+#   222  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   452  run                    Check the language mode, and set the module path and the state of this run.
-#   531  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   621  hashes                 Compute SHA-256, the only hash that this script uses.
-#   659  events                 Report events: lines of JSON, which are the only output of this script.
-#   749  findings               Report in mode check which requirements this host meets, one finding for each.
-#   796  host_log               Write to the Windows event log which script changes this host.
-#   828  kept_script            Keep the script that changes this host.
-#   846  envelope               Read the envelope: the only input of a run in addition to this script.
-#   950  part_data              Keep the parts of files that the envelope names, and their data.
-#  1022  lock                   Allow only one run at a time to change this host.
-#  1087  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1167  held_files             Open, move, replace, and remove files that other programs hold.
-#  1294  access                 Set and check access lists: who may read and change a folder.
-#  1370  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1407  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1473  registry               Read values in the registry.
-#  1484  registry_values        Compare, set, and restore values in the registry.
-#  1518  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1638  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1733  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1768  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1856  path_access            Find other accounts that could replace a folder with another folder.
-#  1884  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1941  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2091  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2188  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2402  server_command         Define the command line of the server, and what it was started with.
-#  2421  left_program           End the program that a run left behind when it was killed.
-#  2479  programs               Run other programs until they exit, and report their output.
-#  2609  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2628  downloads              Download files into the cache, and check their hashes before they are used.
-#  2816  sources                Download a program from one of several sources.
-#  2886  delivered_programs     Take the files of programs that the workstation has sent.
-#  2910  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2997  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3073  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3129  foreign_places         Define where configuration from other installations may be on this host.
-#  3143  package_environment    Choose the environment variables of pip and uv.
-#  3218  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3223  installer_failures     Explain the exit codes of installers.
-#  3295  installers             Run installers and uninstallers, and wait while another one runs.
-#  3340  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3397  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3459  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3484  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3548  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3587  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3627  installed_files        Compare files with those that were installed.
-#  3776  running_server         Stop the server before its programs are replaced.
-#  3834  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3948  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4007  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4057  port_process           Find the program that listens on a TCP port, and what started it.
-#  4092  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4212  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4258  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4316  certificates           Read certificates from PEM files.
-#  4333  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4405  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4539  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4663  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4772  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4841  password_hash          Get the hash of the password.
-#  4846  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4892  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4915  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4981  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5124  download_checks        Check in mode check whether this host can reach what the script would download.
-#  5229  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5386  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5424  new_server             Check what another environment contains, and the server that runs from it.
-#  5507  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5647  way_back               Restore the previous server after an upgrade that failed.
-#  5785  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5897  server_life            Restart or stop the installed server: modes restart and stop.
-#  6002  restarted_server       Start the registered task again.
-#  6053  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6182  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6301  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6343  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6504  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  6749  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6871  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6895  server_log             Send the log of the notebook server: mode logs.
-#  6995  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   454  run                    Check the language mode, and set the module path and the state of this run.
+#   533  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   623  hashes                 Compute SHA-256, the only hash that this script uses.
+#   661  events                 Report events: lines of JSON, which are the only output of this script.
+#   751  findings               Report in mode check which requirements this host meets, one finding for each.
+#   798  host_log               Write to the Windows event log which script changes this host.
+#   830  kept_script            Keep the script that changes this host.
+#   848  envelope               Read the envelope: the only input of a run in addition to this script.
+#   952  part_data              Keep the parts of files that the envelope names, and their data.
+#  1024  lock                   Allow only one run at a time to change this host.
+#  1089  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1169  held_files             Open, move, replace, and remove files that other programs hold.
+#  1296  access                 Set and check access lists: who may read and change a folder.
+#  1372  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1409  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1475  registry               Read values in the registry.
+#  1486  registry_values        Compare, set, and restore values in the registry.
+#  1520  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1640  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1735  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1770  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1858  path_access            Find other accounts that could replace a folder with another folder.
+#  1886  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1943  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2093  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2190  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2404  server_command         Define the command line of the server, and what it was started with.
+#  2423  left_program           End the program that a run left behind when it was killed.
+#  2481  programs               Run other programs until they exit, and report their output.
+#  2611  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2630  web_requests           Ask web servers, and say why one did not answer.
+#  2702  downloads              Download files into the cache, and check their hashes before they are used.
+#  2833  sources                Download a program from one of several sources.
+#  2903  delivered_programs     Take the files of programs that the workstation has sent.
+#  2927  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3014  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3090  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3146  foreign_places         Define where configuration from other installations may be on this host.
+#  3160  package_environment    Choose the environment variables of pip and uv.
+#  3235  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3240  installer_failures     Explain the exit codes of installers.
+#  3312  installers             Run installers and uninstallers, and wait while another one runs.
+#  3357  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3414  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3476  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3501  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3565  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3604  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3644  installed_files        Compare files with those that were installed.
+#  3793  running_server         Stop the server before its programs are replaced.
+#  3851  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3965  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4024  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4074  port_process           Find the program that listens on a TCP port, and what started it.
+#  4109  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4229  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4275  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4333  certificates           Read certificates from PEM files.
+#  4350  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4422  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4556  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4680  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4789  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4858  password_hash          Get the hash of the password.
+#  4863  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4909  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4932  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4998  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5141  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5185  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5285  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5442  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5480  new_server             Check what another environment contains, and the server that runs from it.
+#  5563  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5703  way_back               Restore the previous server after an upgrade that failed.
+#  5841  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5953  server_life            Restart or stop the installed server: modes restart and stop.
+#  6058  restarted_server       Start the registered task again.
+#  6109  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6238  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6357  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6399  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6560  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  6805  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6927  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6951  server_log             Send the log of the notebook server: mode logs.
+#  7051  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7027  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7108  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7127  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7146  python                 Install Python from the publisher, or use one that is installed.
-#  7280  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7341  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7460  packages               Install the packages of the lock in a virtual environment.
-#  7661  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7687  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  7824  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8032  service                Run the server as a scheduled task.
-#  8179  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8243  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8321  path                   Add the programs of the server to the PATH of the machine.
-#  8350  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8391  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7083  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7164  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7172  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7191  python                 Install Python from the publisher, or use one that is installed.
+#  7325  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7386  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7505  packages               Install the packages of the lock in a virtual environment.
+#  7706  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7732  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  7869  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8077  service                Run the server as a scheduled task.
+#  8224  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8288  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8366  path                   Add the programs of the server to the PATH of the machine.
+#  8395  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8436  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -2625,6 +2627,78 @@ function Invoke-OpenSsl {
     Invoke-Program $openssl $relative $closed -Accept $Accept -Quiet:$Quiet -Code $Code -Text $Text
 }
 
+# ---- prelude: web_requests -------------------------------------------------------------------------
+# Ask web servers, and say why one did not answer.
+
+# Return the login of this name, or $null if the envelope has none.
+function Get-Login([string]$Name) {
+    if (-not $Secrets.ContainsKey($Name)) { return }
+    $found = [regex]::Match($Secrets[$Name], '\A([^:]*):(.*)\z')
+    $login = New-Object Net.NetworkCredential
+    $login.UserName = [Uri]::UnescapeDataString($found.Groups[1].Value)
+    $login.Password = [Uri]::UnescapeDataString($found.Groups[2].Value)
+    $login
+}
+
+function New-WebRequest([string]$Url, [long]$From) {
+    $request = [Net.WebRequest]::Create($Url)
+    $request.Timeout = 60000
+    $request.ReadWriteTimeout = 60000
+    $request.UserAgent = 'nbserver'
+    if ($Settings.downloads.proxy) {
+        $request.Proxy = New-Object Net.WebProxy $Settings.downloads.proxy
+        $request.Proxy.Credentials = Get-Login 'downloads.proxy_login'
+    }
+    if ($From) { $request.AddRange($From) }
+    $request
+}
+
+# Return the WebException in an exception: PowerShell wraps what a method throws. Without one, return the innermost.
+function Get-WebException([Exception]$Exception) {
+    while ($Exception.InnerException -and -not ($Exception -is [Net.WebException])) {
+        $Exception = $Exception.InnerException
+    }
+    $Exception
+}
+
+# Return the status of the answer; 0 if there was none.
+function Get-HttpStatus([Exception]$Exception) {
+    $inner = Get-WebException $Exception
+    if ($inner -is [Net.WebException] -and $inner.Response) { [int]$inner.Response.StatusCode } else { 0 }
+}
+
+# Return why a request failed. If the clock of a host is wrong, it trusts no certificate; Windows does not mention it.
+function Get-WebFailure([Exception]$Exception) {
+    $status = Get-HttpStatus $Exception
+    $web = Get-WebException $Exception
+    if ($status) {
+        return New-Failure http-status 'the server responded with HTTP status {status} ({description})' @{
+            status = $status; description = [string]$web.Response.StatusCode
+        }
+    }
+    for ($inner = $web; $inner; $inner = $inner.InnerException) {
+        if ($inner -is [Security.Authentication.AuthenticationException]) {
+            return New-Failure tls-certificate-refused ('{error} (the clock on this host shows {time}; if that time ' +
+                'is wrong, correct the clock)') @{
+                error = $inner.Message; time = [DateTime]::UtcNow.ToString('u')
+            }
+        }
+    }
+    New-Failure no-answer '{error}' @{ error = $web.Message }
+}
+
+# Old .NET offers only TLS 1.0 by default. The value 0 means "what Windows chooses", which includes TLS 1.2 where it
+# exists. The number is a set of flags, one per protocol. Only this process is changed.
+function Enable-Tls12 {
+    $protocols = [int][Net.ServicePointManager]::SecurityProtocol
+    if ($protocols -eq 0 -or ($protocols -band $Tls12)) { return }
+    try { [Net.ServicePointManager]::SecurityProtocol = $protocols -bor $Tls12 }
+    catch {
+        throw (New-Failure no-tls-1-2 ('.NET Framework on this host does not support TLS 1.2, which downloads ' +
+                'require. Install .NET Framework 4.5 or newer, then try again'))
+    }
+}
+
 # ---- prelude: downloads ----------------------------------------------------------------------------
 # Download files into the cache, and check their hashes before they are used.
 
@@ -2692,29 +2766,6 @@ function Assert-Download($Download, [string]$Part) {
         })
 }
 
-# Return the login of this name, or $null if the envelope has none.
-function Get-Login([string]$Name) {
-    if (-not $Secrets.ContainsKey($Name)) { return }
-    $found = [regex]::Match($Secrets[$Name], '\A([^:]*):(.*)\z')
-    $login = New-Object Net.NetworkCredential
-    $login.UserName = [Uri]::UnescapeDataString($found.Groups[1].Value)
-    $login.Password = [Uri]::UnescapeDataString($found.Groups[2].Value)
-    $login
-}
-
-function New-WebRequest([string]$Url, [long]$From) {
-    $request = [Net.WebRequest]::Create($Url)
-    $request.Timeout = 60000
-    $request.ReadWriteTimeout = 60000
-    $request.UserAgent = 'nbserver'
-    if ($Settings.downloads.proxy) {
-        $request.Proxy = New-Object Net.WebProxy $Settings.downloads.proxy
-        $request.Proxy.Credentials = Get-Login 'downloads.proxy_login'
-    }
-    if ($From) { $request.AddRange($From) }
-    $request
-}
-
 # Continue an earlier attempt: ask only for the bytes that are missing. Status 206 is the answer with these bytes, any
 # other answer has the whole file. Status 416 means that there are no more bytes: the file is complete, or its hash is
 # wrong. Return a failure if the connection was closed too early.
@@ -2763,40 +2814,6 @@ function Copy-Response {
             done = $Done; total = $end
         }
     }
-}
-
-# Return the WebException in an exception: PowerShell wraps what a method throws. Without one, return the innermost.
-function Get-WebException([Exception]$Exception) {
-    while ($Exception.InnerException -and -not ($Exception -is [Net.WebException])) {
-        $Exception = $Exception.InnerException
-    }
-    $Exception
-}
-
-# Return the status of the answer; 0 if there was none.
-function Get-HttpStatus([Exception]$Exception) {
-    $inner = Get-WebException $Exception
-    if ($inner -is [Net.WebException] -and $inner.Response) { [int]$inner.Response.StatusCode } else { 0 }
-}
-
-# Return why a request failed. If the clock of a host is wrong, it trusts no certificate; Windows does not mention it.
-function Get-WebFailure([Exception]$Exception) {
-    $status = Get-HttpStatus $Exception
-    $web = Get-WebException $Exception
-    if ($status) {
-        return New-Failure http-status 'the server responded with HTTP status {status} ({description})' @{
-            status = $status; description = [string]$web.Response.StatusCode
-        }
-    }
-    for ($inner = $web; $inner; $inner = $inner.InnerException) {
-        if ($inner -is [Security.Authentication.AuthenticationException]) {
-            return New-Failure tls-certificate-refused ('{error} (the clock on this host shows {time}; if that time ' +
-                'is wrong, correct the clock)') @{
-                error = $inner.Message; time = [DateTime]::UtcNow.ToString('u')
-            }
-        }
-    }
-    New-Failure no-answer '{error}' @{ error = $web.Message }
 }
 
 # Unpack a download into its own folder. It has the suffix .new until it is complete.
@@ -5121,18 +5138,13 @@ function Write-SmartAppControl {
         'turned on again without resetting Windows')
 }
 
-# ---- prelude: download_checks ----------------------------------------------------------------------
-# Check in mode check whether this host can reach what the script would download.
+# ---- prelude: program_checks -----------------------------------------------------------------------
+# Check in mode check whether this host can reach the programs to download.
 
-# The certificates of these hosts come from one of these authorities, unless something inspects TLS on the way.
-$PublicHosts = 'www.python.org', 'github.com', 'download.visualstudio.microsoft.com', 'slproweb.com'
-$PublicAuthorities = 'Let''s Encrypt', 'GlobalSign', 'DigiCert', 'Google Trust Services', 'Amazon', 'Sectigo',
-'Certainly', 'ISRG', 'SSL.com', 'Microsoft'
-
-Add-Hook Check { Write-DownloadFinding }
+Add-Hook Check { Write-ProgramFinding }
 
 # Only what is neither installed nor in the cache is downloaded.
-function Write-DownloadFinding {
+function Write-ProgramFinding {
     foreach ($step in @($Steps | Where-Object { $_.Name -eq 'tls' })) {
         Assert-Requirement download_tls {
             Set-Found tls-1-2 'downloads can use TLS 1.2'
@@ -5145,18 +5157,6 @@ function Write-DownloadFinding {
         if (-not $download -or (Test-DownloadDone $program $download)) { continue }
         Assert-Requirement "download_$program" { Assert-SourceAnswer $program }
     }
-    if (Test-Path -LiteralPath (Get-EnvironmentFolder)) { return }
-    if (Test-Mirror) { Assert-Requirement package_index { Assert-UrlAnswer (Get-MirrorPage) }; return }
-    $index = $Settings.packages.index_url
-    if (-not $index) { Assert-Requirement package_index { Write-DefaultIndex }; return }
-    $package = ([string]@($Lock)[0]) -creplace '[=\[ ].*\z', ''
-    Assert-Requirement package_index { Assert-UrlAnswer "$($index.TrimEnd('/'))/$package/" }
-}
-
-function Write-DefaultIndex {
-    Write-Finding unknown (New-Failure default-index-not-checked ('this script does not specify a package index, so ' +
-            'pip and uv use their default one, which was not checked. To check a specific index, set ' +
-            'packages.index_url in the inventory'))
 }
 
 function Get-Setting([string]$Name) {
@@ -5173,9 +5173,59 @@ function Test-DownloadDone([string]$Name, $Download) {
     (Test-Path -LiteralPath (Get-CachedFile $Download)) -or ($program -and (Test-Path -LiteralPath $program))
 }
 
+# Make sure that a file can be downloaded. Some servers refuse to send the headers only: they are asked for one byte.
 function Assert-UrlAnswer([string]$Url) {
+    $answer = Receive-Answer $Url 'HEAD'
+    if ($answer.Type -cnotmatch '\Atext/html') { return }
+    throw (New-Failure url-is-page ('{url} responded with a web page instead of a file. Open the URL in a browser on ' +
+            'this host: a login page or a proxy may answer instead of the server. Otherwise, correct the URL in the ' +
+            'site catalog') @{ url = $Url })
+}
+
+# ---- prelude: download_checks ----------------------------------------------------------------------
+# Check in mode check whether this host can reach the package index or the mirror.
+
+# The certificates of these hosts come from one of these authorities, unless something inspects TLS on the way.
+$PublicHosts = 'www.python.org', 'github.com', 'download.visualstudio.microsoft.com', 'slproweb.com'
+$PublicAuthorities = 'Let''s Encrypt', 'GlobalSign', 'DigiCert', 'Google Trust Services', 'Amazon', 'Sectigo',
+'Certainly', 'ISRG', 'SSL.com', 'Microsoft'
+
+Add-Hook Check { Write-IndexFinding }
+
+# Only what is not installed yet is downloaded. The first package of the lock is in every index that has the others.
+function Write-IndexFinding {
+    if ((Test-Push) -or (Test-Path -LiteralPath (Get-EnvironmentFolder))) { return }
+    $name, $version = (([string]@($Lock)[0]) -split ' ')[0] -split '==', 2
+    $package = Get-PackageKey ($name -creplace '\[.*\z', '')
+    $index = $Settings.packages.index_url
+    if (Test-Mirror) { $url = Get-MirrorPage }
+    elseif ($index) { $url = "$($index.TrimEnd('/'))/$package/" }
+    else { Assert-Requirement package_index { Write-DefaultIndex }; return }
+    Assert-Requirement package_index { Assert-PageAnswer $url $package $version }
+}
+
+function Write-DefaultIndex {
+    Write-Finding unknown (New-Failure default-index-not-checked ('this script does not specify a package index, so ' +
+            'pip and uv use their default one, which was not checked. To check a specific index, set ' +
+            'packages.index_url in the inventory'))
+}
+
+# Make sure that a page of an index or a mirror has a link to a wheel: a login page of the network has none.
+function Assert-PageAnswer {
+    param([string]$Url, [string]$Package, [string]$Version)
+    $answer = Receive-Answer $Url 'GET'
+    $wheel = $Package.Replace('-', '[-_.]+') + '-' + [regex]::Escape(($Version -split '\+')[0]) + '[-+%]'
+    if ($answer.Text.ToLowerInvariant() -cmatch $wheel.ToLowerInvariant()) { return }
+    throw (New-Failure page-without-package ('the page {url} has no link to {package} {version}. Open the URL in a ' +
+            'browser on this host: a login page or a proxy may answer instead of the server. Otherwise, add the ' +
+            'package to the index or the mirror, or correct packages.index_url or downloads.mirror in the ' +
+            'inventory') @{ url = $Url; package = $Package; version = $Version })
+}
+
+function Receive-Answer([string]$Url, [string]$Method) {
+    Enable-Tls12
     $begin = [DateTime]::UtcNow
-    try { $answer = Get-UrlAnswer $Url }
+    try { $answer = Get-UrlAnswer $Url $Method }
     catch {
         throw (New-Failure url-refuses-or-silent ('{url} cannot be downloaded: {cause}. Check this host''s network ' +
                 'connection and downloads.proxy in the inventory, or add a mirror URL to a site catalog') @{
@@ -5187,33 +5237,39 @@ function Assert-UrlAnswer([string]$Url) {
         url = $Url; status = [string]$answer.Status; seconds = $seconds
     }
     Write-Inspection ([Uri]$Url).Host $answer.Issuer
+    $answer
 }
 
-# Ask for the headers only. Some servers refuse that: they are asked for one byte.
-function Get-UrlAnswer([string]$Url) {
-    try { Send-UrlRequest $Url 'HEAD' }
+function Get-UrlAnswer([string]$Url, [string]$Method) {
+    try { Send-UrlRequest $Url $Method }
     catch {
-        if (403, 405, 501 -notcontains (Get-HttpStatus $_.Exception)) { throw }
-        Send-UrlRequest $Url 'GET'
+        if ($Method -ne 'HEAD' -or 403, 405, 501 -notcontains (Get-HttpStatus $_.Exception)) { throw }
+        Send-UrlRequest $Url 'GET' -OneByte
     }
 }
 
 # Only .NET Framework keeps the certificate of the connection.
-function Send-UrlRequest([string]$Url, [string]$Method) {
+function Send-UrlRequest {
+    param([string]$Url, [string]$Method, [switch]$OneByte)
     $request = New-WebRequest $Url 0
     $index = $Settings.packages.index_url
     if ($index -and $Url.StartsWith($index.TrimEnd('/'), [StringComparison]::Ordinal)) {
         $request.Credentials = Get-Login 'packages.index_login'
     }
     $request.Timeout = 20000
+    $request.ReadWriteTimeout = 20000
     $request.Method = $Method
-    if ($Method -eq 'GET') { $request.AddRange(0, 0) }
+    if ($OneByte) { $request.AddRange(0, 0) }
     $response = $request.GetResponse()
-    $status = [int]$response.StatusCode
-    $response.Close()
-    $issuer = ''
-    if ($request.ServicePoint.Certificate) { $issuer = $request.ServicePoint.Certificate.Issuer }
-    @{ Status = $status; Issuer = $issuer }
+    try {
+        $answer = @{ Status = [int]$response.StatusCode; Type = $response.ContentType; Issuer = ''; Text = '' }
+        if ($Method -eq 'GET' -and -not $OneByte) {
+            $answer.Text = (New-Object IO.StreamReader ($response.GetResponseStream(), $Utf8)).ReadToEnd()
+        }
+    }
+    finally { $response.Close() }
+    if ($request.ServicePoint.Certificate) { $answer.Issuer = $request.ServicePoint.Certificate.Issuer }
+    $answer
 }
 
 function Write-Inspection([string]$Server, [string]$Issuer) {
@@ -7108,18 +7164,7 @@ function Find-PendingReboot {
 # ---- step: tls -------------------------------------------------------------------------------------
 # Let the downloads of this process use TLS 1.2; nothing on the host is changed.
 
-# Old .NET offers only TLS 1.0 by default. The value 0 means "what Windows chooses", which includes TLS 1.2 where it
-# exists. The number is a set of flags, one per protocol.
-
-Add-Step tls 'Downloads use TLS 1.2 or newer' -Test {
-    $protocols = [int][Net.ServicePointManager]::SecurityProtocol
-    if ($protocols -eq 0 -or ($protocols -band $Tls12)) { return }
-    try { [Net.ServicePointManager]::SecurityProtocol = $protocols -bor $Tls12 }
-    catch {
-        throw (New-Failure no-tls-1-2 ('.NET Framework on this host does not support TLS 1.2, which downloads ' +
-                'require. Install .NET Framework 4.5 or newer, then try again'))
-    }
-} -Apply {
+Add-Step tls 'Downloads use TLS 1.2 or newer' -Test { Enable-Tls12 } -Apply {
     throw (New-Failure nothing-to-apply ('internal error (a bug in nbserver): the step {step} has nothing to change. ' +
             'Report this bug, and include this message') @{ step = 'tls' })
 }

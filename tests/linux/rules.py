@@ -72,7 +72,7 @@ _MAY_HOLD_SECRETS = {
     "keep_password_hash",
     "read_salts",
     "read_login_url",
-    "assert_url_answers",
+    "assert_page_answers",
     "bring_back_files",
     "assert_sent_certificate",
 }

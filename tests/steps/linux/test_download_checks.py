@@ -24,8 +24,12 @@ class Pem:
     key: Path
 
 
+PAGE = '<a href="../../small_Tool.x-1.0-py3-none-any.whl">small_Tool.x-1.0-py3-none-any.whl</a>'  # no line feed at its end
+LOGIN = "<html><body><h1>Welcome to the hotel</h1><form>Room: <input></form></body></html>\n"
+
+
 def check(url: str, before: str = "") -> dict[str, Any]:
-    code = f'RUN_MODE=check RUN_STEP=preflight\n{before}\nrequire package_index assert_url_answers "$1"'
+    code = f'RUN_MODE=check RUN_STEP=preflight\n{before}\nrequire package_index assert_page_answers "$1" small-tool-x 1.0+cpu'
     done = parts.run(code, url)
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.decode("ascii").splitlines()
@@ -34,7 +38,7 @@ def check(url: str, before: str = "") -> dict[str, Any]:
 
 
 @contextmanager
-def https(folder: Path, status: str, names: tuple[str, ...] = ("localhost",)) -> Iterator[tuple[str, list[str], str]]:
+def https(folder: Path, status: str, names: tuple[str, ...] = ("localhost",), page: str = PAGE) -> Iterator[tuple[str, list[str], str]]:
     """A server whose certificate an authority has signed: its port, the heads of requests, and what makes the script trust it."""
     root = authority.root("An Inspecting Proxy")
     key = authority.ec_key()
@@ -43,7 +47,7 @@ def https(folder: Path, status: str, names: tuple[str, ...] = ("localhost",)) ->
     files.certificate.write_text(authority.pem(certificate))
     files.key.write_text(authority.key_pem(key))
     (folder / "ca.pem").write_text(authority.pem(root.certificate))
-    with server(files, lambda head: f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode()) as (port, heads):
+    with server(files, lambda head: f"HTTP/1.1 {status}\r\nContent-Length: {len(page)}\r\n\r\n{page}".encode()) as (port, heads):
         yield f"https://localhost:{port}/simple/pip/", heads, f"AUTHORITIES=({folder}/ca.pem)"
 
 
@@ -51,7 +55,24 @@ def test_a_download_that_answers(tmp_path: Path) -> None:
     with https(tmp_path, "200 OK") as (url, heads, trust):
         finding = check(url, trust)
     assert (finding["state"], finding["code"], finding["values"]["status"]) == ("ok", "url-answers", "200")
-    assert heads[-1].startswith("HEAD /simple/pip/ HTTP/1.1\r\nHost: localhost:")
+    assert heads[-1].startswith("GET /simple/pip/ HTTP/1.0\r\nHost: localhost:")
+
+
+@pytest.mark.parametrize(
+    ("status", "page", "state", "code"),
+    [
+        ("200 OK", LOGIN, "failed", "page-without-package"),
+        ("200 OK", PAGE.replace("1.0", "1.0.1"), "failed", "page-without-package"),
+        ("200 OK", PAGE.replace("1.0", "1.0%2Bcpu"), "ok", "url-answers"),
+        ("302 Found", LOGIN, "unknown", "url-redirects"),
+    ],
+)
+def test_a_page_that_does_not_offer_the_package(tmp_path: Path, status: str, page: str, state: str, code: str) -> None:
+    """A login page of the network answers with status 200, or redirects to itself."""
+    with https(tmp_path, status, page=page) as (url, _, trust):
+        finding = check(url, trust)
+    assert (finding["state"], finding["code"]) == (state, code)
+    assert state == "ok" or "in a browser on this host" in finding["todo"]
 
 
 @pytest.mark.parametrize(("name", "code"), [("127.0.0.1", "url-answers"), ("127.0.0.2", "url-does-not-answer")])
@@ -74,9 +95,12 @@ def test_a_certificate_that_the_host_does_not_trust(tmp_path: Path) -> None:
 
 
 def test_without_tls_and_through_a_proxy(tmp_path: Path) -> None:
-    (tmp_path / "simple").mkdir()
+    for name, page in (("simple", PAGE), ("login", LOGIN)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "index.html").write_text(page)
     with served(tmp_path) as url:
         assert check(f"{url}simple/")["values"]["status"] == "200"
+        assert check(f"{url}login/")["code"] == "page-without-package"
         through = check("http://index.invalid/simple/", f"NB_DOWNLOADS_PROXY={url}")
         assert through["values"].get("status") == "404", "the proxy was asked"
 
@@ -95,11 +119,13 @@ def test_a_password_is_not_sent_and_not_shown() -> None:
 def test_of_a_mirror_the_page_with_the_wheels_is_asked_for(tmp_path: Path) -> None:
     with https(tmp_path, "200 OK") as (url, heads, trust):
         mirror = url.removesuffix("/simple/pip/")
-        settings = f"NB_DOWNLOADS_SOURCE=mirror MIRROR_PAGE={mirror}/wheels.html LOCK_MARK=/nonexistent/lock"
+        settings = (
+            f"NB_DOWNLOADS_SOURCE=mirror MIRROR_PAGE={mirror}/wheels.html LOCK_MARK=/nonexistent/lock LOCK=('small-tool.x==1.0 --hash')"
+        )
         done = parts.run(f"RUN_MODE=check RUN_STEP=preflight\n{trust}\n{settings}\ncheck_downloads")
     (finding,) = map(json.loads, done.stdout.decode("ascii").splitlines())
     assert (finding["name"], finding["code"], finding["state"]) == ("package_index", "url-answers", "ok")
-    assert heads[-1].startswith("HEAD /wheels.html HTTP/1.1\r\n")
+    assert heads[-1].startswith("GET /wheels.html HTTP/1.0\r\n")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from nbserver.transports.transport import LogonSecrets
 from tests.boxes.windows import WindowsBox
 from tests.boxes.winrm.endpoint import Endpoint
 from tests.ports import free_port
-from tests.powershell.engine import Session, part, prelude, require_engine
+from tests.powershell.engine import Session, part, prelude, require_engine, steps
 from tests.served import served
 from tests.step_host import PASSWORD, STATE, StepHost
 
@@ -97,12 +97,13 @@ def test_an_enforced_application_control_policy_is_named(session: Session, statu
     assert [json.loads(line)["code"] for line in said] == codes
 
 
-@pytest.fixture(scope="module")
-def downloads() -> Iterator[Session]:
+@pytest.fixture(scope="module", params=["machine", "user"])
+def downloads(request: pytest.FixtureRequest) -> Iterator[Session]:
     require_engine()
     with Session() as session:
-        settings = """$Settings = ConvertFrom-Json '{"downloads": {"mirror": null, "proxy": null, "source": "direct"}, "packages": {"index_url": null}}'; $Run.Step = 'preflight'; $Run.Mode = 'check'"""
-        session.keep(prelude("run", "events", "registry", "downloads", "download_checks") + settings)
+        settings = """$Settings = ConvertFrom-Json '{"downloads": {"mirror": null, "proxy": null, "source": "direct"}, "packages": {"index_url": null}}'; $Run.Step = 'preflight'; $Run.Mode = 'check'; $Secrets = @{}"""
+        own = ["downloads", "program_checks"] if request.param == "machine" else []
+        session.keep(prelude("run", "events", "registry", "download_checks", *own, scope=request.param) + steps("packages") + settings)
         yield session
 
 
@@ -112,6 +113,37 @@ def answer(session: Session, url: str) -> dict[str, Any]:
     return finding
 
 
+def page(session: Session, settings: str) -> dict[str, Any]:
+    """What is found about the page of an index or a mirror."""
+    outside = "function Test-Push { $false }; function Get-EnvironmentFolder { 'C:\\nothing' }"
+    before = "$Settings.downloads.source = 'direct'; $Lock = @('small-tool.x==1.0+cpu --hash=sha256:00')"
+    (line,) = session.run(f"{outside}; {before}; {settings}; Write-IndexFinding; Get-Said")
+    finding: dict[str, Any] = json.loads(line)
+    assert finding["name"] == "package_index"
+    return finding
+
+
+def test_the_index_must_offer_the_first_package_of_the_lock(downloads: Session, tmp_path: Path) -> None:
+    """In both scopes. A login page of the network answers with status 200, too."""
+    folder = tmp_path / "small-tool-x"
+    folder.mkdir()
+    assert page(downloads, "$Settings.packages.index_url = $null")["code"] == "default-index-not-checked"
+    with served(tmp_path) as url:
+        index = f"$Settings.packages.index_url = '{url}'"
+        for text, code in (
+            ('<a href="small_Tool.x-1.0%2Bcpu-py3-none-any.whl">', "url-answers"),
+            ('<a href="small_tool_x-1.0.1-py3-none-any.whl">', "page-without-package"),
+            ("<h1>Welcome to the hotel</h1>", "page-without-package"),
+        ):
+            (folder / "index.html").write_text(text)
+            found = page(downloads, index)
+            assert (found["code"], found["state"]) == (code, "ok" if code == "url-answers" else "failed")
+        (tmp_path / "wheels.html").write_text('<a href="small_tool_x-1.0-py3-none-any.whl">')
+        mirror = f"$Settings.downloads.source = 'mirror'; $Settings.downloads.mirror = '{url.rstrip('/')}'"
+        assert page(downloads, mirror)["code"] == "url-answers"
+
+
+@pytest.mark.parametrize("downloads", ["machine"], indirect=True)
 def test_a_download_answers_or_does_not(downloads: Session, tmp_path: Path) -> None:
     (tmp_path / "python.zip").write_bytes(b"x")
     with served(tmp_path) as url:
@@ -119,6 +151,8 @@ def test_a_download_answers_or_does_not(downloads: Session, tmp_path: Path) -> N
         assert (found["state"], found["code"], found["values"]["status"]) == ("ok", "url-answers", "200")
         found = answer(downloads, f"{url}gone.zip")
         assert found["state"] == "failed" and "HTTP status 404" in found["text"] and "downloads.proxy" in found["todo"]
+        (tmp_path / "python.html").write_text("<h1>Welcome to the hotel</h1>")
+        assert answer(downloads, f"{url}python.html")["code"] == "url-is-page"
     found = answer(downloads, f"http://127.0.0.1:{free_port()}/python.zip")
     assert found["state"] == "failed" and found["cause"]["code"] == "no-answer"
 
@@ -132,6 +166,7 @@ def test_a_download_answers_or_does_not(downloads: Session, tmp_path: Path) -> N
         ("www.python.org", "", []),
     ],
 )
+@pytest.mark.parametrize("downloads", ["machine"], indirect=True)
 def test_an_authority_that_is_not_public_is_named_for_public_hosts(downloads: Session, server: str, issuer: str, codes: list[str]) -> None:
     said = downloads.run(f"Write-Inspection '{server}' '{issuer}'; Get-Said")
     assert [json.loads(line)["code"] for line in said] == codes
