@@ -66,34 +66,34 @@
 #  4379  environment            Create the virtual environment, and install the packages of the lock in it.
 #  4530  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
 #  4555  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4653  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  4892  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5058  new_server             Check what another environment contains, and the server that runs from it.
-#  5134  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5288  way_back               Restore the previous server after an upgrade that failed.
-#  5465  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5662  server_life            Restart or stop the installed server: modes restart and stop.
-#  5773  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5887  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6010  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6056  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6388  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6495  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6530  server_log             Send the log of the notebook server: mode logs.
-#  6599  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  4675  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  4914  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5080  new_server             Check what another environment contains, and the server that runs from it.
+#  5156  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5310  way_back               Restore the previous server after an upgrade that failed.
+#  5487  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5684  server_life            Restart or stop the installed server: modes restart and stop.
+#  5795  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5909  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6032  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6078  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6410  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6517  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6552  server_log             Send the log of the notebook server: mode logs.
+#  6621  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6638  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6672  python                 Install Python from the distribution.
-#  6730  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  6801  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  6814  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6828  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6927  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7122  service                Run the notebook server as a service that starts with the system.
-#  7256  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7320  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7474  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7556  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6660  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6694  python                 Install Python from the distribution.
+#  6752  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  6823  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  6836  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6850  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6949  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7144  service                Run the notebook server as a service that starts with the system.
+#  7278  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7342  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7496  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7578  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -4556,16 +4556,19 @@ read_future_python() {
 # Check in mode check whether this host can reach what pip and uv would download.
 
 DOWNLOAD_SECONDS=20                                # to wait for an answer
-ANSWER=()                                          # of ask_for_headers: what openssl and the server wrote
+ANSWER=()                                          # of ask: what openssl and the server wrote
 
 # Only what is not installed yet is downloaded. The first package of the lock is in every index that has the others.
 check_downloads() {
-    local package=${LOCK[0]:-pip}
+    local line=${LOCK[0]%% *} package
     if [[ $NB_PACKAGES_SOURCE == distribution || $NB_DOWNLOADS_SOURCE == push || -e $LOCK_MARK ]]; then return; fi
+    package=${line%%[=\[]*}
+    package=${package,,}
+    package=${package//[_.]/-}
     if [[ $NB_DOWNLOADS_SOURCE == mirror ]]; then
-        require package_index assert_url_answers "$MIRROR_PAGE"
+        require package_index assert_page_answers "$MIRROR_PAGE" "$package" "${line##*==}"
     elif [[ $NB_PACKAGES_INDEX_URL ]]; then
-        require package_index assert_url_answers "${NB_PACKAGES_INDEX_URL%/}/${package%%[=\[ ]*}/"
+        require package_index assert_page_answers "${NB_PACKAGES_INDEX_URL%/}/$package/" "$package" "${line##*==}"
     else
         require package_index report_default_index
     fi
@@ -4576,9 +4579,11 @@ report_default_index() {
 'their default one, which was not checked. To check a specific index, set packages.index_url in the inventory'
 }
 
-# Ask for the headers of a URL, with the proxy and the authorities that pip would use.
-assert_url_answers() { # URL
-    local line status='' fault=''
+# Ask for a page, with the proxy and the authorities that pip would use. It must have a link to a wheel: a login page of
+# the network has none.
+assert_page_answers() { # URL PACKAGE VERSION
+    local line status='' fault='' offered=''
+    local wheel=${2//-/[-_.]+}-${3%%+*}
     local -i begin=$SECONDS
     if [[ ${SECRETS[packages.index_login]-}${SECRETS[downloads.proxy_login]-} ]] ||
         ! [[ $1 =~ ^(https?)://([^/@:]+)(:([0-9]{1,5}))?(/[^[:space:]]*)?$ ]]; then
@@ -4586,13 +4591,25 @@ assert_url_answers() { # URL
 'check does not support, so the download was not checked'
         return
     fi
-    ask_for_headers "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" "${BASH_REMATCH[4]}" "${BASH_REMATCH[5]:-/}"
+    ask "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" "${BASH_REMATCH[4]}" "${BASH_REMATCH[5]:-/}"
     for line in "${ANSWER[@]}"; do
-        line=${line%$'\r'}
         if [[ $line == 'verify error:'* ]]; then fault=${line#verify error:num=}; fi
-        if [[ $line =~ ^HTTP/[0-9.]+\ ([0-9]{3}) ]]; then status=${BASH_REMATCH[1]}; fi
+        if [[ ! $status && $line =~ ^HTTP/[0-9.]+\ ([0-9]{3}) ]]; then status=${BASH_REMATCH[1]}; fi
+        if [[ ${line,,} =~ ${wheel,,}[-+%] ]]; then offered=1; fi
     done
+    if [[ $status == 3* ]]; then
+        write_finding unknown url-redirects '{url} responded with status {status}, a redirect, which this check does '\
+'not follow. Open the URL in a browser on this host: the package index must answer, not a login page' \
+            url "$1" status "$status"
+        return
+    fi
     report_answer "$1" "$status" "$((SECONDS - begin))" "${fault:-${ANSWER[0]:-no answer}}"
+    if [[ ! $offered ]]; then
+        fail page-without-package 'the page {url} has no link to {package} {version}. Open the URL in a browser on '\
+'this host: a login page or a proxy may answer instead of the server. Otherwise, add the package to the index or the '\
+'mirror, or correct packages.index_url or downloads.mirror in the inventory' \
+            url "$1" package "$2" version "$3"
+    fi
 }
 
 report_answer() { # URL STATUS SECONDS FAULT
@@ -4609,8 +4626,8 @@ report_answer() { # URL STATUS SECONDS FAULT
     fi
 }
 
-# ANSWER: what openssl wrote about the connection, and the headers; without TLS, the status line.
-ask_for_headers() { # SCHEME HOST PORT PATH
+# ANSWER: what openssl wrote about the connection, the headers, and the page.
+ask() { # SCHEME HOST PORT PATH
     local proxy=${NB_DOWNLOADS_PROXY#*://}
     local -a options=(-connect "$2:${3:-443}" -verify_return_error -ign_eof)
     ANSWER=()
@@ -4638,16 +4655,21 @@ ask_for_headers() { # SCHEME HOST PORT PATH
 # The kernel may wait for minutes for a connection, so another process connects.
 ask_without_tls() { # HOST:PORT HOST-HEADER PATH
     local line
-    if IFS= read -r -t "$DOWNLOAD_SECONDS" line < <(
+    {
+        if IFS= read -r -t "$DOWNLOAD_SECONDS" line; then
+            mapfile -t ANSWER
+            ANSWER=("$line" "${ANSWER[@]}")
+        fi
+    } < <(
         exec 7<>"/dev/tcp/${1%:*}/${1##*:}"
         write_request "$2" "$3" >&7
-        IFS= read -r line <&7
-        printf '%s\n' "$line"
-    ); then ANSWER=("$line"); fi
+        timeout "$DOWNLOAD_SECONDS" cat <&7
+    )
 }
 
+# HTTP/1.0, because a server may divide an answer of HTTP/1.1 into chunks.
 write_request() { # HOST-HEADER PATH
-    printf 'HEAD %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: nbserver\r\nConnection: close\r\n\r\n' "$2" "$1"
+    printf 'GET %s HTTP/1.0\r\nHost: %s\r\nUser-Agent: nbserver\r\nConnection: close\r\n\r\n' "$2" "$1"
 }
 
 # ---- prelude: deliveries ---------------------------------------------------------------------------

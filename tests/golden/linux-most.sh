@@ -66,34 +66,34 @@
 #  4381  environment            Create the virtual environment, and install the packages of the lock in it.
 #  4532  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
 #  4557  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4655  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  4894  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5060  new_server             Check what another environment contains, and the server that runs from it.
-#  5136  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5290  way_back               Restore the previous server after an upgrade that failed.
-#  5467  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5664  server_life            Restart or stop the installed server: modes restart and stop.
-#  5775  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5889  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6012  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6058  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6390  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6497  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6532  server_log             Send the log of the notebook server: mode logs.
-#  6601  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  4677  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  4916  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5082  new_server             Check what another environment contains, and the server that runs from it.
+#  5158  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5312  way_back               Restore the previous server after an upgrade that failed.
+#  5489  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5686  server_life            Restart or stop the installed server: modes restart and stop.
+#  5797  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5911  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6034  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6080  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6412  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6519  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6554  server_log             Send the log of the notebook server: mode logs.
+#  6623  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6640  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6674  python                 Install Python from the distribution.
-#  6732  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  6803  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  6816  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6830  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6929  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7124  service                Run the notebook server as a service that starts with the system.
-#  7258  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7322  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7476  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7558  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6662  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6696  python                 Install Python from the distribution.
+#  6754  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  6825  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  6838  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6852  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6951  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7146  service                Run the notebook server as a service that starts with the system.
+#  7280  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7344  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7498  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7580  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -4558,16 +4558,19 @@ read_future_python() {
 # Check in mode check whether this host can reach what pip and uv would download.
 
 DOWNLOAD_SECONDS=20                                # to wait for an answer
-ANSWER=()                                          # of ask_for_headers: what openssl and the server wrote
+ANSWER=()                                          # of ask: what openssl and the server wrote
 
 # Only what is not installed yet is downloaded. The first package of the lock is in every index that has the others.
 check_downloads() {
-    local package=${LOCK[0]:-pip}
+    local line=${LOCK[0]%% *} package
     if [[ $NB_PACKAGES_SOURCE == distribution || $NB_DOWNLOADS_SOURCE == push || -e $LOCK_MARK ]]; then return; fi
+    package=${line%%[=\[]*}
+    package=${package,,}
+    package=${package//[_.]/-}
     if [[ $NB_DOWNLOADS_SOURCE == mirror ]]; then
-        require package_index assert_url_answers "$MIRROR_PAGE"
+        require package_index assert_page_answers "$MIRROR_PAGE" "$package" "${line##*==}"
     elif [[ $NB_PACKAGES_INDEX_URL ]]; then
-        require package_index assert_url_answers "${NB_PACKAGES_INDEX_URL%/}/${package%%[=\[ ]*}/"
+        require package_index assert_page_answers "${NB_PACKAGES_INDEX_URL%/}/$package/" "$package" "${line##*==}"
     else
         require package_index report_default_index
     fi
@@ -4578,9 +4581,11 @@ report_default_index() {
 'their default one, which was not checked. To check a specific index, set packages.index_url in the inventory'
 }
 
-# Ask for the headers of a URL, with the proxy and the authorities that pip would use.
-assert_url_answers() { # URL
-    local line status='' fault=''
+# Ask for a page, with the proxy and the authorities that pip would use. It must have a link to a wheel: a login page of
+# the network has none.
+assert_page_answers() { # URL PACKAGE VERSION
+    local line status='' fault='' offered=''
+    local wheel=${2//-/[-_.]+}-${3%%+*}
     local -i begin=$SECONDS
     if [[ ${SECRETS[packages.index_login]-}${SECRETS[downloads.proxy_login]-} ]] ||
         ! [[ $1 =~ ^(https?)://([^/@:]+)(:([0-9]{1,5}))?(/[^[:space:]]*)?$ ]]; then
@@ -4588,13 +4593,25 @@ assert_url_answers() { # URL
 'check does not support, so the download was not checked'
         return
     fi
-    ask_for_headers "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" "${BASH_REMATCH[4]}" "${BASH_REMATCH[5]:-/}"
+    ask "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" "${BASH_REMATCH[4]}" "${BASH_REMATCH[5]:-/}"
     for line in "${ANSWER[@]}"; do
-        line=${line%$'\r'}
         if [[ $line == 'verify error:'* ]]; then fault=${line#verify error:num=}; fi
-        if [[ $line =~ ^HTTP/[0-9.]+\ ([0-9]{3}) ]]; then status=${BASH_REMATCH[1]}; fi
+        if [[ ! $status && $line =~ ^HTTP/[0-9.]+\ ([0-9]{3}) ]]; then status=${BASH_REMATCH[1]}; fi
+        if [[ ${line,,} =~ ${wheel,,}[-+%] ]]; then offered=1; fi
     done
+    if [[ $status == 3* ]]; then
+        write_finding unknown url-redirects '{url} responded with status {status}, a redirect, which this check does '\
+'not follow. Open the URL in a browser on this host: the package index must answer, not a login page' \
+            url "$1" status "$status"
+        return
+    fi
     report_answer "$1" "$status" "$((SECONDS - begin))" "${fault:-${ANSWER[0]:-no answer}}"
+    if [[ ! $offered ]]; then
+        fail page-without-package 'the page {url} has no link to {package} {version}. Open the URL in a browser on '\
+'this host: a login page or a proxy may answer instead of the server. Otherwise, add the package to the index or the '\
+'mirror, or correct packages.index_url or downloads.mirror in the inventory' \
+            url "$1" package "$2" version "$3"
+    fi
 }
 
 report_answer() { # URL STATUS SECONDS FAULT
@@ -4611,8 +4628,8 @@ report_answer() { # URL STATUS SECONDS FAULT
     fi
 }
 
-# ANSWER: what openssl wrote about the connection, and the headers; without TLS, the status line.
-ask_for_headers() { # SCHEME HOST PORT PATH
+# ANSWER: what openssl wrote about the connection, the headers, and the page.
+ask() { # SCHEME HOST PORT PATH
     local proxy=${NB_DOWNLOADS_PROXY#*://}
     local -a options=(-connect "$2:${3:-443}" -verify_return_error -ign_eof)
     ANSWER=()
@@ -4640,16 +4657,21 @@ ask_for_headers() { # SCHEME HOST PORT PATH
 # The kernel may wait for minutes for a connection, so another process connects.
 ask_without_tls() { # HOST:PORT HOST-HEADER PATH
     local line
-    if IFS= read -r -t "$DOWNLOAD_SECONDS" line < <(
+    {
+        if IFS= read -r -t "$DOWNLOAD_SECONDS" line; then
+            mapfile -t ANSWER
+            ANSWER=("$line" "${ANSWER[@]}")
+        fi
+    } < <(
         exec 7<>"/dev/tcp/${1%:*}/${1##*:}"
         write_request "$2" "$3" >&7
-        IFS= read -r line <&7
-        printf '%s\n' "$line"
-    ); then ANSWER=("$line"); fi
+        timeout "$DOWNLOAD_SECONDS" cat <&7
+    )
 }
 
+# HTTP/1.0, because a server may divide an answer of HTTP/1.1 into chunks.
 write_request() { # HOST-HEADER PATH
-    printf 'HEAD %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: nbserver\r\nConnection: close\r\n\r\n' "$2" "$1"
+    printf 'GET %s HTTP/1.0\r\nHost: %s\r\nUser-Agent: nbserver\r\nConnection: close\r\n\r\n' "$2" "$1"
 }
 
 # ---- prelude: deliveries ---------------------------------------------------------------------------
