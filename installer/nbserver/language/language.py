@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nbserver.base.message import Given, converted, fill
@@ -13,6 +13,7 @@ class Language:
 
     code = "en"
     colon = ":"  # after a word, as its own piece of text
+    comma = ", "  # between the parts of a list
     errors = "backslashreplace"  # what is written instead of characters that an encoding lacks
 
     def text(self, template: str, /, **values: Given) -> str:
@@ -45,6 +46,10 @@ class Language:
         `cause` has the code and the values of the reason in it.
         """
         return text
+
+    def joined(self, parts: Iterable[str]) -> str:
+        """Return the parts of a list as one text. A part that is empty is left out."""
+        return self.comma.join(filter(None, parts))
 
     def finding(
         self, text: str, todo: str, code: str | None, values: Mapping[str, Any], cause: Mapping[str, Any] | None = None

@@ -17,6 +17,7 @@ from nbserver.language.templates import Templates
 
 LONGEST = 12_000  # characters of an error in a result
 _COLONS = {"fr": "\u00a0:"}
+_COMMAS = {"ja": "\u3001"}
 _SENTENCE = re.compile("(.*?)(?:\\. |\u3002)(.+)", re.DOTALL)  # the first one, and the rest
 _STOPS = {"ja": "\u3002"}  # between two sentences
 SEPARATORS = ("\n", "; ", ", ")  # between the messages that are one value
@@ -32,6 +33,7 @@ class Translated(Language):
         self._catalog = _catalog(code)
         self._templates = Templates.load()
         self.colon = _COLONS.get(code, ":")
+        self.comma = _COMMAS.get(code, ", ")
 
     def text(self, template: str, /, **values: Given) -> str:
         return fill(self._catalog.gettext(template), self._rendered(converted(values))) if template else ""

@@ -46,7 +46,7 @@ def rendered(
         extensions=["jinja2.ext.i18n"],
     )
     environment.install_gettext_callables(language.template, language.template_for, newstyle=True)
-    environment.filters |= {"ascii": ascii_text, "tojson_ascii": json.dumps, "word": language.word}
+    environment.filters |= {"ascii": ascii_text, "tojson_ascii": json.dumps, "word": language.word, "joined": language.joined}
     allowed = [f"style-src {_source(css)}", f"script-src {_source(js)}", *(["img-src data:"] if pictures else [])]
     shared = {
         "release": __version__,

@@ -97,11 +97,11 @@ def _steps(old: Host, new: Host, language: Language) -> Iterator[Row]:
     other = [step for step in new.steps if step.name not in former or former[step.name].result != step.result]
     if other:
         results = (former[step.name].result if step.name in former else NOT_RUN_WORDS[0] for step in other)
-        were = ", ".join(f"{step.name} {language.word(result)}" for step, result in zip(other, results, strict=True))
-        yield Row(new.name, language.text("steps"), were, ", ".join(f"{step.name} {language.word(step.result)}" for step in other))
+        were = language.joined(f"{step.name} {language.word(result)}" for step, result in zip(other, results, strict=True))
+        yield Row(new.name, language.text("steps"), were, language.joined(f"{step.name} {language.word(step.result)}" for step in other))
     missing = former.keys() - {step.name for step in new.steps}
     if missing:
-        names = ", ".join(name for name in former if name in missing)
+        names = language.joined(name for name in former if name in missing)
         yield Row(new.name, language.text("steps"), names, language.word(NOT_RUN_WORDS[0]))
     for step in new.steps:
         before = former[step.name].seconds if step.name in former else step.seconds

@@ -74,11 +74,17 @@ def _lane(host: Host, seconds: float, language: Language) -> list[tuple[float, f
     scale = WIDTH / seconds if seconds > 0 else 0.0
     whole = (host.begin * scale, (host.end - host.begin) * scale)
     behind = f"all {'bad' if host.failed else ''}".strip()
-    bars = [(*_least(*whole), behind, f"{host.name}: {language.word(host.outcome)}, {duration(host.end - host.begin, language)}")]
+    bars = [
+        (
+            *_least(*whole),
+            behind,
+            f"{host.name}: {language.joined((language.word(host.outcome), duration(host.end - host.begin, language)))}",
+        )
+    ]
     for bar in host.bars:
         x, width = _least(bar.begin * scale, (bar.end - bar.begin) * scale, 0.5)
         words = " ".join(filter(None, (language.word(bar.what or "other"), language.word(bar.result))))
-        bars.append((x, width, _kind(bar), f"{words}, {duration(bar.end - bar.begin, language)}"))
+        bars.append((x, width, _kind(bar), language.joined((words, duration(bar.end - bar.begin, language)))))
     return bars
 
 

@@ -45,7 +45,7 @@ def target(host: Host, language: Language = ENGLISH) -> str:
     ]
     if endpoint := values["configuration_name"]:
         facts.append(language.text("session configuration {name}", name=ascii_text(str(endpoint))))
-    return ", ".join([ascii_text(f"{values['transport']} {user}{values['address']}{port}"), *facts])
+    return language.joined([ascii_text(f"{values['transport']} {user}{values['address']}{port}"), *facts])
 
 
 def identity(host: Host, language: Language = ENGLISH) -> str:

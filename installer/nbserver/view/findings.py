@@ -97,7 +97,7 @@ def host_lines(result: Result, shown: Sequence[Finding], columns: int, quiet: bo
     if broken:
         words.insert(0, click.style(language.word(result.outcome), fg=STATE_COLORS.get(result.outcome)))
     if words and not (quiet and not shown and not broken):
-        yield f"{result.host}: {', '.join(words)}"
+        yield f"{result.host}: {language.joined(words)}"
     if broken:
         yield from _wrapped(error_text(result, language), "  ", columns)
     width = max((len(finding.name) for finding in shown), default=0)
@@ -148,7 +148,7 @@ def closing_lines(results: Mapping[str, Result], folder: Path, language: Languag
         yield language.text("{ready} of {count} hosts are ready for nbserver apply", ready=ready, count=len(results))
         failed = Counter(name for result in results.values() for name in _failed(result))
         if failed:
-            yield language.text("Failed: {names}", names=", ".join(f"{name} ({count})" for name, count in failed.most_common()))
+            yield language.text("Failed: {names}", names=language.joined(f"{name} ({count})" for name, count in failed.most_common()))
     yield files_line(folder, language)
 
 

@@ -23,7 +23,7 @@ def said(limits: Mapping[str, Mapping[str, str]] | None, language: Language = EN
         (language.text("processes"), "tasks_max", str),
         ("CPU", "cpu_quota", _share),
     ]
-    return ", ".join(_one(name, limits[key]["asked"], convert(limits[key]["now"]), language) for name, key, convert in parts)
+    return language.joined(_one(name, limits[key]["asked"], convert(limits[key]["now"]), language) for name, key, convert in parts)
 
 
 def _one(name: str, asked: str, now: str, language: Language) -> str:

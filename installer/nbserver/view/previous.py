@@ -22,7 +22,7 @@ def said(previous: Mapping[str, str] | None, language: Language = ENGLISH) -> st
             language.text("installed {date}", date=previous["installed"][:10]),
             language.text("lock {sha256}", sha256=previous["lock"]),
         ]
-    return ", ".join(parts)
+    return language.joined(parts)
 
 
 def name(previous: Mapping[str, str] | None) -> str:

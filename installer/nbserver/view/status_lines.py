@@ -109,7 +109,7 @@ def _details(name: str, result: Result, language: Language) -> Iterator[str]:
     found = status.found
     state = found["service"]["state"]
     yield f"{name}  {click.style(language.word(state), fg=COLORS[state])}"
-    versions = ", ".join(f"{VERSIONS.get(key, key)} {version}" for key, version in _ordered(found["versions"]))
+    versions = language.joined(f"{VERSIONS.get(key, key)} {version}" for key, version in _ordered(found["versions"]))
     texts = (
         _server(found["service"], language),
         limits.said(found.get("limits"), language),
@@ -131,7 +131,7 @@ def _server(service: Mapping[str, str], language: Language) -> str:
         return language.text("no notebook server is set up")
     since = language.text("since {time} UTC", time=_minute(service["since"])) if service["since"] else ""
     by = {"task": language.text("scheduled task"), "background": language.text("background")}.get(service["by"], service["by"])
-    return ", ".join(filter(None, (since, language.word(START_WORDS[service["start"]]), by)))
+    return language.joined((since, language.word(START_WORDS[service["start"]]), by))
 
 
 def _ordered(versions: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -144,7 +144,7 @@ def _certificate(status: HostStatus, language: Language) -> str:
     if certificate is None:
         return ""
     left = language.text("{days} left ({date})", days=_days(status.days_left, language), date=certificate["expires"][:10])
-    return f"{clean(certificate['subject'], 100)}, {left}, {certificate['fingerprint']}"
+    return language.joined((clean(certificate["subject"], 100), left, certificate["fingerprint"]))
 
 
 def _days(days: int | None, language: Language) -> str:
@@ -156,7 +156,7 @@ def _last(last: Mapping[str, Any] | None, is_here: bool | None, language: Langua
         return ""
     elsewhere = f" ({language.text('not a run of this workstation')})" if is_here is False else ""
     outcome, operator = language.word(last["outcome"]), clean(last["operator"], 100)
-    return f"{last['mode']} {outcome}, {_minute(last['started'])} UTC, {operator}, {last['run']}{elsewhere}"
+    return language.joined((f"{last['mode']} {outcome}", f"{_minute(last['started'])} UTC", operator, f"{last['run']}{elsewhere}"))
 
 
 def _script(status: HostStatus, language: Language) -> str:
@@ -172,7 +172,7 @@ def _drift(status: HostStatus, result: Result, language: Language) -> str:
         return language.word(result.outcome)
     if not status.differences:
         return language.text("none")
-    steps = ", ".join(name for name, state in result.steps.items() if state == "differs")
+    steps = language.joined(name for name, state in result.steps.items() if state == "differs")
     return f"{status.differences} ({steps})"
 
 

@@ -125,14 +125,28 @@ def _line(mode: str, name: str, result: Result, width: int, steps: bool, languag
     """Return the line of a host. With `steps`, it says which differ, because their differences were not shown."""
     differing = [step for step, last in result.steps.items() if last == "differs"] if result.outcome == "differs" else []
     said = click.style(language.word(result.outcome), fg=COLORS.get(result.outcome))
-    words = f"  {', '.join(differing)}" if steps and differing else _words(mode, result, language)
-    facts = [
-        *([language.text("number of changes unknown")] if result.changed is None else []),
-        *([language.plural("{count} changed", "{count} changed", result.changed)] if result.changed else []),
-        *([language.text("reboot pending")] if result.reboot and result.outcome != "reboot" else []),
-        *([duration(result.seconds, language)] if result.seconds is not None else []),
-    ]
-    return f"{folding.padded(name, width)}  {said}{words}{''.join(f', {fact}' for fact in facts)}"
+    words = f"  {language.joined(differing)}" if steps and differing else _words(mode, result, language)
+    facts = (
+        f"{said}{words}",
+        language.text("number of changes unknown") if result.changed is None else "",
+        "" if _is_changed_by_apply(mode, result) else _changes(mode, result.changed, language),
+        language.text("reboot pending") if result.reboot and result.outcome != "reboot" else "",
+        duration(result.seconds, language) if result.seconds is not None else "",
+    )
+    return f"{folding.padded(name, width)}  {language.joined(facts)}"
+
+
+def _is_changed_by_apply(mode: str, result: Result) -> bool:
+    """Return whether a host is up to date because its steps have changed something: this is what its line says."""
+    return mode == "apply" and result.outcome == "ok" and bool(result.changed)
+
+
+def _changes(mode: str, changed: int | None, language: Language) -> str:
+    if not changed:
+        return ""
+    if mode == "apply":
+        return language.plural("{count} step changed", "{count} steps changed", changed)
+    return language.plural("{count} changed", "{count} changed", changed)
 
 
 def _words(mode: str, result: Result, language: Language) -> str:
@@ -141,6 +155,8 @@ def _words(mode: str, result: Result, language: Language) -> str:
     said = language.word(WORDS.get(result.outcome, ""))
     if mode == "events":
         return f"  {language.text('the run has finished')}" if result.outcome == "ok" else ""
+    if _is_changed_by_apply(mode, result):
+        return f"  {_changes(mode, result.changed, language)}"
     if result.outcome == "ok":
         if mode in DONE_WORDS:
             said = language.word(DONE_WORDS[mode] if result.changed else "nothing to do")
@@ -156,13 +172,13 @@ def group_lines(group: failures.Group, language: Language = ENGLISH) -> list[str
 
 def names_of(hosts: Collection[str], language: Language, most: int = 100) -> str:
     """Return the names of hosts, of which only the first ones are listed."""
-    shown = ", ".join(list(hosts)[:most])
+    shown = language.joined(list(hosts)[:most])
     return language.text("{names}, and {count} more", names=shown, count=len(hosts) - most) if len(hosts) > most else shown
 
 
 def _counts(results: Mapping[str, Result], language: Language) -> str:
     counts = Counter(result.outcome for result in results.values())
-    words = ", ".join(f"{counts[outcome]} {language.word(outcome)}" for outcome in ORDER if counts[outcome])
+    words = language.joined(f"{counts[outcome]} {language.word(outcome)}" for outcome in ORDER if counts[outcome])
     return language.text("{count} hosts: {words}", count=len(results), words=words)
 
 

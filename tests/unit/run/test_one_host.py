@@ -95,7 +95,7 @@ class Hosts:
         validate("summary", summary)
         assert {name: entry["outcome"] for name, entry in summary["hosts"].items()} == {"bad": "failed", "good": "ok"}
         assert len((run / "good" / "events.jsonl").read_text().splitlines()) == 3
-        assert any(line.startswith("good") and "1 changed" in line for line in self.shown)
+        assert any(line.startswith("good") and "1 step changed" in line for line in self.shown)
 
 
 @pytest.fixture
@@ -236,7 +236,7 @@ def test_a_summary_that_cannot_be_written_is_shown_all_the_same(hosts: Hosts, mo
     monkeypatch.setattr(journal.atomic_file, "write_bytes", write_bytes)
     with pytest.raises(UsageError, match=r"could not write .*summary\.json"):
         hosts.apply()
-    assert any(line.startswith("good") and "1 changed" in line for line in hosts.shown)
+    assert any(line.startswith("good") and "1 step changed" in line for line in hosts.shown)
 
 
 def test_a_terminal_that_cannot_show_a_line_ends_no_run(hosts: Hosts) -> None:
@@ -321,7 +321,7 @@ def test_the_evidence_of_a_run(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) ->
     summary = json.loads((run / "summary.json").read_text())
     validate("summary", summary)
     assert all(entry["seconds"] >= 0 for entry in summary["hosts"].values())
-    assert any(re.match(r"good  ok  up to date, 1 changed, \d+\.\d s$", click.unstyle(line)) for line in hosts.shown)
+    assert any(re.match(r"good  ok  1 step changed, \d+\.\d s$", click.unstyle(line)) for line in hosts.shown)
 
     log = evidence_log.read(evidence_log.default_path(), run.name)
     checked = chain_check.check(run, [entry.head for entry in log])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -15,12 +16,15 @@ from nbserver.base.errors import InventoryError, ScriptError
 from nbserver.cli import program
 from nbserver.events.description import failure
 from nbserver.events.reader import Event, parse
+from nbserver.language.language import ENGLISH
+from nbserver.language.translated import Translated
 from nbserver.run.result import Result
 from nbserver.run.view import View
 from nbserver.view.json_lines import JsonLines
 from nbserver.view.live import LiveView, _has_characters
 from nbserver.view.plain_lines import PlainLines
 from nbserver.view.summary import summary_lines
+from tests.checkout import SOURCE
 
 RESULT = Result("win1", outcome="ok", changed=1, steps={"path": "changed"})
 FAILED = Result("win2", outcome="failed", error="win2: 192.0.2.8:5986 refused the connection. Correct the port.")
@@ -195,6 +199,31 @@ def test_a_brief_summary_of_many_hosts_has_lines_only_for_news() -> None:
     whole = [click.unstyle(line) for line in summary_lines("test", results, Path("runs"))]
     assert len(whole) == 43 + 4 + 2 and whole.count("    r0: there is no bash") == 1
     assert "d0   differs  run nbserver apply to make the changes" in whole
+
+
+@pytest.mark.parametrize(
+    ("code", "changed", "unchanged"),
+    [
+        ("en", "win1  ok  5 steps changed, reboot pending, 3.2 s", "win1  ok  up to date, 3.2 s"),
+        ("fr", "win1  ok  5 étapes modifiées, redémarrage en attente, 3.2 s", "win1  ok  à jour, 3.2 s"),
+        ("ja", "win1  OK  5 ステップを変更しました、再起動待ち、3.2 秒", "win1  OK  最新の状態です、3.2 秒"),
+    ],
+)
+def test_a_host_is_up_to_date_or_says_what_apply_has_changed(code: str, changed: str, unchanged: str) -> None:
+    said = ENGLISH if code == "en" else Translated(code)
+    for changes, reboot, line in ((5, True, changed), (0, False, unchanged)):
+        results = {"win1": Result("win1", outcome="ok", changed=changes, reboot=reboot, seconds=3.2)}
+        assert click.unstyle(summary_lines("apply", results, Path("runs"), language=said)[0]) == line
+
+
+def test_only_the_language_joins_the_parts_of_a_list() -> None:
+    """The log and JUnit XML are for programs, in English."""
+    found = [
+        path.name
+        for path in (SOURCE / "nbserver" / "view").glob("*.py")
+        if re.search(r"""["'], ["'][.]join""", path.read_text("utf-8")) and path.name not in ("log_file.py", "junit.py")
+    ]
+    assert found == []
 
 
 @pytest.mark.parametrize(("mode", "named"), [("test", True), ("apply", True), ("undo", True), ("rotate", False), ("check", False)])
