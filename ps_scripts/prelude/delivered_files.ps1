@@ -20,7 +20,7 @@ function Get-DeliveredFile([string]$Name) { Join-Path $DeliveredFolder $Name }
 # Return the hashes that are accepted, by the name of the file of a program and by the package of a wheel.
 function Get-DeliveryList {
     $list = @{}
-    foreach ($program in @(Get-DeliveredProgram)) { $list[$program.Name] = @($program.Sha256) }
+    foreach ($program in @(Get-DeliveredProgram)) { $list[$program.Name] = @($list[$program.Name]) + $program.Sha256 }
     foreach ($line in $Lock) {
         $package, $version = ($line -split ' ')[0] -split '==', 2
         $hashes = [regex]::Matches($line, '--hash=sha256:([0-9a-f]{64})')

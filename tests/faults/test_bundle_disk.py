@@ -31,7 +31,7 @@ def disk(folder: Path, limits: str) -> Iterator[None]:
 def errors(bundle: Path, files: list[File]) -> list[NbserverError]:
     try:
         with fetch.opened(bundle), FileDownload(bundle, (), Silent(), pauses=()) as one:
-            return list(fetch.fetch(bundle, files, fetch.present(bundle), one).errors)
+            return list(fetch.fetch(bundle, [(file,) for file in files], fetch.present(bundle), one).errors)
     except NbserverError as error:
         return [error]
 

@@ -12,10 +12,12 @@ from pathlib import Path
 
 from nbserver import __version__
 from nbserver.base import atomic_file, file_lock, plain_file
-from nbserver.base.errors import NbserverError, OutputError
+from nbserver.base.errors import DownloadError, NbserverError, OutputError
+from nbserver.base.message import Message, message
 from nbserver.bundle import check, contents
 from nbserver.bundle.contents import File
 from nbserver.bundle.download import FileDownload, Stopped
+from nbserver.bundle.wanted import Program
 from nbserver.catalog import mirror
 
 AT_ONCE = 4
@@ -24,11 +26,15 @@ _OTHER_PROCESS_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Fetched:
-    """The files of the bundle, which of them were downloaded now, and what could not be."""
+    """The files of the bundle, which of them were downloaded now, and what could not be.
+
+    `warnings` say which programs came from another source than their first one, and why.
+    """
 
     files: tuple[File, ...]
     downloaded: tuple[File, ...]
     errors: tuple[NbserverError, ...] = ()
+    warnings: tuple[Message, ...] = ()
 
 
 @contextmanager
@@ -64,41 +70,62 @@ def present(bundle: Path) -> tuple[File, ...]:
     return tuple(one for one in contents.read(bundle) if check.has(bundle, one))
 
 
-def fetch(bundle: Path, wanted: Iterable[File], there: Sequence[File], download: FileDownload) -> Fetched:
-    """Download what is not there yet. The list of the bundle is only written if nothing is lacking.
+def fetch(bundle: Path, wanted: Iterable[Program], there: Sequence[File], download: FileDownload) -> Fetched:
+    """Download what is not there yet, from the first source that has it. The list of the bundle is only written if nothing is lacking.
 
     Waits for all files also if some fail, but not after Ctrl-C or if the disk is full. Raises OutputError.
     """
     known = {one.path: one for one in there}
-    lacking = {one.path: one for one in wanted if one.path not in known}
-    found = {path: one for path, one in lacking.items() if check.has(bundle, one)}  # of an interrupted run
-    sizes = {path: (bundle / path).stat().st_size for path in found}
-    errors = list[NbserverError]()
+    lacking = {sources[0].path: sources for sources in wanted if not any(one.path in known for one in sources)}
+    found = {path: one for path, sources in lacking.items() for one in sources[::-1] if check.has(bundle, one)}  # of an interrupted run
+    new = [replace(one, size=(bundle / one.path).stat().st_size) for one in found.values()]
+    downloaded, errors, warnings = list[File](), list[NbserverError](), list[Message]()
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        running = {pool.submit(download, one): one for path, one in sorted(lacking.items()) if path not in found}
+        running = {pool.submit(_first, sources, download, warnings) for path, sources in sorted(lacking.items()) if path not in found}
         try:
             _wait(running, download)
         except BaseException:
             download.stop.set()
             pool.shutdown(cancel_futures=True)
             raise
-        for future, one in running.items():
+        for future in running:
             error = None if future.cancelled() else future.exception()
             if isinstance(error, NbserverError):
                 errors.append(error)
             elif not future.cancelled() and not isinstance(error, Stopped):
-                sizes[one.path] = future.result()
-    new = tuple(replace(one, size=sizes[path]) for path, one in lacking.items() if path in sizes)
-    every = (*there, *new)
+                downloaded.append(future.result())
+    every = (*there, *new, *downloaded)
     if not errors:
         write(bundle, every)
         shutil.rmtree(bundle / contents.PARTIAL)
-    return Fetched(every, tuple(one for one in new if one.path not in found), tuple(errors))
+    return Fetched(every, tuple(downloaded), tuple(errors), tuple(warnings))
 
 
-def _wait(running: dict[Future[int], File], download: FileDownload) -> None:
+def _first(sources: Program, download: FileDownload, warnings: list[Message]) -> File:
+    """Download a file from the first source that has it, and return it with its size. Raises the error of the last source."""
+    *others, last = sources
+    for one, following in zip(others, sources[1:], strict=True):
+        try:
+            return replace(one, size=download(one))
+        except DownloadError as error:
+            warnings.append(
+                message(
+                    "bundle-next-source",
+                    "{program} {version} could not be downloaded from {url} ({reason}). The next source is {other}, with SHA-256 {sha256}",
+                    program=one.name,
+                    version=one.version,
+                    url=one.url,
+                    reason=Message(error.code, error.template, error.values),
+                    other=following.url,
+                    sha256=following.sha256,
+                )
+            )
+    return replace(last, size=download(last))
+
+
+def _wait(running: set[Future[File]], download: FileDownload) -> None:
     """Wait for all downloads. If the disk is full, the others cannot succeed either."""
-    pending: set[Future[int]] = {*running}
+    pending = {*running}
     while pending:
         done, pending = wait(pending, return_when=FIRST_EXCEPTION)
         if any(isinstance(one.exception(), OutputError) for one in done if not one.cancelled()):

@@ -11,7 +11,7 @@ from nbserver.base.message import Lines, Message, message
 from nbserver.bundle import approval, check, wanted
 from nbserver.bundle.approval import Demand
 from nbserver.bundle.contents import File
-from nbserver.bundle.wanted import Packages, Pin
+from nbserver.bundle.wanted import Packages, Pin, Program
 
 if TYPE_CHECKING:
     from nbserver.render.script import Script
@@ -40,9 +40,9 @@ class HostFiles:
             approval.require(bundle, listed.sha256, self._demand)
             self._bundles[bundle] = listed.files
         files = self._bundles[bundle]
-        programs = {one.path: one for one in wanted.programs(script)}
+        programs = wanted.programs(script)
         packages = self._of_script(script)
-        lacks = lacking(files, programs.values(), packages)
+        lacks = lacking(files, programs, packages)
         if lacks:
             raise ApprovalError(
                 "bundle-lacks-files",
@@ -53,7 +53,8 @@ class HostFiles:
                 bundle=str(bundle),
                 findings=Lines(lacks[:_SHOWN], "; "),
             )
-        found = [one for one in files if one.path in programs]
+        paths = {one.path for sources in programs for one in sources}
+        found = [one for one in files if one.path in paths]
         for kind in packages:
             found += kind.chosen(files)
         return tuple({one.file: one for one in found}.values())
@@ -66,13 +67,14 @@ class HostFiles:
         return self._packages[key]
 
 
-def lacking(files: Iterable[File], programs: Iterable[File], packages: Iterable[Packages]) -> list[Message]:
+def lacking(files: Iterable[File], programs: Iterable[Program], packages: Iterable[Packages]) -> list[Message]:
     """Return a message for each program and package that is not among the files of a bundle."""
     files = tuple(files)
     paths = {one.path for one in files}
     missing: dict[str, Message] = {}
-    for one in programs:
-        if one.path not in paths:
+    for sources in programs:
+        one = sources[0]
+        if not any(source.path in paths for source in sources):
             text = f"{one.name} {one.version}"
             missing[text] = message("bundle-lacks-program", "the bundle lacks {program} ({file})", program=text, file=one.file)
     for kind in packages:

@@ -13,15 +13,15 @@ from nbserver.base import plain_file
 from nbserver.base.errors import OutputError
 from nbserver.bundle import fetch
 from nbserver.bundle.contents import File
-from nbserver.bundle.wanted import Packages
+from nbserver.bundle.wanted import Packages, Program
 from nbserver.catalog import mirror
 
 _FOLDER = re.compile(r"[0-9a-f]{64}")
 
 
-def needed(files: Sequence[File], programs: Iterable[File], packages: Iterable[Packages]) -> tuple[File, ...]:
+def needed(files: Sequence[File], programs: Iterable[Program], packages: Iterable[Packages]) -> tuple[File, ...]:
     """Return those of the files of a bundle that hosts with these programs and packages can use."""
-    paths = {one.path for one in programs}.union(one.path for kind in packages for one in kind.chosen(files))
+    paths = {one.path for sources in programs for one in sources}.union(one.path for kind in packages for one in kind.chosen(files))
     return tuple(one for one in files if one.path in paths)
 
 

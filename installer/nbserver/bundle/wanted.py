@@ -64,12 +64,17 @@ class Packages:
             return False
 
 
-def programs(script: Script) -> list[File]:
-    """Return the files of programs that a script downloads, each from its first source. Raises ValueError for a URL whose file a bundle cannot hold."""
-    return [
-        File("program", one["name"], one["version"], file_of(one["url"]), one["sha256"], one["size"], one["url"])
-        for one in {one["name"]: one for one in reversed(manifest.downloads(script.settings))}.values()
-    ]
+Program = tuple[File, ...]
+"""The sources of a program in the order in which hosts try them: one of these files is sufficient."""
+
+
+def programs(script: Script) -> list[Program]:
+    """Return the programs that a script downloads. Raises ValueError for a URL whose file a bundle cannot hold."""
+    found: dict[str, list[File]] = {}
+    for one in manifest.downloads(script.settings):
+        file = File("program", one["name"], one["version"], file_of(one["url"]), one["sha256"], one["size"], one["url"])
+        found.setdefault(one["name"], []).append(file)
+    return [tuple(sources) for sources in found.values()]
 
 
 def packages(script: Script) -> list[Packages]:

@@ -13,7 +13,7 @@ import click
 
 from nbserver.base.errors import UsageError
 from nbserver.base.message import counted, phrase
-from nbserver.base.standard_streams import require_written, say, text_for_reader
+from nbserver.base.standard_streams import require_written, say, text_for_reader, warn
 from nbserver.cli.options import allowed_signers_option, approvals_option, asker, optional_hosts_and_inventory, site_option
 from nbserver.cli.output import object_option
 from nbserver.cli.warnings import show_warnings
@@ -121,6 +121,8 @@ def _download(bundle: Path, needed: Needed, ca_file: Path | None, as_json: bool,
 
     bars = Silent() if as_json else DownloadBars() if sys.stderr.isatty() else DownloadLines()
     done = downloading.run(bundle, needed, uv=uv.find, ca_file=ca_file, bars=bars, say=shown, prunes=prunes)
+    for warning in done.fetched.warnings:
+        warn(warning)
     for error in done.fetched.errors:
         say(f"nbserver: {clean(text_for_reader(error), 4000)}", err=True)
     answer = downloading.fetched_as_json(bundle, done)

@@ -12,7 +12,7 @@ from nbserver.base.message import Message, counted, detail
 from nbserver.bundle import approval, check, contents, fetch, host_files, prune, wanted, wheel_sources
 from nbserver.bundle.contents import File
 from nbserver.bundle.download import FileDownload
-from nbserver.bundle.wanted import Packages
+from nbserver.bundle.wanted import Packages, Program
 from nbserver.catalog.resolver.uv import Uv
 from nbserver.render.render import render_each
 from nbserver.run import download_logins
@@ -40,7 +40,7 @@ class Needed:
     All are without repetitions.
     """
 
-    programs: tuple[File, ...]
+    programs: tuple[Program, ...]
     packages: tuple[tuple[Packages, Index], ...]
     authorities: tuple[Path, ...] = ()
 
@@ -65,15 +65,15 @@ class Done:
 def needed(hosts: Sequence[AnyHost], ask: Ask | None) -> Needed:
     """Return what the scripts of these hosts download. Raises CatalogError, DownloadError, and SecretError."""
     secrets = SecretStore(ask)
-    programs: dict[str, File] = {}
+    programs: dict[Program, None] = {}
     packages: dict[Any, tuple[Packages, Index]] = {}
     for host, (script, _) in zip(hosts, render_each(map(_direct, hosts)), strict=True):
-        programs |= {one.path: one for one in wanted.programs(script)}
+        programs |= dict.fromkeys(wanted.programs(script))
         for found in wanted.packages(script):
             index = Index(host.packages.index_url, _login(host, secrets))
             packages.setdefault((found.kind, found.pins, index), (found, index))
     authorities = dict.fromkeys(host.downloads.ca_file for host in hosts if host.downloads.ca_file)
-    return Needed(tuple(programs.values()), tuple(packages.values()), tuple(authorities))
+    return Needed(tuple(programs), tuple(packages.values()), tuple(authorities))
 
 
 def _direct(host: AnyHost) -> AnyHost:
@@ -108,9 +108,9 @@ def run(
     authorities = (*found.authorities, *([ca_file] if ca_file else []))
     with fetch.opened(bundle):
         there = fetch.present(bundle)
-        files = {one.path: one for one in found.programs}
+        located: dict[str, File] = {}
         for packages, index in found.packages:
-            lacking = packages.lacking((*there, *files.values()))
+            lacking = packages.lacking((*there, *located.values()))
             if lacking:
                 say(
                     counted(
@@ -121,9 +121,9 @@ def run(
                     )
                 )
                 program = Uv(uv(), index.url, (), index.login, authorities=authorities)
-                files |= {one.path: one for one in wheel_sources.located(packages, lacking, program)}
+                located |= {one.path: one for one in wheel_sources.located(packages, lacking, program)}
         with bars, FileDownload(bundle, authorities, bars, logins=found.logins) as download:
-            done = fetch.fetch(bundle, files.values(), there, download)
+            done = fetch.fetch(bundle, [*found.programs, *((one,) for one in located.values())], there, download)
         if done.errors or not prunes:
             return Done(done, ())
         keep = prune.needed(done.files, found.programs, [packages for packages, _ in found.packages])
@@ -147,8 +147,9 @@ def verified(bundle: Path, found: Needed | None, demand: Demand | None = None) -
 def fetched_as_json(bundle: Path, done: Done) -> dict[str, Any]:
     """Return the answer for --json after a download."""
     common, downloaded = _totals(bundle, done.fetched.files), [one.path for one in done.fetched.downloaded]
-    errors = [{"text": str(error), **detail(error)} for error in done.fetched.errors]
-    return {"event": "downloaded", **common, "downloaded": downloaded, "removed": list(done.removed), "errors": errors}
+    warnings, errors = ([{"text": str(one), **detail(one)} for one in found] for found in (done.fetched.warnings, done.fetched.errors))
+    changes = {"downloaded": downloaded, "removed": list(done.removed)}
+    return {"event": "downloaded", **common, **changes, "warnings": warnings, "errors": errors}
 
 
 def verified_as_json(bundle: Path, wrong: Iterable[Message]) -> dict[str, Any]:

@@ -84,10 +84,10 @@ def default_path(python_version: str, lock_sha256: str) -> tuple[str, ...]:
 def program(download: Download, downloads: Downloads) -> Program:
     """Return what a script needs from an entry in the catalog. Raises ValueError if the entry is unverified, and CatalogError.
 
-    A mirror and the workstation have the file of the entry, and no other.
+    Which of its sources a mirror or the workstation has is not known here.
     """
     source = _source(download, downloads)
-    others = () if downloads.source != "direct" else tuple(_source(one, downloads) for one in download.sources)
+    others = tuple(_source(one, downloads) for one in download.sources)
     return Program(source.executable, source.kind, source.sha256, source.size, source.url, source.version, others)
 
 

@@ -21,8 +21,16 @@ function Select-Source([string]$Name) {
     $Sources[$Name] = @($Settings.$Name) + @($all | Where-Object { $_.sha256 -ne $Settings.$Name.sha256 })
 }
 
+# A workstation sends the file of one source, which may be any of them.
+function Get-UsableSource([string]$Name) {
+    $all = @($Sources[$Name])
+    if (-not (Test-Push)) { return $all }
+    $arrived = @($all | Where-Object { Test-DeliveredProgram $_ })
+    @($arrived + $all)[0]
+}
+
 function Save-Program([string]$Name) {
-    $left = @($Sources[$Name])
+    $left = @(Get-UsableSource $Name)
     $failure = $null
     while ($true) {
         $source, $left = $left

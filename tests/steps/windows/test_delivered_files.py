@@ -35,7 +35,10 @@ def part(name: str, data: bytes, offset: int = 0, length: int | None = None) -> 
 
 
 class Receiver:
-    """A host that accepts the wheel `WHEEL` and the program `PROGRAM`, both with the content `DATA`. `folder` is where they arrive."""
+    """A host that accepts the wheel `WHEEL` and the program `PROGRAM`, both with the content `DATA`. `folder` is where they arrive.
+
+    The program is the second source of Python: the workstation does not have the first one.
+    """
 
     def __init__(self, place: Place) -> None:
         self.place, self.folder, self.source = place, place.state / "downloads", "push"
@@ -58,6 +61,7 @@ class Receiver:
 
     def _set_up(self) -> list[str]:
         state, digest = host_path(self.place.state), sha256(DATA)
+        first = f"@{{ url = 'https://example.com/first.zip'; sha256 = '{'1' * 64}'; size = 3000 }}"
         program = f"@{{ url = 'https://example.com/{PROGRAM}'; sha256 = '{digest}'; size = 3000 }}"
         return [
             MAIN,
@@ -66,7 +70,7 @@ class Receiver:
             "$Mode = 'test'; $Run.Changed = 0; $Parts.Clear(); $PartData.Blocks.Clear(); $PartData.Position = 0; $StillHeld.Clear()",
             f"$Settings | Add-Member NoteProperty downloads @{{ source = '{self.source}' }} -Force; $DeliveredFolder = '{host_path(self.folder)}'; $CacheFolder = '{state}\\cache'",
             f"$Lock = 'example-one==1.0 --hash=sha256:{digest} --hash=sha256:{'0' * 64}', 'two==2 --hash=sha256:{'0' * 64}'",
-            f"function Get-Setting([string]$Name) {{ if ($Name -eq 'python') {{ {program} }} }}",
+            f"$Sources.python = @({first}, {program})",
         ]
 
     def states(self, mode: Mode, *parts: Part, data: bytes = b"") -> list[tuple[str, str, int]]:
@@ -87,7 +91,7 @@ def test_a_wheel_and_a_program_arrive_and_are_not_missing_any_more(receiver: Rec
     assert receiver.states("missing", *both) == [(WHEEL, "present", 3000), (PROGRAM, "present", 3000)]
     (record,) = map(json.loads, (receiver.place.state / "record.jsonl").read_text().splitlines())
     assert (record["kind"], record["key"], record["before"]) == ("folder", host_path(receiver.folder), None)
-    program = f"(Get-Setting python) '{host_path(receiver.place.state)}\\here.part'"
+    program = f"(Get-UsableSource python) '{host_path(receiver.place.state)}\\here.part'"
     receiver.run("missing", also=f"Move-DeliveredProgram {program}")
     assert (receiver.place.state / "here.part").read_bytes() == DATA and not (receiver.folder / PROGRAM).exists()
     (receiver.place.state / "cache").mkdir()

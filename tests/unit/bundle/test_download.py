@@ -27,7 +27,7 @@ def server() -> Iterator[Served]:
 
 def download(bundle: Path, *files: File) -> fetch.Fetched:
     with fetch.opened(bundle), FileDownload(bundle, (), Silent(), pauses=PAUSES) as one:
-        return fetch.fetch(bundle, files, fetch.present(bundle), one)
+        return fetch.fetch(bundle, [(file,) for file in files], fetch.present(bundle), one)
 
 
 def test_a_bundle_is_complete_and_a_second_run_fetches_nothing(server: Served, tmp_path: Path) -> None:

@@ -165,6 +165,23 @@ def test_a_file_that_its_publisher_has_moved_is_one_message_and_the_rest_is_kept
     assert "1 of them downloaded now" in site.run("win1")[0]
 
 
+@pytest.mark.parametrize("first", ["gone", "replaced"])
+def test_the_next_source_of_a_program_is_tried_as_hosts_do(site: Site, first: str) -> None:
+    catalog, url = site.folder / "catalog.toml", site.index.url
+    wrong = site.folder / "index" / "openssl-3.5.99.zip"
+    wrong.write_bytes(b"another build") if first == "replaced" else wrong.unlink()
+    (site.folder / "index" / "openssl-3.5.98.zip").write_bytes(b"second")
+    source = f'url = "{url}openssl-3.5.98.zip"\nsha256 = "{digest(b"second")}"\nversion = "3.5.98"\n'
+    catalog.write_text(f"{catalog.read_text()}[[openssl.sources]]\n{source}")
+    answer = json.loads(site.run("win1", "--json")[0])
+    validate("answer", answer)
+    assert f"files/{digest(b'second')}/openssl-3.5.98.zip" in answer["downloaded"] and answer["errors"] == []
+    (warning,) = answer["warnings"]
+    assert warning["code"] == "bundle-next-source" and warning["values"]["other"] == f"{url}openssl-3.5.98.zip"
+    assert "0 findings" in site.run("win1", "--verify")[0], "one source is sufficient"
+    assert "0 of them downloaded now" in site.run("win1", "--prune")[0] and "removed" not in site.run("win1", "--prune")[1]
+
+
 def test_an_index_with_another_wheel_is_refused(site: Site) -> None:
     put_wheel(site.folder / "index" / "simple", "tornado", "1.0", "other")
     _, err = site.run("lin1", code=2)
