@@ -55,77 +55,77 @@
 #  2724  web_requests           Ask web servers, and say why one did not answer.
 #  2796  downloads              Download files into the cache, and check their hashes before they are used.
 #  2927  sources                Download a program from one of several sources.
-#  2997  delivered_programs     Take the files of programs that the workstation has sent.
-#  3021  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3108  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3184  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3240  foreign_places         Define where configuration from other installations may be on this host.
-#  3254  package_environment    Choose the environment variables of pip and uv.
-#  3329  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3334  installer_failures     Explain the exit codes of installers.
-#  3406  installers             Run installers and uninstallers, and wait while another one runs.
-#  3451  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3508  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3570  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3595  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3659  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3698  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3738  installed_files        Compare files with those that were installed.
-#  3887  running_server         Stop the server before its programs are replaced.
-#  3945  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4059  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4118  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4168  port_process           Find the program that listens on a TCP port, and what started it.
-#  4203  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4323  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4369  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4427  certificates           Read certificates from PEM files.
-#  4444  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4516  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4650  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4774  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4883  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4952  password_hash          Get the hash of the password.
-#  4957  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  5003  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  5026  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5092  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5235  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5279  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5379  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5536  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5574  new_server             Check what another environment contains, and the server that runs from it.
-#  5657  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5797  way_back               Restore the previous server after an upgrade that failed.
-#  5935  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6047  server_life            Restart or stop the installed server: modes restart and stop.
-#  6152  restarted_server       Start the registered task again.
-#  6203  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6332  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6451  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6493  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6654  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  6899  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7021  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7045  server_log             Send the log of the notebook server: mode logs.
-#  7145  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  3005  delivered_programs     Take the files of programs that the workstation has sent.
+#  3036  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3123  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3199  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3255  foreign_places         Define where configuration from other installations may be on this host.
+#  3269  package_environment    Choose the environment variables of pip and uv.
+#  3344  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3349  installer_failures     Explain the exit codes of installers.
+#  3421  installers             Run installers and uninstallers, and wait while another one runs.
+#  3466  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3523  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3585  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3610  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3674  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3713  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3753  installed_files        Compare files with those that were installed.
+#  3902  running_server         Stop the server before its programs are replaced.
+#  3960  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4074  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4133  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4183  port_process           Find the program that listens on a TCP port, and what started it.
+#  4218  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4338  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4384  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4442  certificates           Read certificates from PEM files.
+#  4459  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4531  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4665  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4789  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4898  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4967  password_hash          Get the hash of the password.
+#  4972  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  5018  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  5041  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5107  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5250  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5294  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5394  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5551  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5589  new_server             Check what another environment contains, and the server that runs from it.
+#  5672  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5812  way_back               Restore the previous server after an upgrade that failed.
+#  5950  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6062  server_life            Restart or stop the installed server: modes restart and stop.
+#  6167  restarted_server       Start the registered task again.
+#  6218  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6347  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6466  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6508  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6669  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  6914  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7036  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7060  server_log             Send the log of the notebook server: mode logs.
+#  7160  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7177  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7258  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7266  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7285  python                 Install Python from the publisher, or use one that is installed.
-#  7419  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7480  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7599  packages               Install the packages of the lock in a virtual environment.
-#  7800  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7826  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  7963  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8171  service                Run the server as a scheduled task.
-#  8318  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8382  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8460  path                   Add the programs of the server to the PATH of the machine.
-#  8489  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8530  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7192  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7273  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7281  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7300  python                 Install Python from the publisher, or use one that is installed.
+#  7434  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7495  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7614  packages               Install the packages of the lock in a virtual environment.
+#  7815  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7841  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  7978  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8186  service                Run the server as a scheduled task.
+#  8333  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8397  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8475  path                   Add the programs of the server to the PATH of the machine.
+#  8504  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8545  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -2947,8 +2947,16 @@ function Select-Source([string]$Name) {
     $Sources[$Name] = @($Settings.$Name) + @($all | Where-Object { $_.sha256 -ne $Settings.$Name.sha256 })
 }
 
+# A workstation sends the file of one source, which may be any of them.
+function Get-UsableSource([string]$Name) {
+    $all = @($Sources[$Name])
+    if (-not (Test-Push)) { return $all }
+    $arrived = @($all | Where-Object { Test-DeliveredProgram $_ })
+    @($arrived + $all)[0]
+}
+
 function Save-Program([string]$Name) {
-    $left = @($Sources[$Name])
+    $left = @(Get-UsableSource $Name)
     $failure = $null
     while ($true) {
         $source, $left = $left
@@ -2997,13 +3005,20 @@ function Test-InstalledFrom([string]$Name, [string]$Source) {
 # ---- prelude: delivered_programs -------------------------------------------------------------------
 # Take the files of programs that the workstation has sent.
 
-# A file moves to the cache, where a download would be, when its program is installed.
+# A file moves to the cache, where a download would be, when its program is installed. Any source is accepted.
 function Get-DeliveredProgram {
-    foreach ($name in 'python', 'openssl', 'vc_redist') {
-        $download = Get-Setting $name
+    foreach ($download in @($Sources['python']) + @($Sources['openssl']) + @($Sources['vc_redist'])) {
         if (-not $download) { continue }
         @{ Name = Get-DownloadName $download; Sha256 = $download.sha256; Cached = Get-CachedFile $download }
     }
+}
+
+# Return whether the file of this source has arrived, or is in the cache.
+function Test-DeliveredProgram($Download) {
+    foreach ($file in (Get-DeliveredFile (Get-DownloadName $Download)), (Get-CachedFile $Download)) {
+        if ([IO.File]::Exists($file) -and (Get-FileSha256 $file) -eq $Download.sha256) { return $true }
+    }
+    $false
 }
 
 function Move-DeliveredProgram($Download, [string]$Part) {
@@ -6512,7 +6527,7 @@ function Get-DeliveredFile([string]$Name) { Join-Path $DeliveredFolder $Name }
 # Return the hashes that are accepted, by the name of the file of a program and by the package of a wheel.
 function Get-DeliveryList {
     $list = @{}
-    foreach ($program in @(Get-DeliveredProgram)) { $list[$program.Name] = @($program.Sha256) }
+    foreach ($program in @(Get-DeliveredProgram)) { $list[$program.Name] = @($list[$program.Name]) + $program.Sha256 }
     foreach ($line in $Lock) {
         $package, $version = ($line -split ' ')[0] -split '==', 2
         $hashes = [regex]::Matches($line, '--hash=sha256:([0-9a-f]{64})')

@@ -55,77 +55,77 @@
 #  2630  web_requests           Ask web servers, and say why one did not answer.
 #  2702  downloads              Download files into the cache, and check their hashes before they are used.
 #  2833  sources                Download a program from one of several sources.
-#  2903  delivered_programs     Take the files of programs that the workstation has sent.
-#  2927  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3014  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3090  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3146  foreign_places         Define where configuration from other installations may be on this host.
-#  3160  package_environment    Choose the environment variables of pip and uv.
-#  3235  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3240  installer_failures     Explain the exit codes of installers.
-#  3312  installers             Run installers and uninstallers, and wait while another one runs.
-#  3357  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3414  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3476  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3501  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3565  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3604  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3644  installed_files        Compare files with those that were installed.
-#  3793  running_server         Stop the server before its programs are replaced.
-#  3851  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3965  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4024  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4074  port_process           Find the program that listens on a TCP port, and what started it.
-#  4109  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4229  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4275  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4333  certificates           Read certificates from PEM files.
-#  4350  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4422  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4556  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4680  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4789  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4858  password_hash          Get the hash of the password.
-#  4863  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4909  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4932  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4998  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5141  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5185  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5285  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5442  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5480  new_server             Check what another environment contains, and the server that runs from it.
-#  5563  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5703  way_back               Restore the previous server after an upgrade that failed.
-#  5841  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5953  server_life            Restart or stop the installed server: modes restart and stop.
-#  6058  restarted_server       Start the registered task again.
-#  6109  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6238  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6357  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6399  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6560  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  6805  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6927  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6951  server_log             Send the log of the notebook server: mode logs.
-#  7051  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  2911  delivered_programs     Take the files of programs that the workstation has sent.
+#  2942  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3029  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3105  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3161  foreign_places         Define where configuration from other installations may be on this host.
+#  3175  package_environment    Choose the environment variables of pip and uv.
+#  3250  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3255  installer_failures     Explain the exit codes of installers.
+#  3327  installers             Run installers and uninstallers, and wait while another one runs.
+#  3372  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3429  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3491  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3516  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3580  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3619  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3659  installed_files        Compare files with those that were installed.
+#  3808  running_server         Stop the server before its programs are replaced.
+#  3866  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3980  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4039  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4089  port_process           Find the program that listens on a TCP port, and what started it.
+#  4124  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4244  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4290  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4348  certificates           Read certificates from PEM files.
+#  4365  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4437  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4571  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4695  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4804  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4873  password_hash          Get the hash of the password.
+#  4878  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4924  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4947  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5013  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5156  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5200  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5300  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5457  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5495  new_server             Check what another environment contains, and the server that runs from it.
+#  5578  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5718  way_back               Restore the previous server after an upgrade that failed.
+#  5856  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5968  server_life            Restart or stop the installed server: modes restart and stop.
+#  6073  restarted_server       Start the registered task again.
+#  6124  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6253  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6372  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6414  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6575  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  6820  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6942  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6966  server_log             Send the log of the notebook server: mode logs.
+#  7066  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7083  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7164  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7172  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7191  python                 Install Python from the publisher, or use one that is installed.
-#  7325  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7386  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7505  packages               Install the packages of the lock in a virtual environment.
-#  7706  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7732  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  7869  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8077  service                Run the server as a scheduled task.
-#  8224  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8288  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8366  path                   Add the programs of the server to the PATH of the machine.
-#  8395  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8436  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7098  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7179  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7187  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7206  python                 Install Python from the publisher, or use one that is installed.
+#  7340  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7401  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7520  packages               Install the packages of the lock in a virtual environment.
+#  7721  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7747  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  7884  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8092  service                Run the server as a scheduled task.
+#  8239  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8303  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8381  path                   Add the programs of the server to the PATH of the machine.
+#  8410  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8451  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -2853,8 +2853,16 @@ function Select-Source([string]$Name) {
     $Sources[$Name] = @($Settings.$Name) + @($all | Where-Object { $_.sha256 -ne $Settings.$Name.sha256 })
 }
 
+# A workstation sends the file of one source, which may be any of them.
+function Get-UsableSource([string]$Name) {
+    $all = @($Sources[$Name])
+    if (-not (Test-Push)) { return $all }
+    $arrived = @($all | Where-Object { Test-DeliveredProgram $_ })
+    @($arrived + $all)[0]
+}
+
 function Save-Program([string]$Name) {
-    $left = @($Sources[$Name])
+    $left = @(Get-UsableSource $Name)
     $failure = $null
     while ($true) {
         $source, $left = $left
@@ -2903,13 +2911,20 @@ function Test-InstalledFrom([string]$Name, [string]$Source) {
 # ---- prelude: delivered_programs -------------------------------------------------------------------
 # Take the files of programs that the workstation has sent.
 
-# A file moves to the cache, where a download would be, when its program is installed.
+# A file moves to the cache, where a download would be, when its program is installed. Any source is accepted.
 function Get-DeliveredProgram {
-    foreach ($name in 'python', 'openssl', 'vc_redist') {
-        $download = Get-Setting $name
+    foreach ($download in @($Sources['python']) + @($Sources['openssl']) + @($Sources['vc_redist'])) {
         if (-not $download) { continue }
         @{ Name = Get-DownloadName $download; Sha256 = $download.sha256; Cached = Get-CachedFile $download }
     }
+}
+
+# Return whether the file of this source has arrived, or is in the cache.
+function Test-DeliveredProgram($Download) {
+    foreach ($file in (Get-DeliveredFile (Get-DownloadName $Download)), (Get-CachedFile $Download)) {
+        if ([IO.File]::Exists($file) -and (Get-FileSha256 $file) -eq $Download.sha256) { return $true }
+    }
+    $false
 }
 
 function Move-DeliveredProgram($Download, [string]$Part) {
@@ -6418,7 +6433,7 @@ function Get-DeliveredFile([string]$Name) { Join-Path $DeliveredFolder $Name }
 # Return the hashes that are accepted, by the name of the file of a program and by the package of a wheel.
 function Get-DeliveryList {
     $list = @{}
-    foreach ($program in @(Get-DeliveredProgram)) { $list[$program.Name] = @($program.Sha256) }
+    foreach ($program in @(Get-DeliveredProgram)) { $list[$program.Name] = @($list[$program.Name]) + $program.Sha256 }
     foreach ($line in $Lock) {
         $package, $version = ($line -split ' ')[0] -split '==', 2
         $hashes = [regex]::Matches($line, '--hash=sha256:([0-9a-f]{64})')
