@@ -21,6 +21,7 @@ IDLE = 900  # seconds after which a Windows that nobody ended, and where no prog
 DOTNET = {
     "DOTNET_EnableWriteXorExecute": "0",
     "DOTNET_TieredPGO": "0",
+    "DOTNET_TC_CallCountingDelayMs": "2000",  # milliseconds without new methods before calls are counted
     "DOTNET_GCgen0size": "0x4000000",
     "DOTNET_gcConcurrent": "0",
 }

@@ -80,7 +80,7 @@ def cut_off(host: SmallHost, gate: int, reboot: bool) -> str:
     return done[0].id
 
 
-@pytest.mark.parametrize("gate", points(BETWEEN_STEPS, 4, 24))
+@pytest.mark.parametrize("gate", points(BETWEEN_STEPS, 24))
 def test_reboot_between_two_steps(small_host: SmallHost, images: Images, gate: int) -> None:
     cut_off(small_host, gate, reboot=True)
     task = small_host.guard_task()
@@ -92,7 +92,7 @@ def test_reboot_between_two_steps(small_host: SmallHost, images: Images, gate: i
     converges(small_host, images)
 
 
-@pytest.mark.parametrize("gate", points(IN_THE_MIDDLE, 8, 15, 34))
+@pytest.mark.parametrize("gate", points(IN_THE_MIDDLE, 15, 34))
 def test_engine_killed_in_the_middle(small_host: SmallHost, images: Images, gate: int) -> None:
     """Without a reboot: the lock that the dead run left does not stop the next one, which closes the bracket."""
     run = cut_off(small_host, gate, reboot=False)

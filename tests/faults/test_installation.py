@@ -228,7 +228,7 @@ def test_connection_lost(installation: Installation, point: Point) -> None:
     installation.converged(verify=full)
 
 
-@pytest.mark.parametrize("point", points(AROUND, "wheels", "msi"))
+@pytest.mark.parametrize("point", points(AROUND, "msi"))
 def test_host_rebooted(installation: Installation, point: Point) -> None:
     """Everything that runs there dies. What the bracket left open is closed at startup, and the next run does what is left."""
     full = FULL.get(("reboot", point), False)

@@ -47,7 +47,7 @@ def kill_at(host: SmallHost, orchestrator: subprocess.Popen[str], event: int, op
     return str(job["run"])
 
 
-@pytest.mark.parametrize("event", points(EVENTS, 1, 5, 9, 14, 18, 19, 20))
+@pytest.mark.parametrize("event", points(EVENTS, 1, 9, 14, 19))
 def test_orchestrator_killed(small_host: SmallHost, orchestrator: subprocess.Popen[str], event: int) -> None:
     before = small_host.prepare()
     small_host.order("hold", f"event {event}")

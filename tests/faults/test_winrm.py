@@ -11,6 +11,7 @@ from nbserver.transports.winrm.transport import WinrmTransport
 from tests.faults.fixtures import at_once, small_host  # noqa: F401
 from tests.faults.small_host import PASSWORD, SmallHost, wait_until
 from tests.faults.small_script import STEPS
+from tests.tier import points
 
 LAST_EVENT = 20
 
@@ -21,7 +22,7 @@ def heard(host: SmallHost) -> int:
     return len(files[-1].read_text("utf-8").splitlines()) if files else 0
 
 
-@pytest.mark.parametrize("point", [1, 4, 9, 15])
+@pytest.mark.parametrize("point", points([1, 4, 9, 15], 1, 9))
 def test_a_command_shell_that_is_lost(small_host: SmallHost, monkeypatch: pytest.MonkeyPatch, point: int) -> None:
     """After event `point` no answer comes any more; the script goes on in its shell, and is heard through another one."""
     monkeypatch.setattr("nbserver.transports.winrm.transport.RECONNECT_PAUSES", (0.0, 0.0, 0.1))

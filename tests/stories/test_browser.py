@@ -11,6 +11,7 @@ import pytest
 from nbserver.render.first_page import first_page
 from tests import browser
 from tests.notebook_server import NotebookServer, kernels, make_certificate, missing, notebook_server
+from tests.tier import points
 from tests.waiting import wait_until
 
 LACKS = missing() or browser.missing()
@@ -95,7 +96,7 @@ def test_what_chromium_calls_insecure_is_noticed(server: NotebookServer) -> None
         assert wait_until(lambda: watched.page.wait_for_timeout(50) or [text for text in watched.security if "Mixed Content" in text])
 
 
-@pytest.mark.parametrize("language", ["en", "fr", "ja"])
+@pytest.mark.parametrize("language", points(["en", "fr", "ja"], "ja"))
 def test_the_first_page_runs_in_the_browser(server: NotebookServer, tmp_path: Path, language: str) -> None:
     """Every cell: two plots, a sound to play, a video, and a page of the server in a frame."""
     file = server.log.parent / "home" / f"Welcome-{language}.ipynb"

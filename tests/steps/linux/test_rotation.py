@@ -114,7 +114,7 @@ def test_a_work_folder_that_is_a_link_is_not_followed(deployed: Sandbox) -> None
 
 def test_whatever_cuts_a_rotation_off_the_next_one_completes_it(deployed: Sandbox) -> None:
     whole = len(rotate(deployed, "first").events)
-    for number in range(2, whole, 1 if FULL else 9):
+    for number in range(2, whole) if FULL else (2, 11, whole - 1):
         deployed.run("bash", "-c", PLANTED, "plant", WORK)
         key, aside = deployed.read("/etc/nbserver/key.pem"), set_aside(deployed)
         deployed.write("/tmp/lin1.sh", script([*ALL, CUT % number]))
@@ -123,7 +123,10 @@ def test_whatever_cuts_a_rotation_off_the_next_one_completes_it(deployed: Sandbo
         if deployed.exists(f"{STATE}/rotation"):
             validate("rotation", json.loads(deployed.read(f"{STATE}/rotation")))
         done = rotate(deployed, f"p{number}")
-        assert done.outcome == "ok", (number, done.events)
+        if number == whole - 1:  # only the last event was missing: the rotation was complete
+            assert [event["code"] for event in done.of("failed")] == ["rotate-same-password"]
+        else:
+            assert done.outcome == "ok", (number, done.events)
         assert deployed.read("/etc/nbserver/key.pem") != key
         assert f'$p{number}"'.encode() in deployed.read("/etc/nbserver/jupyter_config.json")
         assert deployed.run("ls", "-A", WORK).stdout == b"" and len(set_aside(deployed)) == len(aside) + 1

@@ -18,6 +18,7 @@ from tests.boxes.wine import run
 from tests.boxes.winrm.endpoint import Endpoint
 from tests.served import served
 from tests.step_host import CACHE, PASSWORD, STATE, StepHost
+from tests.tier import points
 
 PLACE = r"C:\Program Files\OpenSSL\bin\openssl.exe"
 OTHER_PLACE = r"C:\Program Files\OpenSSL-Win64\bin\openssl.exe"
@@ -104,8 +105,10 @@ def differences(host: StepHost) -> list[tuple[str, Any, Any]]:
     return [(one["what"], one["is"], one["should"]) for one in ran.of("difference")]
 
 
-@pytest.mark.parametrize("upgrades", [False, True], ids=["side by side", "upgrades"])
-@pytest.mark.parametrize(("first", "second"), [(OLD, NEW), (NEW, OLD)], ids=["a newer one", "an older one"])
+@pytest.mark.parametrize(
+    ("first", "second", "upgrades"),
+    points([(OLD, NEW, False), (OLD, NEW, True), (NEW, OLD, False), (NEW, OLD, True)], (OLD, NEW, False), (NEW, OLD, True)),
+)
 def test_another_version_takes_the_place_of_the_one_that_the_record_names(
     host: StepHost, packages: Packages, first: str, second: str, upgrades: bool
 ) -> None:
