@@ -173,7 +173,8 @@ receive_part() { # LINE
     dd bs=256K count="$length" iflag=fullblock,count_bytes status=none <&7 >>"$target" ||
         problem file-not-written 'could not write {path}. Make sure that its disk is writable and has free space, '\
 'then try again' path "$PARTIAL/$name" ||
-        fail delivery-not-written 'could not save the files that the workstation sent: {cause}'
+        fail delivery-not-written 'could not save the files that the workstation sent: {cause}. Fix this '\
+'error (for example, free some disk space), then run the command again'
     if [[ $state ]]; then
         report_file "$state" "${name:-?}" 0
     else

@@ -77,7 +77,7 @@ restore_file() { # PATH BEFORE
         { cp -a -T -- "$2" "$file.new" && mv -T -- "$file.new" "$file"; } ||
             problem copy-not-restored 'could not restore the saved copy {copy}' copy "$2"
     else
-        rm -f -- "$file" || problem file-not-removed 'could not remove the file'
+        rm -f -- "$file" || problem file-not-removed 'could not remove {path}' path "$1"
     fi
 }
 

@@ -116,5 +116,5 @@ set_page_states() { # PATH STATES
 restore_first_page() { # PATH STATES
     read_page_state "$1"
     if [[ $REPLY == absent || " $2 " != *" $REPLY "* ]]; then return; fi
-    for_page rm -f -- "$1" || problem file-not-removed 'could not remove the file'
+    for_page rm -f -- "$1" || problem file-not-removed 'could not remove {path}' path "$1"
 }

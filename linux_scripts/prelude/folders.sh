@@ -61,7 +61,7 @@ restore_folder() { # PATH
     hold_parent "$1" || return
     report_start removing-folder 'Removing {path}' path "$1"
     rm -rf --one-file-system -- "${HELD:?}/${1##*/}" ||
-        problem folder-not-removed 'some files in the folder could not be removed'
+        problem folder-not-removed 'could not remove some files in {path}' path "$1"
 }
 
 # Kind access: owner and mode of a folder that existed before this script.

@@ -44,8 +44,8 @@ assert_own_folders_safe() {
     read_all_owners "${paths[@]}" "$NB_NOTEBOOK_DIRECTORY"
     for path in "${paths[@]}"; do
         check_location "$path" ||
-            fail own-folder-unsafe 'nbserver cannot safely use {path}: {cause}. After fixing '\
-'this problem, try again' path "$path"
+            fail own-folder-unsafe 'nbserver cannot safely use {path}: {cause}. Fix this problem, '\
+'then try again' path "$path"
     done
 }
 

@@ -291,8 +291,7 @@ report_notebooks() { # PROGRAM ARGUMENT...
     exec 7<&-
     if ((EXIT_CODE == 124 || EXIT_CODE == 137)); then
         fail notebooks-slow 'the program that copies notebooks was still running after 15 minutes, and was stopped. '\
-'Make sure that the disk that contains {path} is not too slow and that nothing on this host interferes, then try '\
-'again' \
+'Make sure that neither the disk that contains {path} nor this host is overloaded, then try again' \
             path "$NB_NOTEBOOK_DIRECTORY"
     fi
     if ((EXIT_CODE)); then
@@ -309,7 +308,7 @@ report_lines() {
     local state number sha256 path data
     while IFS=' ' read -r state number sha256 path data; do
         if ! is_report "$state" "$number" "$sha256" "$path" "$data"; then
-            fail notebooks-output 'the program that copies notebooks printed a line that is not valid. Try again'
+            fail notebooks-output 'the program that copies notebooks printed an invalid line. Try again'
         fi
         if [[ $state == content ]]; then
             write_event content data: "\"${data#-}\"" offset: "$((10#$number))" path: "$path"

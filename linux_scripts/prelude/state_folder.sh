@@ -21,8 +21,8 @@ assert_state_folder() {
     assert_no_other_writer
     assert_no_other_reader
     { take_hold "$STATE_FOLDER" "$STATE_FOLDER" && check_owners "$STATE_FOLDER" "$EUID"; } ||
-        fail state-folder-unsafe 'undo cannot trust the folder that contains the record: {cause}. After fixing this '\
-'problem, try again'
+        fail state-folder-unsafe 'undo cannot trust the folder that contains the record: {cause}. Fix this problem, '\
+'then try again'
 }
 
 assert_no_link() { # PATH

@@ -5,7 +5,7 @@
 switch_to() { # FOLDER
     read_saved_python "$1"
     if [[ ! $SAVED_PYTHON ]]; then
-        problem previous-environment-missing 'the previous environment is no longer complete' || return
+        problem previous-environment-missing 'the previous environment is missing or incomplete' || return
     fi
     NOTEBOOK_PYTHON=$SAVED_PYTHON
     ENVIRONMENT=${SAVED_PYTHON%/bin/python*}
@@ -142,7 +142,7 @@ report_not_switched() {
     RUN_STEP=packages
     if [[ ! -e $LOCK_MARK ]]; then remove_environment "$ENVIRONMENT" || true; fi
     use_failure
-    write_message "$REPLY" text upgrade-not-begun 'the upgrade failed, so this host still runs its previous '\
+    write_message "$REPLY" text upgrade-not-begun 'the upgrade failed, and this host still runs its previous '\
 'environment {environment}: {cause}' environment "${DEPLOYED_PYTHON%/bin/python*}"
 }
 

@@ -145,8 +145,9 @@ function Add-DeliveredData([string]$New, $Part) {
     catch {
         if ($_.Exception.Data.Contains('code')) { throw }
         if (Test-DiskFull $_.Exception) { Remove-SingleFile $New }
-        throw (New-Failure delivery-not-written ('could not keep the files that the workstation ' +
-                'sent: {cause}') -Cause $_.Exception)
+        throw (New-Failure delivery-not-written ('could not save the files that the workstation ' +
+                'sent: {cause}. Fix this error (for example, free some disk space), then run the command ' +
+                'again') -Cause $_.Exception)
     }
 }
 

@@ -7,7 +7,7 @@
 function Restore-Server([string]$Folder) {
     $python = Get-SavedPython $Folder
     if (-not $python) {
-        throw (New-Failure previous-environment-missing 'the previous environment is no longer complete')
+        throw (New-Failure previous-environment-missing 'the previous environment is missing or incomplete')
     }
     Stop-Server
     Restore-ServerFile $Folder
@@ -126,7 +126,7 @@ function Remove-Environment([string]$Folder) {
 # Return why this run failed.
 function Get-RunFailure {
     if ($Run.Failure) { return $Run.Failure }
-    New-Failure run-was-stopped 'the run was stopped'
+    New-Failure run-was-stopped 'the run was stopped before it finished'
 }
 
 # A run that was stopped did not fail.

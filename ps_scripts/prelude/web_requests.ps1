@@ -55,7 +55,7 @@ function Get-WebFailure([Exception]$Exception) {
             }
         }
     }
-    New-Failure no-answer '{error}' @{ error = $web.Message }
+    New-Failure no-answer 'no response: {error}' @{ error = $web.Message }
 }
 
 # Old .NET offers only TLS 1.0 by default. The value 0 means "what Windows chooses", which includes TLS 1.2 where it

@@ -132,7 +132,7 @@ def test_a_reboot_that_stays_pending_is_given_up(host: RebootingHost) -> None:
     ran = host.run("apply", "if-needed", ("pending", "text"))
     assert (ran.result.outcome, host.restarts, len(host.calls("shutdown.exe"))) == ("reboot", 1, 1)
     assert ran.result.error == (
-        r"win1: Windows must restart again (C:\faults\pending), although it has just restarted. "
+        r"win1: the run is not finished: Windows must restart again (C:\faults\pending), although it has just restarted. "
         "Find and fix what keeps requiring a restart, such as an update that fails at every start, then try again"
     )
     assert [event["restarting"] for event in ran.events if event["event"] == "finished"] == [True, False]
@@ -146,7 +146,8 @@ def test_the_last_restart_that_is_allowed_is_the_last(host: RebootingHost, monke
     ran = host.run("apply", "if-needed", ("tool", "tool2", "text"))
     assert (ran.result.outcome, ran.result.changed, host.restarts, len(host.calls("shutdown.exe"))) == ("reboot", 2, 1, 1)
     assert (
-        ran.result.error == "win1: Windows must restart again, but this run has reached its restart limit. Restart Windows, then try again"
+        ran.result.error
+        == "win1: the run is not finished: Windows must restart again, but this run has reached its restart limit. Restart Windows, then try again"
     )
 
 

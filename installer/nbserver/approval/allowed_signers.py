@@ -118,7 +118,7 @@ def _parsed(line: str, number: int) -> Iterator[AllowedSigner]:
         raise DescribedError("signer-line-control", "the line contains a control character")
     quoted = re.fullmatch(r'"([^"]+)"[ \t]+(.*)', line) if line.startswith('"') else re.fullmatch(r"(\S+)[ \t]+(.*)", line)
     if not quoted:
-        raise DescribedError("signer-line-invalid", "expected names, options if any, a key type, and a key in Base64")
+        raise DescribedError("signer-line-invalid", "expected the names of signers, then options (if any), a key type, and a key in Base64")
     principals, rest = quoted.groups()
     _require_patterns(principals)
     options, words = "", rest.split()
@@ -132,13 +132,13 @@ def _options_and_rest(text: str) -> tuple[str, str]:
     """Split at the first space that is not in quotes."""
     found = re.match(r'((?:[^\s"]|"[^"]*")+)[ \t]+(.*)', text)
     if not found:
-        raise DescribedError("signer-line-invalid", "expected names, options if any, a key type, and a key in Base64")
+        raise DescribedError("signer-line-invalid", "expected the names of signers, then options (if any), a key type, and a key in Base64")
     return found[1], found[2]
 
 
 def _key(words: list[str]) -> bytes:
     if len(words) < 2 or not _KEY_TYPE.fullmatch(words[0]):
-        raise DescribedError("signer-line-invalid", "expected names, options if any, a key type, and a key in Base64")
+        raise DescribedError("signer-line-invalid", "expected the names of signers, then options (if any), a key type, and a key in Base64")
     try:
         blob = base64.b64decode(words[1], validate=True)
     except (binascii.Error, ValueError):

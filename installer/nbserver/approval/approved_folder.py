@@ -80,7 +80,10 @@ def _other_scripts(approval: Approval, wanted: Wanted) -> Message | None:
         )
     if wanted.mode and wanted.mode not in approval.modes:
         return message(
-            "approval-of-other-mode", "the approval covers {modes}, but not {mode}", modes=", ".join(approval.modes), mode=wanted.mode
+            "approval-of-other-mode",
+            "the approval does not cover the mode {mode}, only {modes}",
+            modes=", ".join(approval.modes),
+            mode=wanted.mode,
         )
     return None
 

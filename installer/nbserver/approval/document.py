@@ -111,7 +111,7 @@ def parse(data: bytes) -> Approval:
     value = table(data)
     hosts = value.get("hosts")
     if len(value) > 20 or (isinstance(hosts, dict) and len(hosts) > HOSTS):
-        raise DescribedError("approval-too-large", "the approval lists more than {limit} hosts, or contains too many keys", limit=HOSTS)
+        raise DescribedError("approval-too-large", "the approval contains too many keys, or more than {limit} hosts", limit=HOSTS)
     read = read_as(Document, value)
     strange = next((host for host in read.hosts if not is_host(host)), None)
     if strange is not None:

@@ -144,7 +144,7 @@ def newest_first(folder: Path) -> list[str]:
     if len(names) > MANY:
         raise ApprovalError(
             "too-many-approvals",
-            "this folder contains {count} files, and the limit is {limit}",
+            "the folder contains {count} files, which exceeds the limit of {limit}",
             where=plain_file.shown(place),
             todo="Remove expired approvals together with their signatures",
             count=len(names),

@@ -109,7 +109,7 @@ def _parsed(value: Any) -> tuple[File, ...]:
         raise DescribedError("bundle-list-shape", "expected an object with v, release, and files")
     if not strict_json.same(value["v"], VERSION):
         raise DescribedError(
-            "bundle-list-version", "the list has a format version that is not supported; expected version {version}", version=VERSION
+            "bundle-list-version", "the list's format version is not supported; expected version {version}", version=VERSION
         )
     if len(value["files"]) > _MOST:
         raise DescribedError("bundle-list-long", "the list contains more than {limit} files", limit=_MOST)

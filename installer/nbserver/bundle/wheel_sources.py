@@ -43,7 +43,7 @@ def _name(file: str, url: str) -> str:
     if not url.startswith(("https://", "http://")):
         raise DownloadError(
             "index-not-on-the-web",
-            "the package index provides {file} from a folder, not from a URL",
+            "the package index provides {file} from a folder instead of a URL",
             todo="Set packages.index_url to an index with an https or http URL",
             file=file,
         )

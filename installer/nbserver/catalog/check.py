@@ -209,7 +209,7 @@ def releases(downloads: Iterable[Download], newest: Iterable[Download]) -> list[
         if later:
             text = message(
                 "program-replaced",
-                "the publisher has released {version}",
+                "the publisher has released a newer version, {version}",
                 todo="Run nbserver catalog update",
                 version=max(later, key=numbers),
             )

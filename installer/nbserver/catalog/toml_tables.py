@@ -40,12 +40,14 @@ def _check_executable(kind: str, paths: tuple[str, ...]) -> None:
     absolute = [bool(re.match(r"%\w[\w()]*%\\|[A-Za-z]:\\", path)) for path in paths]
     if kind != "msi" and (len(absolute) > 1 or any(absolute) or any(":" in path for path in paths)):
         if kind == "exe":
-            raise refuse("exe-executable-outside-folder", "for an exe, executable must be a single path inside the installation folder")
-        raise refuse("zip-executable-outside-zip", "for a zip, executable must be a single path inside the zip")
+            raise refuse(
+                "exe-executable-outside-folder", 'with kind = "exe", executable must be a single path inside the installation folder'
+            )
+        raise refuse("zip-executable-outside-zip", 'with kind = "zip", executable must be a single path inside the zip file')
     if kind == "msi" and not all(absolute):
         raise refuse(
             "msi-executable-not-absolute",
-            'for an msi, executable must be an absolute path such as "%ProgramFiles%\\OpenSSL\\bin\\openssl.exe"',
+            'with kind = "msi", executable must be an absolute path such as "%ProgramFiles%\\OpenSSL\\bin\\openssl.exe"',
         )
 
 

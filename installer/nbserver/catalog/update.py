@@ -198,7 +198,7 @@ def _pages(url: str, fetch: Fetch) -> list[Table]:
         try:
             url = urls.next_page(url, page.text("next"))
         except ValueError as reason:
-            raise page.refuse("index-next-invalid", "next is not a valid URL: {reason}", reason=reason_of(reason)) from None
+            raise page.refuse("index-next-invalid", "the key next is not a valid URL: {reason}", reason=reason_of(reason)) from None
         if len(pages) == MOST_PAGES or url in (known.url for known in pages):
             raise page.refuse(
                 "index-too-many-pages", "the index has more than {limit} pages, or next points to a previous page", limit=MOST_PAGES

@@ -55,7 +55,7 @@ def require_fit(lock: SiteLock, request: PackageRequest, host: str) -> None:
     if is_edited(lock.text):
         raise CatalogError(
             "lock-edited",
-            "the file was changed by hand since nbserver lock wrote it",
+            "the file was edited after nbserver lock wrote it",
             where=lock.name,
             todo="Run: nbserver lock {name}. To use the file as it is, set packages.lock to its path",
             name=host,

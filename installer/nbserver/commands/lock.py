@@ -226,7 +226,7 @@ def _shipped(kind: LockKind) -> SiteLock | None:
 
 
 def _edited(path: Path) -> Message:
-    return message("lock-was-edited", "{file} was changed by hand; its packages are resolved again", file=str(path))
+    return message("lock-was-edited", "{file} was edited by hand, so nbserver resolves its packages again", file=str(path))
 
 
 def _versions_of(lock: SiteLock, kind: LockKind) -> Mapping[str, str]:

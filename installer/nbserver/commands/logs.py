@@ -94,7 +94,7 @@ def logs(wanted: Wanted, inventory: Inventory, hosts: Sequence[AnyHost], options
         following.show("logs", results)
     for name, result in results.items():
         if result.outcome == "ok" and not readings[name].shown and not wanted.follow:
-            warn(message("log-without-lines", "{name}: no lines of the log match the options", name=name))
+            warn(message("log-without-lines", "{name}: no log lines match the options", name=name))
     return exit_code(results)
 
 

@@ -43,7 +43,7 @@ def _admin_user(text: str) -> str:
             "azure-user-form", "must consist of at most 20 lower-case letters, digits, hyphens, and underscores, and begin with a letter"
         )
     if text in _REFUSED_USERS:
-        raise refuse("azure-user-refused", "Azure does not allow this name; choose another one")
+        raise refuse("azure-user-refused", "Azure does not allow this user name; choose another one")
     return text
 
 

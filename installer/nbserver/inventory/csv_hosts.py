@@ -95,7 +95,7 @@ def _fault(column: str, kinds: frozenset[type]) -> Message | None:
     if kinds:
         return message(
             "column-not-one-value",
-            "a cell cannot hold {column}, which is a table or an array; set it in [defaults] or in a group of the inventory",
+            "{column} is a table or an array, which a CSV cell cannot contain; set it in [defaults] or in a group of the inventory",
             column=column,
         )
     near = nearest(column, _columns())

@@ -80,7 +80,7 @@ def require_within_limits(where: str, files: int, size: int) -> None:
     if files > MOST_FILES or size > MOST_BYTES:
         raise UsageError(
             "notebooks-too-large",
-            "the folder exceeds what nbserver copies: at most {files} files and {size} MB",
+            "the folder is larger than what nbserver can copy: at most {files} files and {size} MB",
             where=where,
             todo="Select a folder with fewer or smaller files, or copy large files with another program",
             files=f"{MOST_FILES:,}",
@@ -125,7 +125,7 @@ def _unreadable(folder: Path, path: str, error: OSError) -> UsageError:
         "notebook-unreadable",
         "could not read the file or folder ({reason})",
         where=clean(str(folder / path), 500),
-        todo="Make it readable, or move it to another folder",
+        todo="Make the file or folder readable, or move it out of this folder",
         reason=error.strerror or str(error),
     )
 

@@ -67,7 +67,7 @@ def _with_collaboration(lock: SiteLock, host: AnyHost) -> SiteLock:
             "lock-without-collaboration",
             "notebook.collaboration requires the package {package}, which {file} does not have",
             where=host.name,
-            todo="Add it to your lock, or set notebook.collaboration = false",
+            todo="Add this package to your lock, or set notebook.collaboration = false",
             package=PACKAGE,
             file=lock.name,
         )

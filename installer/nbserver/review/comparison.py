@@ -228,7 +228,11 @@ def _bodies(path: Path) -> dict[tuple[str, str], str]:
             )
     if not found:
         raise ApprovalError(
-            "folder-without-scripts", "the folder contains no scripts", where=plain_file.shown(path), todo="{advice}", advice=AGAIN
+            "folder-without-scripts",
+            "the folder contains no scripts that nbserver rendered",
+            where=plain_file.shown(path),
+            todo="{advice}",
+            advice=AGAIN,
         )
     return found
 

@@ -41,7 +41,10 @@ def windows_path(text: str) -> str:
 def windows_folder(text: str) -> str:
     """Return a Windows path below the root of a drive or the folder of a variable: its permissions will be changed."""
     if not re.search(r"\\[^\\]", windows_path(text)):
-        raise refuse("folder-at-root", "must be a folder below a drive or an environment variable, not the drive or variable alone")
+        raise refuse(
+            "folder-at-root",
+            "must be a folder on a drive or below an environment variable, such as D:\\notebooks, not the drive or variable alone",
+        )
     return text
 
 

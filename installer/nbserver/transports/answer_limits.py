@@ -89,7 +89,7 @@ def in_time(host: str, deadline: float) -> None:
     if time.monotonic() > deadline:
         raise StreamError(
             "run-too-slow",
-            "the run did not finish within its time limit, so nbserver closed the connection",
+            "the run exceeded its time limit, so nbserver closed the connection",
             host=host,
             todo="The script may still be running on the host. Run nbserver status HOST, check the host's load, then try again",
         )

@@ -81,7 +81,7 @@ class Walk:
                 "this workstation could not resolve the name {address}",
                 host=host,
                 where=where,
-                todo="Check address and public_url in the inventory, and DNS",
+                todo="Check address and notebook.public_url in the inventory, and the DNS settings of this workstation",
                 address=self.address.host,
             )
         if isinstance(error, ConnectionRefusedError):

@@ -61,7 +61,8 @@ restore_access() { # PATH BEFORE
     keep_user_for "$1"
     hold_folder "$1" || return
     { chown -- "${2% *}" "$HELD" && chmod -- "00${2#* }" "$HELD"; } ||
-        problem access-not-restored 'could not set the owner and mode to {access}' access "$2" || return
+        problem access-not-restored 'could not set the owner and mode of {path} to {access}' \
+            path "$1" access "$2" || return
     if has_files_of_service "$1"; then
         save_before files "$1" ''
     else

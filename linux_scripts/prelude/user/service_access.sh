@@ -36,7 +36,8 @@ restore_access() { # PATH BEFORE
     if [[ ! -e $1 && ! -L $1 ]]; then return; fi
     hold_folder "$1" || return
     { chown -- "${2% *}" "$HELD" && chmod -- "00${2#* }" "$HELD"; } ||
-        problem access-not-restored 'could not set the owner and mode to {access}' access "$2" || return
+        problem access-not-restored 'could not set the owner and mode of {path} to {access}' \
+            path "$1" access "$2" || return
 }
 
 AS_SERVICE=()                                      # the service runs as the user who runs this

@@ -7,7 +7,7 @@ function Get-FolderNameFault([string]$Folder) {
     if ($fault) { return $fault }
     $fault = Get-ProfileFault $Folder
     if ($fault) { return $fault }
-    if (Test-SystemFolder $Folder) { return New-Failure folder-of-windows ('this folder belongs to Windows or to ' +
+    if (Test-SystemFolder $Folder) { return New-Failure folder-of-windows ('the folder belongs to Windows or to ' +
             'installed programs') }
     $notebooks = Join-Path $StateFolder 'notebooks'
     if ($Folder -eq $notebooks -or (Test-Below $Folder $notebooks)) { return }
@@ -37,7 +37,7 @@ function Get-ProfileFault([string]$Folder) {
     $profiles = @("$env:SystemDrive\Users")
     if ($env:PUBLIC) { $profiles += Split-Path -Parent $env:PUBLIC }
     if ($profiles + $env:ProgramData -contains $Folder) {
-        return New-Failure folder-of-others 'this folder contains folders that belong to other programs or users'
+        return New-Failure folder-of-others 'the folder contains folders that belong to other programs or users'
     }
     if ($profiles -contains (Split-Path -Parent $Folder)) {
         New-Failure folder-is-profile 'the folder must not be a user profile'

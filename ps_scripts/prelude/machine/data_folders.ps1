@@ -137,7 +137,7 @@ function Remove-GrantBelow([string]$Path, [string]$Except) {
 }
 
 function New-GrantFailure([string]$Path, [Exception]$Cause) {
-    New-Failure grant-kept '{path}: {cause}' @{ path = $Path } -Cause $Cause
+    New-Failure grant-kept '{path} was not changed: {cause}' @{ path = $Path } -Cause $Cause
 }
 
 $Restore.data_folder = {

@@ -158,7 +158,11 @@ def test_a_torn_last_line_is_left_out(sandbox: Sandbox) -> None:
 
 def test_a_run_that_nobody_knows(sandbox: Sandbox) -> None:
     done = again(sandbox, "unheard", 0, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (3, b"", b'this host has no run with the ID "unheard". Correct the run ID\n')
+    assert (done.returncode, done.stdout, done.stderr) == (
+        3,
+        b"",
+        b'this host has no run with the ID "unheard". Check the run ID in the run directory\n',
+    )
     assert not sandbox.exists("/var/lib/nbserver"), "asking changes nothing"
 
 

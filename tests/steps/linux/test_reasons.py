@@ -124,7 +124,7 @@ def test_what_undo_cannot_put_back_is_told_with_its_reason(host: Sandbox) -> Non
     steps = [own, step(f"set_text_file {SMALL}/x root:root 600 words", test=f"if [[ ! -e {SMALL}/x ]]; then differs x x '' there; fi")]
     assert run(host, "apply", steps).outcome == "ok"
     host.run("mount", "-o", "remount,ro", SMALL)
-    told = f"could not restore {SMALL}/x: could not remove the file (rm: cannot remove '{SMALL}/x': Read-only file system). Fix this error, then run nbserver undo again"
+    told = f"could not restore {SMALL}/x: could not remove {SMALL}/x (rm: cannot remove '{SMALL}/x': Read-only file system). Fix this error, then run nbserver undo again"
     assert failed(run(host, "undo", steps)) == told
     host.run("mount", "-o", "remount,rw", SMALL)
     assert run(host, "undo", steps).outcome == "ok" and record(host) == [] and not host.exists(f"{SMALL}/x")

@@ -166,7 +166,10 @@ def test_what_cannot_be_put_back_is_told_and_stays_in_the_record(sandbox: Sandbo
     done = run(sandbox, "undo", [FOLDER, TEXT])
     assert (done.outcome, done.code) == ("failed", 3)
     assert [event["what"] for event in done.of("restored")] == ["/opt/nbserver"], "the others are put back all the same"
-    assert "could not restore /etc/nbserver/text.conf: could not remove the file. Fix this error" in done.of("failed")[0]["text"]
+    assert (
+        "could not restore /etc/nbserver/text.conf: could not remove /etc/nbserver/text.conf. Fix this error"
+        in done.of("failed")[0]["text"]
+    )
     assert [line["key"] for line in record(sandbox)] == ["/etc/nbserver/text.conf"]
     sandbox.run("rmdir", "/etc/nbserver/text.conf")
     assert run(sandbox, "undo", [FOLDER, TEXT]).outcome == "ok" and record(sandbox) == []

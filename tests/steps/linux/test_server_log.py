@@ -66,7 +66,7 @@ def log(both: Both, monkeypatch: pytest.MonkeyPatch) -> Log:
 
 
 def test_the_last_lines_of_a_file_are_cleaned_and_have_no_secrets(log: Log) -> None:
-    assert log.read()[1] == [] and "no lines of the log match the options" in log.warned[0]
+    assert log.read()[1] == [] and "no log lines match the options" in log.warned[0]
     log.add("first\n[I] GET /?token=0123456789abcdef&x=1 été\x1b[31m\u202e\n" + "x" * 9000 + "\nargon2:$argon2id$v=19$m=1 not complete")
     (first, second, third) = log.read()[1]
     assert (first, second) == ("first", "[I] GET /?token=***&x=1 été�")

@@ -147,5 +147,5 @@ def test_a_full_disk_keeps_no_part(receiver: Receiver) -> None:
         receiver.folder = disk.folder / "downloads"
         receiver.folder.mkdir()
         refused = receiver.refused("deliver", Part(WHEEL, len(data), sha256(DATA), 0, len(data)), data=data)
-        assert "could not keep the files" in refused and "the disk is full" in refused
+        assert "could not save the files" in refused and "the disk is full" in refused
         assert list(receiver.folder.iterdir()) == []

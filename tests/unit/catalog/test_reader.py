@@ -168,7 +168,7 @@ def test_the_digest_is_over_everything_loaded(tmp_path: Path) -> None:
         (entry(kind='"msi"'), "site.toml:4: python[1].kind: unknown value; expected zip or exe"),
         (
             entry(kind='"exe"', executable='"C:\\\\python.exe"'),
-            "for an exe, executable must be a single path inside the installation folder",
+            'with kind = "exe", executable must be a single path inside the installation folder',
         ),
         (
             entry(kind='"rpm"').replace("python]", "openssl]"),
@@ -181,9 +181,12 @@ def test_the_digest_is_over_everything_loaded(tmp_path: Path) -> None:
         ),
         (entry(executable='"..\\\\x.exe"'), "python[1].executable[1]: must not contain empty components, . or .."),
         (entry(executable='"bin/x.exe"'), "must use backslashes instead of /"),
-        (entry(executable='["a.exe", "b.exe"]'), "site.toml:1: python[1]: for a zip, executable must be a single path inside the zip"),
+        (
+            entry(executable='["a.exe", "b.exe"]'),
+            'site.toml:1: python[1]: with kind = "zip", executable must be a single path inside the zip file',
+        ),
         (entry(executable="[]"), "site.toml:7: python[1].executable: "),
-        (entry(kind='"msi"').replace("python]", "openssl]"), "openssl[1]: for an msi, executable must be an absolute path"),
+        (entry(kind='"msi"').replace("python]", "openssl]"), 'openssl[1]: with kind = "msi", executable must be an absolute path'),
         (entry() + entry(), "site.toml:8: python[2]: the entry duplicates an earlier one"),
         ("[defaults]\npython = 3.13\n", "site.toml:2: defaults.python: expected text, found a number"),
         (

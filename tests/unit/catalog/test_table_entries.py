@@ -69,7 +69,7 @@ def test_catalog_update_keeps_them(tmp_path: Path) -> None:
     [
         (f'sha256 = "{OTHER}"\n', "", "site.toml:12: openssl[1].sources[1].sha256"),
         (f'sha256 = "{HEX}"\n', "", "an entry with sources must also have sha256"),
-        ('kind = "zip"\n', "", "for an msi, executable must be an absolute path"),
+        ('kind = "zip"\n', "", 'with kind = "msi", executable must be an absolute path'),
         ("[[openssl.sources]]", '[[openssl.sources]]\narchitecture = "arm64"', "sources[1].architecture: unknown key"),
     ],
 )

@@ -79,7 +79,7 @@ def test_a_file_without_a_hash_is_left_out(site: Site, capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ("size", "bad: the folder exceeds what nbserver copies: at most 10,000 files"),
+        ("size", "bad: the folder is larger than what nbserver can copy: at most 10,000 files"),
         ("folder", "bad: could not use the folder .*work/bad"),
         ("known", ".*work/bad/.nbserver/bad.json: could not write"),
     ],

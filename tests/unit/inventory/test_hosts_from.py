@@ -96,10 +96,10 @@ def test_hosts_of_the_inventory_and_of_the_list(tmp_path: Path) -> None:
         ("name,notebook.prot\n", 'hosts.csv:1: column 2: the column name is not valid (did you mean "notebook.port"?)'),
         (
             "name,notebook.password\na,hunter2\n",
-            "hosts.csv:1: column 2: a cell cannot hold notebook.password, which is a table or an array; set it in [defaults]",
+            "hosts.csv:1: column 2: notebook.password is a table or an array, which a CSV cell cannot contain; set it in [defaults]",
         ),
-        ("name,certificate.names\n", "hosts.csv:1: column 2: a cell cannot hold certificate.names, which is a table or an array"),
-        ("name,notebook\n", "hosts.csv:1: column 2: a cell cannot hold notebook, which is a table or an array"),
+        ("name,certificate.names\n", "hosts.csv:1: column 2: certificate.names is a table or an array, which a CSV cell cannot contain"),
+        ("name,notebook\n", "hosts.csv:1: column 2: notebook is a table or an array, which a CSV cell cannot contain"),
         ("name,NAME\n", "hosts.csv:1: columns 1 and 2 have the same name"),
         ("name,address\na,b\na,b,c\n", "hosts.csv:3: expected 2 cells, as in the header, got 3"),
         ('name,address\na,"b\nc,d\n', "hosts.csv:2: this is not valid CSV"),

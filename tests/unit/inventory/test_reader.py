@@ -173,8 +173,11 @@ SETTINGS = [
     ("notebook.directory = 'C:\\data.\\x'", "must not have a component that ends with a dot or space"),
     ("path.entries = ['C:\\data \\x']", "must not have a component that ends with a dot or space"),
     ("notebook.directory = 'C:\\\\data'", "must not contain an empty component (in single quotes, write each backslash only once)"),
-    ("notebook.directory = 'C:\\'", "must be a folder below a drive"),
-    ('notebook.directory = "%ProgramData%"', "must be a folder below a drive or an environment variable, not the drive or variable alone"),
+    ("notebook.directory = 'C:\\'", "must be a folder on a drive"),
+    (
+        'notebook.directory = "%ProgramData%"',
+        "must be a folder on a drive or below an environment variable, such as D:\\notebooks, not the drive or variable alone",
+    ),
     ("notebook.directory = 'C:\\a\\..\\Windows'", "must not contain . or .. as a component"),
     ('notebook.public_url = "http://notebooks.example.com"', "must begin with https://"),
     (f'notebook.public_url = "https://me:{SECRET}@n.example.com"', "must not contain a user name or password"),

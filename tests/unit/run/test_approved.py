@@ -40,7 +40,7 @@ def test_what_was_approved_may_run(site: Site) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"modes": ("plan",)}, "the approval is not valid for this run: the approval covers plan, but not apply"),
+        ({"modes": ("plan",)}, "the approval is not valid for this run: the approval does not cover the mode apply, only plan"),
         ({"hosts": ("win2",)}, "the approval does not cover the host win1"),
         ({"issued": utc.now() - 2 * WEEK}, "the approval expired at 20"),
         (

@@ -114,7 +114,9 @@ class Cluster:
         """Raise ClusterError unless there are workers, and all have this nbserver and a certificate of a worker."""
         own, found = ticket.release(), self._client.run(worker_session.introduced, on_error="return")
         if not found:
-            raise ClusterError("cluster-without-workers", "the cluster has no workers", todo="Start workers, then run the command again")
+            raise ClusterError(
+                "cluster-without-workers", "the Dask cluster has no workers", todo="Start at least one worker, then run the command again"
+            )
         for worker, other in sorted(found.items()):
             if isinstance(other, BaseException):
                 raise ClusterError(

@@ -172,7 +172,7 @@ class PsrpTransport:
                 "message-without-end",
                 "the server sent an incomplete message",
                 host=self._host.name,
-                todo="Check address and port in the inventory: another server may be using this address",
+                todo="Check address and port in the inventory: a different server may be listening on this port",
             )
 
     def close(self) -> None:

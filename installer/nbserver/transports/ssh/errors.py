@@ -54,7 +54,7 @@ def explain(error: BaseException, host: LinuxHost | SshServer, logon: Logon | No
             "name-not-resolved",
             "this workstation could not resolve the name {address}",
             host=name,
-            todo="Check address in the inventory, and DNS",
+            todo="Check the address in the inventory and the DNS settings of this workstation",
             address=host.address,
         )
     if isinstance(error, ConnectionRefusedError):

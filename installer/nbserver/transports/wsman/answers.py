@@ -113,7 +113,7 @@ class _Limited(BaseAdapter):
                             "winrm-response-too-large",
                             "the server sent a response larger than {limit} MB",
                             host=self._host,
-                            todo="Check address and port in the inventory: another server may be using this address",
+                            todo="Check address and port in the inventory: a different server may be listening on this port",
                             limit=LARGEST_ANSWER // 1000000,
                         )
                     yield part

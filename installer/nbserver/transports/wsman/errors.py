@@ -240,7 +240,7 @@ def _network(error: Exception, host: WindowsHost, place: str) -> ConnectError:
             "name-not-resolved",
             "this workstation could not resolve the name {address}",
             host=host.name,
-            todo="Check address in the inventory, and DNS",
+            todo="Check the address in the inventory and the DNS settings of this workstation",
             address=host.address,
         )
     if "refused" in words or "10061" in words:

@@ -126,20 +126,23 @@ ZIP = "python-3.13.13-amd64.zip"
         (python_index(python_entry("3.13.13"), next="index-windows.json"), "the index has more than"),
         (
             python_index(python_entry("3.13.13"), next="https://evil.example/x.json"),
-            "next is not a valid URL: must not point to another host",
+            "the key next is not a valid URL: must not point to another host",
         ),
-        (python_index(python_entry("3.13.13"), next="//evil.example/x.json"), "next is not a valid URL: must not point to another host"),
+        (
+            python_index(python_entry("3.13.13"), next="//evil.example/x.json"),
+            "the key next is not a valid URL: must not point to another host",
+        ),
         (
             python_index(python_entry("3.13.13"), next="https://mirror.example.com/python/x.json"),
-            "next is not a valid URL: must not point to another host",
+            "the key next is not a valid URL: must not point to another host",
         ),
         (
             python_index(python_entry("3.13.13"), next="http://mirror.example.com:8443/x.json"),
-            "next is not a valid URL: must begin with https",
+            "the key next is not a valid URL: must begin with https",
         ),
-        (python_index(python_entry("3.13.13"), next="../x.json"), "next is not a valid URL: must be the name or URL of a page"),
-        (python_index(python_entry("3.13.13"), next="a\r\nb"), "next is not a valid URL: must be the name"),
-        (python_index(python_entry("3.13.13"), next="https://["), "next is not a valid URL: "),
+        (python_index(python_entry("3.13.13"), next="../x.json"), "the key next is not a valid URL: must be the name or URL of a page"),
+        (python_index(python_entry("3.13.13"), next="a\r\nb"), "the key next is not a valid URL: must be the name"),
+        (python_index(python_entry("3.13.13"), next="https://["), "the key next is not a valid URL: "),
     ],
 )
 def test_an_index_of_python_that_is_refused(python: bytes, words: str) -> None:
