@@ -104,28 +104,28 @@
 #  6347  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
 #  6466  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
 #  6508  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6669  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  6914  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7036  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7060  server_log             Send the log of the notebook server: mode logs.
-#  7160  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  6670  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  6915  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7037  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7061  server_log             Send the log of the notebook server: mode logs.
+#  7161  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7192  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7273  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7281  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7300  python                 Install Python from the publisher, or use one that is installed.
-#  7434  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7495  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7614  packages               Install the packages of the lock in a virtual environment.
-#  7815  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7841  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  7978  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8186  service                Run the server as a scheduled task.
-#  8333  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8397  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8475  path                   Add the programs of the server to the PATH of the machine.
-#  8504  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8545  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7193  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7274  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7282  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7301  python                 Install Python from the publisher, or use one that is installed.
+#  7435  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7496  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7615  packages               Install the packages of the lock in a virtual environment.
+#  7816  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7842  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  7979  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8187  service                Run the server as a scheduled task.
+#  8334  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8398  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8476  path                   Add the programs of the server to the PATH of the machine.
+#  8505  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8546  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -800,7 +800,7 @@ function Send-EventsAfter([int]$After) {
     $file = Join-Path $StateFolder "runs\$($Run.Id)\events.jsonl"
     if (-not (Test-Path -LiteralPath $file)) {
         throw (New-Failure no-such-run ('this host has no run with the ID "{run}". ' +
-                'Correct the run ID') @{ run = $Run.Id })
+                'Check the run ID in the run directory') @{ run = $Run.Id })
     }
     $sent = $After
     do {
@@ -1986,7 +1986,7 @@ function Get-FolderNameFault([string]$Folder) {
     if ($fault) { return $fault }
     $fault = Get-ProfileFault $Folder
     if ($fault) { return $fault }
-    if (Test-SystemFolder $Folder) { return New-Failure folder-of-windows ('this folder belongs to Windows or to ' +
+    if (Test-SystemFolder $Folder) { return New-Failure folder-of-windows ('the folder belongs to Windows or to ' +
             'installed programs') }
     $notebooks = Join-Path $StateFolder 'notebooks'
     if ($Folder -eq $notebooks -or (Test-Below $Folder $notebooks)) { return }
@@ -2016,7 +2016,7 @@ function Get-ProfileFault([string]$Folder) {
     $profiles = @("$env:SystemDrive\Users")
     if ($env:PUBLIC) { $profiles += Split-Path -Parent $env:PUBLIC }
     if ($profiles + $env:ProgramData -contains $Folder) {
-        return New-Failure folder-of-others 'this folder contains folders that belong to other programs or users'
+        return New-Failure folder-of-others 'the folder contains folders that belong to other programs or users'
     }
     if ($profiles -contains (Split-Path -Parent $Folder)) {
         New-Failure folder-is-profile 'the folder must not be a user profile'
@@ -2173,7 +2173,7 @@ function Remove-GrantBelow([string]$Path, [string]$Except) {
 }
 
 function New-GrantFailure([string]$Path, [Exception]$Cause) {
-    New-Failure grant-kept '{path}: {cause}' @{ path = $Path } -Cause $Cause
+    New-Failure grant-kept '{path} was not changed: {cause}' @{ path = $Path } -Cause $Cause
 }
 
 $Restore.data_folder = {
@@ -2778,7 +2778,7 @@ function Get-WebFailure([Exception]$Exception) {
             }
         }
     }
-    New-Failure no-answer '{error}' @{ error = $web.Message }
+    New-Failure no-answer 'no response: {error}' @{ error = $web.Message }
 }
 
 # Old .NET offers only TLS 1.0 by default. The value 0 means "what Windows chooses", which includes TLS 1.2 where it
@@ -5818,7 +5818,7 @@ Add-Hook BeforeUndo {
 function Restore-Server([string]$Folder) {
     $python = Get-SavedPython $Folder
     if (-not $python) {
-        throw (New-Failure previous-environment-missing 'the previous environment is no longer complete')
+        throw (New-Failure previous-environment-missing 'the previous environment is missing or incomplete')
     }
     Stop-Server
     Restore-ServerFile $Folder
@@ -5937,7 +5937,7 @@ function Remove-Environment([string]$Folder) {
 # Return why this run failed.
 function Get-RunFailure {
     if ($Run.Failure) { return $Run.Failure }
-    New-Failure run-was-stopped 'the run was stopped'
+    New-Failure run-was-stopped 'the run was stopped before it finished'
 }
 
 # A run that was stopped did not fail.
@@ -6652,8 +6652,9 @@ function Add-DeliveredData([string]$New, $Part) {
     catch {
         if ($_.Exception.Data.Contains('code')) { throw }
         if (Test-DiskFull $_.Exception) { Remove-SingleFile $New }
-        throw (New-Failure delivery-not-written ('could not keep the files that the workstation ' +
-                'sent: {cause}') -Cause $_.Exception)
+        throw (New-Failure delivery-not-written ('could not save the files that the workstation ' +
+                'sent: {cause}. Fix this error (for example, free some disk space), then run the command ' +
+                'again') -Cause $_.Exception)
     }
 }
 

@@ -43,57 +43,57 @@
 #  2054  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
 #  2175  files_of_service       Find files of the service that stay after undo, and keep their user.
 #  2233  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2313  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2486  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2657  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2808  zypper                 Run zypper, without questions.
-#  2939  units                  Install and remove units of systemd.
-#  3028  service_unit           Compare the unit of the notebook server, and install it.
-#  3212  service                Find out what the unit of the notebook server does.
-#  3310  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3423  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3492  certificate_program    Create a certificate with OpenSSL.
-#  3500  starter                Define the Python program that starts the notebook server.
-#  3710  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3801  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3874  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3962  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4023  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4093  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  4137  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4170  installed_files        Compare the files of the environment with those that were installed.
-#  4317  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4379  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4530  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4555  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4675  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  4914  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5080  new_server             Check what another environment contains, and the server that runs from it.
-#  5156  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5310  way_back               Restore the previous server after an upgrade that failed.
-#  5487  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5684  server_life            Restart or stop the installed server: modes restart and stop.
-#  5795  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5909  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6032  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6078  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6410  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6517  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6552  server_log             Send the log of the notebook server: mode logs.
-#  6621  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  2314  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2487  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2658  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2809  zypper                 Run zypper, without questions.
+#  2940  units                  Install and remove units of systemd.
+#  3029  service_unit           Compare the unit of the notebook server, and install it.
+#  3213  service                Find out what the unit of the notebook server does.
+#  3311  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3424  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3493  certificate_program    Create a certificate with OpenSSL.
+#  3501  starter                Define the Python program that starts the notebook server.
+#  3711  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3802  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3875  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3963  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4024  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4094  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  4138  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4171  installed_files        Compare the files of the environment with those that were installed.
+#  4318  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4380  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4531  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4556  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4676  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  4916  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5082  new_server             Check what another environment contains, and the server that runs from it.
+#  5158  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5312  way_back               Restore the previous server after an upgrade that failed.
+#  5489  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5686  server_life            Restart or stop the installed server: modes restart and stop.
+#  5797  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5911  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6034  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6080  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6411  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6518  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6553  server_log             Send the log of the notebook server: mode logs.
+#  6622  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6660  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6694  python                 Install Python from the distribution.
-#  6752  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  6823  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  6836  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6850  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6949  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7144  service                Run the notebook server as a service that starts with the system.
-#  7278  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7342  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7496  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7578  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6661  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6695  python                 Install Python from the distribution.
+#  6753  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  6824  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  6837  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6851  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6950  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7145  service                Run the notebook server as a service that starts with the system.
+#  7279  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7343  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7497  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7579  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -889,7 +889,7 @@ assert_events_kept() {
 send_events_after() {
     local file=$STATE_FOLDER/runs/$RUN_ID/events.jsonl line='' part running
     if [[ ! -e $file ]]; then
-        printf '%s\n' "this host has no run with the ID \"$RUN_ID\". Correct the run ID" >&2
+        printf '%s\n' "this host has no run with the ID \"$RUN_ID\". Check the run ID in the run directory" >&2
         exit 3
     fi
     exec 8<"$file"
@@ -1741,8 +1741,8 @@ assert_own_folders_safe() {
     read_all_owners "${paths[@]}" "$NB_NOTEBOOK_DIRECTORY"
     for path in "${paths[@]}"; do
         check_location "$path" ||
-            fail own-folder-unsafe 'nbserver cannot safely use {path}: {cause}. After fixing '\
-'this problem, try again' path "$path"
+            fail own-folder-unsafe 'nbserver cannot safely use {path}: {cause}. Fix this problem, '\
+'then try again' path "$path"
     done
 }
 
@@ -1835,7 +1835,7 @@ restore_folder() { # PATH
     hold_parent "$1" || return
     report_start removing-folder 'Removing {path}' path "$1"
     rm -rf --one-file-system -- "${HELD:?}/${1##*/}" ||
-        problem folder-not-removed 'some files in the folder could not be removed'
+        problem folder-not-removed 'could not remove some files in {path}' path "$1"
 }
 
 # Kind access: owner and mode of a folder that existed before this script.
@@ -1932,7 +1932,7 @@ restore_file() { # PATH BEFORE
         { cp -a -T -- "$2" "$file.new" && mv -T -- "$file.new" "$file"; } ||
             problem copy-not-restored 'could not restore the saved copy {copy}' copy "$2"
     else
-        rm -f -- "$file" || problem file-not-removed 'could not remove the file'
+        rm -f -- "$file" || problem file-not-removed 'could not remove {path}' path "$1"
     fi
 }
 
@@ -1964,8 +1964,8 @@ assert_state_folder() {
     assert_no_other_writer
     assert_no_other_reader
     { take_hold "$STATE_FOLDER" "$STATE_FOLDER" && check_owners "$STATE_FOLDER" "$EUID"; } ||
-        fail state-folder-unsafe 'undo cannot trust the folder that contains the record: {cause}. After fixing this '\
-'problem, try again'
+        fail state-folder-unsafe 'undo cannot trust the folder that contains the record: {cause}. Fix this problem, '\
+'then try again'
 }
 
 assert_no_link() { # PATH
@@ -2169,7 +2169,7 @@ set_page_states() { # PATH STATES
 restore_first_page() { # PATH STATES
     read_page_state "$1"
     if [[ $REPLY == absent || " $2 " != *" $REPLY "* ]]; then return; fi
-    for_page rm -f -- "$1" || problem file-not-removed 'could not remove the file'
+    for_page rm -f -- "$1" || problem file-not-removed 'could not remove {path}' path "$1"
 }
 
 # ---- prelude: files_of_service ---------------------------------------------------------------------
@@ -2293,7 +2293,8 @@ restore_access() { # PATH BEFORE
     keep_user_for "$1"
     hold_folder "$1" || return
     { chown -- "${2% *}" "$HELD" && chmod -- "00${2#* }" "$HELD"; } ||
-        problem access-not-restored 'could not set the owner and mode to {access}' access "$2" || return
+        problem access-not-restored 'could not set the owner and mode of {path} to {access}' \
+            path "$1" access "$2" || return
     if has_files_of_service "$1"; then
         save_before files "$1" ''
     else
@@ -3861,7 +3862,7 @@ real_path() { # FOLDER
 # A folder in the place of a file could not be replaced.
 assert_no_folder_in_place() { # PATH...
     local path
-    met no-folder-in-place 'no folder is in the way of a file that nbserver writes'
+    met no-folder-in-place 'no folder has the path of a file that nbserver writes'
     for path in "$@"; do
         if [[ -d $path && ! -L $path ]]; then
             fail folder-instead-of-file '{path} is a folder, but the script needs to write a file there. '\
@@ -4847,7 +4848,8 @@ receive_part() { # LINE
     dd bs=256K count="$length" iflag=fullblock,count_bytes status=none <&7 >>"$target" ||
         problem file-not-written 'could not write {path}. Make sure that its disk is writable and has free space, '\
 'then try again' path "$PARTIAL/$name" ||
-        fail delivery-not-written 'could not save the files that the workstation sent: {cause}'
+        fail delivery-not-written 'could not save the files that the workstation sent: {cause}. Fix this '\
+'error (for example, free some disk space), then run the command again'
     if [[ $state ]]; then
         report_file "$state" "${name:-?}" 0
     else
@@ -5314,7 +5316,7 @@ verify_switch() {
 switch_to() { # FOLDER
     read_saved_python "$1"
     if [[ ! $SAVED_PYTHON ]]; then
-        problem previous-environment-missing 'the previous environment is no longer complete' || return
+        problem previous-environment-missing 'the previous environment is missing or incomplete' || return
     fi
     NOTEBOOK_PYTHON=$SAVED_PYTHON
     ENVIRONMENT=${SAVED_PYTHON%/bin/python*}
@@ -5451,7 +5453,7 @@ report_not_switched() {
     RUN_STEP=packages
     if [[ ! -e $LOCK_MARK ]]; then remove_environment "$ENVIRONMENT" || true; fi
     use_failure
-    write_message "$REPLY" text upgrade-not-begun 'the upgrade failed, so this host still runs its previous '\
+    write_message "$REPLY" text upgrade-not-begun 'the upgrade failed, and this host still runs its previous '\
 'environment {environment}: {cause}' environment "${DEPLOYED_PYTHON%/bin/python*}"
 }
 
@@ -6368,8 +6370,7 @@ report_notebooks() { # PROGRAM ARGUMENT...
     exec 7<&-
     if ((EXIT_CODE == 124 || EXIT_CODE == 137)); then
         fail notebooks-slow 'the program that copies notebooks was still running after 15 minutes, and was stopped. '\
-'Make sure that the disk that contains {path} is not too slow and that nothing on this host interferes, then try '\
-'again' \
+'Make sure that neither the disk that contains {path} nor this host is overloaded, then try again' \
             path "$NB_NOTEBOOK_DIRECTORY"
     fi
     if ((EXIT_CODE)); then
@@ -6386,7 +6387,7 @@ report_lines() {
     local state number sha256 path data
     while IFS=' ' read -r state number sha256 path data; do
         if ! is_report "$state" "$number" "$sha256" "$path" "$data"; then
-            fail notebooks-output 'the program that copies notebooks printed a line that is not valid. Try again'
+            fail notebooks-output 'the program that copies notebooks printed an invalid line. Try again'
         fi
         if [[ $state == content ]]; then
             write_event content data: "\"${data#-}\"" offset: "$((10#$number))" path: "$path"

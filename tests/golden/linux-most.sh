@@ -43,57 +43,57 @@
 #  2056  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
 #  2177  files_of_service       Find files of the service that stay after undo, and keep their user.
 #  2235  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2315  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2488  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2659  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2810  zypper                 Run zypper, without questions.
-#  2941  units                  Install and remove units of systemd.
-#  3030  service_unit           Compare the unit of the notebook server, and install it.
-#  3214  service                Find out what the unit of the notebook server does.
-#  3312  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3425  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3494  certificate_program    Create a certificate with OpenSSL.
-#  3502  starter                Define the Python program that starts the notebook server.
-#  3712  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3803  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3876  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3964  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4025  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4095  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  4139  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4172  installed_files        Compare the files of the environment with those that were installed.
-#  4319  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4381  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4532  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4557  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4677  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  4916  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5082  new_server             Check what another environment contains, and the server that runs from it.
-#  5158  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5312  way_back               Restore the previous server after an upgrade that failed.
-#  5489  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5686  server_life            Restart or stop the installed server: modes restart and stop.
-#  5797  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5911  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6034  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6080  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6412  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6519  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6554  server_log             Send the log of the notebook server: mode logs.
-#  6623  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  2316  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2489  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2660  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2811  zypper                 Run zypper, without questions.
+#  2942  units                  Install and remove units of systemd.
+#  3031  service_unit           Compare the unit of the notebook server, and install it.
+#  3215  service                Find out what the unit of the notebook server does.
+#  3313  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3426  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3495  certificate_program    Create a certificate with OpenSSL.
+#  3503  starter                Define the Python program that starts the notebook server.
+#  3713  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3804  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3877  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3965  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4026  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4096  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  4140  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4173  installed_files        Compare the files of the environment with those that were installed.
+#  4320  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4382  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4533  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4558  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4678  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  4918  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5084  new_server             Check what another environment contains, and the server that runs from it.
+#  5160  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5314  way_back               Restore the previous server after an upgrade that failed.
+#  5491  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5688  server_life            Restart or stop the installed server: modes restart and stop.
+#  5799  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5913  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6036  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6082  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6413  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6520  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6555  server_log             Send the log of the notebook server: mode logs.
+#  6624  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6662  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6696  python                 Install Python from the distribution.
-#  6754  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  6825  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  6838  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6852  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6951  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7146  service                Run the notebook server as a service that starts with the system.
-#  7280  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7344  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7498  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7580  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6663  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6697  python                 Install Python from the distribution.
+#  6755  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  6826  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  6839  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6853  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6952  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7147  service                Run the notebook server as a service that starts with the system.
+#  7281  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7345  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7499  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7581  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -891,7 +891,7 @@ assert_events_kept() {
 send_events_after() {
     local file=$STATE_FOLDER/runs/$RUN_ID/events.jsonl line='' part running
     if [[ ! -e $file ]]; then
-        printf '%s\n' "this host has no run with the ID \"$RUN_ID\". Correct the run ID" >&2
+        printf '%s\n' "this host has no run with the ID \"$RUN_ID\". Check the run ID in the run directory" >&2
         exit 3
     fi
     exec 8<"$file"
@@ -1743,8 +1743,8 @@ assert_own_folders_safe() {
     read_all_owners "${paths[@]}" "$NB_NOTEBOOK_DIRECTORY"
     for path in "${paths[@]}"; do
         check_location "$path" ||
-            fail own-folder-unsafe 'nbserver cannot safely use {path}: {cause}. After fixing '\
-'this problem, try again' path "$path"
+            fail own-folder-unsafe 'nbserver cannot safely use {path}: {cause}. Fix this problem, '\
+'then try again' path "$path"
     done
 }
 
@@ -1837,7 +1837,7 @@ restore_folder() { # PATH
     hold_parent "$1" || return
     report_start removing-folder 'Removing {path}' path "$1"
     rm -rf --one-file-system -- "${HELD:?}/${1##*/}" ||
-        problem folder-not-removed 'some files in the folder could not be removed'
+        problem folder-not-removed 'could not remove some files in {path}' path "$1"
 }
 
 # Kind access: owner and mode of a folder that existed before this script.
@@ -1934,7 +1934,7 @@ restore_file() { # PATH BEFORE
         { cp -a -T -- "$2" "$file.new" && mv -T -- "$file.new" "$file"; } ||
             problem copy-not-restored 'could not restore the saved copy {copy}' copy "$2"
     else
-        rm -f -- "$file" || problem file-not-removed 'could not remove the file'
+        rm -f -- "$file" || problem file-not-removed 'could not remove {path}' path "$1"
     fi
 }
 
@@ -1966,8 +1966,8 @@ assert_state_folder() {
     assert_no_other_writer
     assert_no_other_reader
     { take_hold "$STATE_FOLDER" "$STATE_FOLDER" && check_owners "$STATE_FOLDER" "$EUID"; } ||
-        fail state-folder-unsafe 'undo cannot trust the folder that contains the record: {cause}. After fixing this '\
-'problem, try again'
+        fail state-folder-unsafe 'undo cannot trust the folder that contains the record: {cause}. Fix this problem, '\
+'then try again'
 }
 
 assert_no_link() { # PATH
@@ -2171,7 +2171,7 @@ set_page_states() { # PATH STATES
 restore_first_page() { # PATH STATES
     read_page_state "$1"
     if [[ $REPLY == absent || " $2 " != *" $REPLY "* ]]; then return; fi
-    for_page rm -f -- "$1" || problem file-not-removed 'could not remove the file'
+    for_page rm -f -- "$1" || problem file-not-removed 'could not remove {path}' path "$1"
 }
 
 # ---- prelude: files_of_service ---------------------------------------------------------------------
@@ -2295,7 +2295,8 @@ restore_access() { # PATH BEFORE
     keep_user_for "$1"
     hold_folder "$1" || return
     { chown -- "${2% *}" "$HELD" && chmod -- "00${2#* }" "$HELD"; } ||
-        problem access-not-restored 'could not set the owner and mode to {access}' access "$2" || return
+        problem access-not-restored 'could not set the owner and mode of {path} to {access}' \
+            path "$1" access "$2" || return
     if has_files_of_service "$1"; then
         save_before files "$1" ''
     else
@@ -3863,7 +3864,7 @@ real_path() { # FOLDER
 # A folder in the place of a file could not be replaced.
 assert_no_folder_in_place() { # PATH...
     local path
-    met no-folder-in-place 'no folder is in the way of a file that nbserver writes'
+    met no-folder-in-place 'no folder has the path of a file that nbserver writes'
     for path in "$@"; do
         if [[ -d $path && ! -L $path ]]; then
             fail folder-instead-of-file '{path} is a folder, but the script needs to write a file there. '\
@@ -4849,7 +4850,8 @@ receive_part() { # LINE
     dd bs=256K count="$length" iflag=fullblock,count_bytes status=none <&7 >>"$target" ||
         problem file-not-written 'could not write {path}. Make sure that its disk is writable and has free space, '\
 'then try again' path "$PARTIAL/$name" ||
-        fail delivery-not-written 'could not save the files that the workstation sent: {cause}'
+        fail delivery-not-written 'could not save the files that the workstation sent: {cause}. Fix this '\
+'error (for example, free some disk space), then run the command again'
     if [[ $state ]]; then
         report_file "$state" "${name:-?}" 0
     else
@@ -5316,7 +5318,7 @@ verify_switch() {
 switch_to() { # FOLDER
     read_saved_python "$1"
     if [[ ! $SAVED_PYTHON ]]; then
-        problem previous-environment-missing 'the previous environment is no longer complete' || return
+        problem previous-environment-missing 'the previous environment is missing or incomplete' || return
     fi
     NOTEBOOK_PYTHON=$SAVED_PYTHON
     ENVIRONMENT=${SAVED_PYTHON%/bin/python*}
@@ -5453,7 +5455,7 @@ report_not_switched() {
     RUN_STEP=packages
     if [[ ! -e $LOCK_MARK ]]; then remove_environment "$ENVIRONMENT" || true; fi
     use_failure
-    write_message "$REPLY" text upgrade-not-begun 'the upgrade failed, so this host still runs its previous '\
+    write_message "$REPLY" text upgrade-not-begun 'the upgrade failed, and this host still runs its previous '\
 'environment {environment}: {cause}' environment "${DEPLOYED_PYTHON%/bin/python*}"
 }
 
@@ -6370,8 +6372,7 @@ report_notebooks() { # PROGRAM ARGUMENT...
     exec 7<&-
     if ((EXIT_CODE == 124 || EXIT_CODE == 137)); then
         fail notebooks-slow 'the program that copies notebooks was still running after 15 minutes, and was stopped. '\
-'Make sure that the disk that contains {path} is not too slow and that nothing on this host interferes, then try '\
-'again' \
+'Make sure that neither the disk that contains {path} nor this host is overloaded, then try again' \
             path "$NB_NOTEBOOK_DIRECTORY"
     fi
     if ((EXIT_CODE)); then
@@ -6388,7 +6389,7 @@ report_lines() {
     local state number sha256 path data
     while IFS=' ' read -r state number sha256 path data; do
         if ! is_report "$state" "$number" "$sha256" "$path" "$data"; then
-            fail notebooks-output 'the program that copies notebooks printed a line that is not valid. Try again'
+            fail notebooks-output 'the program that copies notebooks printed an invalid line. Try again'
         fi
         if [[ $state == content ]]; then
             write_event content data: "\"${data#-}\"" offset: "$((10#$number))" path: "$path"
