@@ -9,11 +9,14 @@ STARTER='# Start the notebook server: python -I serve.py CONFIGURATION WORK [LOG
 # configuration of Jupyter, IPython, pip, and uv is ignored, whether it is for all users or for one. If the server would
 # still not do what CONFIGURATION says, it does not start.
 # The server and its kernels write to the folder WORK. LOG is a file for the log where no system service keeps it.
+import errno
 import importlib.util
 import json
 import os
 import shutil
+import socket
 import sys
+import time
 
 configuration, work = sys.argv[1:3]
 folder = os.path.dirname(configuration)
@@ -53,6 +56,23 @@ os.environ.update(
 )
 if os.name == "nt":
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
+
+# ---- wait for the address: when a host starts, a fixed one may come later than the server
+
+address = settings["ServerApp"]["ip"]
+reported = False
+while address != "*":
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+            probe.bind((address, 0))
+        break
+    except OSError as error:
+        if error.errno != errno.EADDRNOTAVAIL:
+            break                                   # the server reports it
+    if not reported:
+        reported = True
+        print(f"The notebook server waits until this host has the address {address}", file=sys.stderr, flush=True)
+    time.sleep(1)
 
 # ---- folders in which Jupyter finds configuration, kernel specifications, and extensions
 

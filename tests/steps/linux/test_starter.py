@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -228,20 +229,26 @@ DIFFERS = [
 ]
 
 
-def test_a_server_that_would_not_do_as_configured_does_not_start(host: Host) -> None:
-    """Whatever is beside our file, or in the environment's own folder, where only root writes."""
+def test_a_server_waits_for_its_address_and_does_not_start_if_it_would_not_do_as_configured(host: Host) -> None:
+    """Whatever is beside our file, or in the environment's own folder, where only root writes. The network comes late."""
     configuration = json.loads(host.sandbox.read(f"{CONFIGURATION}/jupyter_config.json"))
     configuration["ServerApp"]["port"] = configuration["NotebookApp"]["port"] = free_port()
+    configuration["ServerApp"]["ip"] = configuration["NotebookApp"]["ip"] = "198.51.100.7"
     host.sandbox.run("mkdir", "-p", "/tmp/other/work")
     host.sandbox.write("/tmp/other/jupyter_config.json", json.dumps(configuration))
     host.sandbox.write("/tmp/other/jupyter_server_config.py", BESIDE)
     host.sandbox.write(f"{ENVIRONMENT}/etc/jupyter/jupyter_server_config.py", IN_THE_ENVIRONMENT)
     command = [f"{ENVIRONMENT}/bin/python", "-I", f"{CONFIGURATION}/serve.py", "/tmp/other/jupyter_config.json", "/tmp/other/work"]
-    done = host.sandbox.run("timeout", "120", *command, check=False)
+    with_lo = 'ip link set lo up && exec "$@"'  # without any address, Linux lets a program use each
+    server = host.sandbox.start("unshare", "--net", "sh", "-c", with_lo, "sh", *command)
+    assert server.stderr and server.stderr.readline().decode() == "The notebook server waits until this host has the address 198.51.100.7\n"
+    enter = ["nsenter", f"--net=/proc/{server.pid}/ns/net"]
+    subprocess.run([*enter, "ip", "addr", "add", "198.51.100.7/32", "dev", "lo"], check=True)
+    errors = server.communicate(timeout=120)[1].decode()
     host.sandbox.run("rm", f"{ENVIRONMENT}/etc/jupyter/jupyter_server_config.py")
-    last = done.stderr.decode().splitlines()[-1]
-    assert done.returncode == 78, last
+    last = errors.splitlines()[-1]
+    assert server.returncode == 78, last
     assert last.startswith(
         "The notebook server does not start, because its effective configuration differs from /tmp/other/jupyter_config.json: "
     )
-    assert [name for name in DIFFERS if name not in last] == [] and "canary" not in done.stderr.decode() and "nbserver apply" in last
+    assert [name for name in DIFFERS if name not in last] == [] and "canary" not in errors and "nbserver apply" in last
