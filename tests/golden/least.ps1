@@ -48,84 +48,84 @@
 #  2037  data_folders           Give the service access to folders with people's files, and take it away at undo.
 #  2187  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
 #  2284  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2498  server_command         Define the command line of the server, and what it was started with.
-#  2517  left_program           End the program that a run left behind when it was killed.
-#  2575  programs               Run other programs until they exit, and report their output.
-#  2705  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2724  web_requests           Ask web servers, and say why one did not answer.
-#  2796  downloads              Download files into the cache, and check their hashes before they are used.
-#  2927  sources                Download a program from one of several sources.
-#  3005  delivered_programs     Take the files of programs that the workstation has sent.
-#  3036  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3123  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3199  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3255  foreign_places         Define where configuration from other installations may be on this host.
-#  3269  package_environment    Choose the environment variables of pip and uv.
-#  3344  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3349  installer_failures     Explain the exit codes of installers.
-#  3421  installers             Run installers and uninstallers, and wait while another one runs.
-#  3466  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3523  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3585  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3610  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3674  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3713  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3753  installed_files        Compare files with those that were installed.
-#  3902  running_server         Stop the server before its programs are replaced.
-#  3960  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4074  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4133  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4183  port_process           Find the program that listens on a TCP port, and what started it.
-#  4218  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4338  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4384  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4442  certificates           Read certificates from PEM files.
-#  4459  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4531  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4665  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4789  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4898  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4967  password_hash          Get the hash of the password.
-#  4972  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  5018  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  5041  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5107  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5250  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5294  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5394  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5551  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5589  new_server             Check what another environment contains, and the server that runs from it.
-#  5672  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5812  way_back               Restore the previous server after an upgrade that failed.
-#  5950  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6062  server_life            Restart or stop the installed server: modes restart and stop.
-#  6167  restarted_server       Start the registered task again.
-#  6218  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6347  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6466  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6508  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6670  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  6915  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7037  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7061  server_log             Send the log of the notebook server: mode logs.
-#  7161  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  2518  server_command         Define the command line of the server, and what it was started with.
+#  2537  left_program           End the program that a run left behind when it was killed.
+#  2595  programs               Run other programs until they exit, and report their output.
+#  2725  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2744  web_requests           Ask web servers, and say why one did not answer.
+#  2816  downloads              Download files into the cache, and check their hashes before they are used.
+#  2947  sources                Download a program from one of several sources.
+#  3025  delivered_programs     Take the files of programs that the workstation has sent.
+#  3056  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3143  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3219  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3275  foreign_places         Define where configuration from other installations may be on this host.
+#  3289  package_environment    Choose the environment variables of pip and uv.
+#  3364  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3369  installer_failures     Explain the exit codes of installers.
+#  3441  installers             Run installers and uninstallers, and wait while another one runs.
+#  3486  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3543  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3605  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3630  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3694  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3733  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3773  installed_files        Compare files with those that were installed.
+#  3922  running_server         Stop the server before its programs are replaced.
+#  3980  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4094  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4153  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4203  port_process           Find the program that listens on a TCP port, and what started it.
+#  4238  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4358  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4404  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4462  certificates           Read certificates from PEM files.
+#  4479  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4551  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4685  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4809  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4918  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4987  password_hash          Get the hash of the password.
+#  4992  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  5038  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  5061  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5127  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5270  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5314  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5414  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5571  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5609  new_server             Check what another environment contains, and the server that runs from it.
+#  5692  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5832  way_back               Restore the previous server after an upgrade that failed.
+#  5970  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6082  server_life            Restart or stop the installed server: modes restart and stop.
+#  6187  restarted_server       Start the registered task again.
+#  6238  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6367  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6486  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6528  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6690  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  6935  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7057  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7081  server_log             Send the log of the notebook server: mode logs.
+#  7181  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7193  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7274  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7282  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7301  python                 Install Python from the publisher, or use one that is installed.
-#  7435  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7496  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7615  packages               Install the packages of the lock in a virtual environment.
-#  7816  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7842  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  7979  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8187  service                Run the server as a scheduled task.
-#  8334  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8398  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8476  path                   Add the programs of the server to the PATH of the machine.
-#  8505  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8546  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7213  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7294  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7302  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7321  python                 Install Python from the publisher, or use one that is installed.
+#  7455  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7516  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7635  packages               Install the packages of the lock in a virtual environment.
+#  7836  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7862  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  7999  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8207  service                Run the server as a scheduled task.
+#  8354  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8418  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8496  path                   Add the programs of the server to the PATH of the machine.
+#  8525  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8566  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -2296,11 +2296,14 @@ $Starter = @'
 # configuration of Jupyter, IPython, pip, and uv is ignored, whether it is for all users or for one. If the server would
 # still not do what CONFIGURATION says, it does not start.
 # The server and its kernels write to the folder WORK. LOG is a file for the log where no system service keeps it.
+import errno
 import importlib.util
 import json
 import os
 import shutil
+import socket
 import sys
+import time
 
 configuration, work = sys.argv[1:3]
 folder = os.path.dirname(configuration)
@@ -2340,6 +2343,23 @@ os.environ.update(
 )
 if os.name == "nt":
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
+
+# ---- wait for the address: when a host starts, a fixed one may come later than the server
+
+address = settings["ServerApp"]["ip"]
+reported = False
+while address != "*":
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+            probe.bind((address, 0))
+        break
+    except OSError as error:
+        if error.errno != errno.EADDRNOTAVAIL:
+            break                                   # the server reports it
+    if not reported:
+        reported = True
+        print(f"The notebook server waits until this host has the address {address}", file=sys.stderr, flush=True)
+    time.sleep(1)
 
 # ---- folders in which Jupyter finds configuration, kernel specifications, and extensions
 

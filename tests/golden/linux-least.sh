@@ -54,46 +54,46 @@
 #  3424  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
 #  3493  certificate_program    Create a certificate with OpenSSL.
 #  3501  starter                Define the Python program that starts the notebook server.
-#  3711  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3802  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3875  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3963  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4024  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4094  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  4138  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4171  installed_files        Compare the files of the environment with those that were installed.
-#  4318  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4380  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4531  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4556  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4676  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  4916  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5082  new_server             Check what another environment contains, and the server that runs from it.
-#  5158  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5312  way_back               Restore the previous server after an upgrade that failed.
-#  5489  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5686  server_life            Restart or stop the installed server: modes restart and stop.
-#  5797  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5911  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6034  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6080  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6411  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6518  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6553  server_log             Send the log of the notebook server: mode logs.
-#  6622  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  3731  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3822  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3895  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3983  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4044  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4114  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  4158  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4191  installed_files        Compare the files of the environment with those that were installed.
+#  4338  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4400  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4551  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4576  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4696  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  4936  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5102  new_server             Check what another environment contains, and the server that runs from it.
+#  5178  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5332  way_back               Restore the previous server after an upgrade that failed.
+#  5509  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5706  server_life            Restart or stop the installed server: modes restart and stop.
+#  5817  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5931  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6054  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6100  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6431  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6538  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6573  server_log             Send the log of the notebook server: mode logs.
+#  6642  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6661  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6695  python                 Install Python from the distribution.
-#  6753  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  6824  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  6837  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6851  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6950  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7145  service                Run the notebook server as a service that starts with the system.
-#  7279  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7343  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7497  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7579  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6681  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6715  python                 Install Python from the distribution.
+#  6773  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  6844  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  6857  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6871  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6970  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7165  service                Run the notebook server as a service that starts with the system.
+#  7299  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7363  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7517  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7599  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -3509,11 +3509,14 @@ STARTER='# Start the notebook server: python -I serve.py CONFIGURATION WORK [LOG
 # configuration of Jupyter, IPython, pip, and uv is ignored, whether it is for all users or for one. If the server would
 # still not do what CONFIGURATION says, it does not start.
 # The server and its kernels write to the folder WORK. LOG is a file for the log where no system service keeps it.
+import errno
 import importlib.util
 import json
 import os
 import shutil
+import socket
 import sys
+import time
 
 configuration, work = sys.argv[1:3]
 folder = os.path.dirname(configuration)
@@ -3553,6 +3556,23 @@ os.environ.update(
 )
 if os.name == "nt":
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
+
+# ---- wait for the address: when a host starts, a fixed one may come later than the server
+
+address = settings["ServerApp"]["ip"]
+reported = False
+while address != "*":
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+            probe.bind((address, 0))
+        break
+    except OSError as error:
+        if error.errno != errno.EADDRNOTAVAIL:
+            break                                   # the server reports it
+    if not reported:
+        reported = True
+        print(f"The notebook server waits until this host has the address {address}", file=sys.stderr, flush=True)
+    time.sleep(1)
 
 # ---- folders in which Jupyter finds configuration, kernel specifications, and extensions
 

@@ -54,46 +54,46 @@
 #  3426  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
 #  3495  certificate_program    Create a certificate with OpenSSL.
 #  3503  starter                Define the Python program that starts the notebook server.
-#  3713  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3804  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3877  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3965  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4026  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4096  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  4140  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4173  installed_files        Compare the files of the environment with those that were installed.
-#  4320  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4382  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4533  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4558  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4678  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  4918  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5084  new_server             Check what another environment contains, and the server that runs from it.
-#  5160  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5314  way_back               Restore the previous server after an upgrade that failed.
-#  5491  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5688  server_life            Restart or stop the installed server: modes restart and stop.
-#  5799  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5913  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6036  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6082  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6413  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6520  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6555  server_log             Send the log of the notebook server: mode logs.
-#  6624  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  3733  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3824  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3897  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3985  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4046  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4116  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  4160  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4193  installed_files        Compare the files of the environment with those that were installed.
+#  4340  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4402  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4553  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4578  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4698  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  4938  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5104  new_server             Check what another environment contains, and the server that runs from it.
+#  5180  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5334  way_back               Restore the previous server after an upgrade that failed.
+#  5511  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5708  server_life            Restart or stop the installed server: modes restart and stop.
+#  5819  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5933  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6056  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6102  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6433  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6540  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6575  server_log             Send the log of the notebook server: mode logs.
+#  6644  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6663  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6697  python                 Install Python from the distribution.
-#  6755  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  6826  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  6839  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6853  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6952  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7147  service                Run the notebook server as a service that starts with the system.
-#  7281  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7345  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7499  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7581  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6683  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6717  python                 Install Python from the distribution.
+#  6775  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  6846  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  6859  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6873  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6972  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7167  service                Run the notebook server as a service that starts with the system.
+#  7301  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7365  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7519  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7601  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -3511,11 +3511,14 @@ STARTER='# Start the notebook server: python -I serve.py CONFIGURATION WORK [LOG
 # configuration of Jupyter, IPython, pip, and uv is ignored, whether it is for all users or for one. If the server would
 # still not do what CONFIGURATION says, it does not start.
 # The server and its kernels write to the folder WORK. LOG is a file for the log where no system service keeps it.
+import errno
 import importlib.util
 import json
 import os
 import shutil
+import socket
 import sys
+import time
 
 configuration, work = sys.argv[1:3]
 folder = os.path.dirname(configuration)
@@ -3555,6 +3558,23 @@ os.environ.update(
 )
 if os.name == "nt":
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
+
+# ---- wait for the address: when a host starts, a fixed one may come later than the server
+
+address = settings["ServerApp"]["ip"]
+reported = False
+while address != "*":
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+            probe.bind((address, 0))
+        break
+    except OSError as error:
+        if error.errno != errno.EADDRNOTAVAIL:
+            break                                   # the server reports it
+    if not reported:
+        reported = True
+        print(f"The notebook server waits until this host has the address {address}", file=sys.stderr, flush=True)
+    time.sleep(1)
 
 # ---- folders in which Jupyter finds configuration, kernel specifications, and extensions
 

@@ -48,84 +48,84 @@
 #  1943  data_folders           Give the service access to folders with people's files, and take it away at undo.
 #  2093  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
 #  2190  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2404  server_command         Define the command line of the server, and what it was started with.
-#  2423  left_program           End the program that a run left behind when it was killed.
-#  2481  programs               Run other programs until they exit, and report their output.
-#  2611  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2630  web_requests           Ask web servers, and say why one did not answer.
-#  2702  downloads              Download files into the cache, and check their hashes before they are used.
-#  2833  sources                Download a program from one of several sources.
-#  2911  delivered_programs     Take the files of programs that the workstation has sent.
-#  2942  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3029  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3105  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3161  foreign_places         Define where configuration from other installations may be on this host.
-#  3175  package_environment    Choose the environment variables of pip and uv.
-#  3250  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3255  installer_failures     Explain the exit codes of installers.
-#  3327  installers             Run installers and uninstallers, and wait while another one runs.
-#  3372  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3429  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3491  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3516  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3580  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3619  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3659  installed_files        Compare files with those that were installed.
-#  3808  running_server         Stop the server before its programs are replaced.
-#  3866  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3980  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4039  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4089  port_process           Find the program that listens on a TCP port, and what started it.
-#  4124  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4244  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4290  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4348  certificates           Read certificates from PEM files.
-#  4365  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4437  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4571  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4695  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4804  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4873  password_hash          Get the hash of the password.
-#  4878  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4924  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4947  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5013  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5156  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5200  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5300  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5457  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5495  new_server             Check what another environment contains, and the server that runs from it.
-#  5578  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5718  way_back               Restore the previous server after an upgrade that failed.
-#  5856  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5968  server_life            Restart or stop the installed server: modes restart and stop.
-#  6073  restarted_server       Start the registered task again.
-#  6124  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6253  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6372  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6414  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6576  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  6821  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6943  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6967  server_log             Send the log of the notebook server: mode logs.
-#  7067  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  2424  server_command         Define the command line of the server, and what it was started with.
+#  2443  left_program           End the program that a run left behind when it was killed.
+#  2501  programs               Run other programs until they exit, and report their output.
+#  2631  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2650  web_requests           Ask web servers, and say why one did not answer.
+#  2722  downloads              Download files into the cache, and check their hashes before they are used.
+#  2853  sources                Download a program from one of several sources.
+#  2931  delivered_programs     Take the files of programs that the workstation has sent.
+#  2962  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3049  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3125  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3181  foreign_places         Define where configuration from other installations may be on this host.
+#  3195  package_environment    Choose the environment variables of pip and uv.
+#  3270  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3275  installer_failures     Explain the exit codes of installers.
+#  3347  installers             Run installers and uninstallers, and wait while another one runs.
+#  3392  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3449  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3511  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3536  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3600  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3639  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3679  installed_files        Compare files with those that were installed.
+#  3828  running_server         Stop the server before its programs are replaced.
+#  3886  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4000  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4059  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4109  port_process           Find the program that listens on a TCP port, and what started it.
+#  4144  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4264  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4310  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4368  certificates           Read certificates from PEM files.
+#  4385  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4457  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4591  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4715  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4824  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4893  password_hash          Get the hash of the password.
+#  4898  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4944  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4967  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5033  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5176  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5220  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5320  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5477  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5515  new_server             Check what another environment contains, and the server that runs from it.
+#  5598  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5738  way_back               Restore the previous server after an upgrade that failed.
+#  5876  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5988  server_life            Restart or stop the installed server: modes restart and stop.
+#  6093  restarted_server       Start the registered task again.
+#  6144  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6273  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6392  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6434  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6596  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  6841  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6963  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6987  server_log             Send the log of the notebook server: mode logs.
+#  7087  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7099  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7180  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7188  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7207  python                 Install Python from the publisher, or use one that is installed.
-#  7341  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7402  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7521  packages               Install the packages of the lock in a virtual environment.
-#  7722  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7748  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  7885  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8093  service                Run the server as a scheduled task.
-#  8240  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8304  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8382  path                   Add the programs of the server to the PATH of the machine.
-#  8411  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8452  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7119  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7200  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7208  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7227  python                 Install Python from the publisher, or use one that is installed.
+#  7361  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7422  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7541  packages               Install the packages of the lock in a virtual environment.
+#  7742  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7768  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  7905  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8113  service                Run the server as a scheduled task.
+#  8260  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8324  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8402  path                   Add the programs of the server to the PATH of the machine.
+#  8431  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8472  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -2202,11 +2202,14 @@ $Starter = @'
 # configuration of Jupyter, IPython, pip, and uv is ignored, whether it is for all users or for one. If the server would
 # still not do what CONFIGURATION says, it does not start.
 # The server and its kernels write to the folder WORK. LOG is a file for the log where no system service keeps it.
+import errno
 import importlib.util
 import json
 import os
 import shutil
+import socket
 import sys
+import time
 
 configuration, work = sys.argv[1:3]
 folder = os.path.dirname(configuration)
@@ -2246,6 +2249,23 @@ os.environ.update(
 )
 if os.name == "nt":
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
+
+# ---- wait for the address: when a host starts, a fixed one may come later than the server
+
+address = settings["ServerApp"]["ip"]
+reported = False
+while address != "*":
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+            probe.bind((address, 0))
+        break
+    except OSError as error:
+        if error.errno != errno.EADDRNOTAVAIL:
+            break                                   # the server reports it
+    if not reported:
+        reported = True
+        print(f"The notebook server waits until this host has the address {address}", file=sys.stderr, flush=True)
+    time.sleep(1)
 
 # ---- folders in which Jupyter finds configuration, kernel specifications, and extensions
 
