@@ -67,7 +67,9 @@ report_missing() {
     local -A hashes=() sizes=()
     read_locked
     if can_read_state; then read_present; fi
+    RUN_STEP=packages                              # of its progress, if it reads all installed files
     compare_environment
+    RUN_STEP=''
     is_needed=${#DIFFERENCES[@]}
     DIFFERENCES=()
     read_future_python

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests import tier
 from tests.boxes.linux.host import LinuxBox
 from tests.boxes.linux.lab import GATEWAY, LinuxLab
 from tests.boxes.mirror import Mirror
@@ -75,6 +77,20 @@ def install_by_push(site: LinuxSite, bundle: Path) -> list[str]:
     return found
 
 
+def repaired_by_push(site: LinuxSite) -> str:
+    """What becomes of a damaged module that a plan cannot see, on a host that has none of its files any more."""
+    (module,) = site.host.root.glob("opt/nbserver/env-*/lib/python3.*/site-packages/jupyter_core/paths.py")
+    at, text = module.stat(), module.read_bytes()
+    module.write_bytes(text.swapcase())
+    os.utime(module, ns=(at.st_atime_ns, at.st_mtime_ns))
+    shutil.rmtree(site.host.root / "var/lib/nbserver/state/downloads")
+    assert pending(site)["files"] == 0, "nothing differs"
+    done = site.run("apply", "lin1", "--repair", "--thorough", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "packages" in steps(site.events(site.runs()[-1]), "changed")
+    return "intact" if module.read_bytes() == text else "damaged"
+
+
 def pending(site: LinuxSite) -> dict[str, Any]:
     """What `plan` says an apply would send."""
     done = site.run("plan", "lin1", "--json")
@@ -100,6 +116,8 @@ def test_small_wheels_come_from_a_mirror(host: LinuxBox, linux_lab: LinuxLab, li
         assert "packages" in changed
     assert site.run("undo", "lin1").returncode == 0
     assert "packages" in install_by_push(site, tmp_path / "bundle")
+    if tier.FULL:
+        assert repaired_by_push(site) == "intact"
     assert site.run("undo", "lin1").returncode == 0
     assert not (host.root / "var/lib/nbserver/state/downloads").exists()
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from nbserver.notebooks.part import Part
+from nbserver.run.envelope import Envelope
 from tests.linux import parts
 from tests.linux.fixtures import Run, record, run, sandbox
 from tests.linux.sandbox import Sandbox
@@ -36,7 +38,7 @@ def recorded(name: str, text: str) -> str:
 RECORD = "\r\n".join([*(recorded(name, text) for name, text in FILES.items()), "small-1.0.dist-info/RECORD,,", "small/none.pyc,,", ""])
 WRITES = "\n".join(f"printf %s '{text}' >'{name}'" for name, text in {**FILES, f"{SITE}/small-1.0.dist-info/RECORD": RECORD}.items())
 INSTALLATION = f"""
-LOCK=() PYTHON=/usr/bin/python3
+LOCK=('small==1.0 --hash=sha256:{"b" * 64}') PYTHON=/usr/bin/python3
 create_environment() {{
     mkdir -p "$ENVIRONMENT"
     cd "$ENVIRONMENT"
@@ -48,6 +50,7 @@ create_environment() {{
     cd /
 }}
 install_with_pip() {{ :; }}
+choose_python() {{ :; }}
 """
 THOROUGH, REPAIR = "thorough yes\n", "repair yes\n"
 
@@ -120,6 +123,20 @@ def test_what_keeps_size_and_time_is_seen_by_a_thorough_plan(host: Sandbox) -> N
     created = mark(host)
     assert told(go(host, "test", THOROUGH)) == []
     assert ("packages", "changed") in go(host, "apply", REPAIR).steps and mark(host) != created
+
+
+def test_a_host_whose_packages_are_installed_again_needs_their_files_again(host: Sandbox) -> None:
+    """With downloads.source = "push", the workstation sends what mode missing says, before mode apply removes anything."""
+    parts = Envelope("missing", "run-1", parts=(Part("small-1.0-py3-none-any.whl", 9, "b" * 64, 0, 0),)).lines()
+    (offered,) = (f"{line}\n" for line in parts if line.startswith("part "))
+
+    def state(*options: str) -> str:
+        (file,) = go(host, "missing", offered, *options).of("file")
+        return str(file["state"])
+
+    assert (state(), state(REPAIR)) == ("needless", "absent")
+    damage(host, 'sed -i "1s/./#/" "$module"; touch -r /tmp/time "$module"')
+    assert (state(), state(THOROUGH)) == ("needless", "absent"), "a default plan does not see it, so apply keeps the environment"
 
 
 def test_a_folder_that_others_could_write_to_is_closed_and_read(host: Sandbox) -> None:
