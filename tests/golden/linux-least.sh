@@ -67,33 +67,33 @@
 #  4551  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
 #  4576  download_checks        Check in mode check whether this host can reach what pip and uv would download.
 #  4696  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  4936  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5102  new_server             Check what another environment contains, and the server that runs from it.
-#  5178  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5332  way_back               Restore the previous server after an upgrade that failed.
-#  5509  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5706  server_life            Restart or stop the installed server: modes restart and stop.
-#  5817  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5931  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6054  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6100  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6431  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6538  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6573  server_log             Send the log of the notebook server: mode logs.
-#  6642  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  4938  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5104  new_server             Check what another environment contains, and the server that runs from it.
+#  5180  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5334  way_back               Restore the previous server after an upgrade that failed.
+#  5511  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5708  server_life            Restart or stop the installed server: modes restart and stop.
+#  5819  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5933  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6056  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6102  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6433  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6540  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6575  server_log             Send the log of the notebook server: mode logs.
+#  6644  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6681  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6715  python                 Install Python from the distribution.
-#  6773  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  6844  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  6857  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6871  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6970  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7165  service                Run the notebook server as a service that starts with the system.
-#  7299  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7363  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7517  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7599  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6683  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6717  python                 Install Python from the distribution.
+#  6775  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  6846  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  6859  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6873  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6972  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7167  service                Run the notebook server as a service that starts with the system.
+#  7301  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7365  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7519  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7601  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -4762,7 +4762,9 @@ report_missing() {
     local -A hashes=() sizes=()
     read_locked
     if can_read_state; then read_present; fi
+    RUN_STEP=packages                              # of its progress, if it reads all installed files
     compare_environment
+    RUN_STEP=''
     is_needed=${#DIFFERENCES[@]}
     DIFFERENCES=()
     read_future_python

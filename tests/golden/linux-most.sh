@@ -67,33 +67,33 @@
 #  4553  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
 #  4578  download_checks        Check in mode check whether this host can reach what pip and uv would download.
 #  4698  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  4938  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5104  new_server             Check what another environment contains, and the server that runs from it.
-#  5180  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5334  way_back               Restore the previous server after an upgrade that failed.
-#  5511  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5708  server_life            Restart or stop the installed server: modes restart and stop.
-#  5819  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5933  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6056  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6102  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6433  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6540  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6575  server_log             Send the log of the notebook server: mode logs.
-#  6644  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  4940  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5106  new_server             Check what another environment contains, and the server that runs from it.
+#  5182  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5336  way_back               Restore the previous server after an upgrade that failed.
+#  5513  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5710  server_life            Restart or stop the installed server: modes restart and stop.
+#  5821  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5935  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6058  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6104  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6435  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6542  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6577  server_log             Send the log of the notebook server: mode logs.
+#  6646  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6683  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6717  python                 Install Python from the distribution.
-#  6775  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  6846  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  6859  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6873  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6972  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7167  service                Run the notebook server as a service that starts with the system.
-#  7301  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7365  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7519  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7601  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6685  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6719  python                 Install Python from the distribution.
+#  6777  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  6848  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  6861  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6875  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6974  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7169  service                Run the notebook server as a service that starts with the system.
+#  7303  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7367  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7521  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7603  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -4764,7 +4764,9 @@ report_missing() {
     local -A hashes=() sizes=()
     read_locked
     if can_read_state; then read_present; fi
+    RUN_STEP=packages                              # of its progress, if it reads all installed files
     compare_environment
+    RUN_STEP=''
     is_needed=${#DIFFERENCES[@]}
     DIFFERENCES=()
     read_future_python
