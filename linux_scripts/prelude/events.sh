@@ -54,7 +54,8 @@ assert_events_kept() {
 send_events_after() {
     local file=$STATE_FOLDER/runs/$RUN_ID/events.jsonl line='' part running
     if [[ ! -e $file ]]; then
-        printf '%s\n' "this host has no run with the ID \"$RUN_ID\". Check the run ID in the run directory" >&2
+        printf '%s\n' "this host has no run with the ID \"$RUN_ID\". Check the run ID, the name of the run directory" \
+            >&2
         exit 3
     fi
     exec 8<"$file"

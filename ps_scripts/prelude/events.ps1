@@ -46,7 +46,7 @@ function Send-EventsAfter([int]$After) {
     $file = Join-Path $StateFolder "runs\$($Run.Id)\events.jsonl"
     if (-not (Test-Path -LiteralPath $file)) {
         throw (New-Failure no-such-run ('this host has no run with the ID "{run}". ' +
-                'Check the run ID in the run directory') @{ run = $Run.Id })
+                'Check the run ID, the name of the run directory') @{ run = $Run.Id })
     }
     $sent = $After
     do {

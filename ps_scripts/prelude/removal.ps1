@@ -80,7 +80,7 @@ function Remove-Link([string]$Path, [bool]$IsFolder) {
 # Remove a folder for people's files, but only if it is empty.
 function Remove-DataFolder([string]$Path) {
     if (@(Get-ChildItem -LiteralPath $Path -Force).Count) {
-        Write-Notice warning folder-kept '{path} contains files and was kept' @{ path = $Path }
+        Write-Notice warning folder-kept '{path} was kept, because it contains files' @{ path = $Path }
         return
     }
     Invoke-FileChange 'remove-folder' $Path

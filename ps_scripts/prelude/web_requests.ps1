@@ -49,8 +49,8 @@ function Get-WebFailure([Exception]$Exception) {
     }
     for ($inner = $web; $inner; $inner = $inner.InnerException) {
         if ($inner -is [Security.Authentication.AuthenticationException]) {
-            return New-Failure tls-certificate-refused ('{error} (the clock on this host shows {time}; if that time ' +
-                'is wrong, correct the clock)') @{
+            return New-Failure tls-certificate-refused ('the TLS certificate of the server was refused: {error} ' +
+                '(the clock on this host shows {time}; if that time is wrong, correct the clock)') @{
                 error = $inner.Message; time = [DateTime]::UtcNow.ToString('u')
             }
         }

@@ -113,7 +113,12 @@ def _read(path: Path, *, administrators_only: bool) -> Policy:
     ]
     if found:
         found.sort(key=lambda fault: fault[0])
-        raise ApprovalError("site-file-invalid", "{faults}", where=f"{file.name}:{found[0][0]}", faults=in_file(file.name, found))
+        raise ApprovalError(
+            "site-file-invalid",
+            "the site file is not valid: {faults}",
+            where=f"{file.name}:{found[0][0]}",
+            faults=in_file(file.name, found),
+        )
     read = SiteSettings.model_validate(file.values, context={"folder": path.parent})
     signers = (read.allowed_signers,) if read.allowed_signers else ()
     return Policy(read.require_approval, signers, read.approvals, plain_file.shown(path) if read.require_approval else "")

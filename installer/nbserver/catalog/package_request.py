@@ -59,7 +59,12 @@ def _read(path: Path) -> list[str]:
         except DescribedError as refused:
             wrong.append((number, refused))
     if wrong:
-        raise CatalogError("requirements-invalid", "{faults}", where=f"{path}:{wrong[0][0]}", faults=in_file(str(path), wrong))
+        raise CatalogError(
+            "requirements-invalid",
+            "the list of packages is not valid: {faults}",
+            where=f"{path}:{wrong[0][0]}",
+            faults=in_file(str(path), wrong),
+        )
     return found
 
 

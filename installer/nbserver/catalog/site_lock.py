@@ -130,4 +130,6 @@ def _hashes(one: Pinned) -> str:
 def _raise(name: str, wrong: Iterable[tuple[int, Described]]) -> None:
     found = sorted(set(wrong), key=lambda fault: (fault[0], str(fault[1])))
     if found:
-        raise CatalogError("site-lock-invalid", "{faults}", where=f"{name}:{found[0][0]}", faults=in_file(name, found))
+        raise CatalogError(
+            "site-lock-invalid", "the lock is not valid: {faults}", where=f"{name}:{found[0][0]}", faults=in_file(name, found)
+        )

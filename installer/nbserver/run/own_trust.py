@@ -21,7 +21,13 @@ def add(fingerprint: str) -> None:
     path = own_server.certificate()
     der = _der(path.read_text("ascii"))
     if f"SHA256:{sha256(der).hexdigest()}" != fingerprint:
-        raise HostError("trust-other-certificate", "{path} is not the certificate that the run reported", host="local", path=path)
+        raise HostError(
+            "trust-other-certificate",
+            "{path} is not the certificate that the run reported",
+            host="local",
+            todo="Run nbserver up --trust again",
+            path=path,
+        )
     if before and before.fingerprint != fingerprint:
         remove()
     own_server.remember_trusted(Trusted(fingerprint, trust_store.sha1_of(der)))  # first: undo must not miss one that was added

@@ -64,9 +64,9 @@ warn_of_unfinished_packages() {
     UNFINISHED_IS_REPORTED=1
     "read_unfinished_by_$PACKAGE_MANAGER"
     if [[ $REPLY ]]; then
-        warn packages-unfinished 'an earlier installation has left packages unpacked, but not configured: {packages}. '\
-'The package manager configures them whenever it installs or removes a package, also for nbserver. Undo does not '\
-'reverse that. To configure them yourself first, run dpkg --configure -a' packages "${REPLY# }"
+        warn packages-unfinished 'these packages of an earlier installation are unpacked, but not configured: '\
+'{packages}. The package manager configures them when it next installs or removes a package, including for nbserver, '\
+'and undo does not reverse this. To configure them yourself first, run dpkg --configure -a' packages "${REPLY# }"
     fi
 }
 

@@ -48,7 +48,7 @@ restore_data_folder() { # PATH
     hold_parent "$1" || return
     rmdir -- "$HELD/${1##*/}" 2>/dev/null || LINE_STAYS=1
     if [[ $LINE_STAYS ]]; then
-        warn folder-kept '{path} contains files and was kept' path "$1"
+        warn folder-kept '{path} was kept, because it contains files' path "$1"
         # If its files are in a folder below it, that folder was already found to have them.
         if [[ " ${USER_IS_KEPT_FOR[*]}" != *" $1/"* ]] && has_files_of_service "$1"; then return; fi
     fi

@@ -29,7 +29,7 @@ restore_data_folder() { # PATH
     if [[ ! -e $1 && ! -L $1 ]]; then return; fi
     hold_parent "$1" || return
     rmdir -- "$HELD/${1##*/}" 2>/dev/null || LINE_STAYS=1
-    if [[ $LINE_STAYS ]]; then warn folder-kept '{path} contains files and was kept' path "$1"; fi
+    if [[ $LINE_STAYS ]]; then warn folder-kept '{path} was kept, because it contains files' path "$1"; fi
 }
 
 restore_access() { # PATH BEFORE

@@ -32,8 +32,8 @@ def test_files_that_stay_keep_their_owner_and_the_account(host: Sandbox) -> None
     done = apply(host, mode="undo")
     assert done.outcome == "ok"
     assert [event["text"] for event in done.of("warning")] == [
-        f"{NOTEBOOKS} contains files and was kept",
-        "/srv/people contains files and was kept",
+        f"{NOTEBOOKS} was kept, because it contains files",
+        "/srv/people was kept, because it contains files",
         f"the user nbserver was kept, because files in {NOTEBOOKS} belong to it. Remove these files or change their owner, then run nbserver undo again",
     ]
     host.run("useradd", "--system", "another")

@@ -161,7 +161,7 @@ def test_a_run_that_nobody_knows(sandbox: Sandbox) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (
         3,
         b"",
-        b'this host has no run with the ID "unheard". Check the run ID in the run directory\n',
+        b'this host has no run with the ID "unheard". Check the run ID, the name of the run directory\n',
     )
     assert not sandbox.exists("/var/lib/nbserver"), "asking changes nothing"
 

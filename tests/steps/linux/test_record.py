@@ -124,8 +124,8 @@ def test_a_folder_with_somebodys_files_stays(sandbox: Sandbox) -> None:
     done = run(sandbox, "undo", [USER, DATA])
     assert done.outcome == "ok" and sandbox.exists("/srv/people/notebooks/mine")
     assert [event["text"] for event in done.of("warning")][:2] == [
-        "/srv/people/notebooks contains files and was kept",
-        "/srv/people contains files and was kept",
+        "/srv/people/notebooks was kept, because it contains files",
+        "/srv/people was kept, because it contains files",
     ]
 
 

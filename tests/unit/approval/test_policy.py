@@ -73,9 +73,9 @@ def test_the_variable_alone_counts_too(site: Site, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("require_approval = 1\n", "site.toml:1: require_approval: expected"),
-        ("\nrequired = true\n", "site.toml:2: unknown key"),
-        ("approvals = 0\n", "site.toml:1: approvals: "),
+        ("require_approval = 1\n", "site.toml:1: the site file is not valid: require_approval: expected"),
+        ("\nrequired = true\n", "site.toml:2: the site file is not valid: unknown key"),
+        ("approvals = 0\n", "site.toml:1: the site file is not valid: approvals: "),
         ("require_approval = \n", "site.toml:1: "),
         ("\0", "site.toml:1: "),
     ],

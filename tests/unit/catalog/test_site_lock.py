@@ -63,9 +63,9 @@ def test_lines_that_exclude_each_other_are_one_package() -> None:
 @pytest.mark.parametrize("more", [line("scipy") + line("SciPy"), line("scipy", "python_version < '3.12'") + line("scipy")])
 def test_a_package_that_is_listed_twice_is_refused(more: str) -> None:
     number = len(NEEDED) + 2
-    with pytest.raises(CatalogError, match=f"site.txt:{number}: scipy is listed twice"):
+    with pytest.raises(CatalogError, match=rf"site\.txt:{number}: the lock is not valid: scipy is listed twice"):
         lock(more).for_linux("x64", None)
-    with pytest.raises(CatalogError, match=f"site.txt:{number}: scipy is listed twice"):
+    with pytest.raises(CatalogError, match=rf"site\.txt:{number}: the lock is not valid: scipy is listed twice"):
         lock(more).for_windows("x64", "3.11")
 
 
@@ -87,7 +87,7 @@ def test_every_fault_is_reported_with_file_and_line(tmp_path: Path) -> None:
     path.write_text("numpy==1\n-e .\n", "utf-8")
     with pytest.raises(CatalogError) as error:
         SiteLock.load(path)
-    assert f"{path}:1: numpy has no --hash" in str(error.value)
+    assert f"{path}:1: the lock is not valid: numpy has no --hash" in str(error.value)
     assert f"{path}:2: an editable package" in str(error.value)
     path.write_text("# nothing\n", "utf-8")
     with pytest.raises(CatalogError, match="contains no packages"):

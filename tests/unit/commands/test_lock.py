@@ -169,7 +169,7 @@ def test_what_cannot_be_resolved_is_named(site: Site) -> None:
     for include, reason in (
         (
             '"scipy==2.0"',
-            "Windows x64, Python 3.13: no wheel for scipy==2.0 is compatible with these hosts; versions with a compatible wheel: 1.2, 1.1. Choose a version",
+            "Windows x64, Python 3.13: some packages cannot be installed on these hosts: no wheel for scipy==2.0 is compatible with these hosts; versions with a compatible wheel: 1.2, 1.1. Choose a version",
         ),
         ('"scipy>=3"', "no wheel for scipy>=3 is compatible with these hosts; versions with a compatible wheel: 1.2, 1.1"),
         ('"linux-only"', "no version of linux-only has a wheel"),
@@ -231,7 +231,7 @@ def test_a_requirements_file_is_refused_with_its_line(site: Site, line: str, rea
     (site.folder / "requirements.txt").write_text(f"# first\n{line}\n", "utf-8")
     site.inventory('packages.requirements = "requirements.txt"')
     site.run(code=2)
-    assert f"requirements.txt:2: {reason}" in site.error and "hunter2" not in site.error
+    assert f"requirements.txt:2: the list of packages is not valid: {reason}" in site.error and "hunter2" not in site.error
 
 
 def test_without_uv(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ def explain(failure: Unresolved, uv: Uv, request: PackageRequest, kind: LockKind
     if faults:
         return CatalogError(
             "packages-without-wheel",
-            "{faults}",
+            "some packages cannot be installed on these hosts: {faults}",
             where=str(kind),
             todo="Choose a version with a compatible wheel, remove the package, or set a different python.version for these hosts",
             faults=Lines(faults, "; "),

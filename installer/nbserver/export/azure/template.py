@@ -35,7 +35,7 @@ def windows(host: WindowsHost, script: Script) -> list[Exported]:
     if host.azure.disk_size < _SMALLEST_WINDOWS_DISK:
         raise InventoryError(
             "azure-disk-too-small",
-            "azure.disk_size must be at least {least} on Windows",
+            "azure.disk_size must be at least {least} GB on Windows",
             where=host.name,
             todo="Set azure.disk_size to at least {least} in the inventory",
             least=_SMALLEST_WINDOWS_DISK,
