@@ -27,73 +27,73 @@
 #   614  json                   Read and write JSON strings in bash alone.
 #   710  messages               Write messages: a sentence with named values, and a code that no release changes.
 #   836  events                 Report events: lines of JSON, which are the only output of this script.
-#   920  findings               Report in mode check which requirements this host meets, one finding for each.
-#   985  host_log               Write to the system log which script changes this host, and keep the script.
-#  1018  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#  1156  lock                   Let only one run at a time change this host.
-#  1199  left_program           End the program that a run left behind when it was killed.
-#  1254  record                 Record the previous state of everything that is changed, and restore it.
-#  1393  programs               Run other programs: those that change something or take long through run_program.
-#  1549  paths                  Open folders without following links, and check who could replace them.
-#  1698  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1775  folders                Create folders, and set who may use them.
-#  1856  files                  Write text files, and restore the files that were replaced.
-#  1944  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  2009  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  2054  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2175  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2233  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2314  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2487  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2658  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2809  zypper                 Run zypper, without questions.
-#  2940  units                  Install and remove units of systemd.
-#  3029  service_unit           Compare the unit of the notebook server, and install it.
-#  3213  service                Find out what the unit of the notebook server does.
-#  3311  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3424  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3493  certificate_program    Create a certificate with OpenSSL.
-#  3501  starter                Define the Python program that starts the notebook server.
-#  3731  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3822  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3895  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3983  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4044  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4114  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  4158  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4191  installed_files        Compare the files of the environment with those that were installed.
-#  4338  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4400  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4551  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4576  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4696  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  4938  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5104  new_server             Check what another environment contains, and the server that runs from it.
-#  5180  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5334  way_back               Restore the previous server after an upgrade that failed.
-#  5511  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5708  server_life            Restart or stop the installed server: modes restart and stop.
-#  5819  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5933  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6056  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6102  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6433  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6540  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6575  server_log             Send the log of the notebook server: mode logs.
-#  6644  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   921  findings               Report in mode check which requirements this host meets, one finding for each.
+#   986  host_log               Write to the system log which script changes this host, and keep the script.
+#  1019  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#  1157  lock                   Let only one run at a time change this host.
+#  1200  left_program           End the program that a run left behind when it was killed.
+#  1255  record                 Record the previous state of everything that is changed, and restore it.
+#  1394  programs               Run other programs: those that change something or take long through run_program.
+#  1550  paths                  Open folders without following links, and check who could replace them.
+#  1699  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1776  folders                Create folders, and set who may use them.
+#  1857  files                  Write text files, and restore the files that were replaced.
+#  1945  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  2010  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  2055  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2176  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2234  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2315  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2488  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2659  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2810  zypper                 Run zypper, without questions.
+#  2941  units                  Install and remove units of systemd.
+#  3030  service_unit           Compare the unit of the notebook server, and install it.
+#  3214  service                Find out what the unit of the notebook server does.
+#  3312  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3425  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3494  certificate_program    Create a certificate with OpenSSL.
+#  3502  starter                Define the Python program that starts the notebook server.
+#  3732  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3823  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3896  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3984  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4045  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4115  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  4159  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4192  installed_files        Compare the files of the environment with those that were installed.
+#  4339  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4401  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4552  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4577  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4697  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  4939  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5105  new_server             Check what another environment contains, and the server that runs from it.
+#  5181  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5335  way_back               Restore the previous server after an upgrade that failed.
+#  5512  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5709  server_life            Restart or stop the installed server: modes restart and stop.
+#  5820  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5934  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6057  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6103  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6434  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6541  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6576  server_log             Send the log of the notebook server: mode logs.
+#  6645  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6683  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6717  python                 Install Python from the distribution.
-#  6775  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  6846  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  6859  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6873  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6972  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7167  service                Run the notebook server as a service that starts with the system.
-#  7301  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7365  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7519  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7601  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6684  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6718  python                 Install Python from the distribution.
+#  6776  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  6847  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  6860  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6874  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6973  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7168  service                Run the notebook server as a service that starts with the system.
+#  7302  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7366  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7520  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7602  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -889,7 +889,8 @@ assert_events_kept() {
 send_events_after() {
     local file=$STATE_FOLDER/runs/$RUN_ID/events.jsonl line='' part running
     if [[ ! -e $file ]]; then
-        printf '%s\n' "this host has no run with the ID \"$RUN_ID\". Check the run ID in the run directory" >&2
+        printf '%s\n' "this host has no run with the ID \"$RUN_ID\". Check the run ID, the name of the run directory" \
+            >&2
         exit 3
     fi
     exec 8<"$file"
@@ -2280,7 +2281,7 @@ restore_data_folder() { # PATH
     hold_parent "$1" || return
     rmdir -- "$HELD/${1##*/}" 2>/dev/null || LINE_STAYS=1
     if [[ $LINE_STAYS ]]; then
-        warn folder-kept '{path} contains files and was kept' path "$1"
+        warn folder-kept '{path} was kept, because it contains files' path "$1"
         # If its files are in a folder below it, that folder was already found to have them.
         if [[ " ${USER_IS_KEPT_FOR[*]}" != *" $1/"* ]] && has_files_of_service "$1"; then return; fi
     fi
@@ -2550,9 +2551,9 @@ warn_of_unfinished_packages() {
     UNFINISHED_IS_REPORTED=1
     "read_unfinished_by_$PACKAGE_MANAGER"
     if [[ $REPLY ]]; then
-        warn packages-unfinished 'an earlier installation has left packages unpacked, but not configured: {packages}. '\
-'The package manager configures them whenever it installs or removes a package, also for nbserver. Undo does not '\
-'reverse that. To configure them yourself first, run dpkg --configure -a' packages "${REPLY# }"
+        warn packages-unfinished 'these packages of an earlier installation are unpacked, but not configured: '\
+'{packages}. The package manager configures them when it next installs or removes a package, including for nbserver, '\
+'and undo does not reverse this. To configure them yourself first, run dpkg --configure -a' packages "${REPLY# }"
     fi
 }
 

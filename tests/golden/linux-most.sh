@@ -27,73 +27,73 @@
 #   616  json                   Read and write JSON strings in bash alone.
 #   712  messages               Write messages: a sentence with named values, and a code that no release changes.
 #   838  events                 Report events: lines of JSON, which are the only output of this script.
-#   922  findings               Report in mode check which requirements this host meets, one finding for each.
-#   987  host_log               Write to the system log which script changes this host, and keep the script.
-#  1020  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#  1158  lock                   Let only one run at a time change this host.
-#  1201  left_program           End the program that a run left behind when it was killed.
-#  1256  record                 Record the previous state of everything that is changed, and restore it.
-#  1395  programs               Run other programs: those that change something or take long through run_program.
-#  1551  paths                  Open folders without following links, and check who could replace them.
-#  1700  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1777  folders                Create folders, and set who may use them.
-#  1858  files                  Write text files, and restore the files that were replaced.
-#  1946  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  2011  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  2056  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2177  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2235  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2316  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2489  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2660  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2811  zypper                 Run zypper, without questions.
-#  2942  units                  Install and remove units of systemd.
-#  3031  service_unit           Compare the unit of the notebook server, and install it.
-#  3215  service                Find out what the unit of the notebook server does.
-#  3313  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3426  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3495  certificate_program    Create a certificate with OpenSSL.
-#  3503  starter                Define the Python program that starts the notebook server.
-#  3733  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3824  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3897  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3985  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4046  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4116  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  4160  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4193  installed_files        Compare the files of the environment with those that were installed.
-#  4340  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4402  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4553  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4578  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4698  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  4940  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5106  new_server             Check what another environment contains, and the server that runs from it.
-#  5182  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5336  way_back               Restore the previous server after an upgrade that failed.
-#  5513  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5710  server_life            Restart or stop the installed server: modes restart and stop.
-#  5821  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5935  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6058  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6104  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6435  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6542  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6577  server_log             Send the log of the notebook server: mode logs.
-#  6646  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   923  findings               Report in mode check which requirements this host meets, one finding for each.
+#   988  host_log               Write to the system log which script changes this host, and keep the script.
+#  1021  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#  1159  lock                   Let only one run at a time change this host.
+#  1202  left_program           End the program that a run left behind when it was killed.
+#  1257  record                 Record the previous state of everything that is changed, and restore it.
+#  1396  programs               Run other programs: those that change something or take long through run_program.
+#  1552  paths                  Open folders without following links, and check who could replace them.
+#  1701  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1778  folders                Create folders, and set who may use them.
+#  1859  files                  Write text files, and restore the files that were replaced.
+#  1947  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  2012  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  2057  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2178  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2236  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2317  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2490  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2661  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2812  zypper                 Run zypper, without questions.
+#  2943  units                  Install and remove units of systemd.
+#  3032  service_unit           Compare the unit of the notebook server, and install it.
+#  3216  service                Find out what the unit of the notebook server does.
+#  3314  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3427  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3496  certificate_program    Create a certificate with OpenSSL.
+#  3504  starter                Define the Python program that starts the notebook server.
+#  3734  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3825  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3898  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3986  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4047  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4117  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  4161  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4194  installed_files        Compare the files of the environment with those that were installed.
+#  4341  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4403  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4554  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4579  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4699  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  4941  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5107  new_server             Check what another environment contains, and the server that runs from it.
+#  5183  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5337  way_back               Restore the previous server after an upgrade that failed.
+#  5514  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5711  server_life            Restart or stop the installed server: modes restart and stop.
+#  5822  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5936  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6059  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6105  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6436  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6543  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6578  server_log             Send the log of the notebook server: mode logs.
+#  6647  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6685  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6719  python                 Install Python from the distribution.
-#  6777  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  6848  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  6861  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6875  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6974  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7169  service                Run the notebook server as a service that starts with the system.
-#  7303  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7367  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7521  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7603  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6686  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6720  python                 Install Python from the distribution.
+#  6778  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  6849  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  6862  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6876  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6975  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7170  service                Run the notebook server as a service that starts with the system.
+#  7304  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7368  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7522  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7604  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -891,7 +891,8 @@ assert_events_kept() {
 send_events_after() {
     local file=$STATE_FOLDER/runs/$RUN_ID/events.jsonl line='' part running
     if [[ ! -e $file ]]; then
-        printf '%s\n' "this host has no run with the ID \"$RUN_ID\". Check the run ID in the run directory" >&2
+        printf '%s\n' "this host has no run with the ID \"$RUN_ID\". Check the run ID, the name of the run directory" \
+            >&2
         exit 3
     fi
     exec 8<"$file"
@@ -2282,7 +2283,7 @@ restore_data_folder() { # PATH
     hold_parent "$1" || return
     rmdir -- "$HELD/${1##*/}" 2>/dev/null || LINE_STAYS=1
     if [[ $LINE_STAYS ]]; then
-        warn folder-kept '{path} contains files and was kept' path "$1"
+        warn folder-kept '{path} was kept, because it contains files' path "$1"
         # If its files are in a folder below it, that folder was already found to have them.
         if [[ " ${USER_IS_KEPT_FOR[*]}" != *" $1/"* ]] && has_files_of_service "$1"; then return; fi
     fi
@@ -2552,9 +2553,9 @@ warn_of_unfinished_packages() {
     UNFINISHED_IS_REPORTED=1
     "read_unfinished_by_$PACKAGE_MANAGER"
     if [[ $REPLY ]]; then
-        warn packages-unfinished 'an earlier installation has left packages unpacked, but not configured: {packages}. '\
-'The package manager configures them whenever it installs or removes a package, also for nbserver. Undo does not '\
-'reverse that. To configure them yourself first, run dpkg --configure -a' packages "${REPLY# }"
+        warn packages-unfinished 'these packages of an earlier installation are unpacked, but not configured: '\
+'{packages}. The package manager configures them when it next installs or removes a package, including for nbserver, '\
+'and undo does not reverse this. To configure them yourself first, run dpkg --configure -a' packages "${REPLY# }"
     fi
 }
 

@@ -706,7 +706,7 @@ function Send-EventsAfter([int]$After) {
     $file = Join-Path $StateFolder "runs\$($Run.Id)\events.jsonl"
     if (-not (Test-Path -LiteralPath $file)) {
         throw (New-Failure no-such-run ('this host has no run with the ID "{run}". ' +
-                'Check the run ID in the run directory') @{ run = $Run.Id })
+                'Check the run ID, the name of the run directory') @{ run = $Run.Id })
     }
     $sent = $After
     do {
@@ -1849,7 +1849,7 @@ function Remove-Link([string]$Path, [bool]$IsFolder) {
 # Remove a folder for people's files, but only if it is empty.
 function Remove-DataFolder([string]$Path) {
     if (@(Get-ChildItem -LiteralPath $Path -Force).Count) {
-        Write-Notice warning folder-kept '{path} contains files and was kept' @{ path = $Path }
+        Write-Notice warning folder-kept '{path} was kept, because it contains files' @{ path = $Path }
         return
     }
     Invoke-FileChange 'remove-folder' $Path
@@ -2698,8 +2698,8 @@ function Get-WebFailure([Exception]$Exception) {
     }
     for ($inner = $web; $inner; $inner = $inner.InnerException) {
         if ($inner -is [Security.Authentication.AuthenticationException]) {
-            return New-Failure tls-certificate-refused ('{error} (the clock on this host shows {time}; if that time ' +
-                'is wrong, correct the clock)') @{
+            return New-Failure tls-certificate-refused ('the TLS certificate of the server was refused: {error} ' +
+                '(the clock on this host shows {time}; if that time is wrong, correct the clock)') @{
                 error = $inner.Message; time = [DateTime]::UtcNow.ToString('u')
             }
         }
