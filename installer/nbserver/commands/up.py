@@ -87,6 +87,22 @@ def password_not_lost(made: Mapping[str, str]) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def _unverified(host: AnyLocal, made: Mapping[str, str]) -> Iterator[None]:
+    """Record that the server has to be verified with a generated password, unless there is no server and no run that still sets it up."""
+    if made:
+        own_servers.remember_unverified(host.scope, unverified=True)
+    still_runs = False
+    try:
+        yield
+    except BaseException as error:
+        still_runs = not isinstance(error, NbserverError) or error.after_run
+        raise
+    finally:
+        if made and not still_runs and not is_set_up(host):
+            own_servers.remember_unverified(host.scope, unverified=False)
+
+
 def with_free_port(inventory: Inventory) -> Inventory:
     """Return the inventory. If nobody has chosen a port, and another program uses the default one, this user's server gets the next."""
     host = inventory.local
@@ -128,14 +144,10 @@ def up(
     if again and host.notebook.password is None:  # it is known to nobody but the person to whom it was shown
         say(phrase("The previous run of up did not verify the server: it gets a new password, and is verified now"), err=True)
     made = first_password([host], again=again)
-    if made:
-        own_servers.remember_unverified(host.scope, unverified=True)
     password = made.get(host.name) or (SecretStore(ask).get(notebook_password.need(host, confirm=True)) if host.notebook.password else None)
-    with password_not_lost(made):
+    with password_not_lost(made), _unverified(host, made):
         result, code = _apply(inventory, options, password, view, ask)
     if code:
-        if made and not is_set_up(host):
-            own_servers.remember_unverified(host.scope, unverified=False)
         show_password(made, {host.name: result})
         return code
     picture = None

@@ -69,6 +69,7 @@ def test_a_password_is_shown_if_a_run_is_abandoned(
     with pytest.raises(UsageError):
         up.set_password(load(tmp_path, OTHER), Options(), lambda question: "", JsonLines())
     assert capsys.readouterr().err.count("abcd-efgh") == (2 if shown else 0)
+    assert own_server.is_unverified("user") is after_run, "the script may still set it up"
 
 
 @pytest.mark.parametrize("ends", [KeyboardInterrupt(), VerifyError("it-drips", "it drips", host="local"), RuntimeError()])
