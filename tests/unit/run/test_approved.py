@@ -282,6 +282,7 @@ def test_every_command_that_sends_a_script_takes_an_approval(
 
 
 def test_up_signs_its_evidence_like_every_run(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("HOME", str(site.folder))
     monkeypatch.setattr(
         "sys.argv", ["nbserver", "up", "-i", str(site.folder / "nbserver.toml"), "--evidence-key", str(site.folder / "absent")]
     )
