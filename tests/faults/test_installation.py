@@ -193,7 +193,13 @@ def installation(windows_host: WindowsBox, mirror: Mirror, tmp_path_factory: pyt
     folder = tmp_path_factory.mktemp("installation")
     (folder / "index").mkdir()
     lines = write_index(folder / "index", mirror)
-    options: dict[str, Any] = {"auth": ["negotiate"], "https": True, "password": "Tr0ub4dor", "startup": STARTUP}
+    options: dict[str, Any] = {
+        "auth": ["negotiate"],
+        "https": True,
+        "password": "Tr0ub4dor",
+        "startup": STARTUP,
+        "one_process": not tier.FULL,
+    }
     with windows_host.endpoint(**options) as endpoint, served(folder / "index") as url:
         site = Site(folder, endpoint, mirror, port=free_port(), windows_password="Tr0ub4dor", notebook_password="correct horse")
         installation = Installation(site, windows_host, (url, lines))

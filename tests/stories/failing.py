@@ -13,11 +13,12 @@ from tests.boxes.windows import WindowsBox
 from tests.boxes.winrm.endpoint import Endpoint
 from tests.ports import free_port
 from tests.site import Site
+from tests.tier import FULL
 
 
 @pytest.fixture(scope="module")
 def https(windows_host: WindowsBox) -> Iterator[Endpoint]:
-    with windows_host.endpoint(auth=["basic", "negotiate"], https=True, password="Tr0ub4dor") as endpoint:
+    with windows_host.endpoint(auth=["basic", "negotiate"], https=True, password="Tr0ub4dor", one_process=not FULL) as endpoint:
         yield endpoint
 
 

@@ -21,6 +21,7 @@ from tests.hand_made import LEFT, PATH, PROFILE, PYTHON, HandMade
 from tests.ports import free_port
 from tests.served import served
 from tests.site import Site, steps
+from tests.tier import FULL
 
 EVIDENCE = (
     "ProgramData/nbserver",
@@ -77,7 +78,8 @@ class Existing:
 def existing(windows_host: WindowsBox, mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Existing]:
     mirror.behave()
     folder = tmp_path_factory.mktemp("existing")
-    with windows_host.endpoint(auth=["basic", "negotiate"], https=True, password="Tr0ub4dor") as endpoint, served(folder / "index") as url:
+    endpoint_of = {"auth": ["basic", "negotiate"], "https": True, "password": "Tr0ub4dor", "one_process": not FULL}
+    with windows_host.endpoint(**endpoint_of) as endpoint, served(folder / "index") as url:
         site = Site(folder, endpoint, mirror, port=free_port(), windows_password="Tr0ub4dor", notebook_password="correct horse")
         yield Existing(site, windows_host, folder / "index", url)
 

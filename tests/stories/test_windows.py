@@ -19,6 +19,7 @@ from tests.boxes.server_settings import ENVIRONMENT, IE_ESC
 from tests.boxes.windows import WindowsBox
 from tests.ports import free_port
 from tests.site import Site, steps
+from tests.tier import FULL
 from tests.windows_story import Story, outcome, record_requests, tell
 
 STEPS = [
@@ -46,7 +47,8 @@ CHANGING = [
 def story(windows_host: WindowsBox, mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     folder = tmp_path_factory.mktemp("site")
     password = f"Canary-Windows-{random.token_hex(8)}"
-    with foreign_configuration(windows_host), windows_host.endpoint(auth=["negotiate"], https=True, password=password) as endpoint:
+    service = windows_host.endpoint(auth=["negotiate"], https=True, password=password, one_process=not FULL)
+    with foreign_configuration(windows_host), service as endpoint:
         mirror.behave()
         site = Site(
             folder,
