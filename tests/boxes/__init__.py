@@ -27,6 +27,7 @@ What stands in, with the parameters that scripts use and no others (a parameter 
     cim.ps1             Get-CimInstance for Win32_OperatingSystem (boot_time.ps1), Win32_Service and Win32_Process. Processes,
                         their parents and command lines are real (native.ps1).
     services.ps1        Get-, Set-, Stop-Service. Services are the tests' own. One that others need is not stopped while they run.
+    tcp_listeners.ps1   GetActiveTcpListeners of .NET, which takes Wine a quarter of a second.
     net_tcpip.ps1       Get-NetTCPConnection for listening sockets. Wine does not tell whose a socket is: a program says so itself.
     certificates.ps1    Export-PfxCertificate. Wine's certificate store is real, but hands out no key: one that may be exported stands
                         in C:\nbserver-test\certificates. The PFX is a real one.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -36,6 +38,18 @@ def run(windows_host: WindowsBox) -> Iterator[Run]:
 def register(name: str, *actions: tuple[str, str]) -> str:
     steps = "".join(f"<Exec><Command>{command}</Command><Arguments>{arguments}</Arguments></Exec>" for command, arguments in actions)
     return EMPTY_TASK.replace("NAME", name).replace("ACTIONS", steps)
+
+
+def test_the_ports_that_are_open_are_those_that_dotnet_reports(run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("::1", 0), family=socket.AF_INET6) as other:
+        opened = {f"127.0.0.1:{one.getsockname()[1]}", f"[::1]:{other.getsockname()[1]}"}
+        found = run(r"""
+            $properties = [Net.NetworkInformation.IPGlobalProperties]::GetIPGlobalProperties()
+            $dotnet = $properties.GetType().GetMethod('GetActiveTcpListeners').Invoke($properties, @())
+            foreach ($all in $properties.GetActiveTcpListeners(), $dotnet) { ($all | ForEach-Object { "$_" }) -join ' ' }
+        """)
+    stand_in, dotnet = (set(re.sub(r"%\d+", "", line).split()) for line in found)  # Wine gives addresses a scope
+    assert opened <= stand_in and opened <= dotnet
 
 
 def test_a_firewall_rule_from_new_to_removed(run: Run, windows_host: WindowsBox) -> None:

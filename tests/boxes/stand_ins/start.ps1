@@ -9,6 +9,7 @@
 . "$PSScriptRoot\wsman.ps1"
 . "$PSScriptRoot\native.ps1"
 . "$PSScriptRoot\cim.ps1"
+. "$PSScriptRoot\tcp_listeners.ps1"
 . "$PSScriptRoot\net_tcpip.ps1"
 . "$PSScriptRoot\services.ps1"
 . "$PSScriptRoot\certificates.ps1"
