@@ -16,7 +16,7 @@ case $NB_DOWNLOADS_SOURCE in
 esac
 ENVIRONMENT_KEPT=''                                # of keep_environment
 ENVIRONMENT_STARTED=''                             # this run has begun to install it
-COMPARED+=("$PROGRAMS")
+COMPARED+=("$PROGRAMS" "$LOCK_MARK")
 
 # The environment is complete if its mark has the hash of the lock. Its Python is a link to the distribution's Python,
 # which may have been removed since.

@@ -46,7 +46,12 @@ write_first_page() { # PATH
 # Run a program as the user of the server, after read_service_user. It gets none of this script's descriptors, and not
 # more than a minute: other programs of that user could stop it.
 for_page() { # PROGRAM [ARGUMENT...]
-    timeout --kill-after=10 60 "${AS_SERVICE[@]}" "$@" 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
+    (instead_of_subshell "$@")
+}
+
+# The program replaces the subshell of the caller.
+instead_of_subshell() { # PROGRAM [ARGUMENT...]
+    exec timeout --kill-after=10 60 "${AS_SERVICE[@]}" "$@" 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
 }
 
 # Whether the file has another text than this script, and nobody has changed it.
@@ -68,7 +73,7 @@ has_page_text() { # PATH
     if [[ ! -f $1 || -L $1 ]]; then return 1; fi
     read_service_user
     IFS= read -r -d '' is < <(
-        for_page dd if="$1" bs=$((${#text} + 1)) count=1 iflag=fullblock,nofollow,nonblock 2>/dev/null
+        instead_of_subshell dd if="$1" bs=$((${#text} + 1)) count=1 iflag=fullblock,nofollow,nonblock 2>/dev/null
     ) || true
     [[ $is == "$text" ]]
 }
@@ -85,7 +90,7 @@ read_page_state() { # PATH
     REPLY=other
     if [[ ! -f $1 || -L $1 ]]; then return; fi
     read_service_user
-    read -r REPLY _ < <(for_page dd if="$1" bs=1M count=1 iflag=nofollow,nonblock 2>/dev/null | sha256sum)
+    read -r REPLY _ < <(instead_of_subshell dd if="$1" bs=1M count=1 iflag=nofollow,nonblock 2>/dev/null | sha256sum)
 }
 
 # REPLY: the recorded states, separated by spaces.

@@ -4,6 +4,7 @@
 # OWNER is USER:GROUP. MODE is in octal digits as `stat` prints them: 750, not 0750.
 
 declare -A ACCESS=()                               # path -> 'USER:GROUP MODE', or '' if it does not exist
+declare -A MODIFIED=()                             # path -> when it was last changed, as seconds with nine decimals
 COMPARED=()                                        # paths that steps compare, of which a plan reads the access at once
 
 # One `stat` for all paths.
@@ -20,9 +21,10 @@ read_access() { # PATH...
         if [[ -e $path ]]; then existing+=("$path"); fi
     done
     if ((${#existing[@]} == 0)); then return; fi
-    mapfile -t lines < <(exec stat --dereference --format="$OWNER_FORMAT %a" -- "${existing[@]}")
+    mapfile -t lines < <(exec stat --dereference --format="$OWNER_FORMAT %a/%.9Y" -- "${existing[@]}")
     for ((i = 0; i < ${#existing[@]}; i++)); do
-        ACCESS[${existing[i]}]=${lines[i]}
+        ACCESS[${existing[i]}]=${lines[i]%/*}
+        MODIFIED[${existing[i]}]=${lines[i]##*/}
     done
 }
 

@@ -11,14 +11,15 @@ CHANGED_FILES=() MISSING_FILES=() ADDED_FILES=()   # of compare_list
 ADDED_REPORTED=''                                  # the warning was written in this run
 
 # A line per file or folder: what must stay as it is, two spaces, the path. A folder gets another time with each change
-# in it, so only its access counts. Times are in whole seconds, because not every backup keeps fractions.
+# in it, so only its access counts. Times are in whole seconds, because not every backup keeps fractions. In a pipe, the
+# program replaces the subshell of the caller.
 print_files() {
-    find "$ENVIRONMENT" \( -type f -printf '%m %U:%G %s %Ts  %p\n' \) -o \( -type l -printf '%U:%G %l  %p\n' \) \
-        -o -printf '%y %m %U:%G  %p\n' | sort
+    exec find "$ENVIRONMENT" \( -type f -printf '%m %U:%G %s %Ts  %p\n' \) -o \( -type l -printf '%U:%G %l  %p\n' \) \
+        -o -printf '%y %m %U:%G  %p\n'
 }
 
 print_hashes() {
-    find "$ENVIRONMENT" -type f -exec sha256sum -- {} + | sort
+    exec find "$ENVIRONMENT" -type f -exec sha256sum -- {} +
 }
 
 # The hashes that the packages themselves have in their files RECORD, as print_hashes prints them. RECORD has lines
@@ -45,8 +46,8 @@ list_files() {
     local list=$FILE_LISTS/${ENVIRONMENT##*/}
     report_start listing-files 'Listing the installed files'
     mkdir -p -- "$FILE_LISTS"
-    print_hashes >"$list.sha256"
-    print_files >"$list.files.new"
+    print_hashes | sort >"$list.sha256"
+    print_files | sort >"$list.files.new"
     mv -T -- "$list.files.new" "$list.files"
 }
 
@@ -66,7 +67,7 @@ compare_list() { # LIST FUNCTION
     local -a lines=() before=()
     local -A now=() listed=()
     CHANGED_FILES=() MISSING_FILES=() ADDED_FILES=()
-    mapfile -t lines < <(comm -3 -- "$1" <("$2") && printf 'complete\n')
+    mapfile -t lines < <("$2" | sort | comm -3 -- "$1" - && printf 'complete\n')
     assert_complete "$1" "${lines[@]: -1}"
     for line in "${lines[@]::${#lines[@]}-1}"; do
         path=${line#*  }
@@ -102,7 +103,7 @@ compare_installed_files() {
 compare_recorded_hashes() {
     local -a lines=()
     report_start reading-files 'Comparing the hashes of the installed files'
-    mapfile -t lines < <(comm -23 -- <(print_recorded_hashes) <(print_hashes) && printf 'complete\n')
+    mapfile -t lines < <(comm -23 -- <(print_recorded_hashes) <(print_hashes | sort) && printf 'complete\n')
     assert_complete RECORD "${lines[@]: -1}"
     CHANGED_FILES=("${lines[@]::${#lines[@]}-1}")
     CHANGED_FILES=("${CHANGED_FILES[@]#*  }")

@@ -1,6 +1,9 @@
 # ---- prelude: locations ----------------------------------------------------------------------------
 # Decide which folders may be used, for notebooks and for nbserver itself.
 
+OWN_FOLDERS=("$PROGRAMS" "$CONFIGURATION_FOLDER" "$STATE_FOLDER" "$WORK_FOLDER" "$UNIT_FOLDER")
+GUARDED+=("${OWN_FOLDERS[@]}" "$NB_NOTEBOOK_DIRECTORY")
+
 # Whether a folder belongs to the system or to nbserver itself, or is in such a folder.
 is_system_folder() { # PATH
     case $1/ in
@@ -39,10 +42,9 @@ assert_notebook_folder_allowed() {
 
 assert_own_folders_safe() {
     local path
-    local -a paths=("$PROGRAMS" "$CONFIGURATION_FOLDER" "$STATE_FOLDER" "$WORK_FOLDER" "$UNIT_FOLDER")
     met own-folders-safe 'no other user can replace the folders that nbserver uses'
-    read_all_owners "${paths[@]}" "$NB_NOTEBOOK_DIRECTORY"
-    for path in "${paths[@]}"; do
+    read_all_owners "${GUARDED[@]}"
+    for path in "${OWN_FOLDERS[@]}"; do
         check_location "$path" ||
             fail own-folder-unsafe 'nbserver cannot safely use {path}: {cause}. Fix this problem, '\
 'then try again' path "$path"

@@ -10,6 +10,7 @@
 HELD='' HELD_PATH=''                               # the folder that was opened last, and its path
 FOLDERS=()                                         # of read_folders_above
 declare -A OWNERS=()                               # of read_owners: folder -> NUMBER/MODE/USER/GROUP
+GUARDED=()                                         # paths that nobody else may replace, which a plan checks at once
 
 hold_folder() { # PATH
     take_hold "$1" "$1" || return
@@ -107,8 +108,13 @@ read_owners() { # FOLDER...
 # OWNERS: of these paths, if they exist, and of all folders above them.
 read_all_owners() { # PATH...
     local path folder
+    local -a paths=("$@")
     local -A distinct=()
-    for path in "$@"; do
+    if [[ $RUN_MODE == @(test|status) ]]; then     # nothing changes between two steps
+        if [[ ${OWNERS[$1]+known} ]]; then return; fi
+        paths+=("${GUARDED[@]}")
+    fi
+    for path in "${paths[@]}"; do
         read_folders_above "$path/."
         for folder in "${FOLDERS[@]}"; do distinct[$folder]=1; done
     done

@@ -167,17 +167,19 @@ read_refused_settings() {
 
 # REPLY: the number of its main process, or 0.
 read_unit_process() {
-    read_unit "$SERVICE_UNIT" MainPID
+    read_unit "$SERVICE_UNIT"
     REPLY=${UNIT[MainPID]:-0}
 }
 
 # REPLY: when the files that the server reads at its start were last changed. If a file was changed after the server
 # started, the unit's text differs, and the server is restarted. The mark is as old as the environment.
 started_text() {
+    local file
     local -a files=("$STARTER_FILE" "$NOTEBOOK_FILE" "$CERTIFICATE_FILE") times=()
     if [[ $NOTEBOOK_PYTHON == "$ENVIRONMENT"/* && -e $LOCK_MARK ]]; then files+=("$LOCK_MARK"); fi
     if [[ -e ${files[0]} && -e ${files[1]} && -e ${files[2]} ]]; then
-        mapfile -t times < <(exec stat --format='%.9Y' -- "${files[@]}")
+        read_access "${files[@]}"
+        for file in "${files[@]}"; do times+=("${MODIFIED[$file]-}"); done
     fi
     REPLY=${times[*]:-none}
 }

@@ -51,7 +51,7 @@ report_status() {
 read_service_status() {
     local state=stopped by=systemd start=manual since='' process
     if is_unit; then
-        read_unit "$SERVICE_UNIT" SubState MainPID
+        read_unit "$SERVICE_UNIT" SubState
         process=${UNIT[MainPID]:-0}
         case ${UNIT[ActiveState]:-}/${UNIT[SubState]:-} in
             active/*) state=running ;;

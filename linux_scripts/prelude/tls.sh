@@ -2,7 +2,7 @@
 # Read certificates, with OpenSSL or Python, and ask the server for its own.
 
 # Without openssl, Python's cryptography is used, which is a package of the notebook server.
-# Both print `Fingerprint=HEX`, and `good` if the certificate is valid for long enough.
+# Both print `Fingerprint=HEX`, and succeed if the certificate is valid for long enough.
 
 READ_WITH_PYTHON='
 import datetime, sys
@@ -12,14 +12,14 @@ from cryptography.hazmat.primitives import hashes
 certificate = x509.load_pem_x509_certificate(open(sys.argv[1], "rb").read())
 print("Fingerprint=" + certificate.fingerprint(hashes.SHA256()).hex())
 seconds = datetime.timedelta(0, int(sys.argv[2]))
-if certificate.not_valid_after_utc > datetime.datetime.now(datetime.timezone.utc) + seconds:
-    print("good")
+sys.exit(certificate.not_valid_after_utc <= datetime.datetime.now(datetime.timezone.utc) + seconds)
 '
 # Send two requests that a notebook server must refuse, each over a separate connection. Only the status of an answer is
 # used, and only its beginning is read.
 ASK_WITH_PYTHON='
-import hashlib, os, re, socket, ssl, sys
+import hashlib, os, re, signal, socket, ssl, sys
 
+signal.alarm(20)  # seconds, after which the system ends this program
 address, port = sys.argv[1], int(sys.argv[2])
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 context.check_hostname, context.verify_mode, context.minimum_version = False, ssl.CERT_NONE, ssl.TLSVersion.TLSv1_2
@@ -44,20 +44,18 @@ has_openssl() {
     type -P openssl >/dev/null
 }
 
-# Print the fingerprint of a certificate file, and `good` if the certificate is valid for SECONDS more.
-print_certificate() { # FILE SECONDS
-    if has_openssl; then
-        openssl x509 -in "$1" -noout -fingerprint -sha256 -checkend "$2" 2>/dev/null && printf 'good\n'
-    else
-        "$NOTEBOOK_PYTHON" -I -c "$READ_WITH_PYTHON" "$1" "$2" 2>/dev/null
-    fi
+# Print the fingerprint of a certificate file. Whether the certificate is valid for SECONDS more. The program replaces
+# the subshell of the caller.
+has_time_left() { # FILE SECONDS
+    if has_openssl; then exec openssl x509 -in "$1" -noout -fingerprint -sha256 -checkend "$2" 2>/dev/null; fi
+    exec "$NOTEBOOK_PYTHON" -I -c "$READ_WITH_PYTHON" "$1" "$2" 2>/dev/null
 }
 
 # Print the fingerprint of the certificate of a port, and the status of its answers without a password and with a random
 # token. Any certificate is accepted, because the caller compares it. No secret is sent. The program replaces the
 # subshell of the caller.
 print_shown() { # ADDRESS PORT
-    exec timeout 20 "$NOTEBOOK_PYTHON" -I -c "$ASK_WITH_PYTHON" "$1" "$2" 2>/dev/null
+    exec "$NOTEBOOK_PYTHON" -I -c "$ASK_WITH_PYTHON" "$1" "$2" 2>/dev/null
 }
 
 # REPLY: SHA256:HEX, from `Fingerprint=HEX` or from openssl's `SHA256 Fingerprint=AA:BB:...`.

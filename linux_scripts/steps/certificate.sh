@@ -84,15 +84,13 @@ extendedKeyUsage = serverAuth
 # RUN_FINGERPRINT: SHA256: and 64 hex digits, as the orchestrator pins it; '' if there is no certificate.
 # CERTIFICATE_IS_GOOD: it is valid for 30 days more, or for half of its lifetime if that is less.
 read_certificate() {
-    local line
+    local lines
     local -i least=$((30 * 86400)) half=$((NB_CERTIFICATE_DAYS * 86400 / 2))
     RUN_FINGERPRINT='' CERTIFICATE_IS_GOOD=''
     if [[ ! -e $CERTIFICATE_FILE || ! -e $KEY_FILE ]]; then return; fi
-    while IFS= read -r line; do
-        if [[ $line == *=* ]]; then
-            fingerprint_of "$line"
-            RUN_FINGERPRINT=$REPLY
-        fi
-        if [[ $line == good ]]; then CERTIFICATE_IS_GOOD=1; fi
-    done < <(print_certificate "$CERTIFICATE_FILE" $((half < least ? half : least)))
+    if lines=$(has_time_left "$CERTIFICATE_FILE" $((half < least ? half : least))); then CERTIFICATE_IS_GOOD=1; fi
+    if [[ $lines == *=* ]]; then
+        fingerprint_of "${lines%%$'\n'*}"
+        RUN_FINGERPRINT=$REPLY
+    fi
 }
