@@ -35,65 +35,65 @@
 #  1255  record                 Record the previous state of everything that is changed, and restore it.
 #  1394  programs               Run other programs: those that change something or take long through run_program.
 #  1550  paths                  Open folders without following links, and check who could replace them.
-#  1699  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1776  folders                Create folders, and set who may use them.
-#  1857  files                  Write text files, and restore the files that were replaced.
-#  1945  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  2010  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  2055  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2176  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2234  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2315  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2488  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2659  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2810  zypper                 Run zypper, without questions.
-#  2941  units                  Install and remove units of systemd.
-#  3030  service_unit           Compare the unit of the notebook server, and install it.
-#  3214  service                Find out what the unit of the notebook server does.
-#  3312  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3425  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3494  certificate_program    Create a certificate with OpenSSL.
-#  3502  starter                Define the Python program that starts the notebook server.
-#  3732  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3823  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3896  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3984  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4045  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4115  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  4159  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4192  installed_files        Compare the files of the environment with those that were installed.
-#  4339  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4401  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4552  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4577  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4697  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  4939  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5105  new_server             Check what another environment contains, and the server that runs from it.
-#  5181  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5335  way_back               Restore the previous server after an upgrade that failed.
-#  5512  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5709  server_life            Restart or stop the installed server: modes restart and stop.
-#  5820  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5934  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6057  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6103  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6434  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6541  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6576  server_log             Send the log of the notebook server: mode logs.
-#  6645  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  1705  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1784  folders                Create folders, and set who may use them.
+#  1867  files                  Write text files, and restore the files that were replaced.
+#  1955  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  2020  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  2065  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2191  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2249  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2330  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2503  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2674  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2825  zypper                 Run zypper, without questions.
+#  2956  units                  Install and remove units of systemd.
+#  3048  service_unit           Compare the unit of the notebook server, and install it.
+#  3234  service                Find out what the unit of the notebook server does.
+#  3332  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3445  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3512  certificate_program    Create a certificate with OpenSSL.
+#  3520  starter                Define the Python program that starts the notebook server.
+#  3750  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3841  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3914  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  4002  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4063  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4133  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  4177  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4210  installed_files        Compare the files of the environment with those that were installed.
+#  4358  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4420  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4571  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4596  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4716  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  4958  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5124  new_server             Check what another environment contains, and the server that runs from it.
+#  5200  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5354  way_back               Restore the previous server after an upgrade that failed.
+#  5531  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5728  server_life            Restart or stop the installed server: modes restart and stop.
+#  5839  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5953  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6076  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6122  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6453  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6560  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6595  server_log             Send the log of the notebook server: mode logs.
+#  6664  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6684  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6718  python                 Install Python from the distribution.
-#  6776  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  6847  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  6860  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6874  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6973  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7168  service                Run the notebook server as a service that starts with the system.
-#  7302  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7366  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7520  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7602  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6703  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6737  python                 Install Python from the distribution.
+#  6795  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  6866  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  6879  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6893  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6990  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7185  service                Run the notebook server as a service that starts with the system.
+#  7319  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7383  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7537  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7619  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -1559,6 +1559,7 @@ end_stopped() {
 HELD='' HELD_PATH=''                               # the folder that was opened last, and its path
 FOLDERS=()                                         # of read_folders_above
 declare -A OWNERS=()                               # of read_owners: folder -> NUMBER/MODE/USER/GROUP
+GUARDED=()                                         # paths that nobody else may replace, which a plan checks at once
 
 hold_folder() { # PATH
     take_hold "$1" "$1" || return
@@ -1656,8 +1657,13 @@ read_owners() { # FOLDER...
 # OWNERS: of these paths, if they exist, and of all folders above them.
 read_all_owners() { # PATH...
     local path folder
+    local -a paths=("$@")
     local -A distinct=()
-    for path in "$@"; do
+    if [[ $RUN_MODE == @(test|status) ]]; then     # nothing changes between two steps
+        if [[ ${OWNERS[$1]+known} ]]; then return; fi
+        paths+=("${GUARDED[@]}")
+    fi
+    for path in "${paths[@]}"; do
         read_folders_above "$path/."
         for folder in "${FOLDERS[@]}"; do distinct[$folder]=1; done
     done
@@ -1699,6 +1705,9 @@ is_own_group() { # FOLDER
 # ---- prelude: locations ----------------------------------------------------------------------------
 # Decide which folders may be used, for notebooks and for nbserver itself.
 
+OWN_FOLDERS=("$PROGRAMS" "$CONFIGURATION_FOLDER" "$STATE_FOLDER" "$WORK_FOLDER" "$UNIT_FOLDER")
+GUARDED+=("${OWN_FOLDERS[@]}" "$NB_NOTEBOOK_DIRECTORY")
+
 # Whether a folder belongs to the system or to nbserver itself, or is in such a folder.
 is_system_folder() { # PATH
     case $1/ in
@@ -1737,10 +1746,9 @@ assert_notebook_folder_allowed() {
 
 assert_own_folders_safe() {
     local path
-    local -a paths=("$PROGRAMS" "$CONFIGURATION_FOLDER" "$STATE_FOLDER" "$WORK_FOLDER" "$UNIT_FOLDER")
     met own-folders-safe 'no other user can replace the folders that nbserver uses'
-    read_all_owners "${paths[@]}" "$NB_NOTEBOOK_DIRECTORY"
-    for path in "${paths[@]}"; do
+    read_all_owners "${GUARDED[@]}"
+    for path in "${OWN_FOLDERS[@]}"; do
         check_location "$path" ||
             fail own-folder-unsafe 'nbserver cannot safely use {path}: {cause}. Fix this problem, '\
 'then try again' path "$path"
@@ -1779,6 +1787,7 @@ check_location() { # PATH
 # OWNER is USER:GROUP. MODE is in octal digits as `stat` prints them: 750, not 0750.
 
 declare -A ACCESS=()                               # path -> 'USER:GROUP MODE', or '' if it does not exist
+declare -A MODIFIED=()                             # path -> when it was last changed, as seconds with nine decimals
 COMPARED=()                                        # paths that steps compare, of which a plan reads the access at once
 
 # One `stat` for all paths.
@@ -1795,9 +1804,10 @@ read_access() { # PATH...
         if [[ -e $path ]]; then existing+=("$path"); fi
     done
     if ((${#existing[@]} == 0)); then return; fi
-    mapfile -t lines < <(exec stat --dereference --format="$OWNER_FORMAT %a" -- "${existing[@]}")
+    mapfile -t lines < <(exec stat --dereference --format="$OWNER_FORMAT %a/%.9Y" -- "${existing[@]}")
     for ((i = 0; i < ${#existing[@]}; i++)); do
-        ACCESS[${existing[i]}]=${lines[i]}
+        ACCESS[${existing[i]}]=${lines[i]%/*}
+        MODIFIED[${existing[i]}]=${lines[i]##*/}
     done
 }
 
@@ -2100,7 +2110,12 @@ write_first_page() { # PATH
 # Run a program as the user of the server, after read_service_user. It gets none of this script's descriptors, and not
 # more than a minute: other programs of that user could stop it.
 for_page() { # PROGRAM [ARGUMENT...]
-    timeout --kill-after=10 60 "${AS_SERVICE[@]}" "$@" 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
+    (instead_of_subshell "$@")
+}
+
+# The program replaces the subshell of the caller.
+instead_of_subshell() { # PROGRAM [ARGUMENT...]
+    exec timeout --kill-after=10 60 "${AS_SERVICE[@]}" "$@" 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
 }
 
 # Whether the file has another text than this script, and nobody has changed it.
@@ -2122,7 +2137,7 @@ has_page_text() { # PATH
     if [[ ! -f $1 || -L $1 ]]; then return 1; fi
     read_service_user
     IFS= read -r -d '' is < <(
-        for_page dd if="$1" bs=$((${#text} + 1)) count=1 iflag=fullblock,nofollow,nonblock 2>/dev/null
+        instead_of_subshell dd if="$1" bs=$((${#text} + 1)) count=1 iflag=fullblock,nofollow,nonblock 2>/dev/null
     ) || true
     [[ $is == "$text" ]]
 }
@@ -2139,7 +2154,7 @@ read_page_state() { # PATH
     REPLY=other
     if [[ ! -f $1 || -L $1 ]]; then return; fi
     read_service_user
-    read -r REPLY _ < <(for_page dd if="$1" bs=1M count=1 iflag=nofollow,nonblock 2>/dev/null | sha256sum)
+    read -r REPLY _ < <(instead_of_subshell dd if="$1" bs=1M count=1 iflag=nofollow,nonblock 2>/dev/null | sha256sum)
 }
 
 # REPLY: the recorded states, separated by spaces.
@@ -2942,10 +2957,13 @@ remove_with_zypper() { # BEFORE NAME...
 # Install and remove units of systemd.
 
 declare -A UNIT=()                                 # properties of the unit that was read last
+UNIT_READ=''                                       # its name, and the properties in addition to those always used
 
 # UNIT: the named properties, and those that are always used. Their values are the same in every language.
 read_unit() { # NAME [PROPERTY...]
-    local name value properties=LoadState,ActiveState,UnitFileState,NeedDaemonReload
+    local name value properties=LoadState,ActiveState,UnitFileState,NeedDaemonReload,MainPID
+    if [[ $RUN_MODE == test && $UNIT_READ == "$*" ]]; then return; fi   # nothing changes between two steps
+    UNIT_READ="$*"
     for name in "${@:2}"; do properties+=,$name; done
     UNIT=()
     while IFS='=' read -r name value; do
@@ -3196,17 +3214,19 @@ read_refused_settings() {
 
 # REPLY: the number of its main process, or 0.
 read_unit_process() {
-    read_unit "$SERVICE_UNIT" MainPID
+    read_unit "$SERVICE_UNIT"
     REPLY=${UNIT[MainPID]:-0}
 }
 
 # REPLY: when the files that the server reads at its start were last changed. If a file was changed after the server
 # started, the unit's text differs, and the server is restarted. The mark is as old as the environment.
 started_text() {
+    local file
     local -a files=("$STARTER_FILE" "$NOTEBOOK_FILE" "$CERTIFICATE_FILE") times=()
     if [[ $NOTEBOOK_PYTHON == "$ENVIRONMENT"/* && -e $LOCK_MARK ]]; then files+=("$LOCK_MARK"); fi
     if [[ -e ${files[0]} && -e ${files[1]} && -e ${files[2]} ]]; then
-        mapfile -t times < <(exec stat --format='%.9Y' -- "${files[@]}")
+        read_access "${files[@]}"
+        for file in "${files[@]}"; do times+=("${MODIFIED[$file]-}"); done
     fi
     REPLY=${times[*]:-none}
 }
@@ -3426,7 +3446,7 @@ firewalld_words() { # PORT ADDRESS
 # Read certificates, with OpenSSL or Python, and ask the server for its own.
 
 # Without openssl, Python's cryptography is used, which is a package of the notebook server.
-# Both print `Fingerprint=HEX`, and `good` if the certificate is valid for long enough.
+# Both print `Fingerprint=HEX`, and succeed if the certificate is valid for long enough.
 
 READ_WITH_PYTHON='
 import datetime, sys
@@ -3436,14 +3456,14 @@ from cryptography.hazmat.primitives import hashes
 certificate = x509.load_pem_x509_certificate(open(sys.argv[1], "rb").read())
 print("Fingerprint=" + certificate.fingerprint(hashes.SHA256()).hex())
 seconds = datetime.timedelta(0, int(sys.argv[2]))
-if certificate.not_valid_after_utc > datetime.datetime.now(datetime.timezone.utc) + seconds:
-    print("good")
+sys.exit(certificate.not_valid_after_utc <= datetime.datetime.now(datetime.timezone.utc) + seconds)
 '
 # Send two requests that a notebook server must refuse, each over a separate connection. Only the status of an answer is
 # used, and only its beginning is read.
 ASK_WITH_PYTHON='
-import hashlib, os, re, socket, ssl, sys
+import hashlib, os, re, signal, socket, ssl, sys
 
+signal.alarm(20)  # seconds, after which the system ends this program
 address, port = sys.argv[1], int(sys.argv[2])
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 context.check_hostname, context.verify_mode, context.minimum_version = False, ssl.CERT_NONE, ssl.TLSVersion.TLSv1_2
@@ -3468,20 +3488,18 @@ has_openssl() {
     type -P openssl >/dev/null
 }
 
-# Print the fingerprint of a certificate file, and `good` if the certificate is valid for SECONDS more.
-print_certificate() { # FILE SECONDS
-    if has_openssl; then
-        openssl x509 -in "$1" -noout -fingerprint -sha256 -checkend "$2" 2>/dev/null && printf 'good\n'
-    else
-        "$NOTEBOOK_PYTHON" -I -c "$READ_WITH_PYTHON" "$1" "$2" 2>/dev/null
-    fi
+# Print the fingerprint of a certificate file. Whether the certificate is valid for SECONDS more. The program replaces
+# the subshell of the caller.
+has_time_left() { # FILE SECONDS
+    if has_openssl; then exec openssl x509 -in "$1" -noout -fingerprint -sha256 -checkend "$2" 2>/dev/null; fi
+    exec "$NOTEBOOK_PYTHON" -I -c "$READ_WITH_PYTHON" "$1" "$2" 2>/dev/null
 }
 
 # Print the fingerprint of the certificate of a port, and the status of its answers without a password and with a random
 # token. Any certificate is accepted, because the caller compares it. No secret is sent. The program replaces the
 # subshell of the caller.
 print_shown() { # ADDRESS PORT
-    exec timeout 20 "$NOTEBOOK_PYTHON" -I -c "$ASK_WITH_PYTHON" "$1" "$2" 2>/dev/null
+    exec "$NOTEBOOK_PYTHON" -I -c "$ASK_WITH_PYTHON" "$1" "$2" 2>/dev/null
 }
 
 # REPLY: SHA256:HEX, from `Fingerprint=HEX` or from openssl's `SHA256 Fingerprint=AA:BB:...`.
@@ -4202,14 +4220,15 @@ CHANGED_FILES=() MISSING_FILES=() ADDED_FILES=()   # of compare_list
 ADDED_REPORTED=''                                  # the warning was written in this run
 
 # A line per file or folder: what must stay as it is, two spaces, the path. A folder gets another time with each change
-# in it, so only its access counts. Times are in whole seconds, because not every backup keeps fractions.
+# in it, so only its access counts. Times are in whole seconds, because not every backup keeps fractions. In a pipe, the
+# program replaces the subshell of the caller.
 print_files() {
-    find "$ENVIRONMENT" \( -type f -printf '%m %U:%G %s %Ts  %p\n' \) -o \( -type l -printf '%U:%G %l  %p\n' \) \
-        -o -printf '%y %m %U:%G  %p\n' | sort
+    exec find "$ENVIRONMENT" \( -type f -printf '%m %U:%G %s %Ts  %p\n' \) -o \( -type l -printf '%U:%G %l  %p\n' \) \
+        -o -printf '%y %m %U:%G  %p\n'
 }
 
 print_hashes() {
-    find "$ENVIRONMENT" -type f -exec sha256sum -- {} + | sort
+    exec find "$ENVIRONMENT" -type f -exec sha256sum -- {} +
 }
 
 # The hashes that the packages themselves have in their files RECORD, as print_hashes prints them. RECORD has lines
@@ -4236,8 +4255,8 @@ list_files() {
     local list=$FILE_LISTS/${ENVIRONMENT##*/}
     report_start listing-files 'Listing the installed files'
     mkdir -p -- "$FILE_LISTS"
-    print_hashes >"$list.sha256"
-    print_files >"$list.files.new"
+    print_hashes | sort >"$list.sha256"
+    print_files | sort >"$list.files.new"
     mv -T -- "$list.files.new" "$list.files"
 }
 
@@ -4257,7 +4276,7 @@ compare_list() { # LIST FUNCTION
     local -a lines=() before=()
     local -A now=() listed=()
     CHANGED_FILES=() MISSING_FILES=() ADDED_FILES=()
-    mapfile -t lines < <(comm -3 -- "$1" <("$2") && printf 'complete\n')
+    mapfile -t lines < <("$2" | sort | comm -3 -- "$1" - && printf 'complete\n')
     assert_complete "$1" "${lines[@]: -1}"
     for line in "${lines[@]::${#lines[@]}-1}"; do
         path=${line#*  }
@@ -4293,7 +4312,7 @@ compare_installed_files() {
 compare_recorded_hashes() {
     local -a lines=()
     report_start reading-files 'Comparing the hashes of the installed files'
-    mapfile -t lines < <(comm -23 -- <(print_recorded_hashes) <(print_hashes) && printf 'complete\n')
+    mapfile -t lines < <(comm -23 -- <(print_recorded_hashes) <(print_hashes | sort) && printf 'complete\n')
     assert_complete RECORD "${lines[@]: -1}"
     CHANGED_FILES=("${lines[@]::${#lines[@]}-1}")
     CHANGED_FILES=("${CHANGED_FILES[@]#*  }")
@@ -4416,7 +4435,7 @@ case $NB_DOWNLOADS_SOURCE in
 esac
 ENVIRONMENT_KEPT=''                                # of keep_environment
 ENVIRONMENT_STARTED=''                             # this run has begun to install it
-COMPARED+=("$PROGRAMS")
+COMPARED+=("$PROGRAMS" "$LOCK_MARK")
 
 # The environment is complete if its mark has the hash of the lock. Its Python is a link to the distribution's Python,
 # which may have been removed since.
@@ -5562,7 +5581,7 @@ report_status() {
 read_service_status() {
     local state=stopped by=systemd start=manual since='' process
     if is_unit; then
-        read_unit "$SERVICE_UNIT" SubState MainPID
+        read_unit "$SERVICE_UNIT" SubState
         process=${UNIT[MainPID]:-0}
         case ${UNIT[ActiveState]:-}/${UNIT[SubState]:-} in
             active/*) state=running ;;
@@ -6957,17 +6976,15 @@ extendedKeyUsage = serverAuth
 # RUN_FINGERPRINT: SHA256: and 64 hex digits, as the orchestrator pins it; '' if there is no certificate.
 # CERTIFICATE_IS_GOOD: it is valid for 30 days more, or for half of its lifetime if that is less.
 read_certificate() {
-    local line
+    local lines
     local -i least=$((30 * 86400)) half=$((NB_CERTIFICATE_DAYS * 86400 / 2))
     RUN_FINGERPRINT='' CERTIFICATE_IS_GOOD=''
     if [[ ! -e $CERTIFICATE_FILE || ! -e $KEY_FILE ]]; then return; fi
-    while IFS= read -r line; do
-        if [[ $line == *=* ]]; then
-            fingerprint_of "$line"
-            RUN_FINGERPRINT=$REPLY
-        fi
-        if [[ $line == good ]]; then CERTIFICATE_IS_GOOD=1; fi
-    done < <(print_certificate "$CERTIFICATE_FILE" $((half < least ? half : least)))
+    if lines=$(has_time_left "$CERTIFICATE_FILE" $((half < least ? half : least))); then CERTIFICATE_IS_GOOD=1; fi
+    if [[ $lines == *=* ]]; then
+        fingerprint_of "${lines%%$'\n'*}"
+        RUN_FINGERPRINT=$REPLY
+    fi
 }
 
 # ---- step: notebook --------------------------------------------------------------------------------
