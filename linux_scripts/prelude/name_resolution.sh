@@ -27,8 +27,8 @@ assert_names_resolved() {
         name=$REPLY
     done
     if [[ ${name-} ]]; then
-        warn names-not-resolved 'no name of a package repository can be resolved, such as {name}, so packages cannot '\
-'be downloaded. Check the name servers of this host (/etc/resolv.conf), then try again' name "$name"
+        warn names-not-resolved 'the names of the package repositories cannot be resolved (for example, {name}), so '\
+'packages cannot be downloaded. Check the name servers of this host (/etc/resolv.conf), then try again' name "$name"
     fi
 }
 

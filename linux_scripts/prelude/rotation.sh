@@ -54,7 +54,7 @@ read_rotation() {
 assert_deployed() {
     if has_record file "$NOTEBOOK_FILE"; then return; fi
     fail rotate-not-deployed 'this host has no notebook server managed by nbserver, so there is no access to revoke. '\
-'Run nbserver apply instead'
+'To set up a server, run nbserver apply'
 }
 
 # The server must start again, so nothing else may be missing. Rules of the firewall and what remains of earlier

@@ -160,7 +160,7 @@ $Modes.push = {
 
 function Assert-PartComplete([bool]$Complete) {
     if (-not $Complete) {
-        throw (New-Failure notebooks-data-short 'the data in the envelope is incomplete. Try again')
+        throw (New-Failure notebooks-data-short 'the data that nbserver sent is incomplete. Try again')
     }
 }
 
@@ -170,7 +170,9 @@ function Write-Conflict($Part) { Write-FileState conflict $Part.Path $Part.Size 
 function Assert-PartPath($Part) {
     foreach ($name in $Part.Path.Split('/')) {
         if ($name -cmatch $ValidName) { continue }
-        throw (New-Failure notebooks-path-invalid 'a path in the envelope is not valid. Run nbserver notebooks again')
+        throw (New-Failure notebooks-path-invalid 'nbserver sent a path that is not valid: {path}. Update nbserver' @{
+                path = $Part.Path
+            })
     }
 }
 

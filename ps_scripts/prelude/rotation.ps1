@@ -50,7 +50,7 @@ function Read-Rotation {
 function Assert-Deployed {
     if (Test-Record 'file' $ConfigurationFile) { return }
     throw (New-Failure rotate-not-deployed ('this host has no notebook server managed by nbserver, so there is no ' +
-            'access to revoke. Run nbserver apply instead'))
+            'access to revoke. To set up a server, run nbserver apply'))
 }
 
 # The server must start again, so nothing else may be missing.

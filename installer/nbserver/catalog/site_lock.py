@@ -85,7 +85,7 @@ class SiteLock:
                         one.line,
                         message(
                             "lock-condition",
-                            "{name}: the condition contains characters that are not allowed in a script; simplify it",
+                            "{name}: the condition contains characters that are not allowed in a script. Use a simpler condition",
                             name=one.name,
                         ),
                     )

@@ -93,7 +93,7 @@ def test_a_large_file_comes_in_parts_and_what_is_in_the_way_is_kept(place: Place
 @pytest.mark.parametrize("path", ["../x", "a/../x", ".x", "a:b", "a\\b", "a//b", "a./b"])
 def test_a_path_that_leads_elsewhere_is_refused(place: Place, notebooks: Path, path: str) -> None:
     refused = place.refused("\n".join([MAIN, SET_UP, f"Assert-PartPath @{{ Path = '{path}' }}"]))
-    assert "a path in the envelope is not valid" in refused
+    assert "nbserver sent a path that is not valid: " in refused
 
 
 def test_a_backup_has_the_record_and_not_the_key(place: Place, notebooks: Path) -> None:
