@@ -299,5 +299,6 @@ def test_refused_certificate_of_a_mirror_names_the_clock(site: Site) -> None:
     finally:
         transport.close()
     days = {f"{day:%Y-%m-%d}" for day in (before, datetime.now(UTC))}
-    assert refused.startswith(tuple(f"the certificate is not valid (the clock on this host shows {day}" for day in days))
+    words = "the TLS certificate of the server was refused: the certificate is not valid (the clock on this host shows "
+    assert refused.startswith(tuple(f"{words}{day}" for day in days))
     assert reset == "no secure channel"
