@@ -6,8 +6,9 @@ ANSWER=()                                          # of ask: what openssl and th
 
 # Only what is not installed yet is downloaded. The first package of the lock is in every index that has the others.
 check_downloads() {
-    local line=${LOCK[0]%% *} package
+    local line package
     if [[ $NB_PACKAGES_SOURCE == distribution || $NB_DOWNLOADS_SOURCE == push || -e $LOCK_MARK ]]; then return; fi
+    line=${LOCK[0]%% *}
     package=${line%%[=\[]*}
     package=${package,,}
     package=${package//[_.]/-}
