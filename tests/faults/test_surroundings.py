@@ -301,4 +301,4 @@ def test_refused_certificate_of_a_mirror_names_the_clock(site: Site) -> None:
     days = {f"{day:%Y-%m-%d}" for day in (before, datetime.now(UTC))}
     words = "the TLS certificate of the server was refused: the certificate is not valid (the clock on this host shows "
     assert refused.startswith(tuple(f"{words}{day}" for day in days))
-    assert reset == "no secure channel"
+    assert reset == "no response: no secure channel"
