@@ -130,9 +130,12 @@ class Run:
                 log.write(data)
 
     def stop(self) -> None:
+        """Ends its programs, also one that is only just being started."""
         self.stopping = True
-        kill_marked(self.mark)
-        self.ended.wait(60)
+        until = time.monotonic() + 60
+        while not self.ended.is_set() and time.monotonic() < until:
+            kill_marked(self.mark)
+            self.ended.wait(0.2)
 
 
 class TaskScheduler:
