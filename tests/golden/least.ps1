@@ -105,27 +105,27 @@
 #  6486  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
 #  6528  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
 #  6690  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  6935  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7057  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7081  server_log             Send the log of the notebook server: mode logs.
-#  7181  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  6937  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7059  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7083  server_log             Send the log of the notebook server: mode logs.
+#  7183  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7213  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7294  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7302  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7321  python                 Install Python from the publisher, or use one that is installed.
-#  7455  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7516  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7635  packages               Install the packages of the lock in a virtual environment.
-#  7836  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7862  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  7999  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8207  service                Run the server as a scheduled task.
-#  8354  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8418  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8496  path                   Add the programs of the server to the PATH of the machine.
-#  8525  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8566  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7215  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7296  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7304  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7323  python                 Install Python from the publisher, or use one that is installed.
+#  7457  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7518  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7637  packages               Install the packages of the lock in a virtual environment.
+#  7838  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7864  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8001  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8209  service                Run the server as a scheduled task.
+#  8356  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8420  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8498  path                   Add the programs of the server to the PATH of the machine.
+#  8527  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8568  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -5463,7 +5463,7 @@ function Read-Rotation {
 function Assert-Deployed {
     if (Test-Record 'file' $ConfigurationFile) { return }
     throw (New-Failure rotate-not-deployed ('this host has no notebook server managed by nbserver, so there is no ' +
-            'access to revoke. Run nbserver apply instead'))
+            'access to revoke. To set up a server, run nbserver apply'))
 }
 
 # The server must start again, so nothing else may be missing.
@@ -6849,7 +6849,7 @@ $Modes.push = {
 
 function Assert-PartComplete([bool]$Complete) {
     if (-not $Complete) {
-        throw (New-Failure notebooks-data-short 'the data in the envelope is incomplete. Try again')
+        throw (New-Failure notebooks-data-short 'the data that nbserver sent is incomplete. Try again')
     }
 }
 
@@ -6859,7 +6859,9 @@ function Write-Conflict($Part) { Write-FileState conflict $Part.Path $Part.Size 
 function Assert-PartPath($Part) {
     foreach ($name in $Part.Path.Split('/')) {
         if ($name -cmatch $ValidName) { continue }
-        throw (New-Failure notebooks-path-invalid 'a path in the envelope is not valid. Run nbserver notebooks again')
+        throw (New-Failure notebooks-path-invalid 'nbserver sent a path that is not valid: {path}. Update nbserver' @{
+                path = $Part.Path
+            })
     }
 }
 

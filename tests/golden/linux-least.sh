@@ -66,34 +66,34 @@
 #  4420  environment            Create the virtual environment, and install the packages of the lock in it.
 #  4571  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
 #  4596  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4716  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  4958  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5124  new_server             Check what another environment contains, and the server that runs from it.
-#  5200  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5354  way_back               Restore the previous server after an upgrade that failed.
-#  5531  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5728  server_life            Restart or stop the installed server: modes restart and stop.
-#  5839  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5953  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6076  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6122  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6453  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6560  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6595  server_log             Send the log of the notebook server: mode logs.
-#  6664  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  4717  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  4959  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5125  new_server             Check what another environment contains, and the server that runs from it.
+#  5201  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5355  way_back               Restore the previous server after an upgrade that failed.
+#  5532  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5729  server_life            Restart or stop the installed server: modes restart and stop.
+#  5840  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5954  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6077  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6123  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6454  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6561  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6596  server_log             Send the log of the notebook server: mode logs.
+#  6665  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6703  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6737  python                 Install Python from the distribution.
-#  6795  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  6866  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  6879  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6893  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6990  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7185  service                Run the notebook server as a service that starts with the system.
-#  7319  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7383  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7537  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7619  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6704  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6738  python                 Install Python from the distribution.
+#  6796  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  6867  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  6880  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6894  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6991  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7186  service                Run the notebook server as a service that starts with the system.
+#  7320  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7384  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7538  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7620  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -4028,8 +4028,8 @@ assert_names_resolved() {
         name=$REPLY
     done
     if [[ ${name-} ]]; then
-        warn names-not-resolved 'no name of a package repository can be resolved, such as {name}, so packages cannot '\
-'be downloaded. Check the name servers of this host (/etc/resolv.conf), then try again' name "$name"
+        warn names-not-resolved 'the names of the package repositories cannot be resolved (for example, {name}), so '\
+'packages cannot be downloaded. Check the name servers of this host (/etc/resolv.conf), then try again' name "$name"
     fi
 }
 
@@ -4601,8 +4601,9 @@ ANSWER=()                                          # of ask: what openssl and th
 
 # Only what is not installed yet is downloaded. The first package of the lock is in every index that has the others.
 check_downloads() {
-    local line=${LOCK[0]%% *} package
+    local line package
     if [[ $NB_PACKAGES_SOURCE == distribution || $NB_DOWNLOADS_SOURCE == push || -e $LOCK_MARK ]]; then return; fi
+    line=${LOCK[0]%% *}
     package=${line%%[=\[]*}
     package=${package,,}
     package=${package//[_.]/-}
@@ -5011,7 +5012,7 @@ read_rotation() {
 assert_deployed() {
     if has_record file "$NOTEBOOK_FILE"; then return; fi
     fail rotate-not-deployed 'this host has no notebook server managed by nbserver, so there is no access to revoke. '\
-'Run nbserver apply instead'
+'To set up a server, run nbserver apply'
 }
 
 # The server must start again, so nothing else may be missing. Rules of the firewall and what remains of earlier

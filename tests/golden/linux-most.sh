@@ -66,34 +66,34 @@
 #  4422  environment            Create the virtual environment, and install the packages of the lock in it.
 #  4573  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
 #  4598  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4718  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  4960  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5126  new_server             Check what another environment contains, and the server that runs from it.
-#  5202  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5356  way_back               Restore the previous server after an upgrade that failed.
-#  5533  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5730  server_life            Restart or stop the installed server: modes restart and stop.
-#  5841  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5955  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6078  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6124  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6455  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6562  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6597  server_log             Send the log of the notebook server: mode logs.
-#  6666  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  4719  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  4961  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5127  new_server             Check what another environment contains, and the server that runs from it.
+#  5203  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5357  way_back               Restore the previous server after an upgrade that failed.
+#  5534  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5731  server_life            Restart or stop the installed server: modes restart and stop.
+#  5842  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5956  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6079  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6125  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6456  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6563  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6598  server_log             Send the log of the notebook server: mode logs.
+#  6667  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6705  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6739  python                 Install Python from the distribution.
-#  6797  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  6868  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  6881  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6895  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6992  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7187  service                Run the notebook server as a service that starts with the system.
-#  7321  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7385  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7539  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7621  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6706  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6740  python                 Install Python from the distribution.
+#  6798  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  6869  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  6882  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6896  certificate            Create a certificate for the server; only root and the service can read its key.
+#  6993  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7188  service                Run the notebook server as a service that starts with the system.
+#  7322  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7386  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7540  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7622  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -4030,8 +4030,8 @@ assert_names_resolved() {
         name=$REPLY
     done
     if [[ ${name-} ]]; then
-        warn names-not-resolved 'no name of a package repository can be resolved, such as {name}, so packages cannot '\
-'be downloaded. Check the name servers of this host (/etc/resolv.conf), then try again' name "$name"
+        warn names-not-resolved 'the names of the package repositories cannot be resolved (for example, {name}), so '\
+'packages cannot be downloaded. Check the name servers of this host (/etc/resolv.conf), then try again' name "$name"
     fi
 }
 
@@ -4603,8 +4603,9 @@ ANSWER=()                                          # of ask: what openssl and th
 
 # Only what is not installed yet is downloaded. The first package of the lock is in every index that has the others.
 check_downloads() {
-    local line=${LOCK[0]%% *} package
+    local line package
     if [[ $NB_PACKAGES_SOURCE == distribution || $NB_DOWNLOADS_SOURCE == push || -e $LOCK_MARK ]]; then return; fi
+    line=${LOCK[0]%% *}
     package=${line%%[=\[]*}
     package=${package,,}
     package=${package//[_.]/-}
@@ -5013,7 +5014,7 @@ read_rotation() {
 assert_deployed() {
     if has_record file "$NOTEBOOK_FILE"; then return; fi
     fail rotate-not-deployed 'this host has no notebook server managed by nbserver, so there is no access to revoke. '\
-'Run nbserver apply instead'
+'To set up a server, run nbserver apply'
 }
 
 # The server must start again, so nothing else may be missing. Rules of the firewall and what remains of earlier

@@ -105,27 +105,27 @@
 #  6392  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
 #  6434  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
 #  6596  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  6841  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6963  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6987  server_log             Send the log of the notebook server: mode logs.
-#  7087  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  6843  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6965  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6989  server_log             Send the log of the notebook server: mode logs.
+#  7089  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7119  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7200  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7208  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7227  python                 Install Python from the publisher, or use one that is installed.
-#  7361  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7422  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7541  packages               Install the packages of the lock in a virtual environment.
-#  7742  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7768  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  7905  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8113  service                Run the server as a scheduled task.
-#  8260  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8324  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8402  path                   Add the programs of the server to the PATH of the machine.
-#  8431  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8472  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7121  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7202  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7210  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7229  python                 Install Python from the publisher, or use one that is installed.
+#  7363  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7424  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7543  packages               Install the packages of the lock in a virtual environment.
+#  7744  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7770  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  7907  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8115  service                Run the server as a scheduled task.
+#  8262  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8326  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8404  path                   Add the programs of the server to the PATH of the machine.
+#  8433  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8474  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -5369,7 +5369,7 @@ function Read-Rotation {
 function Assert-Deployed {
     if (Test-Record 'file' $ConfigurationFile) { return }
     throw (New-Failure rotate-not-deployed ('this host has no notebook server managed by nbserver, so there is no ' +
-            'access to revoke. Run nbserver apply instead'))
+            'access to revoke. To set up a server, run nbserver apply'))
 }
 
 # The server must start again, so nothing else may be missing.
@@ -6755,7 +6755,7 @@ $Modes.push = {
 
 function Assert-PartComplete([bool]$Complete) {
     if (-not $Complete) {
-        throw (New-Failure notebooks-data-short 'the data in the envelope is incomplete. Try again')
+        throw (New-Failure notebooks-data-short 'the data that nbserver sent is incomplete. Try again')
     }
 }
 
@@ -6765,7 +6765,9 @@ function Write-Conflict($Part) { Write-FileState conflict $Part.Path $Part.Size 
 function Assert-PartPath($Part) {
     foreach ($name in $Part.Path.Split('/')) {
         if ($name -cmatch $ValidName) { continue }
-        throw (New-Failure notebooks-path-invalid 'a path in the envelope is not valid. Run nbserver notebooks again')
+        throw (New-Failure notebooks-path-invalid 'nbserver sent a path that is not valid: {path}. Update nbserver' @{
+                path = $Part.Path
+            })
     }
 }
 
