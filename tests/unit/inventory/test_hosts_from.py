@@ -223,7 +223,7 @@ def test_the_list_of_ansible(tmp_path: Path) -> None:
         ('{"name": "a", "groups": "g"}', "hosts.csv: groups: expected an array of names"),
         ('{"name": "a", "address": "x"}\n{"name": "b", "adress": "x"}\n', 'hosts.csv:2: [hosts.b] unknown key (did you mean "address"?)'),
         ('{"name": "a", "address": "x"}\n{"name": "b"\n', "hosts.csv:2: this is not valid JSON: syntax error at column 13"),
-        ('[{"name": "a",\n}]', "hosts.csv:2: this is not valid JSON: syntax error at column 1"),
+        ('[{"name": "a"\n"port": 1}]', "hosts.csv:2: this is not valid JSON: syntax error at column 1"),
         ('[{"name": "a", "name": "b"}]', "hosts.csv: an object in the JSON has the same key twice"),
         ("[" * 100_000, "hosts.csv: the JSON is nested too deeply"),
         ('[{"name": "a", "address": "x", "port": ' + "9" * 5000 + "}]", "hosts.csv: a number in the JSON has too many digits"),
