@@ -26,10 +26,14 @@ class Site:
 
     def __init__(self, both: Both, capsys: pytest.CaptureFixture[str]) -> None:
         self.both, self._capsys = both, capsys
-        for number in (b"1", b"2"):
-            write(both.ours, {f"{number!r}.txt": number})
-            assert both.push()[0] == 0
-        self.first, self.second = sorted(path.parent for path in both.place.glob(f"{STATE}/*/events.jsonl"))
+        self.first = self._pushed(b"1", but=None)  # runs that start in the same second have no order by name
+        self.second = self._pushed(b"2", but=self.first)
+
+    def _pushed(self, number: bytes, but: Path | None) -> Path:
+        write(self.both.ours, {f"{number!r}.txt": number})
+        assert self.both.push()[0] == 0
+        (found,) = {path.parent for path in self.both.place.glob(f"{STATE}/*/events.jsonl")} - {but}
+        return found
 
     def ours(self, host: Path) -> Path:
         """The run directory of the run with this folder on the host."""
