@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tests.boxes.mirror import Mirror
@@ -80,6 +80,13 @@ FILES = {
 def write_index(folder: Path, mirror: Mirror) -> list[str]:
     """Makes the index (PEP 503) in `folder`; uv's wheel is the mirror's. Returns the lines of its lock."""
     return [put_notebook(folder, "1.0"), put_uv(folder, mirror)]
+
+
+def use_lock(folder: Path, mirror: Mirror, lines: Iterable[str]) -> None:
+    """From now on the site catalog in `folder` has a lock of these lines, small.lock.txt, in place of the mirror's."""
+    (folder / "small.lock.txt").write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    catalog = folder / "site-catalog.toml"
+    catalog.write_text(catalog.read_text("utf-8").replace(str(mirror.lock_file.absolute()), "small.lock.txt"), "utf-8")
 
 
 def put_notebook(folder: Path, version: str, login: int = 401) -> str:

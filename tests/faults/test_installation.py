@@ -25,7 +25,7 @@ from tests.boxes.server_settings import ACTIVE_SETUP, IE_ESC
 from tests.boxes.windows import WindowsBox
 from tests.checkout import TESTS
 from tests.faults.processes import KINDS, Installers
-from tests.faults.small_packages import write_index
+from tests.faults.small_packages import use_lock, write_index
 from tests.ports import free_port
 from tests.served import served
 from tests.site import Site, steps
@@ -68,12 +68,11 @@ class Installation:
             self.host.scheduler.shut_down()
         self.used = True
         self.site.mirror.behave()
-        catalog = self.site.mirror.write_catalog(self.site.folder / "site-catalog.toml", openssl="msi")
+        self.site.mirror.write_catalog(self.site.folder / "site-catalog.toml", openssl="msi")
         self.site.write()
         if not full:
             url, lines = self.small
-            (self.site.folder / "small.lock.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-            catalog.write_text(catalog.read_text("utf-8").replace(str(self.site.mirror.lock_file.absolute()), "small.lock.txt"), "utf-8")
+            use_lock(self.site.folder, self.site.mirror, lines)
             self.site.write(packages__index_url=url)
         self.installers.forget()
 

@@ -23,7 +23,7 @@ from tests.boxes.mirror import Mirror
 from tests.boxes.prefixes import prefix_folder
 from tests.boxes.server_settings import ENVIRONMENT
 from tests.boxes.windows import WindowsBox
-from tests.faults.small_packages import write_index
+from tests.faults.small_packages import use_lock, write_index
 from tests.localized.locales import LANGUAGES, Language, make_locales
 from tests.localized.windows import DATA, FACTS, NOTEBOOKS, PATH_ENTRY, PROGRAMS, USER, LocalizedWindows
 from tests.ports import free_port
@@ -95,9 +95,7 @@ def make_site(endpoint: Any, mirror: Mirror, folder: Path) -> Site:
 
 def small_lock(site: Site, folder: Path, url: str) -> None:
     """From now on the packages are uv and the small server, from the index at `url`."""
-    (folder / "small.lock.txt").write_text("".join(f"{line}\n" for line in write_index(folder / "index", site.mirror)), "utf-8")
-    catalog = folder / "site-catalog.toml"
-    catalog.write_text(catalog.read_text("utf-8").replace(str(site.mirror.lock_file.absolute()), "small.lock.txt"), "utf-8")
+    use_lock(folder, site.mirror, write_index(folder / "index", site.mirror))
     site.write(packages__index_url=url)
 
 

@@ -23,7 +23,7 @@ from nbserver.transports.psrp.transport import PsrpTransport
 from tests.boxes.mirror import Mirror
 from tests.boxes.windows import WindowsBox
 from tests.checkout import PYTHON_PATH
-from tests.faults.small_packages import write_index
+from tests.faults.small_packages import use_lock, write_index
 from tests.ports import free_port
 from tests.served import served
 from tests.site import Site, steps
@@ -72,9 +72,7 @@ def test_a_windows_host_with_a_mirror(windows_host: WindowsBox, mirror: Mirror, 
     lines = write_index(tmp_path / "index", mirror)
     with windows_host.endpoint(auth=["negotiate"], https=True, password="Tr0ub4dor") as endpoint, served(tmp_path / "index") as url:
         site = Site(tmp_path, endpoint, mirror, port=free_port(), windows_password="Tr0ub4dor", notebook_password="correct horse")
-        catalog = tmp_path / "site-catalog.toml"
-        (tmp_path / "small.lock.txt").write_text("".join(f"{line}\n" for line in lines), "utf-8")
-        catalog.write_text(catalog.read_text("utf-8").replace(str(mirror.lock_file.absolute()), "small.lock.txt"), "utf-8")
+        use_lock(tmp_path, mirror, lines)
         site.write(packages__index_url=url)
         succeeds(site, "download", "win1", "-o", "bundle")
         try:

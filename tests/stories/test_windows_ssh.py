@@ -21,7 +21,7 @@ from tests.boxes.mirror import Mirror
 from tests.boxes.windows import WindowsBox
 from tests.boxes.windows_powershell import powershell_on
 from tests.boxes.windows_ssh import WindowsSshd
-from tests.faults.small_packages import write_index
+from tests.faults.small_packages import use_lock, write_index
 from tests.ports import free_port
 from tests.served import served
 from tests.site import Site, steps
@@ -68,9 +68,7 @@ def site(server: WindowsSshd, mirror: Mirror, tmp_path: Path) -> Iterator[SshSit
     lines = write_index(tmp_path / "index", mirror)
     with served(tmp_path / "index") as url:
         made = SshSite(tmp_path, server, mirror, url)
-        (tmp_path / "small.lock.txt").write_text("".join(f"{line}\n" for line in lines), "utf-8")
-        catalog = tmp_path / "site-catalog.toml"
-        catalog.write_text(catalog.read_text("utf-8").replace(str(mirror.lock_file.absolute()), "small.lock.txt"), "utf-8")
+        use_lock(tmp_path, mirror, lines)
         site_salt.ensure(tmp_path / "nbserver.salt")
         yield made
 

@@ -141,7 +141,7 @@ def up(
     if trust:
         own_trust.require_possible(host.scope)
     again = is_set_up(host) and own_server.is_unverified(host.scope)
-    if again and host.notebook.password is None:  # it is known to nobody but the person to whom it was shown
+    if again and host.notebook.password is None:  # only the person who saw the password knows it
         say(phrase("The previous run of up did not verify the server: it gets a new password, and is verified now"), err=True)
     made = first_password([host], again=again)
     password = made.get(host.name) or (SecretStore(ask).get(notebook_password.need(host, confirm=True)) if host.notebook.password else None)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -21,6 +20,7 @@ from nbserver.base.errors import InventoryError, UsageError
 from nbserver.base.message import Described, message
 from nbserver.base.standard_streams import warn
 from nbserver.inventory import own_server, standard_input
+from nbserver.inventory.given_settings import with_given
 from nbserver.inventory.groups import read_groups, without_members
 from nbserver.inventory.host_list import HostList, Place, shown
 from nbserver.inventory.host_settings import HostSettings, Layer, in_table, is_key_of_any
@@ -63,7 +63,7 @@ def load_for(path: Path, patterns: Sequence[str], *, commands: bool = True, give
         found = _of_own_server(patterns) or Inventory(own_inventory(sys.platform), {}, {})
     elif found is None:  # mypy does not see that this cannot happen
         raise AssertionError
-    return _with_given(found, given or {})
+    return with_given(found, given or {})
 
 
 def _of_own_server(patterns: Sequence[str]) -> Inventory | None:
@@ -81,41 +81,6 @@ def _of_own_server(patterns: Sequence[str]) -> Inventory | None:
         )
         return None
     return load(path, patterns)
-
-
-def _with_given(found: Inventory, given: Mapping[str, Any]) -> Inventory:
-    """Return the inventory with these settings of [hosts.local.notebook]. Raises UsageError if it has others."""
-    if found.own:
-        for key, value in given.items():
-            if getattr(found.own.notebook, key) != value:
-                raise UsageError(
-                    "option-of-inventory",
-                    "{option} cannot be combined with an inventory that has [hosts.local]",
-                    where=str(found.path),
-                    todo="Set notebook.{key} in [hosts.local], and run the command without {option}",
-                    option=f"--{key}",
-                    key=key,
-                )
-        return found
-    model = local_model(sys.platform)
-    own = own_server.settings(model().scope)
-    if faults({"notebook": own}, model, {}, missing=True):
-        own = {}  # nbserver did not write this configuration
-    notebook = {**own, **given}
-    if not notebook:
-        return found
-    wrong = faults({"notebook": given}, model, {}, missing=True)
-    try:
-        return replace(found, own=model.model_validate({"notebook": notebook}))
-    except ValidationError as error:
-        reason = wrong[0][1] if wrong else error.errors()[0]["ctx"]["reason"]
-        raise UsageError(
-            "option-invalid",
-            "--port or --directory is not valid: {reason}",
-            where=LOCAL,
-            todo="Choose another value for --port or --directory",
-            reason=reason,
-        ) from None
 
 
 def load(path: Path, patterns: Sequence[str] | None = None, *, commands: bool = True) -> Inventory:

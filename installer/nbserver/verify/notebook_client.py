@@ -65,7 +65,7 @@ class Address:
 
     @property
     def proxy(self) -> str | None:
-        """The proxy in the environment. There is none behind a jump host, or on the way to this machine."""
+        """The proxy in the environment. None is used behind a jump host, or for this machine."""
         return None if self.dial else proxy_for(self.url)
 
     @property

@@ -12,7 +12,7 @@ from tests.boxes.mirror import Mirror
 from tests.boxes.task_scheduler import read_task
 from tests.boxes.windows import WindowsBox
 from tests.checkout import TESTS
-from tests.faults.small_packages import put_notebook, write_index
+from tests.faults.small_packages import put_notebook, use_lock, write_index
 from tests.hand_made import HandMade
 from tests.served import served
 from tests.site import Site, steps
@@ -42,7 +42,7 @@ class Earlier:
 
     def want(self, version: str, login: int) -> None:
         """From now on with another small server."""
-        lock = self.site.folder / "site.lock.txt"
+        lock = self.site.folder / "small.lock.txt"
         uv = next(line for line in lock.read_text("utf-8").splitlines() if line.startswith("uv=="))
         lock.write_text(f"{put_notebook(self.site.folder / 'index', version, login)}\n{uv}\n", "utf-8")
 
@@ -83,9 +83,7 @@ def prepared(windows_host: WindowsBox, mirror: Mirror, tmp_path_factory: pytest.
         served(folder / "index") as url,
     ):
         site = Site(folder, endpoint, mirror, port=windows.PORT, windows_password="Tr0ub4dor", notebook_password="correct horse")
-        (folder / "site.lock.txt").write_text("\n".join(write_index(folder / "index", mirror)))
-        catalog = folder / "site-catalog.toml"
-        catalog.write_text(catalog.read_text("utf-8").replace(str(mirror.lock_file.absolute()), "site.lock.txt"), "utf-8")
+        use_lock(folder, mirror, write_index(folder / "index", mirror))
         site.settings.update({"packages.index_url": url, "adopt": True, **windows.SETTINGS})
         site.write()
         yield Earlier(made, site)
