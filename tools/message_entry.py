@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class Entry:
     """`remedy` is what to do, if it is separate from the text. `file` is relative to the checkout.
 
-    `kind` is "" or, in a script, "difference" or "step". `words` are the literal words of a difference: what is, and what should be.
+    `kind` is "", "part" of another message, or, in a script, "difference" or "step". `words` are the literal words of a difference: what is, and what should be.
+    `place` is what precedes the text of an error: "HOST", "WHERE", or a literal; or "" if nothing does.
     """
 
     code: str
@@ -19,3 +20,4 @@ class Entry:
     line: int = 0
     kind: str = ""
     words: tuple[str, ...] = ()
+    place: str = ""

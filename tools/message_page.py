@@ -1,4 +1,4 @@
-"""docs/messages.md as text: one table of messages for each of the three systems."""
+"""docs/messages.md as text: one table of messages for each system, and one of their parts."""
 
 from __future__ import annotations
 
@@ -16,11 +16,19 @@ HEAD = """\
 Look up a message by its code. A code stays the same across releases, even if the text changes; so a program should
 recognize an error by its code (see [Formats](formats.md#messages)).
 
-`{name}` is a named value; it can be a message itself, such as the reason of an error. A message without a separate
-remedy says what to do in its text, or is a part of another one. `tools/messages` writes this page from the source; do
-not edit it.
+`HOST` is the name of a host, and `WHERE` is another place: a file with its line, a folder, a URL, or a key. `{name}` is
+a named value; it can be a message itself, such as the reason of an error. A message without a separate remedy says what
+to do in its text. `{advice}` is one of several remedies, which depends on the command. In a script, a difference names
+what differs, and a step names the state that it ensures. `tools/messages` writes this page from the source; do not edit
+it.
+"""
+PARTS = """\
+A part is never shown alone: it is a value of a message in the table above, such as the reason of an error or what to
+do, or it follows the place of a fault, such as `nbserver.toml:7: hosts.web1.port: `.
+
 """
 WINDOWS_BOOTSTRAP = "ps_scripts/bootstrap.ps1"
+MESSAGES, PARTS_OF = "Orchestrator", "Parts of the orchestrator's messages"
 TABLE = "| Code | Message | {third} | Raised in |\n| --- | --- | --- | --- |\n"
 
 
@@ -29,19 +37,22 @@ def collect(root: Path) -> tuple[dict[str, list[Entry]], list[str]]:
     found = python_messages.collect(root / "installer" / "nbserver", root)
     windows = script_messages.collect(root / "ps_scripts", root)
     systems = {
-        "Orchestrator": found.entries,
+        MESSAGES: [entry for entry in found.entries if entry.kind != "part"],
+        PARTS_OF: [entry for entry in found.entries if entry.kind == "part"],
         "Windows script": [entry for entry in windows if entry.file != WINDOWS_BOOTSTRAP],
         "Windows bootstrap": [entry for entry in windows if entry.file == WINDOWS_BOOTSTRAP],
         "Linux script": script_messages.collect(root / "linux_scripts", root),
     }
-    shared = [f"{title}: two texts have the code {code}" for title, entries in systems.items() for code in twice(entries)]
+    separate = [entries for title, entries in systems.items() if title not in (MESSAGES, PARTS_OF)]
+    shared = [f"two texts have the code {code}" for entries in (found.entries, *separate) for code in twice(entries)]
     return systems, [*found.faults, *shared]
 
 
 def page(systems: Mapping[str, Sequence[Entry]]) -> str:
     """Return the page. `systems` maps each heading to its messages."""
     return HEAD + "".join(
-        f"\n## {title}\n\n{_table(title)}{''.join(row.line() for row in rows(entries))}" for title, entries in systems.items()
+        f"\n## {title}\n\n{PARTS if title == PARTS_OF else ''}{_table(title)}{''.join(row.line() for row in rows(entries))}"
+        for title, entries in systems.items()
     )
 
 
@@ -58,7 +69,7 @@ def templates(systems: Mapping[str, Sequence[Entry]]) -> dict[str, dict[str, lis
 
 
 def _table(title: str) -> str:
-    return TABLE.replace("{third}", "What to do" if title == "Orchestrator" else "Words for what is and should be")
+    return TABLE.replace("{third}", "What to do" if title in (MESSAGES, PARTS_OF) else "Words for what is and should be")
 
 
 @dataclass
@@ -69,13 +80,15 @@ class Row:
     kind: str
     text: str
     remedy: str
+    place: str = ""
     files: list[str] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
 
     def line(self) -> str:
         code = f"`{self.code}` ({self.kind})" if self.kind else f"`{self.code}`"
         last = _code_span(self.remedy) or ", ".join(map(_code_span, self.words))
-        return f"| {code} | {_code_span(self.text)} | {last} | {', '.join(map(_code_span, self.files))} |\n"
+        text = f"{self.place}: {self.text}" if self.place else self.text
+        return f"| {code} | {_code_span(text)} | {last} | {', '.join(map(_code_span, self.files))} |\n"
 
 
 def rows(entries: Sequence[Entry]) -> list[Row]:
@@ -83,7 +96,7 @@ def rows(entries: Sequence[Entry]) -> list[Row]:
     found: dict[tuple[str, str, str, str], Row] = {}
     for entry in sorted(entries):
         key = (entry.code, entry.kind, entry.text, entry.remedy)
-        row = found.setdefault(key, Row(*key))
+        row = found.setdefault(key, Row(*key, entry.place))
         row.files += [file for file in [entry.file] if file not in row.files]
         row.words += [word for word in entry.words if word not in row.words]
     return list(found.values())
@@ -91,7 +104,8 @@ def rows(entries: Sequence[Entry]) -> list[Row]:
 
 def twice(entries: Sequence[Entry]) -> list[str]:
     """Return the codes that have two texts."""
-    codes = [row.code for row in rows(entries)]
+    texts = {(entry.code, entry.kind.replace("part", ""), entry.text, entry.remedy) for entry in entries}
+    codes = [code for code, *_ in texts]
     return sorted({code for code in codes if codes.count(code) > 1})
 
 

@@ -14,6 +14,9 @@ from nbserver.base.message import CODE, PLACEHOLDER
 from tools.message_entry import Entry
 
 PLACES = {"host", "where", "todo"}  # keywords that are not values
+REASON = "Cause"  # the base class of exceptions whose text is a value of another message
+HOST = "HostError"  # the base class of errors whose place is a host, unless they have another one
+PART = "message"  # the function that returns a value of another message; `notice` returns one that stands alone
 
 
 @dataclass
@@ -33,13 +36,18 @@ def collect(root: Path, checkout: Path) -> Found:
 def collect_modules(modules: Mapping[str, ast.Module]) -> Found:
     """Return the messages of parsed modules, by file name."""
     functions, classes = functions_of(modules.values()), classes_of(modules.values())
-    supplied = supplied_by(modules.values())
+    supplied, parts = supplied_by(modules.values()), parts_of(modules.values())
+    of_hosts = _with_subclasses(
+        {HOST}, [node for module in modules.values() for node in ast.walk(module) if isinstance(node, ast.ClassDef)]
+    )
     texts = {file: _constants(module) for file, module in modules.items()}
     found = Found()
     for file, module in modules.items():
         known = {**_imported(module, texts), **texts[file]}
         for call in _calls(module, functions, classes):
-            _take(call, file, known, found, supplied.get(_name(call.func), set()))
+            name = _name(call.func)
+            kind, place = ("part", "") if name in parts else ("", _place(call, name in of_hosts))
+            _take(call, file, known, found, supplied.get(name, set()), kind, place)
     return found
 
 
@@ -71,10 +79,29 @@ def classes_of(modules: Iterable[ast.Module]) -> set[str]:
         for node in found
         if any(isinstance(item, ast.FunctionDef) and item.name == "__init__" and _takes_message(item) for item in node.body)
     }
-    bases = {node.name: {base.id for base in node.bases if isinstance(base, ast.Name)} for node in found}
-    while more := {name for name, above in bases.items() if name not in names and names & above}:
-        names |= more
-    return names
+    return _with_subclasses(names, found)
+
+
+def parts_of(modules: Iterable[ast.Module]) -> set[str]:
+    """Return the names of the functions and classes whose calls are parts of other messages: `message`, the exceptions that
+    are a reason, and each function that passes its own code to one of these."""
+    nodes = [node for module in modules for node in ast.walk(module)]
+    parts = {PART} | _with_subclasses({REASON}, [node for node in nodes if isinstance(node, ast.ClassDef)])
+    passing = {node.name for node in nodes if isinstance(node, ast.FunctionDef) and _takes_message(node) and _passes_to(node, parts)}
+    return parts | passing - {"__init__"}
+
+
+def _with_subclasses(names: set[str], classes: Iterable[ast.ClassDef]) -> set[str]:
+    bases = {node.name: {base.id for base in node.bases if isinstance(base, ast.Name)} for node in classes}
+    found = set(names)
+    while more := {name for name, above in bases.items() if name not in found and found & above}:
+        found |= more
+    return found
+
+
+def _passes_to(function: ast.FunctionDef, names: set[str]) -> bool:
+    calls = (node for node in ast.walk(function) if isinstance(node, ast.Call) and node.args)
+    return any(_name(call.func) in names and _name(call.args[0]) == "code" for call in calls)
 
 
 def _takes_message(function: ast.FunctionDef) -> bool:
@@ -124,27 +151,35 @@ def _imported(module: ast.Module, texts: Mapping[str, Mapping[str, str]]) -> dic
     return found
 
 
-def _take(call: ast.Call, file: str, known: Mapping[str, str], found: Found, supplied: set[str]) -> None:
-    place = f"{file}:{call.lineno}"
+def _take(call: ast.Call, file: str, known: Mapping[str, str], found: Found, supplied: set[str], kind: str, place: str) -> None:
+    at = f"{file}:{call.lineno}"
     code, template = (_text(argument, known) for argument in [*call.args, None, None][:2])
     if code is None or template is None or not isinstance(call.args[0], ast.Constant):
-        found.faults.append(f"{place}: the code and the template must be literals")
+        found.faults.append(f"{at}: the code and the template must be literals")
         return
     if not CODE.fullmatch(code):
-        found.faults.append(f"{place}: {code} is not a valid code")
+        found.faults.append(f"{at}: {code} is not a valid code")
     keywords = {keyword.arg: keyword.value for keyword in call.keywords}
     remedy = _text(keywords["todo"], known) if "todo" in keywords else ""
     if remedy is None:
-        found.faults.append(f"{place}: todo must be a literal or a constant")
+        found.faults.append(f"{at}: todo must be a literal or a constant")
         return
     if None in keywords:
-        found.faults.append(f"{place}: the values must be named")
+        found.faults.append(f"{at}: the values must be named")
         return
     values = ({str(name) for name in keywords} | supplied) - PLACES
     used = set(PLACEHOLDER.findall(template + " " + remedy))
     if used != values:
-        found.faults.append(f"{place}: the placeholders are {sorted(used)}, the values {sorted(values)}")
-    found.entries.append(Entry(code, template, remedy, file, call.lineno))
+        found.faults.append(f"{at}: the placeholders are {sorted(used)}, the values {sorted(values)}")
+    found.entries.append(Entry(code, template, remedy, file, call.lineno, kind, (), place))
+
+
+def _place(call: ast.Call, of_host: bool) -> str:
+    """Return what precedes the text of an error: `HOST`, `WHERE`, or a literal; or nothing."""
+    for keyword in call.keywords:
+        if keyword.arg == "where":
+            return str(keyword.value.value) if isinstance(keyword.value, ast.Constant) else "WHERE"
+    return "HOST" if of_host else ""
 
 
 def _text(node: ast.expr | None, known: Mapping[str, str]) -> str | None:

@@ -42,7 +42,7 @@ Given = Value | PurePath
 
 @dataclass(frozen=True)
 class Message(Described):
-    """A message as part of another one: a reason, or one of several faults. `remedy` is the template of what to do, or empty."""
+    """A message as part of another one, such as a reason, or a warning or finding. `remedy` is the template of what to do, or empty."""
 
     code: str
     template: str
@@ -128,7 +128,12 @@ class DescribedError(Cause, ValueError):
 
 
 def message(code: str, template: str, /, *, todo: str = "", **values: Given) -> Message:
-    """Return a message after checking that it is complete. `todo` is the template of what to do."""
+    """Return a part of another message after checking that it is complete. `todo` is the template of what to do."""
+    return Message(code, template, checked(code, (template, todo), values), todo)
+
+
+def notice(code: str, template: str, /, *, todo: str = "", **values: Given) -> Message:
+    """Return a message that is shown by itself, such as a warning or a finding. `todo` is the template of what to do."""
     return Message(code, template, checked(code, (template, todo), values), todo)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from nbserver import __version__
 from nbserver.base import atomic_file, file_lock, plain_file
 from nbserver.base.errors import DownloadError, NbserverError, OutputError
-from nbserver.base.message import Message, message
+from nbserver.base.message import Message, notice
 from nbserver.bundle import check, contents
 from nbserver.bundle.contents import File
 from nbserver.bundle.download import FileDownload, Stopped
@@ -109,7 +109,7 @@ def _first(sources: Program, download: FileDownload, warnings: list[Message]) ->
             return replace(one, size=download(one))
         except DownloadError as error:
             warnings.append(
-                message(
+                notice(
                     "bundle-next-source",
                     "{program} {version} could not be downloaded from {url} ({reason}). The next source is {other}, with SHA-256 {sha256}",
                     program=one.name,

@@ -10,7 +10,7 @@ from datetime import date
 from typing import Literal
 
 from nbserver.base.errors import CatalogError
-from nbserver.base.message import Message, detail, message
+from nbserver.base.message import Message, detail, notice
 from nbserver.catalog import lock_lines, shipped_sets, support
 from nbserver.catalog.catalog import Catalog
 from nbserver.catalog.choice import PROGRAMS, begins, numbers
@@ -111,9 +111,9 @@ def dated(downloads: Iterable[Download]) -> str | None:
 def age(name: str, made: str | None, today: date, most_days: int) -> Finding:
     """Return how old a catalog is. `most_days` is the age from which on it needs attention."""
     if made is None or (parsed := _date(made)) is None:
-        return Finding("ok", name, message("catalog-undated", "the catalog has no date"))
+        return Finding("ok", name, notice("catalog-undated", "the catalog has no date"))
     days = (today - parsed).days
-    text = message(
+    text = notice(
         "catalog-age",
         "the catalog is {days} days old ({date})",
         todo="Run nbserver catalog update, then review the new catalog",
@@ -130,9 +130,9 @@ def lock_ages(files: Iterable[LockFile], today: date, most_days: int) -> list[Fi
 
 def _lock_age(file: LockFile, today: date, most_days: int) -> Finding:
     if file.made is None or (parsed := _date(file.made)) is None:
-        return Finding("ok", file.name, message("lock-undated", "the lock has no date"))
+        return Finding("ok", file.name, notice("lock-undated", "the lock has no date"))
     days = (today - parsed).days
-    text = message(
+    text = notice(
         "lock-age",
         "the lock is {days} days old ({date})",
         todo="Run nbserver lock --upgrade-all, or, for a shipped lock, install a newer release of nbserver",
@@ -157,7 +157,7 @@ def files(downloads: Iterable[Download], answers: Mapping[str, Answer]) -> list[
 def _file(entry: Download, answer: Answer) -> Finding:
     subject, url = str(title(entry)), entry.url
     if answer.error is not None:
-        text = message(
+        text = notice(
             "source-not-checked",
             "{url} could not be checked: {reason}",
             todo="Check the network, the proxy (HTTPS_PROXY, NO_PROXY), and --ca-file",
@@ -166,7 +166,7 @@ def _file(entry: Download, answer: Answer) -> Finding:
         )
         return Finding("unknown", subject, text)
     if answer.is_gone:
-        text = message(
+        text = notice(
             "source-gone",
             "the server no longer has {url} (HTTP status {status})",
             todo="Run nbserver catalog update, or add the URL of a mirror to a site catalog",
@@ -175,7 +175,7 @@ def _file(entry: Download, answer: Answer) -> Finding:
         )
         return Finding("attention", subject, text)
     if not answer.is_there:
-        text = message(
+        text = notice(
             "source-status",
             "{url} could not be checked: HTTP status {status}",
             todo="Check the URL and the proxy (HTTPS_PROXY, NO_PROXY)",
@@ -184,7 +184,7 @@ def _file(entry: Download, answer: Answer) -> Finding:
         )
         return Finding("unknown", subject, text)
     if entry.size is not None and answer.size is not None and answer.size != entry.size:
-        text = message(
+        text = notice(
             "source-replaced",
             "{url} is {size} bytes long, expected {expected}: hosts would refuse the file",
             todo="Ask the publisher why the file changed before you use another hash",
@@ -193,7 +193,7 @@ def _file(entry: Download, answer: Answer) -> Finding:
             expected=entry.size,
         )
         return Finding("attention", subject, text)
-    return Finding("ok", subject, message("source-answers", "{url} is available", url=url))
+    return Finding("ok", subject, notice("source-answers", "{url} is available", url=url))
 
 
 def releases(downloads: Iterable[Download], newest: Iterable[Download]) -> list[Finding]:
@@ -207,7 +207,7 @@ def releases(downloads: Iterable[Download], newest: Iterable[Download]) -> list[
             if (name, of) == (entry.name, branch(entry)) and numbers(version) > numbers(entry.version)
         ]
         if later:
-            text = message(
+            text = notice(
                 "program-replaced",
                 "the publisher has released a newer version, {version}",
                 todo="Run nbserver catalog update",
@@ -226,7 +226,7 @@ def vulnerable(files: Iterable[LockFile], records: Records) -> list[Finding]:
     findings = []
     for (name, version), among in sorted(places.items()):
         for one in records.of(name, version):
-            text = message(
+            text = notice(
                 "package-vulnerable",
                 "{package} {version} has the known vulnerability {ids} ({summary}); fixed in: {fixed}; affected locks: {locks}",
                 todo="Run nbserver lock --upgrade with the package, or, for a shipped lock, install a newer release of nbserver",
@@ -251,7 +251,7 @@ def ends(downloads: Iterable[Download], table: tuple[support.Support, ...], toda
         subject = f"{PROGRAMS[one.name]} {one.branch}"
         days = (one.until - today).days
         if days < 0:
-            text = message(
+            text = notice(
                 "support-ended",
                 "the publisher's security support ended on {until}",
                 todo="Choose a newer branch with {program}.version in the inventory",
@@ -259,7 +259,7 @@ def ends(downloads: Iterable[Download], table: tuple[support.Support, ...], toda
                 until=str(one.until),
             )
         else:
-            text = message(
+            text = notice(
                 "support-until",
                 "the publisher's security support ends on {until}",
                 todo="Choose a newer branch with {program}.version in the inventory",

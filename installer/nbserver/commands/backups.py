@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from nbserver import __version__
 from nbserver.base import utc
 from nbserver.base.errors import ScriptError, UsageError
-from nbserver.base.message import counted, message
+from nbserver.base.message import counted, notice
 from nbserver.base.plain_text import clean
 from nbserver.base.standard_streams import say, warn
 from nbserver.certificate import chain, restored
@@ -77,7 +77,7 @@ def backup(file: Path, task: Task, *, with_key: bool = False) -> int:
         count = archive.write(file, content, about)
     if with_key:
         warn(
-            message(
+            notice(
                 "backup-with-key",
                 "{file} contains the private key of {name}: whoever can read the file can pose as that server. "
                 "Keep it as you keep a password, and run nbserver rotate-certificate {name} if somebody else has read it",

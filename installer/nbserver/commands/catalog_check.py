@@ -12,7 +12,7 @@ import click
 
 from nbserver.base import folding
 from nbserver.base.errors import DownloadError, UsageError
-from nbserver.base.message import counted, message, phrase
+from nbserver.base.message import counted, notice, phrase
 from nbserver.base.standard_streams import say, text_for_reader
 from nbserver.catalog import check, linux_lock, osv, reader, support, update
 from nbserver.catalog.catalog import Catalog
@@ -104,7 +104,7 @@ def _released(wanted: Wanted, catalog: Catalog, downloads: Sequence[Download], t
                 else:
                     newest = list(update.newest_openssls(branches, ["x64"], publisher, fetch, str(today), catalog))
         except (DownloadError, UsageError) as error:
-            text = message(
+            text = notice(
                 "releases-not-checked",
                 "could not check for newer releases: {reason}",
                 todo="Check the network and the proxy (HTTPS_PROXY, NO_PROXY)",

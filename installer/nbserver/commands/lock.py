@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbserver.base import atomic_file, writing
 from nbserver.base.errors import CatalogError, InventoryError, UsageError
-from nbserver.base.message import Message, counted, message, phrase
+from nbserver.base.message import Message, counted, notice, phrase
 from nbserver.catalog import linux_lock, reader, shipped_sets, written_lock
 from nbserver.catalog.lock_kind import LockKind
 from nbserver.catalog.package_request import PackageRequest
@@ -226,7 +226,7 @@ def _shipped(kind: LockKind) -> SiteLock | None:
 
 
 def _edited(path: Path) -> Message:
-    return message("lock-was-edited", "{file} was edited by hand, so nbserver resolves its packages again", file=str(path))
+    return notice("lock-was-edited", "{file} was edited by hand, so nbserver resolves its packages again", file=str(path))
 
 
 def _versions_of(lock: SiteLock, kind: LockKind) -> Mapping[str, str]:

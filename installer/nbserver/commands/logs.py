@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from nbserver.base import utc
 from nbserver.base.errors import UsageError
-from nbserver.base.message import message
+from nbserver.base.message import notice
 from nbserver.base.plain_text import clean
 from nbserver.base.standard_streams import say, warn
 from nbserver.run import operation
@@ -94,7 +94,7 @@ def logs(wanted: Wanted, inventory: Inventory, hosts: Sequence[AnyHost], options
         following.show("logs", results)
     for name, result in results.items():
         if result.outcome == "ok" and not readings[name].shown and not wanted.follow:
-            warn(message("log-without-lines", "{name}: no log lines match the options", name=name))
+            warn(notice("log-without-lines", "{name}: no log lines match the options", name=name))
     return exit_code(results)
 
 

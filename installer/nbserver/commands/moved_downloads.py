@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from nbserver.base.message import Message, message
+from nbserver.base.message import Message, notice
 from nbserver.catalog.choice import PROGRAMS
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def moved(hosts: Sequence[AnyHost], results: Mapping[str, Result]) -> list[Messa
                 wanted.setdefault(urls, (title, str(download["version"]), []))[2].append(script.host)
     statuses = _ask([url for urls in wanted for url in urls])
     return [
-        message(
+        notice(
             "download-moved",
             "{program} {version} is no longer at {url} (HTTP {status}), so apply will fail on {hosts}. Create a site catalog with newer "
             "versions: run nbserver catalog update -o site-catalog.toml, then set catalog in the inventory",

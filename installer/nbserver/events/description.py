@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nbserver.base.message import Message, Reported, message
+from nbserver.base.message import Message, Reported, notice
 from nbserver.base.plain_text import clean
 from nbserver.events.reader import Event
 from nbserver.language.language import ENGLISH, Language
@@ -30,8 +30,8 @@ def failure(host: str, event: Event) -> Message:
     text, code = clean(event.data["text"]), event.data.get("code")
     reason = Reported(code, text, event.data.get("values", {}), event.data.get("cause")) if code else text
     if event.step:
-        return message("step-failed", "{name}, {step}: {reason}", name=host, step=event.step, reason=reason)
-    return message("script-failed", "{name}, script: {reason}", name=host, reason=reason)
+        return notice("step-failed", "{name}, {step}: {reason}", name=host, step=event.step, reason=reason)
+    return notice("script-failed", "{name}, script: {reason}", name=host, reason=reason)
 
 
 def _said(event: Event, language: Language) -> str:

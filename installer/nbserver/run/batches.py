@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nbserver.base.errors import UsageError
-from nbserver.base.message import Message, message
+from nbserver.base.message import Message, notice
 
 SSH_FORKS = 50  # an SSH host costs the workstation a few milliseconds, so its network is the limit
 WINRM_FORKS_PER_CPU = 10  # PSRP and WinRM encrypt and parse XML in Python
@@ -113,13 +113,13 @@ class Course:
 
     def _reason(self, name: str, batch: int) -> Message | None:
         if batch == 0:
-            return message(
+            return notice(
                 "not-begun-after-canary",
                 "not started, because the canary {name} did not succeed. Fix that host, then run the command again",
                 name=name,
             )
         if self._most is not None and self._failed > self._most:
-            return message(
+            return notice(
                 "not-begun-after-failures",
                 "not started, because more hosts failed than --max-failures allows ({limit}). Fix the failed hosts, then run the command again",
                 limit=self._most,

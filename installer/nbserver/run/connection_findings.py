@@ -6,7 +6,7 @@ import ipaddress
 import socket
 from typing import TYPE_CHECKING
 
-from nbserver.base.message import Message, message
+from nbserver.base.message import Message, notice
 from nbserver.inventory.by_kind import ByKind
 from nbserver.run import error_kind
 from nbserver.run.finding import Finding, of_message
@@ -68,7 +68,7 @@ def findings(host: AnyHost, result: Result) -> list[Finding]:
     names = list(met)
     reached = names[: names.index(failed.name)] if failed.name in names else names
     found = [of_message(name, "ok", met[name]) for name in reached]
-    rest = message("not-reached", "the other requirements were not checked, because the script did not run")
+    rest = notice("not-reached", "the other requirements were not checked, because the script did not run")
     return [*found, failed, of_message("other_requirements", "unknown", rest)]
 
 
@@ -88,9 +88,9 @@ def _windows(host: WindowsHost) -> dict[str, Message]:
         return _ssh(host)
     met = _way(host) if host.proxy or host.hops else _name_and_port(host.address, host.port)
     if host.tls and host.fingerprint:
-        met["tls"] = message("check-pinned", "the listener presents the certificate that is pinned in the inventory")
+        met["tls"] = notice("check-pinned", "the listener presents the certificate that is pinned in the inventory")
     elif host.tls:
-        met["tls"] = message("check-certificate", "the listener's certificate is valid for {address}", address=host.address)
+        met["tls"] = notice("check-certificate", "the listener's certificate is valid for {address}", address=host.address)
     met["logon"] = _logon(host.user)
     return met
 
@@ -98,14 +98,14 @@ def _windows(host: WindowsHost) -> dict[str, Message]:
 def _linux(host: LinuxHost) -> dict[str, Message]:
     met = _ssh(host)
     if host.sudo and host.user != "root":
-        met["sudo"] = message("check-sudo", "sudo runs the script as root")
+        met["sudo"] = notice("check-sudo", "sudo runs the script as root")
     return met
 
 
 def _ssh(host: WindowsHost | LinuxHost) -> dict[str, Message]:
     met = _way(host) if host.hops else _name_and_port(host.address, host.port)
     where = "the inventory" if host.host_key else "known_hosts"
-    met["host_key"] = message("check-host-key", "the host key matches the one in {place}", place=where)
+    met["host_key"] = notice("check-host-key", "the host key matches the one in {place}", place=where)
     met["logon"] = _logon(host.user)
     return met
 
@@ -116,7 +116,7 @@ def _way(host: WindowsHost | LinuxHost) -> dict[str, Message]:
     if not host.hops:
         return met
     hops = ", ".join(hop.name for hop in host.hops)
-    return {"jump": message("check-jump", "the jump hosts can be reached and have the expected host keys: {hops}", hops=hops), **met}
+    return {"jump": notice("check-jump", "the jump hosts can be reached and have the expected host keys: {hops}", hops=hops), **met}
 
 
 def _this_machine(host: AnyHost) -> dict[str, Message]:
@@ -128,11 +128,11 @@ _met = ByKind(windows=_windows, linux=_linux, local_windows=_this_machine, local
 
 
 def _logon(user: str | None) -> Message:
-    return message("check-logon", "{user} can log in", user=user) if user else message("check-current-user", "the current user can log in")
+    return notice("check-logon", "{user} can log in", user=user) if user else notice("check-current-user", "the current user can log in")
 
 
 def _port(port: int) -> dict[str, Message]:
-    return {"port": message("check-port", "TCP port {port} answers", port=port)}
+    return {"port": notice("check-port", "TCP port {port} answers", port=port)}
 
 
 def _name_and_port(address: str, port: int) -> dict[str, Message]:
@@ -142,8 +142,8 @@ def _name_and_port(address: str, port: int) -> dict[str, Message]:
     except ValueError:
         found = ", ".join(_addresses(address))
         if not found:
-            return {"name": message("check-name-resolved", "the name {address} can be resolved", address=address), **answers}
-        return {"name": message("check-name", "{address} resolves to {addresses}", address=address, addresses=found), **answers}
+            return {"name": notice("check-name-resolved", "the name {address} can be resolved", address=address), **answers}
+        return {"name": notice("check-name", "{address} resolves to {addresses}", address=address, addresses=found), **answers}
     return answers
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from nbserver.base.message import Described, Message, detail, message
+from nbserver.base.message import Described, Message, detail, notice
 from nbserver.base.plain_text import clean
 from nbserver.run.kept_run import KeptRun
 from nbserver.run.runs_here import RunHere, RunsHere
@@ -69,7 +69,7 @@ def _of_run(host: str, name: str, kept: KeptRun | None, here: RunsHere) -> Itera
         return
     ours = here.runs.get(name)
     if kept is None and ours is not None:
-        yield message(
+        yield notice(
             "kept-run-not-on-host",
             "the run directory has events of this run ({mode}, started {time}), but the host has none",
             mode=ours.mode,
@@ -87,23 +87,23 @@ def _of_run(host: str, name: str, kept: KeptRun | None, here: RunsHere) -> Itera
 def _of_kept(kept: KeptRun) -> Iterator[Message]:
     """Yield what is wrong on the host alone."""
     if kept.found is None:
-        yield message("kept-events-invalid", "the events on the host do not begin with an event that starts a run")
+        yield notice("kept-events-invalid", "the events on the host do not begin with an event that starts a run")
     elif kept.found["run"] != kept.id:
-        yield message("kept-events-of-other-run", "the events on the host are from a different run, {other}", other=kept.found["run"])
+        yield notice("kept-events-of-other-run", "the events on the host are from a different run, {other}", other=kept.found["run"])
     elif kept.script == "changed":
-        yield message(
+        yield notice(
             "kept-script-changed-on-host",
             "the script on the host does not match its recorded SHA-256, {sha256}",
             sha256=kept.found["script_sha256"],
         )
     elif kept.script == "missing":
-        yield message("kept-script-not-on-host", "the host has no script with the SHA-256 {sha256}", sha256=kept.found["script_sha256"])
+        yield notice("kept-script-not-on-host", "the host has no script with the SHA-256 {sha256}", sha256=kept.found["script_sha256"])
 
 
 def _not_here(kept: KeptRun) -> Message:
     if kept.found is None:
-        return message("kept-run-not-here", "this workstation has no run directory for this run")
-    return message(
+        return notice("kept-run-not-here", "this workstation has no run directory for this run")
+    return notice(
         "run-not-here",
         "this workstation has no run directory for this run ({mode} by {operator}, started {time})",
         mode=kept.found["mode"],
@@ -114,14 +114,14 @@ def _not_here(kept: KeptRun) -> Message:
 
 def _events_differ(host: str, kept: KeptRun, ours: RunHere) -> Message:
     if kept.found is not None and kept.found["script_sha256"] != ours.script_sha256:
-        return message(
+        return notice(
             "run-scripts-differ",
             "the host ran a different script: expected SHA-256 {expected}, got {actual}",
             expected=ours.script_sha256,
             actual=kept.found["script_sha256"],
         )
     if kept.size > ours.size:
-        return message(
+        return notice(
             "run-events-incomplete",
             "the run directory has only {size} of {total} bytes of the events. To fetch the rest, run nbserver events {run} {name}",
             size=ours.size,
@@ -129,4 +129,4 @@ def _events_differ(host: str, kept: KeptRun, ours: RunHere) -> Message:
             run=ours.folder,
             name=host,
         )
-    return message("run-events-differ", "the events on the host differ from those in the run directory")
+    return notice("run-events-differ", "the events on the host differ from those in the run directory")

@@ -15,7 +15,7 @@ from typing import Any
 
 from nbserver.base import append_file, plain_file, strict_json
 from nbserver.base.errors import ApprovalError, NbserverError
-from nbserver.base.message import Message, message
+from nbserver.base.message import Message, message, notice
 from nbserver.base.user_folders import folder, home
 from nbserver.run.chain import Head
 from nbserver.run.evidence import now
@@ -62,7 +62,7 @@ def write(run: str, mode: str, operator: str, place: Path, head: Head) -> list[M
     except (OSError, NbserverError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         warnings.append(
-            message(
+            notice(
                 "evidence-log-not-written",
                 "could not add the run to this user's log, which nbserver audit --run needs ({reason})",
                 reason=reason,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from nbserver.base.message import message
+from nbserver.base.message import notice
 from nbserver.base.modes import Mode
 from nbserver.events.reader import Event
 from nbserver.run import connection_findings
@@ -135,7 +135,7 @@ class _Computed:
 
 def fail_for_leak(result: Result, record: Record) -> None:
     """Make a secret in an event of the host its failure."""
-    leak = message(
+    leak = notice(
         "secret-in-event",
         "{name}: an event from this host contains a secret, which nbserver masked. "
         "Change the secret, and find out what on the host prints it",
@@ -144,5 +144,5 @@ def fail_for_leak(result: Result, record: Record) -> None:
     record.note(str(leak))
     result.outcome, result.fingerprint = "failed", ""
     result.because(
-        leak if not result.error else message("secret-in-event-of-failure", "{leak}. {reason}", leak=leak, reason=result.error.rstrip(" ."))
+        leak if not result.error else notice("secret-in-event-of-failure", "{leak}. {reason}", leak=leak, reason=result.error.rstrip(" ."))
     )

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from nbserver.base.errors import AuthenticationError, CertificateError, ConnectError, HostError, HostKeyError, ScriptError, StreamError
-from nbserver.base.message import Described, Message, message
+from nbserver.base.message import Described, Message, notice
 from nbserver.base.modes import READING, Mode
 from nbserver.base.plain_text import clean
 from nbserver.events.reader import Event
@@ -65,15 +65,15 @@ def _passes(error: ConnectError) -> bool:
 def restart_first(host: AnyHost, words: str) -> Message:
     """Return why a run has not ended: Windows must restart. `words` is the last warning."""
     if host.reboot == "if-needed" and words:
-        return message("restart-not-done", "{name}: the run is not finished: {reason}", name=host.name, reason=clean(words))
+        return notice("restart-not-done", "{name}: the run is not finished: {reason}", name=host.name, reason=clean(words))
     if "reboot" in type(host).model_fields and host.reboot != "if-needed":
-        return message(
+        return notice(
             "restart-not-allowed",
             "{name}: Windows must restart before the run can continue. Restart the host and try again, "
             'or set reboot = "if-needed" in the inventory',
             name=host.name,
         )
-    return message(
+    return notice(
         "restart-needed", "{name}: Windows must restart before the run can continue. Restart the host and try again", name=host.name
     )
 
@@ -367,7 +367,7 @@ class HostRun:
             return None
         for step in self.script.brackets:
             if self.result.steps.get(step) in ("differs", "changed"):
-                return message(
+                return notice(
                     "bracket-may-be-open",
                     "{reason}. A temporary change by the step {step} may still be in effect; the next apply or undo reverts it, and so does the next start of Windows",
                     reason=error,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nbserver.base import atomic_file
-from nbserver.base.message import Message, message
+from nbserver.base.message import Message, notice
 from nbserver.run import evidence_log
 from nbserver.run.chain import Chain, Written
 from nbserver.run.evidence import now
@@ -21,5 +21,5 @@ def keep(folder: Path, picture: Path, operator: str) -> list[Message]:
         atomic_file.write_bytes(folder / NAME, data, mode=0o600)
         head = chain.add(now(), Written.of(folder / NAME, data))
     except OSError as error:
-        return [message("picture-not-kept", "could not save the picture in {folder} ({reason})", folder=folder, reason=error.strerror)]
+        return [notice("picture-not-kept", "could not save the picture in {folder} ({reason})", folder=folder, reason=error.strerror)]
     return evidence_log.write(folder.parent.name, "verify", operator, folder.parent, head)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nbserver.base.errors import StreamError
-from nbserver.base.message import Described, Message, cause, message
+from nbserver.base.message import Described, Message, cause, message, notice
 from nbserver.base.modes import READING
 from nbserver.events.description import failure
 from nbserver.events.reader import Event, EventError, EventOrder, parse
@@ -166,7 +166,7 @@ class Leg:
         reason = failure(self.host, event)
         other = OWNER.match(str(event.data.get("values", {}).get("owner", ""))) if event.data.get("code") == "run-in-progress" else None
         if other:
-            reason = message(
+            reason = notice(
                 "run-in-progress-follow",
                 "{reason}. To follow that run, run nbserver events {run} {name}",
                 reason=reason,
@@ -193,7 +193,7 @@ class Leg:
 
     def _requirements_not_met(self) -> Message:
         names = [finding.name for finding in self.result.findings if finding.state == "failed"]
-        return message(
+        return notice(
             "requirements-not-met",
             "{name}: the host is not ready for nbserver apply; requirements not met: {requirements}",
             name=self.host,

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbserver.base.errors import Abandoned, NbserverError, ScriptError, SecretError
-from nbserver.base.message import message
+from nbserver.base.message import notice
 from nbserver.base.modes import READING, Mode
 from nbserver.base.plain_text import clean
 from nbserver.base.standard_streams import warn
@@ -161,7 +161,7 @@ def _sign(journal: Journal, key: SigningKey) -> None:
     try:
         signed_head.sign(journal.folder, journal.chain.last_line(), key)
     except (NbserverError, OSError) as error:
-        warn(message("run-not-signed", "could not sign the run {run} ({reason})", run=journal.run, reason=str(error)))
+        warn(notice("run-not-signed", "could not sign the run {run} ({reason})", run=journal.run, reason=str(error)))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from nbserver.base.errors import NbserverError
-from nbserver.base.message import message
+from nbserver.base.message import message, notice
 from nbserver.base.standard_streams import warn
 from nbserver.inventory import own_server
 from nbserver.inventory.names import LOCAL
@@ -28,7 +28,7 @@ def before(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost]) -> None:
     known = own_server.inventory_of(inventory.local.scope)
     if known and known != _named(inventory) and known.exists():
         warn(
-            message(
+            notice(
                 "other-inventory-of-server",
                 "local: your notebook server was set up from {before}; apply sets it up again from {after}",
                 before=known,

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 
 from nbserver.base.errors import HostError, ScriptError, StreamError
-from nbserver.base.message import message
+from nbserver.base.message import notice
 from nbserver.base.modes import Mode
 from nbserver.events.reader import Event
 from nbserver.inventory.hosts import AnyHost
@@ -73,7 +73,7 @@ class ResumedRun:
         except StopRequested:
             self.result.outcome, self.result.changed = "stopped", None
             self.result.because(
-                message(
+                notice(
                     "resumed-run-goes-on",
                     "{name}: nbserver is no longer following the run, which is still in progress on the host. To continue, run nbserver resume again",
                     name=self.host.name,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from nbserver.base import atomic_file, utc
 from nbserver.base.errors import UsageError
-from nbserver.base.message import message
+from nbserver.base.message import notice
 from nbserver.base.output_file import require_no_other_content
 from nbserver.base.standard_streams import warn
 from nbserver.base.writable_folder import require_writable_now
@@ -78,7 +78,7 @@ class JunitFile:
         try:
             atomic_file.write_bytes(self._path, document(mode, results, folder, f"{self._start:%Y-%m-%dT%H:%M:%S}"))
         except OSError as error:
-            warn(message("junit-not-written", "could not write {file} ({reason})", file=self._path, reason=str(error.strerror)))
+            warn(notice("junit-not-written", "could not write {file} ({reason})", file=self._path, reason=str(error.strerror)))
 
 
 def document(mode: str, results: Mapping[str, Result], folder: Path, start: str) -> bytes:

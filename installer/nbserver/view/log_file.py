@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from nbserver import __version__
 from nbserver.base import append_file, utc
 from nbserver.base.errors import UsageError
-from nbserver.base.message import message
+from nbserver.base.message import notice
 from nbserver.base.plain_text import clean
 from nbserver.base.standard_streams import warn
 from nbserver.events.description import describe
@@ -94,7 +94,7 @@ class LogFile:
             self._failed = True
             reason = getattr(error, "strerror", None) or type(error).__name__
             warn(
-                message(
+                notice(
                     "log-not-written",
                     "could not write to the log file {file} ({reason}); the run continues",
                     file=self._path,

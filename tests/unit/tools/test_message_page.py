@@ -31,7 +31,16 @@ def test_a_row_has_the_places_of_a_message_once() -> None:
         "| `a` | `x \\| y` | Do &#96;z&#96; | `b.py` |\n",
         "| `b` | `text` |  | `a.py`, `z.py` |\n",
     ]
+    assert message_page.rows([Entry("c", "text", "", "c.py", place="HOST")])[0].line() == "| `c` | `HOST: text` |  | `c.py` |\n"
     assert message_page.twice(entries) == [] and message_page.twice([*entries, Entry("a", "other", "", "c.py")]) == ["a"]
+
+
+def test_a_part_of_messages_has_its_own_table() -> None:
+    page = message_page.page(
+        {message_page.MESSAGES: [Entry("a", "whole", "", "a.py")], message_page.PARTS_OF: [Entry("b", "part", "", "b.py", 1, "part")]}
+    )
+    whole, part = page.split(f"## {message_page.PARTS_OF}")
+    assert "| `a` | `whole`" in whole and "| `b` (part) | `part`" in part
 
 
 def test_a_difference_has_its_words() -> None:

@@ -19,7 +19,13 @@ class UsageError(NbserverError): ...
 class Deeper(UsageError): ...
 class Other(Exception):
     def __init__(self, what): ...
+class HostError(NbserverError): ...
+class LostError(HostError): ...
+class Cause(Exception):
+    def __init__(self, code: str, template: str, /, **values): ...
+class Reason(Cause): ...
 def message(code: str, template: str, /, **values): ...
+def notice(code: str, template: str, /, **values): ...
 """
 
 
@@ -31,9 +37,17 @@ def collected(source: str) -> python_messages.Found:
     ("source", "entry"),
     [
         ("raise UsageError('no-match', 'no {name}', name=x)", Entry("no-match", "no {name}", "", "it.py", 1)),
-        ("raise Deeper('a', 'b' 'c', where=y, todo='Do {d}', d=1) from None", Entry("a", "bc", "Do {d}", "it.py", 1)),
+        ("raise Deeper('a', 'b' 'c', where=y, todo='Do {d}', d=1) from None", Entry("a", "bc", "Do {d}", "it.py", 1, place="WHERE")),
+        ("raise UsageError('a', 'b', where='catalog')", Entry("a", "b", "", "it.py", 1, place="catalog")),
+        ("raise LostError('a', 'b', host=h)", Entry("a", "b", "", "it.py", 1, place="HOST")),
+        ("warn(notice('a', 'b'))", Entry("a", "b", "", "it.py", 1)),
+        ("raise Reason('a', 'b')", Entry("a", "b", "", "it.py", 1, "part")),
+        (
+            "def refuse(code: str, template: str):\n    return message(code, template)\nrefuse('a', 'b')",
+            Entry("a", "b", "", "it.py", 3, "part"),
+        ),
         ("def f(error: type[NbserverError]):\n    raise error('a', 'b')", Entry("a", "b", "", "it.py", 2)),
-        ("class C:\n    def m(self):\n        return message('a', 'b')", Entry("a", "b", "", "it.py", 3)),
+        ("class C:\n    def m(self):\n        return message('a', 'b')", Entry("a", "b", "", "it.py", 3, "part")),
         ("DO = 'Do it'\nx = [UsageError('a', 'b', todo=DO)]", Entry("a", "b", "Do it", "it.py", 2)),
         ("class C:\n    def say(self, code: str, template: str): ...\n\nc.say('a', 'b')", Entry("a", "b", "", "it.py", 4)),
         (

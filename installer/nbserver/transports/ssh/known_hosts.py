@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import asyncssh
 
 from nbserver.base.errors import HostKeyError
-from nbserver.base.message import Message, message
+from nbserver.base.message import Message, notice
 
 if TYPE_CHECKING:
     from nbserver.inventory.linux_host import LinuxHost
@@ -117,7 +117,7 @@ def warnings(host: LinuxHost | SshServer) -> list[Message]:
         return said
     if known.skipped:
         said.append(
-            message(
+            notice(
                 "known-hosts-lines-skipped",
                 "{file}: these lines are invalid and were skipped: {numbers}. Correct or remove them",
                 file=file,
@@ -126,7 +126,7 @@ def warnings(host: LinuxHost | SshServer) -> list[Message]:
         )
     if known.utf16:
         said.append(
-            message(
+            notice(
                 "known-hosts-utf16",
                 "{file}: these lines are in UTF-16, which ssh cannot read: {numbers}. Save the file as UTF-8; "
                 "in Windows PowerShell, append with Add-Content instead of >>",
