@@ -1,7 +1,8 @@
 # ---- prelude: download_checks ----------------------------------------------------------------------
 # Check in mode check whether this host can reach what pip and uv would download.
 
-DOWNLOAD_SECONDS=20                                # to wait for an answer
+DOWNLOAD_SECONDS=20                                # for a connection and an answer
+LONGEST_PAGE=8000000                               # bytes that are read of a page
 ANSWER=()                                          # of ask: what openssl and the server wrote
 
 # Only what is not installed yet is downloaded. The first package of the lock is in every index that has the others.
@@ -31,15 +32,20 @@ report_default_index() {
 assert_page_answers() { # URL PACKAGE VERSION
     local line status='' fault='' offered=''
     local wheel=${2//-/[-_.]+}-${3%%+*}
-    local -i begin=$SECONDS
+    local -i begin seconds size=0
     if [[ ${SECRETS[packages.index_login]-}${SECRETS[downloads.proxy_login]-} ]] ||
         ! [[ $1 =~ ^(https?)://([^/@:]+)(:([0-9]{1,5}))?(/[^[:space:]]*)?$ ]]; then
         write_finding unknown url-not-checked 'the URL or the proxy requires a login, or the URL has a form that this '\
 'check does not support, so the download was not checked'
         return
     fi
+    read_uptime
+    begin=$REPLY
     ask "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" "${BASH_REMATCH[4]}" "${BASH_REMATCH[5]:-/}"
+    read_uptime
+    seconds=$(((REPLY - begin) / 100))
     for line in "${ANSWER[@]}"; do
+        size+=$((${#line} + 1))
         if [[ $line == 'verify error:'* ]]; then fault=${line#verify error:num=}; fi
         if [[ ! $status && $line =~ ^HTTP/[0-9.]+\ ([0-9]{3}) ]]; then status=${BASH_REMATCH[1]}; fi
         if [[ ${line,,} =~ ${wheel,,}[-+%] ]]; then offered=1; fi
@@ -50,13 +56,22 @@ assert_page_answers() { # URL PACKAGE VERSION
             url "$1" status "$status"
         return
     fi
-    report_answer "$1" "$status" "$((SECONDS - begin))" "${fault:-${ANSWER[0]:-no answer}}"
-    if [[ ! $offered ]]; then
-        fail page-without-package 'the page {url} has no link to {package} {version}. Open the URL in a browser on '\
-'this host: a login page or a proxy may answer instead of the server. Otherwise, add the package to the index or the '\
-'mirror, or correct packages.index_url or downloads.mirror in the inventory' \
-            url "$1" package "$2" version "$3"
+    report_answer "$1" "$status" "$seconds" "${fault:-${ANSWER[0]:-no answer}}"
+    if [[ ! $offered ]]; then refuse_page "$1" "$2" "$3" "$size" "$seconds"; fi
+}
+
+refuse_page() { # URL PACKAGE VERSION BYTES SECONDS
+    if (($4 >= LONGEST_PAGE || $5 >= DOWNLOAD_SECONDS)); then
+        write_finding unknown page-read-in-part 'only a part of the page {url} was read ({bytes} bytes in {seconds} s), '\
+'and this part has no link to {package} {version}. Open the URL in a browser on this host: it must be a page of the '\
+'package index or the mirror, not a login page' \
+            url "$1" bytes "$4" seconds "$5" package "$2" version "$3"
+        return
     fi
+    fail page-without-package 'the page {url} has no link to {package} {version}. Open the URL in a browser on this '\
+'host: a login page or a proxy may answer instead of the server. Otherwise, add the package to the index or the '\
+'mirror, or correct packages.index_url or downloads.mirror in the inventory' \
+        url "$1" package "$2" version "$3"
 }
 
 report_answer() { # URL STATUS SECONDS FAULT
@@ -96,21 +111,22 @@ ask() { # SCHEME HOST PORT PATH
     if [[ $REPLY ]]; then options+=(-CAfile "$REPLY"); fi
     if [[ $proxy ]]; then options+=(-proxy "$proxy"); fi
     mapfile -t ANSWER < <(write_request "$2${3:+:$3}" "$4" |
-        timeout "$DOWNLOAD_SECONDS" openssl s_client "${options[@]}" 2>&1 | tr -d '\0')
+        timeout "$DOWNLOAD_SECONDS" openssl s_client "${options[@]}" 2>&1 | tr -d '\0' | head -c "$LONGEST_PAGE")
 }
 
-# The kernel may wait for minutes for a connection, so another process connects.
+# The kernel may wait for minutes for a connection, so another process connects. If it is connected, it ends in time:
+# read waits longer.
 ask_without_tls() { # HOST:PORT HOST-HEADER PATH
     local line
     {
-        if IFS= read -r -t "$DOWNLOAD_SECONDS" line; then
+        if IFS= read -r -t "$((DOWNLOAD_SECONDS + 5))" line; then
             mapfile -t ANSWER
             ANSWER=("$line" "${ANSWER[@]}")
         fi
     } < <(
         exec 7<>"/dev/tcp/${1%:*}/${1##*:}"
         write_request "$2" "$3" >&7
-        timeout "$DOWNLOAD_SECONDS" cat <&7
+        timeout "$DOWNLOAD_SECONDS" cat <&7 | tr -d '\0' | head -c "$LONGEST_PAGE"
     )
 }
 

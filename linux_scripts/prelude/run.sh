@@ -45,6 +45,12 @@ is_change() {
     [[ " ${CHANGING_MODES[*]} " == *" $RUN_MODE "* ]]
 }
 
+# REPLY: hundredths of a second since the kernel was started. A new time of the clock does not change them.
+read_uptime() {
+    read -r REPLY _ </proc/uptime
+    REPLY=$((10#${REPLY/./}))
+}
+
 # A step NAME has two functions: NAME_test reports what differs and changes nothing, NAME_apply makes the changes.
 step() { # NAME TITLE
     STEPS+=("$1")

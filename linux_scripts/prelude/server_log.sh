@@ -13,15 +13,15 @@ MODES['logs']=send_server_log
 
 # read_service_log, which each scope has, calls read_journal or read_log_file.
 send_server_log() {
-    local -i now last
+    local -i last
     assert_set_up
-    printf -v last '%(%s)T' -1
-    last+=LOG_SECONDS
+    read_uptime
+    last=$((REPLY + 100 * LOG_SECONDS))
     while :; do
         read_service_log
         if [[ $REPLY ]]; then send_log "$REPLY"; fi
-        printf -v now '%(%s)T' -1
-        if ((now >= last)); then break; fi
+        read_uptime
+        if ((REPLY >= last)); then break; fi
         sleep 1
     done
     if [[ $LOG_CURSOR ]]; then send_pieces cursor 0 < <(printf '%s' "$LOG_CURSOR"); fi

@@ -120,6 +120,8 @@ refuse_unit() {
     read_unit "$SERVICE_UNIT" ExecMainStatus ExecMainPID
     FAILED_PROCESS=${UNIT[ExecMainPID]:-0}
     status=${UNIT[ExecMainStatus]:-0}
+    # The line that says why may still be on its way to the journal.
+    journalctl --sync 2>/dev/null || :
     log_lines print_service_unit_log
     ending=$REPLY
     if ((status == 217 || status == 218 || status >= 226 && status <= 231)); then

@@ -56,13 +56,13 @@ await_young_server() {
 # Whether the process of the server started less than 90 seconds ago. Its start, in hundredths of a second since the
 # kernel was started, is the twentieth field after the name in /proc/PID/stat (proc_pid_stat(5)).
 is_server_young() {
-    local line='' uptime=''
+    local line=''
     local -i age
     read_server_process
     { IFS= read -r line <"/proc/$REPLY/stat"; } 2>/dev/null || return 1
-    read -r uptime _ </proc/uptime
     if [[ ! ${line##*) } =~ ^([^ ]+\ ){19}([0-9]+)\  ]]; then return 1; fi
-    age=$((10#${uptime/./} - BASH_REMATCH[2]))
+    read_uptime
+    age=$((REPLY - BASH_REMATCH[2]))
     ((age >= 0 && age < 9000))
 }
 

@@ -6,6 +6,9 @@ $PublicHosts = 'www.python.org', 'github.com', 'download.visualstudio.microsoft.
 $PublicAuthorities = 'Let''s Encrypt', 'GlobalSign', 'DigiCert', 'Google Trust Services', 'Amazon', 'Sectigo',
 'Certainly', 'ISRG', 'SSL.com', 'Microsoft'
 
+$LongestPage = 8000000                           # bytes that are read of a page, and for how many seconds
+$PageSeconds = 20
+
 Add-Hook Check { Write-IndexFinding }
 
 # Only what is not installed yet is downloaded. The first package of the lock is in every index that has the others.
@@ -32,6 +35,14 @@ function Assert-PageAnswer {
     $answer = Receive-Answer $Url 'GET'
     $wheel = $Package.Replace('-', '[-_.]+') + '-' + [regex]::Escape(($Version -split '\+')[0]) + '[-+%]'
     if ($answer.Text.ToLowerInvariant() -cmatch $wheel.ToLowerInvariant()) { return }
+    if (-not $answer.Whole) {
+        Write-Finding unknown (New-Failure page-read-in-part ('only a part of the page {url} was read ({bytes} bytes ' +
+                'in {seconds} s), and this part has no link to {package} {version}. Open the URL in a browser on ' +
+                'this host: it must be a page of the package index or the mirror, not a login page') @{
+                url = $Url; bytes = $answer.Bytes; seconds = $answer.Seconds; package = $Package; version = $Version
+            })
+        return
+    }
     throw (New-Failure page-without-package ('the page {url} has no link to {package} {version}. Open the URL in a ' +
             'browser on this host: a login page or a proxy may answer instead of the server. Otherwise, add the ' +
             'package to the index or the mirror, or correct packages.index_url or downloads.mirror in the ' +
@@ -40,7 +51,7 @@ function Assert-PageAnswer {
 
 function Receive-Answer([string]$Url, [string]$Method) {
     Enable-Tls12
-    $begin = [DateTime]::UtcNow
+    $time = [Diagnostics.Stopwatch]::StartNew()
     try { $answer = Get-UrlAnswer $Url $Method }
     catch {
         throw (New-Failure url-refuses-or-silent ('{url} cannot be downloaded: {cause}. Check this host''s network ' +
@@ -48,7 +59,7 @@ function Receive-Answer([string]$Url, [string]$Method) {
                 url = $Url
             } -Cause (Get-WebFailure $_.Exception))
     }
-    $seconds = [string][Math]::Round(([DateTime]::UtcNow - $begin).TotalSeconds, 1)
+    $seconds = [string][Math]::Round($time.Elapsed.TotalSeconds, 1)
     Set-Found url-answers '{url} responded with status {status} after {seconds} s' @{
         url = $Url; status = [string]$answer.Status; seconds = $seconds
     }
@@ -79,13 +90,25 @@ function Send-UrlRequest {
     $response = $request.GetResponse()
     try {
         $answer = @{ Status = [int]$response.StatusCode; Type = $response.ContentType; Issuer = ''; Text = '' }
-        if ($Method -eq 'GET' -and -not $OneByte) {
-            $answer.Text = (New-Object IO.StreamReader ($response.GetResponseStream(), $Utf8)).ReadToEnd()
-        }
+        if ($Method -eq 'GET' -and -not $OneByte) { Read-Page $response.GetResponseStream() $answer }
     }
-    finally { $response.Close() }
+    finally { $request.Abort() }                 # a server may send without end; Close could wait for it
     if ($request.ServicePoint.Certificate) { $answer.Issuer = $request.ServicePoint.Certificate.Issuer }
     $answer
+}
+
+function Read-Page([IO.Stream]$Stream, [hashtable]$Answer) {
+    $bytes = New-Object byte[] $LongestPage
+    $Answer.Bytes = 0
+    $Answer.Whole = $false
+    $time = [Diagnostics.Stopwatch]::StartNew()
+    while ($Answer.Bytes -lt $bytes.Length -and $time.Elapsed.TotalSeconds -lt $PageSeconds -and -not $Answer.Whole) {
+        $size = $Stream.Read($bytes, $Answer.Bytes, $bytes.Length - $Answer.Bytes)
+        $Answer.Bytes += $size
+        $Answer.Whole = -not $size
+    }
+    $Answer.Seconds = [int]$time.Elapsed.TotalSeconds
+    $Answer.Text = $Utf8.GetString($bytes, 0, $Answer.Bytes)
 }
 
 function Write-Inspection([string]$Server, [string]$Issuer) {

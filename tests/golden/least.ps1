@@ -54,78 +54,78 @@
 #  2725  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
 #  2744  web_requests           Ask web servers, and say why one did not answer.
 #  2816  downloads              Download files into the cache, and check their hashes before they are used.
-#  2947  sources                Download a program from one of several sources.
-#  3025  delivered_programs     Take the files of programs that the workstation has sent.
-#  3056  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3143  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3219  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3275  foreign_places         Define where configuration from other installations may be on this host.
-#  3289  package_environment    Choose the environment variables of pip and uv.
-#  3364  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3369  installer_failures     Explain the exit codes of installers.
-#  3441  installers             Run installers and uninstallers, and wait while another one runs.
-#  3486  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3543  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3605  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3630  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3694  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3733  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3773  installed_files        Compare files with those that were installed.
-#  3922  running_server         Stop the server before its programs are replaced.
-#  3980  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4094  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4153  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4203  port_process           Find the program that listens on a TCP port, and what started it.
-#  4238  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4358  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4404  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4462  certificates           Read certificates from PEM files.
-#  4479  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4551  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4685  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4809  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4918  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4987  password_hash          Get the hash of the password.
-#  4992  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  5038  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  5061  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5127  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5270  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5314  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5414  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5571  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5609  new_server             Check what another environment contains, and the server that runs from it.
-#  5692  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5832  way_back               Restore the previous server after an upgrade that failed.
-#  5970  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6082  server_life            Restart or stop the installed server: modes restart and stop.
-#  6187  restarted_server       Start the registered task again.
-#  6238  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6367  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6486  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6528  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6690  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  6937  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7059  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7083  server_log             Send the log of the notebook server: mode logs.
-#  7183  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  2948  sources                Download a program from one of several sources.
+#  3026  delivered_programs     Take the files of programs that the workstation has sent.
+#  3057  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3144  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3220  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3276  foreign_places         Define where configuration from other installations may be on this host.
+#  3290  package_environment    Choose the environment variables of pip and uv.
+#  3365  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3370  installer_failures     Explain the exit codes of installers.
+#  3442  installers             Run installers and uninstallers, and wait while another one runs.
+#  3487  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3544  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3606  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3631  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3695  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3734  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3774  installed_files        Compare files with those that were installed.
+#  3923  running_server         Stop the server before its programs are replaced.
+#  3981  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4095  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4154  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4204  port_process           Find the program that listens on a TCP port, and what started it.
+#  4239  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4359  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4405  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4463  certificates           Read certificates from PEM files.
+#  4480  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4552  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4686  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4810  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4919  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4988  password_hash          Get the hash of the password.
+#  4993  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  5039  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  5062  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5128  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5271  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5315  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5438  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5595  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5633  new_server             Check what another environment contains, and the server that runs from it.
+#  5716  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5856  way_back               Restore the previous server after an upgrade that failed.
+#  5994  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6106  server_life            Restart or stop the installed server: modes restart and stop.
+#  6211  restarted_server       Start the registered task again.
+#  6262  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6391  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6510  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6552  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6714  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  6961  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7083  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7107  server_log             Send the log of the notebook server: mode logs.
+#  7207  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7215  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7296  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7304  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7323  python                 Install Python from the publisher, or use one that is installed.
-#  7457  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7518  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7637  packages               Install the packages of the lock in a virtual environment.
-#  7838  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7864  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8001  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8209  service                Run the server as a scheduled task.
-#  8356  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8420  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8498  path                   Add the programs of the server to the PATH of the machine.
-#  8527  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8568  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7239  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7320  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7328  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7347  python                 Install Python from the publisher, or use one that is installed.
+#  7481  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7542  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7661  packages               Install the packages of the lock in a virtual environment.
+#  7862  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7888  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8025  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8233  service                Run the server as a scheduled task.
+#  8380  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8444  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8522  path                   Add the programs of the server to the PATH of the machine.
+#  8551  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8592  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -2915,12 +2915,13 @@ function Copy-Response {
     $name = Split-Path -Leaf $Url
     $in = $Response.GetResponseStream()
     $buffer = New-Object byte[] 1048576
-    $reported = [DateTime]::UtcNow
+    $time = [Diagnostics.Stopwatch]::StartNew()
+    $reported = 0
     while (($count = $in.Read($buffer, 0, $buffer.Length)) -gt 0) {
         $Out.Write($buffer, 0, $count)
         $Done += $count
-        if (([DateTime]::UtcNow - $reported).TotalSeconds -lt 1) { continue }
-        $reported = [DateTime]::UtcNow
+        if ($time.Elapsed.TotalSeconds -lt $reported + 1) { continue }
+        $reported = $time.Elapsed.TotalSeconds
         Write-StepProgress downloading 'Downloading {file}' @{ file = $name } -Done $Done -Total $total -Unit bytes
     }
     if ($length -gt 0 -and $Done -lt $end) {
@@ -5319,6 +5320,9 @@ $PublicHosts = 'www.python.org', 'github.com', 'download.visualstudio.microsoft.
 $PublicAuthorities = 'Let''s Encrypt', 'GlobalSign', 'DigiCert', 'Google Trust Services', 'Amazon', 'Sectigo',
 'Certainly', 'ISRG', 'SSL.com', 'Microsoft'
 
+$LongestPage = 8000000                           # bytes that are read of a page, and for how many seconds
+$PageSeconds = 20
+
 Add-Hook Check { Write-IndexFinding }
 
 # Only what is not installed yet is downloaded. The first package of the lock is in every index that has the others.
@@ -5345,6 +5349,14 @@ function Assert-PageAnswer {
     $answer = Receive-Answer $Url 'GET'
     $wheel = $Package.Replace('-', '[-_.]+') + '-' + [regex]::Escape(($Version -split '\+')[0]) + '[-+%]'
     if ($answer.Text.ToLowerInvariant() -cmatch $wheel.ToLowerInvariant()) { return }
+    if (-not $answer.Whole) {
+        Write-Finding unknown (New-Failure page-read-in-part ('only a part of the page {url} was read ({bytes} bytes ' +
+                'in {seconds} s), and this part has no link to {package} {version}. Open the URL in a browser on ' +
+                'this host: it must be a page of the package index or the mirror, not a login page') @{
+                url = $Url; bytes = $answer.Bytes; seconds = $answer.Seconds; package = $Package; version = $Version
+            })
+        return
+    }
     throw (New-Failure page-without-package ('the page {url} has no link to {package} {version}. Open the URL in a ' +
             'browser on this host: a login page or a proxy may answer instead of the server. Otherwise, add the ' +
             'package to the index or the mirror, or correct packages.index_url or downloads.mirror in the ' +
@@ -5353,7 +5365,7 @@ function Assert-PageAnswer {
 
 function Receive-Answer([string]$Url, [string]$Method) {
     Enable-Tls12
-    $begin = [DateTime]::UtcNow
+    $time = [Diagnostics.Stopwatch]::StartNew()
     try { $answer = Get-UrlAnswer $Url $Method }
     catch {
         throw (New-Failure url-refuses-or-silent ('{url} cannot be downloaded: {cause}. Check this host''s network ' +
@@ -5361,7 +5373,7 @@ function Receive-Answer([string]$Url, [string]$Method) {
                 url = $Url
             } -Cause (Get-WebFailure $_.Exception))
     }
-    $seconds = [string][Math]::Round(([DateTime]::UtcNow - $begin).TotalSeconds, 1)
+    $seconds = [string][Math]::Round($time.Elapsed.TotalSeconds, 1)
     Set-Found url-answers '{url} responded with status {status} after {seconds} s' @{
         url = $Url; status = [string]$answer.Status; seconds = $seconds
     }
@@ -5392,13 +5404,25 @@ function Send-UrlRequest {
     $response = $request.GetResponse()
     try {
         $answer = @{ Status = [int]$response.StatusCode; Type = $response.ContentType; Issuer = ''; Text = '' }
-        if ($Method -eq 'GET' -and -not $OneByte) {
-            $answer.Text = (New-Object IO.StreamReader ($response.GetResponseStream(), $Utf8)).ReadToEnd()
-        }
+        if ($Method -eq 'GET' -and -not $OneByte) { Read-Page $response.GetResponseStream() $answer }
     }
-    finally { $response.Close() }
+    finally { $request.Abort() }                 # a server may send without end; Close could wait for it
     if ($request.ServicePoint.Certificate) { $answer.Issuer = $request.ServicePoint.Certificate.Issuer }
     $answer
+}
+
+function Read-Page([IO.Stream]$Stream, [hashtable]$Answer) {
+    $bytes = New-Object byte[] $LongestPage
+    $Answer.Bytes = 0
+    $Answer.Whole = $false
+    $time = [Diagnostics.Stopwatch]::StartNew()
+    while ($Answer.Bytes -lt $bytes.Length -and $time.Elapsed.TotalSeconds -lt $PageSeconds -and -not $Answer.Whole) {
+        $size = $Stream.Read($bytes, $Answer.Bytes, $bytes.Length - $Answer.Bytes)
+        $Answer.Bytes += $size
+        $Answer.Whole = -not $size
+    }
+    $Answer.Seconds = [int]$time.Elapsed.TotalSeconds
+    $Answer.Text = $Utf8.GetString($bytes, 0, $Answer.Bytes)
 }
 
 function Write-Inspection([string]$Server, [string]$Issuer) {

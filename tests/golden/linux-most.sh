@@ -23,77 +23,77 @@
 #   253  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
 #   486  run                    Set the options of the shell, the folders, and the state of this run.
-#   542  places                 Name the places of a server for the whole machine, which root sets up.
-#   616  json                   Read and write JSON strings in bash alone.
-#   712  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   838  events                 Report events: lines of JSON, which are the only output of this script.
-#   923  findings               Report in mode check which requirements this host meets, one finding for each.
-#   988  host_log               Write to the system log which script changes this host, and keep the script.
-#  1021  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#  1159  lock                   Let only one run at a time change this host.
-#  1202  left_program           End the program that a run left behind when it was killed.
-#  1257  record                 Record the previous state of everything that is changed, and restore it.
-#  1396  programs               Run other programs: those that change something or take long through run_program.
-#  1552  paths                  Open folders without following links, and check who could replace them.
-#  1707  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1786  folders                Create folders, and set who may use them.
-#  1869  files                  Write text files, and restore the files that were replaced.
-#  1957  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  2022  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  2067  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2193  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2251  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2332  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2505  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2676  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2827  zypper                 Run zypper, without questions.
-#  2958  units                  Install and remove units of systemd.
-#  3050  service_unit           Compare the unit of the notebook server, and install it.
-#  3236  service                Find out what the unit of the notebook server does.
-#  3334  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3447  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3514  certificate_program    Create a certificate with OpenSSL.
-#  3522  starter                Define the Python program that starts the notebook server.
-#  3752  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3843  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3916  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  4004  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4065  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4135  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  4179  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4212  installed_files        Compare the files of the environment with those that were installed.
-#  4360  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4422  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4573  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4598  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4719  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  4961  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5127  new_server             Check what another environment contains, and the server that runs from it.
-#  5203  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5357  way_back               Restore the previous server after an upgrade that failed.
-#  5534  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5731  server_life            Restart or stop the installed server: modes restart and stop.
-#  5842  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5956  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6079  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6125  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6456  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6563  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6598  server_log             Send the log of the notebook server: mode logs.
-#  6667  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   548  places                 Name the places of a server for the whole machine, which root sets up.
+#   622  json                   Read and write JSON strings in bash alone.
+#   718  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   844  events                 Report events: lines of JSON, which are the only output of this script.
+#   929  findings               Report in mode check which requirements this host meets, one finding for each.
+#   994  host_log               Write to the system log which script changes this host, and keep the script.
+#  1027  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#  1165  lock                   Let only one run at a time change this host.
+#  1208  left_program           End the program that a run left behind when it was killed.
+#  1263  record                 Record the previous state of everything that is changed, and restore it.
+#  1402  programs               Run other programs: those that change something or take long through run_program.
+#  1558  paths                  Open folders without following links, and check who could replace them.
+#  1713  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1792  folders                Create folders, and set who may use them.
+#  1875  files                  Write text files, and restore the files that were replaced.
+#  1963  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  2028  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  2073  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2199  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2257  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2338  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2511  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2682  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2833  zypper                 Run zypper, without questions.
+#  2964  units                  Install and remove units of systemd.
+#  3056  service_unit           Compare the unit of the notebook server, and install it.
+#  3244  service                Find out what the unit of the notebook server does.
+#  3342  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3455  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3522  certificate_program    Create a certificate with OpenSSL.
+#  3530  starter                Define the Python program that starts the notebook server.
+#  3760  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3851  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3924  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  4012  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4073  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4143  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  4187  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4220  installed_files        Compare the files of the environment with those that were installed.
+#  4368  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4430  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4581  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4606  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4743  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  4985  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5151  new_server             Check what another environment contains, and the server that runs from it.
+#  5227  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5381  way_back               Restore the previous server after an upgrade that failed.
+#  5558  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5755  server_life            Restart or stop the installed server: modes restart and stop.
+#  5866  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5980  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6103  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6149  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6480  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6587  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6622  server_log             Send the log of the notebook server: mode logs.
+#  6691  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6706  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6740  python                 Install Python from the distribution.
-#  6798  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  6869  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  6882  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6896  certificate            Create a certificate for the server; only root and the service can read its key.
-#  6993  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7188  service                Run the notebook server as a service that starts with the system.
-#  7322  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7386  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7540  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7622  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6730  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6764  python                 Install Python from the distribution.
+#  6822  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  6893  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  6906  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6920  certificate            Create a certificate for the server; only root and the service can read its key.
+#  7017  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7212  service                Run the notebook server as a service that starts with the system.
+#  7346  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7410  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7564  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7646  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -525,6 +525,12 @@ CHANGING_MODES=(apply undo)
 # Whether this run may change the host. Other runs leave nothing on it.
 is_change() {
     [[ " ${CHANGING_MODES[*]} " == *" $RUN_MODE "* ]]
+}
+
+# REPLY: hundredths of a second since the kernel was started. A new time of the clock does not change them.
+read_uptime() {
+    read -r REPLY _ </proc/uptime
+    REPLY=$((10#${REPLY/./}))
 }
 
 # A step NAME has two functions: NAME_test reports what differs and changes nothing, NAME_apply makes the changes.
@@ -3169,6 +3175,8 @@ refuse_unit() {
     read_unit "$SERVICE_UNIT" ExecMainStatus ExecMainPID
     FAILED_PROCESS=${UNIT[ExecMainPID]:-0}
     status=${UNIT[ExecMainStatus]:-0}
+    # The line that says why may still be on its way to the journal.
+    journalctl --sync 2>/dev/null || :
     log_lines print_service_unit_log
     ending=$REPLY
     if ((status == 217 || status == 218 || status >= 226 && status <= 231)); then
@@ -4598,7 +4606,8 @@ read_future_python() {
 # ---- prelude: download_checks ----------------------------------------------------------------------
 # Check in mode check whether this host can reach what pip and uv would download.
 
-DOWNLOAD_SECONDS=20                                # to wait for an answer
+DOWNLOAD_SECONDS=20                                # for a connection and an answer
+LONGEST_PAGE=8000000                               # bytes that are read of a page
 ANSWER=()                                          # of ask: what openssl and the server wrote
 
 # Only what is not installed yet is downloaded. The first package of the lock is in every index that has the others.
@@ -4628,15 +4637,20 @@ report_default_index() {
 assert_page_answers() { # URL PACKAGE VERSION
     local line status='' fault='' offered=''
     local wheel=${2//-/[-_.]+}-${3%%+*}
-    local -i begin=$SECONDS
+    local -i begin seconds size=0
     if [[ ${SECRETS[packages.index_login]-}${SECRETS[downloads.proxy_login]-} ]] ||
         ! [[ $1 =~ ^(https?)://([^/@:]+)(:([0-9]{1,5}))?(/[^[:space:]]*)?$ ]]; then
         write_finding unknown url-not-checked 'the URL or the proxy requires a login, or the URL has a form that this '\
 'check does not support, so the download was not checked'
         return
     fi
+    read_uptime
+    begin=$REPLY
     ask "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" "${BASH_REMATCH[4]}" "${BASH_REMATCH[5]:-/}"
+    read_uptime
+    seconds=$(((REPLY - begin) / 100))
     for line in "${ANSWER[@]}"; do
+        size+=$((${#line} + 1))
         if [[ $line == 'verify error:'* ]]; then fault=${line#verify error:num=}; fi
         if [[ ! $status && $line =~ ^HTTP/[0-9.]+\ ([0-9]{3}) ]]; then status=${BASH_REMATCH[1]}; fi
         if [[ ${line,,} =~ ${wheel,,}[-+%] ]]; then offered=1; fi
@@ -4647,13 +4661,22 @@ assert_page_answers() { # URL PACKAGE VERSION
             url "$1" status "$status"
         return
     fi
-    report_answer "$1" "$status" "$((SECONDS - begin))" "${fault:-${ANSWER[0]:-no answer}}"
-    if [[ ! $offered ]]; then
-        fail page-without-package 'the page {url} has no link to {package} {version}. Open the URL in a browser on '\
-'this host: a login page or a proxy may answer instead of the server. Otherwise, add the package to the index or the '\
-'mirror, or correct packages.index_url or downloads.mirror in the inventory' \
-            url "$1" package "$2" version "$3"
+    report_answer "$1" "$status" "$seconds" "${fault:-${ANSWER[0]:-no answer}}"
+    if [[ ! $offered ]]; then refuse_page "$1" "$2" "$3" "$size" "$seconds"; fi
+}
+
+refuse_page() { # URL PACKAGE VERSION BYTES SECONDS
+    if (($4 >= LONGEST_PAGE || $5 >= DOWNLOAD_SECONDS)); then
+        write_finding unknown page-read-in-part 'only a part of the page {url} was read ({bytes} bytes in {seconds} s), '\
+'and this part has no link to {package} {version}. Open the URL in a browser on this host: it must be a page of the '\
+'package index or the mirror, not a login page' \
+            url "$1" bytes "$4" seconds "$5" package "$2" version "$3"
+        return
     fi
+    fail page-without-package 'the page {url} has no link to {package} {version}. Open the URL in a browser on this '\
+'host: a login page or a proxy may answer instead of the server. Otherwise, add the package to the index or the '\
+'mirror, or correct packages.index_url or downloads.mirror in the inventory' \
+        url "$1" package "$2" version "$3"
 }
 
 report_answer() { # URL STATUS SECONDS FAULT
@@ -4693,21 +4716,22 @@ ask() { # SCHEME HOST PORT PATH
     if [[ $REPLY ]]; then options+=(-CAfile "$REPLY"); fi
     if [[ $proxy ]]; then options+=(-proxy "$proxy"); fi
     mapfile -t ANSWER < <(write_request "$2${3:+:$3}" "$4" |
-        timeout "$DOWNLOAD_SECONDS" openssl s_client "${options[@]}" 2>&1 | tr -d '\0')
+        timeout "$DOWNLOAD_SECONDS" openssl s_client "${options[@]}" 2>&1 | tr -d '\0' | head -c "$LONGEST_PAGE")
 }
 
-# The kernel may wait for minutes for a connection, so another process connects.
+# The kernel may wait for minutes for a connection, so another process connects. If it is connected, it ends in time:
+# read waits longer.
 ask_without_tls() { # HOST:PORT HOST-HEADER PATH
     local line
     {
-        if IFS= read -r -t "$DOWNLOAD_SECONDS" line; then
+        if IFS= read -r -t "$((DOWNLOAD_SECONDS + 5))" line; then
             mapfile -t ANSWER
             ANSWER=("$line" "${ANSWER[@]}")
         fi
     } < <(
         exec 7<>"/dev/tcp/${1%:*}/${1##*:}"
         write_request "$2" "$3" >&7
-        timeout "$DOWNLOAD_SECONDS" cat <&7
+        timeout "$DOWNLOAD_SECONDS" cat <&7 | tr -d '\0' | head -c "$LONGEST_PAGE"
     )
 }
 
@@ -6610,15 +6634,15 @@ MODES['logs']=send_server_log
 
 # read_service_log, which each scope has, calls read_journal or read_log_file.
 send_server_log() {
-    local -i now last
+    local -i last
     assert_set_up
-    printf -v last '%(%s)T' -1
-    last+=LOG_SECONDS
+    read_uptime
+    last=$((REPLY + 100 * LOG_SECONDS))
     while :; do
         read_service_log
         if [[ $REPLY ]]; then send_log "$REPLY"; fi
-        printf -v now '%(%s)T' -1
-        if ((now >= last)); then break; fi
+        read_uptime
+        if ((REPLY >= last)); then break; fi
         sleep 1
     done
     if [[ $LOG_CURSOR ]]; then send_pieces cursor 0 < <(printf '%s' "$LOG_CURSOR"); fi
@@ -7441,13 +7465,13 @@ await_young_server() {
 # Whether the process of the server started less than 90 seconds ago. Its start, in hundredths of a second since the
 # kernel was started, is the twentieth field after the name in /proc/PID/stat (proc_pid_stat(5)).
 is_server_young() {
-    local line='' uptime=''
+    local line=''
     local -i age
     read_server_process
     { IFS= read -r line <"/proc/$REPLY/stat"; } 2>/dev/null || return 1
-    read -r uptime _ </proc/uptime
     if [[ ! ${line##*) } =~ ^([^ ]+\ ){19}([0-9]+)\  ]]; then return 1; fi
-    age=$((10#${uptime/./} - BASH_REMATCH[2]))
+    read_uptime
+    age=$((REPLY - BASH_REMATCH[2]))
     ((age >= 0 && age < 9000))
 }
 

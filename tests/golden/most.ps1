@@ -54,78 +54,78 @@
 #  2631  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
 #  2650  web_requests           Ask web servers, and say why one did not answer.
 #  2722  downloads              Download files into the cache, and check their hashes before they are used.
-#  2853  sources                Download a program from one of several sources.
-#  2931  delivered_programs     Take the files of programs that the workstation has sent.
-#  2962  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3049  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3125  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3181  foreign_places         Define where configuration from other installations may be on this host.
-#  3195  package_environment    Choose the environment variables of pip and uv.
-#  3270  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3275  installer_failures     Explain the exit codes of installers.
-#  3347  installers             Run installers and uninstallers, and wait while another one runs.
-#  3392  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3449  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3511  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3536  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3600  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3639  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3679  installed_files        Compare files with those that were installed.
-#  3828  running_server         Stop the server before its programs are replaced.
-#  3886  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4000  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4059  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4109  port_process           Find the program that listens on a TCP port, and what started it.
-#  4144  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4264  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4310  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4368  certificates           Read certificates from PEM files.
-#  4385  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4457  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4591  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4715  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4824  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4893  password_hash          Get the hash of the password.
-#  4898  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4944  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4967  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5033  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5176  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5220  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5320  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5477  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5515  new_server             Check what another environment contains, and the server that runs from it.
-#  5598  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5738  way_back               Restore the previous server after an upgrade that failed.
-#  5876  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5988  server_life            Restart or stop the installed server: modes restart and stop.
-#  6093  restarted_server       Start the registered task again.
-#  6144  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6273  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6392  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6434  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6596  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  6843  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6965  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6989  server_log             Send the log of the notebook server: mode logs.
-#  7089  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  2854  sources                Download a program from one of several sources.
+#  2932  delivered_programs     Take the files of programs that the workstation has sent.
+#  2963  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3050  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3126  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3182  foreign_places         Define where configuration from other installations may be on this host.
+#  3196  package_environment    Choose the environment variables of pip and uv.
+#  3271  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3276  installer_failures     Explain the exit codes of installers.
+#  3348  installers             Run installers and uninstallers, and wait while another one runs.
+#  3393  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3450  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3512  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3537  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3601  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3640  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3680  installed_files        Compare files with those that were installed.
+#  3829  running_server         Stop the server before its programs are replaced.
+#  3887  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4001  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4060  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4110  port_process           Find the program that listens on a TCP port, and what started it.
+#  4145  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4265  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4311  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4369  certificates           Read certificates from PEM files.
+#  4386  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4458  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4592  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4716  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4825  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4894  password_hash          Get the hash of the password.
+#  4899  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4945  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4968  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5034  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5177  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5221  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5344  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5501  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5539  new_server             Check what another environment contains, and the server that runs from it.
+#  5622  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5762  way_back               Restore the previous server after an upgrade that failed.
+#  5900  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6012  server_life            Restart or stop the installed server: modes restart and stop.
+#  6117  restarted_server       Start the registered task again.
+#  6168  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6297  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6416  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6458  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6620  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  6867  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6989  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7013  server_log             Send the log of the notebook server: mode logs.
+#  7113  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7121  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7202  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7210  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7229  python                 Install Python from the publisher, or use one that is installed.
-#  7363  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7424  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7543  packages               Install the packages of the lock in a virtual environment.
-#  7744  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7770  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  7907  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8115  service                Run the server as a scheduled task.
-#  8262  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8326  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8404  path                   Add the programs of the server to the PATH of the machine.
-#  8433  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8474  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7145  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7226  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7234  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7253  python                 Install Python from the publisher, or use one that is installed.
+#  7387  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7448  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7567  packages               Install the packages of the lock in a virtual environment.
+#  7768  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7794  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  7931  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8139  service                Run the server as a scheduled task.
+#  8286  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8350  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8428  path                   Add the programs of the server to the PATH of the machine.
+#  8457  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8498  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -2821,12 +2821,13 @@ function Copy-Response {
     $name = Split-Path -Leaf $Url
     $in = $Response.GetResponseStream()
     $buffer = New-Object byte[] 1048576
-    $reported = [DateTime]::UtcNow
+    $time = [Diagnostics.Stopwatch]::StartNew()
+    $reported = 0
     while (($count = $in.Read($buffer, 0, $buffer.Length)) -gt 0) {
         $Out.Write($buffer, 0, $count)
         $Done += $count
-        if (([DateTime]::UtcNow - $reported).TotalSeconds -lt 1) { continue }
-        $reported = [DateTime]::UtcNow
+        if ($time.Elapsed.TotalSeconds -lt $reported + 1) { continue }
+        $reported = $time.Elapsed.TotalSeconds
         Write-StepProgress downloading 'Downloading {file}' @{ file = $name } -Done $Done -Total $total -Unit bytes
     }
     if ($length -gt 0 -and $Done -lt $end) {
@@ -5225,6 +5226,9 @@ $PublicHosts = 'www.python.org', 'github.com', 'download.visualstudio.microsoft.
 $PublicAuthorities = 'Let''s Encrypt', 'GlobalSign', 'DigiCert', 'Google Trust Services', 'Amazon', 'Sectigo',
 'Certainly', 'ISRG', 'SSL.com', 'Microsoft'
 
+$LongestPage = 8000000                           # bytes that are read of a page, and for how many seconds
+$PageSeconds = 20
+
 Add-Hook Check { Write-IndexFinding }
 
 # Only what is not installed yet is downloaded. The first package of the lock is in every index that has the others.
@@ -5251,6 +5255,14 @@ function Assert-PageAnswer {
     $answer = Receive-Answer $Url 'GET'
     $wheel = $Package.Replace('-', '[-_.]+') + '-' + [regex]::Escape(($Version -split '\+')[0]) + '[-+%]'
     if ($answer.Text.ToLowerInvariant() -cmatch $wheel.ToLowerInvariant()) { return }
+    if (-not $answer.Whole) {
+        Write-Finding unknown (New-Failure page-read-in-part ('only a part of the page {url} was read ({bytes} bytes ' +
+                'in {seconds} s), and this part has no link to {package} {version}. Open the URL in a browser on ' +
+                'this host: it must be a page of the package index or the mirror, not a login page') @{
+                url = $Url; bytes = $answer.Bytes; seconds = $answer.Seconds; package = $Package; version = $Version
+            })
+        return
+    }
     throw (New-Failure page-without-package ('the page {url} has no link to {package} {version}. Open the URL in a ' +
             'browser on this host: a login page or a proxy may answer instead of the server. Otherwise, add the ' +
             'package to the index or the mirror, or correct packages.index_url or downloads.mirror in the ' +
@@ -5259,7 +5271,7 @@ function Assert-PageAnswer {
 
 function Receive-Answer([string]$Url, [string]$Method) {
     Enable-Tls12
-    $begin = [DateTime]::UtcNow
+    $time = [Diagnostics.Stopwatch]::StartNew()
     try { $answer = Get-UrlAnswer $Url $Method }
     catch {
         throw (New-Failure url-refuses-or-silent ('{url} cannot be downloaded: {cause}. Check this host''s network ' +
@@ -5267,7 +5279,7 @@ function Receive-Answer([string]$Url, [string]$Method) {
                 url = $Url
             } -Cause (Get-WebFailure $_.Exception))
     }
-    $seconds = [string][Math]::Round(([DateTime]::UtcNow - $begin).TotalSeconds, 1)
+    $seconds = [string][Math]::Round($time.Elapsed.TotalSeconds, 1)
     Set-Found url-answers '{url} responded with status {status} after {seconds} s' @{
         url = $Url; status = [string]$answer.Status; seconds = $seconds
     }
@@ -5298,13 +5310,25 @@ function Send-UrlRequest {
     $response = $request.GetResponse()
     try {
         $answer = @{ Status = [int]$response.StatusCode; Type = $response.ContentType; Issuer = ''; Text = '' }
-        if ($Method -eq 'GET' -and -not $OneByte) {
-            $answer.Text = (New-Object IO.StreamReader ($response.GetResponseStream(), $Utf8)).ReadToEnd()
-        }
+        if ($Method -eq 'GET' -and -not $OneByte) { Read-Page $response.GetResponseStream() $answer }
     }
-    finally { $response.Close() }
+    finally { $request.Abort() }                 # a server may send without end; Close could wait for it
     if ($request.ServicePoint.Certificate) { $answer.Issuer = $request.ServicePoint.Certificate.Issuer }
     $answer
+}
+
+function Read-Page([IO.Stream]$Stream, [hashtable]$Answer) {
+    $bytes = New-Object byte[] $LongestPage
+    $Answer.Bytes = 0
+    $Answer.Whole = $false
+    $time = [Diagnostics.Stopwatch]::StartNew()
+    while ($Answer.Bytes -lt $bytes.Length -and $time.Elapsed.TotalSeconds -lt $PageSeconds -and -not $Answer.Whole) {
+        $size = $Stream.Read($bytes, $Answer.Bytes, $bytes.Length - $Answer.Bytes)
+        $Answer.Bytes += $size
+        $Answer.Whole = -not $size
+    }
+    $Answer.Seconds = [int]$time.Elapsed.TotalSeconds
+    $Answer.Text = $Utf8.GetString($bytes, 0, $Answer.Bytes)
 }
 
 function Write-Inspection([string]$Server, [string]$Issuer) {

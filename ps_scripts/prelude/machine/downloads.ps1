@@ -100,12 +100,13 @@ function Copy-Response {
     $name = Split-Path -Leaf $Url
     $in = $Response.GetResponseStream()
     $buffer = New-Object byte[] 1048576
-    $reported = [DateTime]::UtcNow
+    $time = [Diagnostics.Stopwatch]::StartNew()
+    $reported = 0
     while (($count = $in.Read($buffer, 0, $buffer.Length)) -gt 0) {
         $Out.Write($buffer, 0, $count)
         $Done += $count
-        if (([DateTime]::UtcNow - $reported).TotalSeconds -lt 1) { continue }
-        $reported = [DateTime]::UtcNow
+        if ($time.Elapsed.TotalSeconds -lt $reported + 1) { continue }
+        $reported = $time.Elapsed.TotalSeconds
         Write-StepProgress downloading 'Downloading {file}' @{ file = $name } -Done $Done -Total $total -Unit bytes
     }
     if ($length -gt 0 -and $Done -lt $end) {

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests import authority
+from tests.endless import endless
 from tests.linux import parts
 from tests.ports import free_port
 from tests.served import served
@@ -37,18 +38,23 @@ def check(url: str, before: str = "") -> dict[str, Any]:
     return finding
 
 
+def trusted(folder: Path, names: tuple[str, ...] = ("localhost",)) -> tuple[Pem, str]:
+    """A certificate that an authority has signed, and what makes the script trust this authority."""
+    root = authority.root("An Inspecting Proxy")
+    key = authority.ec_key()
+    files = Pem(folder / "server.pem", folder / "key.pem")
+    files.certificate.write_text(authority.pem(root.sign(key.public_key(), names)))
+    files.key.write_text(authority.key_pem(key))
+    (folder / "ca.pem").write_text(authority.pem(root.certificate))
+    return files, f"AUTHORITIES=({folder}/ca.pem)"
+
+
 @contextmanager
 def https(folder: Path, status: str, names: tuple[str, ...] = ("localhost",), page: str = PAGE) -> Iterator[tuple[str, list[str], str]]:
     """A server whose certificate an authority has signed: its port, the heads of requests, and what makes the script trust it."""
-    root = authority.root("An Inspecting Proxy")
-    key = authority.ec_key()
-    certificate = root.sign(key.public_key(), names)
-    files = Pem(folder / "server.pem", folder / "key.pem")
-    files.certificate.write_text(authority.pem(certificate))
-    files.key.write_text(authority.key_pem(key))
-    (folder / "ca.pem").write_text(authority.pem(root.certificate))
+    files, trust = trusted(folder, names)
     with server(files, lambda head: f"HTTP/1.1 {status}\r\nContent-Length: {len(page)}\r\n\r\n{page}".encode()) as (port, heads):
-        yield f"https://localhost:{port}/simple/pip/", heads, f"AUTHORITIES=({folder}/ca.pem)"
+        yield f"https://localhost:{port}/simple/pip/", heads, trust
 
 
 def test_a_download_that_answers(tmp_path: Path) -> None:
@@ -92,6 +98,24 @@ def test_a_certificate_that_the_host_does_not_trust(tmp_path: Path) -> None:
         finding = check(url, "AUTHORITIES=(/etc/ssl/certs/ca-certificates.crt)")
         assert not any(heads), "nothing is asked of a server that is not trusted"
     assert (finding["state"], finding["code"]) == ("failed", "url-does-not-answer") and "certificate" in finding["text"]
+
+
+@pytest.mark.parametrize("part", [b"<p>Welcome to the hotel</p>\n" * 5000, b"<p>" * 50000], ids=["lines", "one line"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_page_that_never_ends_does_not_fill_the_memory(scheme: str, part: bytes, tmp_path: Path) -> None:
+    files, trust = trusted(tmp_path)
+    with endless(part, files if scheme == "https" else None) as port:
+        finding = check(f"{scheme}://localhost:{port}/simple/", f"{trust}\nLONGEST_PAGE=2000000")
+    assert (finding["state"], finding["code"]) == ("unknown", "page-read-in-part")
+    assert 2000000 <= int(finding["values"]["bytes"]) <= 2010000 and "in a browser on this host" in finding["todo"]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_page_that_is_too_slow(scheme: str, tmp_path: Path) -> None:
+    files, trust = trusted(tmp_path)
+    with endless(b"<p>", files if scheme == "https" else None, pause=0.2) as port:
+        finding = check(f"{scheme}://localhost:{port}/simple/", f"{trust}\nDOWNLOAD_SECONDS=1")
+    assert (finding["state"], finding["code"]) == ("unknown", "page-read-in-part")
 
 
 def test_without_tls_and_through_a_proxy(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from nbserver.run.secret_mask import SecretMask
 from nbserver.transports.transport import LogonSecrets
 from tests.boxes.windows import WindowsBox
 from tests.boxes.winrm.endpoint import Endpoint
+from tests.endless import endless
 from tests.ports import free_port
 from tests.powershell.engine import Session, part, prelude, require_engine, steps
 from tests.served import served
@@ -141,6 +142,16 @@ def test_the_index_must_offer_the_first_package_of_the_lock(downloads: Session, 
         (tmp_path / "wheels.html").write_text('<a href="small_tool_x-1.0-py3-none-any.whl">')
         mirror = f"$Settings.downloads.source = 'mirror'; $Settings.downloads.mirror = '{url.rstrip('/')}'"
         assert page(downloads, mirror)["code"] == "url-answers"
+
+
+@pytest.mark.parametrize(("limit", "pause"), [("$LongestPage = 100000", 0), ("$PageSeconds = 1", 0.2)], ids=["long", "slow"])
+@pytest.mark.parametrize("downloads", ["machine"], indirect=True)
+def test_a_page_that_never_ends_is_read_in_part(downloads: Session, limit: str, pause: float) -> None:
+    """It fills neither the memory nor the time of a run."""
+    with endless(b"<p>Welcome to the hotel</p>" * 2000, pause=pause) as port:
+        found = page(downloads, f"{limit}; $Settings.packages.index_url = 'http://127.0.0.1:{port}'")
+    assert (found["code"], found["state"]) == ("page-read-in-part", "unknown")
+    assert found["values"]["bytes"] == 100000 or pause and found["values"]["seconds"] >= 1
 
 
 @pytest.mark.parametrize("downloads", ["machine"], indirect=True)
