@@ -4667,9 +4667,9 @@ assert_page_answers() { # URL PACKAGE VERSION
 
 refuse_page() { # URL PACKAGE VERSION BYTES SECONDS
     if (($4 >= LONGEST_PAGE || $5 >= DOWNLOAD_SECONDS)); then
-        write_finding unknown page-read-in-part 'only a part of the page {url} was read ({bytes} bytes in {seconds} s), '\
-'and this part has no link to {package} {version}. Open the URL in a browser on this host: it must be a page of the '\
-'package index or the mirror, not a login page' \
+        write_finding unknown page-read-in-part 'only a part of the page {url} was read ({bytes} bytes in {seconds} '\
+'s), and this part has no link to {package} {version}. Open the URL in a browser on this host: it must be a page of '\
+'the package index or the mirror, not a login page' \
             url "$1" bytes "$4" seconds "$5" package "$2" version "$3"
         return
     fi
