@@ -119,8 +119,8 @@ class _Program(click.Group):
 def cli() -> None:
     """Set up secured notebook servers on the hosts of an inventory.
 
-    nbserver renders one readable script per host: what you audit is what runs. HOST is the name of a host, a group, a
-    pattern such as 'web*' or 'lab,!win3', or local for this machine.
+    nbserver renders one readable script per host: what you audit is what runs. HOST is the name of a host or a group, a
+    pattern such as 'web*' or 'lab,!win3', all for every host, or local for this machine.
 
     To get started, run: nbserver up
     """

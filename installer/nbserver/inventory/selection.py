@@ -1,7 +1,7 @@
 """Select hosts by name, group, or pattern: the language of HOST on the command line, and of --limit.
 
-A comma separates parts, as a space does on the command line. A part is a name, a group, a glob pattern, or several of them with `|`
-between them. As in Ansible's patterns, the order of the parts does not matter: first all parts without a mark are united, then the
+A comma separates parts, as a space does on the command line. A part is a name, a group, `all`, a glob pattern, or several of them
+with `|` between them. As in Ansible's patterns, the order of the parts does not matter: first all parts without a mark are united, then the
 hosts that are not in each part with `&` are left out, then those in the parts with `!`. Without a part without a mark, that begins
 with all hosts.
 """
@@ -18,6 +18,7 @@ from nbserver.base.errors import InventoryError
 from nbserver.inventory.names import LOCAL
 from nbserver.settings.faults import few, nearest
 
+ALL = "all"  # every host of the inventory, unless a host or a group has this name
 _COMMA, _BAR = (re.compile(re.escape(mark) + r"(?![^\[]*\])") for mark in ",|")  # not between the brackets of a glob pattern
 
 
@@ -69,7 +70,7 @@ class Selection:
     def choose(self, patterns: Sequence[str]) -> list[str]:
         """Return the names that the patterns select, each once: `local`, and others in the order of the inventory.
 
-        Matching ignores case. No glob pattern and no group has `local`. Raises InventoryError for a name, group, or glob pattern that
+        Matching ignores case. Neither `all` nor a glob pattern or a group has `local`. Raises InventoryError for a name, group, or glob pattern that
         matches no host, also after `!`: a host that must be left out could have another name. Raises it as well if no host is left.
         """
         hosts = {name.lower(): name for name in self.names}
@@ -99,6 +100,8 @@ class Selection:
             return [LOCAL]
         if word in groups:
             return groups[word]
+        if word == ALL and word not in hosts and self.names:
+            return self.names
         matches = [hosts[word]] if word in hosts else [hosts[name] for name in fnmatch.filter(hosts, word)]
         if not matches:
             raise self._no_match(text)

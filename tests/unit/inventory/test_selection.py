@@ -28,6 +28,9 @@ FOUND = Selection(
         ("web,&lab", "Web2"),
         ("&lab web", "Web2"),
         ("* !lab", "web1 db1 old"),
+        ("all", "web1 Web2 db1 db2 old"),
+        ("All,!lab", "web1 db1 old"),
+        ("local web1 &all", "web1"),
         ("!lab,!old", "web1 db1"),
         ("&web", "web1 Web2"),
         ("&web|db1 !lab", "web1 db1"),
@@ -42,6 +45,13 @@ FOUND = Selection(
 )
 def test_marks_and_commas(patterns: str, names: str) -> None:
     assert FOUND.choose(patterns.split(" ") if not patterns.startswith(" ") else [patterns]) == names.split()
+
+
+def test_a_host_or_a_group_can_have_the_name_all() -> None:
+    assert Selection(FOUND.path, ("web1", "all"), {}).choose(["all"]) == ["all"]
+    assert Selection(FOUND.path, ("web1", "db1"), {"all": ("db1",)}).choose(["all"]) == ["db1"]
+    with pytest.raises(InventoryError, match='no host or group matches "all"'):
+        Selection(FOUND.path, (), {}).choose(["all"])
 
 
 def test_the_order_of_parts_does_not_matter() -> None:
