@@ -54,10 +54,14 @@ class Site:
         lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items() if value is not None]
         (self.folder / "nbserver.toml").write_text("\n".join([f"[hosts.{self.name}]", *lines, ""]), encoding="utf-8")
 
-    def run(self, *arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        """`nbserver ARGUMENTS...` in the site's folder."""
+    def run(
+        self, *arguments: str, environment: Mapping[str, str] | None = None, text: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """`nbserver ARGUMENTS...` in the site's folder, with a text on standard input."""
+        given: dict[str, Any] = {} if text is None else {"input": text}
+        environment = self._environment(environment)
         return subprocess.run(
-            self._command(arguments), cwd=self.folder, env=self._environment(environment), capture_output=True, text=True, timeout=1800
+            self._command(arguments), cwd=self.folder, env=environment, **given, capture_output=True, text=True, timeout=1800
         )
 
     def watch(self, *arguments: str, look: Callable[[], None]) -> subprocess.CompletedProcess[str]:

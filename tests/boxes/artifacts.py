@@ -107,6 +107,22 @@ def windows_packages(cache: Path, kind: str, requirements: Sequence[str]) -> Pat
     return once(cache, f"{kind}-{hashlib.sha256(' '.join(requirements).encode()).hexdigest()[:12]}", make)
 
 
+def install_packages(target: Path, requirements: Sequence[str]) -> None:
+    """Puts the packages and what they need into a folder, for the Python of the tests."""
+    _run(
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--disable-pip-version-check",
+        "--no-compile",
+        "--target",
+        str(target),
+        *requirements,
+        cwd=target.parent,
+    )
+
+
 def pip_download(work: Path, requirements: str, *options: str) -> None:
     (work / "requirements.txt").write_text(requirements)
     _run(

@@ -13,6 +13,7 @@ import pytest
 from tests.boxes import windows_desktop
 from tests.boxes.prefixes import prefix_folder
 from tests.boxes.windows_desktop import WindowsDesktop
+from tests.localized.locales import LANGUAGES, make_locales
 
 HEAD = """
 import os, subprocess, sys, threading
@@ -222,3 +223,18 @@ for line in (f"{{child.pid}} {{created + 1}}", f"{{child.pid}} {{created}}"):
 print(windows_service.running(file), windows_process.created(child.pid))
 """
     assert run(desktop, code) == ["False True None", "True True 1", "None 0"]
+
+
+# ---- the language
+
+
+@pytest.mark.second_tier("starts Python on a Windows in two languages")
+@pytest.mark.parametrize(
+    ("culture", "page", "words"), [("ja-JP", "cp932", "\u30aa\u30d7\u30b7\u30e7\u30f3:"), ("fr-FR", "cp1252", "Options\u00a0:")]
+)
+def test_it_speaks_the_language_of_windows(desktop: WindowsDesktop, tmp_path: Path, culture: str, page: str, words: str) -> None:
+    """In the code page of that Windows, as in a console or a file there."""
+    make_locales(tmp_path, [LANGUAGES[culture]])
+    own = {"LC_ALL": f"{LANGUAGES[culture].locale}.UTF-8", "LOCPATH": str(tmp_path), "PYTHONUTF8": "0"}
+    out, err = desktop.start(["-m", "nbserver", "status", "--help"], extra=own).communicate(timeout=300)
+    assert words in out.decode(page) and err == b""

@@ -5,11 +5,9 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import os
 import re
 import socket
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +23,7 @@ from tests.boxes.ssh.sshd import Sshd, User, make_key
 from tests.boxes.ssh.wire import Wire
 from tests.ports import free_port
 from tests.silent_address import name_with, silent_address
+from tests.ssh_agent import agent_with
 
 ENVELOPE = ["mode test"]
 
@@ -110,18 +109,12 @@ def test_stop_reaches_a_script_that_sudo_started(sshd: Sshd, user: User, state: 
 
 
 @pytest.fixture
-def agent(user: User, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def agent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """A real agent with a key of its own, which the host does not know yet: the key."""
-    folder = Path(tempfile.mkdtemp(dir=user.home))  # a new one: an agent that ends removes its socket a little later
-    words = subprocess.run(["ssh-agent", "-s", "-a", folder / "socket"], capture_output=True, text=True, check=True).stdout
-    found = re.search(r"SSH_AGENT_PID=(\d+)", words)
-    assert found
-    monkeypatch.setenv("SSH_AUTH_SOCK", str(folder / "socket"))
-    key = make_key(folder / "key")
-    subprocess.run(["ssh-add", "-q", key], check=True, env={**os.environ}, stderr=subprocess.DEVNULL)
-    yield key
-    os.kill(int(found[1]), 15)
-    subprocess.run(["rm", "-rf", folder], check=True)
+    key = make_key(tmp_path / "key")
+    with agent_with(key) as socket:
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
+        yield key
 
 
 def test_the_agent_is_asked(sshd: Sshd, user: User, agent: Path) -> None:

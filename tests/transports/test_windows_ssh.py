@@ -27,6 +27,7 @@ from tests.boxes.windows import WindowsBox
 from tests.boxes.windows_powershell import powershell_on
 from tests.boxes.windows_ssh import WindowsSshd
 from tests.boxes.winrm.endpoint import session_configuration
+from tests.ssh_agent import add, agent_with
 from tests.waiting import wait_until
 
 PASSWORD = "Canary-Windows-Tr0ub4dor"
@@ -284,3 +285,19 @@ def test_a_key_a_password_and_the_host_key(server: WindowsSshd, key: asyncssh.SS
     error = refused(host_of(server, host_key=None, known_hosts=known), HostKeyError)
     assert error.code == "windows-host-key-unknown" and r"C:\ProgramData\ssh\ssh_host_ed25519_key.pub" in str(error)
     assert server.fingerprint in str(error)
+
+
+def test_the_keys_of_an_agent(server: WindowsSshd, key: asyncssh.SSHKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, other = tmp_path / "key", tmp_path / "other"
+    key.write_private_key(file)
+    asyncssh.generate_private_key("ssh-ed25519").write_private_key(other)
+    for path in (file, other):
+        path.chmod(0o600)
+    host = host_of(server, agent=True, password=None)
+    with agent_with(other) as socket:
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
+        error = refused(host, AuthenticationError, password=None)
+        assert error.code == "windows-ssh-keys-rejected" and "the keys in the SSH agent" in str(error)
+        add(socket, file)
+        with connected(host, password=None):
+            pass

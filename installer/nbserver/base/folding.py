@@ -18,7 +18,7 @@ _NOT_LAST = frozenset("\uff08\u300c([{\"'")
 
 def for_stream(text: str, stream: Any) -> str:
     """Return the text as the stream shows it best: folded on a terminal, unless it is JSON, and unchanged in a file or a pipe."""
-    columns = _columns(stream)
+    columns = columns_of(stream)
     if columns < NARROWEST or text.startswith(("{", "[")):
         return text
     return "\n".join(folded(line, columns) for line in text.split("\n"))
@@ -72,7 +72,8 @@ def _indent(words: list[str], columns: int) -> int:
     return found or 4
 
 
-def _columns(stream: Any) -> int:
+def columns_of(stream: Any) -> int:
+    """Return the width of the terminal, 0 if the stream is none."""
     try:
         return os.get_terminal_size(stream.fileno()).columns if stream.isatty() else 0
     except (AttributeError, OSError, ValueError):

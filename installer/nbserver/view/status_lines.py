@@ -28,6 +28,7 @@ COLORS = {
     "current": "green",
 }
 HEAD_WORDS = ("HOST", "SERVER", "SINCE", "PYTHON", "NOTEBOOK", "PREVIOUS", "CERTIFICATE", "LAST RUN", "SCRIPT", "DRIFT")
+BELOW_WORDS = ("PYTHON", "NOTEBOOK", "PREVIOUS", "LAST RUN")
 PREVIOUS = HEAD_WORDS.index("PREVIOUS")
 VERSIONS = {
     "python": "Python",
@@ -45,8 +46,11 @@ TITLE_WORDS = ("server", "limits", "versions", "previous", "certificate", "last 
 MANY = 3  # hosts with the same error, from which on it is shown once
 
 
-def status_lines(results: Mapping[str, Result], shown: Collection[str] = (), language: Language = ENGLISH) -> list[str]:
-    """Return the lines. `shown` are errors that were shown as events, which are not repeated for a single host."""
+def status_lines(results: Mapping[str, Result], shown: Collection[str] = (), language: Language = ENGLISH, columns: int = 0) -> list[str]:
+    """Return the lines. `shown` are errors that were shown as events, which are not repeated for a single host.
+
+    On a terminal with fewer columns than the table, a host has two lines. 0 columns are no limit.
+    """
     if len(results) == 1:
         ((name, result),) = results.items()
         lines = list(_details(name, result, language))
@@ -54,13 +58,11 @@ def status_lines(results: Mapping[str, Result], shown: Collection[str] = (), lan
     groups = [group for group in failures.group(results.values()) if len(group.hosts) >= MANY]
     together = {host for group in groups for host in group.hosts}
     titles, rows = _without_empty(HEAD_WORDS, [(name, *_row(result, language)) for name, result in results.items()])
-    head = tuple(map(language.word, titles))
-    widths = [max(map(folding.width, column)) for column in zip(head, *rows, strict=True)]
-    lines = ["  ".join(folding.padded(word, width) for word, width in zip(head, widths, strict=True)).rstrip()]
     colors = {language.word(state): color for state, color in COLORS.items()}
-    for row, result in zip(rows, results.values(), strict=True):
-        cells = (_colored(word, colors) + " " * (width - folding.width(word)) for word, width in zip(row, widths, strict=True))
-        lines.append("  ".join(cells).rstrip())
+    head, *lines_of_hosts = _aligned([tuple(map(language.word, titles)), *rows], _parts(titles), columns, colors)
+    lines = list(head)
+    for host_lines, result in zip(lines_of_hosts, results.values(), strict=True):
+        lines += host_lines
         if result.error and result.host not in together:
             lines.append(f"    {error_text(result, language)}")
     for group in groups:
@@ -74,6 +76,25 @@ def _without_empty(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> tuple[
     if any(row[PREVIOUS] for row in rows):
         return head, rows
     return head[:PREVIOUS] + head[PREVIOUS + 1 :], [row[:PREVIOUS] + row[PREVIOUS + 1 :] for row in rows]
+
+
+def _parts(titles: tuple[str, ...]) -> list[list[int]]:
+    """Return the columns of both lines that a host has where one line is too narrow. A long drift then ends its line."""
+    below = [column for column, title in enumerate(titles) if title in BELOW_WORDS]
+    return [[column for column in range(len(titles)) if column not in below], below]
+
+
+def _aligned(rows: list[tuple[str, ...]], parts: list[list[int]], columns: int, colors: Mapping[str, str]) -> Iterator[list[str]]:
+    """Yield the lines of each row: one if all fit in the columns, or if there is no such limit (0), otherwise one for each part."""
+    widths = [max(map(folding.width, column)) for column in zip(*rows, strict=True)]
+    if not columns or sum(widths) + 2 * (len(widths) - 1) <= columns:
+        parts = [list(range(len(widths)))]
+    for row in rows:
+        lines = []
+        for part, indent in zip(parts, ("", "    "), strict=False):
+            cells = (_colored(row[at], colors) + " " * (widths[at] - folding.width(row[at])) for at in part)
+            lines.append((indent + "  ".join(cells)).rstrip())
+        yield [line for line in lines if line]
 
 
 def _colored(cell: str, colors: Mapping[str, str]) -> str:

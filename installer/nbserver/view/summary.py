@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -86,7 +87,7 @@ def summary_lines(
     if mode == "status":
         from nbserver.view.status_lines import status_lines
 
-        return [*status_lines(results, shown, language), files_line(folder, language)]
+        return [*status_lines(results, shown, language, folding.columns_of(sys.stdout)), files_line(folder, language)]
     groups = [group for group in failures.group(results.values()) if len(group.hosts) >= MANY]
     together = {host for group in groups for host in group.hosts}
     fine = [name for name, result in results.items() if result.outcome == "ok" and not result.changed and not result.reboot]

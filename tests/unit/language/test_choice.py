@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -31,6 +33,18 @@ from tests.checkout import SOURCE
 )
 def test_the_option_comes_first_then_the_variable_then_the_system(arguments: list[str], environment: dict[str, str], code: str) -> None:
     assert choice.code_of(arguments, environment) == code
+
+
+@pytest.mark.parametrize(
+    ("identifier", "code"), [(0x0409, "en"), (0x040C, "fr"), (0x0C0C, "fr"), (0x0411, "ja"), (0x0407, "en"), (0x100C, "fr")]
+)
+def test_windows_has_a_language_for_its_interface(monkeypatch: pytest.MonkeyPatch, identifier: int, code: str) -> None:
+    """The identifiers of English, French of France, of Canada and of Switzerland, Japanese, and German; variables of Linux do not count."""
+    asked = SimpleNamespace(kernel32=SimpleNamespace(GetUserDefaultUILanguage=lambda: identifier))
+    monkeypatch.setattr(ctypes, "windll", asked, raising=False)
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert choice.code_of(["plan"], {"LANG": "ja_JP.UTF-8"}) == code
+    assert choice.code_of(["plan"], {"NBSERVER_LANG": "ja"}) == "ja"
 
 
 def test_english_loads_no_catalog() -> None:

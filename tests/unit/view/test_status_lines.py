@@ -9,8 +9,10 @@ from typing import Any
 import click
 import pytest
 
+from nbserver.base import folding
 from nbserver.commands import status as command
 from nbserver.events.reader import parse
+from nbserver.language import choice
 from nbserver.run import operation
 from nbserver.run.host_status import HostStatus, status_of
 from nbserver.run.options import Options
@@ -70,6 +72,30 @@ def test_one_line_for_each_of_several_hosts() -> None:
         "    lin3: refused",
         "lin4  absent                                                                                   unknown  none",
     ]
+
+
+@pytest.mark.parametrize("language", choice.CODES)
+def test_a_narrow_terminal_has_two_aligned_lines_for_a_host(language: str) -> None:
+    stopped = {**FOUND["service"], "state": "stopped", "since": ""}
+    hosts = [
+        result("notebook-server-01", previous=PREVIOUS),
+        result("lin2", "0" * 64, differences=1, outcome="differs", service=stopped),
+        Result("lin3", outcome="failed", error="lin3: refused"),
+    ]
+    given = ({one.host: one for one in hosts}, (), choice.language(language))
+    wide = [click.unstyle(line) for line in status_lines(*given)]
+    lines = [click.unstyle(line) for line in status_lines(*given, 80)]
+    assert len(wide) == 5 and len(lines) == 8
+    assert max(map(folding.width, lines)) <= 80
+    words = [" ".join(line.split()) for line in wide]
+    assert sorted(" ".join(words).split()) == sorted(" ".join(lines).split()), "nothing is left out"
+    drift, script = (folding.width(lines[0][: lines[0].index(title)]) for title in lines[0].split()[:-3:-1])
+    assert [folding.width(lines[at][: lines[at].index(cell)]) for at, cell in ((2, lines[2].split()[-1]), (4, "1 (service)"))] == [
+        drift
+    ] * 2
+    assert folding.width(lines[4][: lines[4].index(lines[4].split()[-3])]) == script
+    assert lines[3].index("3.11.2") == lines[5].index("3.11.2") == 4 and lines[3].index("apply") == lines[5].index("apply")
+    assert wide == [click.unstyle(line) for line in status_lines(*given, max(map(folding.width, wide)))]
 
 
 PREVIOUS = {"environment": "/opt/nbserver/env-7fefc45f", "lock": "7fefc45f" * 8, "installed": "2026-11-20T08:00:00Z"}
