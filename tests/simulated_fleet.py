@@ -35,13 +35,22 @@ class Host:
     connections: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def begin(self, steps: Sequence[str], mode: str, run: str, script: str) -> list[str]:
+        """The events of the run, or of a script that refuses an ID which the host has."""
+        if run in self.runs:
+            said = {"code": "run-id-used", "values": {"run": run}, "text": f'this host already has a run with the ID "{run}"'}
+            ended = {"outcome": "failed", "differs": False, "changed": 0, "reboot": False, "fingerprint": ""}
+            return [_event(1, "", "failed", **said), _event(2, "", "finished", **ended)]
+        self.work(steps, mode, run, script)
+        return self.runs[run]
+
     def work(self, steps: Sequence[str], mode: str, run: str, script: str) -> None:
         """Run to the end, whoever listens: the events are in `runs` before the first is sent."""
         events = self.runs[run] = []
         number = itertools.count(1)
 
         def say(step: str, event: str, **data: Any) -> None:
-            events.append(json.dumps({"v": 1, "n": next(number), "time": TIME, "step": step, "event": event, **data}))
+            events.append(_event(next(number), step, event, **data))
 
         digest = hashlib.sha256(script.encode()).hexdigest()
         say("", "started", run=run, mode=mode, operator="", release="0.1.0", host=self.name, script_sha256=digest)
@@ -60,6 +69,10 @@ class Host:
         say("", "finished", outcome="ok", differs=bool(changed) or differs, changed=changed, reboot=False, fingerprint="")
 
 
+def _event(n: int, step: str, event: str, **data: Any) -> str:
+    return json.dumps({"v": 1, "n": n, "time": TIME, "step": step, "event": event, **data})
+
+
 class Connection:
     """One connection to a host."""
 
@@ -70,10 +83,11 @@ class Connection:
     def run(self, script: str, envelope: Sequence[str]) -> Iterator[str]:
         lines = dict(line.split(" ", 1) for line in envelope)
         mode, run, after = lines["mode"], lines["run"], int(lines.get("after", 0))
+        events = self._host.runs.get(run, [])
         if mode != "events":
             with self._host.lock:  # one run at a time, as the lock of a real host sees to
-                self._host.work(STEPS, mode, run, script)
-        for number, event in enumerate(self._host.runs[run], 1):
+                events = self._host.begin(STEPS, mode, run, script)
+        for number, event in enumerate(events, 1):
             if number > after:
                 self._host.fault(self._host, mode, number)
                 yield event

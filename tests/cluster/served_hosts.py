@@ -33,6 +33,8 @@ class ServedHosts:
         while True:
             try:
                 connection = self._listener.accept()
+            except (EOFError, ConnectionError):  # a worker that was killed while it connected
+                continue
             except OSError:
                 return
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
