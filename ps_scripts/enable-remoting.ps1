@@ -48,9 +48,11 @@ function Get-HostName {
     @($found + $Name | ForEach-Object { $_.ToLowerInvariant() } | Select-Object -Unique)
 }
 
-# Return the HTTPS listener of WinRM, or nothing.
+# Return the HTTPS listener of WinRM, or nothing. All listeners are read, because to ask for one that does not exist is
+# an error that stops the script, with any -ErrorAction.
 function Get-HttpsListener {
-    Get-WSManInstance -ResourceURI winrm/config/Listener -SelectorSet $Listener -ErrorAction SilentlyContinue
+    Get-WSManInstance -ResourceURI winrm/config/Listener -Enumerate |
+        Where-Object { $_.Transport -eq $Listener.Transport -and $_.Address -eq $Listener.Address }
 }
 
 # Return the certificate with this thumbprint if this host has its private key, or nothing.

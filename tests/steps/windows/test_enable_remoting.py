@@ -13,11 +13,23 @@ from tests.powershell.engine import Session, require_engine
 SCRIPT = CHECKOUT / "ps_scripts/enable-remoting.ps1"
 STAND_INS = r"""
 $global:Did = New-Object Collections.Generic.List[string]
-$global:State = @{ Listener = $null; Rule = $null; Running = 'Stopped'; Store = @{} }
+$global:State = @{ Listeners = @(); Rule = $null; Running = 'Stopped'; Store = @{} }
 function Did([string]$What) { $global:Did.Add($What) }
 function Get-Service { [pscustomobject]@{ Status = $global:State.Running } }
 function Get-PSSessionConfiguration { [pscustomobject]@{ Name = 'Microsoft.PowerShell' } }
-function Enable-PSRemoting { param([switch]$Force, [switch]$SkipNetworkProfileCheck) Did 'remoting'; $global:State.Running = 'Running' }
+function Enable-PSRemoting {
+    param([switch]$Force, [switch]$SkipNetworkProfileCheck)
+    Did 'remoting'; $global:State.Running = 'Running'; Add-Listener 'HTTP' ''
+}
+function Add-Listener([string]$Transport, [string]$Thumbprint) {
+    $global:State.Listeners += [pscustomobject]@{ Address = '*'; Transport = $Transport; CertificateThumbprint = $Thumbprint }
+}
+function Find-Listener($Selectors) {
+    $found = @($global:State.Listeners | Where-Object { $_.Transport -eq $Selectors.Transport -and $_.Address -eq $Selectors.Address })
+    # As with WinRM, this ends the caller, whatever its -ErrorAction is.
+    if (-not $found.Count) { throw 'The service cannot find the resource identified by the resource URI and selectors.' }
+    $found
+}
 function New-SelfSignedCertificate {
     param($DnsName, $CertStoreLocation)
     Did "certificate $($DnsName -join ',') $CertStoreLocation"
@@ -26,15 +38,19 @@ function New-SelfSignedCertificate {
     $made
 }
 function Get-Item { param($LiteralPath) if ($global:State.Store[$LiteralPath]) { $global:State.Store[$LiteralPath] } }
-function Get-WSManInstance { param($ResourceURI, $SelectorSet) $global:State.Listener }
+function Get-WSManInstance {
+    [CmdletBinding()]
+    param($ResourceURI, $SelectorSet, [switch]$Enumerate)
+    if ($Enumerate) { $global:State.Listeners } else { Find-Listener $SelectorSet }
+}
 function New-WSManInstance {
     param($ResourceURI, $SelectorSet, $ValueSet)
     Did "listener $ResourceURI $($SelectorSet.Transport) $($SelectorSet.Address)"
-    $global:State.Listener = [pscustomobject]@{ CertificateThumbprint = $ValueSet.CertificateThumbprint }
+    Add-Listener $SelectorSet.Transport $ValueSet.CertificateThumbprint
 }
 function Set-WSManInstance {
     param($ResourceURI, $SelectorSet, $ValueSet)
-    Did 'listener changed'; $global:State.Listener.CertificateThumbprint = $ValueSet.CertificateThumbprint
+    Did 'listener changed'; (Find-Listener $SelectorSet).CertificateThumbprint = $ValueSet.CertificateThumbprint
 }
 function Get-NetFirewallRule { param($Name) $global:State.Rule }
 function New-NetFirewallRule {
@@ -82,7 +98,7 @@ def test_nobody_outside_the_subnet_may_connect_by_default(session: Session) -> N
 
 
 def test_a_listener_without_its_certificate_gets_another_one(session: Session) -> None:
-    session.run("$global:State.Listener = [pscustomobject]@{ CertificateThumbprint = 'CD CD' }; $global:State.Running = 'Running'")
+    session.run("Add-Listener 'HTTPS' 'CD CD'; $global:State.Running = 'Running'")
     said, did = run(session)
     assert [line.split()[0] for line in did] == ["certificate", "listener", "rule"] and did[1] == "listener changed"
     assert said[-1] == PRINT
@@ -90,7 +106,7 @@ def test_a_listener_without_its_certificate_gets_another_one(session: Session) -
 
 def test_the_listener_of_somebody_else_is_kept(session: Session) -> None:
     session.run(
-        "$global:State.Listener = [pscustomobject]@{ CertificateThumbprint = 'cd ' * 20 }; $global:State.Running = 'Running'\n"
+        "Add-Listener 'HTTPS' ('cd ' * 20); $global:State.Running = 'Running'\n"
         "$global:State.Store['Cert:\\LocalMachine\\My\\' + 'cd' * 20] = "
         "[pscustomobject]@{ Thumbprint = 'x'; RawData = [byte[]](9); HasPrivateKey = $true }"
     )
