@@ -8,7 +8,7 @@ trap { [Console]::Error.WriteLine("nbserver launcher: $_"); exit 3 }
 function Start-Packed {
     param([string]$Default, [string]$Sha256, [string]$HashFile, [string]$Log, [string]$Packed)
     $mode = if ($Mode) { $Mode } else { $Default }
-    $HashFile, $Log = $HashFile, $Log | ForEach-Object { [Environment]::ExpandEnvironmentVariables($_) }
+    $HashFile, $Log = foreach ($path in $HashFile, $Log) { [Environment]::ExpandEnvironmentVariables($path) }
     $hash = if ($PasswordHash -or -not $HashFile -or $mode -cne 'apply') { $PasswordHash }
     else { [IO.File]::ReadAllText($HashFile, $Utf8).Trim() }
     $secret = [Convert]::ToBase64String($Utf8.GetBytes($hash))

@@ -20,7 +20,7 @@ $parts = @(while (($line = $in.ReadLine()) -cne 'start') {
     if ($null -eq $line) { throw 'the input ended before it was complete' }
     , [Convert]::FromBase64String($line)
 })
-$lines = @($parts | Select-Object -Skip 1 | ForEach-Object { $Utf8.GetString($_) })
+$lines = @(for ($i = 1; $i -lt $parts.Count; $i++) { $Utf8.GetString($parts[$i]) })
 
 # For SYSTEM, administrators, and this user
 $user = [Security.Principal.WindowsIdentity]::GetCurrent().User

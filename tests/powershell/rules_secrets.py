@@ -20,6 +20,8 @@ ENVELOPE = frozenset(
     }
 )
 COMPARISONS = frozenset("Ieq Ine Ceq Cne".split())
+# Variables of the bootstraps and the launcher that have what is for the script, or are made of it.
+ARRIVED = frozenset("in line lines parts secret passwordhash hashfile".split())
 VARIABLE_COMMANDS = ("Get-Variable", "Set-Variable", "New-Variable", "Remove-Variable", "Clear-Variable")
 
 
@@ -60,6 +62,28 @@ def expanded_secrets_stay_in_methods(scripts: Scripts) -> Iterator[str]:
         argument = used is not None and used.kind == "InvokeMemberExpression" and parentheses in used.children[2:]
         if not (alone and (compared or argument)) or _in_command(command):
             yield f"{command.place}: {(parentheses or command).text}"
+
+
+def what_arrives_reaches_the_script_only(scripts: Scripts) -> Iterator[str]:
+    """A rule for the bootstraps and the launcher: they pass the envelope to the script, and no line of it to another command."""
+    for variable in scripts.all("VariableExpression"):
+        if variable_name(variable) in ARRIVED and _in_command(variable) and not (_to_the_script(variable) or _reader(variable)):
+            yield f"{variable.place}: {variable.text} in a command's arguments or pipeline"
+
+
+def _to_the_script(variable: Node) -> bool:
+    """Whether a variable is the input of the script: $lines | & $path | ..."""
+    pipeline = variable.parent.parent if variable.parent else None
+    if not pipeline or pipeline.kind != "Pipeline" or len(pipeline.children) < 2:
+        return False
+    first, second = pipeline.children[:2]
+    return variable.parent is first and second.values.get("InvocationOperator") == "Ampersand"
+
+
+def _reader(variable: Node) -> bool:
+    """Whether a variable is the stream that is read, of which a log has the type alone."""
+    command = next((node for node in variable.ancestors() if node.kind == "Command"), None)
+    return command is not None and variable_name(variable) == "in" and command_name(command).lower() == "new-object"
 
 
 def _secrets(scripts: Scripts) -> Iterator[Node]:

@@ -17,7 +17,7 @@ from nbserver.transports.winrm.bootstrap import PROGRAM, arguments, bootstrap, s
 from tests.boxes.windows import WindowsBox
 from tests.boxes.wine import environment, pwsh_command
 from tests.checkout import CHECKOUT
-from tests.powershell import rules_commands, rules_effects, rules_language
+from tests.powershell import rules_commands, rules_effects, rules_language, rules_secrets
 from tests.powershell.engine import STEP_FILES, require_engine
 from tests.powershell.findings import Scripts
 from tests.powershell.syntax import parse
@@ -71,7 +71,12 @@ def test_it_keeps_the_rules_of_the_scripts() -> None:
     require_engine()
     parsed, aliases = parse([(file.name, file.read_bytes().decode("ascii")) for file in (FILE, LAUNCHER)])
     scripts = Scripts(parsed, aliases, _profiles())
-    rules = {*rules_language.RULES, *rules_commands.RULES, *rules_effects.RULES} - {
+    rules = {
+        *rules_language.RULES,
+        *rules_commands.RULES,
+        *rules_effects.RULES,
+        rules_secrets.what_arrives_reaches_the_script_only,
+    } - {
         rules_effects.the_call_operator_runs_steps_and_restores_only,
         rules_effects.files_are_moved_and_removed_as_soon_as_nobody_holds_them,
     }

@@ -16,7 +16,7 @@ from nbserver.transports.ssh_windows.shell import command
 from tests.boxes.windows import WindowsBox
 from tests.boxes.wine import environment, pwsh_command
 from tests.checkout import CHECKOUT
-from tests.powershell import rules_commands, rules_effects, rules_language
+from tests.powershell import rules_commands, rules_effects, rules_language, rules_secrets
 from tests.powershell.engine import require_engine
 from tests.powershell.findings import Scripts, member_name
 from tests.powershell.syntax import parse
@@ -54,16 +54,33 @@ def test_the_published_commands_are_those_that_run() -> None:
         assert line.replace(base64.b64encode(bootstrap().encode("utf-16-le")).decode(), "...") in page
 
 
+# What Windows can log (module logging): the parameters of commands, and what is piped into them.
+LOGGED = (
+    "$lines = @($parts | Select-Object -Skip 1 | ForEach-Object { $Utf8.GetString($_) })",
+    "$lines | ForEach-Object { $_ }",
+    "Write-Output $lines[0]",
+    "foreach ($line in $lines) { $line | & $path }; Write-Verbose \"got $line\"",
+)
+
+
 def test_it_keeps_the_rules_of_the_scripts() -> None:
     require_engine()
-    parsed, aliases = parse([(SSH_BOOTSTRAP.name, SSH_BOOTSTRAP.read_bytes().decode("ascii"))])
-    scripts = Scripts(parsed, aliases, _profiles())
-    rules = {*rules_language.RULES, *rules_commands.RULES, *rules_effects.RULES} - {
+    file = (SSH_BOOTSTRAP.name, SSH_BOOTSTRAP.read_bytes().decode("ascii"))
+    parsed, aliases = parse([file, *(("example.ps1", text) for text in LOGGED)])
+    scripts = Scripts(parsed[:1], aliases, _profiles())
+    rules = {
+        *rules_language.RULES,
+        *rules_commands.RULES,
+        *rules_effects.RULES,
+        rules_secrets.what_arrives_reaches_the_script_only,
+    } - {
         rules_effects.the_call_operator_runs_steps_and_restores_only,
         rules_effects.files_are_moved_and_removed_as_soon_as_nobody_holds_them,
         rules_effects.no_text_becomes_code,
     }
     assert [found for rule in rules for found in rule(scripts)] == []
+    for example in parsed[1:]:
+        assert list(rules_secrets.what_arrives_reaches_the_script_only(Scripts([example], aliases, {}))), example.text
     (called,) = rules_effects.the_call_operator_runs_steps_and_restores_only(scripts)
     assert called.endswith("& $path"), "it runs the script and nothing else"
     texts = [call.children[-1].kind for call in scripts.all("InvokeMemberExpression") if member_name(call) == "addscript"]
