@@ -59,7 +59,7 @@ LOGGED = (
     "$lines = @($parts | Select-Object -Skip 1 | ForEach-Object { $Utf8.GetString($_) })",
     "$lines | ForEach-Object { $_ }",
     "Write-Output $lines[0]",
-    "foreach ($line in $lines) { $line | & $path }; Write-Verbose \"got $line\"",
+    'foreach ($line in $lines) { $line | & $path }; Write-Verbose "got $line"',
 )
 
 
