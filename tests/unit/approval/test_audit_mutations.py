@@ -1,7 +1,8 @@
 """Whatever is changed in a rendered folder, `nbserver audit` refuses it: bytes of every file, and every field of the manifest.
 
 There are two changes that it accepts, and it must: bytes of manifest.json that mean the same value, and another valid target, which
-cannot be computed from anything; the report then shows the other target. The changes are the same in every run. With NBSERVER_TEST_FULL=1 it is all of them: about an hour.
+cannot be computed from anything; the report then shows the other target. The changes are the same in every run. With
+NBSERVER_TEST_FULL=1 it is every byte and every field of the manifest, and every line of a script, of which only the hash is compared.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from tests.tier import FULL
 
 BYTES, FIELDS = 700, 700  # changes of all folders together, where it is not all of them
 KINDS = ("machines", "linux_user", "windows_user")
+CHANGES = ("insert", "flip", "delete")
 VALUES: list[Any] = [
     None,
     True,
@@ -140,14 +142,27 @@ def is_as_it_must_be(report: list[str], original: list[str], data: bytes, unchan
     return not report or (report != original and without_targets(data) == without_targets(unchanged))
 
 
-def changed_bytes(name: str, data: bytes, random_byte: random.Random) -> Iterator[tuple[str, int, str, bytes]]:
-    for at in range(len(data) + 1):
-        byte = random_byte.randrange(256)
-        yield name, at, f"insert {byte}", data[:at] + bytes([byte]) + data[at:]
-        if at < len(data):
-            other = data[at] ^ (1 << byte % 8)
-            yield name, at, f"flip to {other}", data[:at] + bytes([other]) + data[at + 1 :]
-            yield name, at, "delete", data[:at] + data[at + 1 :]
+def changed(data: bytes, at: int, kind: str, byte: int) -> bytes:
+    middle = {"insert": bytes([byte, data[at]]), "flip": bytes([data[at] ^ (byte or 1)]), "delete": b""}[kind]
+    return data[:at] + middle + data[at + 1 :]
+
+
+def every_byte(name: str, data: bytes) -> Iterator[tuple[str, int, str, bytes]]:
+    seeded = random.Random(7)
+    for at in range(len(data)):
+        byte = seeded.randrange(256)
+        for kind in CHANGES:
+            yield name, at, f"{kind} {byte}", changed(data, at, kind, byte)
+    yield name, len(data), "append", data + b" "
+
+
+def every_line(name: str, data: bytes) -> Iterator[tuple[str, int, str, bytes]]:
+    """One change in each line, the end of the line included. One in three is an insertion, a flip, a deletion."""
+    seeded, start = random.Random(7), 0
+    for number, line in enumerate(data.splitlines(keepends=True)):
+        at, byte, kind = start + seeded.randrange(len(line)), seeded.randrange(256), CHANGES[number % 3]
+        yield name, at, f"{kind} {byte}", changed(data, at, kind, byte)
+        start += len(line)
 
 
 def sampled_bytes(files: dict[str, bytes], count: int) -> Iterator[tuple[str, int, str, bytes]]:
@@ -155,10 +170,8 @@ def sampled_bytes(files: dict[str, bytes], count: int) -> Iterator[tuple[str, in
     seeded = random.Random(7)
     for name, data in sorted(files.items()):
         for number in range(count // len(files)):
-            at, byte = seeded.randrange(len(data)), seeded.randrange(256)
-            kind = ("insert", "flip", "delete")[number % 3]
-            middle = {"insert": bytes([byte, data[at]]), "flip": bytes([data[at] ^ (byte or 1)]), "delete": b""}[kind]
-            yield name, at, f"{kind} {byte}", data[:at] + middle + data[at + 1 :]
+            at, byte, kind = seeded.randrange(len(data)), seeded.randrange(256), CHANGES[number % 3]
+            yield name, at, f"{kind} {byte}", changed(data, at, kind, byte)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -167,7 +180,7 @@ def test_no_byte_of_any_file_can_be_changed(kind: str, tmp_path: Path, reference
     folder = put(files, tmp_path / "rendered")
     original = is_accepted(folder, reference)
     assert original
-    every = (change for name, data in sorted(files.items()) for change in changed_bytes(name, data, random.Random(7)))
+    every = (change for name, data in sorted(files.items()) for change in (every_byte if name == MANIFEST else every_line)(name, data))
     tried = 0
     for name, at, what, data in every if FULL else sampled_bytes(files, BYTES * len(files) // 7):
         (folder / name).write_bytes(data)
