@@ -21,6 +21,14 @@ def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
         yield opened
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment with pip, which takes long to create."""
+    folder = tmp_path_factory.mktemp("template")
+    subprocess.run(["/usr/bin/python3", "-m", "venv", str(folder)], check=True)
+    return folder
+
+
 class Run:
     """What one run said; `code` is its exit code."""
 

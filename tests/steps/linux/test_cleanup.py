@@ -7,19 +7,25 @@ from pathlib import Path
 import pytest
 
 from tests.linux import parts
-from tests.linux.fixtures import Run, record, run, sandbox
+from tests.linux.fixtures import Run, record, run, sandbox, template
 from tests.linux.sandbox import Sandbox
 from tests.steps.linux import powers
 
-__all__ = ["sandbox"]
+__all__ = ["sandbox", "template"]
 PLACES = "LOCK=(); PYTHON=/usr/bin/python3"  # an empty lock: an environment with pip only
 GOOD = "step check 'the server answers'; check_test() { :; }"
 BAD = "step check 'the server answers'; check_test() { differs port port '' open; }; check_apply() { fail no-answer 'nothing answers'; }"
+QUICK = """
+create_environment() {
+    run_program cp -a /srv/template "$ENVIRONMENT"
+    : >"$ENVIRONMENT/lock.txt"
+}
+"""
 OLD, NEW = "/opt/nbserver/env-aaaaaaaa", "/opt/nbserver/env-bbbbbbbb"
 
 
 def steps(check: str, scope: str = "machine") -> list[str]:
-    return [PLACES, parts.step("packages", scope), check, parts.step("cleanup")]
+    return [PLACES, parts.step("packages", scope), QUICK, check, parts.step("cleanup")]
 
 
 def go(host: Sandbox, mode: str, lock: str, check: str = GOOD, source: str = "wheels") -> Run:
@@ -35,8 +41,9 @@ def recorded(host: Sandbox) -> list[str]:
 
 
 @pytest.fixture
-def host(sandbox: Sandbox) -> Sandbox:
+def host(sandbox: Sandbox, template: Path) -> Sandbox:
     """With the environment of the lock `a`, and one that is not on the record."""
+    sandbox.lay(template, "/srv/template")
     sandbox.run("bash", "-c", "rm -rf /opt/nbserver /var/lib/nbserver")
     first = go(sandbox, "apply", "a")
     assert first.outcome == "ok", first.errors
@@ -78,7 +85,8 @@ def test_a_removal_that_is_cut_off_goes_on(host: Sandbox) -> None:
     assert go(host, "apply", "b").outcome == "ok" and OLD not in environments(host) and recorded(host) == [NEW]
 
 
-def test_in_user_scope_too(sandbox: Sandbox) -> None:
+def test_in_user_scope_too(sandbox: Sandbox, template: Path) -> None:
+    sandbox.lay(template, "/srv/template")
     programs = f"{Path.home()}/.local/share/nbserver"
     sandbox.run("bash", "-c", 'mkdir -p "$HOME" && cd && rm -rf .local/share/nbserver .local/state/nbserver .config/nbserver')
     for lock in "ab":

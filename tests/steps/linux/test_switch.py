@@ -5,7 +5,6 @@ The steps of user scope run with real environments of small wheels and a real se
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,14 +12,14 @@ import pytest
 
 from tests.faults.small_packages import put_notebook, put_package
 from tests.linux import parts
-from tests.linux.fixtures import Run, run, sandbox
+from tests.linux.fixtures import Run, run, sandbox, template
 from tests.linux.sandbox import Sandbox
 from tests.ports import free_port
 from tests.served import served
 from tests.steps.linux.small_steps import SECRETS
 from tests.tier import FULL
 
-__all__ = ["sandbox"]
+__all__ = ["sandbox", "template"]
 STEPS = ("python", "packages", "certificate", "notebook", "service", "check", "cleanup")
 HOME = Path.home()
 PROGRAMS, STATE = f"{HOME}/.local/share/nbserver", f"{HOME}/.local/state/nbserver/state"
@@ -72,14 +71,6 @@ class Host:
     def environments(self) -> str:
         names = self.sandbox.run("ls", PROGRAMS).stdout.decode().split()
         return "".join(sorted(name[4] for name in names))
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A virtual environment with pip, which takes long to create."""
-    folder = tmp_path_factory.mktemp("template")
-    subprocess.run(["/usr/bin/python3", "-m", "venv", str(folder)], check=True)
-    return folder
 
 
 @pytest.fixture
