@@ -21,7 +21,7 @@ from tests.hand_made import LEFT, PATH, PROFILE, PYTHON, HandMade
 from tests.ports import free_port
 from tests.served import served
 from tests.site import Site, steps
-from tests.tier import FULL
+from tests.tier import FULL, points
 
 EVIDENCE = (
     "ProgramData/nbserver",
@@ -274,7 +274,7 @@ def test_a_program_that_nobody_runs_is_ended_with_a_warning(existing: Existing, 
     assert not existing.host.scheduler.is_running("service.nobody")
 
 
-@pytest.mark.parametrize("logon", ["Password", "InteractiveTokenOrPassword"])
+@pytest.mark.parametrize("logon", points(["Password", "InteractiveTokenOrPassword"], "Password"))
 def test_a_task_with_a_stored_password_is_not_taken(existing: Existing, hand_made: HandMade, logon: str) -> None:
     """Windows tells nobody that password, so undo could not register the task again."""
     hand_made.task("nbserver", logon)

@@ -21,6 +21,7 @@ from tests.boxes.winrm.endpoint import Endpoint
 from tests.code_signing import signer
 from tests.ports import free_port
 from tests.site import Site
+from tests.tier import points
 
 __all__ = ["signer"]
 
@@ -163,8 +164,15 @@ def all_signed(host: WindowsBox, scope: str) -> Iterator[Endpoint]:
             )
 
 
-@pytest.mark.parametrize("scope", WISHES)
-@pytest.mark.parametrize("transport", ["psrp", "winrm"])
+@pytest.mark.parametrize(
+    ("transport", "scope"),
+    points(
+        [(transport, scope) for transport in ("psrp", "winrm") for scope in WISHES],
+        ("psrp", "MachinePolicy"),
+        ("psrp", "CurrentUser"),
+        ("winrm", "MachinePolicy"),
+    ),
+)
 def test_all_signed(windows_host: WindowsBox, mirror: Mirror, tmp_path: Path, transport: str, scope: str) -> None:
     """The bootstrap's -ExecutionPolicy Bypass loses against a group policy, so it refuses that itself; the script does the rest."""
     with all_signed(windows_host, scope) as endpoint:
