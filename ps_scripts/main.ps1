@@ -118,7 +118,10 @@ function Get-UndoOrder {
 }
 
 # A run that makes changes takes the lock and keeps its events on the host; other runs leave nothing behind.
+# For a 32-bit program, Windows has other folders and registry keys in place of those in the record. Mode check reports
+# this as a finding, and the events of a run are in the same place for both.
 function Start-Run {
+    if ('check', 'events' -notcontains $Run.Mode) { Assert-SixtyFourBit }
     Invoke-Hook BeforeRun
     if ($Run.Mode -eq 'events' -or $Run.Outcome -eq 'waiting') { return }
     if (Test-Change) { Start-Change }

@@ -50,7 +50,7 @@ function New-ClosedFolder([string]$Path, [string]$Sddl) {
 
 # ---- who else has access
 
-$AnyRight = -bnot 0   # all bits of an access mask
+$AnyRight = -bnot 0   # all 32 bits of an access mask are set
 
 # Return a failure if an account that is not in $Allowed owns the path or has one of the rights, else nothing. With
 # -SkipInheritOnly, entries that apply only to what is created in the folder do not count.

@@ -4,7 +4,7 @@
 # No link is followed. Names that begin with a period are left out. What is created gets the access list of its folder,
 # so the server may change it.
 
-$NewFilePrefix = '.nbserver-push-'                       # of the name of a file that is not complete
+$NewFileName = '\A\.nb[0-9a-f]{8}\z'                     # of a file that is not complete
 $PieceSize = 131072                                      # bytes in one event
 $MostToRead = 4000000000                                 # bytes of all files of which a list has the hashes
 $MostFiles = 10000                                       # files and folders in a list
@@ -197,7 +197,7 @@ function Receive-Part {
     $lock = Lock-Folder $Folder
     try {
         $file = "$Folder\$(Split-Path -Leaf $Part.Path.Replace('/', '\'))"
-        $new = "$Folder\$NewFilePrefix$($Part.Sha256.Substring(0, 32))"
+        $new = "$Folder\.nb$($Part.Sha256.Substring(0, 8))"
         if (-not $Part.Offset) {
             if (-not $Cleaned.ContainsKey($Folder)) { Remove-UnfinishedFile $Folder }
             $Cleaned[$Folder] = $true
@@ -213,7 +213,7 @@ function Receive-Part {
 # An earlier run may have been interrupted.
 function Remove-UnfinishedFile([string]$Folder) {
     foreach ($item in (New-Object IO.DirectoryInfo $Folder).GetFileSystemInfos()) {
-        if ($item.Name.StartsWith($NewFilePrefix, [StringComparison]::Ordinal)) { Remove-SingleFile $item.FullName }
+        if ($item.Name -cmatch $NewFileName) { Remove-SingleFile $item.FullName }
     }
 }
 

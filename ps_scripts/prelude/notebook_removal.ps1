@@ -35,7 +35,7 @@ function Get-NotebookItem($Item, $Folder) {
         State = $(if (-not $isFolder) { Get-FileState $Item.FullName })
     }
     if ($isFolder -and $Item.Name -ceq '.ipynb_checkpoints') { $found.Own = $true }
-    if ($Item.Name.StartsWith($NewFilePrefix, [StringComparison]::Ordinal)) { $found.Own = $true }
+    if ($Item.Name -cmatch $NewFileName) { $found.Own = $true }
     $found
 }
 
@@ -59,11 +59,14 @@ function Get-ContentLine($File) {
 }
 
 # Return the hash of what an archive has, sorted by the bytes of the path: by their hex digits, and not by the rules of
-# a language. In Danish, AA comes after Z.
+# a language, as Sort-Object does. In Danish, AA comes after Z.
 function Get-ContentSha256($Content) {
     $files = @($Content | ForEach-Object { $_.Files } | Where-Object { -not $_.Own })
-    $hex = { [BitConverter]::ToString($Utf8.GetBytes($_.Path)) -replace '-', '' }
-    $lines = @($files | Sort-Object -Culture '' -Property $hex | ForEach-Object { Get-ContentLine $_ })
+    $byKey = @{}
+    foreach ($file in $files) { $byKey[[BitConverter]::ToString($Utf8.GetBytes($file.Path))] = $file }
+    $keys = [string[]]@($byKey.Keys)
+    [Array]::Sort($keys, [StringComparer]::Ordinal)
+    $lines = @($keys | ForEach-Object { Get-ContentLine $byKey[$_] })
     Get-Sha256 ($Utf8.GetBytes(-join $lines))
 }
 

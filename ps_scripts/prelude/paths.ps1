@@ -37,10 +37,11 @@ function Assert-NoLink([string]$Path) {
 }
 
 # While a file in a folder is open, Windows refuses to rename that folder or a folder above it, or to turn one of them
-# into a link. Return such a file; .Close() also deletes it.
+# into a link. Return such a file; .Close() also deletes it. Older .NET accepts folders of at most 247 characters and
+# files of at most 259, which leaves 11 for a name.
 function Lock-Folder([string]$Path) {
     Assert-NoLink $Path
-    $file = Join-Path $Path "nbserver-$([guid]::NewGuid()).lock"
+    $file = Join-Path $Path "nb-$([guid]::NewGuid().ToString().Substring(0, 8))"
     $lock = New-Object IO.FileStream $file, ([IO.FileMode]::CreateNew), ([IO.FileAccess]::Write),
     ([IO.FileShare]::None), 1, ([IO.FileOptions]::DeleteOnClose)
     try { Assert-NoLink $Path }

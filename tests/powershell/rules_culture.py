@@ -50,6 +50,15 @@ def text_is_compared_by_no_culture(scripts: Scripts) -> Iterator[str]:
             yield f"{node.place}: [string]::Compare without an ordinal comparison"
         if static_call(node)[0].endswith("regex") and CASE_OPTIONS.search(words) and "CultureInvariant" not in words:
             yield f"{node.place}: IgnoreCase without CultureInvariant"
+    # Without -Culture, the order of texts may differ from host to host, which is harmless in a list that people read. -Culture '' is the
+    # culture of the host, too.
+    for command in scripts.commands("Sort-Object"):
+        if any("culture".startswith(name) and len(name) > 1 for name in _parameters(command)):
+            yield f"{command.place}: Sort-Object -Culture; use [Array]::Sort with [StringComparer]::Ordinal"
+
+
+def _parameters(command: Node) -> set[str]:
+    return {parameter.values["ParameterName"].lower() for parameter in named_parameters(command)}
 
 
 def _has_letter(pattern: Node) -> bool:
@@ -81,7 +90,7 @@ def dates_and_numbers_are_written_by_no_culture(scripts: Scripts) -> Iterator[st
                 if not SAME_EVERYWHERE.fullmatch(f"'{item}'"):
                     yield f"{node.place}: -f with {item}"
     for command in scripts.commands("Get-Date"):
-        if {"format", "uformat"} & {parameter.values["ParameterName"].lower() for parameter in named_parameters(command)}:
+        if {"format", "uformat"} & _parameters(command):
             yield f"{command.place}: {command_name(command)} -Format"
 
 

@@ -220,7 +220,7 @@ EXAMPLES: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "text_is_compared_by_no_culture": (
         "'a' -cmatch 'I'; 'a' -split ';'; 'a' -replace '[-_.]+', '-'; 'a' -match '^\\d+\\.\\s$'; 'a'.ToLowerInvariant(); 'a'.LastIndexOf([char]10); "
-        "'a'.StartsWith('b', [StringComparison]::Ordinal); 'a' -eq 'A'; switch ('a') { 'b' { 1 } }; 'a' -split ',', 2; 'a' -replace \"`r\", ''",
+        "'a'.StartsWith('b', [StringComparison]::Ordinal); 'a' -eq 'A'; switch ('a') { 'b' { 1 } }; 'a' -split ',', 2; 'a' -replace \"`r\", ''; 1, 2 | Sort-Object -CaseSensitive",
         (
             "'a' -match 'title'",
             "'a' -notmatch '[A-Z]'",
@@ -240,6 +240,8 @@ EXAMPLES: dict[str, tuple[str, tuple[str, ...]]] = {
             "[regex]::IsMatch('a', '(?i)b')",
             "switch -regex ('a') { 'b' { 1 } }",
             "switch -wildcard ('a') { 'b*' { 1 } }",
+            "'a' | Sort-Object -Culture ''",
+            "'a' | Sort-Object -cult en-US",
         ),
     ),
     "dates_and_numbers_are_written_by_no_culture": (

@@ -1,8 +1,9 @@
 # ---- prelude: path_access --------------------------------------------------------------------------
 # Find other accounts that could replace a folder with another folder.
 
-# Rights as bits of an access mask. .NET has no name for the generic right; source: "ACCESS_MASK" on
+# Rights as bits of an access mask. .NET has no names for the generic rights; source: "ACCESS_MASK" on
 # learn.microsoft.com.
+$GenericWrite = 0x40000000
 $GenericAll = 0x10000000
 $DeleteRight = [int][Security.AccessControl.FileSystemRights]::Delete
 $DeleteContentRight = [int][Security.AccessControl.FileSystemRights]::DeleteSubdirectoriesAndFiles

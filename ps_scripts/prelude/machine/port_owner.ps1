@@ -110,10 +110,18 @@ function Stop-PortOwner([int]$Port) {
         if ($try -eq 10) {
             Write-StepProgress waiting-for-port 'Waiting for TCP port {port} to become free' @{ port = $Port }
         }
-        # A process that exits by itself meanwhile is not an error.
         if ($owner.Kind -eq 'process' -or $try -eq 10) {
-            Stop-Process -Id $owner.Process.ProcessId -Force -ErrorAction SilentlyContinue
+            Stop-Listener $Port $owner.Process
         }
         [Threading.Thread]::Sleep(500)
     }
+}
+
+# Stop the process if it still listens on the port. Windows reuses process IDs, so the times count as well. A process
+# that exits by itself meanwhile is not an error.
+function Stop-Listener([int]$Port, $Process) {
+    $now = @(Get-PortProcess $Port)
+    if (-not $now.Count -or $now[0].ProcessId -ne $Process.ProcessId) { return }
+    if ($now[0].CreationDate -ne $Process.CreationDate) { return }
+    Stop-Process -Id $Process.ProcessId -Force -ErrorAction SilentlyContinue
 }

@@ -32,10 +32,7 @@ function Get-LockMarkText { "$($Settings.packages.lock_sha256)`n" }
 
 # ---- who can change an installed Python
 
-# Rights by which an account can change a folder or what is in it. The last two are generic rights, which .NET does not
-# name; source: "ACCESS_MASK" on learn.microsoft.com.
-$GenericWrite = 0x40000000
-$GenericAll = 0x10000000
+# Rights by which an account can change a folder or what is in it.
 $ChangingRights = [int][Security.AccessControl.FileSystemRights](
     'WriteData, AppendData, DeleteSubdirectoriesAndFiles, Delete, ChangePermissions, TakeOwnership'
 ) -bor $GenericWrite -bor $GenericAll

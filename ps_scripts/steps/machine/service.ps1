@@ -3,7 +3,8 @@
 
 # The task starts with Windows, has no time limit, is started again when it stops, and runs on battery power. A second
 # trigger starts it every five minutes if it does not run. It runs as LOCAL SERVICE, without administrator rights.
-# ProcessTokenSidType gives its process the SID that has access to the files.
+# ProcessTokenSidType gives its process the SID that has access to the files. Priority 5 is the normal one of a program.
+# The default, 7, is below normal for the processor, the disk, and memory, and kernels inherit it.
 
 # Return the elements of the task: the path, the wanted text, and what Windows assumes if the element is missing. The
 # task scheduler leaves out elements that equal their default, adds others, and has its own order. Sources of the
@@ -24,6 +25,7 @@ function Get-ServiceProperty {
         @{ Path = 'Settings/AllowStartOnDemand'; Should = 'true'; Default = 'true' }
         @{ Path = 'Settings/ExecutionTimeLimit'; Should = 'PT0S'; Default = 'PT72H' }
         @{ Path = 'Settings/Enabled'; Should = 'true'; Default = 'true' }
+        @{ Path = 'Settings/Priority'; Should = '5'; Default = '7' }
         @{ Path = 'Settings/RestartOnFailure/Interval'; Should = 'PT1M'; Default = '' }
         @{ Path = 'Settings/RestartOnFailure/Count'; Should = '255'; Default = '' }
         @{ Path = 'Actions/Exec/Command'; Should = Get-EnvironmentProgram 'python.exe'; Default = '' }
@@ -65,6 +67,7 @@ function Get-ServiceXml {
     <StartWhenAvailable>true</StartWhenAvailable>
     <ExecutionTimeLimit>PT0S</ExecutionTimeLimit>
     <Enabled>true</Enabled>
+    <Priority>5</Priority>
     <RestartOnFailure><Interval>PT1M</Interval><Count>255</Count></RestartOnFailure>
   </Settings>
   <Actions Context="Author">

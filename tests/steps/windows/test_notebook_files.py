@@ -78,13 +78,13 @@ def test_a_large_file_comes_in_parts_and_what_is_in_the_way_is_kept(place: Place
     data = os.urandom(1000)
     first, rest = Part("a.bin", 1000, sha256(data), 0, 600), Part("a.bin", 1000, sha256(data), 600, 400)
     assert run(place, "push", first, data=data[:600]) == []
-    assert [path.name for path in notebooks.iterdir()] == [f".nbserver-push-{sha256(data)[:32]}"]
+    assert [path.name for path in notebooks.iterdir()] == [f".nb{sha256(data)[:8]}"]
     assert states(run(place, "push", rest, data=data[600:])) == {"a.bin": "stored"} and (notebooks / "a.bin").read_bytes() == data
     assert states(run(place, "push", rest, data=data[600:])) == {"a.bin": "incomplete"}
     assert push(place, {"a.bin": b"new", "a.bin/below": b"new"}) == {"a.bin": "conflict", "a.bin/below": "conflict"}
     (notebooks / "a.bin").chmod(0o444)  # to be read only says nothing about who may replace it
     assert push(place, {"a.bin": b"new"}, before=sha256(data)) == {"a.bin": "stored"} and (notebooks / "a.bin").read_bytes() == b"new"
-    (notebooks / f".nbserver-push-{'0' * 32}").write_bytes(b"of an interrupted run")
+    (notebooks / ".nb00000000").write_bytes(b"of an interrupted run")
     wrong = Part("b.bin", 3, "1" * 64, 0, 3)
     assert states(run(place, "push", wrong, data=b"new")) == {"b.bin": "damaged"}
     assert [path.name for path in notebooks.iterdir()] == ["a.bin"]
@@ -130,7 +130,7 @@ def test_push_reads_no_more_than_a_list_had(place: Place, notebooks: Path) -> No
 
 
 def test_a_file_that_cannot_be_written_does_not_prevent_the_others(place: Place, notebooks: Path) -> None:
-    (notebooks / f".nbserver-push-{sha256(b'1')[:32]}").mkdir()
+    (notebooks / f".nb{sha256(b'1')[:8]}").mkdir()
     assert push(place, {"a.txt": b"1", "b.txt": b"2"}) == {"a.txt": "unreadable", "b.txt": "stored"}
 
 
@@ -166,7 +166,7 @@ def fill(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def test_what_is_in_the_archive_is_removed(place: Place, notebooks: Path) -> None:
-    fill(notebooks, {**WORK, "a/.ipynb_checkpoints/plot-checkpoint.ipynb": b"copy", ".nbserver-push-0": b"unfinished"})
+    fill(notebooks, {**WORK, "a/.ipynb_checkpoints/plot-checkpoint.ipynb": b"copy", ".nb0123abcd": b"unfinished"})
     (notebooks / "no files").mkdir()
     (notebooks / "empty.txt").chmod(0o444)
     found = [json.loads(line) for line in place.run(undo(WORK))]
@@ -179,6 +179,34 @@ def test_a_folder_without_folders(place: Place, notebooks: Path) -> None:
     place.run(undo({"one.txt": b"1"}))
     assert list(notebooks.iterdir()) == []
     place.run(undo({}))
+
+
+def test_the_order_of_the_paths_is_the_same_in_every_culture(place: Place, notebooks: Path) -> None:
+    """In Danish, AA comes after AB: these letters are in the bytes of the names."""
+    files = {"\N{LATIN SMALL LETTER E WITH CIRCUMFLEX}": b"1", "\N{LATIN SMALL LETTER E WITH DIAERESIS}": b"2"}
+    fill(notebooks, files)
+    culture = "[Threading.Thread]::CurrentThread.CurrentCulture"
+    place.run(
+        undo(
+            files,
+            f"$before = {culture}; {culture} = [Globalization.CultureInfo]'da-DK'; try {{ Compare-WithArchive }} finally {{ {culture} = $before }}",
+        )
+    )
+
+
+def test_names_of_temporary_files_leave_room_for_the_folder(place: Place, notebooks: Path) -> None:
+    """.NET Framework accepts 247 characters of a folder and 259 of a file."""
+    names = place.run(
+        "\n".join(
+            [
+                MAIN,
+                f"""$lock = Lock-Folder '{host_path(notebooks)}'; Split-Path -Leaf $lock.Name; $lock.Close()
+        function Write-Part([string]$New, $Part) {{ Split-Path -Leaf $New }}; function Complete-File {{ }}
+        Receive-Part '{host_path(notebooks)}' @{{ Path = 'a.txt'; Sha256 = 'a1' * 32; Offset = 0; Before = '-' }} @{{}}""",
+            ]
+        )
+    )
+    assert [len(name) for name in names] == [11]
 
 
 @pytest.mark.parametrize("more", ["more.txt", "a/more.txt"])
@@ -208,3 +236,13 @@ def test_what_an_archive_cannot_have_is_named(place: Place, notebooks: Path, nam
         (notebooks / name).write_bytes(b"secret")
     assert f"contains {name}, which cannot be archived" in place.refused(undo(WORK, "throw 'compared'"))
     assert (place.target / "kept.txt").exists() and (notebooks / name).exists() and (notebooks / "AA.txt").exists()
+
+
+# -- the process
+
+
+def test_only_a_check_and_events_start_in_a_32_bit_process(place: Place) -> None:
+    """It has other folders and registry keys than those in the record."""
+    script = """function Assert-SixtyFourBit { throw 'refused' }; function Start-Change { }; function Assert-StateFolder { }; $ScriptText = ''
+    foreach ($mode in @($Modes.Keys)) { $Run.Mode = $mode; try { [void](Start-Run); $mode } catch { if ("$_" -cne 'refused') { throw } } }"""
+    assert sorted(place.run("\n".join([MAIN, SET_UP, script]))) == ["check", "events"]

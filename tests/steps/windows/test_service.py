@@ -65,8 +65,12 @@ def test_each_property_that_differs_is_reported(session: Session) -> None:
 
 
 def test_a_missing_element_means_what_windows_assumes(session: Session) -> None:
-    change = "$xml = (Get-ServiceXml).Replace('<RunLevel>LeastPrivilege</RunLevel>', '').Replace('<ExecutionTimeLimit>PT0S</ExecutionTimeLimit>', '')\n"
-    assert session.run(f"{STANDINS}{change}{LOOK}") == ["scheduled task nbserver, Settings/ExecutionTimeLimit: PT72H"]
+    missing = "RunLevel>LeastPrivilege", "ExecutionTimeLimit>PT0S", "Priority>5"
+    change = "".join(f".Replace('<{text}</{text.partition('>')[0]}>', '')" for text in missing)
+    assert session.run(f"{STANDINS}$xml = (Get-ServiceXml){change}\n{LOOK}") == [
+        "scheduled task nbserver, Settings/ExecutionTimeLimit: PT72H",
+        "scheduled task nbserver, Settings/Priority: 7",
+    ]
 
 
 def test_a_task_that_is_missing_or_does_not_run_is_a_difference(session: Session) -> None:
