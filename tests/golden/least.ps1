@@ -33,99 +33,99 @@
 #  1046  part_data              Keep the parts of files that the envelope names, and their data.
 #  1118  lock                   Allow only one run at a time to change this host.
 #  1183  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1263  held_files             Open, move, replace, and remove files that other programs hold.
-#  1390  access                 Set and check access lists: who may read and change a folder.
-#  1466  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1503  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1569  registry               Read values in the registry.
-#  1580  registry_values        Compare, set, and restore values in the registry.
-#  1614  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1734  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1829  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1864  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1952  path_access            Find other accounts that could replace a folder with another folder.
-#  1980  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  2037  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2187  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2284  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2518  server_command         Define the command line of the server, and what it was started with.
-#  2537  left_program           End the program that a run left behind when it was killed.
-#  2595  programs               Run other programs until they exit, and report their output.
-#  2725  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2744  web_requests           Ask web servers, and say why one did not answer.
-#  2816  downloads              Download files into the cache, and check their hashes before they are used.
-#  2948  sources                Download a program from one of several sources.
-#  3026  delivered_programs     Take the files of programs that the workstation has sent.
-#  3057  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3144  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3220  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3276  foreign_places         Define where configuration from other installations may be on this host.
-#  3290  package_environment    Choose the environment variables of pip and uv.
-#  3365  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3370  installer_failures     Explain the exit codes of installers.
-#  3442  installers             Run installers and uninstallers, and wait while another one runs.
-#  3487  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3544  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3606  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3631  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3695  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3734  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3774  installed_files        Compare files with those that were installed.
-#  3923  running_server         Stop the server before its programs are replaced.
-#  3981  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4095  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4154  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4204  port_process           Find the program that listens on a TCP port, and what started it.
-#  4239  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4359  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4405  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4463  certificates           Read certificates from PEM files.
-#  4480  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4552  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4686  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4810  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4919  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4988  password_hash          Get the hash of the password.
-#  4993  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  5039  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  5062  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5128  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5271  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5315  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5438  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5595  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5633  new_server             Check what another environment contains, and the server that runs from it.
-#  5716  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5856  way_back               Restore the previous server after an upgrade that failed.
-#  5994  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6106  server_life            Restart or stop the installed server: modes restart and stop.
-#  6211  restarted_server       Start the registered task again.
-#  6262  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6391  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6510  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6552  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6714  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  6961  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7083  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7107  server_log             Send the log of the notebook server: mode logs.
-#  7207  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  1264  held_files             Open, move, replace, and remove files that other programs hold.
+#  1391  access                 Set and check access lists: who may read and change a folder.
+#  1467  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1504  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1570  registry               Read values in the registry.
+#  1581  registry_values        Compare, set, and restore values in the registry.
+#  1615  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1735  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1830  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1865  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1953  path_access            Find other accounts that could replace a folder with another folder.
+#  1982  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  2039  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2189  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2286  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2520  server_command         Define the command line of the server, and what it was started with.
+#  2539  left_program           End the program that a run left behind when it was killed.
+#  2597  programs               Run other programs until they exit, and report their output.
+#  2727  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2746  web_requests           Ask web servers, and say why one did not answer.
+#  2818  downloads              Download files into the cache, and check their hashes before they are used.
+#  2950  sources                Download a program from one of several sources.
+#  3028  delivered_programs     Take the files of programs that the workstation has sent.
+#  3059  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3146  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3222  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3278  foreign_places         Define where configuration from other installations may be on this host.
+#  3292  package_environment    Choose the environment variables of pip and uv.
+#  3367  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3372  installer_failures     Explain the exit codes of installers.
+#  3444  installers             Run installers and uninstallers, and wait while another one runs.
+#  3489  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3546  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3608  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3633  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3697  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3736  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3776  installed_files        Compare files with those that were installed.
+#  3925  running_server         Stop the server before its programs are replaced.
+#  3983  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4097  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4156  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4206  port_process           Find the program that listens on a TCP port, and what started it.
+#  4241  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4369  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4415  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4473  certificates           Read certificates from PEM files.
+#  4490  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4562  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4696  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4820  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4929  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4998  password_hash          Get the hash of the password.
+#  5003  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  5049  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  5072  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5138  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5281  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5325  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5448  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5605  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5643  new_server             Check what another environment contains, and the server that runs from it.
+#  5726  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5866  way_back               Restore the previous server after an upgrade that failed.
+#  6004  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6116  server_life            Restart or stop the installed server: modes restart and stop.
+#  6221  restarted_server       Start the registered task again.
+#  6272  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6401  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6520  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6562  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6724  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  6971  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7096  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7120  server_log             Send the log of the notebook server: mode logs.
+#  7220  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7239  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7320  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7328  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7347  python                 Install Python from the publisher, or use one that is installed.
-#  7481  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7542  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7661  packages               Install the packages of the lock in a virtual environment.
-#  7862  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7888  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8025  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8233  service                Run the server as a scheduled task.
-#  8380  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8444  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8522  path                   Add the programs of the server to the PATH of the machine.
-#  8551  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8592  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7252  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7333  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7341  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7360  python                 Install Python from the publisher, or use one that is installed.
+#  7491  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7552  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7671  packages               Install the packages of the lock in a virtual environment.
+#  7872  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7898  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8035  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8243  service                Run the server as a scheduled task.
+#  8393  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8457  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8535  path                   Add the programs of the server to the PATH of the machine.
+#  8564  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8605  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -1219,10 +1219,11 @@ function Assert-NoLink([string]$Path) {
 }
 
 # While a file in a folder is open, Windows refuses to rename that folder or a folder above it, or to turn one of them
-# into a link. Return such a file; .Close() also deletes it.
+# into a link. Return such a file; .Close() also deletes it. Older .NET accepts folders of at most 247 characters and
+# files of at most 259, which leaves 11 for a name.
 function Lock-Folder([string]$Path) {
     Assert-NoLink $Path
-    $file = Join-Path $Path "nbserver-$([guid]::NewGuid()).lock"
+    $file = Join-Path $Path "nb-$([guid]::NewGuid().ToString().Substring(0, 8))"
     $lock = New-Object IO.FileStream $file, ([IO.FileMode]::CreateNew), ([IO.FileAccess]::Write),
     ([IO.FileShare]::None), 1, ([IO.FileOptions]::DeleteOnClose)
     try { Assert-NoLink $Path }
@@ -1439,7 +1440,7 @@ function New-ClosedFolder([string]$Path, [string]$Sddl) {
 
 # ---- who else has access
 
-$AnyRight = -bnot 0   # all bits of an access mask
+$AnyRight = -bnot 0   # all 32 bits of an access mask are set
 
 # Return a failure if an account that is not in $Allowed owns the path or has one of the rights, else nothing. With
 # -SkipInheritOnly, entries that apply only to what is created in the folder do not count.
@@ -1952,8 +1953,9 @@ function Remove-DataFolder([string]$Path) {
 # ---- prelude: path_access --------------------------------------------------------------------------
 # Find other accounts that could replace a folder with another folder.
 
-# Rights as bits of an access mask. .NET has no name for the generic right; source: "ACCESS_MASK" on
+# Rights as bits of an access mask. .NET has no names for the generic rights; source: "ACCESS_MASK" on
 # learn.microsoft.com.
+$GenericWrite = 0x40000000
 $GenericAll = 0x10000000
 $DeleteRight = [int][Security.AccessControl.FileSystemRights]::Delete
 $DeleteContentRight = [int][Security.AccessControl.FileSystemRights]::DeleteSubdirectoriesAndFiles
@@ -4348,12 +4350,20 @@ function Stop-PortOwner([int]$Port) {
         if ($try -eq 10) {
             Write-StepProgress waiting-for-port 'Waiting for TCP port {port} to become free' @{ port = $Port }
         }
-        # A process that exits by itself meanwhile is not an error.
         if ($owner.Kind -eq 'process' -or $try -eq 10) {
-            Stop-Process -Id $owner.Process.ProcessId -Force -ErrorAction SilentlyContinue
+            Stop-Listener $Port $owner.Process
         }
         [Threading.Thread]::Sleep(500)
     }
+}
+
+# Stop the process if it still listens on the port. Windows reuses process IDs, so the times count as well. A process
+# that exits by itself meanwhile is not an error.
+function Stop-Listener([int]$Port, $Process) {
+    $now = @(Get-PortProcess $Port)
+    if (-not $now.Count -or $now[0].ProcessId -ne $Process.ProcessId) { return }
+    if ($now[0].CreationDate -ne $Process.CreationDate) { return }
+    Stop-Process -Id $Process.ProcessId -Force -ErrorAction SilentlyContinue
 }
 
 # ---- prelude: earlier_servers ----------------------------------------------------------------------
@@ -6717,7 +6727,7 @@ function Write-DeliveredData([string]$New, $Part) {
 # No link is followed. Names that begin with a period are left out. What is created gets the access list of its folder,
 # so the server may change it.
 
-$NewFilePrefix = '.nbserver-push-'                       # of the name of a file that is not complete
+$NewFileName = '\A\.nb[0-9a-f]{8}\z'                     # of a file that is not complete
 $PieceSize = 131072                                      # bytes in one event
 $MostToRead = 4000000000                                 # bytes of all files of which a list has the hashes
 $MostFiles = 10000                                       # files and folders in a list
@@ -6910,7 +6920,7 @@ function Receive-Part {
     $lock = Lock-Folder $Folder
     try {
         $file = "$Folder\$(Split-Path -Leaf $Part.Path.Replace('/', '\'))"
-        $new = "$Folder\$NewFilePrefix$($Part.Sha256.Substring(0, 32))"
+        $new = "$Folder\.nb$($Part.Sha256.Substring(0, 8))"
         if (-not $Part.Offset) {
             if (-not $Cleaned.ContainsKey($Folder)) { Remove-UnfinishedFile $Folder }
             $Cleaned[$Folder] = $true
@@ -6926,7 +6936,7 @@ function Receive-Part {
 # An earlier run may have been interrupted.
 function Remove-UnfinishedFile([string]$Folder) {
     foreach ($item in (New-Object IO.DirectoryInfo $Folder).GetFileSystemInfos()) {
-        if ($item.Name.StartsWith($NewFilePrefix, [StringComparison]::Ordinal)) { Remove-SingleFile $item.FullName }
+        if ($item.Name -cmatch $NewFileName) { Remove-SingleFile $item.FullName }
     }
 }
 
@@ -6995,7 +7005,7 @@ function Get-NotebookItem($Item, $Folder) {
         State = $(if (-not $isFolder) { Get-FileState $Item.FullName })
     }
     if ($isFolder -and $Item.Name -ceq '.ipynb_checkpoints') { $found.Own = $true }
-    if ($Item.Name.StartsWith($NewFilePrefix, [StringComparison]::Ordinal)) { $found.Own = $true }
+    if ($Item.Name -cmatch $NewFileName) { $found.Own = $true }
     $found
 }
 
@@ -7019,11 +7029,14 @@ function Get-ContentLine($File) {
 }
 
 # Return the hash of what an archive has, sorted by the bytes of the path: by their hex digits, and not by the rules of
-# a language. In Danish, AA comes after Z.
+# a language, as Sort-Object does. In Danish, AA comes after Z.
 function Get-ContentSha256($Content) {
     $files = @($Content | ForEach-Object { $_.Files } | Where-Object { -not $_.Own })
-    $hex = { [BitConverter]::ToString($Utf8.GetBytes($_.Path)) -replace '-', '' }
-    $lines = @($files | Sort-Object -Culture '' -Property $hex | ForEach-Object { Get-ContentLine $_ })
+    $byKey = @{}
+    foreach ($file in $files) { $byKey[[BitConverter]::ToString($Utf8.GetBytes($file.Path))] = $file }
+    $keys = [string[]]@($byKey.Keys)
+    [Array]::Sort($keys, [StringComparer]::Ordinal)
+    $lines = @($keys | ForEach-Object { Get-ContentLine $byKey[$_] })
     Get-Sha256 ($Utf8.GetBytes(-join $lines))
 }
 
@@ -7378,10 +7391,7 @@ function Get-LockMarkText { "$($Settings.packages.lock_sha256)`n" }
 
 # ---- who can change an installed Python
 
-# Rights by which an account can change a folder or what is in it. The last two are generic rights, which .NET does not
-# name; source: "ACCESS_MASK" on learn.microsoft.com.
-$GenericWrite = 0x40000000
-$GenericAll = 0x10000000
+# Rights by which an account can change a folder or what is in it.
 $ChangingRights = [int][Security.AccessControl.FileSystemRights](
     'WriteData, AppendData, DeleteSubdirectoriesAndFiles, Delete, ChangePermissions, TakeOwnership'
 ) -bor $GenericWrite -bor $GenericAll
@@ -8235,7 +8245,8 @@ function Save-EarlierRule {
 
 # The task starts with Windows, has no time limit, is started again when it stops, and runs on battery power. A second
 # trigger starts it every five minutes if it does not run. It runs as LOCAL SERVICE, without administrator rights.
-# ProcessTokenSidType gives its process the SID that has access to the files.
+# ProcessTokenSidType gives its process the SID that has access to the files. Priority 5 is the normal one of a program.
+# The default, 7, is below normal for the processor, the disk, and memory, and kernels inherit it.
 
 # Return the elements of the task: the path, the wanted text, and what Windows assumes if the element is missing. The
 # task scheduler leaves out elements that equal their default, adds others, and has its own order. Sources of the
@@ -8256,6 +8267,7 @@ function Get-ServiceProperty {
         @{ Path = 'Settings/AllowStartOnDemand'; Should = 'true'; Default = 'true' }
         @{ Path = 'Settings/ExecutionTimeLimit'; Should = 'PT0S'; Default = 'PT72H' }
         @{ Path = 'Settings/Enabled'; Should = 'true'; Default = 'true' }
+        @{ Path = 'Settings/Priority'; Should = '5'; Default = '7' }
         @{ Path = 'Settings/RestartOnFailure/Interval'; Should = 'PT1M'; Default = '' }
         @{ Path = 'Settings/RestartOnFailure/Count'; Should = '255'; Default = '' }
         @{ Path = 'Actions/Exec/Command'; Should = Get-EnvironmentProgram 'python.exe'; Default = '' }
@@ -8297,6 +8309,7 @@ function Get-ServiceXml {
     <StartWhenAvailable>true</StartWhenAvailable>
     <ExecutionTimeLimit>PT0S</ExecutionTimeLimit>
     <Enabled>true</Enabled>
+    <Priority>5</Priority>
     <RestartOnFailure><Interval>PT1M</Interval><Count>255</Count></RestartOnFailure>
   </Settings>
   <Actions Context="Author">
@@ -8709,7 +8722,10 @@ function Get-UndoOrder {
 }
 
 # A run that makes changes takes the lock and keeps its events on the host; other runs leave nothing behind.
+# For a 32-bit program, Windows has other folders and registry keys in place of those in the record. Mode check reports
+# this as a finding, and the events of a run are in the same place for both.
 function Start-Run {
+    if ('check', 'events' -notcontains $Run.Mode) { Assert-SixtyFourBit }
     Invoke-Hook BeforeRun
     if ($Run.Mode -eq 'events' -or $Run.Outcome -eq 'waiting') { return }
     if (Test-Change) { Start-Change }

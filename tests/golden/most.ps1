@@ -33,99 +33,99 @@
 #   952  part_data              Keep the parts of files that the envelope names, and their data.
 #  1024  lock                   Allow only one run at a time to change this host.
 #  1089  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1169  held_files             Open, move, replace, and remove files that other programs hold.
-#  1296  access                 Set and check access lists: who may read and change a folder.
-#  1372  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1409  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1475  registry               Read values in the registry.
-#  1486  registry_values        Compare, set, and restore values in the registry.
-#  1520  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1640  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1735  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1770  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1858  path_access            Find other accounts that could replace a folder with another folder.
-#  1886  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1943  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2093  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2190  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2424  server_command         Define the command line of the server, and what it was started with.
-#  2443  left_program           End the program that a run left behind when it was killed.
-#  2501  programs               Run other programs until they exit, and report their output.
-#  2631  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2650  web_requests           Ask web servers, and say why one did not answer.
-#  2722  downloads              Download files into the cache, and check their hashes before they are used.
-#  2854  sources                Download a program from one of several sources.
-#  2932  delivered_programs     Take the files of programs that the workstation has sent.
-#  2963  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3050  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3126  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3182  foreign_places         Define where configuration from other installations may be on this host.
-#  3196  package_environment    Choose the environment variables of pip and uv.
-#  3271  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3276  installer_failures     Explain the exit codes of installers.
-#  3348  installers             Run installers and uninstallers, and wait while another one runs.
-#  3393  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3450  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3512  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3537  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3601  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3640  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3680  installed_files        Compare files with those that were installed.
-#  3829  running_server         Stop the server before its programs are replaced.
-#  3887  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4001  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4060  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4110  port_process           Find the program that listens on a TCP port, and what started it.
-#  4145  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4265  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4311  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4369  certificates           Read certificates from PEM files.
-#  4386  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4458  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4592  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4716  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4825  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4894  password_hash          Get the hash of the password.
-#  4899  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4945  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4968  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5034  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5177  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5221  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5344  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5501  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5539  new_server             Check what another environment contains, and the server that runs from it.
-#  5622  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5762  way_back               Restore the previous server after an upgrade that failed.
-#  5900  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6012  server_life            Restart or stop the installed server: modes restart and stop.
-#  6117  restarted_server       Start the registered task again.
-#  6168  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6297  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6416  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6458  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6620  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  6867  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6989  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7013  server_log             Send the log of the notebook server: mode logs.
-#  7113  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  1170  held_files             Open, move, replace, and remove files that other programs hold.
+#  1297  access                 Set and check access lists: who may read and change a folder.
+#  1373  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1410  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1476  registry               Read values in the registry.
+#  1487  registry_values        Compare, set, and restore values in the registry.
+#  1521  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1641  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1736  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1771  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1859  path_access            Find other accounts that could replace a folder with another folder.
+#  1888  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1945  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2095  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2192  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2426  server_command         Define the command line of the server, and what it was started with.
+#  2445  left_program           End the program that a run left behind when it was killed.
+#  2503  programs               Run other programs until they exit, and report their output.
+#  2633  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2652  web_requests           Ask web servers, and say why one did not answer.
+#  2724  downloads              Download files into the cache, and check their hashes before they are used.
+#  2856  sources                Download a program from one of several sources.
+#  2934  delivered_programs     Take the files of programs that the workstation has sent.
+#  2965  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3052  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3128  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3184  foreign_places         Define where configuration from other installations may be on this host.
+#  3198  package_environment    Choose the environment variables of pip and uv.
+#  3273  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3278  installer_failures     Explain the exit codes of installers.
+#  3350  installers             Run installers and uninstallers, and wait while another one runs.
+#  3395  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3452  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3514  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3539  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3603  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3642  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3682  installed_files        Compare files with those that were installed.
+#  3831  running_server         Stop the server before its programs are replaced.
+#  3889  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4003  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4062  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4112  port_process           Find the program that listens on a TCP port, and what started it.
+#  4147  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4275  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4321  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4379  certificates           Read certificates from PEM files.
+#  4396  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4468  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4602  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4726  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4835  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4904  password_hash          Get the hash of the password.
+#  4909  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4955  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4978  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5044  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5187  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5231  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5354  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5511  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5549  new_server             Check what another environment contains, and the server that runs from it.
+#  5632  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5772  way_back               Restore the previous server after an upgrade that failed.
+#  5910  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6022  server_life            Restart or stop the installed server: modes restart and stop.
+#  6127  restarted_server       Start the registered task again.
+#  6178  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6307  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6426  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6468  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6630  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  6877  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7002  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7026  server_log             Send the log of the notebook server: mode logs.
+#  7126  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7145  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7226  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7234  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7253  python                 Install Python from the publisher, or use one that is installed.
-#  7387  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7448  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7567  packages               Install the packages of the lock in a virtual environment.
-#  7768  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7794  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  7931  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8139  service                Run the server as a scheduled task.
-#  8286  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8350  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8428  path                   Add the programs of the server to the PATH of the machine.
-#  8457  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8498  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7158  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7239  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7247  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7266  python                 Install Python from the publisher, or use one that is installed.
+#  7397  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7458  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7577  packages               Install the packages of the lock in a virtual environment.
+#  7778  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7804  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  7941  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8149  service                Run the server as a scheduled task.
+#  8299  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8363  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8441  path                   Add the programs of the server to the PATH of the machine.
+#  8470  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8511  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -1125,10 +1125,11 @@ function Assert-NoLink([string]$Path) {
 }
 
 # While a file in a folder is open, Windows refuses to rename that folder or a folder above it, or to turn one of them
-# into a link. Return such a file; .Close() also deletes it.
+# into a link. Return such a file; .Close() also deletes it. Older .NET accepts folders of at most 247 characters and
+# files of at most 259, which leaves 11 for a name.
 function Lock-Folder([string]$Path) {
     Assert-NoLink $Path
-    $file = Join-Path $Path "nbserver-$([guid]::NewGuid()).lock"
+    $file = Join-Path $Path "nb-$([guid]::NewGuid().ToString().Substring(0, 8))"
     $lock = New-Object IO.FileStream $file, ([IO.FileMode]::CreateNew), ([IO.FileAccess]::Write),
     ([IO.FileShare]::None), 1, ([IO.FileOptions]::DeleteOnClose)
     try { Assert-NoLink $Path }
@@ -1345,7 +1346,7 @@ function New-ClosedFolder([string]$Path, [string]$Sddl) {
 
 # ---- who else has access
 
-$AnyRight = -bnot 0   # all bits of an access mask
+$AnyRight = -bnot 0   # all 32 bits of an access mask are set
 
 # Return a failure if an account that is not in $Allowed owns the path or has one of the rights, else nothing. With
 # -SkipInheritOnly, entries that apply only to what is created in the folder do not count.
@@ -1858,8 +1859,9 @@ function Remove-DataFolder([string]$Path) {
 # ---- prelude: path_access --------------------------------------------------------------------------
 # Find other accounts that could replace a folder with another folder.
 
-# Rights as bits of an access mask. .NET has no name for the generic right; source: "ACCESS_MASK" on
+# Rights as bits of an access mask. .NET has no names for the generic rights; source: "ACCESS_MASK" on
 # learn.microsoft.com.
+$GenericWrite = 0x40000000
 $GenericAll = 0x10000000
 $DeleteRight = [int][Security.AccessControl.FileSystemRights]::Delete
 $DeleteContentRight = [int][Security.AccessControl.FileSystemRights]::DeleteSubdirectoriesAndFiles
@@ -4254,12 +4256,20 @@ function Stop-PortOwner([int]$Port) {
         if ($try -eq 10) {
             Write-StepProgress waiting-for-port 'Waiting for TCP port {port} to become free' @{ port = $Port }
         }
-        # A process that exits by itself meanwhile is not an error.
         if ($owner.Kind -eq 'process' -or $try -eq 10) {
-            Stop-Process -Id $owner.Process.ProcessId -Force -ErrorAction SilentlyContinue
+            Stop-Listener $Port $owner.Process
         }
         [Threading.Thread]::Sleep(500)
     }
+}
+
+# Stop the process if it still listens on the port. Windows reuses process IDs, so the times count as well. A process
+# that exits by itself meanwhile is not an error.
+function Stop-Listener([int]$Port, $Process) {
+    $now = @(Get-PortProcess $Port)
+    if (-not $now.Count -or $now[0].ProcessId -ne $Process.ProcessId) { return }
+    if ($now[0].CreationDate -ne $Process.CreationDate) { return }
+    Stop-Process -Id $Process.ProcessId -Force -ErrorAction SilentlyContinue
 }
 
 # ---- prelude: earlier_servers ----------------------------------------------------------------------
@@ -6623,7 +6633,7 @@ function Write-DeliveredData([string]$New, $Part) {
 # No link is followed. Names that begin with a period are left out. What is created gets the access list of its folder,
 # so the server may change it.
 
-$NewFilePrefix = '.nbserver-push-'                       # of the name of a file that is not complete
+$NewFileName = '\A\.nb[0-9a-f]{8}\z'                     # of a file that is not complete
 $PieceSize = 131072                                      # bytes in one event
 $MostToRead = 4000000000                                 # bytes of all files of which a list has the hashes
 $MostFiles = 10000                                       # files and folders in a list
@@ -6816,7 +6826,7 @@ function Receive-Part {
     $lock = Lock-Folder $Folder
     try {
         $file = "$Folder\$(Split-Path -Leaf $Part.Path.Replace('/', '\'))"
-        $new = "$Folder\$NewFilePrefix$($Part.Sha256.Substring(0, 32))"
+        $new = "$Folder\.nb$($Part.Sha256.Substring(0, 8))"
         if (-not $Part.Offset) {
             if (-not $Cleaned.ContainsKey($Folder)) { Remove-UnfinishedFile $Folder }
             $Cleaned[$Folder] = $true
@@ -6832,7 +6842,7 @@ function Receive-Part {
 # An earlier run may have been interrupted.
 function Remove-UnfinishedFile([string]$Folder) {
     foreach ($item in (New-Object IO.DirectoryInfo $Folder).GetFileSystemInfos()) {
-        if ($item.Name.StartsWith($NewFilePrefix, [StringComparison]::Ordinal)) { Remove-SingleFile $item.FullName }
+        if ($item.Name -cmatch $NewFileName) { Remove-SingleFile $item.FullName }
     }
 }
 
@@ -6901,7 +6911,7 @@ function Get-NotebookItem($Item, $Folder) {
         State = $(if (-not $isFolder) { Get-FileState $Item.FullName })
     }
     if ($isFolder -and $Item.Name -ceq '.ipynb_checkpoints') { $found.Own = $true }
-    if ($Item.Name.StartsWith($NewFilePrefix, [StringComparison]::Ordinal)) { $found.Own = $true }
+    if ($Item.Name -cmatch $NewFileName) { $found.Own = $true }
     $found
 }
 
@@ -6925,11 +6935,14 @@ function Get-ContentLine($File) {
 }
 
 # Return the hash of what an archive has, sorted by the bytes of the path: by their hex digits, and not by the rules of
-# a language. In Danish, AA comes after Z.
+# a language, as Sort-Object does. In Danish, AA comes after Z.
 function Get-ContentSha256($Content) {
     $files = @($Content | ForEach-Object { $_.Files } | Where-Object { -not $_.Own })
-    $hex = { [BitConverter]::ToString($Utf8.GetBytes($_.Path)) -replace '-', '' }
-    $lines = @($files | Sort-Object -Culture '' -Property $hex | ForEach-Object { Get-ContentLine $_ })
+    $byKey = @{}
+    foreach ($file in $files) { $byKey[[BitConverter]::ToString($Utf8.GetBytes($file.Path))] = $file }
+    $keys = [string[]]@($byKey.Keys)
+    [Array]::Sort($keys, [StringComparer]::Ordinal)
+    $lines = @($keys | ForEach-Object { Get-ContentLine $byKey[$_] })
     Get-Sha256 ($Utf8.GetBytes(-join $lines))
 }
 
@@ -7284,10 +7297,7 @@ function Get-LockMarkText { "$($Settings.packages.lock_sha256)`n" }
 
 # ---- who can change an installed Python
 
-# Rights by which an account can change a folder or what is in it. The last two are generic rights, which .NET does not
-# name; source: "ACCESS_MASK" on learn.microsoft.com.
-$GenericWrite = 0x40000000
-$GenericAll = 0x10000000
+# Rights by which an account can change a folder or what is in it.
 $ChangingRights = [int][Security.AccessControl.FileSystemRights](
     'WriteData, AppendData, DeleteSubdirectoriesAndFiles, Delete, ChangePermissions, TakeOwnership'
 ) -bor $GenericWrite -bor $GenericAll
@@ -8141,7 +8151,8 @@ function Save-EarlierRule {
 
 # The task starts with Windows, has no time limit, is started again when it stops, and runs on battery power. A second
 # trigger starts it every five minutes if it does not run. It runs as LOCAL SERVICE, without administrator rights.
-# ProcessTokenSidType gives its process the SID that has access to the files.
+# ProcessTokenSidType gives its process the SID that has access to the files. Priority 5 is the normal one of a program.
+# The default, 7, is below normal for the processor, the disk, and memory, and kernels inherit it.
 
 # Return the elements of the task: the path, the wanted text, and what Windows assumes if the element is missing. The
 # task scheduler leaves out elements that equal their default, adds others, and has its own order. Sources of the
@@ -8162,6 +8173,7 @@ function Get-ServiceProperty {
         @{ Path = 'Settings/AllowStartOnDemand'; Should = 'true'; Default = 'true' }
         @{ Path = 'Settings/ExecutionTimeLimit'; Should = 'PT0S'; Default = 'PT72H' }
         @{ Path = 'Settings/Enabled'; Should = 'true'; Default = 'true' }
+        @{ Path = 'Settings/Priority'; Should = '5'; Default = '7' }
         @{ Path = 'Settings/RestartOnFailure/Interval'; Should = 'PT1M'; Default = '' }
         @{ Path = 'Settings/RestartOnFailure/Count'; Should = '255'; Default = '' }
         @{ Path = 'Actions/Exec/Command'; Should = Get-EnvironmentProgram 'python.exe'; Default = '' }
@@ -8203,6 +8215,7 @@ function Get-ServiceXml {
     <StartWhenAvailable>true</StartWhenAvailable>
     <ExecutionTimeLimit>PT0S</ExecutionTimeLimit>
     <Enabled>true</Enabled>
+    <Priority>5</Priority>
     <RestartOnFailure><Interval>PT1M</Interval><Count>255</Count></RestartOnFailure>
   </Settings>
   <Actions Context="Author">
@@ -8615,7 +8628,10 @@ function Get-UndoOrder {
 }
 
 # A run that makes changes takes the lock and keeps its events on the host; other runs leave nothing behind.
+# For a 32-bit program, Windows has other folders and registry keys in place of those in the record. Mode check reports
+# this as a finding, and the events of a run are in the same place for both.
 function Start-Run {
+    if ('check', 'events' -notcontains $Run.Mode) { Assert-SixtyFourBit }
     Invoke-Hook BeforeRun
     if ($Run.Mode -eq 'events' -or $Run.Outcome -eq 'waiting') { return }
     if (Test-Change) { Start-Change }
