@@ -149,6 +149,57 @@ def see_figure(url: str, pin: str, password: str, folder: Path, pictures: Path) 
             checkpoints.rmdir()
 
 
+@dataclass(frozen=True)
+class Ran:
+    """What a notebook shows after all its cells have run: the number of outputs of each kind, and the text of all."""
+
+    pictures: int
+    sounds: int
+    animations: int
+    frames: int
+    errors: int
+    text: str
+
+
+def run_all(url: str, pin: str, password: str, name: str, picture: Path, *, frame_has: str = "") -> Ran:
+    """Opens a notebook that the server at `url` has, runs all cells from the menu, and looks at them; the page goes to `picture`.
+
+    With `frame_has`, the page in the notebook's frame must have this text. Raises playwright's errors if something does not come.
+    """
+    with chromium(pin, urlsplit(url).hostname or "") as watched:
+        page = watched.page
+        page.set_viewport_size({"width": 1280, "height": 5000})
+        page.goto(f"{url}/notebooks/{name}")
+        with page.expect_websocket(lambda socket: "/channels" in socket.url):
+            log_in(page, password)
+        page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
+        page.click(".jp-CodeCell .cm-content")
+        page.click(".lm-MenuBar-itemLabel >> text=Run")
+        page.click(".lm-Menu-itemLabel >> text=/^Run All Cells$/")
+        page.wait_for_function(_ALL_RAN)
+        page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
+        if frame_has:
+            page.frame_locator(".jp-OutputArea-output iframe").locator(f"text={frame_has}").first.wait_for()
+        counts = [page.locator(selector).count() for selector in _OUTPUTS]
+        text = "\n".join(page.locator(".jp-OutputArea-output[data-mime-type*=text], .jp-OutputArea-output pre").all_inner_texts())
+        page.screenshot(path=picture)
+        page.evaluate(_END_KERNEL)
+    return Ran(*counts, text)
+
+
+_ALL_RAN = """() => {
+    const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(prompt => prompt.textContent);
+    return prompts.at(-1) === `[${prompts.length}]:`;
+}"""
+_OUTPUTS = (
+    ".jp-RenderedImage img",
+    ".jp-OutputArea-output audio",
+    ".jp-OutputArea-output .animation",
+    ".jp-OutputArea-output iframe",
+    ".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr'], .jp-OutputArea-output[data-mime-type='application/vnd.jupyter.error']",
+)
+
+
 def see_figure_apart(url: str, password: str, certificate: Path, folder: Path, pictures: Path) -> subprocess.CompletedProcess[str]:
     """The same in a process of its own: what it prints is what was seen, as JSON."""
     return subprocess.run(

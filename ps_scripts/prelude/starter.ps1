@@ -114,17 +114,18 @@ NO_PACKAGES = (
     "nbserver apply"
 )
 SAY_SO = [
-    "get_ipython().register_magic_function(lambda line, run=get_ipython().find_line_magic({name!r}): "
-    "print({text!r}) if line.split()[:1] in ([\"install\"], [\"uninstall\"]) else run(line), \"line\", {name!r})",
     "setattr(get_ipython(), \"system\", lambda command, run=get_ipython().system: print({text!r}) "
     "if __import__(\"re\").match({pattern!r}, command) else run(command))",
+    "(lambda run: run and get_ipython().register_magic_function(lambda line: print({text!r}) "
+    "if __import__(\"re\").match({pattern!r}, {name!r} + \" \" + line) else run(line), \"line\", {name!r}))"
+    "(get_ipython().find_line_magic({name!r}))",
 ]
-PATTERN = r"\s*(\S*python\S* -m )?(pip[0-9.]*|uv pip|conda|mamba) (un)?install\b"
+PATTERN = r"\s*(.*\bpy\S* +-m +)?(pip[0-9.]*|uv +pip|conda|mamba|micromamba) +(-\S+ +)*(un)?install\b"
 closed = not os.access(sys.prefix, os.W_OK) or sys.prefix.startswith(os.environ.get("PROGRAMFILES", "|"))
 lines = []
 if closed:
-    lines = [SAY_SO[0].format(name=name, text=NO_PACKAGES) for name in ("pip", "conda")]
-    lines.append(SAY_SO[1].format(text=NO_PACKAGES, pattern=PATTERN))
+    names = ("system", "pip", "uv", "conda", "mamba", "micromamba")
+    lines = [SAY_SO[name != "system"].format(name=name, text=NO_PACKAGES, pattern=PATTERN) for name in names]
 
 
 class OwnKernels(KernelSpecManager):

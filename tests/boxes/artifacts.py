@@ -193,8 +193,7 @@ def wheels(cache: Path, lock: Path, python: str = "3.11") -> Path:
     text = lock.read_text(encoding="utf-8")
 
     def make(work: Path, target: Path) -> None:
-        platform = ("--only-binary", ":all:", "--platform", "win_amd64", "--python-version", python)
-        pip_download(work, text, *platform, "-d", str(target))
+        put_windows_wheels(text, work, target, python)
 
     return once(cache, f"wheels-{hashlib.sha256(text.encode()).hexdigest()[:12]}", make)
 
@@ -204,11 +203,21 @@ def linux_wheels(cache: Path, lock: Path) -> Path:
     text = "\n".join(lines_for(lock.read_text(encoding="utf-8"), LINUX_PYTHON)) + "\n"
 
     def make(work: Path, target: Path) -> None:
-        systems = [word for system in ("2_28", "2_17", "2_5") for word in ("--platform", f"manylinux_{system}_x86_64")]
-        systems += ["--platform", "manylinux2014_x86_64", "--platform", "manylinux1_x86_64"]
-        pip_download(work, text, "--only-binary", ":all:", *systems, "--python-version", LINUX_PYTHON[:4], "-d", str(target))
+        put_linux_wheels(text, work, target)
 
     return once(cache, f"wheels-{hashlib.sha256(text.encode()).hexdigest()[:12]}", make)
+
+
+def put_windows_wheels(lock: str, work: Path, target: Path, python: str = "3.11") -> None:
+    """Puts the wheels for Windows of a lock's text into a folder: those that it lacks."""
+    pip_download(work, lock, "--only-binary", ":all:", "--platform", "win_amd64", "--python-version", python, "-d", str(target))
+
+
+def put_linux_wheels(lock: str, work: Path, target: Path) -> None:
+    """The same for the Linux hosts in a box; the lock's lines have no conditions."""
+    systems = [word for system in ("2_28", "2_17", "2_5") for word in ("--platform", f"manylinux_{system}_x86_64")]
+    systems += ["--platform", "manylinux2014_x86_64", "--platform", "manylinux1_x86_64"]
+    pip_download(work, lock, "--only-binary", ":all:", *systems, "--python-version", LINUX_PYTHON[:4], "-d", str(target))
 
 
 def lines_for(lock: str, python: str) -> list[str]:

@@ -101,21 +101,5 @@ def test_the_first_page_runs_in_the_browser(server: NotebookServer, tmp_path: Pa
     """Every cell: two plots, a sound to play, a video, and a page of the server in a frame."""
     file = server.log.parent / "home" / f"Welcome-{language}.ipynb"
     file.write_text(first_page(language), "utf-8")
-    with browser.chromium(pin(server), "localhost") as watched:
-        page = watched.page
-        page.set_viewport_size({"width": 1280, "height": 5000})
-        page.goto(f"{url(server)}/notebooks/{file.name}")
-        with page.expect_websocket(lambda socket: "/channels" in socket.url):
-            browser.log_in(page, server.password)
-        page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
-        page.click(".jp-CodeCell .cm-content")
-        page.click(".lm-MenuBar-itemLabel >> text=Run")
-        page.click(".lm-Menu-itemLabel >> text=/^Run All Cells$/")
-        page.wait_for_function("[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].at(-1).textContent === '[7]:'")
-        page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
-        assert page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
-        assert page.locator(".jp-RenderedImage img").count() == 2
-        assert page.locator(".jp-OutputArea-output audio").count() == page.locator(".jp-OutputArea-output .animation").count() == 1
-        page.frame_locator(".jp-OutputArea-output iframe").locator(f"text={file.name}").first.wait_for()
-        page.screenshot(path=tmp_path / "page.png")
-        page.evaluate(browser._END_KERNEL)
+    seen = browser.run_all(url(server), pin(server), server.password, file.name, tmp_path / "page.png", frame_has=file.name)
+    assert (seen.pictures, seen.sounds, seen.animations, seen.frames, seen.errors) == (2, 1, 1, 1, 0)

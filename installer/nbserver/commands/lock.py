@@ -184,8 +184,8 @@ def _resolved(job: Job, upgrade: Sequence[str], *, upgrade_all: bool, uv: str, d
                 packages=", ".join(lacking),
             )
     new = wheels.lines(found, job.kind)
-    before = _by_name(written_lock.lines_of(old.text)) if old else {}
-    after = _by_name(new)
+    before = _by_name(old, job.kind) if old else {}
+    after = _by_name(SiteLock.of("\n".join(new).encode(), str(job.path)), job.kind)
     changes = tuple(
         (name, before.get(name, ""), after.get(name, "")) for name in sorted({*before, *after}) if before.get(name) != after.get(name)
     )
@@ -236,10 +236,10 @@ def _versions_of(lock: SiteLock, kind: LockKind) -> Mapping[str, str]:
     return {one.name: one.version for one in lock.packages if lock_conditions.where(one.marker, among)[0]}
 
 
-def _by_name(found: Iterable[str]) -> dict[str, str]:
-    """Return the versions of each package: several if they depend on the version of Python."""
+def _by_name(lock: SiteLock, kind: LockKind) -> dict[str, str]:
+    """Return the versions of each package for the hosts of a kind: several if they depend on the version of Python."""
     versions: dict[str, list[str]] = {}
-    for line in found:
-        name, _, rest = line.partition("==")
-        versions.setdefault(name, []).append(rest.split()[0])
-    return {name: ", ".join(sorted(set(all_of), key=all_of.index)) for name, all_of in versions.items()}
+    for python in kind.pythons:
+        for name, version in _versions_of(lock, kind.for_python(python)).items():
+            versions.setdefault(name, []).append(version)
+    return {name: ", ".join(dict.fromkeys(found)) for name, found in versions.items()}

@@ -9,10 +9,12 @@ import json
 import re
 from functools import cache
 from importlib import resources
+from itertools import pairwise
 from typing import Any
 
 _MARK = re.compile(r"\[(\w+)\]")
 _CELL = re.compile(r"^# ---- (\w+)\n", re.MULTILINE)
+_EMPHASIS = "*`"
 _WITHOUT_SPACES = ("ja",)  # languages in which the end of a line is not a space
 
 
@@ -53,9 +55,16 @@ def _ended(lines: list[str]) -> list[str]:
 
 
 def _joined(lines: list[str]) -> list[str]:
-    """Return the lines so that those of a paragraph follow each other without a line feed."""
-    following = [*lines[1:], ""]
-    return [line if line and after else f"{line}\n" for line, after in zip(lines[:-1], following, strict=False)] + lines[-1:]
+    """Return the lines so that those of a paragraph follow each other without a line feed, and with a space next to a Latin word."""
+    return [_end(line, after) for line, after in pairwise(lines)] + lines[-1:]
+
+
+def _end(line: str, after: str) -> str:
+    if not (line and after):
+        return f"{line}\n"
+    beside = line.rstrip(_EMPHASIS)[-1:], after.lstrip(_EMPHASIS)[:1]
+    is_mixed = all(character.isalnum() for character in beside) and beside[0].isascii() != beside[1].isascii()
+    return f"{line} " if is_mixed else line
 
 
 def _cell(number: int, lines: list[str], code: dict[str, str]) -> dict[str, Any]:

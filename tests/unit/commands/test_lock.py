@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from nbserver.approval import audit
 from nbserver.approval.reference import Reference
 from nbserver.base.errors import CatalogError
+from nbserver.catalog import linux_lock
 from nbserver.cli import program
 from nbserver.commands import render
 from nbserver.inventory import reader
@@ -110,6 +112,15 @@ def test_collaboration_needs_its_package_in_the_lock(site: Site) -> None:
     site.inventory('notebook.collaboration = true\npackages.lock = "own.txt"', WINDOWS)
     with pytest.raises(CatalogError, match=r"win1: notebook.collaboration requires the package jupyter-collaboration, which .*own.txt"):
         site.files()
+
+
+def test_a_first_lock_is_compared_with_what_such_a_host_has_without_it(site: Site) -> None:
+    """The shipped lock for Linux has several versions of a package, and packages for old versions of Python only."""
+    put_wheel(site.packages, "pandas", "3.1")
+    site.inventory('packages.include = ["pandas"]\npython.version = "3.11.2"', LINUX)
+    said = site.run()
+    assert re.search(r"^  numpy [0-9.]+ -> 1\.0$", said, re.MULTILINE) and "  added pandas 3.1\n" in said, said
+    assert any(line.startswith("exceptiongroup==") for line in linux_lock.load().lines) and "exceptiongroup" not in said
 
 
 def test_versions_stay_until_they_are_upgraded(site: Site) -> None:
