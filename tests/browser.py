@@ -187,6 +187,34 @@ def run_all(url: str, pin: str, password: str, name: str, picture: Path, *, fram
     return Ran(*counts, text)
 
 
+def type_in_both(url: str, pin: str, password: str, name: str, picture: Path) -> tuple[str, str]:
+    """Opens a notebook in two browsers, types into its first cell in each of them, and waits until the other one shows it.
+
+    Returns the cell as both show it then; the page of the second goes to `picture`. Raises playwright's errors if something does not come.
+    """
+    with chromium(pin, urlsplit(url).hostname or "") as watched:
+        first, browser = watched.page, watched.page.context.browser
+        assert browser, "it belongs to a browser"
+        second = browser.new_page(viewport={"width": 1280, "height": 900})  # with its own cookies
+        second.set_default_timeout(SECONDS * 1000)
+        for page in (first, second):
+            waits_on = page.get_by_role("button", name="Continue waiting")  # what a busy host makes Jupyter ask
+            page.add_locator_handler(waits_on, lambda button: button.click())
+            page.goto(f"{url}/notebooks/{name}")
+            log_in(page, password)
+            page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
+        for page, other, text in ((first, second, "typed_by_the_first"), (second, first, "typed_by_the_second")):
+            page.click(_FIRST_CELL)
+            page.keyboard.press("Control+End")
+            page.keyboard.type(f"\n{text}")
+            other.wait_for_selector(f"{_FIRST_CELL} >> text={text}")
+        second.screenshot(path=picture)
+        shown = first.inner_text(_FIRST_CELL), second.inner_text(_FIRST_CELL)
+        first.evaluate(_END_KERNEL)
+    return shown
+
+
+_FIRST_CELL = ":nth-match(.jp-CodeCell .cm-content, 1)"
 _ALL_RAN = """() => {
     const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(prompt => prompt.textContent);
     return prompts.at(-1) === `[${prompts.length}]:`;

@@ -7,8 +7,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -21,21 +20,12 @@ from nbserver.run import known_certificates
 from nbserver.verify.kernel_channel import KernelChannel
 from nbserver.verify.notebook_client import Address, NotebookClient
 from tests import browser
-from tests.boxes import artifacts
-from tests.boxes.linux.host import LinuxBox
-from tests.boxes.mirror import Mirror
-from tests.boxes.prefixes import prefix_folder
-from tests.boxes.windows import WindowsBox
-from tests.checkout import SOURCE
-from tests.ports import free_port
-from tests.site import LinuxSite, Site
+from tests.package_sites import PASSWORD, Machine, debian, windows
 
 pytestmark = [
     pytest.mark.second_tier("installs a Windows and a Debian host with all packages, three times each: half an hour"),
     pytest.mark.skipif(bool(browser.missing()), reason=browser.missing()),
 ]
-LOCKS = SOURCE / "nbserver" / "catalog" / "data" / "locks"
-PASSWORD = "correct horse"
 TONES = """
 import matplotlib.pyplot as plt
 import numpy as np
@@ -63,25 +53,13 @@ print(round(frequencies[power.mean(axis=1).argmax()]), table.describe()["y"]["me
 """
 
 
-@dataclass(frozen=True)
-class Machine:
-    """A host with its site, and where the host has what the tests look at."""
-
-    site: Site
-    url: str
-    environments: Path
-    certificate: Path
-    notebooks: Path
-    wheels: Callable[[str], None]  # puts those of a lock's text into the index
-    science: str  # its lock of the set
-
-
 @dataclass
 class Told:
     """What was run, in the order of the story, and what was seen."""
 
     machine: Machine
     pictures: Path
+    locked: str = ""  # what nbserver lock said
     done: dict[str, subprocess.CompletedProcess[str]] = field(default_factory=dict)
     seen: dict[str, browser.Ran] = field(default_factory=dict)
     printed: dict[str, str] = field(default_factory=dict)
@@ -133,11 +111,7 @@ def tell(told: Told) -> None:
     site, name = told.machine.site, told.machine.site.name
     told.install("shipped lock")
     site.settings["packages.include"] = ["pandas", "scipy==1.17.*"]
-    site.write(packages__index_url=None)
-    told.run("lock", "lock")
-    (lock,) = (site.folder / "nbserver.locks").iterdir()
-    told.machine.wheels(lock.read_text("utf-8"))
-    site.write()
+    told.locked = told.machine.lock()
     told.run("plan", "plan", name, code=4)
     told.install("pandas and SciPy")
     told.see("welcome", "Welcome.ipynb", frame_has="Welcome.ipynb")
@@ -163,56 +137,6 @@ def tell(told: Told) -> None:
     told.run("undo", "undo", name)
 
 
-@contextmanager
-def index(lock: Path, wheels: Callable[[Path, Path], Path], folder: Path) -> Iterator[Mirror]:
-    """A mirror with the wheels of a lock, and room for those of others."""
-    folder.mkdir()
-    for wheel in wheels(artifacts.cache_folder(), lock).iterdir():
-        (folder / wheel.name).symlink_to(wheel)
-    with Mirror(lock, wheels=lambda cache, lock: folder) as mirror:
-        yield mirror
-
-
-@contextmanager
-def windows(folder: Path) -> Iterator[Machine]:
-    with (
-        index(LOCKS / "windows-x64-python3.11.txt", artifacts.wheels, folder / "index") as mirror,
-        prefix_folder(folder) as prefix,
-        WindowsBox.create(prefix) as host,
-        host.endpoint(auth=["negotiate"], https=True, password="Tr0ub4dor") as endpoint,
-    ):
-        site = Site(folder, endpoint, mirror, port=free_port(), windows_password="Tr0ub4dor", notebook_password=PASSWORD)
-        site.settings["notebook.language"] = "fr"
-        site.write()
-        yield Machine(
-            site,
-            f"https://127.0.0.1:{site.port}",
-            host.path(r"C:\Program Files\nbserver"),
-            host.path(r"C:\ProgramData\nbserver\service\certificate.pem"),
-            host.path(r"C:\ProgramData\nbserver\notebooks"),
-            lambda lock: artifacts.put_windows_wheels(lock, folder, folder / "index"),
-            (LOCKS / "science" / "windows-x64-python3.11.txt").read_text("utf-8"),
-        )
-
-
-@contextmanager
-def debian(folder: Path, fresh: Callable[[], LinuxBox]) -> Iterator[Machine]:
-    with index(LOCKS / "linux.txt", artifacts.linux_wheels, folder / "index") as mirror, fresh() as host:
-        site = LinuxSite(folder, host, mirror, notebook_password=PASSWORD)
-        site.settings |= {"notebook.language": "ja", "python.version": artifacts.LINUX_PYTHON}
-        site.write()
-        science = artifacts.lines_for((LOCKS / "science" / "linux-x64.txt").read_text("utf-8"), artifacts.LINUX_PYTHON)
-        yield Machine(
-            site,
-            str(site.settings["notebook.public_url"]),
-            host.root / "opt/nbserver",
-            host.root / "etc/nbserver/certificate.pem",
-            host.root / "var/lib/nbserver/notebooks",
-            lambda lock: artifacts.put_linux_wheels(lock, folder, folder / "index"),
-            "".join(f"{line}\n" for line in science),
-        )
-
-
 @pytest.fixture(scope="module", params=["windows", "debian"])
 def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
     folder = tmp_path_factory.mktemp(request.param)
@@ -232,12 +156,12 @@ def keep(told: Told) -> None:
     if folder := os.environ.get("NBSERVER_TEST_PICTURES"):
         shutil.copytree(told.pictures, folder, dirs_exist_ok=True)
         texts = {name: done.stdout + done.stderr for name, done in told.done.items()}
-        found = {"figures": told.figures, "printed": told.printed, "texts": texts}
+        found = {"lock": told.locked, "figures": told.figures, "printed": told.printed, "texts": texts}
         (Path(folder) / f"{told.machine.site.name}.json").write_text(json.dumps(found, indent=1, ensure_ascii=False), "utf-8")
 
 
 def test_lock_adds_what_was_asked_for_and_nothing_else(told: Told) -> None:
-    said = told.done["lock"].stdout
+    said = told.locked
     assert "  added pandas " in said and "  added scipy 1.17." in said
     assert sorted(line.split()[1] for line in said.splitlines()[1:]) == ["pandas", "scipy"], said
 
