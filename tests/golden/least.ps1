@@ -48,84 +48,84 @@
 #  2039  data_folders           Give the service access to folders with people's files, and take it away at undo.
 #  2189  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
 #  2286  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2520  server_command         Define the command line of the server, and what it was started with.
-#  2539  left_program           End the program that a run left behind when it was killed.
-#  2597  programs               Run other programs until they exit, and report their output.
-#  2727  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2746  web_requests           Ask web servers, and say why one did not answer.
-#  2818  downloads              Download files into the cache, and check their hashes before they are used.
-#  2950  sources                Download a program from one of several sources.
-#  3028  delivered_programs     Take the files of programs that the workstation has sent.
-#  3059  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3146  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3222  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3278  foreign_places         Define where configuration from other installations may be on this host.
-#  3292  package_environment    Choose the environment variables of pip and uv.
-#  3367  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3372  installer_failures     Explain the exit codes of installers.
-#  3444  installers             Run installers and uninstallers, and wait while another one runs.
-#  3489  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3546  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3608  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3633  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3697  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3736  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3776  installed_files        Compare files with those that were installed.
-#  3925  running_server         Stop the server before its programs are replaced.
-#  3983  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4097  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4156  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4206  port_process           Find the program that listens on a TCP port, and what started it.
-#  4241  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4369  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4415  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4473  certificates           Read certificates from PEM files.
-#  4490  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4562  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4696  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4820  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4929  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4998  password_hash          Get the hash of the password.
-#  5003  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  5049  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  5072  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5138  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5281  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5325  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5448  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5605  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5643  new_server             Check what another environment contains, and the server that runs from it.
-#  5726  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5866  way_back               Restore the previous server after an upgrade that failed.
-#  6004  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6116  server_life            Restart or stop the installed server: modes restart and stop.
-#  6221  restarted_server       Start the registered task again.
-#  6272  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6401  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6520  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6562  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6724  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  6971  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7096  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7120  server_log             Send the log of the notebook server: mode logs.
-#  7220  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  2521  server_command         Define the command line of the server, and what it was started with.
+#  2540  left_program           End the program that a run left behind when it was killed.
+#  2598  programs               Run other programs until they exit, and report their output.
+#  2728  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2747  web_requests           Ask web servers, and say why one did not answer.
+#  2819  downloads              Download files into the cache, and check their hashes before they are used.
+#  2951  sources                Download a program from one of several sources.
+#  3029  delivered_programs     Take the files of programs that the workstation has sent.
+#  3060  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3147  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3223  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3279  foreign_places         Define where configuration from other installations may be on this host.
+#  3293  package_environment    Choose the environment variables of pip and uv.
+#  3368  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3373  installer_failures     Explain the exit codes of installers.
+#  3445  installers             Run installers and uninstallers, and wait while another one runs.
+#  3490  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3547  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3609  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3634  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3698  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3737  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3777  installed_files        Compare files with those that were installed.
+#  3926  running_server         Stop the server before its programs are replaced.
+#  3984  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4098  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4157  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4207  port_process           Find the program that listens on a TCP port, and what started it.
+#  4242  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4370  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4416  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4474  certificates           Read certificates from PEM files.
+#  4491  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4563  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4697  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4821  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4930  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4999  password_hash          Get the hash of the password.
+#  5004  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  5050  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  5073  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5139  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5282  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5326  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5449  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5606  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5644  new_server             Check what another environment contains, and the server that runs from it.
+#  5727  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5867  way_back               Restore the previous server after an upgrade that failed.
+#  6005  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6117  server_life            Restart or stop the installed server: modes restart and stop.
+#  6222  restarted_server       Start the registered task again.
+#  6273  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6402  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6521  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6563  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6725  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  6972  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7097  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7121  server_log             Send the log of the notebook server: mode logs.
+#  7221  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7252  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7333  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7341  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7360  python                 Install Python from the publisher, or use one that is installed.
-#  7491  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7552  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7671  packages               Install the packages of the lock in a virtual environment.
-#  7872  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7898  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8035  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8243  service                Run the server as a scheduled task.
-#  8393  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8457  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8535  path                   Add the programs of the server to the PATH of the machine.
-#  8564  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8605  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7253  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7334  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7342  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7361  python                 Install Python from the publisher, or use one that is installed.
+#  7492  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7553  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7672  packages               Install the packages of the lock in a virtual environment.
+#  7873  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7899  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8036  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8244  service                Run the server as a scheduled task.
+#  8394  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8458  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8536  path                   Add the programs of the server to the PATH of the machine.
+#  8565  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8606  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -2399,17 +2399,18 @@ NO_PACKAGES = (
     "nbserver apply"
 )
 SAY_SO = [
-    "get_ipython().register_magic_function(lambda line, run=get_ipython().find_line_magic({name!r}): "
-    "print({text!r}) if line.split()[:1] in ([\"install\"], [\"uninstall\"]) else run(line), \"line\", {name!r})",
     "setattr(get_ipython(), \"system\", lambda command, run=get_ipython().system: print({text!r}) "
     "if __import__(\"re\").match({pattern!r}, command) else run(command))",
+    "(lambda run: run and get_ipython().register_magic_function(lambda line: print({text!r}) "
+    "if __import__(\"re\").match({pattern!r}, {name!r} + \" \" + line) else run(line), \"line\", {name!r}))"
+    "(get_ipython().find_line_magic({name!r}))",
 ]
-PATTERN = r"\s*(\S*python\S* -m )?(pip[0-9.]*|uv pip|conda|mamba) (un)?install\b"
+PATTERN = r"\s*(.*\bpy\S* +-m +)?(pip[0-9.]*|uv +pip|conda|mamba|micromamba) +(-\S+ +)*(un)?install\b"
 closed = not os.access(sys.prefix, os.W_OK) or sys.prefix.startswith(os.environ.get("PROGRAMFILES", "|"))
 lines = []
 if closed:
-    lines = [SAY_SO[0].format(name=name, text=NO_PACKAGES) for name in ("pip", "conda")]
-    lines.append(SAY_SO[1].format(text=NO_PACKAGES, pattern=PATTERN))
+    names = ("system", "pip", "uv", "conda", "mamba", "micromamba")
+    lines = [SAY_SO[name != "system"].format(name=name, text=NO_PACKAGES, pattern=PATTERN) for name in names]
 
 
 class OwnKernels(KernelSpecManager):

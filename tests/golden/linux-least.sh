@@ -54,46 +54,46 @@
 #  3453  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
 #  3520  certificate_program    Create a certificate with OpenSSL.
 #  3528  starter                Define the Python program that starts the notebook server.
-#  3758  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3849  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3922  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  4010  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4071  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4141  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  4185  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4218  installed_files        Compare the files of the environment with those that were installed.
-#  4366  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4428  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4579  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4604  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4741  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  4983  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5149  new_server             Check what another environment contains, and the server that runs from it.
-#  5225  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5379  way_back               Restore the previous server after an upgrade that failed.
-#  5556  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5753  server_life            Restart or stop the installed server: modes restart and stop.
-#  5864  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5978  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6101  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6147  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6478  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6585  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6620  server_log             Send the log of the notebook server: mode logs.
-#  6689  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  3759  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3850  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3923  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  4011  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4072  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4142  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  4186  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4219  installed_files        Compare the files of the environment with those that were installed.
+#  4367  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4429  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4580  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4605  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4742  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  4984  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5150  new_server             Check what another environment contains, and the server that runs from it.
+#  5226  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5380  way_back               Restore the previous server after an upgrade that failed.
+#  5557  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5754  server_life            Restart or stop the installed server: modes restart and stop.
+#  5865  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5979  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6102  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6148  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6479  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6586  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6621  server_log             Send the log of the notebook server: mode logs.
+#  6690  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6728  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6762  python                 Install Python from the distribution.
-#  6820  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  6891  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  6904  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6918  certificate            Create a certificate for the server; only root and the service can read its key.
-#  7015  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7210  service                Run the notebook server as a service that starts with the system.
-#  7344  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7408  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7562  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7644  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6729  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6763  python                 Install Python from the distribution.
+#  6821  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  6892  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  6905  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6919  certificate            Create a certificate for the server; only root and the service can read its key.
+#  7016  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7211  service                Run the notebook server as a service that starts with the system.
+#  7345  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7409  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7563  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7645  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -3637,17 +3637,18 @@ NO_PACKAGES = (
     "nbserver apply"
 )
 SAY_SO = [
-    "get_ipython().register_magic_function(lambda line, run=get_ipython().find_line_magic({name!r}): "
-    "print({text!r}) if line.split()[:1] in ([\"install\"], [\"uninstall\"]) else run(line), \"line\", {name!r})",
     "setattr(get_ipython(), \"system\", lambda command, run=get_ipython().system: print({text!r}) "
     "if __import__(\"re\").match({pattern!r}, command) else run(command))",
+    "(lambda run: run and get_ipython().register_magic_function(lambda line: print({text!r}) "
+    "if __import__(\"re\").match({pattern!r}, {name!r} + \" \" + line) else run(line), \"line\", {name!r}))"
+    "(get_ipython().find_line_magic({name!r}))",
 ]
-PATTERN = r"\s*(\S*python\S* -m )?(pip[0-9.]*|uv pip|conda|mamba) (un)?install\b"
+PATTERN = r"\s*(.*\bpy\S* +-m +)?(pip[0-9.]*|uv +pip|conda|mamba|micromamba) +(-\S+ +)*(un)?install\b"
 closed = not os.access(sys.prefix, os.W_OK) or sys.prefix.startswith(os.environ.get("PROGRAMFILES", "|"))
 lines = []
 if closed:
-    lines = [SAY_SO[0].format(name=name, text=NO_PACKAGES) for name in ("pip", "conda")]
-    lines.append(SAY_SO[1].format(text=NO_PACKAGES, pattern=PATTERN))
+    names = ("system", "pip", "uv", "conda", "mamba", "micromamba")
+    lines = [SAY_SO[name != "system"].format(name=name, text=NO_PACKAGES, pattern=PATTERN) for name in names]
 
 
 class OwnKernels(KernelSpecManager):

@@ -54,46 +54,46 @@
 #  3455  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
 #  3522  certificate_program    Create a certificate with OpenSSL.
 #  3530  starter                Define the Python program that starts the notebook server.
-#  3760  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3851  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3924  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  4012  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4073  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4143  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  4187  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4220  installed_files        Compare the files of the environment with those that were installed.
-#  4368  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4430  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4581  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4606  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4743  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  4985  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5151  new_server             Check what another environment contains, and the server that runs from it.
-#  5227  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5381  way_back               Restore the previous server after an upgrade that failed.
-#  5558  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5755  server_life            Restart or stop the installed server: modes restart and stop.
-#  5866  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5980  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6103  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6149  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6480  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6587  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6622  server_log             Send the log of the notebook server: mode logs.
-#  6691  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  3761  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3852  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3925  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  4013  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4074  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4144  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  4188  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4221  installed_files        Compare the files of the environment with those that were installed.
+#  4369  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4431  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4582  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4607  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4744  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  4986  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5152  new_server             Check what another environment contains, and the server that runs from it.
+#  5228  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5382  way_back               Restore the previous server after an upgrade that failed.
+#  5559  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5756  server_life            Restart or stop the installed server: modes restart and stop.
+#  5867  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5981  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6104  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6150  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6481  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6588  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6623  server_log             Send the log of the notebook server: mode logs.
+#  6692  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6730  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6764  python                 Install Python from the distribution.
-#  6822  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  6893  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  6906  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6920  certificate            Create a certificate for the server; only root and the service can read its key.
-#  7017  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7212  service                Run the notebook server as a service that starts with the system.
-#  7346  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7410  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7564  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7646  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6731  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6765  python                 Install Python from the distribution.
+#  6823  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  6894  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  6907  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6921  certificate            Create a certificate for the server; only root and the service can read its key.
+#  7018  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7213  service                Run the notebook server as a service that starts with the system.
+#  7347  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7411  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7565  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7647  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -3639,17 +3639,18 @@ NO_PACKAGES = (
     "nbserver apply"
 )
 SAY_SO = [
-    "get_ipython().register_magic_function(lambda line, run=get_ipython().find_line_magic({name!r}): "
-    "print({text!r}) if line.split()[:1] in ([\"install\"], [\"uninstall\"]) else run(line), \"line\", {name!r})",
     "setattr(get_ipython(), \"system\", lambda command, run=get_ipython().system: print({text!r}) "
     "if __import__(\"re\").match({pattern!r}, command) else run(command))",
+    "(lambda run: run and get_ipython().register_magic_function(lambda line: print({text!r}) "
+    "if __import__(\"re\").match({pattern!r}, {name!r} + \" \" + line) else run(line), \"line\", {name!r}))"
+    "(get_ipython().find_line_magic({name!r}))",
 ]
-PATTERN = r"\s*(\S*python\S* -m )?(pip[0-9.]*|uv pip|conda|mamba) (un)?install\b"
+PATTERN = r"\s*(.*\bpy\S* +-m +)?(pip[0-9.]*|uv +pip|conda|mamba|micromamba) +(-\S+ +)*(un)?install\b"
 closed = not os.access(sys.prefix, os.W_OK) or sys.prefix.startswith(os.environ.get("PROGRAMFILES", "|"))
 lines = []
 if closed:
-    lines = [SAY_SO[0].format(name=name, text=NO_PACKAGES) for name in ("pip", "conda")]
-    lines.append(SAY_SO[1].format(text=NO_PACKAGES, pattern=PATTERN))
+    names = ("system", "pip", "uv", "conda", "mamba", "micromamba")
+    lines = [SAY_SO[name != "system"].format(name=name, text=NO_PACKAGES, pattern=PATTERN) for name in names]
 
 
 class OwnKernels(KernelSpecManager):

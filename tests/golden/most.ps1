@@ -48,84 +48,84 @@
 #  1945  data_folders           Give the service access to folders with people's files, and take it away at undo.
 #  2095  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
 #  2192  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2426  server_command         Define the command line of the server, and what it was started with.
-#  2445  left_program           End the program that a run left behind when it was killed.
-#  2503  programs               Run other programs until they exit, and report their output.
-#  2633  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2652  web_requests           Ask web servers, and say why one did not answer.
-#  2724  downloads              Download files into the cache, and check their hashes before they are used.
-#  2856  sources                Download a program from one of several sources.
-#  2934  delivered_programs     Take the files of programs that the workstation has sent.
-#  2965  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3052  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3128  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3184  foreign_places         Define where configuration from other installations may be on this host.
-#  3198  package_environment    Choose the environment variables of pip and uv.
-#  3273  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3278  installer_failures     Explain the exit codes of installers.
-#  3350  installers             Run installers and uninstallers, and wait while another one runs.
-#  3395  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3452  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3514  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3539  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3603  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3642  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3682  installed_files        Compare files with those that were installed.
-#  3831  running_server         Stop the server before its programs are replaced.
-#  3889  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4003  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4062  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4112  port_process           Find the program that listens on a TCP port, and what started it.
-#  4147  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4275  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4321  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4379  certificates           Read certificates from PEM files.
-#  4396  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4468  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4602  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4726  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4835  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4904  password_hash          Get the hash of the password.
-#  4909  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4955  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4978  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5044  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5187  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5231  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5354  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5511  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5549  new_server             Check what another environment contains, and the server that runs from it.
-#  5632  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5772  way_back               Restore the previous server after an upgrade that failed.
-#  5910  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6022  server_life            Restart or stop the installed server: modes restart and stop.
-#  6127  restarted_server       Start the registered task again.
-#  6178  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6307  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6426  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6468  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6630  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  6877  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7002  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7026  server_log             Send the log of the notebook server: mode logs.
-#  7126  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  2427  server_command         Define the command line of the server, and what it was started with.
+#  2446  left_program           End the program that a run left behind when it was killed.
+#  2504  programs               Run other programs until they exit, and report their output.
+#  2634  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2653  web_requests           Ask web servers, and say why one did not answer.
+#  2725  downloads              Download files into the cache, and check their hashes before they are used.
+#  2857  sources                Download a program from one of several sources.
+#  2935  delivered_programs     Take the files of programs that the workstation has sent.
+#  2966  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3053  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3129  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3185  foreign_places         Define where configuration from other installations may be on this host.
+#  3199  package_environment    Choose the environment variables of pip and uv.
+#  3274  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3279  installer_failures     Explain the exit codes of installers.
+#  3351  installers             Run installers and uninstallers, and wait while another one runs.
+#  3396  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3453  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3515  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3540  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3604  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3643  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3683  installed_files        Compare files with those that were installed.
+#  3832  running_server         Stop the server before its programs are replaced.
+#  3890  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4004  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4063  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4113  port_process           Find the program that listens on a TCP port, and what started it.
+#  4148  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4276  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4322  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4380  certificates           Read certificates from PEM files.
+#  4397  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4469  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4603  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4727  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4836  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4905  password_hash          Get the hash of the password.
+#  4910  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4956  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4979  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5045  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5188  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5232  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5355  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5512  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5550  new_server             Check what another environment contains, and the server that runs from it.
+#  5633  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5773  way_back               Restore the previous server after an upgrade that failed.
+#  5911  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6023  server_life            Restart or stop the installed server: modes restart and stop.
+#  6128  restarted_server       Start the registered task again.
+#  6179  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6308  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6427  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6469  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6631  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  6878  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7003  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7027  server_log             Send the log of the notebook server: mode logs.
+#  7127  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7158  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7239  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7247  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7266  python                 Install Python from the publisher, or use one that is installed.
-#  7397  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7458  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7577  packages               Install the packages of the lock in a virtual environment.
-#  7778  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7804  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  7941  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8149  service                Run the server as a scheduled task.
-#  8299  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8363  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8441  path                   Add the programs of the server to the PATH of the machine.
-#  8470  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8511  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7159  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7240  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7248  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7267  python                 Install Python from the publisher, or use one that is installed.
+#  7398  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7459  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7578  packages               Install the packages of the lock in a virtual environment.
+#  7779  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7805  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  7942  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8150  service                Run the server as a scheduled task.
+#  8300  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8364  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8442  path                   Add the programs of the server to the PATH of the machine.
+#  8471  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8512  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -2305,17 +2305,18 @@ NO_PACKAGES = (
     "nbserver apply"
 )
 SAY_SO = [
-    "get_ipython().register_magic_function(lambda line, run=get_ipython().find_line_magic({name!r}): "
-    "print({text!r}) if line.split()[:1] in ([\"install\"], [\"uninstall\"]) else run(line), \"line\", {name!r})",
     "setattr(get_ipython(), \"system\", lambda command, run=get_ipython().system: print({text!r}) "
     "if __import__(\"re\").match({pattern!r}, command) else run(command))",
+    "(lambda run: run and get_ipython().register_magic_function(lambda line: print({text!r}) "
+    "if __import__(\"re\").match({pattern!r}, {name!r} + \" \" + line) else run(line), \"line\", {name!r}))"
+    "(get_ipython().find_line_magic({name!r}))",
 ]
-PATTERN = r"\s*(\S*python\S* -m )?(pip[0-9.]*|uv pip|conda|mamba) (un)?install\b"
+PATTERN = r"\s*(.*\bpy\S* +-m +)?(pip[0-9.]*|uv +pip|conda|mamba|micromamba) +(-\S+ +)*(un)?install\b"
 closed = not os.access(sys.prefix, os.W_OK) or sys.prefix.startswith(os.environ.get("PROGRAMFILES", "|"))
 lines = []
 if closed:
-    lines = [SAY_SO[0].format(name=name, text=NO_PACKAGES) for name in ("pip", "conda")]
-    lines.append(SAY_SO[1].format(text=NO_PACKAGES, pattern=PATTERN))
+    names = ("system", "pip", "uv", "conda", "mamba", "micromamba")
+    lines = [SAY_SO[name != "system"].format(name=name, text=NO_PACKAGES, pattern=PATTERN) for name in names]
 
 
 class OwnKernels(KernelSpecManager):
