@@ -124,14 +124,18 @@ def test_a_deployment_to_azure_draws_its_plot(windows_host: WindowsBox, mirror: 
             file = windows_host.path("C:\\") / "script.ps1"
             file.write_bytes(agent.script)
             parameters = [text for name, value in agent.parameters.items() for text in (f"-{name}", value)]
-            done = subprocess.run(
-                [WINE, PROGRAM, "-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Bypass", "-File", r"C:\script.ps1", *parameters],
-                env=environment(windows_host.prefix),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=1800,
-            )
-            return done.returncode, done.stdout.decode("ascii")
+            out = tmp_path / "output"  # not a pipe: a program of Windows that was started meanwhile keeps it open
+            with out.open("wb") as written:
+                done = subprocess.run(
+                    [WINE, PROGRAM, "-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Bypass", "-File", r"C:\script.ps1", *parameters],
+                    env=environment(windows_host.prefix),
+                    stdin=subprocess.DEVNULL,
+                    stdout=written,
+                    stderr=subprocess.DEVNULL,
+                    timeout=1800,
+                    check=False,
+                )
+            return done.returncode, out.read_text("ascii")
 
         deployed_and_removed(Deployment(site, run), site.port)
         assert not windows_host.path(CONFIGURATION).exists()
