@@ -73,7 +73,6 @@ class WindowsDesktop:
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         own = {
             "PYTHONPATH": f"{windows_path(SOURCE)};{windows_path(CHECKOUT)};{windows_path(self._packages)}",
-            "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONUTF8": "1",
         }
         return environment(self.host.prefix, {**own, **(extra or {})})

@@ -76,10 +76,22 @@ FILES = {
     "notebook/app.py": "",
 }
 
+# What a lock of a site must have besides, and what is imported of it.
+EMPTY = {"ipykernel": "ipykernel/kernelapp", "ipython": "IPython/__init__", "pyzmq": "zmq/__init__", "tornado": "tornado/web"}
+EMPTY |= {name: f"{name}/__init__" for name in ("matplotlib", "numpy")}
+REAL = ("cryptography", "cffi", "pycparser")  # creates the certificate
+
 
 def write_index(folder: Path, mirror: Mirror) -> list[str]:
     """Makes the index (PEP 503) in `folder`; uv's wheel is the mirror's. Returns the lines of its lock."""
     return [put_notebook(folder, "1.0"), put_uv(folder, mirror)]
+
+
+def write_whole_index(folder: Path, mirror: Mirror) -> list[str]:
+    """The same with a package of every name that packages.lock must have: eleven wheels, and most of them are empty."""
+    lines = write_index(folder, mirror)
+    lines += [put_package(folder, name, "1.0", {f"{module}.py": ""}) for name, module in EMPTY.items()]
+    return lines + [put_locked(folder, mirror, name) for name in REAL]
 
 
 def use_lock(folder: Path, mirror: Mirror, lines: Iterable[str]) -> None:

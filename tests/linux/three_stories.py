@@ -13,9 +13,18 @@ from tests.boxes.mirror import Mirror
 from tests.linux.server_life import live
 from tests.linux.story import Story, another_wheel, find_secrets, leave_foreign_configuration, move, password, run_by_hand
 from tests.site import LinuxSite
+from tests.tier import FULL
 
 Fresh = Callable[[], LinuxBox]
 INSTALL = "apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y"
+
+
+def stand_in(host: LinuxBox, *packages: str) -> None:
+    """Installs empty packages of these names. fonttools demands them, but no notebook needs them, nor the compilers that they demand."""
+    fields = "Version: 99\nArchitecture: all\nMaintainer: test <test@example.com>\nDescription: stand-in"
+    for package in packages:
+        host.ssh("mkdir -p /tmp/stand-in/DEBIAN && cat >/tmp/stand-in/DEBIAN/control", text=f"Package: {package}\n{fields}\n")
+        host.ssh("dpkg-deb --build /tmp/stand-in /tmp/stand-in.deb && dpkg --install /tmp/stand-in.deb && rm -r /tmp/stand-in*")
 
 
 def debian(fresh: Fresh, mirror: Mirror, folder: Path) -> Iterator[Story]:
@@ -95,9 +104,11 @@ def suse(fresh: Fresh, mirror: Mirror, folder: Path) -> Iterator[Story]:
 
 
 def distribution(fresh: Fresh, mirror: Mirror, folder: Path) -> Iterator[Story]:
-    """Debian 12, apt's packages, firewalld."""
+    """Debian 12, apt's packages, firewalld. In the first tier, two libraries that no notebook needs are empty."""
     with fresh() as host:
         host.ssh(f"{INSTALL} firewalld && firewall-cmd --state", timeout=1200)
+        if not FULL:
+            stand_in(host, "python3-scipy", "python3-sympy")
         story = Story(LinuxSite(folder, host, mirror, notebook_password=password()))
         story.site.settings.update(
             {

@@ -1,4 +1,8 @@
-r"""This machine, a Windows one: `nbserver up` and what comes after, as its user types it. One story, told once a run of the tests."""
+r"""This machine, a Windows one: what its user types, from the first plan to undo. One story, told once a run of the tests.
+
+It begins with `nbserver apply local` and a lock of small wheels. In the second tier, with `nbserver up` and the shipped lock: a real
+server for this user alone, and a plot. The same packages draw on a Windows host in test_windows.py, and `up` on Linux in test_local_debian.py.
+"""
 
 from __future__ import annotations
 
@@ -18,21 +22,28 @@ from tests.boxes import windows_desktop
 from tests.boxes.mirror import Mirror
 from tests.boxes.prefixes import prefix_folder
 from tests.boxes.windows_desktop import Done, WindowsDesktop
+from tests.faults.small_packages import write_whole_index
 from tests.formats import validate
 from tests.ports import free_port
+from tests.served import served
+from tests.tier import FULL
 
+SET_UP = ("up",) if FULL else ("apply", "local", "--json")
 OURS = ("users/*/nbserver-site/*", "users/*/notebooks")
 
 
 class Story:
     """What happened, kept for the tests."""
 
-    def __init__(self, desktop: WindowsDesktop, mirror: Mirror) -> None:
-        self.desktop, self.mirror, self.port = desktop, mirror, free_port()
+    def __init__(self, desktop: WindowsDesktop, index_url: str, lock: list[str]) -> None:
+        """Without a `lock` the packages are those of the shipped one."""
+        self.desktop, self.index_url, self.port = desktop, index_url, free_port()
         self.home = desktop.host.path(f"C:\\users\\{desktop.user}")
         self.site, self.local = self.home / "nbserver-site", self.home / "AppData" / "Local"
         self.site.mkdir()
-        (self.site / "nbserver.toml").write_text(f"[hosts.local]\nnotebook.port = {self.port}\n")
+        (self.site / "small.lock.txt").write_text("".join(f"{line}\n" for line in lock))
+        own_lock = 'packages.lock = "small.lock.txt"\n' if lock else ""
+        (self.site / "nbserver.toml").write_text(f"[hosts.local]\nnotebook.port = {self.port}\n{own_lock}")
         for name, text in {"pip/pip.ini": installer_options.PIP, "uv/uv.toml": installer_options.UV}.items():
             file = self.home / "AppData" / "Roaming" / name
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -46,7 +57,7 @@ class Story:
 
     def run(self, name: str, *arguments: str) -> None:
         """A command of nbserver; packages come from where this user's pip is told to look."""
-        self.done[name] = self.desktop.nbserver(*arguments, extra={"PIP_INDEX_URL": self.mirror.index_url}, timeout=1800, folder=self.site)
+        self.done[name] = self.desktop.nbserver(*arguments, extra={"PIP_INDEX_URL": self.index_url}, timeout=1800, folder=self.site)
 
     def see(self, name: str) -> None:
         self.snapshots[name] = self.desktop.host.snapshot(OURS)
@@ -56,8 +67,9 @@ class Story:
 
     @property
     def password(self) -> str:
-        found = re.search(r"^Password +(\S+)", self.done["up"].out, re.MULTILINE)
-        assert found, self.done["up"].out + self.done["up"].err
+        done = self.done["set up"]
+        found = re.search(r"^(?:Password +|.*shown only once\): )(\S+)", done.out + done.err, re.MULTILINE)
+        assert found, done.out + done.err
         return found[1]
 
     def steps(self, name: str) -> dict[str, str]:
@@ -74,8 +86,14 @@ def story(mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     if windows_desktop.missing():
         pytest.skip(windows_desktop.missing())
     mirror.behave()
-    with prefix_folder(tmp_path_factory.mktemp("desktop")) as prefix, closing(WindowsDesktop(prefix)) as desktop:
-        told = Story(desktop, mirror)
+    index = tmp_path_factory.mktemp("index")
+    lock = [] if FULL else write_whole_index(index, mirror)
+    with (
+        served(index) as url,
+        prefix_folder(tmp_path_factory.mktemp("desktop")) as prefix,
+        closing(WindowsDesktop(prefix)) as desktop,
+    ):
+        told = Story(desktop, url if lock else mirror.index_url, lock)
         tell(told)
         yield told
 
@@ -84,8 +102,8 @@ def tell(told: Story) -> None:
     told.see("before")
     told.run("plan", "plan", "local")
     told.see("planned")
-    told.run("up", "up")
-    told.see("up")
+    told.run("set up", *SET_UP)
+    told.see("set up")
     picture = told.site / "nbserver-runs" / "local.png"
     told.picture = "x".join(map(str, check(picture.read_bytes()))) if picture.exists() else ""
     told.leaks = canary.files_with({"password": told.password}, [told.home])
@@ -108,23 +126,29 @@ def test_a_plan_changes_nothing(story: Story) -> None:
     assert story.snapshots["planned"] == story.snapshots["before"]
 
 
-def test_up_ends_with_all_that_a_person_needs(story: Story) -> None:
-    done = story.done["up"]
+def test_a_server_is_set_up_and_its_password_is_in_no_file(story: Story) -> None:
+    done = story.done["set up"]
     assert done.code == 0, done.out + done.err
-    assert f"Address      https://localhost:{story.port}" in done.out and re.fullmatch(r"([a-z2-9]{4}-){3}[a-z2-9]{4}", story.password)
-    assert "kernel         a kernel is running" in done.out and story.picture, done.out
+    assert re.fullmatch(r"([a-z2-9]{4}-){3}[a-z2-9]{4}", story.password)
     assert not story.leaks["password"]
 
 
+@pytest.mark.second_tier("installs all packages on this machine as a Windows one")
+def test_up_ends_with_all_that_a_person_needs(story: Story) -> None:
+    done = story.done["set up"]
+    assert f"Address      https://localhost:{story.port}" in done.out
+    assert "kernel         a kernel is running" in done.out and story.picture, done.out
+
+
 def test_nothing_of_windows_is_touched(story: Story) -> None:
-    for name in ("up", "undone"):
+    for name in ("set up", "undone"):
         for kind in ("registry", "firewall", "services", "tasks", "running", "files"):
             assert story.snapshots[name][kind] == story.snapshots["before"][kind], (name, kind)
 
 
 def test_its_files_are_for_its_user_only(story: Story) -> None:
     state = f"C:\\users\\{story.desktop.user}\\AppData\\Local\\nbserver\\state".lower()
-    access = {path.lower(): sddl for path, sddl in story.snapshots["up"]["acl"].items()}
+    access = {path.lower(): sddl for path, sddl in story.snapshots["set up"]["acl"].items()}
     for folder in (state, f"{state}\\service"):
         assert re.fullmatch(
             r"(O:\S+?)?D:P(AI)?\(A;OICI;FA;;;SY\)\(A;OICI;FA;;;BA\)\(A;OICI;FA;;;S-1-5-21-[0-9-]+\)",
@@ -133,11 +157,11 @@ def test_its_files_are_for_its_user_only(story: Story) -> None:
 
 
 def test_the_server_outlives_what_started_it(story: Story) -> None:
-    assert any("serve.py" in line for line in story.servers["up"])
+    assert any("serve.py" in line for line in story.servers["set up"])
     found = json.loads(story.done["status"].out)
     validate("stream", found)
     assert (story.done["status"].code, found["ok"], found["by"], found["port"]) == (0, True, "background", story.port)
-    assert found["fingerprint"] in story.done["up"].out
+    assert found["fingerprint"] in story.done["set up"].out
 
 
 def test_a_second_apply_finds_nothing_to_do(story: Story) -> None:

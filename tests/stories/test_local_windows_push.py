@@ -18,13 +18,9 @@ from tests.boxes import windows_desktop
 from tests.boxes.mirror import Mirror
 from tests.boxes.prefixes import prefix_folder
 from tests.boxes.windows_desktop import Done, WindowsDesktop
-from tests.faults.small_packages import put_locked, put_package, write_index
+from tests.faults.small_packages import write_whole_index
 from tests.ports import free_port
 
-# What a lock must have, and what is imported of it.
-EMPTY = {"ipykernel": "ipykernel/kernelapp", "ipython": "IPython/__init__", "pyzmq": "zmq/__init__", "tornado": "tornado/web"}
-EMPTY |= {name: f"{name}/__init__" for name in ("matplotlib", "numpy")}
-REAL = ("cryptography", "cffi", "pycparser")  # creates the certificate
 DOWNLOADS = "AppData/Local/nbserver/state/downloads"
 
 
@@ -46,9 +42,7 @@ def write_bundle(folder: Path, index: Path) -> None:
 def test_this_machine_gets_its_packages_from_a_bundle(mirror: Mirror, tmp_path: Path) -> None:
     if windows_desktop.missing():
         pytest.skip(windows_desktop.missing())
-    lines = write_index(tmp_path / "index", mirror)
-    lines += [put_package(tmp_path / "index", name, "1.0", {f"{module}.py": ""}) for name, module in EMPTY.items()]
-    lines += [put_locked(tmp_path / "index", mirror, name) for name in REAL]
+    lines = write_whole_index(tmp_path / "index", mirror)
     with prefix_folder(tmp_path / "desktop") as prefix, closing(WindowsDesktop(prefix)) as desktop:
         home = desktop.host.path(f"C:\\users\\{desktop.user}")
         site = home / "nbserver-site"

@@ -51,7 +51,7 @@ class Workstation:
         """Exit code and the lines that it printed."""
         file = self._folder / "job.json"
         file.write_text(json.dumps(job), "utf-8")
-        extra = {"PYTHONPATH": windows_path(self._packages), "PYTHONDONTWRITEBYTECODE": "1"}
+        extra = {"PYTHONPATH": windows_path(self._packages)}
         done = subprocess.run(
             [WINE, self._folder / "python" / "python.exe", windows_path(HERE / "workstation.py"), windows_path(file)],
             env=environment(self._prefix, extra),
