@@ -33,6 +33,9 @@ def test_a_new_user_sets_up_a_windows_host(windows_host: WindowsBox, mirror: Mir
         hosts = ("--windows", "win1=127.0.0.1", "--user", endpoint.user, "--pin", f"win1={endpoint.certificate.fingerprint}")
         code, said = person.types("init", *hosts, "--enable-remoting", "enable-remoting.ps1")
         assert code == 0 and (tmp_path / "enable-remoting.ps1").exists()
+        assert "  nbserver check win1  # checks the connection and the host; changes nothing\r\n" in said, (
+            "a command and its comment fit in a line"
+        )
         with (tmp_path / "nbserver.toml").open("a") as inventory:  # of the table [hosts.win1], which is the last
             inventory.write(f'catalog = "site-catalog.toml"\npackages.index_url = "{url}"\nnotebook.port = {site.port}\n')
         secrets = {"notebook.password": "correct horse battery", "same password": "correct horse battery", "password for": PASSWORD}

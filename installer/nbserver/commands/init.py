@@ -158,11 +158,15 @@ def _report(wanted: Wanted, hosts: Sequence[NewHost], as_json: bool) -> None:
         if not script:
             say(phrase("  On a fresh host, this script enables WinRM: nbserver init --enable-remoting enable-remoting.ps1"))
     say(phrase("Next:"))
-    for command, target, what in (
-        ("check", remote, phrase("checks the connection and the host; changes nothing")),
-        ("plan", remote or "local", phrase("shows what differs; changes nothing")),
-        ("apply", remote or "local", phrase("changes it")),
-    ):
-        if target:
-            line = f"nbserver {command} {target}{inventory}"
-            say(phrase("{command} # {what}", command=f"  {line:<40}", what=what))
+    commands = [
+        (f"nbserver {command} {target}{inventory}", what)
+        for command, target, what in (
+            ("check", remote, phrase("checks the connection and the host; changes nothing")),
+            ("plan", remote or "local", phrase("shows what differs; changes nothing")),
+            ("apply", remote or "local", phrase("changes it")),
+        )
+        if target
+    ]
+    width = max(len(line) for line, _ in commands)
+    for line, what in commands:
+        say(phrase("{command} # {what}", command=f"  {line:<{width}} ", what=what))
