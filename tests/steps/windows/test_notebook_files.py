@@ -243,6 +243,7 @@ def test_what_an_archive_cannot_have_is_named(place: Place, notebooks: Path, nam
 
 def test_only_a_check_and_events_start_in_a_32_bit_process(place: Place) -> None:
     """It has other folders and registry keys than those in the record."""
-    script = """function Assert-SixtyFourBit { throw 'refused' }; function Start-Change { }; function Assert-StateFolder { }; $ScriptText = ''
+    script = """function Assert-SixtyFourBit { throw 'refused' }
+    function Start-Change { }; function Assert-StateFolder { }; function Write-Event { }; $Settings = @{ release = ''; host = '' }; $ScriptText = ''
     foreach ($mode in @($Modes.Keys)) { $Run.Mode = $mode; try { [void](Start-Run); $mode } catch { if ("$_" -cne 'refused') { throw } } }"""
     assert sorted(place.run("\n".join([MAIN, SET_UP, script]))) == ["check", "events"]
