@@ -1,6 +1,8 @@
 # ---- prelude: programs -----------------------------------------------------------------------------
 # Run other programs until they exit, and report their output.
 
+$RestSeconds = 5                                         # for which a program's output is read after it has exited
+
 # Quote one argument of a command line by the rules of Windows: backslashes before a quote are doubled.
 function Format-Argument([string]$Text) {
     if ($Text -match '^[^\s"]+$') { return $Text }
@@ -81,16 +83,23 @@ function New-ProgramStart {
     $start
 }
 
-# Return the lines of output and errors, in the order in which they arrive: with -Quiet all, else the last 50.
+# Return the lines of output and errors, in the order in which they arrive: with -Quiet all, else the last 50. What the
+# program has started may keep the output open for as long as it runs: after the program has exited, the output is read
+# until nothing has arrived for half a second and $RestSeconds are over.
 function Read-ProgramOutput {
     param($Process, [string]$Name, [switch]$Quiet)
     $lines = New-Object Collections.Generic.Queue[string]
     $readers = $Process.StandardOutput, $Process.StandardError
     $pending = [Threading.Tasks.Task[]]@($readers[0].ReadLineAsync(), $readers[1].ReadLineAsync())
     $open = 2
+    $rest = $null
     while ($open) {
         $i = [Threading.Tasks.Task]::WaitAny($pending, 500)
-        if ($i -lt 0) { continue }
+        if (-not $rest -and $Process.HasExited) { $rest = [Diagnostics.Stopwatch]::StartNew() }
+        if ($i -lt 0) {
+            if ($rest -and $rest.Elapsed.TotalSeconds -ge $RestSeconds) { break }
+            continue
+        }
         $line = $pending[$i].Result
         if ($null -eq $line) {
             $open--

@@ -28,7 +28,7 @@ NEEDED = {
     "data_folders": ["data_folder_names", "path_access", "removal"],
     "foreign_configuration": ["foreign_places"],
     "package_environment": ["package_configuration"],
-    "downloads": ["web_requests"],
+    "downloads": ["web_requests", "paths", "held_files"],
     "download_checks": ["web_requests", "server_check", "package_environment", "package_configuration"],
 }
 

@@ -1,6 +1,9 @@
 # ---- prelude: downloads ----------------------------------------------------------------------------
 # Download files into the cache, and check their hashes before they are used.
 
+$LargestDownload = 1000000000                            # bytes, if the catalog does not have the size
+$SlowestDownload = @{ Bytes = 61440; Seconds = 60 }      # a server must send so many bytes in each minute
+
 # Return the path in the cache: the first 16 digits of the hash, a hyphen, and the file name in the URL.
 function Get-CachedFile($Download) {
     Join-Path $CacheFolder ($Download.sha256.Substring(0, 16) + '-' + (Get-DownloadName $Download))
@@ -23,7 +26,7 @@ function Save-Download($Download) {
     Move-Over "$file.part" $file
 }
 
-# Try three times. An answer that the request was wrong (status 4xx) stays the same, so it is not repeated.
+# Try three times. An answer that the request was wrong (status 4xx) stays the same, and so does the size of a file.
 function Receive-Download($Download, [string]$Part) {
     for ($try = 1; ; $try++) {
         $status = 0
@@ -39,7 +42,9 @@ function Receive-Download($Download, [string]$Part) {
             $failure = Get-WebFailure $_.Exception
             $status = Get-HttpStatus $_.Exception
         }
-        if ($try -ge 3 -or ($status -ge 400 -and $status -lt 500)) {
+        $isTooLarge = $failure.Data['code'] -ceq 'download-too-large'
+        if ($isTooLarge) { Remove-SingleFile $Part }
+        if ($try -ge 3 -or $isTooLarge -or ($status -ge 400 -and $status -lt 500)) {
             throw (New-Failure download-failed ('could not download {url}: {cause}. Check this host''s network ' +
                     'connection and downloads.proxy in the inventory, or add a mirror URL to a site catalog') @{
                     url = $Download.url
@@ -67,12 +72,13 @@ function Assert-Download($Download, [string]$Part) {
 
 # Continue an earlier attempt: ask only for the bytes that are missing. Status 206 is the answer with these bytes, any
 # other answer has the whole file. Status 416 means that there are no more bytes: the file is complete, or its hash is
-# wrong. Return a failure if the connection was closed too early.
+# wrong. Return a failure if the connection was closed too early, or if too much or too little arrives.
 function Receive-File {
     param([string]$Url, [string]$File, $Size)
     $done = 0
     if (Test-Path -LiteralPath $File) { $done = (Get-Item -LiteralPath $File).Length }
-    try { $response = (New-WebRequest $Url $done).GetResponse() }
+    $request = New-WebRequest $Url $done
+    try { $response = $request.GetResponse() }
     catch [Net.WebException] {
         if ((Get-HttpStatus $_.Exception) -eq 416) { return }
         throw
@@ -86,7 +92,7 @@ function Receive-File {
         try { Copy-Response $Url $response $out $done $Size }
         finally { $out.Close() }
     }
-    finally { $response.Close() }
+    finally { $request.Abort() }                 # a server may send without end; Close could wait for it
 }
 
 # $Done is how many bytes the file has already; $Size is its size in the catalog, if known. Progress is reported every
@@ -102,9 +108,12 @@ function Copy-Response {
     $buffer = New-Object byte[] 1048576
     $time = [Diagnostics.Stopwatch]::StartNew()
     $reported = 0
+    $minute = @{ Bytes = 0; Time = [Diagnostics.Stopwatch]::StartNew() }
     while (($count = $in.Read($buffer, 0, $buffer.Length)) -gt 0) {
-        $Out.Write($buffer, 0, $count)
         $Done += $count
+        $failure = Get-DownloadFault $Done $Size $minute $count
+        if ($failure) { return $failure }
+        $Out.Write($buffer, 0, $count)
         if ($time.Elapsed.TotalSeconds -lt $reported + 1) { continue }
         $reported = $time.Elapsed.TotalSeconds
         Write-StepProgress downloading 'Downloading {file}' @{ file = $name } -Done $Done -Total $total -Unit bytes
@@ -114,6 +123,26 @@ function Copy-Response {
             done = $Done; total = $end
         }
     }
+}
+
+# Return a failure if the server sends more than the file has, or next to nothing. $Minute is what has arrived in the
+# current minute, without the last $Count bytes.
+function Get-DownloadFault {
+    param([long]$Done, $Size, [hashtable]$Minute, [int]$Count)
+    $limit = $LargestDownload
+    if ($Size) { $limit = $Size }
+    if ($Done -gt $limit) {
+        return New-Failure download-too-large 'the file is larger than {limit} bytes; it was not kept' @{
+            limit = $limit
+        }
+    }
+    $Minute.Bytes += $Count
+    if ($Minute.Time.Elapsed.TotalSeconds -lt $SlowestDownload.Seconds) { return }
+    if ($Minute.Bytes -lt $SlowestDownload.Bytes) {
+        return New-Failure download-slow 'the server sent only {size} bytes in a minute' @{ size = $Minute.Bytes }
+    }
+    $Minute.Bytes = 0
+    $Minute.Time.Restart()
 }
 
 # Unpack a download into its own folder. It has the suffix .new until it is complete.

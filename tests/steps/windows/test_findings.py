@@ -18,7 +18,7 @@ from tests.boxes.windows import WindowsBox
 from tests.boxes.winrm.endpoint import Endpoint
 from tests.endless import endless
 from tests.ports import free_port
-from tests.powershell.engine import Session, part, prelude, require_engine, steps
+from tests.powershell.engine import EngineError, Session, host_path, part, prelude, require_engine, steps
 from tests.served import served
 from tests.step_host import PASSWORD, STATE, StepHost
 
@@ -152,6 +152,21 @@ def test_a_page_that_never_ends_is_read_in_part(downloads: Session, limit: str, 
         found = page(downloads, f"{limit}; $Settings.packages.index_url = 'http://127.0.0.1:{port}'")
     assert (found["code"], found["state"]) == ("page-read-in-part", "unknown")
     assert found["values"]["bytes"] == 100000 or (pause and found["values"]["seconds"] >= 1)
+
+
+@pytest.mark.parametrize("downloads", ["machine"], indirect=True)
+def test_a_download_has_limits(downloads: Session, tmp_path: Path) -> None:
+    """A server that sends without end does not fill the disk, and one that sends next to nothing does not hold the lock."""
+    part = host_path(tmp_path / "python.part")
+    with endless(b"x" * 100_000) as port:
+        for size, limit in (("$null", 300_000), ("250000", 250_000)):
+            download = f"@{{ url = 'http://127.0.0.1:{port}/python.exe'; size = {size} }}"
+            with pytest.raises(EngineError, match=f"the file is larger than {limit} bytes; it was not kept"):
+                downloads.run(f"$LargestDownload = 300000; Receive-Download {download} '{part}'")
+            assert list(tmp_path.iterdir()) == []
+    with endless(b"x", pause=0.2) as port:
+        slow = f"$SlowestDownload.Seconds = 1; (Receive-File 'http://127.0.0.1:{port}/python.exe' '{part}' 9).Data['code']; $SlowestDownload.Seconds = 60"
+        assert downloads.run(slow) == ["download-slow"]
 
 
 @pytest.mark.parametrize("downloads", ["machine"], indirect=True)

@@ -72,3 +72,14 @@ def test_uv_is_said_to_compile_after_it_has_installed(place: Place) -> None:
     program = f"Invoke-Program '{host_path(place.folder)}\\uv.exe' @('/c', 'echo', 'Installed', '3', 'packages'); Get-Said"
     said = [json.loads(line) for line in place.run(copy + begin + program)]
     assert [(one["event"], one.get("code")) for one in said] == [("log", None), ("progress", "compiling-modules")]
+
+
+def test_what_a_program_has_started_does_not_keep_the_run(place: Place) -> None:
+    """It may inherit the output, and run for hours: a ping that takes a minute stands for it."""
+    ping = f"rest-{os.getpid()}"
+    copy = f"Copy-Item \"$env:SystemRoot\\System32\\ping.exe\" '{host_path(place.folder)}\\{ping}.exe'; "
+    start = f"echo first& start /b {host_path(place.folder)}\\{ping}.exe -n 60 127.0.0.1"
+    program = f"Invoke-Program \"$env:SystemRoot\\System32\\cmd.exe\" @('/c', '{start}') -Quiet; "
+    after = f"Stop-Process -Name {ping}; [string]($time.Elapsed.TotalSeconds -lt 30); $Run.Output[0]"
+    said = place.run(f"{copy}$RestSeconds = 0.5; $time = [Diagnostics.Stopwatch]::StartNew(); {program}{after}")
+    assert said == ["True", "first"]
