@@ -51,81 +51,81 @@
 #  2521  server_command         Define the command line of the server, and what it was started with.
 #  2540  left_program           End the program that a run left behind when it was killed.
 #  2598  programs               Run other programs until they exit, and report their output.
-#  2728  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2747  web_requests           Ask web servers, and say why one did not answer.
-#  2819  downloads              Download files into the cache, and check their hashes before they are used.
-#  2951  sources                Download a program from one of several sources.
-#  3029  delivered_programs     Take the files of programs that the workstation has sent.
-#  3060  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3147  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3223  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3279  foreign_places         Define where configuration from other installations may be on this host.
-#  3293  package_environment    Choose the environment variables of pip and uv.
-#  3368  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3373  installer_failures     Explain the exit codes of installers.
-#  3445  installers             Run installers and uninstallers, and wait while another one runs.
-#  3490  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3547  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3609  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3634  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3698  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3737  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3777  installed_files        Compare files with those that were installed.
-#  3926  running_server         Stop the server before its programs are replaced.
-#  3984  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4098  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4157  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4207  port_process           Find the program that listens on a TCP port, and what started it.
-#  4242  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4370  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4416  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4474  certificates           Read certificates from PEM files.
-#  4491  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4563  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4697  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4821  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4930  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4999  password_hash          Get the hash of the password.
-#  5004  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  5050  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  5073  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5139  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5282  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5326  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5449  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5606  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5644  new_server             Check what another environment contains, and the server that runs from it.
-#  5727  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5867  way_back               Restore the previous server after an upgrade that failed.
-#  6005  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6117  server_life            Restart or stop the installed server: modes restart and stop.
-#  6222  restarted_server       Start the registered task again.
-#  6273  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6402  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6521  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6563  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6725  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  6972  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7097  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7121  server_log             Send the log of the notebook server: mode logs.
-#  7221  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  2737  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2756  web_requests           Ask web servers, and say why one did not answer.
+#  2828  downloads              Download files into the cache, and check their hashes before they are used.
+#  2989  sources                Download a program from one of several sources.
+#  3067  delivered_programs     Take the files of programs that the workstation has sent.
+#  3098  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3185  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3261  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3317  foreign_places         Define where configuration from other installations may be on this host.
+#  3331  package_environment    Choose the environment variables of pip and uv.
+#  3406  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3411  installer_failures     Explain the exit codes of installers.
+#  3483  installers             Run installers and uninstallers, and wait while another one runs.
+#  3528  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3585  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3647  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3672  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3736  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3775  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3815  installed_files        Compare files with those that were installed.
+#  3964  running_server         Stop the server before its programs are replaced.
+#  4022  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4136  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4195  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4245  port_process           Find the program that listens on a TCP port, and what started it.
+#  4280  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4408  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4454  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4512  certificates           Read certificates from PEM files.
+#  4529  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4601  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4735  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4859  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4968  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5037  password_hash          Get the hash of the password.
+#  5042  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  5088  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  5111  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5177  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5320  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5364  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5487  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5644  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5682  new_server             Check what another environment contains, and the server that runs from it.
+#  5765  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5905  way_back               Restore the previous server after an upgrade that failed.
+#  6043  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6155  server_life            Restart or stop the installed server: modes restart and stop.
+#  6260  restarted_server       Start the registered task again.
+#  6311  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6440  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6559  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6601  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6763  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7010  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7135  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7159  server_log             Send the log of the notebook server: mode logs.
+#  7259  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7253  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7334  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7342  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7361  python                 Install Python from the publisher, or use one that is installed.
-#  7492  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7553  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7672  packages               Install the packages of the lock in a virtual environment.
-#  7873  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7899  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8036  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8244  service                Run the server as a scheduled task.
-#  8394  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8458  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8536  path                   Add the programs of the server to the PATH of the machine.
-#  8565  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8606  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7291  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7372  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7380  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7399  python                 Install Python from the publisher, or use one that is installed.
+#  7530  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7591  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7710  packages               Install the packages of the lock in a virtual environment.
+#  7911  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7937  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8074  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8282  service                Run the server as a scheduled task.
+#  8432  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8496  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8574  path                   Add the programs of the server to the PATH of the machine.
+#  8603  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8644  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -2598,6 +2598,8 @@ function Stop-LeftProcess([int]$Id) {
 # ---- prelude: programs -----------------------------------------------------------------------------
 # Run other programs until they exit, and report their output.
 
+$RestSeconds = 5                                         # for which a program's output is read after it has exited
+
 # Quote one argument of a command line by the rules of Windows: backslashes before a quote are doubled.
 function Format-Argument([string]$Text) {
     if ($Text -match '^[^\s"]+$') { return $Text }
@@ -2678,16 +2680,23 @@ function New-ProgramStart {
     $start
 }
 
-# Return the lines of output and errors, in the order in which they arrive: with -Quiet all, else the last 50.
+# Return the lines of output and errors, in the order in which they arrive: with -Quiet all, else the last 50. What the
+# program has started may keep the output open for as long as it runs: after the program has exited, the output is read
+# until nothing has arrived for half a second and $RestSeconds are over.
 function Read-ProgramOutput {
     param($Process, [string]$Name, [switch]$Quiet)
     $lines = New-Object Collections.Generic.Queue[string]
     $readers = $Process.StandardOutput, $Process.StandardError
     $pending = [Threading.Tasks.Task[]]@($readers[0].ReadLineAsync(), $readers[1].ReadLineAsync())
     $open = 2
+    $rest = $null
     while ($open) {
         $i = [Threading.Tasks.Task]::WaitAny($pending, 500)
-        if ($i -lt 0) { continue }
+        if (-not $rest -and $Process.HasExited) { $rest = [Diagnostics.Stopwatch]::StartNew() }
+        if ($i -lt 0) {
+            if ($rest -and $rest.Elapsed.TotalSeconds -ge $RestSeconds) { break }
+            continue
+        }
         $line = $pending[$i].Result
         if ($null -eq $line) {
             $open--
@@ -2819,6 +2828,9 @@ function Enable-Tls12 {
 # ---- prelude: downloads ----------------------------------------------------------------------------
 # Download files into the cache, and check their hashes before they are used.
 
+$LargestDownload = 1000000000                            # bytes, if the catalog does not have the size
+$SlowestDownload = @{ Bytes = 61440; Seconds = 60 }      # a server must send so many bytes in each minute
+
 # Return the path in the cache: the first 16 digits of the hash, a hyphen, and the file name in the URL.
 function Get-CachedFile($Download) {
     Join-Path $CacheFolder ($Download.sha256.Substring(0, 16) + '-' + (Get-DownloadName $Download))
@@ -2841,7 +2853,7 @@ function Save-Download($Download) {
     Move-Over "$file.part" $file
 }
 
-# Try three times. An answer that the request was wrong (status 4xx) stays the same, so it is not repeated.
+# Try three times. An answer that the request was wrong (status 4xx) stays the same, and so does the size of a file.
 function Receive-Download($Download, [string]$Part) {
     for ($try = 1; ; $try++) {
         $status = 0
@@ -2857,7 +2869,9 @@ function Receive-Download($Download, [string]$Part) {
             $failure = Get-WebFailure $_.Exception
             $status = Get-HttpStatus $_.Exception
         }
-        if ($try -ge 3 -or ($status -ge 400 -and $status -lt 500)) {
+        $isTooLarge = $failure.Data['code'] -ceq 'download-too-large'
+        if ($isTooLarge) { Remove-SingleFile $Part }
+        if ($try -ge 3 -or $isTooLarge -or ($status -ge 400 -and $status -lt 500)) {
             throw (New-Failure download-failed ('could not download {url}: {cause}. Check this host''s network ' +
                     'connection and downloads.proxy in the inventory, or add a mirror URL to a site catalog') @{
                     url = $Download.url
@@ -2885,12 +2899,13 @@ function Assert-Download($Download, [string]$Part) {
 
 # Continue an earlier attempt: ask only for the bytes that are missing. Status 206 is the answer with these bytes, any
 # other answer has the whole file. Status 416 means that there are no more bytes: the file is complete, or its hash is
-# wrong. Return a failure if the connection was closed too early.
+# wrong. Return a failure if the connection was closed too early, or if too much or too little arrives.
 function Receive-File {
     param([string]$Url, [string]$File, $Size)
     $done = 0
     if (Test-Path -LiteralPath $File) { $done = (Get-Item -LiteralPath $File).Length }
-    try { $response = (New-WebRequest $Url $done).GetResponse() }
+    $request = New-WebRequest $Url $done
+    try { $response = $request.GetResponse() }
     catch [Net.WebException] {
         if ((Get-HttpStatus $_.Exception) -eq 416) { return }
         throw
@@ -2904,7 +2919,7 @@ function Receive-File {
         try { Copy-Response $Url $response $out $done $Size }
         finally { $out.Close() }
     }
-    finally { $response.Close() }
+    finally { $request.Abort() }                 # a server may send without end; Close could wait for it
 }
 
 # $Done is how many bytes the file has already; $Size is its size in the catalog, if known. Progress is reported every
@@ -2920,9 +2935,12 @@ function Copy-Response {
     $buffer = New-Object byte[] 1048576
     $time = [Diagnostics.Stopwatch]::StartNew()
     $reported = 0
+    $minute = @{ Bytes = 0; Time = [Diagnostics.Stopwatch]::StartNew() }
     while (($count = $in.Read($buffer, 0, $buffer.Length)) -gt 0) {
-        $Out.Write($buffer, 0, $count)
         $Done += $count
+        $failure = Get-DownloadFault $Done $Size $minute $count
+        if ($failure) { return $failure }
+        $Out.Write($buffer, 0, $count)
         if ($time.Elapsed.TotalSeconds -lt $reported + 1) { continue }
         $reported = $time.Elapsed.TotalSeconds
         Write-StepProgress downloading 'Downloading {file}' @{ file = $name } -Done $Done -Total $total -Unit bytes
@@ -2932,6 +2950,26 @@ function Copy-Response {
             done = $Done; total = $end
         }
     }
+}
+
+# Return a failure if the server sends more than the file has, or next to nothing. $Minute is what has arrived in the
+# current minute, without the last $Count bytes.
+function Get-DownloadFault {
+    param([long]$Done, $Size, [hashtable]$Minute, [int]$Count)
+    $limit = $LargestDownload
+    if ($Size) { $limit = $Size }
+    if ($Done -gt $limit) {
+        return New-Failure download-too-large 'the file is larger than {limit} bytes; it was not kept' @{
+            limit = $limit
+        }
+    }
+    $Minute.Bytes += $Count
+    if ($Minute.Time.Elapsed.TotalSeconds -lt $SlowestDownload.Seconds) { return }
+    if ($Minute.Bytes -lt $SlowestDownload.Bytes) {
+        return New-Failure download-slow 'the server sent only {size} bytes in a minute' @{ size = $Minute.Bytes }
+    }
+    $Minute.Bytes = 0
+    $Minute.Time.Restart()
 }
 
 # Unpack a download into its own folder. It has the suffix .new until it is complete.
