@@ -29,6 +29,8 @@ NEEDED = {
     "foreign_configuration": ["foreign_places"],
     "package_environment": ["package_configuration"],
     "downloads": ["web_requests", "paths", "held_files"],
+    "tasks": ["not_found"],
+    "firewall": ["not_found"],
     "download_checks": ["web_requests", "server_check", "package_environment", "package_configuration"],
 }
 

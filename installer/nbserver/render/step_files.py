@@ -25,7 +25,7 @@ PRELUDE = {
         "state_folder removal machine/path_access machine/data_folder_names machine/data_folders first_page starter server_command left_program programs machine/openssl "
         "web_requests machine/downloads machine/sources machine/delivered_programs machine/reboots windows_version foreign_configuration machine/foreign_places package_environment "
         "machine/package_configuration machine/installer_failures machine/installers machine/msi_packages machine/bundles machine/inno_setup "
-        "machine/tasks machine/task_states machine/closing_tasks installed_files machine/running_server machine/firewall machine/port_rules "
+        "machine/not_found machine/tasks machine/task_states machine/closing_tasks installed_files machine/running_server machine/firewall machine/port_rules "
         "machine/services port_process machine/port_owner machine/earlier_servers machine/der certificates own_certificate "
         "machine/certificate_rules machine/certificate_sources machine/certificate_store machine/certificate_requests machine/password_hash "
         "machine/unused_programs dropped_settings server_check host_checks machine/program_checks download_checks rotation machine/rotated_keys new_server switch way_back status server_life machine/restarted_server rollback server_secrets restored_key delivered_files notebook_files notebook_removal backup server_log evidence"

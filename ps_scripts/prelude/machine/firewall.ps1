@@ -1,10 +1,9 @@
 # ---- prelude: firewall -----------------------------------------------------------------------------
 # Create, change, and restore a firewall rule, identified by its stable name.
 
-# Display names are localized and need not be unique. Windows reports a rule that does not exist as an error, which
-# -ErrorAction SilentlyContinue makes an empty answer.
+# Display names are localized and need not be unique.
 
-# While the service does not run, its commands report an error for every rule, which would look like a missing rule.
+# While the service does not run, its commands report an error for every rule, which does not name the service.
 function Test-FirewallRunning {
     $service = Get-Service -Name MpsSvc -ErrorAction SilentlyContinue
     $service -and [string]$service.Status -eq 'Running'
@@ -27,9 +26,15 @@ $RuleFilters = @{
 # The display name of a rule that this script has created. An adopted rule keeps the name that it has.
 $OwnDisplayName = '^nbserver: notebook server, TCP \d+$'
 
+# Return the rule, or nothing if it does not exist.
+function Find-FirewallRule([string]$Name) {
+    try { Get-NetFirewallRule -Name $Name -ErrorAction Stop }
+    catch { if (-not (Test-NotFound $_)) { throw } }
+}
+
 # Return the properties of a rule as text; or nothing.
 function Get-FirewallRule([string]$Name) {
-    $rule = Get-NetFirewallRule -Name $Name -ErrorAction SilentlyContinue
+    $rule = Find-FirewallRule $Name
     if (-not $rule) { return }
     $port = Get-NetFirewallPortFilter -AssociatedNetFirewallRule $rule -ErrorAction Stop
     $address = Get-NetFirewallAddressFilter -AssociatedNetFirewallRule $rule -ErrorAction Stop

@@ -1,13 +1,18 @@
 # ---- prelude: port_rules ---------------------------------------------------------------------------
 # Find and disable other firewall rules that open the notebook port.
 
+# Return the port filters for TCP. Without any, Windows reports an error.
+function Get-TcpFilter {
+    try { Get-NetFirewallPortFilter -Protocol TCP -ErrorAction Stop }
+    catch { if (-not (Test-NotFound $_)) { throw } }
+}
+
 # Return the enabled inbound rules that allow connections to this TCP port. Alone is true if a rule opens no other port.
 # All port filters are read at once: to read them rule by rule takes seconds on a server. Rules of a policy are not
 # included.
 function Get-OtherPortRule([int]$Port) {
     $alone = @{}                                         # name of a rule -> whether it opens no other port
-    # Without any filter for TCP, Windows reports an error.
-    foreach ($filter in Get-NetFirewallPortFilter -Protocol TCP -ErrorAction SilentlyContinue) {
+    foreach ($filter in Get-TcpFilter) {
         $ports = @($filter.LocalPort | ForEach-Object { [string]$_ })
         $matching = @($ports | Where-Object { Test-PortRange $_ $Port })
         if (-not $matching.Count) { continue }
@@ -16,7 +21,7 @@ function Get-OtherPortRule([int]$Port) {
     foreach ($name in $alone.Keys | Sort-Object) {
         if ($name -eq 'nbserver') { continue }
         # A filter may belong to a rule that is not in the firewall.
-        $rule = Get-NetFirewallRule -Name $name -ErrorAction SilentlyContinue
+        $rule = Find-FirewallRule $name
         if (-not $rule) { continue }
         $isEnabled = [string]$rule.Enabled -eq 'True'
         if ($isEnabled -and [string]$rule.Direction -eq 'Inbound' -and [string]$rule.Action -eq 'Allow') {
@@ -41,7 +46,7 @@ function Disable-FirewallRule([string]$Name) {
 # Return the lines of the record about rules that were disabled for another port than this one.
 function Get-ReleasedRuleLine([int]$Port) {
     foreach ($line in @(Read-Record | Where-Object { $_.kind -eq 'firewall_rule_state' })) {
-        $rule = Get-NetFirewallRule -Name $line.key -ErrorAction SilentlyContinue
+        $rule = Find-FirewallRule $line.key
         if (-not $rule) { continue }
         $filter = Get-NetFirewallPortFilter -AssociatedNetFirewallRule $rule -ErrorAction Stop
         $ports = @($filter.LocalPort | ForEach-Object { [string]$_ })
@@ -53,6 +58,6 @@ function Get-ReleasedRuleLine([int]$Port) {
 $Restore.firewall_rule_state = {
     param($Name, $Before)
     Assert-FirewallRunning
-    if (-not (Get-NetFirewallRule -Name $Name -ErrorAction SilentlyContinue)) { return }
+    if (-not (Find-FirewallRule $Name)) { return }
     Set-NetFirewallRule -Name $Name -Enabled $Before -ErrorAction Stop
 }

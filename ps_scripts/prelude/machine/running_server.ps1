@@ -10,7 +10,7 @@ function Stop-Server {
 
 # Return how the server runs, for mode status. A task that Windows is about to start is Queued.
 function Get-ServiceStatus {
-    $task = Get-ScheduledTask -TaskName 'nbserver' -TaskPath '\' -ErrorAction SilentlyContinue
+    $task = Find-Task 'nbserver'
     if (-not $task) { return @{ state = 'absent'; by = 'none'; start = 'none'; since = '' } }
     $found = @{ state = 'stopped'; by = 'task'; start = 'automatic'; since = '' }
     $state = [string]$task.State

@@ -4,11 +4,10 @@
 # The record has only whether the task is enabled and whether it runs, so undo needs no password. The name of a task
 # contains its folder: \FOLDER\NAME.
 
-# Return the task, or nothing. A task that does not exist is an error of Get-ScheduledTask.
+# Return the task, or nothing if it does not exist.
 function Get-NamedTask([string]$FullName) {
     $start = $FullName.LastIndexOf([char]'\') + 1
-    Get-ScheduledTask -TaskName $FullName.Substring($start) -TaskPath $FullName.Substring(0, $start) `
-        -ErrorAction SilentlyContinue
+    Find-Task $FullName.Substring($start) $FullName.Substring(0, $start)
 }
 
 function Save-TaskState([string]$FullName) {

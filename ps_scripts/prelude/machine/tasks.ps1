@@ -1,9 +1,15 @@
 # ---- prelude: tasks --------------------------------------------------------------------------------
 # Register, stop, and remove scheduled tasks, which are recorded as XML.
 
-# Return the XML of a task, or nothing. A task that does not exist is an error of Get-ScheduledTask.
+# Return the task, or nothing if it does not exist. $Folder is its path, such as \.
+function Find-Task([string]$Name, [string]$Folder = '\') {
+    try { Get-ScheduledTask -TaskName $Name -TaskPath $Folder -ErrorAction Stop }
+    catch { if (-not (Test-NotFound $_)) { throw } }
+}
+
+# Return the XML of a task, or nothing.
 function Get-TaskXml([string]$Name) {
-    if (-not (Get-ScheduledTask -TaskName $Name -TaskPath '\' -ErrorAction SilentlyContinue)) { return }
+    if (-not (Find-Task $Name)) { return }
     [string](Export-ScheduledTask -TaskName $Name -TaskPath '\' -ErrorAction Stop)
 }
 

@@ -83,7 +83,7 @@ function Get-ServiceXml {
 
 # A task that Windows is about to start is Queued. A task that does not exist does not run.
 function Test-TaskRunning([string]$Name) {
-    $task = Get-ScheduledTask -TaskName $Name -TaskPath '\' -ErrorAction SilentlyContinue
+    $task = Find-Task $Name
     $task -and 'Running', 'Queued' -contains [string]$task.State
 }
 

@@ -168,6 +168,20 @@ def test_a_service_that_does_not_run_is_named_and_nothing_is_forgotten(session: 
     assert session.run(skipped + "[string]@(Get-DroppedLine).Count; $Settings.skip = @()") == ["1"]
 
 
+@pytest.mark.parametrize("kind", ["firewall_rule", "firewall_rule_state"])
+def test_a_rule_that_cannot_be_read_is_not_taken_for_one_that_is_missing(session: Session, kind: str) -> None:
+    """Undo would forget it, and the port would stay open."""
+    write(session)
+    line = {"v": 1, "step": "firewall", "kind": kind, "key": "nbserver", "before": None}
+    with pytest.raises(EngineError, match="Access is denied"):
+        session.run(
+            "function Get-NetFirewallRule { [CmdletBinding()] param($Name) Write-Error 'Access is denied.' -Category PermissionDenied }\n"
+            "[IO.File]::WriteAllText($RecordFile, @($input)[0]); Undo-Line @(Read-Record)[0] | Out-Null",
+            [json.dumps(line)],
+        )
+    assert session.run("[string]@(Read-Record).Count") == ["1"]
+
+
 @pytest.mark.parametrize(("value", "warnings"), [(None, 0), (1, 0), (0, 1)])
 def test_a_policy_that_ignores_local_rules_is_named_once(session: Session, value: int | None, warnings: int) -> None:
     write(session)

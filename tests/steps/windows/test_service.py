@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.checkout import TESTS
-from tests.powershell.engine import Session, host_path, part, prelude, require_engine, steps
+from tests.powershell.engine import EngineError, Session, host_path, part, prelude, require_engine, steps
 
 SETTINGS = (
     '$Settings = ConvertFrom-Json \'{"scope": "machine", "skip": []}\'; $ConfigurationFile = $StarterFile = $CertificateFile = "C:\\none"\n'
@@ -39,7 +39,7 @@ def session() -> Iterator[Session]:
             f'function global:Get-StandInFolder([string]$Name) {{ [IO.Directory]::CreateDirectory("{TASKS}\\$Name").FullName }}\n'
             f'function global:Get-StandInTaskFile([string]$TaskName) {{ "$(Get-StandInFolder tasks)\\$TaskName" }}'
         )
-        files = prelude("run", "events", "envelope", "part_data", "record", "files", "server_command", "programs", "tasks")
+        files = prelude("run", "events", "envelope", "part_data", "record", "files", "server_command", "programs", "tasks", "task_states")
         main = part("main")
         opened.keep(f"{SETTINGS}{files}\n{steps('service')}\n{main[: main.index('$ScriptText =')]}")
         yield opened
@@ -77,6 +77,19 @@ def test_a_task_that_is_missing_or_does_not_run_is_a_difference(session: Session
     assert session.run(f"{STANDINS}$xml = $null\n{LOOK}") == ["scheduled task nbserver: "]
     stopped = "function Test-TaskRunning { $false }\n$xml = Get-ServiceXml\n"
     assert session.run(f"{STANDINS}{stopped}{LOOK}") == ["scheduled task nbserver: not running"]
+
+
+@pytest.mark.parametrize(("kind", "key"), [("task", "nbserver"), ("task_state", r"\\Backup\\nightly")])
+def test_a_task_that_cannot_be_read_is_not_taken_for_one_that_is_missing(session: Session, kind: str, key: str) -> None:
+    """Undo would forget it, and the server would start again with Windows."""
+    ask = f"""
+    function Get-ScheduledTask {{ [CmdletBinding()] param($TaskName, $TaskPath) Write-Error 'Access is denied.' -Category $Category }}
+    $line = ConvertFrom-Json '{{"kind": "{kind}", "key": "{key}", "before": null}}'
+    & $Restore.{kind} $line.key $line.before
+    """
+    with pytest.raises(EngineError, match="Access is denied"):
+        session.run(f"$Category = 'PermissionDenied'{ask}")
+    assert session.run(f"$Category = 'ObjectNotFound'{ask}") == []
 
 
 @pytest.mark.parametrize(
