@@ -215,12 +215,29 @@ function Invoke-Run {
         Write-Event failed $fields
     }
     finally {
-        if (-not $ended) { Stop-Run }
-        if ($Run.Mode -eq 'apply' -and $Run.EventFile) { Undo-Record -BracketsOnly }
-        Complete-Switch
-        if ($Run.Mode -ne 'events') { Complete-Run }
-        Exit-Lock
-        $env:PSModulePath = $ModulePath
+        try {
+            if (-not $ended) { Stop-Run }
+            Undo-Bracket
+            Complete-Switch
+            if ($Run.Mode -ne 'events') { Complete-Run }
+        }
+        finally {
+            Exit-Lock
+            $env:PSModulePath = $ModulePath
+        }
+    }
+}
+
+# Undo what an apply changed only while its steps ran. Nothing is thrown: the run must report its end.
+function Undo-Bracket {
+    if ($Run.Mode -ne 'apply' -or -not $Run.EventFile) { return }
+    try { Undo-Record -BracketsOnly }
+    catch {
+        $Run.Outcome = 'failed'
+        # It may be why the run failed, and is reported then.
+        if ($Run.Failure -and $Run.Failure.Message -ceq $_.Exception.Message) { return }
+        if (-not $Run.Failure) { $Run.Failure = $_.Exception }
+        Write-Event failed (Get-FailureField $_.Exception)
     }
 }
 

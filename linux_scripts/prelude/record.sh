@@ -14,15 +14,16 @@ LINE_STAYS=''                                      # restore_KIND sets it: a lat
 
 # With an incomplete record, undo would restore the wrong things. So nothing is done.
 read_record() {
-    local line
+    local line number=0
     RECORD=()
     if [[ ! -e $RECORD_FILE ]]; then return; fi
     mapfile -t RECORD <"$RECORD_FILE"
     for line in "${RECORD[@]}"; do
+        number=$((number + 1))
         if [[ ! $line =~ $RECORD_PATTERN ]]; then
-            fail record-damaged 'the record {path} contains a line that is not valid. Restore the record from a '\
-'backup, or correct the line, then try again' \
-                path "$RECORD_FILE"
+            fail record-damaged 'line {number} of the record {path} is not valid. Restore the record from a backup, '\
+'or correct the line, then try again' \
+                number "$number" path "$RECORD_FILE"
         fi
     done
 }

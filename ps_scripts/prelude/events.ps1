@@ -51,7 +51,7 @@ function Send-EventsAfter([int]$After) {
     $sent = $After
     do {
         # The lock is checked before the file is read, so that everything written before its release is read.
-        $running = (Get-LockOwner) -cmatch "^run $([regex]::Escape($Run.Id))\b"
+        $running = (Get-LockOwner) -cmatch "^run $([regex]::Escape($Run.Id)),"
         foreach ($line in @(Read-CompleteLine $file)) {
             $number = Get-EventNumber $line
             if ($number -le $sent) { continue }

@@ -19,7 +19,21 @@ function Read-Record {
     if (Test-Path -LiteralPath $RecordFile) { $lines = [IO.File]::ReadAllLines($RecordFile, $Utf8) }
     elseif (Test-Path -LiteralPath "$RecordFile.new") { $lines = @(Read-CompleteLine "$RecordFile.new") }
     else { return }
-    $lines | ForEach-Object { ConvertFrom-Json $_ }
+    for ($i = 0; $i -lt $lines.Count; $i++) {
+        if ($lines[$i].Trim()) { ConvertFrom-RecordLine $lines[$i] ($i + 1) }
+    }
+}
+
+# With an incomplete record, undo would restore the wrong things. So nothing is done.
+function ConvertFrom-RecordLine([string]$Text, [int]$Number) {
+    $line = ''
+    try { $line = ConvertFrom-Json $Text } catch { $line = '' }
+    foreach ($name in 'step', 'kind', 'key', 'before') {
+        if ($null -ne $line -and $line.PSObject.Properties[$name]) { continue }
+        throw (New-Failure record-damaged ('line {number} of the record {path} is not valid. Restore the record from ' +
+                'a backup, or correct the line, then try again') @{ number = $Number; path = $RecordFile })
+    }
+    $line
 }
 
 function Test-Record([string]$Kind, [string]$Key) {

@@ -90,7 +90,7 @@ function Get-KeptRun([string]$File) {
         $kept.outcome = Get-Text $end 'outcome'
         $kept.finished = Get-Text $end 'time'
     }
-    elseif ((Get-LockOwner) -cmatch "^run $([regex]::Escape($kept.run))\b") { $kept.outcome = 'running' }
+    elseif ((Get-LockOwner) -cmatch "^run $([regex]::Escape($kept.run)),") { $kept.outcome = 'running' }
     $kept
 }
 

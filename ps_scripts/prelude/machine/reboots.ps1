@@ -23,10 +23,12 @@ function Test-SameBoot([string]$One, [string]$Other) {
     [Math]::Abs(($times[0] - $times[1]).TotalSeconds) -lt 30
 }
 
-# Note when Windows started. A run that continues after a restart waits until Windows has restarted.
+# Note when Windows started. A run that continues after a restart waits until Windows has restarted. While Windows
+# starts, it may not report its boot time yet.
 function Read-BootTime {
     if ('apply', 'request' -contains $Run.Mode) { $Run.Boot = Get-BootTime }
-    if ($Run.BootBefore -and (Test-SameBoot $Run.Boot $Run.BootBefore)) { $Run.Outcome = 'waiting' }
+    if (-not $Run.BootBefore) { return }
+    if (-not $Run.Boot -or (Test-SameBoot $Run.Boot $Run.BootBefore)) { $Run.Outcome = 'waiting' }
 }
 
 Add-Hook BeforeRun { Read-BootTime }

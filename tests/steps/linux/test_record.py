@@ -190,7 +190,7 @@ def test_a_record_that_is_not_whole_is_refused(sandbox: Sandbox, line: str) -> N
     sandbox.write(f"{STATE}/record.jsonl", good + line + "\n")
     for mode in ("undo", "apply"):
         done = run(sandbox, mode, [FOLDER, TEXT])
-        assert done.outcome == "failed" and "contains a line that is not valid" in done.of("failed")[0]["text"]
+        assert done.outcome == "failed" and " is not valid. Restore the record from a backup" in done.of("failed")[0]["text"]
     assert sandbox.exists("/opt/nbserver") and not sandbox.exists("/etc/nbserver/text.conf")
 
 

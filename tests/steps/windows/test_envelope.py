@@ -90,9 +90,19 @@ def test_its_lines_are_ascii_words(mode: Mode, run: str, operator: str, after: i
 def session() -> Iterator[Session]:
     require_engine()
     with Session() as opened:
-        opened.keep(prelude("run", "events", "envelope", "part_data"))
+        opened.keep(prelude("run", "events", "envelope", "part_data", "reboots"))
         opened.keep(f"foreach ($name in {', '.join(map(repr, get_args(Mode)))}) {{ $Modes[$name] = {{ }} }}")
         yield opened
+
+
+@pytest.mark.parametrize(("boot", "outcome"), [("", "waiting"), ("2026-11-22T17:10:40Z", "waiting"), ("2026-11-22T17:12:00Z", "ok")])
+def test_a_run_that_continues_waits_until_windows_reports_another_start(session: Session, boot: str, outcome: str) -> None:
+    """Windows may not report it yet when it has just started."""
+    said = session.run(
+        f"function Get-BootTime {{ '{boot}' }}; $Run.Mode = 'apply'; $Run.Outcome = 'ok'; $Run.BootBefore = '2026-11-22T17:10:35Z'\n"
+        "Read-BootTime; $Run.Outcome"
+    )
+    assert said == [outcome]
 
 
 READ = r"""

@@ -190,6 +190,20 @@ def test_both_systems_run_the_same_programs() -> None:
     assert modules[0] == {**modules[1]} and len(modules[0]) == 8
 
 
+def test_a_damaged_record_does_not_keep_a_run_from_its_end(host: Host) -> None:
+    """An empty line is left out. Any other line that is not valid ends the run, which reports it and releases the lock."""
+    record = host.state / "record.jsonl"
+    lines = record.read_text().splitlines()
+    record.write_text("\n".join([lines[0], "", *lines[1:], ""]))
+    assert host.run("apply", "a").outcome == "ok"
+    for wrong in ('{"v":1,"step":"x"}', "null", "[1]", "torn {"):
+        record.write_text("\n".join([lines[0], "", wrong, *lines[1:]]))
+        found = host.run("apply", "a")
+        (failed,) = [event for event in found.events if event["event"] == "failed"]
+        assert (found.outcome, failed["code"], failed["values"]["number"]) == ("failed", "record-damaged", 3)
+        assert (host.state / "lock").read_text() == ""
+
+
 def test_an_upgrade_keeps_exactly_one_previous_environment(host: Host) -> None:
     planned = host.run("test", "b")
     assert "installed-path" not in planned.codes("difference"), "the present one is kept"
