@@ -17,115 +17,116 @@
 # Downloads come from the URLs in the settings and from the package index
 #
 # Contents, by line. To follow a run, begin with main: it runs the steps, which use the prelude.
-#   134  parameters             The mode for a run by hand.
-#   139  settings               What differs from host to host: data, no code.
-#   212  lock                   The Python packages, with versions and hashes.
-#   316  welcome                The notebook that people find first, as JSON.
+#   135  parameters             The mode for a run by hand.
+#   140  settings               What differs from host to host: data, no code.
+#   213  lock                   The Python packages, with versions and hashes.
+#   317  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
-#   548  run                    Check the language mode, and set the module path and the state of this run.
-#   627  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   717  hashes                 Compute SHA-256, the only hash that this script uses.
-#   755  events                 Report events: lines of JSON, which are the only output of this script.
-#   845  findings               Report in mode check which requirements this host meets, one finding for each.
-#   892  host_log               Write to the Windows event log which script changes this host.
-#   924  kept_script            Keep the script that changes this host.
-#   942  envelope               Read the envelope: the only input of a run in addition to this script.
-#  1046  part_data              Keep the parts of files that the envelope names, and their data.
-#  1118  lock                   Allow only one run at a time to change this host.
-#  1183  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1264  held_files             Open, move, replace, and remove files that other programs hold.
-#  1391  access                 Set and check access lists: who may read and change a folder.
-#  1467  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1504  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1570  registry               Read values in the registry.
-#  1581  registry_values        Compare, set, and restore values in the registry.
-#  1615  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1735  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1830  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1865  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1953  path_access            Find other accounts that could replace a folder with another folder.
-#  1982  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  2039  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2189  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2286  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2521  server_command         Define the command line of the server, and what it was started with.
-#  2540  left_program           End the program that a run left behind when it was killed.
-#  2598  programs               Run other programs until they exit, and report their output.
-#  2737  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2756  web_requests           Ask web servers, and say why one did not answer.
-#  2828  downloads              Download files into the cache, and check their hashes before they are used.
-#  2989  sources                Download a program from one of several sources.
-#  3067  delivered_programs     Take the files of programs that the workstation has sent.
-#  3098  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3185  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3261  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3317  foreign_places         Define where configuration from other installations may be on this host.
-#  3331  package_environment    Choose the environment variables of pip and uv.
-#  3406  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3411  installer_failures     Explain the exit codes of installers.
-#  3483  installers             Run installers and uninstallers, and wait while another one runs.
-#  3528  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3585  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3647  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3672  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3736  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3775  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3815  installed_files        Compare files with those that were installed.
-#  3964  running_server         Stop the server before its programs are replaced.
-#  4022  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4136  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4195  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4245  port_process           Find the program that listens on a TCP port, and what started it.
-#  4280  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4408  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4454  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4512  certificates           Read certificates from PEM files.
-#  4529  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4601  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4735  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4859  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4968  certificate_requests   Create certificate requests, and install what is issued for them.
-#  5037  password_hash          Get the hash of the password.
-#  5042  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  5088  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  5111  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5177  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5320  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5364  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5487  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5644  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5682  new_server             Check what another environment contains, and the server that runs from it.
-#  5765  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5905  way_back               Restore the previous server after an upgrade that failed.
-#  6043  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6155  server_life            Restart or stop the installed server: modes restart and stop.
-#  6260  restarted_server       Start the registered task again.
-#  6311  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6440  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6559  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6601  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6763  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7010  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7135  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7159  server_log             Send the log of the notebook server: mode logs.
-#  7259  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   549  run                    Check the language mode, and set the module path and the state of this run.
+#   628  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   718  hashes                 Compute SHA-256, the only hash that this script uses.
+#   756  events                 Report events: lines of JSON, which are the only output of this script.
+#   846  findings               Report in mode check which requirements this host meets, one finding for each.
+#   893  host_log               Write to the Windows event log which script changes this host.
+#   925  kept_script            Keep the script that changes this host.
+#   943  envelope               Read the envelope: the only input of a run in addition to this script.
+#  1047  part_data              Keep the parts of files that the envelope names, and their data.
+#  1119  lock                   Allow only one run at a time to change this host.
+#  1184  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1265  held_files             Open, move, replace, and remove files that other programs hold.
+#  1392  access                 Set and check access lists: who may read and change a folder.
+#  1468  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1505  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1585  registry               Read values in the registry.
+#  1596  registry_values        Compare, set, and restore values in the registry.
+#  1630  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1750  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1845  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1880  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1968  path_access            Find other accounts that could replace a folder with another folder.
+#  1997  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  2054  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2204  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2301  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2536  server_command         Define the command line of the server, and what it was started with.
+#  2555  left_program           End the program that a run left behind when it was killed.
+#  2613  programs               Run other programs until they exit, and report their output.
+#  2752  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2771  web_requests           Ask web servers, and say why one did not answer.
+#  2843  downloads              Download files into the cache, and check their hashes before they are used.
+#  3004  sources                Download a program from one of several sources.
+#  3082  delivered_programs     Take the files of programs that the workstation has sent.
+#  3113  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3202  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3278  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3334  foreign_places         Define where configuration from other installations may be on this host.
+#  3348  package_environment    Choose the environment variables of pip and uv.
+#  3423  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3428  installer_failures     Explain the exit codes of installers.
+#  3500  installers             Run installers and uninstallers, and wait while another one runs.
+#  3545  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3602  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3664  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3689  not_found              Distinguish what does not exist from what cannot be read.
+#  3696  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3766  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3804  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3844  installed_files        Compare files with those that were installed.
+#  3993  running_server         Stop the server before its programs are replaced.
+#  4051  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4170  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4234  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4284  port_process           Find the program that listens on a TCP port, and what started it.
+#  4319  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4447  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4493  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4551  certificates           Read certificates from PEM files.
+#  4568  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4640  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4774  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4898  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  5007  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5076  password_hash          Get the hash of the password.
+#  5081  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  5127  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  5150  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5216  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5359  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5403  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5526  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5683  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5721  new_server             Check what another environment contains, and the server that runs from it.
+#  5804  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5944  way_back               Restore the previous server after an upgrade that failed.
+#  6082  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6194  server_life            Restart or stop the installed server: modes restart and stop.
+#  6299  restarted_server       Start the registered task again.
+#  6350  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6479  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6598  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6640  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6802  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7049  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7174  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7198  server_log             Send the log of the notebook server: mode logs.
+#  7298  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7291  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7372  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7380  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7399  python                 Install Python from the publisher, or use one that is installed.
-#  7530  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7591  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7710  packages               Install the packages of the lock in a virtual environment.
-#  7911  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7937  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8074  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8282  service                Run the server as a scheduled task.
-#  8432  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8496  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8574  path                   Add the programs of the server to the PATH of the machine.
-#  8603  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8644  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7330  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7411  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7419  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7438  python                 Install Python from the publisher, or use one that is installed.
+#  7569  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7630  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7749  packages               Install the packages of the lock in a virtual environment.
+#  7950  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7976  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8113  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8321  service                Run the server as a scheduled task.
+#  8471  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8535  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8613  path                   Add the programs of the server to the PATH of the machine.
+#  8642  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8683  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -805,7 +806,7 @@ function Send-EventsAfter([int]$After) {
     $sent = $After
     do {
         # The lock is checked before the file is read, so that everything written before its release is read.
-        $running = (Get-LockOwner) -cmatch "^run $([regex]::Escape($Run.Id))\b"
+        $running = (Get-LockOwner) -cmatch "^run $([regex]::Escape($Run.Id)),"
         foreach ($line in @(Read-CompleteLine $file)) {
             $number = Get-EventNumber $line
             if ($number -le $sent) { continue }
@@ -1522,7 +1523,21 @@ function Read-Record {
     if (Test-Path -LiteralPath $RecordFile) { $lines = [IO.File]::ReadAllLines($RecordFile, $Utf8) }
     elseif (Test-Path -LiteralPath "$RecordFile.new") { $lines = @(Read-CompleteLine "$RecordFile.new") }
     else { return }
-    $lines | ForEach-Object { ConvertFrom-Json $_ }
+    for ($i = 0; $i -lt $lines.Count; $i++) {
+        if ($lines[$i].Trim()) { ConvertFrom-RecordLine $lines[$i] ($i + 1) }
+    }
+}
+
+# With an incomplete record, undo would restore the wrong things. So nothing is done.
+function ConvertFrom-RecordLine([string]$Text, [int]$Number) {
+    $line = ''
+    try { $line = ConvertFrom-Json $Text } catch { $line = '' }
+    foreach ($name in 'step', 'kind', 'key', 'before') {
+        if ($null -ne $line -and $line.PSObject.Properties[$name]) { continue }
+        throw (New-Failure record-damaged ('line {number} of the record {path} is not valid. Restore the record from ' +
+                'a backup, or correct the line, then try again') @{ number = $Number; path = $RecordFile })
+    }
+    $line
 }
 
 function Test-Record([string]$Kind, [string]$Key) {
@@ -3120,10 +3135,12 @@ function Test-SameBoot([string]$One, [string]$Other) {
     [Math]::Abs(($times[0] - $times[1]).TotalSeconds) -lt 30
 }
 
-# Note when Windows started. A run that continues after a restart waits until Windows has restarted.
+# Note when Windows started. A run that continues after a restart waits until Windows has restarted. While Windows
+# starts, it may not report its boot time yet.
 function Read-BootTime {
     if ('apply', 'request' -contains $Run.Mode) { $Run.Boot = Get-BootTime }
-    if ($Run.BootBefore -and (Test-SameBoot $Run.Boot $Run.BootBefore)) { $Run.Outcome = 'waiting' }
+    if (-not $Run.BootBefore) { return }
+    if (-not $Run.Boot -or (Test-SameBoot $Run.Boot $Run.BootBefore)) { $Run.Outcome = 'waiting' }
 }
 
 Add-Hook BeforeRun { Read-BootTime }
@@ -3669,12 +3686,25 @@ $Restore.inno = {
     Remove-Folder $Folder
 }
 
+# ---- prelude: not_found ----------------------------------------------------------------------------
+# Distinguish what does not exist from what cannot be read.
+
+# Return whether a command failed because what it was asked for does not exist. Any other error, such as access that is
+# denied, does not mean that.
+function Test-NotFound($Record) { [string]$Record.CategoryInfo.Category -eq 'ObjectNotFound' }
+
 # ---- prelude: tasks --------------------------------------------------------------------------------
 # Register, stop, and remove scheduled tasks, which are recorded as XML.
 
-# Return the XML of a task, or nothing. A task that does not exist is an error of Get-ScheduledTask.
+# Return the task, or nothing if it does not exist. $Folder is its path, such as \.
+function Find-Task([string]$Name, [string]$Folder = '\') {
+    try { Get-ScheduledTask -TaskName $Name -TaskPath $Folder -ErrorAction Stop }
+    catch { if (-not (Test-NotFound $_)) { throw } }
+}
+
+# Return the XML of a task, or nothing.
 function Get-TaskXml([string]$Name) {
-    if (-not (Get-ScheduledTask -TaskName $Name -TaskPath '\' -ErrorAction SilentlyContinue)) { return }
+    if (-not (Find-Task $Name)) { return }
     [string](Export-ScheduledTask -TaskName $Name -TaskPath '\' -ErrorAction Stop)
 }
 
@@ -3739,11 +3769,10 @@ function Protect-Xml([string]$Text) {
 # The record has only whether the task is enabled and whether it runs, so undo needs no password. The name of a task
 # contains its folder: \FOLDER\NAME.
 
-# Return the task, or nothing. A task that does not exist is an error of Get-ScheduledTask.
+# Return the task, or nothing if it does not exist.
 function Get-NamedTask([string]$FullName) {
     $start = $FullName.LastIndexOf([char]'\') + 1
-    Get-ScheduledTask -TaskName $FullName.Substring($start) -TaskPath $FullName.Substring(0, $start) `
-        -ErrorAction SilentlyContinue
+    Find-Task $FullName.Substring($start) $FullName.Substring(0, $start)
 }
 
 function Save-TaskState([string]$FullName) {
@@ -3973,7 +4002,7 @@ function Stop-Server {
 
 # Return how the server runs, for mode status. A task that Windows is about to start is Queued.
 function Get-ServiceStatus {
-    $task = Get-ScheduledTask -TaskName 'nbserver' -TaskPath '\' -ErrorAction SilentlyContinue
+    $task = Find-Task 'nbserver'
     if (-not $task) { return @{ state = 'absent'; by = 'none'; start = 'none'; since = '' } }
     $found = @{ state = 'stopped'; by = 'task'; start = 'automatic'; since = '' }
     $state = [string]$task.State
@@ -4022,10 +4051,9 @@ function Write-AddedFile([string[]]$Paths) {
 # ---- prelude: firewall -----------------------------------------------------------------------------
 # Create, change, and restore a firewall rule, identified by its stable name.
 
-# Display names are localized and need not be unique. Windows reports a rule that does not exist as an error, which
-# -ErrorAction SilentlyContinue makes an empty answer.
+# Display names are localized and need not be unique.
 
-# While the service does not run, its commands report an error for every rule, which would look like a missing rule.
+# While the service does not run, its commands report an error for every rule, which does not name the service.
 function Test-FirewallRunning {
     $service = Get-Service -Name MpsSvc -ErrorAction SilentlyContinue
     $service -and [string]$service.Status -eq 'Running'
@@ -4048,9 +4076,15 @@ $RuleFilters = @{
 # The display name of a rule that this script has created. An adopted rule keeps the name that it has.
 $OwnDisplayName = '^nbserver: notebook server, TCP \d+$'
 
+# Return the rule, or nothing if it does not exist.
+function Find-FirewallRule([string]$Name) {
+    try { Get-NetFirewallRule -Name $Name -ErrorAction Stop }
+    catch { if (-not (Test-NotFound $_)) { throw } }
+}
+
 # Return the properties of a rule as text; or nothing.
 function Get-FirewallRule([string]$Name) {
-    $rule = Get-NetFirewallRule -Name $Name -ErrorAction SilentlyContinue
+    $rule = Find-FirewallRule $Name
     if (-not $rule) { return }
     $port = Get-NetFirewallPortFilter -AssociatedNetFirewallRule $rule -ErrorAction Stop
     $address = Get-NetFirewallAddressFilter -AssociatedNetFirewallRule $rule -ErrorAction Stop
@@ -4136,13 +4170,18 @@ $Restore.firewall_rule = {
 # ---- prelude: port_rules ---------------------------------------------------------------------------
 # Find and disable other firewall rules that open the notebook port.
 
+# Return the port filters for TCP. Without any, Windows reports an error.
+function Get-TcpFilter {
+    try { Get-NetFirewallPortFilter -Protocol TCP -ErrorAction Stop }
+    catch { if (-not (Test-NotFound $_)) { throw } }
+}
+
 # Return the enabled inbound rules that allow connections to this TCP port. Alone is true if a rule opens no other port.
 # All port filters are read at once: to read them rule by rule takes seconds on a server. Rules of a policy are not
 # included.
 function Get-OtherPortRule([int]$Port) {
     $alone = @{}                                         # name of a rule -> whether it opens no other port
-    # Without any filter for TCP, Windows reports an error.
-    foreach ($filter in Get-NetFirewallPortFilter -Protocol TCP -ErrorAction SilentlyContinue) {
+    foreach ($filter in Get-TcpFilter) {
         $ports = @($filter.LocalPort | ForEach-Object { [string]$_ })
         $matching = @($ports | Where-Object { Test-PortRange $_ $Port })
         if (-not $matching.Count) { continue }
@@ -4151,7 +4190,7 @@ function Get-OtherPortRule([int]$Port) {
     foreach ($name in $alone.Keys | Sort-Object) {
         if ($name -eq 'nbserver') { continue }
         # A filter may belong to a rule that is not in the firewall.
-        $rule = Get-NetFirewallRule -Name $name -ErrorAction SilentlyContinue
+        $rule = Find-FirewallRule $name
         if (-not $rule) { continue }
         $isEnabled = [string]$rule.Enabled -eq 'True'
         if ($isEnabled -and [string]$rule.Direction -eq 'Inbound' -and [string]$rule.Action -eq 'Allow') {
@@ -4176,7 +4215,7 @@ function Disable-FirewallRule([string]$Name) {
 # Return the lines of the record about rules that were disabled for another port than this one.
 function Get-ReleasedRuleLine([int]$Port) {
     foreach ($line in @(Read-Record | Where-Object { $_.kind -eq 'firewall_rule_state' })) {
-        $rule = Get-NetFirewallRule -Name $line.key -ErrorAction SilentlyContinue
+        $rule = Find-FirewallRule $line.key
         if (-not $rule) { continue }
         $filter = Get-NetFirewallPortFilter -AssociatedNetFirewallRule $rule -ErrorAction Stop
         $ports = @($filter.LocalPort | ForEach-Object { [string]$_ })
@@ -4188,7 +4227,7 @@ function Get-ReleasedRuleLine([int]$Port) {
 $Restore.firewall_rule_state = {
     param($Name, $Before)
     Assert-FirewallRunning
-    if (-not (Get-NetFirewallRule -Name $Name -ErrorAction SilentlyContinue)) { return }
+    if (-not (Find-FirewallRule $Name)) { return }
     Set-NetFirewallRule -Name $Name -Enabled $Before -ErrorAction Stop
 }
 
@@ -6132,7 +6171,7 @@ function Get-KeptRun([string]$File) {
         $kept.outcome = Get-Text $end 'outcome'
         $kept.finished = Get-Text $end 'time'
     }
-    elseif ((Get-LockOwner) -cmatch "^run $([regex]::Escape($kept.run))\b") { $kept.outcome = 'running' }
+    elseif ((Get-LockOwner) -cmatch "^run $([regex]::Escape($kept.run)),") { $kept.outcome = 'running' }
     $kept
 }
 
@@ -8364,7 +8403,7 @@ function Get-ServiceXml {
 
 # A task that Windows is about to start is Queued. A task that does not exist does not run.
 function Test-TaskRunning([string]$Name) {
-    $task = Get-ScheduledTask -TaskName $Name -TaskPath '\' -ErrorAction SilentlyContinue
+    $task = Find-Task $Name
     $task -and 'Running', 'Queued' -contains [string]$task.State
 }
 
@@ -8858,12 +8897,29 @@ function Invoke-Run {
         Write-Event failed $fields
     }
     finally {
-        if (-not $ended) { Stop-Run }
-        if ($Run.Mode -eq 'apply' -and $Run.EventFile) { Undo-Record -BracketsOnly }
-        Complete-Switch
-        if ($Run.Mode -ne 'events') { Complete-Run }
-        Exit-Lock
-        $env:PSModulePath = $ModulePath
+        try {
+            if (-not $ended) { Stop-Run }
+            Undo-Bracket
+            Complete-Switch
+            if ($Run.Mode -ne 'events') { Complete-Run }
+        }
+        finally {
+            Exit-Lock
+            $env:PSModulePath = $ModulePath
+        }
+    }
+}
+
+# Undo what an apply changed only while its steps ran. Nothing is thrown: the run must report its end.
+function Undo-Bracket {
+    if ($Run.Mode -ne 'apply' -or -not $Run.EventFile) { return }
+    try { Undo-Record -BracketsOnly }
+    catch {
+        $Run.Outcome = 'failed'
+        # It may be why the run failed, and is reported then.
+        if ($Run.Failure -and $Run.Failure.Message -ceq $_.Exception.Message) { return }
+        if (-not $Run.Failure) { $Run.Failure = $_.Exception }
+        Write-Event failed (Get-FailureField $_.Exception)
     }
 }
 

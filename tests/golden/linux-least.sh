@@ -33,67 +33,67 @@
 #  1163  lock                   Let only one run at a time change this host.
 #  1206  left_program           End the program that a run left behind when it was killed.
 #  1261  record                 Record the previous state of everything that is changed, and restore it.
-#  1400  programs               Run other programs: those that change something or take long through run_program.
-#  1556  paths                  Open folders without following links, and check who could replace them.
-#  1711  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1790  folders                Create folders, and set who may use them.
-#  1873  files                  Write text files, and restore the files that were replaced.
-#  1961  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  2026  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  2071  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2197  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2255  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2336  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2509  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2680  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2831  zypper                 Run zypper, without questions.
-#  2962  units                  Install and remove units of systemd.
-#  3054  service_unit           Compare the unit of the notebook server, and install it.
-#  3242  service                Find out what the unit of the notebook server does.
-#  3340  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3453  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3520  certificate_program    Create a certificate with OpenSSL.
-#  3528  starter                Define the Python program that starts the notebook server.
-#  3759  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3850  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3923  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  4011  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4072  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4142  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  4186  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4219  installed_files        Compare the files of the environment with those that were installed.
-#  4367  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4429  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4580  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4605  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4742  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  4984  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5150  new_server             Check what another environment contains, and the server that runs from it.
-#  5226  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5380  way_back               Restore the previous server after an upgrade that failed.
-#  5557  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5754  server_life            Restart or stop the installed server: modes restart and stop.
-#  5865  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5979  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6102  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6148  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6479  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6586  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6621  server_log             Send the log of the notebook server: mode logs.
-#  6690  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  1401  programs               Run other programs: those that change something or take long through run_program.
+#  1557  paths                  Open folders without following links, and check who could replace them.
+#  1712  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1791  folders                Create folders, and set who may use them.
+#  1874  files                  Write text files, and restore the files that were replaced.
+#  1962  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  2027  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  2072  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2198  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2256  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2337  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2510  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2681  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2832  zypper                 Run zypper, without questions.
+#  2963  units                  Install and remove units of systemd.
+#  3055  service_unit           Compare the unit of the notebook server, and install it.
+#  3243  service                Find out what the unit of the notebook server does.
+#  3341  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3454  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3521  certificate_program    Create a certificate with OpenSSL.
+#  3529  starter                Define the Python program that starts the notebook server.
+#  3760  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3851  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3924  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  4012  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4073  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4143  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  4187  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4220  installed_files        Compare the files of the environment with those that were installed.
+#  4368  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4430  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4581  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4606  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4743  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  4985  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5151  new_server             Check what another environment contains, and the server that runs from it.
+#  5227  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5381  way_back               Restore the previous server after an upgrade that failed.
+#  5558  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5755  server_life            Restart or stop the installed server: modes restart and stop.
+#  5866  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5980  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6103  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6149  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6480  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6587  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6622  server_log             Send the log of the notebook server: mode logs.
+#  6691  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6729  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6763  python                 Install Python from the distribution.
-#  6821  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  6892  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  6905  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6919  certificate            Create a certificate for the server; only root and the service can read its key.
-#  7016  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7211  service                Run the notebook server as a service that starts with the system.
-#  7345  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7409  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7563  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7645  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6730  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6764  python                 Install Python from the distribution.
+#  6822  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  6893  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  6906  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6920  certificate            Create a certificate for the server; only root and the service can read its key.
+#  7017  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7212  service                Run the notebook server as a service that starts with the system.
+#  7346  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7410  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7564  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7646  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -1274,15 +1274,16 @@ LINE_STAYS=''                                      # restore_KIND sets it: a lat
 
 # With an incomplete record, undo would restore the wrong things. So nothing is done.
 read_record() {
-    local line
+    local line number=0
     RECORD=()
     if [[ ! -e $RECORD_FILE ]]; then return; fi
     mapfile -t RECORD <"$RECORD_FILE"
     for line in "${RECORD[@]}"; do
+        number=$((number + 1))
         if [[ ! $line =~ $RECORD_PATTERN ]]; then
-            fail record-damaged 'the record {path} contains a line that is not valid. Restore the record from a '\
-'backup, or correct the line, then try again' \
-                path "$RECORD_FILE"
+            fail record-damaged 'line {number} of the record {path} is not valid. Restore the record from a backup, '\
+'or correct the line, then try again' \
+                number "$number" path "$RECORD_FILE"
         fi
     done
 }

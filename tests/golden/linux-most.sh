@@ -33,67 +33,67 @@
 #  1165  lock                   Let only one run at a time change this host.
 #  1208  left_program           End the program that a run left behind when it was killed.
 #  1263  record                 Record the previous state of everything that is changed, and restore it.
-#  1402  programs               Run other programs: those that change something or take long through run_program.
-#  1558  paths                  Open folders without following links, and check who could replace them.
-#  1713  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1792  folders                Create folders, and set who may use them.
-#  1875  files                  Write text files, and restore the files that were replaced.
-#  1963  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  2028  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  2073  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2199  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2257  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2338  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2511  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2682  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2833  zypper                 Run zypper, without questions.
-#  2964  units                  Install and remove units of systemd.
-#  3056  service_unit           Compare the unit of the notebook server, and install it.
-#  3244  service                Find out what the unit of the notebook server does.
-#  3342  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3455  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3522  certificate_program    Create a certificate with OpenSSL.
-#  3530  starter                Define the Python program that starts the notebook server.
-#  3761  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3852  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3925  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  4013  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4074  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4144  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  4188  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4221  installed_files        Compare the files of the environment with those that were installed.
-#  4369  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4431  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4582  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4607  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4744  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  4986  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5152  new_server             Check what another environment contains, and the server that runs from it.
-#  5228  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5382  way_back               Restore the previous server after an upgrade that failed.
-#  5559  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5756  server_life            Restart or stop the installed server: modes restart and stop.
-#  5867  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5981  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6104  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6150  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6481  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6588  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6623  server_log             Send the log of the notebook server: mode logs.
-#  6692  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  1403  programs               Run other programs: those that change something or take long through run_program.
+#  1559  paths                  Open folders without following links, and check who could replace them.
+#  1714  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1793  folders                Create folders, and set who may use them.
+#  1876  files                  Write text files, and restore the files that were replaced.
+#  1964  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  2029  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  2074  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2200  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2258  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2339  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2512  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2683  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2834  zypper                 Run zypper, without questions.
+#  2965  units                  Install and remove units of systemd.
+#  3057  service_unit           Compare the unit of the notebook server, and install it.
+#  3245  service                Find out what the unit of the notebook server does.
+#  3343  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3456  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3523  certificate_program    Create a certificate with OpenSSL.
+#  3531  starter                Define the Python program that starts the notebook server.
+#  3762  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3853  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3926  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  4014  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4075  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4145  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  4189  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4222  installed_files        Compare the files of the environment with those that were installed.
+#  4370  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4432  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4583  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4608  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4745  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  4987  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5153  new_server             Check what another environment contains, and the server that runs from it.
+#  5229  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5383  way_back               Restore the previous server after an upgrade that failed.
+#  5560  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5757  server_life            Restart or stop the installed server: modes restart and stop.
+#  5868  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5982  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6105  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6151  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6482  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6589  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6624  server_log             Send the log of the notebook server: mode logs.
+#  6693  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6731  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6765  python                 Install Python from the distribution.
-#  6823  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  6894  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  6907  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6921  certificate            Create a certificate for the server; only root and the service can read its key.
-#  7018  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7213  service                Run the notebook server as a service that starts with the system.
-#  7347  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7411  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7565  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7647  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6732  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6766  python                 Install Python from the distribution.
+#  6824  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  6895  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  6908  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6922  certificate            Create a certificate for the server; only root and the service can read its key.
+#  7019  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7214  service                Run the notebook server as a service that starts with the system.
+#  7348  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7412  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7566  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7648  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -1276,15 +1276,16 @@ LINE_STAYS=''                                      # restore_KIND sets it: a lat
 
 # With an incomplete record, undo would restore the wrong things. So nothing is done.
 read_record() {
-    local line
+    local line number=0
     RECORD=()
     if [[ ! -e $RECORD_FILE ]]; then return; fi
     mapfile -t RECORD <"$RECORD_FILE"
     for line in "${RECORD[@]}"; do
+        number=$((number + 1))
         if [[ ! $line =~ $RECORD_PATTERN ]]; then
-            fail record-damaged 'the record {path} contains a line that is not valid. Restore the record from a '\
-'backup, or correct the line, then try again' \
-                path "$RECORD_FILE"
+            fail record-damaged 'line {number} of the record {path} is not valid. Restore the record from a backup, '\
+'or correct the line, then try again' \
+                number "$number" path "$RECORD_FILE"
         fi
     done
 }
