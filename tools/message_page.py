@@ -18,13 +18,12 @@ recognize an error by its code (see [Formats](formats.md#messages)).
 
 `HOST` is the name of a host, and `WHERE` is another place: a file with its line, a folder, a URL, or a key. `{name}` is
 a named value; it can be a message itself, such as the reason of an error. A message without a separate remedy says what
-to do in its text. `{advice}` is one of several remedies, which depends on the command. In a script, a difference names
-what differs, and a step names the state that it ensures. `tools/messages` writes this page from the source; do not edit
-it.
+to do in its text. `{advice}` and `{ways}` are remedies that depend on the case. In a script, a difference names what
+differs, and a step names the state that it ensures. `tools/messages` writes this page from the source; do not edit it.
 """
 PARTS = """\
 A part is never shown alone: it is a value of a message in the table above, such as the reason of an error or what to
-do, or it follows the place of a fault, such as `nbserver.toml:7: hosts.web1.port: `.
+do, or it follows the place of a fault, such as `nbserver.toml:7: hosts.web1.port: `, or it only joins other messages.
 
 """
 WINDOWS_BOOTSTRAP = "ps_scripts/bootstrap.ps1"

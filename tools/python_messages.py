@@ -46,7 +46,7 @@ def collect_modules(modules: Mapping[str, ast.Module]) -> Found:
         known = {**_imported(module, texts), **texts[file]}
         for call in _calls(module, functions, classes):
             name = _name(call.func)
-            kind, place = ("part", "") if name in parts else ("", _place(call, name in of_hosts))
+            kind, place = ("part", "") if name in parts or _only_values(call) else ("", _place(call, name in of_hosts))
             _take(call, file, known, found, supplied.get(name, set()), kind, place)
     return found
 
@@ -172,6 +172,12 @@ def _take(call: ast.Call, file: str, known: Mapping[str, str], found: Found, sup
     if used != values:
         found.faults.append(f"{at}: the placeholders are {sorted(used)}, the values {sorted(values)}")
     found.entries.append(Entry(code, template, remedy, file, call.lineno, kind, (), place))
+
+
+def _only_values(call: ast.Call) -> bool:
+    """Return whether the text is nothing but other messages."""
+    text = _text(call.args[1], {}) if len(call.args) > 1 else None
+    return text is not None and not any(map(str.isalpha, PLACEHOLDER.sub("", text)))
 
 
 def _place(call: ast.Call, of_host: bool) -> str:

@@ -211,8 +211,8 @@ settle_received() {
     done
     if ((${#stored[@]})); then store_wheels "${stored[@]}"; fi
     if [[ $cut_off ]]; then
-        fail delivery-cut-off 'the connection was lost before all files of this delivery had arrived. Run the command '\
-'again: it sends only the rest'
+        fail delivery-cut-off 'the connection was lost before all files of this delivery had arrived. Run the '\
+'command again: it sends only the missing files'
     fi
 }
 

@@ -76,8 +76,8 @@ refuse_page() { # URL PACKAGE VERSION BYTES SECONDS
 
 report_answer() { # URL STATUS SECONDS FAULT
     if [[ ! $2 ]]; then
-        fail url-does-not-answer '{url} is not responding: {error}. Check the network connection and the trusted '\
-'authorities of this host, and downloads.proxy in the inventory, or set packages.index_url to a mirror' \
+        fail url-does-not-answer '{url} is not responding: {error}. Check the network connection and the trusted CA '\
+'certificates of this host, and downloads.proxy in the inventory, or set packages.index_url to a mirror' \
             url "$1" error "$4"
     fi
     met url-answers '{url} responded with status {status} after {seconds} s' url "$1" status "$2" seconds "$3"

@@ -290,8 +290,8 @@ report_notebooks() { # PROGRAM ARGUMENT...
     report_lines <&7
     exec 7<&-
     if ((EXIT_CODE == 124 || EXIT_CODE == 137)); then
-        fail notebooks-slow 'the program that copies notebooks was still running after 15 minutes, and was stopped. '\
-'Make sure that neither the disk that contains {path} nor this host is overloaded, then try again' \
+        fail notebooks-slow 'the program that copies notebooks was stopped, because it was still running after 15 '\
+'minutes. Check the load of this host and of the disk that contains {path}, then try again' \
             path "$NB_NOTEBOOK_DIRECTORY"
     fi
     if ((EXIT_CODE)); then

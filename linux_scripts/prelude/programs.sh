@@ -16,7 +16,7 @@ HAS_START_PIPE=''                                  # descriptor 4: a line in it 
 # run_program [--accept 'CODE...'] [--failure CODE TEXT [--value NAME VALUE]] [--to-its-end]
 #     [env NAME=VALUE...] PROGRAM [ARGUMENT...]
 run_program() {
-    local accept=0 code=program-failed text='{program} exited with code {exit_code}. Its output: {output}' word name=''
+    local accept=0 code=program-failed text='{program} exited with code {exit_code}: {output}' word name=''
     local -a further=()
     CHILD_TO_ITS_END=''
     while [[ $1 == --* ]]; do

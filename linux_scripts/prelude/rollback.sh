@@ -45,8 +45,8 @@ assert_no_open_upgrade() {
 assert_previous() {
     local ENVIRONMENT
     if [[ ! -e $PREVIOUS_FOLDER ]]; then
-        fail no-previous-environment 'this host has no previous environment to roll back to. A host keeps one after '\
-'an upgrade to another lock'
+        fail no-previous-environment 'this host has no previous environment to roll back to. A host keeps its '\
+'previous environment only after an upgrade to another lock'
     fi
     read_saved_python "$PREVIOUS_FOLDER"
     if [[ ! $SAVED_PYTHON ]]; then
@@ -55,8 +55,8 @@ assert_previous() {
     fi
     find_deployed_python
     if [[ ! $DEPLOYED_PYTHON ]]; then
-        fail deployed-environment-unknown 'the notebook server service does not use an nbserver environment. Run '\
-'nbserver apply first'
+        fail deployed-environment-unknown 'the notebook server does not run from an environment that nbserver '\
+'created. Run nbserver apply first'
     fi
     environment_of "$SAVED_PYTHON"
     ENVIRONMENT=$REPLY

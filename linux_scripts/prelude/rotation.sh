@@ -67,8 +67,8 @@ assert_step_ready() { # STEP
         return
     fi
     write_differences
-    fail rotate-needs-apply 'this host differs from the settings ({what}), so the server might not start again. '\
-'Run nbserver apply, then nbserver rotate again. Nothing was changed' what "${DIFFERENCES[2]}"
+    fail rotate-needs-apply 'nothing was changed, because this host differs from the settings ({what}) and the '\
+'server might not start again. Run nbserver apply, then nbserver rotate again' what "${DIFFERENCES[2]}"
 }
 
 # Without another password, those who are evicted could log in again.
@@ -83,13 +83,13 @@ assert_new_password() {
     fi
     expand_secret @notebook.password_hash@ notebook.password_hash
     if [[ ! $REPLY ]]; then
-        fail rotate-without-password 'a rotation needs the hash of a new notebook password. Set notebook.password in '\
-'the inventory, then try again'
+        fail rotate-without-password 'the rotation requires the hash of a new notebook password. Set '\
+'notebook.password in the inventory, then try again'
     fi
     digest_of "$REPLY"
     if [[ $REPLY == "$former" ]]; then
-        fail rotate-same-password 'the notebook password is the same as before, so anyone who knows it could log '\
-'in again. Set a different notebook.password, then try again. Nothing was changed'
+        fail rotate-same-password 'nothing was changed, because the notebook password is the same as before and '\
+'anyone who knows it could log in again. Set a different notebook.password, then try again'
     fi
     FORMER_PASSWORD=$former
 }

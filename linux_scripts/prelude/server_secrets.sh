@@ -19,7 +19,7 @@ set_password() {
     read_hash
     FORMER_HASH=$REPLY
     if [[ ! $FORMER_HASH ]]; then
-        fail password-not-found '{path} has no password hash. Run nbserver apply instead' path "$NOTEBOOK_FILE"
+        fail password-not-found '{path} contains no password hash. Run nbserver apply instead' path "$NOTEBOOK_FILE"
     fi
     expand_secret @notebook.password_hash@ notebook.password_hash
     if [[ $REPLY == "$FORMER_HASH" ]]; then

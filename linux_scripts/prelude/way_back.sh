@@ -107,8 +107,9 @@ end_switch() {
     RUN_OUTCOME=failed
     problem=$PROBLEM
     use_failure
-    write_message "$REPLY" text upgrade-not-switched-back 'the upgrade failed, and so did switching back to the '\
-'previous environment ({problem}). Fix this error, then run nbserver apply again. The upgrade failed because: {cause}' \
+    write_message "$REPLY" text upgrade-not-switched-back 'the upgrade failed, and nbserver could not switch back '\
+'to the previous environment: {problem}. Fix this error, then run nbserver apply again. The upgrade failed because '\
+'of this error: {cause}' \
         problem "$problem"
 }
 
@@ -127,9 +128,9 @@ end_rollback() {
     RUN_OUTCOME=failed
     problem=$PROBLEM
     use_failure
-    write_message "$REPLY" text rollback-not-switched-back 'the rollback failed, and so did switching back to the '\
-'environment that was in use ({problem}). Fix this error, then run nbserver apply. The rollback failed because: '\
-'{cause}' \
+    write_message "$REPLY" text rollback-not-switched-back 'the rollback failed, and nbserver could not switch back '\
+'to the environment that was in use: {problem}. Fix this error, then run nbserver apply. The rollback failed because '\
+'of this error: {cause}' \
         problem "$problem"
 }
 

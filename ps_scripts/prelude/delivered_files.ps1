@@ -114,8 +114,8 @@ function Remove-UnlistedFile([hashtable]$List, [string]$Except) {
 
 function Assert-DeliveryComplete([bool]$Complete) {
     if (-not $Complete) {
-        throw (New-Failure delivery-cut-off ('the connection was lost before all files of this delivery had arrived. ' +
-                'Run the command again: it sends only the rest'))
+        throw (New-Failure delivery-cut-off ('the connection was lost before all files of this delivery had ' +
+                'arrived. Run the command again: it sends only the missing files'))
     }
 }
 

@@ -115,12 +115,12 @@ function Get-HeldFailure([string]$Path, [Exception]$Exception) {
     $holder = Get-Holder $Path
     if ($holder) {
         $values.program = $holder
-        return New-Failure file-held-by ('could not open, move, replace, or remove {path} within {seconds} ' +
-            'seconds: {cause}. {program} is probably using it. Try again. If it fails again, stop {program} during ' +
-            'the run, or exclude {folder} from its scans') $values -Cause $Exception.GetBaseException()
+        return New-Failure file-held-by ('could not open, move, replace, or remove {path} within {seconds} seconds: ' +
+            '{cause}. {program} is probably using it. Stop {program}, or exclude {folder} from its scans, then ' +
+            'try again') $values -Cause $Exception.GetBaseException()
     }
     New-Failure file-held ('could not open, move, replace, or remove {path} within {seconds} seconds: {cause}. ' +
-        'Another program, such as a virus scanner, is probably using it, or this account has no permission to change ' +
-        'it. Try again. If it fails again, stop that program during the run, exclude {folder} from its scans, or ' +
-        'grant the permission') $values -Cause $Exception.GetBaseException()
+        'Another program, such as a virus scanner, may be using it, or this account may not be allowed to change ' +
+        'it. Stop that program, exclude {folder} from its scans, or grant the permission, then try again') `
+        $values -Cause $Exception.GetBaseException()
 }

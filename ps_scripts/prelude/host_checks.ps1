@@ -135,8 +135,7 @@ function Write-SmartAppControl {
     $state = Get-RegistryValue $CodeIntegrityKey VerifiedAndReputablePolicyState
     if (-not $state -or [string]$state.value -ne '1' -or $SmartAppControl.Reported) { return }
     $SmartAppControl.Reported = $true
-    Write-Notice warning smart-app-control ('Smart App Control is on. It blocks files that are neither signed nor ' +
-        'known to Microsoft, such as the .pyd files of Python packages, so the notebook server may not start. Turn ' +
-        'it off in Windows Security (App & browser control), or use another host. Once turned off, it cannot be ' +
-        'turned on again without resetting Windows')
+    Write-Notice warning smart-app-control ('Smart App Control is on and may block the unsigned .pyd files of ' +
+        'Python packages, so the notebook server may not start. Use another host, or turn Smart App Control off ' +
+        'in Windows Security (App & browser control); turning it on again requires resetting Windows')
 }

@@ -34,7 +34,7 @@ function Invoke-Program {
     param(
         [string]$File, [string[]]$Arguments, [hashtable]$Environment = @{}, [int[]]$Accept = @(0), [switch]$Quiet,
         [string]$Code = 'program-failed',
-        [string]$Text = '{program} exited with code {exit_code}. Its output: {output}',
+        [string]$Text = '{program} exited with code {exit_code}: {output}',
         [hashtable]$Values = @{}
     )
     $name = Split-Path -Leaf $File

@@ -47,7 +47,7 @@ function Assert-NoOpenUpgrade {
 function Get-RollbackPython {
     if (-not (Test-Path -LiteralPath $PreviousFolder)) {
         throw (New-Failure no-previous-environment ('this host has no previous environment to roll back to. A host ' +
-                'keeps one after an upgrade to another lock'))
+                'keeps its previous environment only after an upgrade to another lock'))
     }
     $python = Get-SavedPython $PreviousFolder
     if (-not $python) {
@@ -55,8 +55,8 @@ function Get-RollbackPython {
                 'run, so this host cannot be rolled back'))
     }
     if (-not (Get-DeployedPython)) {
-        throw (New-Failure deployed-environment-unknown ('the notebook server service does not use an nbserver ' +
-                'environment. Run nbserver apply first'))
+        throw (New-Failure deployed-environment-unknown ('the notebook server does not run from an environment that ' +
+                'nbserver created. Run nbserver apply first'))
     }
     Assert-PreviousUnchanged (Get-EnvironmentOf $python)
     $python
@@ -105,9 +105,11 @@ function Undo-Rollback {
     catch {
         $Run.Outcome = 'failed'
         $problem = ConvertTo-Failure $_.Exception
-        Write-UpgradeEnd (New-Failure rollback-not-switched-back ('the rollback failed, and so did switching back ' +
-                'to the environment that was in use ({problem}). Fix this error, then run nbserver apply. The ' +
-                'rollback failed because: {cause}') @{ problem = $problem.Message } -Cause (Get-RunFailure))
+        Write-UpgradeEnd (New-Failure rollback-not-switched-back ('the rollback failed, and nbserver could not ' +
+            'switch back to the environment that was in use: {problem}. Fix this error, then run nbserver apply. ' +
+            'The rollback failed because of this error: {cause}') @{
+                problem = $problem.Message
+            } -Cause (Get-RunFailure))
         return
     }
     Write-UpgradeEnd (New-Failure rollback-switched-back ('the rollback failed, so this host runs the environment ' +

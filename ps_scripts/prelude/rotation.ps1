@@ -58,8 +58,8 @@ function Assert-StepReady($Step) {
     Invoke-Test $Step
     if (-not $Run.Differences.Count) { Write-Event unchanged; return }
     Write-Difference
-    throw (New-Failure rotate-needs-apply ('this host differs from the settings ({what}), so the server might not ' +
-            'start again. Run nbserver apply, then nbserver rotate again. Nothing was changed') @{
+    throw (New-Failure rotate-needs-apply ('nothing was changed, because this host differs from the settings ' +
+            '({what}) and the server might not start again. Run nbserver apply, then nbserver rotate again') @{
             what = $Run.Differences[0].what
         })
 }
@@ -69,7 +69,7 @@ function Assert-NewPassword {
     $Run.Step = 'notebook'
     Request-Secret $HashSecret 'Hash of the new notebook password (nbserver hash-password creates it)'
     if (-not $Secrets.ContainsKey($HashSecret)) {
-        throw (New-Failure rotate-without-password ('a rotation needs the hash of a new notebook password. Set ' +
+        throw (New-Failure rotate-without-password ('the rotation requires the hash of a new notebook password. Set ' +
                 'notebook.password in the inventory, then try again'))
     }
     $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
@@ -77,8 +77,8 @@ function Assert-NewPassword {
     if (-not $Former.Run) { $Former.Password = Format-Hash $sha256.ComputeHash($Utf8.GetBytes($set)) }
     $sent = $sha256.ComputeHash($Utf8.GetBytes((Expand-Secret "@$HashSecret@" $HashSecret)))
     if ((Format-Hash $sent) -ne $Former.Password) { return }
-    throw (New-Failure rotate-same-password ('the notebook password is the same as before, so anyone who knows it ' +
-            'could log in again. Set a different notebook.password, then try again. Nothing was changed'))
+    throw (New-Failure rotate-same-password ('nothing was changed, because the notebook password is the same as ' +
+            'before and anyone who knows it could log in again. Set a different notebook.password, then try again'))
 }
 
 # Return the SHA-256 of the public key of a certificate.

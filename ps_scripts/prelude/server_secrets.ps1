@@ -13,7 +13,7 @@ function Invoke-SetPassword {
     $text = [IO.File]::ReadAllText($ConfigurationFile, $Utf8)
     $old = [regex]::Match($text, $HashPattern).Groups[1].Value
     if (-not $old) {
-        throw (New-Failure password-not-found '{path} has no password hash. Run nbserver apply instead' @{
+        throw (New-Failure password-not-found '{path} contains no password hash. Run nbserver apply instead' @{
                 path = $ConfigurationFile
             })
     }

@@ -74,9 +74,9 @@ function Complete-Switch {
     catch {
         $Run.Outcome = 'failed'
         $problem = ConvertTo-Failure $_.Exception
-        $failure = New-Failure upgrade-not-switched-back ('the upgrade failed, and so did switching back to the ' +
-            'previous environment ({problem}). Fix this error, then run nbserver apply again. The upgrade failed ' +
-            'because: {cause}') @{ problem = $problem.Message } -Cause (Get-RunFailure)
+        $failure = New-Failure upgrade-not-switched-back ('the upgrade failed, and nbserver could not switch back ' +
+            'to the previous environment: {problem}. Fix this error, then run nbserver apply again. The upgrade ' +
+            'failed because of this error: {cause}') @{ problem = $problem.Message } -Cause (Get-RunFailure)
         Write-UpgradeEnd $failure
     }
 }

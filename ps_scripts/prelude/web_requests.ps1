@@ -49,13 +49,13 @@ function Get-WebFailure([Exception]$Exception) {
     }
     for ($inner = $web; $inner; $inner = $inner.InnerException) {
         if ($inner -is [Security.Authentication.AuthenticationException]) {
-            return New-Failure tls-certificate-refused ('the TLS certificate of the server was refused: {error} ' +
-                '(the clock on this host shows {time}; if that time is wrong, correct the clock)') @{
+            return New-Failure tls-certificate-refused ('this host does not trust the server''s TLS certificate: ' +
+                '{error}. The clock on this host shows {time}; if that time is wrong, correct the clock') @{
                 error = $inner.Message; time = [DateTime]::UtcNow.ToString('u')
             }
         }
     }
-    New-Failure no-answer 'no response: {error}' @{ error = $web.Message }
+    New-Failure no-answer 'the server did not respond: {error}' @{ error = $web.Message }
 }
 
 # Old .NET offers only TLS 1.0 by default. The value 0 means "what Windows chooses", which includes TLS 1.2 where it

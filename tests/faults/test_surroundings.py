@@ -299,6 +299,6 @@ def test_refused_certificate_of_a_mirror_names_the_clock(site: Site) -> None:
     finally:
         transport.close()
     days = {f"{day:%Y-%m-%d}" for day in (before, datetime.now(UTC))}
-    words = "the TLS certificate of the server was refused: the certificate is not valid (the clock on this host shows "
+    words = "this host does not trust the server's TLS certificate: the certificate is not valid. The clock on this host shows "
     assert refused.startswith(tuple(f"{words}{day}" for day in days))
-    assert reset == "no response: no secure channel"
+    assert reset == "the server did not respond: no secure channel"

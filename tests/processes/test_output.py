@@ -69,7 +69,7 @@ def test_a_consumer_that_closes_it(folder: Path, as_json: list[str]) -> None:
         errors = process.stderr.read().decode()
     assert process.returncode == 0, errors
     check_the_journal(folder, 303)
-    assert errors.count("its results are in ") == 1 and ("win1  ok" in errors) is not bool(as_json)
+    assert errors.count("find its results in ") == 1 and ("win1  ok" in errors) is not bool(as_json)
 
 
 @pytest.mark.parametrize("as_json", [["--json"], []], ids=["json", "plain"])
@@ -81,7 +81,7 @@ def test_a_full_disk(folder: Path, as_json: list[str]) -> None:
     lines = [line for line in errors.splitlines() if line.startswith("nbserver: ")]
     (directory,) = (folder / "nbserver-runs").iterdir()
     words = "nbserver: could not write all output of the run to standard output: No space left on device. "
-    assert lines == [f"{words}The run has ended, and its results are in {directory}"], errors
+    assert lines == [f"{words}The run has finished; find its results in {directory}"], errors
     assert errors == f"{lines[0]}\n" if as_json else "win1  ok" in errors
 
 

@@ -99,7 +99,7 @@ def require_targets(manifest: Mapping[str, Any], path: Path) -> None:
     if manifest["v"] != VERSION:
         raise ApprovalError(
             "manifest-without-targets",
-            "the manifest is version {version}, which does not name the target of each host, as a signed approval requires",
+            "a signed approval requires a manifest that names the target of each host, but this manifest has version {version}",
             where=plain_file.shown(path),
             todo="Render the scripts again and have them approved",
             version=manifest["v"],

@@ -65,7 +65,7 @@ class Policy:
         if not self.signers:
             raise ApprovalError(
                 "no-allowed-signers",
-                "a signed approval is required, but no file says who may sign",
+                "a signed approval is required, but no allowed signers file is set",
                 where=self.where,
                 todo="Set allowed_signers in the site file, or add --allowed-signers FILE",
             )

@@ -39,7 +39,10 @@ class SigningKey:
             sshsig.parse(found).verify(data, namespace)
         except ValueError as error:
             raise SecretError(
-                "key-signed-wrongly", "the signature that this key created is not valid: {reason}", reason=cause(error)
+                "key-signed-wrongly",
+                "the signature that this key created is not valid: {reason}",
+                todo="Use another key",
+                reason=cause(error),
             ) from None
         return found
 
@@ -67,6 +70,7 @@ def _of_file(data: bytes, path: Path, passphrase: Passphrase) -> SigningKey:
         raise SecretError(
             "private-key-invalid",
             "the file does not contain a private key that nbserver can read, or the passphrase is wrong",
+            todo="Specify a key file that ssh-keygen created",
             where=str(path),
         ) from None
     public = _supported(key.public_data, path)

@@ -139,7 +139,7 @@ def not_written() -> OutputError | None:
         return OutputError(
             "output-of-run-not-written",
             "could not write all output of the run to standard output: {reason}",
-            todo="The run has ended, and its results are in {folder}",
+            todo="The run has finished; find its results in {folder}",
             reason=reason,
             folder=results,
         )

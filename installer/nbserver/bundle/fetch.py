@@ -111,7 +111,7 @@ def _first(sources: Program, download: FileDownload, warnings: list[Message]) ->
             warnings.append(
                 notice(
                     "bundle-next-source",
-                    "{program} {version} could not be downloaded from {url} ({reason}). The next source is {other}, with SHA-256 {sha256}",
+                    "could not download {program} {version} from {url} ({reason}). Trying the next source, {other} (SHA-256 {sha256})",
                     program=one.name,
                     version=one.version,
                     url=one.url,

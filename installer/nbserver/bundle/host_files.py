@@ -46,7 +46,7 @@ class HostFiles:
         if lacks:
             raise ApprovalError(
                 "bundle-lacks-files",
-                "{name}: {findings}",
+                "the bundle is incomplete for {name}: {findings}",
                 where=str(bundle),
                 todo="Run nbserver download {name} -o {bundle}",
                 name=script.host,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from nbserver.bundle.contents import File
 
 AGAIN = "Run the command again; it continues where it stopped"
-CHECK = "Compare the catalog or the lock with the publisher; a mirror, a proxy, or a virus scanner may also have changed the file"
+CHECK = "Compare the catalog or the lock with the publisher's values; a mirror, a proxy, or a virus scanner may also have changed the file"
 _CONNECT_SECONDS, _READ_SECONDS = 15.0, 30.0
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
 _MAY_PASS = ("index-too-slow", "index-connection-lost", "index-refused-connection", "download-truncated", "download-busy", "download-slow")

@@ -229,7 +229,7 @@ def vulnerable(files: Iterable[LockFile], records: Records) -> list[Finding]:
             text = notice(
                 "package-vulnerable",
                 "{package} {version} has the known vulnerability {ids} ({summary}); fixed in: {fixed}; affected locks: {locks}",
-                todo="Run nbserver lock --upgrade with the package, or, for a shipped lock, install a newer release of nbserver",
+                todo="Run nbserver lock with --upgrade {package}, or, for a shipped lock, install a newer release of nbserver",
                 package=name,
                 version=version,
                 ids=", ".join(one.ids),

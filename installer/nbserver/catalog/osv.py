@@ -75,7 +75,11 @@ def load(paths: Iterable[Path]) -> Records:
                 _add(records, value)
         except OSError as error:
             raise UsageError(
-                "osv-unreadable", "could not read the file: {reason}", where=str(path), reason=error.strerror or type(error).__name__
+                "osv-unreadable",
+                "could not read the file: {reason}",
+                todo="Check that the file exists and that you can read it",
+                where=str(path),
+                reason=error.strerror or type(error).__name__,
             ) from None
         except (ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError, RecursionError, EOFError) as error:
             raise UsageError(

@@ -50,7 +50,11 @@ def _read(path: Path) -> list[str]:
         content = WorkingFile(path, ApprovalError).read_bytes()
     except OSError as reason:
         raise CatalogError(
-            "requirements-unreadable", "could not read the file: {reason}", where=str(path), reason=reason.strerror or type(reason).__name__
+            "requirements-unreadable",
+            "could not read the file: {reason}",
+            todo="Check that the file exists and that you can read it",
+            where=str(path),
+            reason=reason.strerror or type(reason).__name__,
         ) from None
     found, wrong = list[str](), list[tuple[int, Described]]()
     for number, line in requirement_lines.logical(content.decode("utf-8-sig", "replace")):

@@ -91,6 +91,7 @@ def _read_layer(file: TomlFile, folder: _Folder) -> _Layer:
             raise CatalogError(
                 "lock-unreadable",
                 "could not read the lock {file}: {reason}",
+                todo="Check that the file exists and that you can read it",
                 where=file.where(("lock", index, "file")),
                 file=entry.file,
                 reason=reason.strerror,

@@ -45,6 +45,7 @@ class SiteLock:
             raise CatalogError(
                 "site-lock-unreadable",
                 "could not read the lock: {reason}",
+                todo="Check that the file exists and that you can read it",
                 where=str(path),
                 reason=reason.strerror or type(reason).__name__,
             ) from None

@@ -63,7 +63,7 @@ def require_fit(lock: SiteLock, request: PackageRequest, host: str) -> None:
     if not fits(lock.text, request):
         raise CatalogError(
             "lock-outdated",
-            "the lock was written for a different set of packages than the inventory asks for",
+            "the lock does not match the packages in the inventory",
             where=lock.name,
             todo="Run: nbserver lock {name}",
             name=host,

@@ -183,7 +183,8 @@ def check_names(shown: Sequence[str], names: Sequence[str]) -> None:
     if wildcards:
         raise ChainFault(
             "certificate-wildcard",
-            "the certificate has the wildcard name {name}, which is refused: notebooks run under the server's account and can read its key, so anyone who can use a notebook could impersonate every host that matches this name",
+            "the certificate has the wildcard name {name}, which is refused: anyone who can use a notebook could read "
+            "the private key and impersonate every host that matches this name",
             todo="Use a certificate for the names of this host only",
             name=wildcards[0],
         )

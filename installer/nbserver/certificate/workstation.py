@@ -80,7 +80,8 @@ def _read_key(host: WindowsHost, pem: str, password: str | None) -> object:
             "key-unsupported",
             "certificate.key: the key type or encryption is not supported",
             where=host.name,
-            todo="Use an RSA key or an EC key on P-256 or P-384. If only the encryption is unsupported, convert the key with: openssl pkcs8 -topk8 -v2 aes256 -in KEY -out NEW-KEY, then set certificate.key to NEW-KEY and certificate.password to its password",
+            todo="Use an RSA key, or an EC key on P-256 or P-384. To change only the encryption, run openssl pkcs8 -topk8 -v2 "
+            "aes256 -in KEY -out NEW-KEY, then set certificate.key and certificate.password",
         ) from None
     except (ValueError, TypeError):
         if encrypted:

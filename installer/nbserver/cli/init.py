@@ -138,7 +138,7 @@ def _hosts(windows: tuple[str, ...], linux: tuple[str, ...], over_ssh: bool, loc
             except ValueError as error:
                 raise UsageError(
                     "init-host-invalid",
-                    '--{option} "{pair}": {reason}',
+                    '--{option} "{pair}" is not valid: {reason}',
                     todo="Use NAME=ADDRESS",
                     option=option,
                     pair=pair,
@@ -182,7 +182,7 @@ def _pins(pins: tuple[str, ...], hosts: list[NewHost], dialog: Dialog | None) ->
         except ValueError as error:
             raise UsageError(
                 "init-pin-malformed",
-                "--pin {name}: {reason}",
+                "the fingerprint in --pin {name} is not valid: {reason}",
                 todo="Copy the entire fingerprint that enable-remoting.ps1 printed on the host",
                 name=name,
                 reason=str(error),

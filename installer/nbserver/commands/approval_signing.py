@@ -30,7 +30,7 @@ class Signer:
         """Raise UsageError for what is not a name."""
         if not document.is_name(self.by):
             raise UsageError(
-                "approver-name-invalid", "--by must be a name without spaces, such as anna@example.com, that does not begin with -"
+                "approver-name-invalid", "--by must be a name without spaces that does not begin with -, such as anna@example.com"
             )
 
     def key(self) -> signing_key.SigningKey:
@@ -80,7 +80,7 @@ def write(folder: Path, text: bytes, issued: datetime, key: signing_key.SigningK
     """Sign a document and write both into the folder's approvals. The signature is first: a document without one is never there."""
     place, name = folder / manifest.APPROVALS, document.file_name(text, issued)
     signature = key.armored(text, NAMESPACE)
-    with writing.refused("approval-not-written", "could not write the approval ({reason})", where=place):
+    with writing.refused("approval-not-written", "could not write the approval ({reason})", todo="Make the folder writable", where=place):
         place.mkdir(exist_ok=True)
         plain_file.names(place)  # refuses a link
         atomic_file.write_bytes(place / (name + SIGNATURE), signature)

@@ -79,8 +79,8 @@ def backup(file: Path, task: Task, *, with_key: bool = False) -> int:
         warn(
             notice(
                 "backup-with-key",
-                "{file} contains the private key of {name}: whoever can read the file can pose as that server. "
-                "Keep it as you keep a password, and run nbserver rotate-certificate {name} if somebody else has read it",
+                "{file} contains the private key of {name}: anyone who can read the file can impersonate that server. "
+                "Protect it like a password. If someone else has read it, run nbserver rotate-certificate {name}",
                 file=str(file),
                 name=host.name,
             )

@@ -178,7 +178,7 @@ def _load_request(pem: bytes, where: str) -> x509.CertificateSigningRequest:
             "request-not-pem",
             "expected a certificate signing request in PEM format",
             where=where,
-            todo="Specify the file written by the command nbserver certificate request",
+            todo="Specify the file that nbserver certificate request wrote",
         )
     return csr
 

@@ -224,7 +224,7 @@ def _fail_for(result: Result, files: Sequence[HostFile]) -> bool:
         result.fail(
             ScriptError(
                 "delivery-not-stored",
-                "the host did not store {count} of the bundle's files; the first is {path} ({state})",
+                "the host did not store {count} of the bundle's files, such as {path} ({state})",
                 host=result.host,
                 todo="Run the command again",
                 count=len(files),

@@ -76,7 +76,7 @@ def jobs(hosts: Sequence[AnyHost], ask: Ask | None) -> list[Job]:
         if (first.request, first.index_url) != (job.request, job.index_url):
             raise InventoryError(
                 "two-locks-for-kind",
-                "{first} and {second} would share the lock for {kind}, but ask for different packages or a different index",
+                "{first} and {second} would share the lock for {kind}, but need different packages or a different index",
                 todo="Set packages.lock_folder to a different folder for one of them",
                 first=first.hosts[0],
                 second=host.name,

@@ -53,7 +53,7 @@ _can_be_signed = ByKind(
 def signing(hosts: Iterable[AnyHost], signer: Signer) -> Callable[[str, bytes], bytes]:
     """Return a function that signs a PowerShell script and returns any other as it is. Raises UsageError if there is nothing to sign."""
     if not any(_can_be_signed(host) for host in hosts):
-        raise UsageError("nothing-to-sign", "none of these hosts has a PowerShell script to sign", todo="Leave out --sign")
+        raise UsageError("nothing-to-sign", "none of these hosts has a PowerShell script to sign", todo="Run the command without --sign")
     return lambda name, data: sign(name, data, signer) if name.endswith(".ps1") else data
 
 
@@ -99,9 +99,7 @@ def sign(name: str, text: bytes, signer: Signer) -> bytes:
                 return signed
         except (OSError, ValueError):
             pass
-    raise UsageError(
-        "not-signed", "{file} could not be signed: the signing program did not return the script with a signature", todo=INSTALL, file=name
-    )
+    raise UsageError("not-signed", "could not sign {file}: the signing program did not return a signed script", todo=INSTALL, file=name)
 
 
 def _osslsigncode(program: str, signer: Signer, before: Path, after: Path) -> list[str]:

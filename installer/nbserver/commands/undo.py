@@ -50,7 +50,7 @@ def _archive(folder: Path, pulled: Path, host: AnyHost, *, as_json: bool) -> str
         raise UsageError(
             "archive-exists",
             "the file {file} already exists",
-            todo="Run the command again; the new file name will contain the current time",
+            todo="Run the command again: the name of an archive contains the time of the run",
             file=file,
         )
     content = pulled.with_name(f".{host.name}-content")

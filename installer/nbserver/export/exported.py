@@ -40,7 +40,7 @@ class Exported:
         if self.limit and self.size > self.limit.size:
             raise UsageError(
                 "export-too-large",
-                "{file} is too large: it is {size} bytes long, but the limit is {limit} bytes ({what})",
+                "{file} is {size} bytes long, but the limit is {limit} bytes ({what})",
                 where=self.host,
                 todo="Use nbserver apply for this host, or export it for another tool",
                 file=self.name,

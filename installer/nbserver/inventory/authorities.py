@@ -18,5 +18,10 @@ def read(path: Path, name: str) -> bytes:
         return WorkingFile(path, InventoryError).read_bytes()
     except OSError as error:
         raise InventoryError(
-            "ca-file-unreadable", "could not read the ca_file set for {name} ({reason})", where=str(path), name=name, reason=error.strerror
+            "ca-file-unreadable",
+            "could not read the ca_file set for {name} ({reason})",
+            todo="Check that the file exists and that you can read it",
+            where=str(path),
+            name=name,
+            reason=error.strerror,
         ) from None

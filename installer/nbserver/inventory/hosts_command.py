@@ -21,5 +21,11 @@ def read(command: Sequence[str], folder: Path, *, where: str) -> HostList:
     try:
         output = program_output.run([program, *command[1:]], limit=LIMIT)
     except program_output.ProgramFailure as reason:
-        raise InventoryError("hosts-command-failed", "hosts_command failed: {reason}", where=where, reason=reason) from None
+        raise InventoryError(
+            "hosts-command-failed",
+            "hosts_command failed: {reason}",
+            todo="Run the command yourself as the same user, and check its output and exit code",
+            where=where,
+            reason=reason,
+        ) from None
     return hosts_from.parse(output, f"output of {Path(program).name}")

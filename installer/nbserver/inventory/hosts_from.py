@@ -20,10 +20,16 @@ def read(path: Path) -> HostList:
     try:
         content = WorkingFile(path, InventoryError).read_bytes()
     except FileNotFoundError:
-        raise InventoryError("hosts-file-missing", "hosts_from: the file does not exist", where=str(path)) from None
+        raise InventoryError(
+            "hosts-file-missing", "hosts_from: the file does not exist", todo="Correct hosts_from in the inventory", where=str(path)
+        ) from None
     except OSError as reason:
         raise InventoryError(
-            "hosts-file-unreadable", "hosts_from: could not read the file: {reason}", where=str(path), reason=reason.strerror
+            "hosts-file-unreadable",
+            "hosts_from: could not read the file: {reason}",
+            todo="Check that the file exists and that you can read it",
+            where=str(path),
+            reason=reason.strerror,
         ) from None
     return parse(content, str(path))
 

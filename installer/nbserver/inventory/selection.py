@@ -89,7 +89,7 @@ class Selection:
         if marked and not chosen:
             raise InventoryError(
                 "no-host-left",
-                "these patterns and limits exclude every host",
+                "the patterns and options exclude every host",
                 where=str(self.path),
                 todo="Check the patterns that begin with & or !, and the options --limit and --failed-from",
             )
@@ -116,7 +116,7 @@ class Selection:
                 "no-match-near",
                 'no host or group matches "{pattern}" (did you mean "{near}"?)',
                 where=where,
-                todo="Hosts: {hosts}. Groups: {groups}",
+                todo="Known hosts: {hosts}. Known groups: {groups}",
                 pattern=pattern,
                 near=near,
                 hosts=hosts,
@@ -126,7 +126,7 @@ class Selection:
             "no-match",
             'no host or group matches "{pattern}"',
             where=where,
-            todo="Hosts: {hosts}. Groups: {groups}",
+            todo="Known hosts: {hosts}. Known groups: {groups}",
             pattern=pattern,
             hosts=hosts,
             groups=groups,

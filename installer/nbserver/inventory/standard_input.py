@@ -20,7 +20,13 @@ def read() -> bytes:
         try:
             content = sys.stdin.buffer.read(LIMIT + 1)
         except OSError as reason:
-            raise InventoryError("input-unreadable", "could not read the inventory: {reason}", where=NAME, reason=reason.strerror) from None
+            raise InventoryError(
+                "input-unreadable",
+                "could not read the inventory: {reason}",
+                todo="Pipe an inventory into nbserver, or specify a file with -i",
+                where=NAME,
+                reason=reason.strerror,
+            ) from None
     if len(content) > LIMIT:
         raise InventoryError("input-too-large", "the inventory is larger than {limit} bytes", where=NAME, limit=LIMIT)
     if not content.strip():

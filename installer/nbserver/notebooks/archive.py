@@ -154,7 +154,7 @@ def _require_name(path: Path, name: str) -> None:
     if fault := names.fault(name, on_windows=received.ON_WINDOWS):
         raise UsageError(
             "backup-names-not-on-windows",
-            "this workstation cannot store a file of the backup: {fault}",
+            "this workstation cannot store a file from the backup: {fault}",
             where=clean(str(path), 500),
             todo="Restore this backup on a Linux or macOS workstation",
             fault=fault,

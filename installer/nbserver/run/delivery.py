@@ -100,7 +100,7 @@ class Delivery:
 def _unreadable(host: str, name: str, reason: str) -> ScriptError:
     return ScriptError(
         "delivery-unreadable",
-        "could not read the file {path} of the bundle ({reason})",
+        "could not read {path} from the bundle ({reason})",
         host=host,
         todo="Run nbserver download again, or copy the bundle again, then run the command again",
         path=name,

@@ -71,7 +71,7 @@ def _of_run(host: str, name: str, kept: KeptRun | None, here: RunsHere) -> Itera
     if kept is None and ours is not None:
         yield notice(
             "kept-run-not-on-host",
-            "the run directory has events of this run ({mode}, started {time}), but the host has none",
+            "the run directory has events from this run ({mode}, started {time}), but the host has none",
             mode=ours.mode,
             time=ours.started,
         )
@@ -87,7 +87,7 @@ def _of_run(host: str, name: str, kept: KeptRun | None, here: RunsHere) -> Itera
 def _of_kept(kept: KeptRun) -> Iterator[Message]:
     """Yield what is wrong on the host alone."""
     if kept.found is None:
-        yield notice("kept-events-invalid", "the events on the host do not begin with an event that starts a run")
+        yield notice("kept-events-invalid", "the host's event file does not begin with the start of a run")
     elif kept.found["run"] != kept.id:
         yield notice("kept-events-of-other-run", "the events on the host are from a different run, {other}", other=kept.found["run"])
     elif kept.script == "changed":

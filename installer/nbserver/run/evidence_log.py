@@ -64,7 +64,7 @@ def write(run: str, mode: str, operator: str, place: Path, head: Head) -> list[M
         warnings.append(
             notice(
                 "evidence-log-not-written",
-                "could not add the run to this user's log, which nbserver audit --run needs ({reason})",
+                "could not add the run to this user's evidence log ({reason}), which nbserver audit --run needs",
                 reason=reason,
             )
         )

@@ -180,7 +180,8 @@ class HostRun:
             if time.monotonic() > until:
                 lost = ConnectError(
                     "host-did-not-restart",
-                    "the host did not come back within {minutes} minutes of restarting",
+                    "the host did not come back within {minutes} minutes after it restarted",
+                    todo="Check the host at its console, then run the command again",
                     host=self.host.name,
                     minutes=f"{RESTART_TIMEOUT / 60:.0f}",
                 )
@@ -369,7 +370,8 @@ class HostRun:
             if self.result.steps.get(step) in ("differs", "changed"):
                 return notice(
                     "bracket-may-be-open",
-                    "{reason}. A temporary change by the step {step} may still be in effect; the next apply or undo reverts it, and so does the next start of Windows",
+                    "{reason}. The temporary change that the step {step} made may still be in effect; the next apply, undo, or "
+                    "start of Windows reverts it",
                     reason=error,
                     step=step,
                 )

@@ -112,7 +112,7 @@ class PastRun:
         if self.mode != "test" and self.intent.salt not in (None, salt):
             raise UsageError(
                 "resume-other-salt",
-                "the site's salt is not the one that the run {run} started with",
+                "nbserver.salt has changed since the run {run} started",
                 todo="Restore the file nbserver.salt from version control",
                 run=self.run,
             )

@@ -308,7 +308,7 @@ def _from_command(command: tuple[str, ...], what: str, host: str) -> str:
     except ProgramFailure as reason:
         raise SecretError(
             "secret-command-failed",
-            "{key}: {reason}",
+            "{key}: the command for this secret failed: {reason}",
             where=host,
             todo="Run the command yourself as the same user, and check its output and exit code",
             key=what,

@@ -65,7 +65,13 @@ def read(path: Readable, error: type[NbserverError], *, name: str = "", missing:
     except FileNotFoundError:
         raise missing or error("file-missing", "the file does not exist", where=name) from None
     except OSError as reason:
-        raise error("toml-unreadable", "could not read the file: {reason}", where=name, reason=reason.strerror) from None
+        raise error(
+            "toml-unreadable",
+            "could not read the file: {reason}",
+            todo="Check that the file exists and that you can read it",
+            where=name,
+            reason=reason.strerror,
+        ) from None
     return parse(content, error, name=name)
 
 

@@ -93,7 +93,7 @@ def answer_of(output: Output, host: str) -> dict[str, Any]:
     return answer
 
 
-NOT_OURS = "Check whether one of the kernel's start-up files on the host changes its output (IPYTHONDIR, sitecustomize)"
+NOT_OURS = "On the host, check whether a start-up file of the kernel changes its output (see IPYTHONDIR and sitecustomize)"
 
 
 def check_results(answer: dict[str, Any], terms: int, host: str) -> None:

@@ -269,7 +269,7 @@ class NotebookClient:
         if 200 <= status < 300:
             raise VerifyError(
                 "server-open",
-                "{reason} ({request} returned {status})",
+                "the server is open to everyone: {reason} ({request} returned {status})",
                 host=self.host,
                 todo="{advice}",
                 reason=open_to_all,

@@ -78,7 +78,14 @@ class JunitFile:
         try:
             atomic_file.write_bytes(self._path, document(mode, results, folder, f"{self._start:%Y-%m-%dT%H:%M:%S}"))
         except OSError as error:
-            warn(notice("junit-not-written", "could not write {file} ({reason})", file=self._path, reason=str(error.strerror)))
+            warn(
+                notice(
+                    "junit-not-written",
+                    "could not write {file} ({reason}). Choose another file with --junit",
+                    file=self._path,
+                    reason=str(error.strerror),
+                )
+            )
 
 
 def document(mode: str, results: Mapping[str, Result], folder: Path, start: str) -> bytes:

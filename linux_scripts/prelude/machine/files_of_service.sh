@@ -50,8 +50,8 @@ read_lost_files() { # FOLDER
 assert_no_lost_files() { # FOLDER
     read_lost_files "$1"
     if [[ ! $REPLY ]]; then return; fi
-    fail files-without-user '{path} is owned by {owner}, and the service cannot use files that this user owns. If '\
-'an earlier nbserver installation created it, run chown --recursive --no-dereference --from={owner} {service} '\
-'{folder}; otherwise, change its owner with chown. Then run nbserver apply again' \
+    fail files-without-user '{path} belongs to {owner}, so the service cannot use it. If an earlier nbserver '\
+'installation created it, run chown --recursive --no-dereference --from={owner} {service} {folder}; otherwise, '\
+'change its owner with chown. Then run nbserver apply again' \
         path "${REPLY#* }" owner "${REPLY%% *}" service "$SERVICE" folder "$1"
 }

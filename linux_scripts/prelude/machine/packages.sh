@@ -64,9 +64,9 @@ warn_of_unfinished_packages() {
     UNFINISHED_IS_REPORTED=1
     "read_unfinished_by_$PACKAGE_MANAGER"
     if [[ $REPLY ]]; then
-        warn packages-unfinished 'these packages of an earlier installation are unpacked, but not configured: '\
-'{packages}. The package manager configures them when it next installs or removes a package, including for nbserver, '\
-'and undo does not reverse this. To configure them yourself first, run dpkg --configure -a' packages "${REPLY# }"
+        warn packages-unfinished 'these packages from an earlier installation are unpacked, but not configured: '\
+'{packages}. The package manager configures them the next time it installs or removes a package, and undo does not '\
+'reverse this. To configure them first, run dpkg --configure -a' packages "${REPLY# }"
     fi
 }
 

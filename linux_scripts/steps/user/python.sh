@@ -41,10 +41,10 @@ choose_own_python() {
 
 refuse_own_python() { # NAME
     if [[ $NB_PYTHON_PROGRAM ]]; then
-        fail no-suitable-python-here 'neither {own}, which runs nbserver, nor any {name} in /usr/bin, /usr/local/bin, '\
-'or ~/.local/bin is Python 3.10 or newer with the venv and ensurepip modules. Run nbserver with such a Python (for '\
-'example from uv or conda), or run sudo apt install python3-venv (Debian, Ubuntu) or sudo zypper install python313 '\
-'(openSUSE, SLES), then try again' \
+        fail no-suitable-python-here 'neither {own}, which runs nbserver, nor any {name} in /usr/bin, '\
+'/usr/local/bin, or ~/.local/bin is Python 3.10 or newer with venv and ensurepip. Run sudo apt install python3-venv '\
+'(Debian, Ubuntu) or sudo zypper install python313 (openSUSE, SLES), or run nbserver with a suitable Python from uv '\
+'or conda' \
             name "$1" own "$NB_PYTHON_PROGRAM"
     fi
     fail no-suitable-python 'no {name} in /usr/bin, /usr/local/bin, or ~/.local/bin is Python 3.10 or newer with the '\

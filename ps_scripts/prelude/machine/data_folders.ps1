@@ -16,7 +16,9 @@ function Assert-DataFolder([string]$Path) {
     $fault = Get-FolderNameFault $folder
     if ($fault) {
         throw (New-Failure data-folder-refused ('{path} cannot be used for notebooks: {cause}. Set ' +
-                'notebook.directory in the inventory to another folder') @{ path = $Path } -Cause $fault)
+                'notebook.directory in the inventory to another folder') @{
+                path = $Path
+            } -Cause $fault)
     }
     Assert-NoLink $folder
     $allowed = $Trusted + $TrustedInstaller + $ServiceSid + $OwnerRights + $UserSid   # this user is an administrator
@@ -27,9 +29,10 @@ function Assert-DataFolder([string]$Path) {
     $fault = Get-PathFault $folder $allowed
     if ($fault) {
         throw (New-Failure data-folder-replaceable ('{path} cannot be used for notebooks, because other accounts ' +
-                'could replace it: {cause}. Allow only administrators to own or delete this folder or change its ' +
-                'permissions, or set notebook.directory in the ' +
-                'inventory to another folder') @{ path = $Path } -Cause $fault)
+                'could replace it: {cause}. Make sure that only administrators own this folder and can delete it ' +
+                'or change its permissions, or set notebook.directory in the inventory to another folder') @{
+                path = $Path
+            } -Cause $fault)
     }
 }
 
@@ -137,7 +140,7 @@ function Remove-GrantBelow([string]$Path, [string]$Except) {
 }
 
 function New-GrantFailure([string]$Path, [Exception]$Cause) {
-    New-Failure grant-kept '{path} was not changed: {cause}' @{ path = $Path } -Cause $Cause
+    New-Failure grant-kept 'the permissions of {path} were not changed: {cause}' @{ path = $Path } -Cause $Cause
 }
 
 $Restore.data_folder = {

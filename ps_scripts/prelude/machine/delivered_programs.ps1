@@ -22,7 +22,7 @@ function Move-DeliveredProgram($Download, [string]$Part) {
     Assert-NoLink $file
     if (-not [IO.File]::Exists($file)) {
         throw (New-Failure delivery-missing ('{path} is missing. Run nbserver apply, which sends this file from the ' +
-                'workstation before it runs this script, or copy the file to this folder, then try again') @{
+                'workstation, or copy the file to this path, then try again') @{
                 path = $file
             })
     }

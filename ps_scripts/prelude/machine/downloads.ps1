@@ -65,7 +65,7 @@ function Assert-Download($Download, [string]$Part) {
     Remove-SingleFile $Part
     throw (New-Failure download-wrong-hash ('{url} does not match the catalog: expected SHA-256 {expected}, got ' +
             '{actual} ({size} bytes). The downloaded file was deleted. Check whether a proxy replaces this file. ' +
-            'Before you change the catalog, compare the hash with the one that the publisher lists') @{
+            'Before you change the catalog, compare the hash with the publisher''s') @{
             url = $Download.url; expected = $Download.sha256; actual = $actual; size = $size
         })
 }

@@ -8,7 +8,7 @@ function Invoke-OpenSsl {
     param(
         [string[]]$Arguments, [hashtable]$Environment = @{}, [int[]]$Accept = @(0), [switch]$Quiet,
         [string]$Code = 'openssl-failed',
-        [string]$Text = 'openssl exited with code {exit_code}. Its output: {output}'
+        [string]$Text = 'openssl exited with code {exit_code}: {output}'
     )
     $openssl = Get-OpenSsl
     $folder = Split-Path -Parent $openssl

@@ -101,8 +101,9 @@ function Stop-PortOwner([int]$Port) {
     foreach ($name in $owner.Services) { Disable-Service $name }
     foreach ($name in $owner.Tasks) { Disable-Task $name }
     if ($owner.Kind -eq 'process') {
-        Write-Notice warning process-stopped ('stopped {program} (process {process}), which undo cannot start again, ' +
-            'because it is neither a service nor a scheduled task. If you need it, start it yourself: {path}') @{
+        Write-Notice warning process-stopped ('nbserver stopped {program} (process {process}). Undo cannot start it ' +
+            'again, because it is neither a service nor a scheduled task. If you need it, start it yourself: ' +
+            '{path}') @{
             program = $owner.Process.Name; process = $owner.Process.ProcessId; path = $owner.Process.ExecutablePath
         }
     }

@@ -13,8 +13,8 @@ function Assert-NewKey {
         if ($certificate) { $old = Get-KeyDigest $certificate }
     }
     if (-not $new -or (Get-KeyDigest $new) -ne $old) { return }
-    throw (New-Failure rotate-same-key ('the certificate in the inventory still uses the old key, which earlier ' +
-            'users could read. Create a certificate with a new key, then try again. Nothing was changed'))
+    throw (New-Failure rotate-same-key ('nothing was changed, because the certificate in the inventory still uses ' +
+            'the old key, which earlier users could read. Create a certificate with a new key, then try again'))
 }
 
 # Return the certificate that this rotation will install, unless the host creates it.
@@ -22,8 +22,8 @@ function Get-RotatedCertificate {
     if ($Settings.certificate.source -eq 'host') { return }
     if ($Settings.certificate.source -eq 'store') { return Get-StoreCertificate }
     if (-not $Secrets.ContainsKey('certificate.chain')) {
-        throw (New-Failure rotate-without-certificate-sent ('a rotation needs a certificate with a new key, which ' +
-                'was not sent. Run nbserver rotate on the workstation'))
+        throw (New-Failure rotate-without-certificate-sent ('the rotation requires a certificate with a new key, ' +
+                'which the workstation did not send. Run nbserver rotate on the workstation'))
     }
     Set-TextFile $NewCertificateFile '@certificate.chain@' 'certificate.chain'
     Read-Certificate $NewCertificateFile | Select-Object -First 1

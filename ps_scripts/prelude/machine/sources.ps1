@@ -49,7 +49,8 @@ function Save-Program([string]$Name) {
 
 function Write-NextSource {
     param([string]$Name, $Source, [Exception]$Failure)
-    Write-Notice warning next-source '{reason}. Trying the next source of {program}: {url}' @{
+    Write-Notice warning next-source ('trying the next source of {program}, {url}, because the previous one failed: ' +
+        '{reason}') @{
         reason = $Failure.Message; program = $Name; url = $Source.url
     }
 }

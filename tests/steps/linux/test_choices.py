@@ -103,7 +103,7 @@ def test_the_distributions_python_first_then_the_one_that_runs_nbserver(sandbox:
     )
     for refused in ({"program": "/opt/own/bin/python", "version": "3.99"}, {"program": "/opt/none"}, {"program": "/opt/own"}, {}):
         code, out = choose_own(sandbox, **refused)
-        words = "Run nbserver with such a Python (for example from uv or conda)"
+        words = "run nbserver with a suitable Python from uv or conda"
         assert code == 3 and (words if refused else "with the venv and ensurepip modules. Run sudo apt install") in json.loads(out)["text"]
     sandbox.run("mkdir", "-p", "/home/anna/.local/bin")
     sandbox.run("mv", "/opt/own/bin/python", "/home/anna/.local/bin/python3")

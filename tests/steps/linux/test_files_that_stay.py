@@ -93,14 +93,14 @@ def test_files_in_somebody_elses_folder_keep_their_owners(host: Sandbox) -> None
             f"mkdir -p -m 750 {NOTEBOOKS}; chown 12345:12345 {NOTEBOOKS}",
             NOTEBOOKS,
             (
-                "is owned by 12345, and the service cannot use files that this user owns",
+                "belongs to 12345, so the service cannot use it",
                 f"run chown --recursive --no-dereference --from=12345 nbserver:nbserver {NOTEBOOKS}",
             ),
         ),
         (
             f"mkdir -p {NOTEBOOKS}/a; echo 1 >{NOTEBOOKS}/a/b; chown -R anna:anna {NOTEBOOKS}; chown 12345:12345 {NOTEBOOKS}/a/b",
             NOTEBOOKS,
-            (f"{NOTEBOOKS}/a/b is owned by 12345, and the service cannot use files that this user owns",),
+            (f"{NOTEBOOKS}/a/b belongs to 12345, so the service cannot use it",),
         ),
         (
             "mkdir -p /var/lib/nbserver/notebooks; chown daemon: /var/lib/nbserver/notebooks; chmod 755 /var/lib/nbserver",

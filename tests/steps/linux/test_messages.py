@@ -79,5 +79,5 @@ def test_a_value_that_is_missing_is_an_error() -> None:
 def test_a_failed_program_is_reported_with_its_errors(output: str, kept: str) -> None:
     code = "if run_program bash -c 'printf %s \"$1\"; exit 7' x \"$1\"; then exit 1; fi; warn a '{cause}'"
     found = [event for event in events(code, output) if event["event"] == "warning"]
-    assert [event["text"] for event in found] == [f"bash exited with code 7. Its output: {kept}"]
+    assert [event["text"] for event in found] == [f"bash exited with code 7: {kept}"]
     assert found[0]["cause"] == {"code": "program-failed", "values": {"program": "bash", "exit_code": "7", "output": kept}}

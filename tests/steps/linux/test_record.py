@@ -134,7 +134,7 @@ def test_a_step_that_fails_says_why_and_where(sandbox: Sandbox) -> None:
     assert (done.outcome, done.code) == ("failed", 3)
     (failed,) = done.of("failed")
     line = parts.script([FOLDER, FAILING, TEXT]).splitlines().index("run_program bash -c 'echo it broke; exit 4'") + 1
-    assert (failed["step"], failed["text"], failed["at"]) == ("failing", "bash exited with code 4. Its output: it broke", f"line {line}")
+    assert (failed["step"], failed["text"], failed["at"]) == ("failing", "bash exited with code 4: it broke", f"line {line}")
     assert not sandbox.exists("/etc/nbserver/text.conf") and sandbox.exists("/opt/nbserver")
     assert run(sandbox, "undo", [FOLDER]).outcome == "ok" and not sandbox.exists("/opt/nbserver")
 

@@ -125,7 +125,7 @@ def test_what_stays_held_is_reported_with_what_probably_holds_it(place: Place) -
     assert named["code"] == "file-held-by" and named["values"]["program"] == "Microsoft Defender Antivirus"
     assert f"could not open, move, replace, or remove {path} within 0 seconds: " in named["text"]
     assert (
-        f"Microsoft Defender Antivirus is probably using it. Try again. If it fails again, stop Microsoft Defender Antivirus during the run, or exclude {folder} from its scans"
+        f"Microsoft Defender Antivirus is probably using it. Stop Microsoft Defender Antivirus, or exclude {folder} from its scans, then try again"
         in named["text"]
     )
     assert unknown["code"] == "file-held" and "such as a virus scanner" in unknown["text"]

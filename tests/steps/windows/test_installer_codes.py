@@ -153,14 +153,14 @@ def test_how_it_ends(bench: Bench, kind: str) -> None:
         assert (did.error, did.code, did.reboot) == (expected, message, False) and not bench.cut_off(), code
     other = 1601 if kind == "inno" else 1619  # none that is expected
     did = bench.do(what, other)
-    assert did.error.endswith(f" exited with code {other}. Its output: (none)") and not bench.cut_off()
+    assert did.error.endswith(f" exited with code {other}: (none)") and not bench.cut_off()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_that_is_not_installed(bench: Bench, kind: str) -> None:
     """1605 is what a removal wants, and no way to end for an installation."""
     did = bench.do(KINDS[kind][0], 1605)
-    assert not did.error if "removed" in kind else did.error.endswith(" exited with code 1605. Its output: (none)")
+    assert not did.error if "removed" in kind else did.error.endswith(" exited with code 1605: (none)")
     assert not did.reboot and not bench.cut_off()
 
 

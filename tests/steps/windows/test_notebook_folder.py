@@ -178,7 +178,7 @@ def test_what_could_not_be_taken_away_is_reported_and_the_rest_goes_on(notebooks
     stubborn = "$real = ${function:Remove-Grant}; function Remove-Grant([string]$Path) { if ($Path -like '*.ipynb') { throw 'denied' }; . $real $Path }; "
     refused = notebooks.refused(f"{stubborn}& $Restore.grant '{NOTEBOOKS}'")
     assert f"could not remove the service's access to some files or folders in {NOTEBOOKS} (1)." in refused
-    assert f"First error: {NOTEBOOKS}\\b.ipynb was not changed: denied" in refused
+    assert f"First error: the permissions of {NOTEBOOKS}\\b.ipynb were not changed: denied" in refused
     assert SERVICE not in notebooks.access(NOTEBOOKS)
 
 

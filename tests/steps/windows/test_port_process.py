@@ -121,7 +121,7 @@ def test_stopped_and_put_back(ask: Run, hand_made: HandMade, kind: str) -> None:
     assert said[-1] == "False"
     assert hand_made.host.snapshot(except_=("*",))["running"] == []
     if kind == "process":
-        assert '"event":"warning"' in said[0] and "which undo cannot start again" in said[0]
+        assert '"event":"warning"' in said[0] and "Undo cannot start it again" in said[0]
         return
     progress = {"service": ["Stopping the service IPython Notebook"], "task": []}[kind]
     assert [json.loads(event)["what"] for event in said[:-1]] == progress

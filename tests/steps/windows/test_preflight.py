@@ -300,4 +300,4 @@ def test_smart_app_control_is_named_once_if_it_is_on(session: Session, state: st
         f"Write-SmartAppControl; Write-SmartAppControl; Get-Said; Remove-Item -LiteralPath '{KEY}'"
     )
     assert [json.loads(event)["code"] for event in said] == warnings
-    assert all("Turn it off in Windows Security" in event for event in said)
+    assert all("turn Smart App Control off in Windows Security" in event for event in said)

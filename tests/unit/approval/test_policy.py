@@ -64,7 +64,7 @@ def test_the_variable_alone_counts_too(site: Site, monkeypatch: pytest.MonkeyPat
     (site.folder / "further.toml").write_text("require_approval = true\n")
     monkeypatch.setenv(policy.VARIABLE, str(site.folder / "further.toml"))
     assert "requires an approval" in site.refused(approved=None, signers=None)
-    assert "a signed approval is required, but no file says who may sign" in site.refused(signers=None)
+    assert "a signed approval is required, but no allowed signers file is set" in site.refused(signers=None)
     monkeypatch.setenv(policy.VARIABLE, str(site.folder / "none.toml"))
     assert "none.toml: could not read the file" in site.refused(approved=None, signers=None)
 

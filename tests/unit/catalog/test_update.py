@@ -216,7 +216,7 @@ def test_an_index_that_is_not_one(site: Site, tmp_path: Path, python: bytes, ope
     site.publish(python, openssl)
     done = run(tmp_path, *mirrored(site))
     assert (done.returncode, done.stdout) == (3, "")
-    assert words in done.stderr and "Nothing was written" in done.stderr
+    assert words in done.stderr and "The catalog was not written" in done.stderr
     assert done.stderr.startswith(f"nbserver: {site.url}")
     assert not list(tmp_path.iterdir())
 

@@ -219,7 +219,7 @@ WRONG: dict[str, tuple[tuple[Any, ...], Any, str]] = {
     "only a wildcard": (
         (SECOND.sign(KEY.public_key(), ["*.example.com", "192.0.2.7"]),),
         KEY,
-        "notebooks run under the server's account",
+        "anyone who can use a notebook could read the private key",
     ),
     "a name too few": ((SECOND.sign(KEY.public_key(), NAMES[:3]),), KEY, "do not include 2001:db8::7"),
     "a network": ((SECOND.sign(KEY.public_key(), [*NAMES, "192.0.2.0/24"]),), KEY, "neither a DNS name nor an IP address"),

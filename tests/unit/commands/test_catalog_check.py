@@ -121,7 +121,7 @@ def test_what_could_not_be_checked(site: Site) -> None:
     site.answers["/openssl.json"] = Answer(b"<html>")
     done = checked(site)
     assert done.code == 3 and {one["code"] for one in done.findings("unknown")} == {"source-status", "releases-not-checked"}
-    assert "Nothing was written" not in done.out
+    assert "The catalog was not written" not in done.out
 
 
 def test_known_vulnerabilities(tmp_path: Path) -> None:

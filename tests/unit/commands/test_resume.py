@@ -253,7 +253,7 @@ def test_the_approval_is_checked_again(site: Site, tmp_path: Path) -> None:
 
 def test_another_salt_is_refused(stopped: Site) -> None:
     (stopped.fleet.path.parent / "nbserver.salt").write_text("nbserver-salt-1 AAECAwQFBgcICQoLDA0ODw==\n")
-    stopped.refused(UsageError, "the site's salt is not the one")
+    stopped.refused(UsageError, "nbserver.salt has changed since")
 
 
 def test_a_password_that_is_stored_nowhere_is_not_replaced(site: Site) -> None:

@@ -164,7 +164,7 @@ def test_secrets_are_parameters_without_values() -> None:
         ("windows", {"image": "ubuntu-24.04"}, {}, 'azure.image is "ubuntu-24.04", but the host has system = "windows"'),
         ("windows", {"disk_size": 64}, {}, "azure.disk_size must be at least 127"),
         ("linux", {}, {"architecture": "arm64"}, "architecture = arm64"),
-        ("linux", {"sources": ["2001:db8::/32"]}, {}, "azure.sources has an IPv6 address"),
+        ("linux", {"sources": ["2001:db8::/32"]}, {}, "azure.sources contains an IPv6 address"),
     ],
 )
 def test_what_cannot_be_created_is_refused(system: str, azure: dict[str, Any], more: dict[str, Any], words: str) -> None:

@@ -77,7 +77,7 @@ def test_a_shared_reference_is_one_object(tmp_path: Path) -> None:
 def test_a_typo_does_not_list_all_hosts(tmp_path: Path) -> None:
     path = write(tmp_path, many(500))
     assert refusal(path, "h499x").endswith(
-        '(did you mean "h499"?). Hosts: h0, h1, h2, h3, h4, h5, h6, h7, h8, h9, and 490 more. Groups: every'
+        '(did you mean "h499"?). Known hosts: h0, h1, h2, h3, h4, h5, h6, h7, h8, h9, and 490 more. Known groups: every'
     )
 
 

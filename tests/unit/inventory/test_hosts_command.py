@@ -48,7 +48,8 @@ def test_what_is_wrong(tmp_path: Path) -> None:
     inventory = f"{tmp_path / 'nbserver.toml'}:1: hosts_command"
     name = Path(sys.executable).stem
     found = refusal(write(tmp_path, "import sys; print('hunter2'); sys.exit('not logged in')"))
-    assert found == f"{inventory} failed: {name} exited with code 1: not logged in"
+    advice = "Run the command yourself as the same user, and check its output and exit code"
+    assert found == f"{inventory} failed: {name} exited with code 1: not logged in. {advice}"
     assert refusal(write(tmp_path, "print('name,address\\na')")).startswith(
         f"output of {Path(sys.executable).name}:2: expected 2 cells, as in the header, got 1"
     )
@@ -84,7 +85,7 @@ def test_a_program_next_to_the_inventory(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_home_folder_that_does_not_exist(tmp_path: Path) -> None:
     path = tmp_path / "nbserver.toml"
     path.write_text(f"hosts_command = ['~no-such-user/list']\n{DEFAULTS}", "utf-8")
-    assert refusal(path).endswith("hosts_command failed: the program named in the inventory was not found")
+    assert "hosts_command failed: the program named in the inventory was not found. Run the command" in refusal(path)
 
 
 def test_render_does_not_run_it(tmp_path: Path) -> None:

@@ -177,11 +177,11 @@ def test_select_unknown(tmp_path: Path, pattern: str) -> None:
     with pytest.raises(InventoryError) as error:
         write(tmp_path, HOSTS).select(["db", pattern])
     assert f'no host or group matches "{pattern}"' in str(error.value)
-    assert "Hosts: web2, Web1, db. Groups: lab, none" in str(error.value)
+    assert "Known hosts: web2, Web1, db. Known groups: lab, none" in str(error.value)
 
 
 def test_an_inventory_without_hosts_and_groups_says_so(tmp_path: Path) -> None:
-    with pytest.raises(InventoryError, match=r"Hosts: none\. Groups: none"):
+    with pytest.raises(InventoryError, match=r"Known hosts: none\. Known groups: none"):
         Inventory(tmp_path / "nbserver.toml", {}, {}).select(["web"])
 
 

@@ -67,7 +67,7 @@ def test_what_matches_nothing_is_refused_also_behind_a_mark(pattern: str) -> Non
 
 @pytest.mark.parametrize("patterns", [["web1", "!web"], ["web1", "&db*"], ["*", "&none"], ["web", "&local"]])
 def test_no_host_left(patterns: list[str]) -> None:
-    with pytest.raises(InventoryError, match="these patterns and limits exclude every host"):
+    with pytest.raises(InventoryError, match="the patterns and options exclude every host"):
         FOUND.choose(patterns)
 
 

@@ -26,7 +26,10 @@ LARGEST_INDEX = 32 * 1024 * 1024
 """Maximum size of one response in bytes, unpacked."""
 _CONNECT_SECONDS, _READ_SECONDS, _WHOLE_SECONDS = 15.0, 30.0, 180.0
 _MOST_REDIRECTS = 3
-_WAY = "Nothing was written. Check the network and the proxy (HTTPS_PROXY, NO_PROXY), or use a mirror with --base-url-python or --openssl-index"
+_WAY = (
+    "The catalog was not written. Check the network and the proxy (HTTPS_PROXY, NO_PROXY), or use a mirror with "
+    "--base-url-python or --openssl-index"
+)
 
 
 class TrustingAdapter(SystemTrustAdapter):
@@ -137,7 +140,7 @@ def _body(response: requests.Response, url: str) -> bytes:
                 "index-response-too-large",
                 "the response is larger than {limit} MB",
                 where=url,
-                todo="Nothing was written. Make sure that this URL is the index of the publisher or of your mirror",
+                todo="The catalog was not written. Make sure that this URL is the index of the publisher or of your mirror",
                 limit=LARGEST_INDEX // 1024 // 1024,
             )
         parts.append(chunk)
@@ -173,7 +176,8 @@ def explain(error: Exception, url: str) -> DownloadError:
                 "index-certificate-untrusted",
                 "the server's certificate is not trusted: {reason}",
                 where=url,
-                todo="Nothing was written. If your site's proxy or mirror responds at this URL, specify its CA certificate with --ca-file",
+                todo="The catalog was not written. If your site's proxy or mirror responds at this URL, specify its CA "
+                "certificate with --ca-file",
                 reason=cause.verify_message,
             )
 

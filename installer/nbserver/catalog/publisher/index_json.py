@@ -34,7 +34,8 @@ class Table:
                 "index-entry-invalid",
                 "{key}: {reason}",
                 where=self.url,
-                todo="Nothing was written. If this persists, compare the index with the publisher's website, or update nbserver",
+                todo="The catalog was not written. If this error persists, compare the index with the publisher's website, or "
+                "update nbserver",
                 key=self.at,
                 reason=reason,
             )
@@ -42,7 +43,7 @@ class Table:
             "index-invalid",
             "could not use the index: {reason}",
             where=self.url,
-            todo="Nothing was written. If this persists, compare the index with the publisher's website, or update nbserver",
+            todo="The catalog was not written. If this error persists, compare the index with the publisher's website, or update nbserver",
             reason=reason,
         )
 

@@ -91,7 +91,7 @@ def _require(host: WindowsHost | LinuxHost, system: System) -> None:
     if not host.notebook.public_url or urlsplit(host.notebook.public_url).netloc not in (name, f"{name}:{network.PUBLIC_PORT}"):
         raise InventoryError(
             "azure-public-url",
-            "notebook.public_url must be the public address of the virtual machine, so that the certificate has its name",
+            "notebook.public_url must be the public address of the virtual machine, because the certificate is issued for this name",
             where=host.name,
             todo='Set notebook.public_url = "https://{address}"',
             address=name,
@@ -108,7 +108,7 @@ def _require(host: WindowsHost | LinuxHost, system: System) -> None:
     if host.architecture != "x64":
         raise InventoryError(
             "azure-arm64",
-            "the images for virtual machines are for x64, but the host has architecture = {architecture}",
+            'the export supports only x64 virtual machines, but the host has architecture = "{architecture}"',
             where=host.name,
             todo='Set architecture = "x64"',
             architecture=host.architecture,
@@ -120,7 +120,7 @@ def _sources(host: WindowsHost | LinuxHost) -> list[str]:
     if any(ipaddress.ip_network(source).version != 4 for source in host.azure.sources):
         raise InventoryError(
             "azure-source-ipv6",
-            "azure.sources has an IPv6 address, but the public address is IPv4",
+            "azure.sources contains an IPv6 address, but the virtual machine has only a public IPv4 address",
             where=host.name,
             todo="List only IPv4 addresses and networks",
         )

@@ -86,5 +86,9 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ApprovalError(
-            "signers-unreadable", "could not read the file of allowed signers ({reason})", where=str(path), reason=error.strerror
+            "signers-unreadable",
+            "could not read the allowed signers file ({reason})",
+            todo="Check that the file exists and that you can read it",
+            where=str(path),
+            reason=error.strerror,
         ) from None

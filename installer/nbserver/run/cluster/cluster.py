@@ -143,7 +143,7 @@ class Cluster:
                 raise ClusterError(
                     "worker-certificate-refused",
                     "nbserver does not send the secrets of hosts to the worker at {worker}: {reason}",
-                    todo="Give the workers a certificate with the organizational unit {unit} that the CA of the cluster issued directly",
+                    todo="Give each worker a certificate that the cluster's CA issued directly and that has the organizational unit {unit}",
                     worker=worker,
                     reason=str(error),
                     unit=worker_certificate.UNIT,

@@ -45,7 +45,7 @@ def cluster_options(options: Options) -> ClusterOptions | None:
         if any(given):
             raise UsageError(
                 "scheduler-without-engine",
-                "--place and the options for a scheduler require --engine dask",
+                "--place and the --scheduler options require --engine dask",
                 todo="Add --engine dask, or remove these options",
             )
         return None
@@ -68,7 +68,7 @@ def _require_encrypted(scheduler: str) -> None:
     if parts.scheme != "tls":
         raise UsageError(
             "scheduler-not-encrypted",
-            "a connection to the scheduler over {scheme}:// is not encrypted and has no certificates, so it is refused",
+            "connections to the scheduler must be encrypted, but {scheme}:// is not",
             todo="Start the scheduler with tls:// and certificates, then use its address",
             scheme=parts.scheme,
         )

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from nbserver.inventory.linux_host import LinuxHost
     from nbserver.inventory.ssh_server import SshServer
 
-_ATTACK = "This may be an attack, or the host was reinstalled: ask the host's owner to confirm the new key. If the key is genuine, {action}"
 # The order in which OpenSSH prefers plain keys.
 _KINDS = {
     "ED25519": ["ssh-ed25519"],
@@ -110,10 +109,9 @@ class HostKeys:
                 "host-key-not-pinned",
                 "{place} presented a host key that does not match host_key in the inventory: the {key}",
                 host=host.name,
-                todo=_ATTACK,
+                todo="This may be an attack, or the host was reinstalled: ask the host's owner to confirm the new key. If the key is genuine, set host_key to it",
                 place=place,
                 key=shown,
-                action=self._remove(),
             )
         if not self._trusted and not self._authorities:
             return HostKeyError(
@@ -131,19 +129,17 @@ class HostKeys:
             "host-key-changed",
             "the host key for {place} has changed: the host presented a key that is not in {file} ({key})",
             host=host.name,
-            todo=_ATTACK,
+            todo="This may be an attack, or the host was reinstalled: ask the host's owner to confirm the new key. If the key is genuine, remove the old key with: {command}",
             place=place,
             key=shown,
             file=self._file,
-            action=self._remove(),
+            command=self._remove(),
         )
 
-    def _remove(self) -> Message:
-        if self._pin is not None:
-            return message("set-host-key", "set host_key to the new key")
+    def _remove(self) -> str:
+        """Return the command that removes the host's keys from the file."""
         named = self._host.address if self._host.port == known_hosts.DEFAULT_PORT else f"[{self._host.address}]:{self._host.port}"
-        command = f"ssh-keygen -R {_word(named)} -f {_word(str(self._file))}"
-        return message("remove-host-key", "remove the old key with: {command}", command=command)
+        return f"ssh-keygen -R {_word(named)} -f {_word(str(self._file))}"
 
     def _append(self, key: asyncssh.SSHKey) -> Message:
         """Return how to add the host's key of this kind to the file. In Windows PowerShell 5.1, >> would write UTF-16."""

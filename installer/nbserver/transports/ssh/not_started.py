@@ -121,7 +121,8 @@ def _another_command(host: LinuxHost, reason: Described | str) -> ScriptError:
         "another-command-ran",
         "the host ran a different command instead of nbserver's: {reason}",
         host=host.name,
-        todo="Use a key without command= in ~{user}/.ssh/authorized_keys on the host, and check the login shell for {user} and ForceCommand in the sshd configuration",
+        todo="On the host, check what replaces the command: command= in ~{user}/.ssh/authorized_keys, ForceCommand in the "
+        "sshd configuration, or the login shell of {user}",
         user=host.user,
         reason=reason,
     )

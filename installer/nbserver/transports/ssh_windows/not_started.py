@@ -21,7 +21,7 @@ def other_shell(host: str, output: bytes, errors: bytes, code: int | None) -> Ho
         return session_closed(host)
     return ScriptError(
         "windows-other-shell",
-        "the host did not run a command of cmd or PowerShell: {reason}",
+        "the host's SSH server did not run nbserver's command in cmd or PowerShell: {reason}",
         host=host,
         todo="Check DefaultShell in HKEY_LOCAL_MACHINE\\SOFTWARE\\OpenSSH on the host, command= for the key in authorized_keys, and ForceCommand in sshd_config",
         reason=last_words.of_exit_code(last_words.of_console(errors.strip() or output), code),
@@ -34,7 +34,7 @@ def shell_silent(host: str, seconds: float) -> ScriptError:
         "windows-shell-silent",
         "the host's default shell did not answer within {seconds} s",
         host=host,
-        todo="Log in to the host with ssh, and check that its shell starts without asking anything",
+        todo="Log in to the host with ssh, and check that its shell starts without prompting",
         seconds=f"{seconds:g}",
     )
 

@@ -44,7 +44,7 @@ def refusal(site: Site, answer: Answer) -> str:
     with pytest.raises(DownloadError) as error:
         read(site)
     message = str(error.value)
-    assert message.startswith(f"{site.url}x.json: ") and "Nothing was written." in message
+    assert message.startswith(f"{site.url}x.json: ") and "The catalog was not written" in message
     return message.removeprefix(f"{site.url}x.json: ")
 
 

@@ -22,7 +22,11 @@ HOST = LinuxHost.model_validate(
         (None, "", "l1: the host's shell did not start the script: no output within 7 s."),
         (None, "motd", "l1: the host's shell did not start the script: motd."),
         (7, "", "l1: the host's shell did not start the script: exit code 7, no error output."),
-        (0, "hello", "l1: the host ran a different command instead of nbserver's: hello. Use a key without command="),
+        (
+            0,
+            "hello",
+            "l1: the host ran a different command instead of nbserver's: hello. On the host, check what replaces the command: command=",
+        ),
         (97, "/usr/bin/env: Event not found.", "l1: the login shell for anna on the host is csh or tcsh, which cannot start the script."),
         (127, "bash: not found", "l1: bash is not installed on the host: bash: not found."),
         (1, "a notice " * 1000 + "the end", "l1: the host's shell did not start the script: ...ce a notice"),
