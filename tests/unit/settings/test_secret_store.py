@@ -110,7 +110,7 @@ def test_hosts_whose_commands_fail_for_the_same_reason_share_a_line(tmp_path: Pa
     with pytest.raises(SecretError) as error:
         SecretStore(None).fetch(needs(tmp_path, "", hosts))
     assert str(error.value) == (
-        "lin0, lin1, lin2, and 7 more: password: get exited with code 3: not signed in. Run the command yourself as the same user, and check its output and exit code"
+        "lin0, lin1, lin2, and 7 more: password: the command for this secret failed: get exited with code 3: not signed in. Run the command yourself as the same user, and check its output and exit code"
     )
 
 

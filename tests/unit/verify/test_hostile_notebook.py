@@ -238,7 +238,7 @@ def test_a_server_that_takes_any_token_is_refused(hostile: HostileServer, path: 
     hostile.stages[f"GET {path}"] = lambda client: client.answer(200 if way in client.head else 403)
     refused = _refused(hostile)
     assert refused.where == "box: verify: token"
-    assert refused.what.startswith("the server accepts any token instead of the password (")
+    assert refused.what.startswith("the server is open to everyone: the server accepts any token instead of the password (")
     assert refused.todo.startswith("Stop the server immediately")
     assert "POST /login" not in hostile.requests
 
