@@ -46,87 +46,87 @@
 #  1968  path_access            Find other accounts that could replace a folder with another folder.
 #  1997  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
 #  2054  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2204  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2301  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2536  server_command         Define the command line of the server, and what it was started with.
-#  2555  left_program           End the program that a run left behind when it was killed.
-#  2613  programs               Run other programs until they exit, and report their output.
-#  2752  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2771  web_requests           Ask web servers, and say why one did not answer.
-#  2843  downloads              Download files into the cache, and check their hashes before they are used.
-#  3004  sources                Download a program from one of several sources.
-#  3082  delivered_programs     Take the files of programs that the workstation has sent.
-#  3113  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3202  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3278  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3334  foreign_places         Define where configuration from other installations may be on this host.
-#  3348  package_environment    Choose the environment variables of pip and uv.
-#  3423  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3428  installer_failures     Explain the exit codes of installers.
-#  3500  installers             Run installers and uninstallers, and wait while another one runs.
-#  3545  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3602  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3664  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3689  not_found              Distinguish what does not exist from what cannot be read.
-#  3696  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3766  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3804  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3844  installed_files        Compare files with those that were installed.
-#  3993  running_server         Stop the server before its programs are replaced.
-#  4051  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4170  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4234  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4284  port_process           Find the program that listens on a TCP port, and what started it.
-#  4319  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4447  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4493  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4551  certificates           Read certificates from PEM files.
-#  4568  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4640  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4774  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4898  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  5007  certificate_requests   Create certificate requests, and install what is issued for them.
-#  5076  password_hash          Get the hash of the password.
-#  5081  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  5127  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  5150  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5216  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5359  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5403  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5526  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5683  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5721  new_server             Check what another environment contains, and the server that runs from it.
-#  5804  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5944  way_back               Restore the previous server after an upgrade that failed.
-#  6082  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6194  server_life            Restart or stop the installed server: modes restart and stop.
-#  6299  restarted_server       Start the registered task again.
-#  6350  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6479  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6598  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6640  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6802  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7049  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7174  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7198  server_log             Send the log of the notebook server: mode logs.
-#  7298  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  2207  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2304  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2539  server_command         Define the command line of the server, and what it was started with.
+#  2558  left_program           End the program that a run left behind when it was killed.
+#  2616  programs               Run other programs until they exit, and report their output.
+#  2755  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2774  web_requests           Ask web servers, and say why one did not answer.
+#  2846  downloads              Download files into the cache, and check their hashes before they are used.
+#  3007  sources                Download a program from one of several sources.
+#  3086  delivered_programs     Take the files of programs that the workstation has sent.
+#  3117  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3206  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3282  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3338  foreign_places         Define where configuration from other installations may be on this host.
+#  3352  package_environment    Choose the environment variables of pip and uv.
+#  3427  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3432  installer_failures     Explain the exit codes of installers.
+#  3504  installers             Run installers and uninstallers, and wait while another one runs.
+#  3549  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3606  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3668  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3693  not_found              Distinguish what does not exist from what cannot be read.
+#  3700  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3770  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3808  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3848  installed_files        Compare files with those that were installed.
+#  3997  running_server         Stop the server before its programs are replaced.
+#  4055  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4174  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4238  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4288  port_process           Find the program that listens on a TCP port, and what started it.
+#  4323  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4452  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4498  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4556  certificates           Read certificates from PEM files.
+#  4573  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4645  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4779  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4903  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  5012  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5081  password_hash          Get the hash of the password.
+#  5086  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  5132  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  5155  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5221  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5363  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5407  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5530  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5687  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5725  new_server             Check what another environment contains, and the server that runs from it.
+#  5808  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5948  way_back               Restore the previous server after an upgrade that failed.
+#  6086  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6198  server_life            Restart or stop the installed server: modes restart and stop.
+#  6303  restarted_server       Start the registered task again.
+#  6354  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6485  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6604  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6646  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6808  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7055  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7180  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7204  server_log             Send the log of the notebook server: mode logs.
+#  7304  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7330  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7411  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7419  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7438  python                 Install Python from the publisher, or use one that is installed.
-#  7569  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7630  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7749  packages               Install the packages of the lock in a virtual environment.
-#  7950  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7976  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8113  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8321  service                Run the server as a scheduled task.
-#  8471  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8535  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8613  path                   Add the programs of the server to the PATH of the machine.
-#  8642  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8683  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7336  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7417  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7425  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7444  python                 Install Python from the publisher, or use one that is installed.
+#  7575  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7636  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7755  packages               Install the packages of the lock in a virtual environment.
+#  7956  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7982  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8119  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8327  service                Run the server as a scheduled task.
+#  8477  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8541  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8619  path                   Add the programs of the server to the PATH of the machine.
+#  8648  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8689  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -1379,14 +1379,14 @@ function Get-HeldFailure([string]$Path, [Exception]$Exception) {
     $holder = Get-Holder $Path
     if ($holder) {
         $values.program = $holder
-        return New-Failure file-held-by ('could not open, move, replace, or remove {path} within {seconds} ' +
-            'seconds: {cause}. {program} is probably using it. Try again. If it fails again, stop {program} during ' +
-            'the run, or exclude {folder} from its scans') $values -Cause $Exception.GetBaseException()
+        return New-Failure file-held-by ('could not open, move, replace, or remove {path} within {seconds} seconds: ' +
+            '{cause}. {program} is probably using it. Stop {program}, or exclude {folder} from its scans, then ' +
+            'try again') $values -Cause $Exception.GetBaseException()
     }
     New-Failure file-held ('could not open, move, replace, or remove {path} within {seconds} seconds: {cause}. ' +
-        'Another program, such as a virus scanner, is probably using it, or this account has no permission to change ' +
-        'it. Try again. If it fails again, stop that program during the run, exclude {folder} from its scans, or ' +
-        'grant the permission') $values -Cause $Exception.GetBaseException()
+        'Another program, such as a virus scanner, may be using it, or this account may not be allowed to change ' +
+        'it. Stop that program, exclude {folder} from its scans, or grant the permission, then try again') `
+        $values -Cause $Exception.GetBaseException()
 }
 
 # ---- prelude: access -------------------------------------------------------------------------------
@@ -2069,7 +2069,9 @@ function Assert-DataFolder([string]$Path) {
     $fault = Get-FolderNameFault $folder
     if ($fault) {
         throw (New-Failure data-folder-refused ('{path} cannot be used for notebooks: {cause}. Set ' +
-                'notebook.directory in the inventory to another folder') @{ path = $Path } -Cause $fault)
+                'notebook.directory in the inventory to another folder') @{
+                path = $Path
+            } -Cause $fault)
     }
     Assert-NoLink $folder
     $allowed = $Trusted + $TrustedInstaller + $ServiceSid + $OwnerRights + $UserSid   # this user is an administrator
@@ -2080,9 +2082,10 @@ function Assert-DataFolder([string]$Path) {
     $fault = Get-PathFault $folder $allowed
     if ($fault) {
         throw (New-Failure data-folder-replaceable ('{path} cannot be used for notebooks, because other accounts ' +
-                'could replace it: {cause}. Allow only administrators to own or delete this folder or change its ' +
-                'permissions, or set notebook.directory in the ' +
-                'inventory to another folder') @{ path = $Path } -Cause $fault)
+                'could replace it: {cause}. Make sure that only administrators own this folder and can delete it ' +
+                'or change its permissions, or set notebook.directory in the inventory to another folder') @{
+                path = $Path
+            } -Cause $fault)
     }
 }
 
@@ -2190,7 +2193,7 @@ function Remove-GrantBelow([string]$Path, [string]$Except) {
 }
 
 function New-GrantFailure([string]$Path, [Exception]$Cause) {
-    New-Failure grant-kept '{path} was not changed: {cause}' @{ path = $Path } -Cause $Cause
+    New-Failure grant-kept 'the permissions of {path} were not changed: {cause}' @{ path = $Path } -Cause $Cause
 }
 
 $Restore.data_folder = {
@@ -2646,7 +2649,7 @@ function Invoke-Program {
     param(
         [string]$File, [string[]]$Arguments, [hashtable]$Environment = @{}, [int[]]$Accept = @(0), [switch]$Quiet,
         [string]$Code = 'program-failed',
-        [string]$Text = '{program} exited with code {exit_code}. Its output: {output}',
+        [string]$Text = '{program} exited with code {exit_code}: {output}',
         [hashtable]$Values = @{}
     )
     $name = Split-Path -Leaf $File
@@ -2759,7 +2762,7 @@ function Invoke-OpenSsl {
     param(
         [string[]]$Arguments, [hashtable]$Environment = @{}, [int[]]$Accept = @(0), [switch]$Quiet,
         [string]$Code = 'openssl-failed',
-        [string]$Text = 'openssl exited with code {exit_code}. Its output: {output}'
+        [string]$Text = 'openssl exited with code {exit_code}: {output}'
     )
     $openssl = Get-OpenSsl
     $folder = Split-Path -Parent $openssl
@@ -2819,13 +2822,13 @@ function Get-WebFailure([Exception]$Exception) {
     }
     for ($inner = $web; $inner; $inner = $inner.InnerException) {
         if ($inner -is [Security.Authentication.AuthenticationException]) {
-            return New-Failure tls-certificate-refused ('the TLS certificate of the server was refused: {error} ' +
-                '(the clock on this host shows {time}; if that time is wrong, correct the clock)') @{
+            return New-Failure tls-certificate-refused ('this host does not trust the server''s TLS certificate: ' +
+                '{error}. The clock on this host shows {time}; if that time is wrong, correct the clock') @{
                 error = $inner.Message; time = [DateTime]::UtcNow.ToString('u')
             }
         }
     }
-    New-Failure no-answer 'no response: {error}' @{ error = $web.Message }
+    New-Failure no-answer 'the server did not respond: {error}' @{ error = $web.Message }
 }
 
 # Old .NET offers only TLS 1.0 by default. The value 0 means "what Windows chooses", which includes TLS 1.2 where it
@@ -2907,7 +2910,7 @@ function Assert-Download($Download, [string]$Part) {
     Remove-SingleFile $Part
     throw (New-Failure download-wrong-hash ('{url} does not match the catalog: expected SHA-256 {expected}, got ' +
             '{actual} ({size} bytes). The downloaded file was deleted. Check whether a proxy replaces this file. ' +
-            'Before you change the catalog, compare the hash with the one that the publisher lists') @{
+            'Before you change the catalog, compare the hash with the publisher''s') @{
             url = $Download.url; expected = $Download.sha256; actual = $actual; size = $size
         })
 }
@@ -3052,7 +3055,8 @@ function Save-Program([string]$Name) {
 
 function Write-NextSource {
     param([string]$Name, $Source, [Exception]$Failure)
-    Write-Notice warning next-source '{reason}. Trying the next source of {program}: {url}' @{
+    Write-Notice warning next-source ('trying the next source of {program}, {url}, because the previous one failed: ' +
+        '{reason}') @{
         reason = $Failure.Message; program = $Name; url = $Source.url
     }
 }
@@ -3103,7 +3107,7 @@ function Move-DeliveredProgram($Download, [string]$Part) {
     Assert-NoLink $file
     if (-not [IO.File]::Exists($file)) {
         throw (New-Failure delivery-missing ('{path} is missing. Run nbserver apply, which sends this file from the ' +
-                'workstation before it runs this script, or copy the file to this folder, then try again') @{
+                'workstation, or copy the file to this path, then try again') @{
                 path = $file
             })
     }
@@ -4419,8 +4423,9 @@ function Stop-PortOwner([int]$Port) {
     foreach ($name in $owner.Services) { Disable-Service $name }
     foreach ($name in $owner.Tasks) { Disable-Task $name }
     if ($owner.Kind -eq 'process') {
-        Write-Notice warning process-stopped ('stopped {program} (process {process}), which undo cannot start again, ' +
-            'because it is neither a service nor a scheduled task. If you need it, start it yourself: {path}') @{
+        Write-Notice warning process-stopped ('nbserver stopped {program} (process {process}). Undo cannot start it ' +
+            'again, because it is neither a service nor a scheduled task. If you need it, start it yourself: ' +
+            '{path}') @{
             program = $owner.Process.Name; process = $owner.Process.ProcessId; path = $owner.Process.ExecutablePath
         }
     }
@@ -5350,10 +5355,9 @@ function Write-SmartAppControl {
     $state = Get-RegistryValue $CodeIntegrityKey VerifiedAndReputablePolicyState
     if (-not $state -or [string]$state.value -ne '1' -or $SmartAppControl.Reported) { return }
     $SmartAppControl.Reported = $true
-    Write-Notice warning smart-app-control ('Smart App Control is on. It blocks files that are neither signed nor ' +
-        'known to Microsoft, such as the .pyd files of Python packages, so the notebook server may not start. Turn ' +
-        'it off in Windows Security (App & browser control), or use another host. Once turned off, it cannot be ' +
-        'turned on again without resetting Windows')
+    Write-Notice warning smart-app-control ('Smart App Control is on and may block the unsigned .pyd files of ' +
+        'Python packages, so the notebook server may not start. Use another host, or turn Smart App Control off ' +
+        'in Windows Security (App & browser control); turning it on again requires resetting Windows')
 }
 
 # ---- prelude: program_checks -----------------------------------------------------------------------
@@ -5583,8 +5587,8 @@ function Assert-StepReady($Step) {
     Invoke-Test $Step
     if (-not $Run.Differences.Count) { Write-Event unchanged; return }
     Write-Difference
-    throw (New-Failure rotate-needs-apply ('this host differs from the settings ({what}), so the server might not ' +
-            'start again. Run nbserver apply, then nbserver rotate again. Nothing was changed') @{
+    throw (New-Failure rotate-needs-apply ('nothing was changed, because this host differs from the settings ' +
+            '({what}) and the server might not start again. Run nbserver apply, then nbserver rotate again') @{
             what = $Run.Differences[0].what
         })
 }
@@ -5594,7 +5598,7 @@ function Assert-NewPassword {
     $Run.Step = 'notebook'
     Request-Secret $HashSecret 'Hash of the new notebook password (nbserver hash-password creates it)'
     if (-not $Secrets.ContainsKey($HashSecret)) {
-        throw (New-Failure rotate-without-password ('a rotation needs the hash of a new notebook password. Set ' +
+        throw (New-Failure rotate-without-password ('the rotation requires the hash of a new notebook password. Set ' +
                 'notebook.password in the inventory, then try again'))
     }
     $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
@@ -5602,8 +5606,8 @@ function Assert-NewPassword {
     if (-not $Former.Run) { $Former.Password = Format-Hash $sha256.ComputeHash($Utf8.GetBytes($set)) }
     $sent = $sha256.ComputeHash($Utf8.GetBytes((Expand-Secret "@$HashSecret@" $HashSecret)))
     if ((Format-Hash $sent) -ne $Former.Password) { return }
-    throw (New-Failure rotate-same-password ('the notebook password is the same as before, so anyone who knows it ' +
-            'could log in again. Set a different notebook.password, then try again. Nothing was changed'))
+    throw (New-Failure rotate-same-password ('nothing was changed, because the notebook password is the same as ' +
+            'before and anyone who knows it could log in again. Set a different notebook.password, then try again'))
 }
 
 # Return the SHA-256 of the public key of a certificate.
@@ -5695,8 +5699,8 @@ function Assert-NewKey {
         if ($certificate) { $old = Get-KeyDigest $certificate }
     }
     if (-not $new -or (Get-KeyDigest $new) -ne $old) { return }
-    throw (New-Failure rotate-same-key ('the certificate in the inventory still uses the old key, which earlier ' +
-            'users could read. Create a certificate with a new key, then try again. Nothing was changed'))
+    throw (New-Failure rotate-same-key ('nothing was changed, because the certificate in the inventory still uses ' +
+            'the old key, which earlier users could read. Create a certificate with a new key, then try again'))
 }
 
 # Return the certificate that this rotation will install, unless the host creates it.
@@ -5704,8 +5708,8 @@ function Get-RotatedCertificate {
     if ($Settings.certificate.source -eq 'host') { return }
     if ($Settings.certificate.source -eq 'store') { return Get-StoreCertificate }
     if (-not $Secrets.ContainsKey('certificate.chain')) {
-        throw (New-Failure rotate-without-certificate-sent ('a rotation needs a certificate with a new key, which ' +
-                'was not sent. Run nbserver rotate on the workstation'))
+        throw (New-Failure rotate-without-certificate-sent ('the rotation requires a certificate with a new key, ' +
+                'which the workstation did not send. Run nbserver rotate on the workstation'))
     }
     Set-TextFile $NewCertificateFile '@certificate.chain@' 'certificate.chain'
     Read-Certificate $NewCertificateFile | Select-Object -First 1
@@ -6017,9 +6021,9 @@ function Complete-Switch {
     catch {
         $Run.Outcome = 'failed'
         $problem = ConvertTo-Failure $_.Exception
-        $failure = New-Failure upgrade-not-switched-back ('the upgrade failed, and so did switching back to the ' +
-            'previous environment ({problem}). Fix this error, then run nbserver apply again. The upgrade failed ' +
-            'because: {cause}') @{ problem = $problem.Message } -Cause (Get-RunFailure)
+        $failure = New-Failure upgrade-not-switched-back ('the upgrade failed, and nbserver could not switch back ' +
+            'to the previous environment: {problem}. Fix this error, then run nbserver apply again. The upgrade ' +
+            'failed because of this error: {cause}') @{ problem = $problem.Message } -Cause (Get-RunFailure)
         Write-UpgradeEnd $failure
     }
 }
@@ -6396,7 +6400,7 @@ function Assert-NoOpenUpgrade {
 function Get-RollbackPython {
     if (-not (Test-Path -LiteralPath $PreviousFolder)) {
         throw (New-Failure no-previous-environment ('this host has no previous environment to roll back to. A host ' +
-                'keeps one after an upgrade to another lock'))
+                'keeps its previous environment only after an upgrade to another lock'))
     }
     $python = Get-SavedPython $PreviousFolder
     if (-not $python) {
@@ -6404,8 +6408,8 @@ function Get-RollbackPython {
                 'run, so this host cannot be rolled back'))
     }
     if (-not (Get-DeployedPython)) {
-        throw (New-Failure deployed-environment-unknown ('the notebook server service does not use an nbserver ' +
-                'environment. Run nbserver apply first'))
+        throw (New-Failure deployed-environment-unknown ('the notebook server does not run from an environment that ' +
+                'nbserver created. Run nbserver apply first'))
     }
     Assert-PreviousUnchanged (Get-EnvironmentOf $python)
     $python
@@ -6454,9 +6458,11 @@ function Undo-Rollback {
     catch {
         $Run.Outcome = 'failed'
         $problem = ConvertTo-Failure $_.Exception
-        Write-UpgradeEnd (New-Failure rollback-not-switched-back ('the rollback failed, and so did switching back ' +
-                'to the environment that was in use ({problem}). Fix this error, then run nbserver apply. The ' +
-                'rollback failed because: {cause}') @{ problem = $problem.Message } -Cause (Get-RunFailure))
+        Write-UpgradeEnd (New-Failure rollback-not-switched-back ('the rollback failed, and nbserver could not ' +
+            'switch back to the environment that was in use: {problem}. Fix this error, then run nbserver apply. ' +
+            'The rollback failed because of this error: {cause}') @{
+                problem = $problem.Message
+            } -Cause (Get-RunFailure))
         return
     }
     Write-UpgradeEnd (New-Failure rollback-switched-back ('the rollback failed, so this host runs the environment ' +
@@ -6491,7 +6497,7 @@ function Invoke-SetPassword {
     $text = [IO.File]::ReadAllText($ConfigurationFile, $Utf8)
     $old = [regex]::Match($text, $HashPattern).Groups[1].Value
     if (-not $old) {
-        throw (New-Failure password-not-found '{path} has no password hash. Run nbserver apply instead' @{
+        throw (New-Failure password-not-found '{path} contains no password hash. Run nbserver apply instead' @{
                 path = $ConfigurationFile
             })
     }
@@ -6753,8 +6759,8 @@ function Remove-UnlistedFile([hashtable]$List, [string]$Except) {
 
 function Assert-DeliveryComplete([bool]$Complete) {
     if (-not $Complete) {
-        throw (New-Failure delivery-cut-off ('the connection was lost before all files of this delivery had arrived. ' +
-                'Run the command again: it sends only the rest'))
+        throw (New-Failure delivery-cut-off ('the connection was lost before all files of this delivery had ' +
+                'arrived. Run the command again: it sends only the missing files'))
     }
 }
 
@@ -8460,10 +8466,10 @@ function Wait-TaskStart([string]$Name) {
 
 # Return the failure of a server that answers requests without the password. $Values are those of the text.
 function New-OpenServerFailure([hashtable]$Values) {
-    New-Failure server-open ('the notebook server on TCP port {port} responded to a request without the password ' +
-        'with {status} instead of 401 or 403, so anyone who can connect may be able to run programs under the server ' +
-        'account. Stop the server (Disable-ScheduledTask nbserver; Stop-ScheduledTask nbserver) and read its log ' +
-        '({log}). If someone added files to {folder}, remove this folder. Then run nbserver apply again') $Values
+    New-Failure server-open ('the notebook server on TCP port {port} answered a request without the password with ' +
+        '{status}, expected 401 or 403, so others may be able to run programs under the server account. Stop the ' +
+        'server (Disable-ScheduledTask nbserver; Stop-ScheduledTask nbserver) and read its log ({log}). Remove ' +
+        '{folder} if someone added files to it, then run nbserver apply again') $Values
 }
 
 Add-Step service 'The notebook server is running' -Test { Compare-ServiceTask } -Apply { Start-ServiceTask }

@@ -71,29 +71,29 @@
 #  5153  new_server             Check what another environment contains, and the server that runs from it.
 #  5229  switch                 Switch the server to another environment, and verify the server that runs from it.
 #  5383  way_back               Restore the previous server after an upgrade that failed.
-#  5560  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5757  server_life            Restart or stop the installed server: modes restart and stop.
-#  5868  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5982  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6105  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6151  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6482  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6589  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6624  server_log             Send the log of the notebook server: mode logs.
-#  6693  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  5561  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5758  server_life            Restart or stop the installed server: modes restart and stop.
+#  5869  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  5983  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6106  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6152  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6483  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6590  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6625  server_log             Send the log of the notebook server: mode logs.
+#  6694  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6732  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6766  python                 Install Python from the distribution.
-#  6824  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  6895  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  6908  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6922  certificate            Create a certificate for the server; only root and the service can read its key.
-#  7019  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7214  service                Run the notebook server as a service that starts with the system.
-#  7348  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7412  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7566  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7648  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6733  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6767  python                 Install Python from the distribution.
+#  6825  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  6896  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  6909  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6923  certificate            Create a certificate for the server; only root and the service can read its key.
+#  7020  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7215  service                Run the notebook server as a service that starts with the system.
+#  7349  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7413  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7567  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7649  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -1418,7 +1418,7 @@ HAS_START_PIPE=''                                  # descriptor 4: a line in it 
 # run_program [--accept 'CODE...'] [--failure CODE TEXT [--value NAME VALUE]] [--to-its-end]
 #     [env NAME=VALUE...] PROGRAM [ARGUMENT...]
 run_program() {
-    local accept=0 code=program-failed text='{program} exited with code {exit_code}. Its output: {output}' word name=''
+    local accept=0 code=program-failed text='{program} exited with code {exit_code}: {output}' word name=''
     local -a further=()
     CHILD_TO_ITS_END=''
     while [[ $1 == --* ]]; do
@@ -2249,9 +2249,9 @@ read_lost_files() { # FOLDER
 assert_no_lost_files() { # FOLDER
     read_lost_files "$1"
     if [[ ! $REPLY ]]; then return; fi
-    fail files-without-user '{path} is owned by {owner}, and the service cannot use files that this user owns. If '\
-'an earlier nbserver installation created it, run chown --recursive --no-dereference --from={owner} {service} '\
-'{folder}; otherwise, change its owner with chown. Then run nbserver apply again' \
+    fail files-without-user '{path} belongs to {owner}, so the service cannot use it. If an earlier nbserver '\
+'installation created it, run chown --recursive --no-dereference --from={owner} {service} {folder}; otherwise, '\
+'change its owner with chown. Then run nbserver apply again' \
         path "${REPLY#* }" owner "${REPLY%% *}" service "$SERVICE" folder "$1"
 }
 
@@ -2575,9 +2575,9 @@ warn_of_unfinished_packages() {
     UNFINISHED_IS_REPORTED=1
     "read_unfinished_by_$PACKAGE_MANAGER"
     if [[ $REPLY ]]; then
-        warn packages-unfinished 'these packages of an earlier installation are unpacked, but not configured: '\
-'{packages}. The package manager configures them when it next installs or removes a package, including for nbserver, '\
-'and undo does not reverse this. To configure them yourself first, run dpkg --configure -a' packages "${REPLY# }"
+        warn packages-unfinished 'these packages from an earlier installation are unpacked, but not configured: '\
+'{packages}. The package manager configures them the next time it installs or removes a package, and undo does not '\
+'reverse this. To configure them first, run dpkg --configure -a' packages "${REPLY# }"
     fi
 }
 
@@ -3913,10 +3913,10 @@ real_path() { # FOLDER
 # A folder in the place of a file could not be replaced.
 assert_no_folder_in_place() { # PATH...
     local path
-    met no-folder-in-place 'no folder has the path of a file that nbserver writes'
+    met no-folder-in-place 'no folder is in the way of a file that nbserver writes'
     for path in "$@"; do
         if [[ -d $path && ! -L $path ]]; then
-            fail folder-instead-of-file '{path} is a folder, but the script needs to write a file there. '\
+            fail folder-instead-of-file '{path} is a folder, but the script needs to write a file with this path. '\
 'Rename or remove the folder, then try again' \
                 path "$path"
         fi
@@ -4683,8 +4683,8 @@ refuse_page() { # URL PACKAGE VERSION BYTES SECONDS
 
 report_answer() { # URL STATUS SECONDS FAULT
     if [[ ! $2 ]]; then
-        fail url-does-not-answer '{url} is not responding: {error}. Check the network connection and the trusted '\
-'authorities of this host, and downloads.proxy in the inventory, or set packages.index_url to a mirror' \
+        fail url-does-not-answer '{url} is not responding: {error}. Check the network connection and the trusted CA '\
+'certificates of this host, and downloads.proxy in the inventory, or set packages.index_url to a mirror' \
             url "$1" error "$4"
     fi
     met url-answers '{url} responded with status {status} after {seconds} s' url "$1" status "$2" seconds "$3"
@@ -4955,8 +4955,8 @@ settle_received() {
     done
     if ((${#stored[@]})); then store_wheels "${stored[@]}"; fi
     if [[ $cut_off ]]; then
-        fail delivery-cut-off 'the connection was lost before all files of this delivery had arrived. Run the command '\
-'again: it sends only the rest'
+        fail delivery-cut-off 'the connection was lost before all files of this delivery had arrived. Run the '\
+'command again: it sends only the missing files'
     fi
 }
 
@@ -5053,8 +5053,8 @@ assert_step_ready() { # STEP
         return
     fi
     write_differences
-    fail rotate-needs-apply 'this host differs from the settings ({what}), so the server might not start again. '\
-'Run nbserver apply, then nbserver rotate again. Nothing was changed' what "${DIFFERENCES[2]}"
+    fail rotate-needs-apply 'nothing was changed, because this host differs from the settings ({what}) and the '\
+'server might not start again. Run nbserver apply, then nbserver rotate again' what "${DIFFERENCES[2]}"
 }
 
 # Without another password, those who are evicted could log in again.
@@ -5069,13 +5069,13 @@ assert_new_password() {
     fi
     expand_secret @notebook.password_hash@ notebook.password_hash
     if [[ ! $REPLY ]]; then
-        fail rotate-without-password 'a rotation needs the hash of a new notebook password. Set notebook.password in '\
-'the inventory, then try again'
+        fail rotate-without-password 'the rotation requires the hash of a new notebook password. Set '\
+'notebook.password in the inventory, then try again'
     fi
     digest_of "$REPLY"
     if [[ $REPLY == "$former" ]]; then
-        fail rotate-same-password 'the notebook password is the same as before, so anyone who knows it could log '\
-'in again. Set a different notebook.password, then try again. Nothing was changed'
+        fail rotate-same-password 'nothing was changed, because the notebook password is the same as before and '\
+'anyone who knows it could log in again. Set a different notebook.password, then try again'
     fi
     FORMER_PASSWORD=$former
 }
@@ -5489,8 +5489,9 @@ end_switch() {
     RUN_OUTCOME=failed
     problem=$PROBLEM
     use_failure
-    write_message "$REPLY" text upgrade-not-switched-back 'the upgrade failed, and so did switching back to the '\
-'previous environment ({problem}). Fix this error, then run nbserver apply again. The upgrade failed because: {cause}' \
+    write_message "$REPLY" text upgrade-not-switched-back 'the upgrade failed, and nbserver could not switch back '\
+'to the previous environment: {problem}. Fix this error, then run nbserver apply again. The upgrade failed because '\
+'of this error: {cause}' \
         problem "$problem"
 }
 
@@ -5509,9 +5510,9 @@ end_rollback() {
     RUN_OUTCOME=failed
     problem=$PROBLEM
     use_failure
-    write_message "$REPLY" text rollback-not-switched-back 'the rollback failed, and so did switching back to the '\
-'environment that was in use ({problem}). Fix this error, then run nbserver apply. The rollback failed because: '\
-'{cause}' \
+    write_message "$REPLY" text rollback-not-switched-back 'the rollback failed, and nbserver could not switch back '\
+'to the environment that was in use: {problem}. Fix this error, then run nbserver apply. The rollback failed because '\
+'of this error: {cause}' \
         problem "$problem"
 }
 
@@ -5912,8 +5913,8 @@ assert_no_open_upgrade() {
 assert_previous() {
     local ENVIRONMENT
     if [[ ! -e $PREVIOUS_FOLDER ]]; then
-        fail no-previous-environment 'this host has no previous environment to roll back to. A host keeps one after '\
-'an upgrade to another lock'
+        fail no-previous-environment 'this host has no previous environment to roll back to. A host keeps its '\
+'previous environment only after an upgrade to another lock'
     fi
     read_saved_python "$PREVIOUS_FOLDER"
     if [[ ! $SAVED_PYTHON ]]; then
@@ -5922,8 +5923,8 @@ assert_previous() {
     fi
     find_deployed_python
     if [[ ! $DEPLOYED_PYTHON ]]; then
-        fail deployed-environment-unknown 'the notebook server service does not use an nbserver environment. Run '\
-'nbserver apply first'
+        fail deployed-environment-unknown 'the notebook server does not run from an environment that nbserver '\
+'created. Run nbserver apply first'
     fi
     environment_of "$SAVED_PYTHON"
     ENVIRONMENT=$REPLY
@@ -6000,7 +6001,7 @@ set_password() {
     read_hash
     FORMER_HASH=$REPLY
     if [[ ! $FORMER_HASH ]]; then
-        fail password-not-found '{path} has no password hash. Run nbserver apply instead' path "$NOTEBOOK_FILE"
+        fail password-not-found '{path} contains no password hash. Run nbserver apply instead' path "$NOTEBOOK_FILE"
     fi
     expand_secret @notebook.password_hash@ notebook.password_hash
     if [[ $REPLY == "$FORMER_HASH" ]]; then
@@ -6440,8 +6441,8 @@ report_notebooks() { # PROGRAM ARGUMENT...
     report_lines <&7
     exec 7<&-
     if ((EXIT_CODE == 124 || EXIT_CODE == 137)); then
-        fail notebooks-slow 'the program that copies notebooks was still running after 15 minutes, and was stopped. '\
-'Make sure that neither the disk that contains {path} nor this host is overloaded, then try again' \
+        fail notebooks-slow 'the program that copies notebooks was stopped, because it was still running after 15 '\
+'minutes. Check the load of this host and of the disk that contains {path}, then try again' \
             path "$NB_NOTEBOOK_DIRECTORY"
     fi
     if ((EXIT_CODE)); then
@@ -7527,10 +7528,10 @@ assert_server_closed() {
     for i in 0 1; do
         if is_refused "$i"; then continue; fi
         read_status "$i"
-        fail server-open-to-everybody 'the notebook server on TCP port {port} responded to a request without the '\
-'password with {status} instead of 401 or 403, so anyone who can connect may be able to run programs under the '\
-'server account. Stop the server ({stop}) and read its log ({log}). If someone added files to {folder}, remove this '\
-'folder. Then run nbserver apply again' \
+        fail server-open-to-everybody 'the notebook server on TCP port {port} answered a request without the '\
+'password with {status}, expected 401 or 403, so others may be able to run programs under the server account. Stop '\
+'the server ({stop}) and read its log ({log}). Remove {folder} if someone added files to it, then run nbserver apply '\
+'again' \
             port "$NB_NOTEBOOK_PORT" status "$REPLY" \
             stop "$STOP_COMMAND" log "$LOG_COMMAND" folder "${NOTEBOOK_PYTHON%/*/*}"
     done

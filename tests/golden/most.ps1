@@ -46,87 +46,87 @@
 #  1874  path_access            Find other accounts that could replace a folder with another folder.
 #  1903  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
 #  1960  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2110  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2207  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2442  server_command         Define the command line of the server, and what it was started with.
-#  2461  left_program           End the program that a run left behind when it was killed.
-#  2519  programs               Run other programs until they exit, and report their output.
-#  2658  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2677  web_requests           Ask web servers, and say why one did not answer.
-#  2749  downloads              Download files into the cache, and check their hashes before they are used.
-#  2910  sources                Download a program from one of several sources.
-#  2988  delivered_programs     Take the files of programs that the workstation has sent.
-#  3019  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3108  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3184  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3240  foreign_places         Define where configuration from other installations may be on this host.
-#  3254  package_environment    Choose the environment variables of pip and uv.
-#  3329  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3334  installer_failures     Explain the exit codes of installers.
-#  3406  installers             Run installers and uninstallers, and wait while another one runs.
-#  3451  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3508  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3570  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3595  not_found              Distinguish what does not exist from what cannot be read.
-#  3602  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3672  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3710  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3750  installed_files        Compare files with those that were installed.
-#  3899  running_server         Stop the server before its programs are replaced.
-#  3957  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4076  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4140  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4190  port_process           Find the program that listens on a TCP port, and what started it.
-#  4225  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4353  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4399  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4457  certificates           Read certificates from PEM files.
-#  4474  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4546  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4680  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4804  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4913  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4982  password_hash          Get the hash of the password.
-#  4987  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  5033  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  5056  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5122  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5265  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5309  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5432  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5589  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5627  new_server             Check what another environment contains, and the server that runs from it.
-#  5710  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5850  way_back               Restore the previous server after an upgrade that failed.
-#  5988  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6100  server_life            Restart or stop the installed server: modes restart and stop.
-#  6205  restarted_server       Start the registered task again.
-#  6256  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6385  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6504  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6546  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6708  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  6955  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7080  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7104  server_log             Send the log of the notebook server: mode logs.
-#  7204  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  2113  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2210  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2445  server_command         Define the command line of the server, and what it was started with.
+#  2464  left_program           End the program that a run left behind when it was killed.
+#  2522  programs               Run other programs until they exit, and report their output.
+#  2661  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2680  web_requests           Ask web servers, and say why one did not answer.
+#  2752  downloads              Download files into the cache, and check their hashes before they are used.
+#  2913  sources                Download a program from one of several sources.
+#  2992  delivered_programs     Take the files of programs that the workstation has sent.
+#  3023  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3112  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3188  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3244  foreign_places         Define where configuration from other installations may be on this host.
+#  3258  package_environment    Choose the environment variables of pip and uv.
+#  3333  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3338  installer_failures     Explain the exit codes of installers.
+#  3410  installers             Run installers and uninstallers, and wait while another one runs.
+#  3455  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3512  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3574  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3599  not_found              Distinguish what does not exist from what cannot be read.
+#  3606  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3676  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3714  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3754  installed_files        Compare files with those that were installed.
+#  3903  running_server         Stop the server before its programs are replaced.
+#  3961  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4080  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4144  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4194  port_process           Find the program that listens on a TCP port, and what started it.
+#  4229  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4358  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4404  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4462  certificates           Read certificates from PEM files.
+#  4479  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4551  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4685  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4809  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4918  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4987  password_hash          Get the hash of the password.
+#  4992  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  5038  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  5061  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5127  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5269  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5313  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5436  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5593  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5631  new_server             Check what another environment contains, and the server that runs from it.
+#  5714  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5854  way_back               Restore the previous server after an upgrade that failed.
+#  5992  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6104  server_life            Restart or stop the installed server: modes restart and stop.
+#  6209  restarted_server       Start the registered task again.
+#  6260  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6391  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6510  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6552  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6714  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  6961  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7086  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7110  server_log             Send the log of the notebook server: mode logs.
+#  7210  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7236  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7317  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7325  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7344  python                 Install Python from the publisher, or use one that is installed.
-#  7475  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7536  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7655  packages               Install the packages of the lock in a virtual environment.
-#  7856  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7882  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8019  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8227  service                Run the server as a scheduled task.
-#  8377  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8441  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8519  path                   Add the programs of the server to the PATH of the machine.
-#  8548  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8589  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7242  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7323  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7331  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7350  python                 Install Python from the publisher, or use one that is installed.
+#  7481  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7542  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7661  packages               Install the packages of the lock in a virtual environment.
+#  7862  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7888  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8025  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8233  service                Run the server as a scheduled task.
+#  8383  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8447  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8525  path                   Add the programs of the server to the PATH of the machine.
+#  8554  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8595  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -1285,14 +1285,14 @@ function Get-HeldFailure([string]$Path, [Exception]$Exception) {
     $holder = Get-Holder $Path
     if ($holder) {
         $values.program = $holder
-        return New-Failure file-held-by ('could not open, move, replace, or remove {path} within {seconds} ' +
-            'seconds: {cause}. {program} is probably using it. Try again. If it fails again, stop {program} during ' +
-            'the run, or exclude {folder} from its scans') $values -Cause $Exception.GetBaseException()
+        return New-Failure file-held-by ('could not open, move, replace, or remove {path} within {seconds} seconds: ' +
+            '{cause}. {program} is probably using it. Stop {program}, or exclude {folder} from its scans, then ' +
+            'try again') $values -Cause $Exception.GetBaseException()
     }
     New-Failure file-held ('could not open, move, replace, or remove {path} within {seconds} seconds: {cause}. ' +
-        'Another program, such as a virus scanner, is probably using it, or this account has no permission to change ' +
-        'it. Try again. If it fails again, stop that program during the run, exclude {folder} from its scans, or ' +
-        'grant the permission') $values -Cause $Exception.GetBaseException()
+        'Another program, such as a virus scanner, may be using it, or this account may not be allowed to change ' +
+        'it. Stop that program, exclude {folder} from its scans, or grant the permission, then try again') `
+        $values -Cause $Exception.GetBaseException()
 }
 
 # ---- prelude: access -------------------------------------------------------------------------------
@@ -1975,7 +1975,9 @@ function Assert-DataFolder([string]$Path) {
     $fault = Get-FolderNameFault $folder
     if ($fault) {
         throw (New-Failure data-folder-refused ('{path} cannot be used for notebooks: {cause}. Set ' +
-                'notebook.directory in the inventory to another folder') @{ path = $Path } -Cause $fault)
+                'notebook.directory in the inventory to another folder') @{
+                path = $Path
+            } -Cause $fault)
     }
     Assert-NoLink $folder
     $allowed = $Trusted + $TrustedInstaller + $ServiceSid + $OwnerRights + $UserSid   # this user is an administrator
@@ -1986,9 +1988,10 @@ function Assert-DataFolder([string]$Path) {
     $fault = Get-PathFault $folder $allowed
     if ($fault) {
         throw (New-Failure data-folder-replaceable ('{path} cannot be used for notebooks, because other accounts ' +
-                'could replace it: {cause}. Allow only administrators to own or delete this folder or change its ' +
-                'permissions, or set notebook.directory in the ' +
-                'inventory to another folder') @{ path = $Path } -Cause $fault)
+                'could replace it: {cause}. Make sure that only administrators own this folder and can delete it ' +
+                'or change its permissions, or set notebook.directory in the inventory to another folder') @{
+                path = $Path
+            } -Cause $fault)
     }
 }
 
@@ -2096,7 +2099,7 @@ function Remove-GrantBelow([string]$Path, [string]$Except) {
 }
 
 function New-GrantFailure([string]$Path, [Exception]$Cause) {
-    New-Failure grant-kept '{path} was not changed: {cause}' @{ path = $Path } -Cause $Cause
+    New-Failure grant-kept 'the permissions of {path} were not changed: {cause}' @{ path = $Path } -Cause $Cause
 }
 
 $Restore.data_folder = {
@@ -2552,7 +2555,7 @@ function Invoke-Program {
     param(
         [string]$File, [string[]]$Arguments, [hashtable]$Environment = @{}, [int[]]$Accept = @(0), [switch]$Quiet,
         [string]$Code = 'program-failed',
-        [string]$Text = '{program} exited with code {exit_code}. Its output: {output}',
+        [string]$Text = '{program} exited with code {exit_code}: {output}',
         [hashtable]$Values = @{}
     )
     $name = Split-Path -Leaf $File
@@ -2665,7 +2668,7 @@ function Invoke-OpenSsl {
     param(
         [string[]]$Arguments, [hashtable]$Environment = @{}, [int[]]$Accept = @(0), [switch]$Quiet,
         [string]$Code = 'openssl-failed',
-        [string]$Text = 'openssl exited with code {exit_code}. Its output: {output}'
+        [string]$Text = 'openssl exited with code {exit_code}: {output}'
     )
     $openssl = Get-OpenSsl
     $folder = Split-Path -Parent $openssl
@@ -2725,13 +2728,13 @@ function Get-WebFailure([Exception]$Exception) {
     }
     for ($inner = $web; $inner; $inner = $inner.InnerException) {
         if ($inner -is [Security.Authentication.AuthenticationException]) {
-            return New-Failure tls-certificate-refused ('the TLS certificate of the server was refused: {error} ' +
-                '(the clock on this host shows {time}; if that time is wrong, correct the clock)') @{
+            return New-Failure tls-certificate-refused ('this host does not trust the server''s TLS certificate: ' +
+                '{error}. The clock on this host shows {time}; if that time is wrong, correct the clock') @{
                 error = $inner.Message; time = [DateTime]::UtcNow.ToString('u')
             }
         }
     }
-    New-Failure no-answer 'no response: {error}' @{ error = $web.Message }
+    New-Failure no-answer 'the server did not respond: {error}' @{ error = $web.Message }
 }
 
 # Old .NET offers only TLS 1.0 by default. The value 0 means "what Windows chooses", which includes TLS 1.2 where it
@@ -2813,7 +2816,7 @@ function Assert-Download($Download, [string]$Part) {
     Remove-SingleFile $Part
     throw (New-Failure download-wrong-hash ('{url} does not match the catalog: expected SHA-256 {expected}, got ' +
             '{actual} ({size} bytes). The downloaded file was deleted. Check whether a proxy replaces this file. ' +
-            'Before you change the catalog, compare the hash with the one that the publisher lists') @{
+            'Before you change the catalog, compare the hash with the publisher''s') @{
             url = $Download.url; expected = $Download.sha256; actual = $actual; size = $size
         })
 }
@@ -2958,7 +2961,8 @@ function Save-Program([string]$Name) {
 
 function Write-NextSource {
     param([string]$Name, $Source, [Exception]$Failure)
-    Write-Notice warning next-source '{reason}. Trying the next source of {program}: {url}' @{
+    Write-Notice warning next-source ('trying the next source of {program}, {url}, because the previous one failed: ' +
+        '{reason}') @{
         reason = $Failure.Message; program = $Name; url = $Source.url
     }
 }
@@ -3009,7 +3013,7 @@ function Move-DeliveredProgram($Download, [string]$Part) {
     Assert-NoLink $file
     if (-not [IO.File]::Exists($file)) {
         throw (New-Failure delivery-missing ('{path} is missing. Run nbserver apply, which sends this file from the ' +
-                'workstation before it runs this script, or copy the file to this folder, then try again') @{
+                'workstation, or copy the file to this path, then try again') @{
                 path = $file
             })
     }
@@ -4325,8 +4329,9 @@ function Stop-PortOwner([int]$Port) {
     foreach ($name in $owner.Services) { Disable-Service $name }
     foreach ($name in $owner.Tasks) { Disable-Task $name }
     if ($owner.Kind -eq 'process') {
-        Write-Notice warning process-stopped ('stopped {program} (process {process}), which undo cannot start again, ' +
-            'because it is neither a service nor a scheduled task. If you need it, start it yourself: {path}') @{
+        Write-Notice warning process-stopped ('nbserver stopped {program} (process {process}). Undo cannot start it ' +
+            'again, because it is neither a service nor a scheduled task. If you need it, start it yourself: ' +
+            '{path}') @{
             program = $owner.Process.Name; process = $owner.Process.ProcessId; path = $owner.Process.ExecutablePath
         }
     }
@@ -5256,10 +5261,9 @@ function Write-SmartAppControl {
     $state = Get-RegistryValue $CodeIntegrityKey VerifiedAndReputablePolicyState
     if (-not $state -or [string]$state.value -ne '1' -or $SmartAppControl.Reported) { return }
     $SmartAppControl.Reported = $true
-    Write-Notice warning smart-app-control ('Smart App Control is on. It blocks files that are neither signed nor ' +
-        'known to Microsoft, such as the .pyd files of Python packages, so the notebook server may not start. Turn ' +
-        'it off in Windows Security (App & browser control), or use another host. Once turned off, it cannot be ' +
-        'turned on again without resetting Windows')
+    Write-Notice warning smart-app-control ('Smart App Control is on and may block the unsigned .pyd files of ' +
+        'Python packages, so the notebook server may not start. Use another host, or turn Smart App Control off ' +
+        'in Windows Security (App & browser control); turning it on again requires resetting Windows')
 }
 
 # ---- prelude: program_checks -----------------------------------------------------------------------
@@ -5489,8 +5493,8 @@ function Assert-StepReady($Step) {
     Invoke-Test $Step
     if (-not $Run.Differences.Count) { Write-Event unchanged; return }
     Write-Difference
-    throw (New-Failure rotate-needs-apply ('this host differs from the settings ({what}), so the server might not ' +
-            'start again. Run nbserver apply, then nbserver rotate again. Nothing was changed') @{
+    throw (New-Failure rotate-needs-apply ('nothing was changed, because this host differs from the settings ' +
+            '({what}) and the server might not start again. Run nbserver apply, then nbserver rotate again') @{
             what = $Run.Differences[0].what
         })
 }
@@ -5500,7 +5504,7 @@ function Assert-NewPassword {
     $Run.Step = 'notebook'
     Request-Secret $HashSecret 'Hash of the new notebook password (nbserver hash-password creates it)'
     if (-not $Secrets.ContainsKey($HashSecret)) {
-        throw (New-Failure rotate-without-password ('a rotation needs the hash of a new notebook password. Set ' +
+        throw (New-Failure rotate-without-password ('the rotation requires the hash of a new notebook password. Set ' +
                 'notebook.password in the inventory, then try again'))
     }
     $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
@@ -5508,8 +5512,8 @@ function Assert-NewPassword {
     if (-not $Former.Run) { $Former.Password = Format-Hash $sha256.ComputeHash($Utf8.GetBytes($set)) }
     $sent = $sha256.ComputeHash($Utf8.GetBytes((Expand-Secret "@$HashSecret@" $HashSecret)))
     if ((Format-Hash $sent) -ne $Former.Password) { return }
-    throw (New-Failure rotate-same-password ('the notebook password is the same as before, so anyone who knows it ' +
-            'could log in again. Set a different notebook.password, then try again. Nothing was changed'))
+    throw (New-Failure rotate-same-password ('nothing was changed, because the notebook password is the same as ' +
+            'before and anyone who knows it could log in again. Set a different notebook.password, then try again'))
 }
 
 # Return the SHA-256 of the public key of a certificate.
@@ -5601,8 +5605,8 @@ function Assert-NewKey {
         if ($certificate) { $old = Get-KeyDigest $certificate }
     }
     if (-not $new -or (Get-KeyDigest $new) -ne $old) { return }
-    throw (New-Failure rotate-same-key ('the certificate in the inventory still uses the old key, which earlier ' +
-            'users could read. Create a certificate with a new key, then try again. Nothing was changed'))
+    throw (New-Failure rotate-same-key ('nothing was changed, because the certificate in the inventory still uses ' +
+            'the old key, which earlier users could read. Create a certificate with a new key, then try again'))
 }
 
 # Return the certificate that this rotation will install, unless the host creates it.
@@ -5610,8 +5614,8 @@ function Get-RotatedCertificate {
     if ($Settings.certificate.source -eq 'host') { return }
     if ($Settings.certificate.source -eq 'store') { return Get-StoreCertificate }
     if (-not $Secrets.ContainsKey('certificate.chain')) {
-        throw (New-Failure rotate-without-certificate-sent ('a rotation needs a certificate with a new key, which ' +
-                'was not sent. Run nbserver rotate on the workstation'))
+        throw (New-Failure rotate-without-certificate-sent ('the rotation requires a certificate with a new key, ' +
+                'which the workstation did not send. Run nbserver rotate on the workstation'))
     }
     Set-TextFile $NewCertificateFile '@certificate.chain@' 'certificate.chain'
     Read-Certificate $NewCertificateFile | Select-Object -First 1
@@ -5923,9 +5927,9 @@ function Complete-Switch {
     catch {
         $Run.Outcome = 'failed'
         $problem = ConvertTo-Failure $_.Exception
-        $failure = New-Failure upgrade-not-switched-back ('the upgrade failed, and so did switching back to the ' +
-            'previous environment ({problem}). Fix this error, then run nbserver apply again. The upgrade failed ' +
-            'because: {cause}') @{ problem = $problem.Message } -Cause (Get-RunFailure)
+        $failure = New-Failure upgrade-not-switched-back ('the upgrade failed, and nbserver could not switch back ' +
+            'to the previous environment: {problem}. Fix this error, then run nbserver apply again. The upgrade ' +
+            'failed because of this error: {cause}') @{ problem = $problem.Message } -Cause (Get-RunFailure)
         Write-UpgradeEnd $failure
     }
 }
@@ -6302,7 +6306,7 @@ function Assert-NoOpenUpgrade {
 function Get-RollbackPython {
     if (-not (Test-Path -LiteralPath $PreviousFolder)) {
         throw (New-Failure no-previous-environment ('this host has no previous environment to roll back to. A host ' +
-                'keeps one after an upgrade to another lock'))
+                'keeps its previous environment only after an upgrade to another lock'))
     }
     $python = Get-SavedPython $PreviousFolder
     if (-not $python) {
@@ -6310,8 +6314,8 @@ function Get-RollbackPython {
                 'run, so this host cannot be rolled back'))
     }
     if (-not (Get-DeployedPython)) {
-        throw (New-Failure deployed-environment-unknown ('the notebook server service does not use an nbserver ' +
-                'environment. Run nbserver apply first'))
+        throw (New-Failure deployed-environment-unknown ('the notebook server does not run from an environment that ' +
+                'nbserver created. Run nbserver apply first'))
     }
     Assert-PreviousUnchanged (Get-EnvironmentOf $python)
     $python
@@ -6360,9 +6364,11 @@ function Undo-Rollback {
     catch {
         $Run.Outcome = 'failed'
         $problem = ConvertTo-Failure $_.Exception
-        Write-UpgradeEnd (New-Failure rollback-not-switched-back ('the rollback failed, and so did switching back ' +
-                'to the environment that was in use ({problem}). Fix this error, then run nbserver apply. The ' +
-                'rollback failed because: {cause}') @{ problem = $problem.Message } -Cause (Get-RunFailure))
+        Write-UpgradeEnd (New-Failure rollback-not-switched-back ('the rollback failed, and nbserver could not ' +
+            'switch back to the environment that was in use: {problem}. Fix this error, then run nbserver apply. ' +
+            'The rollback failed because of this error: {cause}') @{
+                problem = $problem.Message
+            } -Cause (Get-RunFailure))
         return
     }
     Write-UpgradeEnd (New-Failure rollback-switched-back ('the rollback failed, so this host runs the environment ' +
@@ -6397,7 +6403,7 @@ function Invoke-SetPassword {
     $text = [IO.File]::ReadAllText($ConfigurationFile, $Utf8)
     $old = [regex]::Match($text, $HashPattern).Groups[1].Value
     if (-not $old) {
-        throw (New-Failure password-not-found '{path} has no password hash. Run nbserver apply instead' @{
+        throw (New-Failure password-not-found '{path} contains no password hash. Run nbserver apply instead' @{
                 path = $ConfigurationFile
             })
     }
@@ -6659,8 +6665,8 @@ function Remove-UnlistedFile([hashtable]$List, [string]$Except) {
 
 function Assert-DeliveryComplete([bool]$Complete) {
     if (-not $Complete) {
-        throw (New-Failure delivery-cut-off ('the connection was lost before all files of this delivery had arrived. ' +
-                'Run the command again: it sends only the rest'))
+        throw (New-Failure delivery-cut-off ('the connection was lost before all files of this delivery had ' +
+                'arrived. Run the command again: it sends only the missing files'))
     }
 }
 
@@ -8366,10 +8372,10 @@ function Wait-TaskStart([string]$Name) {
 
 # Return the failure of a server that answers requests without the password. $Values are those of the text.
 function New-OpenServerFailure([hashtable]$Values) {
-    New-Failure server-open ('the notebook server on TCP port {port} responded to a request without the password ' +
-        'with {status} instead of 401 or 403, so anyone who can connect may be able to run programs under the server ' +
-        'account. Stop the server (Disable-ScheduledTask nbserver; Stop-ScheduledTask nbserver) and read its log ' +
-        '({log}). If someone added files to {folder}, remove this folder. Then run nbserver apply again') $Values
+    New-Failure server-open ('the notebook server on TCP port {port} answered a request without the password with ' +
+        '{status}, expected 401 or 403, so others may be able to run programs under the server account. Stop the ' +
+        'server (Disable-ScheduledTask nbserver; Stop-ScheduledTask nbserver) and read its log ({log}). Remove ' +
+        '{folder} if someone added files to it, then run nbserver apply again') $Values
 }
 
 Add-Step service 'The notebook server is running' -Test { Compare-ServiceTask } -Apply { Start-ServiceTask }
