@@ -232,7 +232,9 @@ def test_another_certificate_ends_it_before_anything_is_sent(server: NotebookSer
 def test_a_server_without_a_password_is_refused(tmp_path: Path) -> None:
     with notebook_server(tmp_path, password=None) as open_server, pytest.raises(VerifyError) as refused:
         Run().verify(open_server.port, fingerprint=open_server.certificate.fingerprint)
-    assert str(refused.value).startswith("box: verify: anonymous: the server is open to everyone: the server accepts requests without a password (")
+    assert str(refused.value).startswith(
+        "box: verify: anonymous: the server is open to everyone: the server accepts requests without a password ("
+    )
     assert "Stop the server immediately (on the host, as root: systemctl disable --now nbserver)" in str(refused.value)
 
 

@@ -85,10 +85,7 @@ def test_a_home_folder_that_units_cannot_have_is_refused(nameless: Path, name: s
     os.chown(home, 54321, 54322)
     events = run_nameless(home, "apply")
     (failed,) = (event for event in events if event["event"] == "failed")
-    assert (
-        failed["code"] == "home-invalid"
-        and "an absolute path without quotation marks, control characters, or any of" in failed["text"]
-    )
+    assert failed["code"] == "home-invalid" and "an absolute path without quotation marks, control characters, or any of" in failed["text"]
     assert [path.name for path in home.iterdir()] == ["local.sh"]
 
 

@@ -207,6 +207,9 @@ def test_a_bundle_without_the_wheels_of_a_host_contacts_nobody(tmp_path: Path, m
     bundle.mkdir()
     (bundle / contents.FILE_NAME).write_text(contents.to_text([], __version__))
     (bundle / mirror.PAGE).write_text(contents.page([]))
-    assert "the bundle is incomplete for one: the bundle has no wheel for " in refused() and f"Run nbserver download one -o {bundle}" in refused()
+    assert (
+        "the bundle is incomplete for one: the bundle has no wheel for " in refused()
+        and f"Run nbserver download one -o {bundle}" in refused()
+    )
     (bundle / "extra.exe").write_bytes(b"")
     assert "extra.exe is not part of the bundle" in refused()

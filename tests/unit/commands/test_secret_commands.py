@@ -36,7 +36,9 @@ def test_only_a_run_fetches_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert exit_code("audit", "out") == 0
     assert exit_code("schema") == 0
     assert not ran.exists()
-    with pytest.raises(SecretError, match="could not read 2 of the secrets:\na, b: password: the command for this secret failed: get exited with code 1"):
+    with pytest.raises(
+        SecretError, match="could not read 2 of the secrets:\na, b: password: the command for this secret failed: get exited with code 1"
+    ):
         exit_code("plan", "-i", file, "a", "b")
     assert ran.read_text() == "x\nx\n" and not (tmp_path / "nbserver-runs").exists()
 
