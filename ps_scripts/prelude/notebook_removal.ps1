@@ -39,9 +39,17 @@ function Get-NotebookItem($Item, $Folder) {
     $found
 }
 
+# Windows PowerShell cannot reliably tell a file that is deduplicated or in the cloud from a link.
 function Assert-CanBeArchived($Found, [string]$Top) {
+    if ($Found.IsLink) {
+        throw (New-Failure notebook-is-reparse-point ('the notebook folder {folder} contains {path}, which cannot be ' +
+                'archived: it is a reparse point, such as a link, a deduplicated file, or a file in the cloud. Move ' +
+                'or remove the link, or restore the file, then try again') @{
+                folder = $Top; path = Get-ShortPath $Found.Path
+            })
+    }
     $isHidden = $Found.Name.StartsWith('.', [StringComparison]::Ordinal)
-    if (-not $Found.IsLink -and ($Found.Own -or (-not $isHidden -and (Test-ListedPath $Found.Path)))) { return }
+    if ($Found.Own -or (-not $isHidden -and (Test-ListedPath $Found.Path))) { return }
     throw (New-Failure notebook-not-archived ('the notebook folder {folder} contains {path}, which cannot be ' +
             'archived: it is a link, is hidden, has an invalid name, or is neither a file nor a folder. Move or ' +
             'remove it, then try again') @{ folder = $Top; path = Get-ShortPath $Found.Path })
