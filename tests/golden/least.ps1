@@ -107,26 +107,26 @@
 #  6646  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
 #  6808  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
 #  7055  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7180  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7204  server_log             Send the log of the notebook server: mode logs.
-#  7304  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  7188  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7212  server_log             Send the log of the notebook server: mode logs.
+#  7312  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7336  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7417  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7425  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7444  python                 Install Python from the publisher, or use one that is installed.
-#  7575  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7636  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7755  packages               Install the packages of the lock in a virtual environment.
-#  7956  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7982  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8119  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8327  service                Run the server as a scheduled task.
-#  8477  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8541  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8619  path                   Add the programs of the server to the PATH of the machine.
-#  8648  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8689  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7344  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7425  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7433  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7452  python                 Install Python from the publisher, or use one that is installed.
+#  7583  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7644  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7763  packages               Install the packages of the lock in a virtual environment.
+#  7964  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7990  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8127  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8335  service                Run the server as a scheduled task.
+#  8485  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8549  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8627  path                   Add the programs of the server to the PATH of the machine.
+#  8656  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8697  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -7093,9 +7093,17 @@ function Get-NotebookItem($Item, $Folder) {
     $found
 }
 
+# Windows PowerShell cannot reliably tell a file that is deduplicated or in the cloud from a link.
 function Assert-CanBeArchived($Found, [string]$Top) {
+    if ($Found.IsLink) {
+        throw (New-Failure notebook-is-reparse-point ('the notebook folder {folder} contains {path}, which cannot be ' +
+                'archived: it is a reparse point, such as a link, a deduplicated file, or a file in the cloud. Move ' +
+                'or remove the link, or restore the file, then try again') @{
+                folder = $Top; path = Get-ShortPath $Found.Path
+            })
+    }
     $isHidden = $Found.Name.StartsWith('.', [StringComparison]::Ordinal)
-    if (-not $Found.IsLink -and ($Found.Own -or (-not $isHidden -and (Test-ListedPath $Found.Path)))) { return }
+    if ($Found.Own -or (-not $isHidden -and (Test-ListedPath $Found.Path))) { return }
     throw (New-Failure notebook-not-archived ('the notebook folder {folder} contains {path}, which cannot be ' +
             'archived: it is a link, is hidden, has an invalid name, or is neither a file nor a folder. Move or ' +
             'remove it, then try again') @{ folder = $Top; path = Get-ShortPath $Found.Path })

@@ -107,26 +107,26 @@
 #  6552  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
 #  6714  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
 #  6961  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7086  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7110  server_log             Send the log of the notebook server: mode logs.
-#  7210  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  7094  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7118  server_log             Send the log of the notebook server: mode logs.
+#  7218  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7242  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7323  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7331  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7350  python                 Install Python from the publisher, or use one that is installed.
-#  7481  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7542  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7661  packages               Install the packages of the lock in a virtual environment.
-#  7862  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7888  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8025  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8233  service                Run the server as a scheduled task.
-#  8383  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8447  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8525  path                   Add the programs of the server to the PATH of the machine.
-#  8554  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8595  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7250  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7331  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7339  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7358  python                 Install Python from the publisher, or use one that is installed.
+#  7489  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7550  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7669  packages               Install the packages of the lock in a virtual environment.
+#  7870  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7896  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8033  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8241  service                Run the server as a scheduled task.
+#  8391  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8455  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8533  path                   Add the programs of the server to the PATH of the machine.
+#  8562  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8603  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -6999,9 +6999,17 @@ function Get-NotebookItem($Item, $Folder) {
     $found
 }
 
+# Windows PowerShell cannot reliably tell a file that is deduplicated or in the cloud from a link.
 function Assert-CanBeArchived($Found, [string]$Top) {
+    if ($Found.IsLink) {
+        throw (New-Failure notebook-is-reparse-point ('the notebook folder {folder} contains {path}, which cannot be ' +
+                'archived: it is a reparse point, such as a link, a deduplicated file, or a file in the cloud. Move ' +
+                'or remove the link, or restore the file, then try again') @{
+                folder = $Top; path = Get-ShortPath $Found.Path
+            })
+    }
     $isHidden = $Found.Name.StartsWith('.', [StringComparison]::Ordinal)
-    if (-not $Found.IsLink -and ($Found.Own -or (-not $isHidden -and (Test-ListedPath $Found.Path)))) { return }
+    if ($Found.Own -or (-not $isHidden -and (Test-ListedPath $Found.Path))) { return }
     throw (New-Failure notebook-not-archived ('the notebook folder {folder} contains {path}, which cannot be ' +
             'archived: it is a link, is hidden, has an invalid name, or is neither a file nor a folder. Move or ' +
             'remove it, then try again') @{ folder = $Top; path = Get-ShortPath $Found.Path })
