@@ -2,6 +2,7 @@
 # Ask the running server for its certificate, and send requests without the password.
 
 $Tls12 = 3072   # the flag of TLS 1.2; as a number, because .NET before 4.5 has no name for it
+$SChannel = 'SYSTEM\CurrentControlSet\Control\SecurityProviders\SCHANNEL\Protocols'
 
 # Return the fingerprint of the certificate on the notebook port and, with a request, the HTTP status of the answer; or
 # nothing if no TLS server answers. Any certificate is accepted, because the caller compares it; no secret is sent.
@@ -21,7 +22,19 @@ function Get-ServerAnswer([string]$Request) {
         $answer
     }
     catch [Net.Sockets.SocketException], [IO.IOException], [Security.Authentication.AuthenticationException] { return }
+    catch [ComponentModel.Win32Exception] {
+        $failure = New-TlsClientFailure $_.Exception.GetBaseException().Message
+        throw $failure
+    }
     finally { $client.Close() }
+}
+
+# If TLS 1.2 is disabled for clients, Windows refuses to connect, and every server would look silent.
+function New-TlsClientFailure([string]$Reason) {
+    New-Failure tls-client-disabled ('Windows could not use TLS 1.2 to connect to the notebook server: {error}. In ' +
+        '{key}, set Enabled to 1 and DisabledByDefault to 0, restart Windows, then try again') @{
+        error = $Reason; key = "HKLM\$SChannel\TLS 1.2\Client"
+    }
 }
 
 function Get-ServerFingerprint {

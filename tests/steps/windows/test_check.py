@@ -64,6 +64,21 @@ def test_a_server_that_refuses_both_is_as_it_should_be(session: Session, certifi
         assert differences(session, port) == []
 
 
+def test_windows_without_tls_1_2_for_clients_is_named(session: Session, certificate: Certificate) -> None:
+    """.NET Framework then throws what it does not throw for a server that answers in another way; the server would look silent."""
+    refusing = """
+    function New-Object([string]$TypeName, $ArgumentList) {
+        if ($TypeName -eq 'Net.Security.SslStream') { throw [ComponentModel.Win32Exception]::new(-2146893007) }
+        Microsoft.PowerShell.Utility\\New-Object $TypeName $ArgumentList
+    }
+    """
+    with (
+        server(certificate, lambda head: REFUSED) as (port, _),
+        pytest.raises(EngineError, match="set Enabled to 1 and DisabledByDefault to 0"),
+    ):
+        session.run(asked(port) + refusing + "Get-ServerFingerprint")
+
+
 def test_a_server_that_lets_everybody_in_is_a_difference(session: Session, certificate: Certificate) -> None:
     with server(certificate, lambda head: b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]") as (port, _):
         assert differences(session, port) == [
