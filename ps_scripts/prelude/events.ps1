@@ -1,8 +1,8 @@
 # ---- prelude: events -------------------------------------------------------------------------------
 # Report events: lines of JSON, which are the only output of this script.
 
-# The number n increases by one per event, so that a reader notices a gap. A test leaves nothing on the host;
-# other runs write their events to a file on the host before they send them.
+# The number n increases by one per event, so that a reader notices a gap. Only runs that may change the
+# host ($ChangingModes) write their events to a file on the host, before they send them.
 function Write-Event([string]$Event, [hashtable]$Data = @{}) {
     $fields = [ordered]@{
         v = 1; n = $Run.Events + 1; time = [DateTime]::UtcNow.ToString('o'); step = $Run.Step; event = $Event

@@ -12,7 +12,7 @@ Add-Hook Started { Stop-LeftProgram }
 function Get-ProgramMark($Process) { "program $($Process.Id) $($Process.StartTime.ToUniversalTime().Ticks)" }
 
 # Return the program, then what it has started, at any depth. Windows reuses process IDs, so the times count as well.
-# Win32_Process has them without the last digits.
+# Win32_Process rounds start times to microseconds, so times within one second count as equal.
 function Get-LeftProcess([int]$Id, [long]$Started) {
     $second = 10000000
     $all = @(Get-CimInstance -ClassName Win32_Process | Where-Object {

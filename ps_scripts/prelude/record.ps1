@@ -60,8 +60,8 @@ function Write-Record($Lines) {
     Write-TextFile $RecordFile $text
 }
 
-# Write a text file in UTF-8 without BOM; no other function writes one. The new file replaces the old file at once, so a
-# run that is killed leaves one of the two, and never a part.
+# Replace a text file as a whole, in UTF-8 without BOM. Only events (appended) and the first page (bytes) are written
+# elsewhere. The new file replaces the old file at once, so a run that is killed leaves one of the two, never a part.
 function Write-TextFile {
     param([string]$Path, [string]$Text, [string]$Secret)
     Assert-NoLink "$Path.new"

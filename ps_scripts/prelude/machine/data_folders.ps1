@@ -21,7 +21,8 @@ function Assert-DataFolder([string]$Path) {
             } -Cause $fault)
     }
     Assert-NoLink $folder
-    $allowed = $Trusted + $TrustedInstaller + $ServiceSid + $OwnerRights + $UserSid   # this user is an administrator
+    # $UserSid is the account of this run: preflight has verified that it is an administrator, so it gains nothing.
+    $allowed = $Trusted + $TrustedInstaller + $ServiceSid + $OwnerRights + $UserSid
     if (Test-Path -LiteralPath $folder) {
         $acl = Use-AccessControl $folder -Sections 'Owner'
         $allowed += $acl.GetOwner([Security.Principal.SecurityIdentifier]).Value

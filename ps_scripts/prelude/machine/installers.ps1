@@ -10,8 +10,8 @@ function Get-InstallerLog([string]$Name) { Join-Path (Get-InstallerLogFolder) "$
 # of its files: then the step runs it again.
 function Test-CutOff([string]$File) { Test-Path -LiteralPath "$File.running" }
 
-# $Program runs the file; by default, the file itself is the program. If this run is stopped, the mark stays: `catch`
-# does not run then, as `finally` would.
+# $Program runs the file; by default, the file itself is the program. `catch`, not `finally`: when the run is stopped,
+# the mark must stay, because the installer may be half done.
 function Invoke-Installer {
     param([string]$File, [string[]]$Arguments, [string]$Program = $File, [switch]$Inno)
     Write-TextFile "$File.running" ''
