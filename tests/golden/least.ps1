@@ -46,87 +46,87 @@
 #  1968  path_access            Find other accounts that could replace a folder with another folder.
 #  1997  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
 #  2054  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2207  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2304  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2539  server_command         Define the command line of the server, and what it was started with.
-#  2558  left_program           End the program that a run left behind when it was killed.
-#  2616  programs               Run other programs until they exit, and report their output.
-#  2755  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2774  web_requests           Ask web servers, and say why one did not answer.
-#  2846  downloads              Download files into the cache, and check their hashes before they are used.
-#  3007  sources                Download a program from one of several sources.
-#  3086  delivered_programs     Take the files of programs that the workstation has sent.
-#  3117  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3206  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3282  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3338  foreign_places         Define where configuration from other installations may be on this host.
-#  3352  package_environment    Choose the environment variables of pip and uv.
-#  3427  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3432  installer_failures     Explain the exit codes of installers.
-#  3504  installers             Run installers and uninstallers, and wait while another one runs.
-#  3549  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3606  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3668  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3693  not_found              Distinguish what does not exist from what cannot be read.
-#  3700  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3770  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3808  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3848  installed_files        Compare files with those that were installed.
-#  3997  running_server         Stop the server before its programs are replaced.
-#  4055  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4174  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4238  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4288  port_process           Find the program that listens on a TCP port, and what started it.
-#  4323  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4452  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4498  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4556  certificates           Read certificates from PEM files.
-#  4573  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4645  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4779  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4903  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  5012  certificate_requests   Create certificate requests, and install what is issued for them.
-#  5081  password_hash          Get the hash of the password.
-#  5086  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  5132  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  5155  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5221  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5363  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5407  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5530  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5687  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5725  new_server             Check what another environment contains, and the server that runs from it.
-#  5808  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5948  way_back               Restore the previous server after an upgrade that failed.
-#  6086  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6198  server_life            Restart or stop the installed server: modes restart and stop.
-#  6303  restarted_server       Start the registered task again.
-#  6354  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6485  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6604  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6646  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6808  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7055  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7188  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7212  server_log             Send the log of the notebook server: mode logs.
-#  7312  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  2208  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2305  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2540  server_command         Define the command line of the server, and what it was started with.
+#  2559  left_program           End the program that a run left behind when it was killed.
+#  2617  programs               Run other programs until they exit, and report their output.
+#  2756  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2775  web_requests           Ask web servers, and say why one did not answer.
+#  2847  downloads              Download files into the cache, and check their hashes before they are used.
+#  3008  sources                Download a program from one of several sources.
+#  3087  delivered_programs     Take the files of programs that the workstation has sent.
+#  3118  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3207  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3283  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3339  foreign_places         Define where configuration from other installations may be on this host.
+#  3353  package_environment    Choose the environment variables of pip and uv.
+#  3428  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3433  installer_failures     Explain the exit codes of installers.
+#  3505  installers             Run installers and uninstallers, and wait while another one runs.
+#  3550  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3607  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3669  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3694  not_found              Distinguish what does not exist from what cannot be read.
+#  3701  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3771  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3809  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3849  installed_files        Compare files with those that were installed.
+#  3998  running_server         Stop the server before its programs are replaced.
+#  4056  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4175  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4239  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4289  port_process           Find the program that listens on a TCP port, and what started it.
+#  4324  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4453  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4499  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4557  certificates           Read certificates from PEM files.
+#  4574  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4646  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4780  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4904  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  5013  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5082  password_hash          Get the hash of the password.
+#  5087  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  5133  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  5156  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5235  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5377  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5421  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5544  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5701  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5739  new_server             Check what another environment contains, and the server that runs from it.
+#  5822  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5962  way_back               Restore the previous server after an upgrade that failed.
+#  6100  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6212  server_life            Restart or stop the installed server: modes restart and stop.
+#  6317  restarted_server       Start the registered task again.
+#  6368  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6499  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6618  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6660  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6822  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7069  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7202  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7226  server_log             Send the log of the notebook server: mode logs.
+#  7326  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7344  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7425  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7433  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7452  python                 Install Python from the publisher, or use one that is installed.
-#  7583  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7644  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7763  packages               Install the packages of the lock in a virtual environment.
-#  7964  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7990  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8127  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8335  service                Run the server as a scheduled task.
-#  8485  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8549  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8627  path                   Add the programs of the server to the PATH of the machine.
-#  8656  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8697  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7358  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7439  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7447  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7466  python                 Install Python from the publisher, or use one that is installed.
+#  7597  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7658  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7777  packages               Install the packages of the lock in a virtual environment.
+#  7978  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8004  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8141  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8349  service                Run the server as a scheduled task.
+#  8499  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8563  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8641  path                   Add the programs of the server to the PATH of the machine.
+#  8670  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8711  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -756,8 +756,8 @@ function Get-FileSha256([string]$Path) {
 # ---- prelude: events -------------------------------------------------------------------------------
 # Report events: lines of JSON, which are the only output of this script.
 
-# The number n increases by one per event, so that a reader notices a gap. A test leaves nothing on the host;
-# other runs write their events to a file on the host before they send them.
+# The number n increases by one per event, so that a reader notices a gap. Only runs that may change the
+# host ($ChangingModes) write their events to a file on the host, before they send them.
 function Write-Event([string]$Event, [hashtable]$Data = @{}) {
     $fields = [ordered]@{
         v = 1; n = $Run.Events + 1; time = [DateTime]::UtcNow.ToString('o'); step = $Run.Step; event = $Event
@@ -1564,8 +1564,8 @@ function Write-Record($Lines) {
     Write-TextFile $RecordFile $text
 }
 
-# Write a text file in UTF-8 without BOM; no other function writes one. The new file replaces the old file at once, so a
-# run that is killed leaves one of the two, and never a part.
+# Replace a text file as a whole, in UTF-8 without BOM. Only events (appended) and the first page (bytes) are written
+# elsewhere. The new file replaces the old file at once, so a run that is killed leaves one of the two, never a part.
 function Write-TextFile {
     param([string]$Path, [string]$Text, [string]$Secret)
     Assert-NoLink "$Path.new"
@@ -2074,7 +2074,8 @@ function Assert-DataFolder([string]$Path) {
             } -Cause $fault)
     }
     Assert-NoLink $folder
-    $allowed = $Trusted + $TrustedInstaller + $ServiceSid + $OwnerRights + $UserSid   # this user is an administrator
+    # $UserSid is the account of this run: preflight has verified that it is an administrator, so it gains nothing.
+    $allowed = $Trusted + $TrustedInstaller + $ServiceSid + $OwnerRights + $UserSid
     if (Test-Path -LiteralPath $folder) {
         $acl = Use-AccessControl $folder -Sections 'Owner'
         $allowed += $acl.GetOwner([Security.Principal.SecurityIdentifier]).Value
@@ -2569,7 +2570,7 @@ Add-Hook Started { Stop-LeftProgram }
 function Get-ProgramMark($Process) { "program $($Process.Id) $($Process.StartTime.ToUniversalTime().Ticks)" }
 
 # Return the program, then what it has started, at any depth. Windows reuses process IDs, so the times count as well.
-# Win32_Process has them without the last digits.
+# Win32_Process rounds start times to microseconds, so times within one second count as equal.
 function Get-LeftProcess([int]$Id, [long]$Started) {
     $second = 10000000
     $all = @(Get-CimInstance -ClassName Win32_Process | Where-Object {
@@ -3513,8 +3514,8 @@ function Get-InstallerLog([string]$Name) { Join-Path (Get-InstallerLogFolder) "$
 # of its files: then the step runs it again.
 function Test-CutOff([string]$File) { Test-Path -LiteralPath "$File.running" }
 
-# $Program runs the file; by default, the file itself is the program. If this run is stopped, the mark stays: `catch`
-# does not run then, as `finally` would.
+# $Program runs the file; by default, the file itself is the program. `catch`, not `finally`: when the run is stopped,
+# the mark must stay, because the installer may be half done.
 function Invoke-Installer {
     param([string]$File, [string[]]$Arguments, [string]$Program = $File, [switch]$Inno)
     Write-TextFile "$File.running" ''
@@ -5156,6 +5157,7 @@ function Test-NotebookPath([string]$Path) {
 # Ask the running server for its certificate, and send requests without the password.
 
 $Tls12 = 3072   # the flag of TLS 1.2; as a number, because .NET before 4.5 has no name for it
+$SChannel = 'SYSTEM\CurrentControlSet\Control\SecurityProviders\SCHANNEL\Protocols'
 
 # Return the fingerprint of the certificate on the notebook port and, with a request, the HTTP status of the answer; or
 # nothing if no TLS server answers. Any certificate is accepted, because the caller compares it; no secret is sent.
@@ -5175,7 +5177,19 @@ function Get-ServerAnswer([string]$Request) {
         $answer
     }
     catch [Net.Sockets.SocketException], [IO.IOException], [Security.Authentication.AuthenticationException] { return }
+    catch [ComponentModel.Win32Exception] {
+        $failure = New-TlsClientFailure $_.Exception.GetBaseException().Message
+        throw $failure
+    }
     finally { $client.Close() }
+}
+
+# If TLS 1.2 is disabled for clients, Windows refuses to connect, and every server would look silent.
+function New-TlsClientFailure([string]$Reason) {
+    New-Failure tls-client-disabled ('Windows could not use TLS 1.2 to connect to the notebook server: {error}. In ' +
+        '{key}, set Enabled to 1 and DisabledByDefault to 0, restart Windows, then try again') @{
+        error = $Reason; key = "HKLM\$SChannel\TLS 1.2\Client"
+    }
 }
 
 function Get-ServerFingerprint {

@@ -46,87 +46,87 @@
 #  1874  path_access            Find other accounts that could replace a folder with another folder.
 #  1903  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
 #  1960  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2113  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2210  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2445  server_command         Define the command line of the server, and what it was started with.
-#  2464  left_program           End the program that a run left behind when it was killed.
-#  2522  programs               Run other programs until they exit, and report their output.
-#  2661  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2680  web_requests           Ask web servers, and say why one did not answer.
-#  2752  downloads              Download files into the cache, and check their hashes before they are used.
-#  2913  sources                Download a program from one of several sources.
-#  2992  delivered_programs     Take the files of programs that the workstation has sent.
-#  3023  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3112  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3188  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3244  foreign_places         Define where configuration from other installations may be on this host.
-#  3258  package_environment    Choose the environment variables of pip and uv.
-#  3333  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3338  installer_failures     Explain the exit codes of installers.
-#  3410  installers             Run installers and uninstallers, and wait while another one runs.
-#  3455  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3512  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3574  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3599  not_found              Distinguish what does not exist from what cannot be read.
-#  3606  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3676  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3714  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3754  installed_files        Compare files with those that were installed.
-#  3903  running_server         Stop the server before its programs are replaced.
-#  3961  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4080  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4144  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4194  port_process           Find the program that listens on a TCP port, and what started it.
-#  4229  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4358  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4404  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4462  certificates           Read certificates from PEM files.
-#  4479  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4551  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4685  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4809  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4918  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4987  password_hash          Get the hash of the password.
-#  4992  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  5038  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  5061  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5127  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5269  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5313  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5436  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5593  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5631  new_server             Check what another environment contains, and the server that runs from it.
-#  5714  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5854  way_back               Restore the previous server after an upgrade that failed.
-#  5992  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6104  server_life            Restart or stop the installed server: modes restart and stop.
-#  6209  restarted_server       Start the registered task again.
-#  6260  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6391  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6510  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6552  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6714  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  6961  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7094  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7118  server_log             Send the log of the notebook server: mode logs.
-#  7218  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  2114  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2211  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2446  server_command         Define the command line of the server, and what it was started with.
+#  2465  left_program           End the program that a run left behind when it was killed.
+#  2523  programs               Run other programs until they exit, and report their output.
+#  2662  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2681  web_requests           Ask web servers, and say why one did not answer.
+#  2753  downloads              Download files into the cache, and check their hashes before they are used.
+#  2914  sources                Download a program from one of several sources.
+#  2993  delivered_programs     Take the files of programs that the workstation has sent.
+#  3024  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3113  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3189  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3245  foreign_places         Define where configuration from other installations may be on this host.
+#  3259  package_environment    Choose the environment variables of pip and uv.
+#  3334  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3339  installer_failures     Explain the exit codes of installers.
+#  3411  installers             Run installers and uninstallers, and wait while another one runs.
+#  3456  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3513  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3575  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3600  not_found              Distinguish what does not exist from what cannot be read.
+#  3607  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3677  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3715  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3755  installed_files        Compare files with those that were installed.
+#  3904  running_server         Stop the server before its programs are replaced.
+#  3962  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4081  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4145  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4195  port_process           Find the program that listens on a TCP port, and what started it.
+#  4230  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4359  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4405  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4463  certificates           Read certificates from PEM files.
+#  4480  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4552  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4686  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4810  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4919  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4988  password_hash          Get the hash of the password.
+#  4993  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  5039  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  5062  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5141  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5283  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5327  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5450  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5607  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5645  new_server             Check what another environment contains, and the server that runs from it.
+#  5728  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5868  way_back               Restore the previous server after an upgrade that failed.
+#  6006  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6118  server_life            Restart or stop the installed server: modes restart and stop.
+#  6223  restarted_server       Start the registered task again.
+#  6274  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6405  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6524  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6566  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6728  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  6975  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7108  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7132  server_log             Send the log of the notebook server: mode logs.
+#  7232  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7250  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7331  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7339  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7358  python                 Install Python from the publisher, or use one that is installed.
-#  7489  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7550  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7669  packages               Install the packages of the lock in a virtual environment.
-#  7870  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7896  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8033  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8241  service                Run the server as a scheduled task.
-#  8391  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8455  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8533  path                   Add the programs of the server to the PATH of the machine.
-#  8562  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8603  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7264  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7345  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7353  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7372  python                 Install Python from the publisher, or use one that is installed.
+#  7503  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7564  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7683  packages               Install the packages of the lock in a virtual environment.
+#  7884  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7910  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8047  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8255  service                Run the server as a scheduled task.
+#  8405  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8469  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8547  path                   Add the programs of the server to the PATH of the machine.
+#  8576  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8617  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -662,8 +662,8 @@ function Get-FileSha256([string]$Path) {
 # ---- prelude: events -------------------------------------------------------------------------------
 # Report events: lines of JSON, which are the only output of this script.
 
-# The number n increases by one per event, so that a reader notices a gap. A test leaves nothing on the host;
-# other runs write their events to a file on the host before they send them.
+# The number n increases by one per event, so that a reader notices a gap. Only runs that may change the
+# host ($ChangingModes) write their events to a file on the host, before they send them.
 function Write-Event([string]$Event, [hashtable]$Data = @{}) {
     $fields = [ordered]@{
         v = 1; n = $Run.Events + 1; time = [DateTime]::UtcNow.ToString('o'); step = $Run.Step; event = $Event
@@ -1470,8 +1470,8 @@ function Write-Record($Lines) {
     Write-TextFile $RecordFile $text
 }
 
-# Write a text file in UTF-8 without BOM; no other function writes one. The new file replaces the old file at once, so a
-# run that is killed leaves one of the two, and never a part.
+# Replace a text file as a whole, in UTF-8 without BOM. Only events (appended) and the first page (bytes) are written
+# elsewhere. The new file replaces the old file at once, so a run that is killed leaves one of the two, never a part.
 function Write-TextFile {
     param([string]$Path, [string]$Text, [string]$Secret)
     Assert-NoLink "$Path.new"
@@ -1980,7 +1980,8 @@ function Assert-DataFolder([string]$Path) {
             } -Cause $fault)
     }
     Assert-NoLink $folder
-    $allowed = $Trusted + $TrustedInstaller + $ServiceSid + $OwnerRights + $UserSid   # this user is an administrator
+    # $UserSid is the account of this run: preflight has verified that it is an administrator, so it gains nothing.
+    $allowed = $Trusted + $TrustedInstaller + $ServiceSid + $OwnerRights + $UserSid
     if (Test-Path -LiteralPath $folder) {
         $acl = Use-AccessControl $folder -Sections 'Owner'
         $allowed += $acl.GetOwner([Security.Principal.SecurityIdentifier]).Value
@@ -2475,7 +2476,7 @@ Add-Hook Started { Stop-LeftProgram }
 function Get-ProgramMark($Process) { "program $($Process.Id) $($Process.StartTime.ToUniversalTime().Ticks)" }
 
 # Return the program, then what it has started, at any depth. Windows reuses process IDs, so the times count as well.
-# Win32_Process has them without the last digits.
+# Win32_Process rounds start times to microseconds, so times within one second count as equal.
 function Get-LeftProcess([int]$Id, [long]$Started) {
     $second = 10000000
     $all = @(Get-CimInstance -ClassName Win32_Process | Where-Object {
@@ -3419,8 +3420,8 @@ function Get-InstallerLog([string]$Name) { Join-Path (Get-InstallerLogFolder) "$
 # of its files: then the step runs it again.
 function Test-CutOff([string]$File) { Test-Path -LiteralPath "$File.running" }
 
-# $Program runs the file; by default, the file itself is the program. If this run is stopped, the mark stays: `catch`
-# does not run then, as `finally` would.
+# $Program runs the file; by default, the file itself is the program. `catch`, not `finally`: when the run is stopped,
+# the mark must stay, because the installer may be half done.
 function Invoke-Installer {
     param([string]$File, [string[]]$Arguments, [string]$Program = $File, [switch]$Inno)
     Write-TextFile "$File.running" ''
@@ -5062,6 +5063,7 @@ function Test-NotebookPath([string]$Path) {
 # Ask the running server for its certificate, and send requests without the password.
 
 $Tls12 = 3072   # the flag of TLS 1.2; as a number, because .NET before 4.5 has no name for it
+$SChannel = 'SYSTEM\CurrentControlSet\Control\SecurityProviders\SCHANNEL\Protocols'
 
 # Return the fingerprint of the certificate on the notebook port and, with a request, the HTTP status of the answer; or
 # nothing if no TLS server answers. Any certificate is accepted, because the caller compares it; no secret is sent.
@@ -5081,7 +5083,19 @@ function Get-ServerAnswer([string]$Request) {
         $answer
     }
     catch [Net.Sockets.SocketException], [IO.IOException], [Security.Authentication.AuthenticationException] { return }
+    catch [ComponentModel.Win32Exception] {
+        $failure = New-TlsClientFailure $_.Exception.GetBaseException().Message
+        throw $failure
+    }
     finally { $client.Close() }
+}
+
+# If TLS 1.2 is disabled for clients, Windows refuses to connect, and every server would look silent.
+function New-TlsClientFailure([string]$Reason) {
+    New-Failure tls-client-disabled ('Windows could not use TLS 1.2 to connect to the notebook server: {error}. In ' +
+        '{key}, set Enabled to 1 and DisabledByDefault to 0, restart Windows, then try again') @{
+        error = $Reason; key = "HKLM\$SChannel\TLS 1.2\Client"
+    }
 }
 
 function Get-ServerFingerprint {
