@@ -43,11 +43,10 @@ read_wheel() { # NAME
 
 # The part of a line of the envelope, in variables of the caller.
 read_part() { # LINE
-    local path
-    read -r path size sha256 offset length _ <<<"$1"
-    name=''
-    if is_base64 "$path"; then name=$REPLY; fi
-    offset=$((10#$offset)) length=$((10#$length)) size=$((10#$size))
+    split_words "$1"
+    name='' sha256=${WORDS[2]}
+    if is_base64 "${WORDS[0]}"; then name=$REPLY; fi
+    size=$((10#${WORDS[1]})) offset=$((10#${WORDS[3]})) length=$((10#${WORDS[4]}))
 }
 
 # Whether the lock has this wheel.

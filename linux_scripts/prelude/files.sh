@@ -66,6 +66,7 @@ copy_aside() { # PATH
     mkdir -p "$STATE_FOLDER/before"
     REPLY=$STATE_FOLDER/before/$RUN_ID-$RUN_EVENTS-${#RECORD[@]}
     cp -a -T -- "$HELD/${1##*/}" "$REPLY"
+    sync -- "$REPLY"                               # before the record names it
 }
 
 restore_file() { # PATH BEFORE
@@ -83,5 +84,9 @@ restore_file() { # PATH BEFORE
 
 # A copy is kept as long as a line of the record names it: an interrupted undo can be repeated.
 remove_file_copies() {
-    if [[ "${RECORD[*]}" != *"$STATE_FOLDER/before/"* ]]; then rm -rf -- "$STATE_FOLDER/before"; fi
+    local folder
+    json_string "$STATE_FOLDER/before/"
+    folder=${REPLY#\"}
+    folder=${folder%\"}
+    if [[ "${RECORD[*]}" != *"$folder"* ]]; then rm -rf -- "$STATE_FOLDER/before"; fi
 }

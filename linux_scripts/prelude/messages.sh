@@ -4,17 +4,21 @@
 MESSAGE='' MESSAGE_CODE='' MESSAGE_VALUES=''       # of format_message: the text, the code, and the values as JSON
 PROBLEM='' PROBLEM_CODE='' PROBLEM_VALUES=''       # of the function that returned 1: why it failed
 
+LONGEST_VALUE=4000                                 # bytes
+
 # Replace each {name} in TEXT by the value of that name. Braces in a value are left as they are.
 # {cause} stands for the message of the last problem. A value may end with a period; if the sentence ends there, one
-# period is enough.
+# period is enough. A value that is too long is cut: it may be what a server sent.
 format_message() { # CODE TEXT [NAME VALUE]...
-    local rest=$2 name values=''
+    local rest=$2 name text values=''
     local -A value=([cause]=$PROBLEM)
     MESSAGE='' MESSAGE_CODE=$1
     shift 2
     while (($#)); do
-        value[$1]=$2
-        json_string "$2"
+        text=$2
+        if ((${#text} > LONGEST_VALUE)); then text=${text:0:LONGEST_VALUE-3}...; fi
+        value[$1]=$text
+        json_string "$text"
         values+=",\"$1\":$REPLY"
         shift 2
     done

@@ -32,6 +32,7 @@ RUN_THOROUGH='' RUN_REPAIR=''                      # whether to read all install
 RUN_FORMER_SALT='' RUN_NEW_SALT=''                 # which password hashes may be replaced: see step notebook
 RUN_ENDING=''                                      # it has failed, and restores the previous server
 RUN_ARCHIVED=''                                    # hash of the archived notebooks that an undo removes
+WORDS=()                                           # of split_words
 RUN_NOT_KEPT=''                                    # why the events of this run cannot be written to the host
 ERRORS_READ=0                                      # lines of standard error that were read
 
@@ -49,6 +50,24 @@ is_change() {
 read_uptime() {
     read -r REPLY _ </proc/uptime
     REPLY=$((10#${REPLY/./}))
+}
+
+# REPLY: the whole seconds since BEGIN, an earlier answer of read_uptime.
+read_seconds_since() { # BEGIN
+    read_uptime
+    REPLY=$(((REPLY - $1) / 100))
+}
+
+# WORDS: the words of TEXT, with one space between them. An older bash writes a here-string to a file, for which the disk
+# needs room.
+split_words() { # TEXT
+    local rest=$1
+    WORDS=()
+    while [[ $rest == *' '* ]]; do
+        WORDS+=("${rest%% *}")
+        rest=${rest#* }
+    done
+    if [[ $rest ]]; then WORDS+=("$rest"); fi
 }
 
 # A step NAME has two functions: NAME_test reports what differs and changes nothing, NAME_apply makes the changes.

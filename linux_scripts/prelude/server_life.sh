@@ -3,6 +3,9 @@
 
 # The server starts as it is installed. What differs from the settings stays as it is until the next apply.
 
+SERVER_SECONDS=180                                 # in which a server must start
+WAIT_REPORTED=0                                    # the seconds after which report_wait reports next
+
 MODES['restart']=restart_server
 MODES['stop']=stop_server
 CHANGING_MODES+=(restart stop)
@@ -107,4 +110,19 @@ prove_server() {
     RUN_STEP=check DIFFERENCES=() SWITCH_MAY_BE_OPEN=1
     differs server-proven 'certificate on TCP port {port}' '' "$RUN_FINGERPRINT" port "$NB_NOTEBOOK_PORT"
     change_step check
+}
+
+# Whether the server still has time to start. A server that hangs makes each question take seconds, too.
+has_time_to_start() { # BEGIN
+    read_seconds_since "$1"
+    ((REPLY < SERVER_SECONDS))
+}
+
+# Every ten seconds.
+report_wait() { # BEGIN
+    read_seconds_since "$1"
+    if ((REPLY < WAIT_REPORTED)); then return; fi
+    WAIT_REPORTED=$((REPLY + 10))
+    report_progress waiting-for-server 'Waiting for the server on TCP port {port}' "$REPLY" "$SERVER_SECONDS" seconds \
+        port "$NB_NOTEBOOK_PORT"
 }

@@ -99,16 +99,16 @@ restart_with_certificate() {
 
 # SHOWN: the certificate of the port, after the server had 180 seconds to start.
 await_certificate() {
-    local -i second
+    local -i begin
     SHOWN=''
     if ((EXIT_CODE)); then return; fi
-    for ((second = 0; second < 180; second++)); do
+    WAIT_REPORTED=5
+    read_uptime
+    begin=$REPLY
+    while has_time_to_start "$begin"; do
         read_shown
         if [[ $SHOWN == "$RUN_FINGERPRINT" ]] || has_service_failed; then return; fi
-        if ((second % 10 == 5)); then
-            report_progress waiting-for-server 'Waiting for the server on TCP port {port}' "$second" 180 seconds \
-                port "$NB_NOTEBOOK_PORT"
-        fi
+        report_wait "$begin"
         sleep 1
     done
 }

@@ -166,8 +166,10 @@ read_last_run() {
 read_run() { # FILE
     local first end run mode operator release script started outcome finished=''
     local -a events=()
+    REPLY=null
     mapfile -t events <"$1"
-    first=${events[0]:-} end=${events[-1]:-}
+    if ((${#events[@]} == 0)); then return; fi     # it was interrupted before its first event
+    first=${events[0]} end=${events[-1]}
     read_field run "$first"; run=$REPLY
     read_field mode "$first"; mode=$REPLY
     read_field operator "$first"; operator=$REPLY

@@ -70,8 +70,10 @@ restore_unit() { # NAME BEFORE
         stop_unit "$1" || return
         run_program "${SYSTEMCTL[@]}" disable -- "$1" || return
     fi
-    read -r state active copy <<<"$2"
-    restore_file "$UNIT_FOLDER/$1" "$copy" || return
+    split_words "$2"
+    state=${WORDS[0]-} active=${WORDS[1]-}
+    copy=${2#"$state $active"}
+    restore_file "$UNIT_FOLDER/$1" "${copy# }" || return
     run_program "${SYSTEMCTL[@]}" daemon-reload || return
     if [[ ! $2 ]]; then reset_failed_unit "$1" || return; fi
     if [[ $state == enabled ]]; then run_program "${SYSTEMCTL[@]}" enable -- "$1" || return; fi

@@ -75,15 +75,15 @@ check_apply() {
 
 # Wait for the server. Whether it answers.
 has_answered() {
-    local -i second
-    for ((second = 0; second < 180; second++)); do
+    local -i begin
+    WAIT_REPORTED=5
+    read_uptime
+    begin=$REPLY
+    while has_time_to_start "$begin"; do
         read_shown
         if ((${#ANSWERS[@]} == 2)); then return 0; fi
         if has_service_failed; then break; fi
-        if ((second % 10 == 5)); then
-            report_progress waiting-for-server 'Waiting for the server on TCP port {port}' "$second" 180 seconds \
-                port "$NB_NOTEBOOK_PORT"
-        fi
+        report_wait "$begin"
         sleep 1
     done
     return 1

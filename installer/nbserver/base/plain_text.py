@@ -9,7 +9,8 @@ ELLIPSIS = "..."
 LINE_BREAK = " / "
 
 _COLORS = re.compile(r"\x1b\[[0-9;]{0,30}[mK]")  # K clears the rest of the line; grep writes it with its colors
-_LINE_BREAKS = re.compile(r"[ \t]*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029][ \t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]*")
+# A run of blanks is looked at once, from its first one: the text may be a host's, and nothing but blanks.
+_LINE_BREAKS = re.compile(r"(?:(?<![ \t])[ \t]+)?[\n\r\v\f\x1c-\x1e\x85\u2028\u2029][ \t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]*")
 # Printable characters for Python that are invisible: fillers, joiners and variation selectors (Default_Ignorable_Code_Point).
 _INVISIBLE = frozenset(
     map(

@@ -78,16 +78,20 @@ def listen_address(text: str) -> str:
 
 
 def remote_address(text: str) -> str:
-    """Return an address, a network or a firewall keyword in its canonical form."""
+    """Return an address, a network or a firewall keyword in its canonical form. A network of one address becomes the address: ufw
+    shows it so."""
     for word in ("Any", "LocalSubnet"):
         if text.lower() == word.lower():
             return word
     try:
-        return str(ipaddress.ip_network(text) if "/" in text else ipaddress.ip_address(text))
+        network = ipaddress.ip_network(text)
     except ValueError as reason:
         if "host bits" in str(reason):
             raise refuse("network-host-bits", "the network address has host bits set: all bits after the prefix length must be 0") from None
         raise refuse("not-a-remote-address", "must be an IP address, a network, or a firewall keyword") from None
+    if not network.prefixlen:
+        raise refuse("network-of-all-addresses", 'this network contains every address; use "Any" instead')
+    return str(network if network.num_addresses > 1 else network.network_address)
 
 
 def one_firewall_rule(texts: tuple[str, ...]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 # Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
 
 FIREWALL=''                                        # ufw, firewalld, or '' if neither is active
+FIREWALL_ZONE=''                                   # the default zone of firewalld
 
 read_firewall() {
     local line
@@ -11,7 +12,10 @@ read_firewall() {
             if [[ $line == ENABLED=yes ]]; then FIREWALL=ufw; fi
         done </etc/ufw/ufw.conf
     fi
-    if [[ ! $FIREWALL && -x /usr/bin/firewall-cmd ]] && firewall-cmd --quiet --state; then FIREWALL=firewalld; fi
+    if [[ ! $FIREWALL && -x /usr/bin/firewall-cmd ]] && firewall-cmd --quiet --state; then
+        FIREWALL=firewalld
+        FIREWALL_ZONE=$(exec firewall-cmd --get-default-zone)
+    fi
 }
 
 # After read_firewall: whether ADDRESS (an address, a network, or Any) can reach the TCP port.
@@ -29,16 +33,17 @@ has_open_port() { # PORT ADDRESS
             ;;
         firewalld)
             firewalld_words "$1" "$2"
-            firewall-cmd --quiet --query-"$REPLY" && firewall-cmd --quiet --permanent --query-"$REPLY"
+            firewall-cmd --quiet --zone="$FIREWALL_ZONE" --query-"$REPLY" &&
+                firewall-cmd --quiet --permanent --zone="$FIREWALL_ZONE" --query-"$REPLY"
             ;;
     esac
 }
 
-# Kind firewall_port: the key is FIREWALL PORT ADDRESS.
+# Kind firewall_port: the key is ufw PORT ADDRESS, or firewalld PORT ADDRESS ZONE. Before release 0.7.0, it had no zone.
 open_port() { # PORT ADDRESS
     local words
     if has_open_port "$1" "$2"; then return; fi
-    save_before firewall_port "$FIREWALL $1 $2" ''
+    save_before firewall_port "$FIREWALL $1 $2${FIREWALL_ZONE:+ $FIREWALL_ZONE}" ''
     case $FIREWALL in
         ufw)
             ufw_words "$1" "$2"
@@ -48,18 +53,17 @@ open_port() { # PORT ADDRESS
         firewalld)
             firewalld_words "$1" "$2"
             words=$REPLY
-            run_program firewall-cmd --permanent --add-"$words"
-            run_program firewall-cmd --add-"$words"
+            run_program firewall-cmd --permanent --zone="$FIREWALL_ZONE" --add-"$words"
+            run_program firewall-cmd --zone="$FIREWALL_ZONE" --add-"$words"
             ;;
     esac
 }
 
 restore_firewall_port() { # KEY
-    local firewall port address
-    read -r firewall port address <<<"$1"
-    case $firewall in
-        ufw) close_ufw_port "$port" "$address" ;;
-        firewalld) close_firewalld_port "$port" "$address" ;;
+    split_words "$1"
+    case ${WORDS[0]} in
+        ufw) close_ufw_port "${WORDS[1]}" "${WORDS[2]}" ;;
+        firewalld) close_firewalld_port "${WORDS[@]:1}" ;;
     esac
 }
 
@@ -73,16 +77,19 @@ close_ufw_port() { # PORT ADDRESS
     run_program ufw delete $REPLY
 }
 
-close_firewalld_port() { # PORT ADDRESS
+# Exit code 112: there is no such zone by now.
+close_firewalld_port() { # PORT ADDRESS [ZONE]
     local words
+    local -a zone=()
+    if [[ ${3-} ]]; then zone=(--zone="$3"); fi
     firewalld_words "$1" "$2"
     words=$REPLY
     read_firewall
     if [[ $FIREWALL == firewalld ]]; then
-        run_program firewall-cmd --remove-"$words" || return
-        run_program firewall-cmd --permanent --remove-"$words" || return
+        run_program --accept '0 112' firewall-cmd "${zone[@]}" --remove-"$words" || return
+        run_program --accept '0 112' firewall-cmd --permanent "${zone[@]}" --remove-"$words" || return
     elif type -P firewall-offline-cmd >/dev/null; then
-        run_program firewall-offline-cmd --remove-"$words" || return
+        run_program --accept '0 112' firewall-offline-cmd "${zone[@]}" --remove-"$words" || return
     else
         warn_of_removed_firewall firewalld "$1"
     fi

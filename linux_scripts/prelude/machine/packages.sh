@@ -109,11 +109,17 @@ assert_plan_is_known() { # PLAN NAME...
 # A package that another one needs by now stays, and so do its dependencies.
 restore_packages() { # KEY BEFORE
     local name others
-    local -a names=() removed=() kept=()
+    local -a names removed=() kept=()
     PACKAGE_MANAGER=${1%% *}
-    read -r -a names <<<"${1#* }"
+    split_words "${1#* }"
+    names=("${WORDS[@]}")
     keep_installed "${names[@]}"
-    if ((${#INSTALLED[@]} == 0)); then return; fi
+    if ((${#INSTALLED[@]} == 0)); then
+        read_packages bash                         # it runs this script; a database that is damaged has nothing
+        if [[ ${PACKAGES[bash]} ]]; then return; fi
+        problem packages-unreadable 'could not read which packages are installed. Repair the package database of '\
+'this host, then run undo again' || return
+    fi
     names=("${INSTALLED[@]}")
     read_others "${names[@]}" || return
     others=$REPLY

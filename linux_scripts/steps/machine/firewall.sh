@@ -51,13 +51,16 @@ firewall_apply() {
     done
 }
 
-# Whether a line of the record is a rule that the settings no longer have. Its key is FIREWALL PORT ADDRESS.
+# Whether a line of the record is a rule that the settings no longer have, or one of a former default zone of firewalld.
 is_unwanted_port() { # LINE
-    local address
+    local address zone
     split_line "$1"
     if [[ $LINE_KIND != firewall_port ]]; then return 1; fi
+    split_words "$LINE_KEY"
+    zone=${WORDS[3]-}
+    if [[ $zone && $FIREWALL == firewalld && $zone != "$FIREWALL_ZONE" ]]; then return 0; fi
     for address in "${NB_FIREWALL_REMOTE_ADDRESSES[@]}"; do
-        if [[ ${LINE_KEY#* } == "$NB_NOTEBOOK_PORT $address" ]]; then return 1; fi
+        if [[ "${WORDS[1]} ${WORDS[2]}" == "$NB_NOTEBOOK_PORT $address" ]]; then return 1; fi
     done
     return 0
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -103,3 +104,27 @@ def test_apply_fails_while_the_server_is_open(certificate: Certificate) -> None:
     assert f"the notebook server on TCP port {port} answered a request without the password with 200, expected 401 or 403" in line
     assert "so others may be able to run programs under the server account" in line
     assert "systemctl stop nbserver.service" in line and "journalctl --unit nbserver.service" in line
+
+
+def test_a_server_that_hangs_has_no_more_time_than_another() -> None:
+    """Each question takes eleven seconds then. The time of the wait counts, not the questions."""
+    code = (
+        parts.step("check")
+        + """
+    now=0 asked=0
+    read_uptime() { REPLY=$now; }
+    read_shown() { asked=$((asked + 1)) now=$((now + 1100)) SHOWN='' ANSWERS=(); }
+    has_service_failed() { return 1; }
+    sleep() { now=$((now + 100)); }
+    if has_answered; then exit 9; fi
+    RUN_FINGERPRINT=x EXIT_CODE=0
+    printf '%s\n' "$asked" >&2
+    now=0 asked=0
+    await_certificate
+    printf '%s\n' "$asked" >&2
+    """
+    )
+    done = parts.run(code)
+    assert done.stderr.split() == [b"15", b"15"], done.stderr
+    waits = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(event["done"], event["total"]) for event in waits[:3]] == [(11, 180), (23, 180), (35, 180)]

@@ -81,3 +81,11 @@ def test_a_failed_program_is_reported_with_its_errors(output: str, kept: str) ->
     found = [event for event in events(code, output) if event["event"] == "warning"]
     assert [event["text"] for event in found] == [f"bash exited with code 7: {kept}"]
     assert found[0]["cause"] == {"code": "program-failed", "values": {"program": "bash", "exit_code": "7", "output": kept}}
+
+
+def test_a_value_that_is_too_long_is_cut() -> None:
+    """A server may have sent it. Bytes that are not ASCII take bash the longest."""
+    code = """printf -v text '%0*d' 20000 0; format_message a-code 'the answer was {answer}' answer "${text//0/$'\\xff'}"
+    printf '%s %s' "${#MESSAGE}" "${#MESSAGE_VALUES}" """
+    done = run(code)
+    assert done.stdout == b"4015 %d" % (len('{"answer":""}') + 3997 * 6 + 3), done.stderr

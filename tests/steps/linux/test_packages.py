@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.linux.fixtures import Run, record, run, sandbox
+from tests.linux.parts import run as run_parts
 from tests.linux.parts import script
 from tests.linux.sandbox import Sandbox
 
@@ -281,3 +282,13 @@ def test_what_undo_could_not_remove_is_not_installed(host: Sandbox, code: str, w
     (failed,) = done.of("failed")
     assert words in failed["text"] and done.outcome == "failed"
     assert installed(host) == before and not host.exists("/var/lib/nbserver/state/record.jsonl")
+
+
+@pytest.mark.parametrize("manager", ["apt", "zypper"])
+def test_undo_keeps_the_record_if_the_package_database_cannot_be_read(manager: str) -> None:
+    """A damaged database has no package, not even bash."""
+    code = f"""
+    query_with_{manager}() {{ printf 'error: cannot open the database\\n' >&2; return 2; }}
+    restore_packages '{manager} libone libtwo' '' || printf '%s' "$PROBLEM_CODE"
+    """
+    assert run_parts(code).stdout == b"packages-unreadable"

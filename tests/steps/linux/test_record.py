@@ -288,3 +288,15 @@ def test_a_text_file_holds_these_bytes_with_the_secret_in_its_place(text: str, o
         assert written == expected
         assert "same" in words and "around" in words
         assert ("other" in words) == (other.replace("@x@", secret) == expected)
+
+
+def test_copies_stay_while_the_record_names_them(tmp_path: Path) -> None:
+    """Also in a home whose name is not ASCII, which the record writes otherwise."""
+    copy = tmp_path / "jos\u00e9" / "before" / "1"
+    copy.parent.mkdir(parents=True)
+    copy.touch()
+    code = """STATE_FOLDER=$1 RUN_STEP=x write_record() { return 0; }
+    save_before file /etc/motd "$STATE_FOLDER/before/1"; remove_file_copies; [[ -e $STATE_FOLDER/before/1 ]] || exit 9
+    RECORD=(); remove_file_copies; [[ ! -e $STATE_FOLDER/before ]]"""
+    done = parts.run(code.replace(" write_record", "; write_record"), str(copy.parents[1]))
+    assert done.returncode == 0, done.stderr

@@ -87,8 +87,8 @@ EXAMPLES: dict[str, tuple[str, tuple[str, ...]]] = {
         ),
     ),
     "here_documents_are_not_used": (
-        'x=$((1 << 2))\nread -r x <<<"$1"\n',
-        ("stat - <<END\nx\nEND\n", "stat - <<'END'\nEND\n", 'read -r x <<<"$typed"\n', "stat - <<-END\nEND\n"),
+        "x=$((1 << 2))\n",
+        ("stat - <<END\nx\nEND\n", "stat - <<'END'\nEND\n", 'read -r x <<<"$1"\n', "stat - <<-END\nEND\n"),
     ),
     "conditions_only_ask": (
         "is_x() {\n    true\n}\nf() {\n    if is_x; then f; fi\n    [[ $1 ]] && return\n}\n",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -144,3 +145,9 @@ def test_limits_as_asked_and_as_enforced(deployed: Sandbox) -> None:
     }
     deployed.write("/tmp/unit", RUNNING + 'MemoryMax="},{"\n')
     assert {limit["now"] for limit in of(status(deployed))["limits"].values()} == {""}, "what systemd did not say"
+
+
+def test_a_run_that_was_interrupted_before_its_first_event(tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").touch()
+    done = run_parts("""read_run "$1/events.jsonl"; printf '%s' "$REPLY" """, str(tmp_path))
+    assert (done.returncode, done.stdout) == (0, b"null"), done.stderr

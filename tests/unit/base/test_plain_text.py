@@ -70,6 +70,12 @@ def test_a_long_text_is_cut() -> None:
     assert clean("abcdef", limit=2) == ".."
 
 
+def test_a_long_run_of_blanks_is_read_once() -> None:
+    """Else it would keep this thread, and the threads of all other hosts, for hours."""
+    assert clean(" \t" * 10**6 + "x", limit=10**6) == "..."
+    assert clean("a \t \n \n b") == "a / b"
+
+
 ANY_TEXT = st.text(st.characters(exclude_categories=()) | st.sampled_from([*HIDDEN, *"\x1b[0;m\n\r\t/ \x85\u2028\ud800"]), max_size=120)
 
 

@@ -137,7 +137,7 @@ def test_values_get_their_one_form(tmp_path: Path) -> None:
     text = (
         f"[hosts.h]\n{BASE}tls = true\nfingerprint = 'sha256:{':'.join(['AB'] * 32)}'\n"
         "certificate.names = ['2001:DB8:0::1']\n"
-        "firewall.remote_addresses = ['localsubnet', '2001:DB8::/32', '192.0.2.1']\n"
+        "firewall.remote_addresses = ['localsubnet', '2001:DB8::/32', '192.0.2.1/32', '2001:DB8::5/128']\n"
         "[hosts.plain]\n" + BASE + "tls = false\n"
     )
     inventory = write(tmp_path, text)
@@ -145,7 +145,7 @@ def test_values_get_their_one_form(tmp_path: Path) -> None:
     assert (host.port, inventory.hosts["plain"].port) == (5986, 5985)
     assert host.fingerprint == "SHA256:" + "ab" * 32
     assert host.certificate.names == ("2001:db8::1",)
-    assert host.firewall.remote_addresses == ("LocalSubnet", "2001:db8::/32", "192.0.2.1")
+    assert host.firewall.remote_addresses == ("LocalSubnet", "2001:db8::/32", "192.0.2.1", "2001:db8::5")
     assert host.path.entries is None
     with pytest.raises(ValidationError):
         host.port = 1  # type: ignore[misc]
