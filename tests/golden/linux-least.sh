@@ -23,77 +23,77 @@
 #   251  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
 #   484  run                    Set the options of the shell, the folders, and the state of this run.
-#   546  places                 Name the places of a server for the whole machine, which root sets up.
-#   620  json                   Read and write JSON strings in bash alone.
-#   716  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   842  events                 Report events: lines of JSON, which are the only output of this script.
-#   927  findings               Report in mode check which requirements this host meets, one finding for each.
-#   992  host_log               Write to the system log which script changes this host, and keep the script.
-#  1025  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#  1163  lock                   Let only one run at a time change this host.
-#  1206  left_program           End the program that a run left behind when it was killed.
-#  1261  record                 Record the previous state of everything that is changed, and restore it.
-#  1401  programs               Run other programs: those that change something or take long through run_program.
-#  1557  paths                  Open folders without following links, and check who could replace them.
-#  1712  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1791  folders                Create folders, and set who may use them.
-#  1874  files                  Write text files, and restore the files that were replaced.
-#  1962  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  2027  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  2072  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2198  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2256  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2337  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2510  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2681  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2832  zypper                 Run zypper, without questions.
-#  2963  units                  Install and remove units of systemd.
-#  3055  service_unit           Compare the unit of the notebook server, and install it.
-#  3243  service                Find out what the unit of the notebook server does.
-#  3341  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3454  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3521  certificate_program    Create a certificate with OpenSSL.
-#  3529  starter                Define the Python program that starts the notebook server.
-#  3760  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3851  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3924  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  4012  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4073  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4143  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  4187  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4220  installed_files        Compare the files of the environment with those that were installed.
-#  4368  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4430  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4581  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4606  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4743  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  4985  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5151  new_server             Check what another environment contains, and the server that runs from it.
-#  5227  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5381  way_back               Restore the previous server after an upgrade that failed.
-#  5559  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5756  server_life            Restart or stop the installed server: modes restart and stop.
-#  5867  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  5981  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6104  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6150  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6481  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6588  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6623  server_log             Send the log of the notebook server: mode logs.
-#  6692  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   565  places                 Name the places of a server for the whole machine, which root sets up.
+#   639  json                   Read and write JSON strings in bash alone.
+#   735  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   865  events                 Report events: lines of JSON, which are the only output of this script.
+#   950  findings               Report in mode check which requirements this host meets, one finding for each.
+#  1015  host_log               Write to the system log which script changes this host, and keep the script.
+#  1048  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#  1186  lock                   Let only one run at a time change this host.
+#  1229  left_program           End the program that a run left behind when it was killed.
+#  1284  record                 Record the previous state of everything that is changed, and restore it.
+#  1424  programs               Run other programs: those that change something or take long through run_program.
+#  1580  paths                  Open folders without following links, and check who could replace them.
+#  1735  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1814  folders                Create folders, and set who may use them.
+#  1897  files                  Write text files, and restore the files that were replaced.
+#  1990  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  2055  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  2100  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2226  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2284  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2365  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2538  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2715  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2866  zypper                 Run zypper, without questions.
+#  2997  units                  Install and remove units of systemd.
+#  3091  service_unit           Compare the unit of the notebook server, and install it.
+#  3279  service                Find out what the unit of the notebook server does.
+#  3377  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3497  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3564  certificate_program    Create a certificate with OpenSSL.
+#  3572  starter                Define the Python program that starts the notebook server.
+#  3803  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3894  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3967  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  4055  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4116  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4186  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  4230  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4263  installed_files        Compare the files of the environment with those that were installed.
+#  4411  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4473  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4624  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4649  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4786  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  5027  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5193  new_server             Check what another environment contains, and the server that runs from it.
+#  5269  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5423  way_back               Restore the previous server after an upgrade that failed.
+#  5601  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5800  server_life            Restart or stop the installed server: modes restart and stop.
+#  5929  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6043  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6166  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6212  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6543  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6650  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6685  server_log             Send the log of the notebook server: mode logs.
+#  6754  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6731  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6765  python                 Install Python from the distribution.
-#  6823  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  6894  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  6907  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6921  certificate            Create a certificate for the server; only root and the service can read its key.
-#  7018  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7213  service                Run the notebook server as a service that starts with the system.
-#  7347  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7411  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7565  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7647  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6793  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6827  python                 Install Python from the distribution.
+#  6885  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  6956  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  6969  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6983  certificate            Create a certificate for the server; only root and the service can read its key.
+#  7080  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7275  service                Run the notebook server as a service that starts with the system.
+#  7409  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7476  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7630  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7712  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -512,6 +512,7 @@ RUN_THOROUGH='' RUN_REPAIR=''                      # whether to read all install
 RUN_FORMER_SALT='' RUN_NEW_SALT=''                 # which password hashes may be replaced: see step notebook
 RUN_ENDING=''                                      # it has failed, and restores the previous server
 RUN_ARCHIVED=''                                    # hash of the archived notebooks that an undo removes
+WORDS=()                                           # of split_words
 RUN_NOT_KEPT=''                                    # why the events of this run cannot be written to the host
 ERRORS_READ=0                                      # lines of standard error that were read
 
@@ -529,6 +530,24 @@ is_change() {
 read_uptime() {
     read -r REPLY _ </proc/uptime
     REPLY=$((10#${REPLY/./}))
+}
+
+# REPLY: the whole seconds since BEGIN, an earlier answer of read_uptime.
+read_seconds_since() { # BEGIN
+    read_uptime
+    REPLY=$(((REPLY - $1) / 100))
+}
+
+# WORDS: the words of TEXT, with one space between them. An older bash writes a here-string to a file, for which the disk
+# needs room.
+split_words() { # TEXT
+    local rest=$1
+    WORDS=()
+    while [[ $rest == *' '* ]]; do
+        WORDS+=("${rest%% *}")
+        rest=${rest#* }
+    done
+    if [[ $rest ]]; then WORDS+=("$rest"); fi
 }
 
 # A step NAME has two functions: NAME_test reports what differs and changes nothing, NAME_apply makes the changes.
@@ -719,17 +738,21 @@ utf8_bytes() { # POINT
 MESSAGE='' MESSAGE_CODE='' MESSAGE_VALUES=''       # of format_message: the text, the code, and the values as JSON
 PROBLEM='' PROBLEM_CODE='' PROBLEM_VALUES=''       # of the function that returned 1: why it failed
 
+LONGEST_VALUE=4000                                 # bytes
+
 # Replace each {name} in TEXT by the value of that name. Braces in a value are left as they are.
 # {cause} stands for the message of the last problem. A value may end with a period; if the sentence ends there, one
-# period is enough.
+# period is enough. A value that is too long is cut: it may be what a server sent.
 format_message() { # CODE TEXT [NAME VALUE]...
-    local rest=$2 name values=''
+    local rest=$2 name text values=''
     local -A value=([cause]=$PROBLEM)
     MESSAGE='' MESSAGE_CODE=$1
     shift 2
     while (($#)); do
-        value[$1]=$2
-        json_string "$2"
+        text=$2
+        if ((${#text} > LONGEST_VALUE)); then text=${text:0:LONGEST_VALUE-3}...; fi
+        value[$1]=$text
+        json_string "$text"
         values+=",\"$1\":$REPLY"
         shift 2
     done
@@ -1939,6 +1962,7 @@ copy_aside() { # PATH
     mkdir -p "$STATE_FOLDER/before"
     REPLY=$STATE_FOLDER/before/$RUN_ID-$RUN_EVENTS-${#RECORD[@]}
     cp -a -T -- "$HELD/${1##*/}" "$REPLY"
+    sync -- "$REPLY"                               # before the record names it
 }
 
 restore_file() { # PATH BEFORE
@@ -1956,7 +1980,11 @@ restore_file() { # PATH BEFORE
 
 # A copy is kept as long as a line of the record names it: an interrupted undo can be repeated.
 remove_file_copies() {
-    if [[ "${RECORD[*]}" != *"$STATE_FOLDER/before/"* ]]; then rm -rf -- "$STATE_FOLDER/before"; fi
+    local folder
+    json_string "$STATE_FOLDER/before/"
+    folder=${REPLY#\"}
+    folder=${folder%\"}
+    if [[ "${RECORD[*]}" != *"$folder"* ]]; then rm -rf -- "$STATE_FOLDER/before"; fi
 }
 
 # ---- prelude: state_folder -------------------------------------------------------------------------
@@ -2618,11 +2646,17 @@ assert_plan_is_known() { # PLAN NAME...
 # A package that another one needs by now stays, and so do its dependencies.
 restore_packages() { # KEY BEFORE
     local name others
-    local -a names=() removed=() kept=()
+    local -a names removed=() kept=()
     PACKAGE_MANAGER=${1%% *}
-    read -r -a names <<<"${1#* }"
+    split_words "${1#* }"
+    names=("${WORDS[@]}")
     keep_installed "${names[@]}"
-    if ((${#INSTALLED[@]} == 0)); then return; fi
+    if ((${#INSTALLED[@]} == 0)); then
+        read_packages bash                         # it runs this script; a database that is damaged has nothing
+        if [[ ${PACKAGES[bash]} ]]; then return; fi
+        problem packages-unreadable 'could not read which packages are installed. Repair the package database of '\
+'this host, then run undo again' || return
+    fi
     names=("${INSTALLED[@]}")
     read_others "${names[@]}" || return
     others=$REPLY
@@ -3032,8 +3066,10 @@ restore_unit() { # NAME BEFORE
         stop_unit "$1" || return
         run_program "${SYSTEMCTL[@]}" disable -- "$1" || return
     fi
-    read -r state active copy <<<"$2"
-    restore_file "$UNIT_FOLDER/$1" "$copy" || return
+    split_words "$2"
+    state=${WORDS[0]-} active=${WORDS[1]-}
+    copy=${2#"$state $active"}
+    restore_file "$UNIT_FOLDER/$1" "${copy# }" || return
     run_program "${SYSTEMCTL[@]}" daemon-reload || return
     if [[ ! $2 ]]; then reset_failed_unit "$1" || return; fi
     if [[ $state == enabled ]]; then run_program "${SYSTEMCTL[@]}" enable -- "$1" || return; fi
@@ -3342,6 +3378,7 @@ warn_of_account() {
 # Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
 
 FIREWALL=''                                        # ufw, firewalld, or '' if neither is active
+FIREWALL_ZONE=''                                   # the default zone of firewalld
 
 read_firewall() {
     local line
@@ -3351,7 +3388,10 @@ read_firewall() {
             if [[ $line == ENABLED=yes ]]; then FIREWALL=ufw; fi
         done </etc/ufw/ufw.conf
     fi
-    if [[ ! $FIREWALL && -x /usr/bin/firewall-cmd ]] && firewall-cmd --quiet --state; then FIREWALL=firewalld; fi
+    if [[ ! $FIREWALL && -x /usr/bin/firewall-cmd ]] && firewall-cmd --quiet --state; then
+        FIREWALL=firewalld
+        FIREWALL_ZONE=$(exec firewall-cmd --get-default-zone)
+    fi
 }
 
 # After read_firewall: whether ADDRESS (an address, a network, or Any) can reach the TCP port.
@@ -3369,16 +3409,17 @@ has_open_port() { # PORT ADDRESS
             ;;
         firewalld)
             firewalld_words "$1" "$2"
-            firewall-cmd --quiet --query-"$REPLY" && firewall-cmd --quiet --permanent --query-"$REPLY"
+            firewall-cmd --quiet --zone="$FIREWALL_ZONE" --query-"$REPLY" &&
+                firewall-cmd --quiet --permanent --zone="$FIREWALL_ZONE" --query-"$REPLY"
             ;;
     esac
 }
 
-# Kind firewall_port: the key is FIREWALL PORT ADDRESS.
+# Kind firewall_port: the key is ufw PORT ADDRESS, or firewalld PORT ADDRESS ZONE. Before release 0.7.0, it had no zone.
 open_port() { # PORT ADDRESS
     local words
     if has_open_port "$1" "$2"; then return; fi
-    save_before firewall_port "$FIREWALL $1 $2" ''
+    save_before firewall_port "$FIREWALL $1 $2${FIREWALL_ZONE:+ $FIREWALL_ZONE}" ''
     case $FIREWALL in
         ufw)
             ufw_words "$1" "$2"
@@ -3388,18 +3429,17 @@ open_port() { # PORT ADDRESS
         firewalld)
             firewalld_words "$1" "$2"
             words=$REPLY
-            run_program firewall-cmd --permanent --add-"$words"
-            run_program firewall-cmd --add-"$words"
+            run_program firewall-cmd --permanent --zone="$FIREWALL_ZONE" --add-"$words"
+            run_program firewall-cmd --zone="$FIREWALL_ZONE" --add-"$words"
             ;;
     esac
 }
 
 restore_firewall_port() { # KEY
-    local firewall port address
-    read -r firewall port address <<<"$1"
-    case $firewall in
-        ufw) close_ufw_port "$port" "$address" ;;
-        firewalld) close_firewalld_port "$port" "$address" ;;
+    split_words "$1"
+    case ${WORDS[0]} in
+        ufw) close_ufw_port "${WORDS[1]}" "${WORDS[2]}" ;;
+        firewalld) close_firewalld_port "${WORDS[@]:1}" ;;
     esac
 }
 
@@ -3413,16 +3453,19 @@ close_ufw_port() { # PORT ADDRESS
     run_program ufw delete $REPLY
 }
 
-close_firewalld_port() { # PORT ADDRESS
+# Exit code 112: there is no such zone by now.
+close_firewalld_port() { # PORT ADDRESS [ZONE]
     local words
+    local -a zone=()
+    if [[ ${3-} ]]; then zone=(--zone="$3"); fi
     firewalld_words "$1" "$2"
     words=$REPLY
     read_firewall
     if [[ $FIREWALL == firewalld ]]; then
-        run_program firewall-cmd --remove-"$words" || return
-        run_program firewall-cmd --permanent --remove-"$words" || return
+        run_program --accept '0 112' firewall-cmd "${zone[@]}" --remove-"$words" || return
+        run_program --accept '0 112' firewall-cmd --permanent "${zone[@]}" --remove-"$words" || return
     elif type -P firewall-offline-cmd >/dev/null; then
-        run_program firewall-offline-cmd --remove-"$words" || return
+        run_program --accept '0 112' firewall-offline-cmd "${zone[@]}" --remove-"$words" || return
     else
         warn_of_removed_firewall firewalld "$1"
     fi
@@ -4785,11 +4828,10 @@ read_wheel() { # NAME
 
 # The part of a line of the envelope, in variables of the caller.
 read_part() { # LINE
-    local path
-    read -r path size sha256 offset length _ <<<"$1"
-    name=''
-    if is_base64 "$path"; then name=$REPLY; fi
-    offset=$((10#$offset)) length=$((10#$length)) size=$((10#$size))
+    split_words "$1"
+    name='' sha256=${WORDS[2]}
+    if is_base64 "${WORDS[0]}"; then name=$REPLY; fi
+    size=$((10#${WORDS[1]})) offset=$((10#${WORDS[3]})) length=$((10#${WORDS[4]}))
 }
 
 # Whether the lock has this wheel.
@@ -5724,8 +5766,10 @@ read_last_run() {
 read_run() { # FILE
     local first end run mode operator release script started outcome finished=''
     local -a events=()
+    REPLY=null
     mapfile -t events <"$1"
-    first=${events[0]:-} end=${events[-1]:-}
+    if ((${#events[@]} == 0)); then return; fi     # it was interrupted before its first event
+    first=${events[0]} end=${events[-1]}
     read_field run "$first"; run=$REPLY
     read_field mode "$first"; mode=$REPLY
     read_field operator "$first"; operator=$REPLY
@@ -5757,6 +5801,9 @@ read_field() { # NAME LINE
 # Restart or stop the installed server: modes restart and stop.
 
 # The server starts as it is installed. What differs from the settings stays as it is until the next apply.
+
+SERVER_SECONDS=180                                 # in which a server must start
+WAIT_REPORTED=0                                    # the seconds after which report_wait reports next
 
 MODES['restart']=restart_server
 MODES['stop']=stop_server
@@ -5862,6 +5909,21 @@ prove_server() {
     RUN_STEP=check DIFFERENCES=() SWITCH_MAY_BE_OPEN=1
     differs server-proven 'certificate on TCP port {port}' '' "$RUN_FINGERPRINT" port "$NB_NOTEBOOK_PORT"
     change_step check
+}
+
+# Whether the server still has time to start. A server that hangs makes each question take seconds, too.
+has_time_to_start() { # BEGIN
+    read_seconds_since "$1"
+    ((REPLY < SERVER_SECONDS))
+}
+
+# Every ten seconds.
+report_wait() { # BEGIN
+    read_seconds_since "$1"
+    if ((REPLY < WAIT_REPORTED)); then return; fi
+    WAIT_REPORTED=$((REPLY + 10))
+    report_progress waiting-for-server 'Waiting for the server on TCP port {port}' "$REPLY" "$SERVER_SECONDS" seconds \
+        port "$NB_NOTEBOOK_PORT"
 }
 
 # ---- prelude: rollback -----------------------------------------------------------------------------
@@ -6079,16 +6141,16 @@ restart_with_certificate() {
 
 # SHOWN: the certificate of the port, after the server had 180 seconds to start.
 await_certificate() {
-    local -i second
+    local -i begin
     SHOWN=''
     if ((EXIT_CODE)); then return; fi
-    for ((second = 0; second < 180; second++)); do
+    WAIT_REPORTED=5
+    read_uptime
+    begin=$REPLY
+    while has_time_to_start "$begin"; do
         read_shown
         if [[ $SHOWN == "$RUN_FINGERPRINT" ]] || has_service_failed; then return; fi
-        if ((second % 10 == 5)); then
-            report_progress waiting-for-server 'Waiting for the server on TCP port {port}' "$second" 180 seconds \
-                port "$NB_NOTEBOOK_PORT"
-        fi
+        report_wait "$begin"
         sleep 1
     done
 }
@@ -7397,13 +7459,16 @@ firewall_apply() {
     done
 }
 
-# Whether a line of the record is a rule that the settings no longer have. Its key is FIREWALL PORT ADDRESS.
+# Whether a line of the record is a rule that the settings no longer have, or one of a former default zone of firewalld.
 is_unwanted_port() { # LINE
-    local address
+    local address zone
     split_line "$1"
     if [[ $LINE_KIND != firewall_port ]]; then return 1; fi
+    split_words "$LINE_KEY"
+    zone=${WORDS[3]-}
+    if [[ $zone && $FIREWALL == firewalld && $zone != "$FIREWALL_ZONE" ]]; then return 0; fi
     for address in "${NB_FIREWALL_REMOTE_ADDRESSES[@]}"; do
-        if [[ ${LINE_KEY#* } == "$NB_NOTEBOOK_PORT $address" ]]; then return 1; fi
+        if [[ "${WORDS[1]} ${WORDS[2]}" == "$NB_NOTEBOOK_PORT $address" ]]; then return 1; fi
     done
     return 0
 }
@@ -7485,15 +7550,15 @@ check_apply() {
 
 # Wait for the server. Whether it answers.
 has_answered() {
-    local -i second
-    for ((second = 0; second < 180; second++)); do
+    local -i begin
+    WAIT_REPORTED=5
+    read_uptime
+    begin=$REPLY
+    while has_time_to_start "$begin"; do
         read_shown
         if ((${#ANSWERS[@]} == 2)); then return 0; fi
         if has_service_failed; then break; fi
-        if ((second % 10 == 5)); then
-            report_progress waiting-for-server 'Waiting for the server on TCP port {port}' "$second" 180 seconds \
-                port "$NB_NOTEBOOK_PORT"
-        fi
+        report_wait "$begin"
         sleep 1
     done
     return 1
