@@ -34,7 +34,7 @@ Listener = Callable[[str, Event], None]
 class HostCall:
     """What the run of one host depends on: host, script, mode, and secrets. The repr shows no secret.
 
-    `mask` removes the secrets of this host from what it sends. `evidence` is the head of the chain of the run
+    `mask` removes the secrets of all hosts of the run from what this host sends. `evidence` is the head of the chain of the run
     directory, and `past` what the host did before, if the run is resumed. `transfer` is what is copied, and `archived` the hash
     of the notebooks that are removed. A call can be pickled once its password hash is computed: see `portable`.
     """

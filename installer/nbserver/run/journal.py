@@ -97,12 +97,11 @@ class Journal:
             journal.head = journal.chain.add(now(), written, *journal._approval(evidence.approval(), f"approval-{number}"))
         return journal
 
-    def host(self, script: Script, mask: Callable[[str], str] | None = None) -> HostJournal:
-        """Return the journal of one host, with a mask of its own or that of the run."""
-        mask = mask or self._mask
+    def host(self, script: Script) -> HostJournal:
+        """Return the journal of one host."""
         if self._number:
-            return HostJournal.reopened(self.folder / script.host, script, mask, self.chain)
-        return HostJournal(self.folder / script.host, script, mask, self.chain, self._scripts.get(script.host))
+            return HostJournal.reopened(self.folder / script.host, script, self._mask, self.chain)
+        return HostJournal(self.folder / script.host, script, self._mask, self.chain, self._scripts.get(script.host))
 
     def _approval(self, files: Mapping[str, bytes], name: str = "approval") -> list[Written]:
         folder = self.folder / name

@@ -7,7 +7,7 @@ import json
 import platform
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -113,17 +113,13 @@ def operate(
             journal.intend(wanted, scripts.values())
         _log_head(mode, journal)
         try:
-
-            def mask_of_host(job: HostJob) -> SecretMask:
-                return mask_of(inventory, [job])
-
-            where = engine.engine_on(cluster, inventory, hosts, options, approved, mask_of_host)
+            where = engine.engine_on(cluster, inventory, hosts, options, approved, lambda job: mask_of(inventory, [job]))
             forks = options.forks or where.forks or batches.default_forks(host.transport in ("ssh", "local") for host in hosts)
             course = batches.Course(stages, most)
             for name, result in past.finished().items() if past else ():
                 course.ended(name, succeeded=result.outcome in SUCCEEDED)
             gate = batches.Gate(course, stop)
-            results = _Run(mode, journal, mask, mask_of_host, hashes, known_file, view, options, stop, gate, where, past).of_all(
+            results = _Run(mode, journal, mask, hashes, known_file, view, options, stop, gate, where, past).of_all(
                 {name: jobs[name] for stage in stages for name in stage if name in jobs}, forks
             )
             own_servers.after(mode, inventory, hosts, results)
@@ -170,16 +166,11 @@ def _sign(journal: Journal, key: SigningKey) -> None:
 
 @dataclass(frozen=True)
 class _Run:
-    """What all hosts of one run share.
-
-    `mask` has the secrets of all hosts, for what belongs to no host. `mask_of` returns the mask of one host: a host gets no other
-    secrets, and a search for those of a thousand hosts in each of its lines would take longer than the run.
-    """
+    """What all hosts of one run share."""
 
     mode: Mode
     journal: Journal
     mask: SecretMask
-    mask_of: Callable[[HostJob], SecretMask]
     hashes: PasswordHashes | None
     known_file: Path
     view: View
@@ -218,13 +209,12 @@ class _Run:
         begun = time.monotonic()
         try:
             self.view.host_began(name)
-            mask = self.mask_of(job)
-            with closing(self.journal.host(job.script, mask.text)) as part:
+            with closing(self.journal.host(job.script)) as part:
                 if undelivered := self.options.undelivered.get(name):
                     part.note(undelivered.error)
                     result.fail_like(undelivered)
                 else:
-                    result = self.engine.execute(self.call(job, mask), part, self.stop, self.view.event)
+                    result = self.engine.execute(self.call(job), part, self.stop, self.view.event)
             with self.writing:
                 if result.fingerprint and self.mode not in NOT_REMEMBERED:
                     known_certificates.remember(self.known_file, name, result.fingerprint, self.journal.run)
@@ -243,18 +233,18 @@ class _Run:
             self.view.host_ended(result)
         return result
 
-    def call(self, job: HostJob, mask: SecretMask) -> HostCall:
-        """Return the run of one host as a value, which another process can execute, too. The mask is the host's."""
+    def call(self, job: HostJob) -> HostCall:
+        """Return the run of one host as a value, which another process can execute, too."""
         options, run, evidence = self.options, self.journal.run, self.journal.head.sha256
-        hashed = self._password_hash(job, mask)
+        hashed = self._password_hash(job)
         past = self.past.hosts[job.host.name] if self.past else None
         transfer = options.transfers.get(job.host.name)
         archived = options.archived.get(job.host.name, "")
         return HostCall(
-            job, self.mode, run, operator(), mask, hashed, options.thorough, options.repair, evidence, past, transfer, archived
+            job, self.mode, run, operator(), self.mask, hashed, options.thorough, options.repair, evidence, past, transfer, archived
         )
 
-    def _password_hash(self, job: HostJob, mask: SecretMask) -> PasswordHash | None:
+    def _password_hash(self, job: HostJob) -> PasswordHash | None:
         """Return the password hash for one host. If it cannot be computed, only this host fails."""
         if self.hashes is None or job.password is None:
             return None
@@ -265,8 +255,7 @@ class _Run:
                 found = hashed()
             except SecretError as error:
                 raise ScriptError.of(error, host=host.name) from None
-            for each in (self.mask, mask):
-                each.add(found, found.rpartition("$")[2])
+            self.mask.add(found, found.rpartition("$")[2])
             return found
 
         former = notebook_password.former_salt(host=host.name, port=host.notebook.port)

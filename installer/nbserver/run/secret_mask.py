@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from nbserver.transports.transport import Transport
 
 SHORTEST = 6  # characters; a shorter secret occurs in too many words
+MANY = 100  # forms
 MARK = "*****"  # shorter than SHORTEST, so it cannot contain a secret
 
 _PEM_HEAD = re.compile(r"-----(BEGIN|END) [A-Z ]+-----")
@@ -41,6 +42,7 @@ class SecretMask:
     def __init__(self, public: Iterable[str] = ()) -> None:
         self._public = list(public)
         self._forms: tuple[str, ...] = ()  # the longest first
+        self._beginnings: frozenset[str] = frozenset()
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -59,6 +61,7 @@ class SecretMask:
             more = {form for form in forms.difference(self._forms) if not any(form in text for text in self._public)}
             if more:
                 self._forms = tuple(sorted({*self._forms, *more}, key=lambda form: (-len(form), form)))
+                self._beginnings = frozenset(form[:SHORTEST] for form in self._forms)
 
     def text(self, text: str) -> str:
         """Return the text with every secret masked, even if color codes split it."""
@@ -70,6 +73,10 @@ class SecretMask:
         return masked if found == plain else found
 
     def _masked(self, text: str) -> str:
+        if len(self._forms) > MANY:  # each form for itself, they would take longer than a run of a thousand hosts
+            beginnings = self._beginnings
+            if not any(text[place : place + SHORTEST] in beginnings for place in range(len(text) - SHORTEST + 1)):
+                return text
         for form in self._forms:
             if form in text:
                 text = text.replace(form, MARK)

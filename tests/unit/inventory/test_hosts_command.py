@@ -63,7 +63,10 @@ def test_what_is_wrong(tmp_path: Path) -> None:
         path.write_text(f"hosts_command = {value}\n{DEFAULTS}", "utf-8")
         assert refusal(path).startswith(f"{inventory}: expected an array with a program and its arguments")
     path.write_text(f"hosts_command = ['no-such-program-hunter2']\n{DEFAULTS}", "utf-8")
-    assert refusal(path) == f"{inventory} failed: the program named in the inventory was not found"
+    assert refusal(path) == (
+        f"{inventory} failed: the program named in the inventory was not found. "
+        "Run the command yourself as the same user, and check its output and exit code"
+    )
     path.write_text(f"hosts_from = 'x'\nhosts_command = ['x']\n{DEFAULTS}", "utf-8")
     assert refusal(path).endswith("hosts_command: cannot be combined with hosts_from; use one or the other")
 

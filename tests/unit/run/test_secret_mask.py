@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from nbserver.base.errors import NbserverError
 from nbserver.base.message import Lines, detail, message
 from nbserver.run.result import Result
-from nbserver.run.secret_mask import MARK, SecretMask
+from nbserver.run.secret_mask import MANY, MARK, SecretMask
 
 SECRET = 'corr\u00e9ct "horse" b\\ttery'
 
@@ -154,3 +154,12 @@ def test_a_transport_is_watched() -> None:
     leaks: list[str] = []
     lines = list(mask("correct horse").watch(Said(), lambda: leaks.append("x")).run("", []))
     assert lines == ['{"text":"fine"}', f'{{"text":"{MARK}"}}', f'{{"text": "{MARK}"}}'] and len(leaks) == 2
+
+
+@given(st.text("ab*'\\\" é", min_size=6, max_size=9), st.text("ab*'\\\" é", max_size=60))
+def test_many_secrets_are_found_as_few_are(secret: str, text: str) -> None:
+    few, many = SecretMask(), SecretMask()
+    few.add(secret)
+    many.add(secret, *(f"xxxxxx{number}" for number in range(MANY)))
+    for said in (text, f"{text}{secret}{text}", f"{text[:30]}{secret}"):
+        assert many.text(said) == few.text(said)
