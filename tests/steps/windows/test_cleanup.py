@@ -49,6 +49,7 @@ def session() -> Iterator[Session]:
             "record",
             "registry",
             "downloads",
+            "path_access",
             "restarted_server",
             "unused_programs",
             "dropped_settings",
