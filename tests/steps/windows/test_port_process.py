@@ -99,14 +99,16 @@ def test_nobody_known_and_nobody_at_all(ask: Run, hand_made: HandMade) -> None:
 @pytest.mark.parametrize(("second", "stopped"), [(1, ["77"]), (2, [])], ids=["same", "other"])
 def test_a_process_that_has_got_the_id_of_another_one_is_not_stopped(ask: Run, second: int, stopped: list[str]) -> None:
     said = ask(
-        f"""$begun = [DateTime]'2026-11-01'
+        f"""& {{
+        $begun = [DateTime]'2026-11-01'
         function New-Found($Time) {{ @{{ Name = 'x.exe'; ProcessId = 77; ExecutablePath = 'C:\\x.exe'; CreationDate = $Time }} }}
         function Get-PortOwner {{ @{{ Kind = 'process'; Services = @(); Tasks = @(); Process = New-Found $begun.AddSeconds(1) }} }}
         function Get-PortProcess {{ New-Found $begun.AddSeconds({second}) }}
         $asked = @{{ Count = 0 }}
         function Test-PortListening {{ $asked.Count++; $asked.Count -eq 1 }}
         function Stop-Process {{ param($Id, [switch]$Force) "$Id" }}
-        Stop-PortOwner 9999"""
+        Stop-PortOwner 9999
+        }}"""
     )
     assert said == stopped
 
