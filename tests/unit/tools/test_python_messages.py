@@ -52,7 +52,7 @@ def collected(source: str) -> python_messages.Found:
         ("class C:\n    def say(self, code: str, template: str): ...\n\nc.say('a', 'b')", Entry("a", "b", "", "it.py", 4)),
         (
             "def f(code: str, template: str, *, where):\n    raise UsageError(code, template, where=where, reason=x)\nf('a', '{reason}')",
-            Entry("a", "{reason}", "", "it.py", 3),
+            Entry("a", "{reason}", "", "it.py", 3, "part"),  # of placeholders only
         ),
     ],
 )
