@@ -540,8 +540,8 @@ read_seconds_since() { # BEGIN
     REPLY=$(((REPLY - $1) / 100))
 }
 
-# WORDS: the words of TEXT, with one space between them. An older bash writes a here-string to a file, for which the disk
-# needs room.
+# WORDS: the words of TEXT, with one space between them. Before bash 5.1, a here-string is a file: a full disk has no room
+# for it.
 split_words() { # TEXT
     local rest=$1
     WORDS=()
