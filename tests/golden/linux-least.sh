@@ -538,8 +538,8 @@ read_seconds_since() { # BEGIN
     REPLY=$(((REPLY - $1) / 100))
 }
 
-# WORDS: the words of TEXT, with one space between them. Before bash 5.1, a here-string is a file: a full disk has no room
-# for it.
+# WORDS: the words of TEXT, with one space between them. Before bash 5.1, a here-string is a file, and undo must
+# also work on a full disk.
 split_words() { # TEXT
     local rest=$1
     WORDS=()
