@@ -90,7 +90,10 @@ def begin_of(response: requests.Response, file: File, asked: int) -> int:
         if asked:
             raise FromTheBeginning
         raise DownloadError(
-            "download-wrong-part", "the server sent a different part of the file than requested", where=file.url, todo=CHECK
+            "download-wrong-part",
+            "the server sent a different part of the file than requested",
+            where=file.url,
+            todo="Run the command again. If it fails again, use another mirror or proxy: this one does not support partial downloads",
         )
     if asked and response.status_code == 416:
         raise FromTheBeginning

@@ -54,7 +54,7 @@ def load_for(path: Path, patterns: Sequence[str], *, commands: bool = True, give
             "local-system-unsupported",
             "nbserver cannot set up this machine, because it runs neither Linux nor Windows",
             where=LOCAL,
-            todo="Specify only other hosts",
+            todo="Leave local out of the hosts",
         )
     if not is_only_local(patterns):
         return load(path, patterns, commands=commands)

@@ -56,7 +56,11 @@ def remove() -> None:
 def require_possible(scope: str) -> None:
     """Raise UsageError if `up --trust` could not add a certificate, before anything is changed."""
     if scope == "machine":
-        raise UsageError("trust-in-machine-scope", '--trust requires scope = "user": browsers do not run as root', where="local")
+        raise UsageError(
+            "trust-in-machine-scope",
+            '--trust requires scope = "user": in machine scope, root would trust the certificate, not you',
+            where="local",
+        )
     trust_store.of_this_user()
 
 

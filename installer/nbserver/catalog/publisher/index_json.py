@@ -17,6 +17,8 @@ _WHOLE_NUMBER, _NUMBER = message("kind-whole-number", "a whole number"), message
 _NULL = message("kind-null", "null")
 _KINDS = {dict: _OBJECT, list: _ARRAY, str: _TEXT, bool: _BOOLEAN, int: _NUMBER, float: _NUMBER}
 
+_AFTER = "The catalog was not written. Run the command again. If it fails again, the publisher may have changed the index: update nbserver"
+
 
 @dataclass(frozen=True)
 class Table:
@@ -34,8 +36,7 @@ class Table:
                 "index-entry-invalid",
                 "{key}: {reason}",
                 where=self.url,
-                todo="The catalog was not written. If this error persists, compare the index with the publisher's website, or "
-                "update nbserver",
+                todo=_AFTER,
                 key=self.at,
                 reason=reason,
             )
@@ -43,7 +44,7 @@ class Table:
             "index-invalid",
             "could not use the index: {reason}",
             where=self.url,
-            todo="The catalog was not written. If this error persists, compare the index with the publisher's website, or update nbserver",
+            todo=_AFTER,
             reason=reason,
         )
 

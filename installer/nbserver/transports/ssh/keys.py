@@ -64,6 +64,7 @@ def load_key(path: Path, password: str | None, *, host: str) -> Sequence[SSHKeyP
             "key-file-unsupported",
             "key_file: {path} is not a supported private key",
             where=host,
-            todo="Use the private key, not the .pub file; convert a PuTTY .ppk file with: puttygen KEY.ppk -O private-openssh-new",
+            todo="Specify the private key, not the .pub file. To convert a PuTTY .ppk file, use Conversions, Export OpenSSH key in PuTTYgen, "
+            "or run: puttygen KEY.ppk -O private-openssh-new -o KEY",
             path=path,
         ) from None
