@@ -133,8 +133,6 @@ def distribution(fresh: Fresh, mirror: Mirror, folder: Path) -> Iterator[Story]:
         story.nbserver("verify after reboot", "verify", "--wait", "300", "--json")
         story.nbserver("plan after reboot", "plan")
         story.secret_files = find_secrets(story)
-        host.ssh("firewall-cmd --set-default-zone=internal")  # undo removes the rules from the zone that got them
         story.nbserver("undo", "undo")
-        host.ssh("firewall-cmd --set-default-zone=public")
         story.snapshot("undone")
         yield story

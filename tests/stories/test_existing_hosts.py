@@ -270,7 +270,7 @@ def test_a_program_that_nobody_runs_is_ended_with_a_warning(existing: Existing, 
     assert existing.host.scheduler.is_running("service.nobody")
     listener.write_text(process)
     _, events = existing.run("apply", 0)
-    assert [text for text in warnings(events) if text.startswith(f"stopped python.exe (process {process})")]
+    assert [text for text in warnings(events) if text.startswith(f"nbserver stopped python.exe (process {process}).")]
     assert not existing.host.scheduler.is_running("service.nobody")
 
 

@@ -1,4 +1,4 @@
-"""Rules of a firewall that is gone."""
+"""Rules of a firewall that is gone, and of firewalld whose default zone changes."""
 
 from __future__ import annotations
 
@@ -26,3 +26,55 @@ firewall_apply() {{ save_before firewall_port '{firewall} 9999 Any' ''; }}
     assert [event["text"].partition(",")[0] for event in done.of("warning")] == [f"{firewall} is no longer installed"]
     planned = run(host, "test", [parts.step("firewall")])
     assert planned.outcome == "ok" and planned.of("difference") == [], "and what is not there is not asked for a rule"
+
+
+# What firewalld does with rules of zones: a rule that a zone does not have is removed with a warning and exit code 0.
+FIREWALLD = """#!/bin/bash
+zone=$(</var/firewall/default) kind=now
+for word; do
+    case $word in
+        --state) exit 0 ;;
+        --get-default-zone) printf '%s\\n' "$zone"; exit 0 ;;
+        --zone=*) zone=${word#*=} ;;
+        --permanent) kind=permanent ;;
+    esac
+done
+[[ $zone == public || $zone == internal ]] || { echo "Error: INVALID_ZONE: $zone" >&2; exit 112; }
+rules=/var/firewall/$zone.$kind
+touch "$rules"
+for word; do
+    case $word in
+        --query-*) grep -qxF -- "${word#--query-}" "$rules"; exit ;;
+        --add-*) printf '%s\\n' "${word#--add-}" >>"$rules" ;;
+        --remove-*)
+            grep -qxF -- "${word#--remove-}" "$rules" || echo 'Warning: NOT_ENABLED' >&2
+            grep -vxF -- "${word#--remove-}" "$rules" >"$rules.new"
+            mv "$rules.new" "$rules"
+            ;;
+    esac
+done
+exit 0
+"""
+
+
+def test_a_rule_leaves_the_zone_that_got_it(host: Sandbox) -> None:
+    """Even if another zone is the default by now."""
+    host.run("bash", "-c", "rm -f /etc/ufw/ufw.conf /usr/sbin/ufw; mkdir -p /var/firewall; echo public >/var/firewall/default")
+    host.write("/usr/bin/firewall-cmd", FIREWALLD)
+    host.run("chmod", "755", "/usr/bin/firewall-cmd")
+
+    def rules() -> str:
+        return host.run("bash", "-c", "cd /var/firewall; grep -H . public.* internal.* 2>/dev/null || true").stdout.decode()
+
+    step = parts.step("firewall")
+    assert run(host, "apply", [step]).outcome == "ok"
+    assert rules().split() == ["public.now:port=9999/tcp", "public.permanent:port=9999/tcp"]
+    assert [line["key"] for line in record(host)] == ["firewalld 9999 Any public"]
+    host.run("bash", "-c", "echo internal >/var/firewall/default")
+    assert run(host, "test", [step]).of("difference") != []
+    assert run(host, "apply", [step]).outcome == "ok"
+    assert rules().split() == ["internal.now:port=9999/tcp", "internal.permanent:port=9999/tcp"]
+    assert run(host, "test", [step]).of("difference") == []
+    host.run("bash", "-c", "echo public >/var/firewall/default")
+    done = run(host, "undo", [step])
+    assert done.outcome == "ok" and record(host) == [] and rules() == ""
