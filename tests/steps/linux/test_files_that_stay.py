@@ -105,7 +105,7 @@ def test_files_in_somebody_elses_folder_keep_their_owners(host: Sandbox) -> None
         (
             "mkdir -p /var/lib/nbserver/notebooks; chown daemon: /var/lib/nbserver/notebooks; chmod 755 /var/lib/nbserver",
             "/var/lib/nbserver/notebooks",
-            ("is owned by daemon", "chown"),
+            ("belongs to daemon", "chown"),
         ),
     ],
 )
