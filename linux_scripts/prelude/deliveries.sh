@@ -44,9 +44,9 @@ read_wheel() { # NAME
 # The part of a line of the envelope, in variables of the caller.
 read_part() { # LINE
     split_words "$1"
-    name='' sha256=${WORDS[2]}
-    if is_base64 "${WORDS[0]}"; then name=$REPLY; fi
-    size=$((10#${WORDS[1]})) offset=$((10#${WORDS[3]})) length=$((10#${WORDS[4]}))
+    name='' sha256=${SPLIT[2]}
+    if is_base64 "${SPLIT[0]}"; then name=$REPLY; fi
+    size=$((10#${SPLIT[1]})) offset=$((10#${SPLIT[3]})) length=$((10#${SPLIT[4]}))
 }
 
 # Whether the lock has this wheel.

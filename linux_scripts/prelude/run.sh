@@ -32,7 +32,7 @@ RUN_THOROUGH='' RUN_REPAIR=''                      # whether to read all install
 RUN_FORMER_SALT='' RUN_NEW_SALT=''                 # which password hashes may be replaced: see step notebook
 RUN_ENDING=''                                      # it has failed, and restores the previous server
 RUN_ARCHIVED=''                                    # hash of the archived notebooks that an undo removes
-WORDS=()                                           # of split_words
+SPLIT=()                                           # of split_words
 RUN_NOT_KEPT=''                                    # why the events of this run cannot be written to the host
 ERRORS_READ=0                                      # lines of standard error that were read
 
@@ -58,16 +58,16 @@ read_seconds_since() { # BEGIN
     REPLY=$(((REPLY - $1) / 100))
 }
 
-# WORDS: the words of TEXT, with one space between them. Before bash 5.1, a here-string is a file, and undo must
+# SPLIT: the words of TEXT, with one space between them. Before bash 5.1, a here-string is a file, and undo must
 # also work on a full disk.
 split_words() { # TEXT
     local rest=$1
-    WORDS=()
+    SPLIT=()
     while [[ $rest == *' '* ]]; do
-        WORDS+=("${rest%% *}")
+        SPLIT+=("${rest%% *}")
         rest=${rest#* }
     done
-    if [[ $rest ]]; then WORDS+=("$rest"); fi
+    if [[ $rest ]]; then SPLIT+=("$rest"); fi
 }
 
 # A step NAME has two functions: NAME_test reports what differs and changes nothing, NAME_apply makes the changes.

@@ -71,7 +71,7 @@ restore_unit() { # NAME BEFORE
         run_program "${SYSTEMCTL[@]}" disable -- "$1" || return
     fi
     split_words "$2"
-    state=${WORDS[0]-} active=${WORDS[1]-}
+    state=${SPLIT[0]-} active=${SPLIT[1]-}
     copy=${2#"$state $active"}
     restore_file "$UNIT_FOLDER/$1" "${copy# }" || return
     run_program "${SYSTEMCTL[@]}" daemon-reload || return

@@ -512,7 +512,7 @@ RUN_THOROUGH='' RUN_REPAIR=''                      # whether to read all install
 RUN_FORMER_SALT='' RUN_NEW_SALT=''                 # which password hashes may be replaced: see step notebook
 RUN_ENDING=''                                      # it has failed, and restores the previous server
 RUN_ARCHIVED=''                                    # hash of the archived notebooks that an undo removes
-WORDS=()                                           # of split_words
+SPLIT=()                                           # of split_words
 RUN_NOT_KEPT=''                                    # why the events of this run cannot be written to the host
 ERRORS_READ=0                                      # lines of standard error that were read
 
@@ -538,16 +538,16 @@ read_seconds_since() { # BEGIN
     REPLY=$(((REPLY - $1) / 100))
 }
 
-# WORDS: the words of TEXT, with one space between them. Before bash 5.1, a here-string is a file, and undo must
+# SPLIT: the words of TEXT, with one space between them. Before bash 5.1, a here-string is a file, and undo must
 # also work on a full disk.
 split_words() { # TEXT
     local rest=$1
-    WORDS=()
+    SPLIT=()
     while [[ $rest == *' '* ]]; do
-        WORDS+=("${rest%% *}")
+        SPLIT+=("${rest%% *}")
         rest=${rest#* }
     done
-    if [[ $rest ]]; then WORDS+=("$rest"); fi
+    if [[ $rest ]]; then SPLIT+=("$rest"); fi
 }
 
 # A step NAME has two functions: NAME_test reports what differs and changes nothing, NAME_apply makes the changes.
@@ -2649,7 +2649,7 @@ restore_packages() { # KEY BEFORE
     local -a names removed=() kept=()
     PACKAGE_MANAGER=${1%% *}
     split_words "${1#* }"
-    names=("${WORDS[@]}")
+    names=("${SPLIT[@]}")
     keep_installed "${names[@]}"
     if ((${#INSTALLED[@]} == 0)); then
         read_packages bash                         # it runs this script; a database that is damaged has nothing
@@ -3067,7 +3067,7 @@ restore_unit() { # NAME BEFORE
         run_program "${SYSTEMCTL[@]}" disable -- "$1" || return
     fi
     split_words "$2"
-    state=${WORDS[0]-} active=${WORDS[1]-}
+    state=${SPLIT[0]-} active=${SPLIT[1]-}
     copy=${2#"$state $active"}
     restore_file "$UNIT_FOLDER/$1" "${copy# }" || return
     run_program "${SYSTEMCTL[@]}" daemon-reload || return
@@ -3437,9 +3437,9 @@ open_port() { # PORT ADDRESS
 
 restore_firewall_port() { # KEY
     split_words "$1"
-    case ${WORDS[0]} in
-        ufw) close_ufw_port "${WORDS[1]}" "${WORDS[2]}" ;;
-        firewalld) close_firewalld_port "${WORDS[@]:1}" ;;
+    case ${SPLIT[0]} in
+        ufw) close_ufw_port "${SPLIT[1]}" "${SPLIT[2]}" ;;
+        firewalld) close_firewalld_port "${SPLIT[@]:1}" ;;
     esac
 }
 
@@ -4829,9 +4829,9 @@ read_wheel() { # NAME
 # The part of a line of the envelope, in variables of the caller.
 read_part() { # LINE
     split_words "$1"
-    name='' sha256=${WORDS[2]}
-    if is_base64 "${WORDS[0]}"; then name=$REPLY; fi
-    size=$((10#${WORDS[1]})) offset=$((10#${WORDS[3]})) length=$((10#${WORDS[4]}))
+    name='' sha256=${SPLIT[2]}
+    if is_base64 "${SPLIT[0]}"; then name=$REPLY; fi
+    size=$((10#${SPLIT[1]})) offset=$((10#${SPLIT[3]})) length=$((10#${SPLIT[4]}))
 }
 
 # Whether the lock has this wheel.
@@ -7465,10 +7465,10 @@ is_unwanted_port() { # LINE
     split_line "$1"
     if [[ $LINE_KIND != firewall_port ]]; then return 1; fi
     split_words "$LINE_KEY"
-    zone=${WORDS[3]-}
+    zone=${SPLIT[3]-}
     if [[ $zone && $FIREWALL == firewalld && $zone != "$FIREWALL_ZONE" ]]; then return 0; fi
     for address in "${NB_FIREWALL_REMOTE_ADDRESSES[@]}"; do
-        if [[ "${WORDS[1]} ${WORDS[2]}" == "$NB_NOTEBOOK_PORT $address" ]]; then return 1; fi
+        if [[ "${SPLIT[1]} ${SPLIT[2]}" == "$NB_NOTEBOOK_PORT $address" ]]; then return 1; fi
     done
     return 0
 }

@@ -61,9 +61,9 @@ open_port() { # PORT ADDRESS
 
 restore_firewall_port() { # KEY
     split_words "$1"
-    case ${WORDS[0]} in
-        ufw) close_ufw_port "${WORDS[1]}" "${WORDS[2]}" ;;
-        firewalld) close_firewalld_port "${WORDS[@]:1}" ;;
+    case ${SPLIT[0]} in
+        ufw) close_ufw_port "${SPLIT[1]}" "${SPLIT[2]}" ;;
+        firewalld) close_firewalld_port "${SPLIT[@]:1}" ;;
     esac
 }
 

@@ -112,7 +112,7 @@ restore_packages() { # KEY BEFORE
     local -a names removed=() kept=()
     PACKAGE_MANAGER=${1%% *}
     split_words "${1#* }"
-    names=("${WORDS[@]}")
+    names=("${SPLIT[@]}")
     keep_installed "${names[@]}"
     if ((${#INSTALLED[@]} == 0)); then
         read_packages bash                         # it runs this script; a database that is damaged has nothing

@@ -57,10 +57,10 @@ is_unwanted_port() { # LINE
     split_line "$1"
     if [[ $LINE_KIND != firewall_port ]]; then return 1; fi
     split_words "$LINE_KEY"
-    zone=${WORDS[3]-}
+    zone=${SPLIT[3]-}
     if [[ $zone && $FIREWALL == firewalld && $zone != "$FIREWALL_ZONE" ]]; then return 0; fi
     for address in "${NB_FIREWALL_REMOTE_ADDRESSES[@]}"; do
-        if [[ "${WORDS[1]} ${WORDS[2]}" == "$NB_NOTEBOOK_PORT $address" ]]; then return 1; fi
+        if [[ "${SPLIT[1]} ${SPLIT[2]}" == "$NB_NOTEBOOK_PORT $address" ]]; then return 1; fi
     done
     return 0
 }
