@@ -45,7 +45,7 @@ class Machine:
 
 @contextmanager
 def index(lock: Path, wheels: Callable[[Path, Path], Path], folder: Path) -> Iterator[Mirror]:
-    """A mirror with the wheels of a lock, and room for those of others."""
+    """A mirror with the wheels of a lock. A test may add those of other locks."""
     folder.mkdir()
     for wheel in wheels(artifacts.cache_folder(), lock).iterdir():
         (folder / wheel.name).symlink_to(wheel)

@@ -42,8 +42,8 @@ assert_page_answers() { # URL PACKAGE VERSION
     read_uptime
     begin=$REPLY
     ask "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" "${BASH_REMATCH[4]}" "${BASH_REMATCH[5]:-/}"
-    read_uptime
-    seconds=$(((REPLY - begin) / 100))
+    read_seconds_since "$begin"
+    seconds=$REPLY
     for line in "${ANSWER[@]}"; do
         size+=$((${#line} + 1))
         if [[ $line == 'verify error:'* ]]; then fault=${line#verify error:num=}; fi

@@ -84,9 +84,6 @@ restore_file() { # PATH BEFORE
 
 # A copy is kept as long as a line of the record names it: an interrupted undo can be repeated.
 remove_file_copies() {
-    local folder
     json_string "$STATE_FOLDER/before/"
-    folder=${REPLY#\"}
-    folder=${folder%\"}
-    if [[ "${RECORD[*]}" != *"$folder"* ]]; then rm -rf -- "$STATE_FOLDER/before"; fi
+    if [[ "${RECORD[*]}" != *"${REPLY:1:-1}"* ]]; then rm -rf -- "$STATE_FOLDER/before"; fi
 }

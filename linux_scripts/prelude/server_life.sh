@@ -4,7 +4,7 @@
 # The server starts as it is installed. What differs from the settings stays as it is until the next apply.
 
 SERVER_SECONDS=180                                 # in which a server must start
-WAIT_REPORTED=0                                    # the seconds after which report_wait reports next
+WAIT_BEGIN=0 WAIT_REPORTED=0                       # of begin_wait; the seconds after which report_wait reports next
 
 MODES['restart']=restart_server
 MODES['stop']=stop_server
@@ -112,15 +112,20 @@ prove_server() {
     change_step check
 }
 
+begin_wait() {
+    read_uptime
+    WAIT_BEGIN=$REPLY WAIT_REPORTED=5
+}
+
 # Whether the server still has time to start. A server that hangs makes each question take seconds, too.
-has_time_to_start() { # BEGIN
-    read_seconds_since "$1"
+has_time_to_start() {
+    read_seconds_since "$WAIT_BEGIN"
     ((REPLY < SERVER_SECONDS))
 }
 
 # Every ten seconds.
-report_wait() { # BEGIN
-    read_seconds_since "$1"
+report_wait() {
+    read_seconds_since "$WAIT_BEGIN"
     if ((REPLY < WAIT_REPORTED)); then return; fi
     WAIT_REPORTED=$((REPLY + 10))
     report_progress waiting-for-server 'Waiting for the server on TCP port {port}' "$REPLY" "$SERVER_SECONDS" seconds \

@@ -13,15 +13,15 @@ MODES['logs']=send_server_log
 
 # read_service_log, which each scope has, calls read_journal or read_log_file.
 send_server_log() {
-    local -i last
+    local -i begin
     assert_set_up
     read_uptime
-    last=$((REPLY + 100 * LOG_SECONDS))
+    begin=$REPLY
     while :; do
         read_service_log
         if [[ $REPLY ]]; then send_log "$REPLY"; fi
-        read_uptime
-        if ((REPLY >= last)); then break; fi
+        read_seconds_since "$begin"
+        if ((REPLY >= LOG_SECONDS)); then break; fi
         sleep 1
     done
     if [[ $LOG_CURSOR ]]; then send_pieces cursor 0 < <(printf '%s' "$LOG_CURSOR"); fi

@@ -99,16 +99,13 @@ restart_with_certificate() {
 
 # SHOWN: the certificate of the port, after the server had 180 seconds to start.
 await_certificate() {
-    local -i begin
     SHOWN=''
     if ((EXIT_CODE)); then return; fi
-    WAIT_REPORTED=5
-    read_uptime
-    begin=$REPLY
-    while has_time_to_start "$begin"; do
+    begin_wait
+    while has_time_to_start; do
         read_shown
         if [[ $SHOWN == "$RUN_FINGERPRINT" ]] || has_service_failed; then return; fi
-        report_wait "$begin"
+        report_wait
         sleep 1
     done
 }

@@ -70,10 +70,9 @@ restore_unit() { # NAME BEFORE
         stop_unit "$1" || return
         run_program "${SYSTEMCTL[@]}" disable -- "$1" || return
     fi
-    split_words "$2"
-    state=${SPLIT[0]-} active=${SPLIT[1]-}
-    copy=${2#"$state $active"}
-    restore_file "$UNIT_FOLDER/$1" "${copy# }" || return
+    state=${2%% *} active=${2#* } copy=${2#* * }
+    active=${active%% *}
+    restore_file "$UNIT_FOLDER/$1" "$copy" || return
     run_program "${SYSTEMCTL[@]}" daemon-reload || return
     if [[ ! $2 ]]; then reset_failed_unit "$1" || return; fi
     if [[ $state == enabled ]]; then run_program "${SYSTEMCTL[@]}" enable -- "$1" || return; fi

@@ -75,15 +75,12 @@ check_apply() {
 
 # Wait for the server. Whether it answers.
 has_answered() {
-    local -i begin
-    WAIT_REPORTED=5
-    read_uptime
-    begin=$REPLY
-    while has_time_to_start "$begin"; do
+    begin_wait
+    while has_time_to_start; do
         read_shown
         if ((${#ANSWERS[@]} == 2)); then return 0; fi
         if has_service_failed; then break; fi
-        report_wait "$begin"
+        report_wait
         sleep 1
     done
     return 1
@@ -117,9 +114,9 @@ assert_server_closed() {
         if is_refused "$i"; then continue; fi
         read_status "$i"
         fail server-open-to-everybody 'the notebook server on TCP port {port} answered a request without the '\
-'password with {status}, expected 401 or 403, so others may be able to run programs under the server account. Stop '\
-'the server ({stop}) and read its log ({log}). Remove {folder} if someone added files to it, then run nbserver apply '\
-'again' \
+'password with {status} instead of 401 or 403, so others may be able to run programs under the server account. '\
+'Stop the server ({stop}) and read its log ({log}). Remove {folder} if someone added files to it, then run nbserver '\
+'apply again' \
             port "$NB_NOTEBOOK_PORT" status "$REPLY" \
             stop "$STOP_COMMAND" log "$LOG_COMMAND" folder "${NOTEBOOK_PYTHON%/*/*}"
     done

@@ -38,62 +38,62 @@
 #  1735  locations              Decide which folders may be used, for notebooks and for nbserver itself.
 #  1814  folders                Create folders, and set who may use them.
 #  1897  files                  Write text files, and restore the files that were replaced.
-#  1990  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  2055  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  2100  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2226  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2284  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2365  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2538  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2715  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2866  zypper                 Run zypper, without questions.
-#  2997  units                  Install and remove units of systemd.
-#  3091  service_unit           Compare the unit of the notebook server, and install it.
-#  3279  service                Find out what the unit of the notebook server does.
-#  3377  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3497  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3564  certificate_program    Create a certificate with OpenSSL.
-#  3572  starter                Define the Python program that starts the notebook server.
-#  3803  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3894  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3967  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  4055  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4116  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4186  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  4230  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4263  installed_files        Compare the files of the environment with those that were installed.
-#  4411  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4473  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4624  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4649  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4786  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  5027  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5193  new_server             Check what another environment contains, and the server that runs from it.
-#  5269  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5423  way_back               Restore the previous server after an upgrade that failed.
-#  5601  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5800  server_life            Restart or stop the installed server: modes restart and stop.
-#  5929  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6043  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6166  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6212  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6543  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6650  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6685  server_log             Send the log of the notebook server: mode logs.
-#  6754  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  1987  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  2052  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  2097  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2223  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2281  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2362  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2535  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2712  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2863  zypper                 Run zypper, without questions.
+#  2994  units                  Install and remove units of systemd.
+#  3087  service_unit           Compare the unit of the notebook server, and install it.
+#  3275  service                Find out what the unit of the notebook server does.
+#  3373  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3493  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3560  certificate_program    Create a certificate with OpenSSL.
+#  3568  starter                Define the Python program that starts the notebook server.
+#  3799  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3890  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3963  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  4051  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4112  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4182  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  4226  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4259  installed_files        Compare the files of the environment with those that were installed.
+#  4407  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4469  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4620  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4645  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4782  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  5023  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5189  new_server             Check what another environment contains, and the server that runs from it.
+#  5265  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5419  way_back               Restore the previous server after an upgrade that failed.
+#  5597  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5796  server_life            Restart or stop the installed server: modes restart and stop.
+#  5930  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6044  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6164  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6210  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6541  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6648  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6683  server_log             Send the log of the notebook server: mode logs.
+#  6752  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6793  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6827  python                 Install Python from the distribution.
-#  6885  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  6956  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  6969  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6983  certificate            Create a certificate for the server; only root and the service can read its key.
-#  7080  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7275  service                Run the notebook server as a service that starts with the system.
-#  7409  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7476  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7630  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7712  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6791  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6825  python                 Install Python from the distribution.
+#  6883  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  6954  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  6967  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6981  certificate            Create a certificate for the server; only root and the service can read its key.
+#  7078  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7273  service                Run the notebook server as a service that starts with the system.
+#  7407  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7474  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7625  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7707  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -1980,11 +1980,8 @@ restore_file() { # PATH BEFORE
 
 # A copy is kept as long as a line of the record names it: an interrupted undo can be repeated.
 remove_file_copies() {
-    local folder
     json_string "$STATE_FOLDER/before/"
-    folder=${REPLY#\"}
-    folder=${folder%\"}
-    if [[ "${RECORD[*]}" != *"$folder"* ]]; then rm -rf -- "$STATE_FOLDER/before"; fi
+    if [[ "${RECORD[*]}" != *"${REPLY:1:-1}"* ]]; then rm -rf -- "$STATE_FOLDER/before"; fi
 }
 
 # ---- prelude: state_folder -------------------------------------------------------------------------
@@ -3066,10 +3063,9 @@ restore_unit() { # NAME BEFORE
         stop_unit "$1" || return
         run_program "${SYSTEMCTL[@]}" disable -- "$1" || return
     fi
-    split_words "$2"
-    state=${SPLIT[0]-} active=${SPLIT[1]-}
-    copy=${2#"$state $active"}
-    restore_file "$UNIT_FOLDER/$1" "${copy# }" || return
+    state=${2%% *} active=${2#* } copy=${2#* * }
+    active=${active%% *}
+    restore_file "$UNIT_FOLDER/$1" "$copy" || return
     run_program "${SYSTEMCTL[@]}" daemon-reload || return
     if [[ ! $2 ]]; then reset_failed_unit "$1" || return; fi
     if [[ $state == enabled ]]; then run_program "${SYSTEMCTL[@]}" enable -- "$1" || return; fi
@@ -3382,7 +3378,7 @@ FIREWALL_ZONE=''                                   # the default zone of firewal
 
 read_firewall() {
     local line
-    FIREWALL=''
+    FIREWALL='' FIREWALL_ZONE=''
     if [[ -r /etc/ufw/ufw.conf && -x /usr/sbin/ufw ]]; then   # its configuration may be left without the program
         while IFS= read -r line; do
             if [[ $line == ENABLED=yes ]]; then FIREWALL=ufw; fi
@@ -4690,8 +4686,8 @@ assert_page_answers() { # URL PACKAGE VERSION
     read_uptime
     begin=$REPLY
     ask "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" "${BASH_REMATCH[4]}" "${BASH_REMATCH[5]:-/}"
-    read_uptime
-    seconds=$(((REPLY - begin) / 100))
+    read_seconds_since "$begin"
+    seconds=$REPLY
     for line in "${ANSWER[@]}"; do
         size+=$((${#line} + 1))
         if [[ $line == 'verify error:'* ]]; then fault=${line#verify error:num=}; fi
@@ -5803,7 +5799,7 @@ read_field() { # NAME LINE
 # The server starts as it is installed. What differs from the settings stays as it is until the next apply.
 
 SERVER_SECONDS=180                                 # in which a server must start
-WAIT_REPORTED=0                                    # the seconds after which report_wait reports next
+WAIT_BEGIN=0 WAIT_REPORTED=0                       # of begin_wait; the seconds after which report_wait reports next
 
 MODES['restart']=restart_server
 MODES['stop']=stop_server
@@ -5911,15 +5907,20 @@ prove_server() {
     change_step check
 }
 
+begin_wait() {
+    read_uptime
+    WAIT_BEGIN=$REPLY WAIT_REPORTED=5
+}
+
 # Whether the server still has time to start. A server that hangs makes each question take seconds, too.
-has_time_to_start() { # BEGIN
-    read_seconds_since "$1"
+has_time_to_start() {
+    read_seconds_since "$WAIT_BEGIN"
     ((REPLY < SERVER_SECONDS))
 }
 
 # Every ten seconds.
-report_wait() { # BEGIN
-    read_seconds_since "$1"
+report_wait() {
+    read_seconds_since "$WAIT_BEGIN"
     if ((REPLY < WAIT_REPORTED)); then return; fi
     WAIT_REPORTED=$((REPLY + 10))
     report_progress waiting-for-server 'Waiting for the server on TCP port {port}' "$REPLY" "$SERVER_SECONDS" seconds \
@@ -6141,16 +6142,13 @@ restart_with_certificate() {
 
 # SHOWN: the certificate of the port, after the server had 180 seconds to start.
 await_certificate() {
-    local -i begin
     SHOWN=''
     if ((EXIT_CODE)); then return; fi
-    WAIT_REPORTED=5
-    read_uptime
-    begin=$REPLY
-    while has_time_to_start "$begin"; do
+    begin_wait
+    while has_time_to_start; do
         read_shown
         if [[ $SHOWN == "$RUN_FINGERPRINT" ]] || has_service_failed; then return; fi
-        report_wait "$begin"
+        report_wait
         sleep 1
     done
 }
@@ -6697,15 +6695,15 @@ MODES['logs']=send_server_log
 
 # read_service_log, which each scope has, calls read_journal or read_log_file.
 send_server_log() {
-    local -i last
+    local -i begin
     assert_set_up
     read_uptime
-    last=$((REPLY + 100 * LOG_SECONDS))
+    begin=$REPLY
     while :; do
         read_service_log
         if [[ $REPLY ]]; then send_log "$REPLY"; fi
-        read_uptime
-        if ((REPLY >= last)); then break; fi
+        read_seconds_since "$begin"
+        if ((REPLY >= LOG_SECONDS)); then break; fi
         sleep 1
     done
     if [[ $LOG_CURSOR ]]; then send_pieces cursor 0 < <(printf '%s' "$LOG_CURSOR"); fi
@@ -7550,15 +7548,12 @@ check_apply() {
 
 # Wait for the server. Whether it answers.
 has_answered() {
-    local -i begin
-    WAIT_REPORTED=5
-    read_uptime
-    begin=$REPLY
-    while has_time_to_start "$begin"; do
+    begin_wait
+    while has_time_to_start; do
         read_shown
         if ((${#ANSWERS[@]} == 2)); then return 0; fi
         if has_service_failed; then break; fi
-        report_wait "$begin"
+        report_wait
         sleep 1
     done
     return 1
@@ -7592,9 +7587,9 @@ assert_server_closed() {
         if is_refused "$i"; then continue; fi
         read_status "$i"
         fail server-open-to-everybody 'the notebook server on TCP port {port} answered a request without the '\
-'password with {status}, expected 401 or 403, so others may be able to run programs under the server account. Stop '\
-'the server ({stop}) and read its log ({log}). Remove {folder} if someone added files to it, then run nbserver apply '\
-'again' \
+'password with {status} instead of 401 or 403, so others may be able to run programs under the server account. '\
+'Stop the server ({stop}) and read its log ({log}). Remove {folder} if someone added files to it, then run nbserver '\
+'apply again' \
             port "$NB_NOTEBOOK_PORT" status "$REPLY" \
             stop "$STOP_COMMAND" log "$LOG_COMMAND" folder "${NOTEBOOK_PYTHON%/*/*}"
     done

@@ -38,62 +38,62 @@
 #  1737  locations              Decide which folders may be used, for notebooks and for nbserver itself.
 #  1816  folders                Create folders, and set who may use them.
 #  1899  files                  Write text files, and restore the files that were replaced.
-#  1992  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  2057  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  2102  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2228  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2286  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2367  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2540  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2717  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2868  zypper                 Run zypper, without questions.
-#  2999  units                  Install and remove units of systemd.
-#  3093  service_unit           Compare the unit of the notebook server, and install it.
-#  3281  service                Find out what the unit of the notebook server does.
-#  3379  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3499  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3566  certificate_program    Create a certificate with OpenSSL.
-#  3574  starter                Define the Python program that starts the notebook server.
-#  3805  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3896  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3969  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  4057  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4118  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4188  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  4232  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4265  installed_files        Compare the files of the environment with those that were installed.
-#  4413  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4475  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4626  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4651  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4788  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  5029  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5195  new_server             Check what another environment contains, and the server that runs from it.
-#  5271  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5425  way_back               Restore the previous server after an upgrade that failed.
-#  5603  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5802  server_life            Restart or stop the installed server: modes restart and stop.
-#  5931  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6045  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6168  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6214  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6545  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6652  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6687  server_log             Send the log of the notebook server: mode logs.
-#  6756  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  1989  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  2054  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  2099  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2225  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2283  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2364  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2537  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2714  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2865  zypper                 Run zypper, without questions.
+#  2996  units                  Install and remove units of systemd.
+#  3089  service_unit           Compare the unit of the notebook server, and install it.
+#  3277  service                Find out what the unit of the notebook server does.
+#  3375  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3495  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3562  certificate_program    Create a certificate with OpenSSL.
+#  3570  starter                Define the Python program that starts the notebook server.
+#  3801  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3892  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3965  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  4053  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4114  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4184  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  4228  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4261  installed_files        Compare the files of the environment with those that were installed.
+#  4409  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4471  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4622  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4647  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4784  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  5025  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5191  new_server             Check what another environment contains, and the server that runs from it.
+#  5267  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5421  way_back               Restore the previous server after an upgrade that failed.
+#  5599  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5798  server_life            Restart or stop the installed server: modes restart and stop.
+#  5932  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6046  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6166  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6212  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6543  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6650  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6685  server_log             Send the log of the notebook server: mode logs.
+#  6754  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6795  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6829  python                 Install Python from the distribution.
-#  6887  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  6958  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  6971  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6985  certificate            Create a certificate for the server; only root and the service can read its key.
-#  7082  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7277  service                Run the notebook server as a service that starts with the system.
-#  7411  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7478  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7632  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7714  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6793  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6827  python                 Install Python from the distribution.
+#  6885  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  6956  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  6969  user                   Create the system user that runs the server: without a password, without a login shell.
+#  6983  certificate            Create a certificate for the server; only root and the service can read its key.
+#  7080  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7275  service                Run the notebook server as a service that starts with the system.
+#  7409  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7476  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7627  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7709  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -1982,11 +1982,8 @@ restore_file() { # PATH BEFORE
 
 # A copy is kept as long as a line of the record names it: an interrupted undo can be repeated.
 remove_file_copies() {
-    local folder
     json_string "$STATE_FOLDER/before/"
-    folder=${REPLY#\"}
-    folder=${folder%\"}
-    if [[ "${RECORD[*]}" != *"$folder"* ]]; then rm -rf -- "$STATE_FOLDER/before"; fi
+    if [[ "${RECORD[*]}" != *"${REPLY:1:-1}"* ]]; then rm -rf -- "$STATE_FOLDER/before"; fi
 }
 
 # ---- prelude: state_folder -------------------------------------------------------------------------
@@ -3068,10 +3065,9 @@ restore_unit() { # NAME BEFORE
         stop_unit "$1" || return
         run_program "${SYSTEMCTL[@]}" disable -- "$1" || return
     fi
-    split_words "$2"
-    state=${SPLIT[0]-} active=${SPLIT[1]-}
-    copy=${2#"$state $active"}
-    restore_file "$UNIT_FOLDER/$1" "${copy# }" || return
+    state=${2%% *} active=${2#* } copy=${2#* * }
+    active=${active%% *}
+    restore_file "$UNIT_FOLDER/$1" "$copy" || return
     run_program "${SYSTEMCTL[@]}" daemon-reload || return
     if [[ ! $2 ]]; then reset_failed_unit "$1" || return; fi
     if [[ $state == enabled ]]; then run_program "${SYSTEMCTL[@]}" enable -- "$1" || return; fi
@@ -3384,7 +3380,7 @@ FIREWALL_ZONE=''                                   # the default zone of firewal
 
 read_firewall() {
     local line
-    FIREWALL=''
+    FIREWALL='' FIREWALL_ZONE=''
     if [[ -r /etc/ufw/ufw.conf && -x /usr/sbin/ufw ]]; then   # its configuration may be left without the program
         while IFS= read -r line; do
             if [[ $line == ENABLED=yes ]]; then FIREWALL=ufw; fi
@@ -4692,8 +4688,8 @@ assert_page_answers() { # URL PACKAGE VERSION
     read_uptime
     begin=$REPLY
     ask "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" "${BASH_REMATCH[4]}" "${BASH_REMATCH[5]:-/}"
-    read_uptime
-    seconds=$(((REPLY - begin) / 100))
+    read_seconds_since "$begin"
+    seconds=$REPLY
     for line in "${ANSWER[@]}"; do
         size+=$((${#line} + 1))
         if [[ $line == 'verify error:'* ]]; then fault=${line#verify error:num=}; fi
@@ -5805,7 +5801,7 @@ read_field() { # NAME LINE
 # The server starts as it is installed. What differs from the settings stays as it is until the next apply.
 
 SERVER_SECONDS=180                                 # in which a server must start
-WAIT_REPORTED=0                                    # the seconds after which report_wait reports next
+WAIT_BEGIN=0 WAIT_REPORTED=0                       # of begin_wait; the seconds after which report_wait reports next
 
 MODES['restart']=restart_server
 MODES['stop']=stop_server
@@ -5913,15 +5909,20 @@ prove_server() {
     change_step check
 }
 
+begin_wait() {
+    read_uptime
+    WAIT_BEGIN=$REPLY WAIT_REPORTED=5
+}
+
 # Whether the server still has time to start. A server that hangs makes each question take seconds, too.
-has_time_to_start() { # BEGIN
-    read_seconds_since "$1"
+has_time_to_start() {
+    read_seconds_since "$WAIT_BEGIN"
     ((REPLY < SERVER_SECONDS))
 }
 
 # Every ten seconds.
-report_wait() { # BEGIN
-    read_seconds_since "$1"
+report_wait() {
+    read_seconds_since "$WAIT_BEGIN"
     if ((REPLY < WAIT_REPORTED)); then return; fi
     WAIT_REPORTED=$((REPLY + 10))
     report_progress waiting-for-server 'Waiting for the server on TCP port {port}' "$REPLY" "$SERVER_SECONDS" seconds \
@@ -6143,16 +6144,13 @@ restart_with_certificate() {
 
 # SHOWN: the certificate of the port, after the server had 180 seconds to start.
 await_certificate() {
-    local -i begin
     SHOWN=''
     if ((EXIT_CODE)); then return; fi
-    WAIT_REPORTED=5
-    read_uptime
-    begin=$REPLY
-    while has_time_to_start "$begin"; do
+    begin_wait
+    while has_time_to_start; do
         read_shown
         if [[ $SHOWN == "$RUN_FINGERPRINT" ]] || has_service_failed; then return; fi
-        report_wait "$begin"
+        report_wait
         sleep 1
     done
 }
@@ -6699,15 +6697,15 @@ MODES['logs']=send_server_log
 
 # read_service_log, which each scope has, calls read_journal or read_log_file.
 send_server_log() {
-    local -i last
+    local -i begin
     assert_set_up
     read_uptime
-    last=$((REPLY + 100 * LOG_SECONDS))
+    begin=$REPLY
     while :; do
         read_service_log
         if [[ $REPLY ]]; then send_log "$REPLY"; fi
-        read_uptime
-        if ((REPLY >= last)); then break; fi
+        read_seconds_since "$begin"
+        if ((REPLY >= LOG_SECONDS)); then break; fi
         sleep 1
     done
     if [[ $LOG_CURSOR ]]; then send_pieces cursor 0 < <(printf '%s' "$LOG_CURSOR"); fi
@@ -7552,15 +7550,12 @@ check_apply() {
 
 # Wait for the server. Whether it answers.
 has_answered() {
-    local -i begin
-    WAIT_REPORTED=5
-    read_uptime
-    begin=$REPLY
-    while has_time_to_start "$begin"; do
+    begin_wait
+    while has_time_to_start; do
         read_shown
         if ((${#ANSWERS[@]} == 2)); then return 0; fi
         if has_service_failed; then break; fi
-        report_wait "$begin"
+        report_wait
         sleep 1
     done
     return 1
@@ -7594,9 +7589,9 @@ assert_server_closed() {
         if is_refused "$i"; then continue; fi
         read_status "$i"
         fail server-open-to-everybody 'the notebook server on TCP port {port} answered a request without the '\
-'password with {status}, expected 401 or 403, so others may be able to run programs under the server account. Stop '\
-'the server ({stop}) and read its log ({log}). Remove {folder} if someone added files to it, then run nbserver apply '\
-'again' \
+'password with {status} instead of 401 or 403, so others may be able to run programs under the server account. '\
+'Stop the server ({stop}) and read its log ({log}). Remove {folder} if someone added files to it, then run nbserver '\
+'apply again' \
             port "$NB_NOTEBOOK_PORT" status "$REPLY" \
             stop "$STOP_COMMAND" log "$LOG_COMMAND" folder "${NOTEBOOK_PYTHON%/*/*}"
     done

@@ -73,7 +73,7 @@ def _indent(words: list[str], columns: int) -> int:
 
 
 def columns_of(stream: Any) -> int:
-    """Return the width of the terminal, 0 if the stream is none."""
+    """Return the width of the terminal, or 0 if the stream is not one."""
     try:
         return os.get_terminal_size(stream.fileno()).columns if stream.isatty() else 0
     except (AttributeError, OSError, ValueError):

@@ -6,7 +6,7 @@ FIREWALL_ZONE=''                                   # the default zone of firewal
 
 read_firewall() {
     local line
-    FIREWALL=''
+    FIREWALL='' FIREWALL_ZONE=''
     if [[ -r /etc/ufw/ufw.conf && -x /usr/sbin/ufw ]]; then   # its configuration may be left without the program
         while IFS= read -r line; do
             if [[ $line == ENABLED=yes ]]; then FIREWALL=ufw; fi

@@ -38,8 +38,8 @@ BEFORE_RUN+=(assert_home_path assert_home_writable)
 # Units, PATH, and configuration files contain paths below the home folder. Spaces and letters of any language are fine.
 assert_home_path() {
     if [[ $HOME_FOLDER != /* || /$HOME_FOLDER/ == *[[:cntrl:]\'\"\\\$\`%:]* || $HOME_FOLDER/ == */@(|.|..)/* ]]; then
-        fail home-invalid 'HOME must be an absolute path without quotation marks, control characters, or any of \ $ '\
-'` % : but it is "{path}". Set HOME to such a path, to a folder that you own, then try again' \
+        fail home-invalid 'HOME is "{path}", but it must be an absolute path without quotation marks, control '\
+'characters, or any of \ $ ` % :. Set HOME to such a path, to a folder that you own, then try again' \
             path "$HOME_FOLDER"
     fi
 }
