@@ -171,7 +171,8 @@ class FileDownload:
     def _chunks(self, response: requests.Response, url: str) -> Iterator[bytes]:
         """Yield what arrives. Raises Stopped, and DownloadError for a server that sends next to nothing."""
         since, received = time.monotonic(), 0
-        for chunk in response.raw.stream(_BLOCK, decode_content=False):
+        # What has arrived: a whole block may never be complete.
+        while chunk := response.raw.read1(_BLOCK, decode_content=False):
             if self.stop.is_set():
                 raise Stopped
             yield chunk

@@ -22,6 +22,7 @@ from nbserver.catalog import mirror
 
 AT_ONCE = 4
 _OTHER_PROCESS_SECONDS = 5.0
+_PAUSE = 0.2  # seconds: on Windows, a long wait cannot be interrupted with Ctrl-C
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def _wait(running: set[Future[File]], download: FileDownload) -> None:
     """Wait for all downloads. If the disk is full, the others cannot succeed either."""
     pending = {*running}
     while pending:
-        done, pending = wait(pending, return_when=FIRST_EXCEPTION)
+        done, pending = wait(pending, _PAUSE, return_when=FIRST_EXCEPTION)
         if any(isinstance(one.exception(), OutputError) for one in done if not one.cancelled()):
             download.stop.set()
             for one in pending:

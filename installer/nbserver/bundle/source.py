@@ -19,6 +19,7 @@ from nbserver.base.pinned_tls import proxy_for
 from nbserver.bundle import contents
 from nbserver.catalog.publisher import redirects
 from nbserver.catalog.publisher.download import UnfollowedSession, explain, trusting
+from nbserver.catalog.publisher.time_limit import within
 
 if TYPE_CHECKING:
     from nbserver.bundle.contents import File
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 AGAIN = "Run the command again; it continues where it stopped"
 CHECK = "Compare the catalog or the lock with the publisher's values; a mirror, a proxy, or a virus scanner may also have changed the file"
 _CONNECT_SECONDS, _READ_SECONDS = 15.0, 30.0
+_ANSWER_SECONDS = 120.0  # until the headers of the file are there
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
 _MAY_PASS = ("index-too-slow", "index-connection-lost", "index-refused-connection", "download-truncated", "download-busy", "download-slow")
 
@@ -71,7 +73,10 @@ class Source:
                 stream=True,
             )
 
-        return redirects.followed(url, send)
+        try:
+            return within(_ANSWER_SECONDS, lambda: redirects.followed(url, send))
+        except TimeoutError as error:
+            raise explained(error, url) from None
 
     def _login(self, url: str) -> tuple[str, str] | None:
         parts = urlsplit(url)

@@ -49,9 +49,13 @@ class TrustStore:
 
     def add(self, certificate: Path) -> None:
         """Add a certificate. Raises HostError."""
-        if self.platform != "win32":
-            _database().mkdir(0o700, parents=True, exist_ok=True)
-        for command in self.add_commands(certificate):
+        try:
+            if self.platform != "win32":
+                _database().mkdir(0o700, parents=True, exist_ok=True)
+            commands = self.add_commands(certificate)
+        except OSError as error:
+            raise _failed("nbserver", str(error)) from None
+        for command in commands:
             _run(command)
 
     def remove(self, sha1: str) -> None:
@@ -64,8 +68,11 @@ class TrustStore:
 
     def _is_gone(self, sha1: str) -> bool:
         """Return whether the certificate is not in the store. If that cannot be found out, it counts as still there."""
-        if self.platform != "win32" and not (_database() / "cert9.db").exists():
-            return True
+        try:
+            if self.platform != "win32" and not (_database() / "cert9.db").exists():
+                return True
+        except OSError:
+            return False
         code, output = _output(self.list_command(sha1))
         if self.platform == "win32":
             return code & 0xFFFFFFFF == NOT_FOUND
@@ -113,11 +120,15 @@ def _output(command: Sequence[str]) -> tuple[int, str]:
 def _run(command: Sequence[str]) -> None:
     code, output = _output(command)
     if code:
-        raise HostError(
-            "trust-store-failed",
-            "{program} could not change the certificates that your browsers trust: {reason}",
-            host="local",
-            todo="Fix this error, then run the command again",
-            program=Path(command[0]).name,
-            reason=clean(output, 500) or message("no-error-output", "no error output"),
-        )
+        raise _failed(Path(command[0]).name, output)
+
+
+def _failed(program: str, reason: str) -> HostError:
+    return HostError(
+        "trust-store-failed",
+        "{program} could not change the certificates that your browsers trust: {reason}",
+        host="local",
+        todo="Fix this error, then run the command again",
+        program=program,
+        reason=clean(reason, 500) or message("no-error-output", "no error output"),
+    )

@@ -141,10 +141,11 @@ class Courier:
                 break
             left, unanswered = self.missing(lost)
             hosts = [host for host in lost if host.name in left and _bytes(left[host.name]) < _bytes(pending[host.name])]
-            pending = {host.name: left[host.name] for host in hosts}
             failed |= unanswered
             for host in hosts:
                 failed.pop(host.name, None)
+            hosts = [host for host in hosts if left[host.name]]  # of the others, only the answer was lost
+            pending = {host.name: left[host.name] for host in hosts}
             if not hosts:
                 break
         return failed

@@ -88,6 +88,16 @@ def password_not_lost(made: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextmanager
+def _password_shown_if_it_fails(made: Mapping[str, str], results: Mapping[str, Result]) -> Iterator[None]:
+    """Show the password however the block fails, also with Ctrl-C: it is set by then, and stored nowhere else."""
+    try:
+        yield
+    except BaseException:
+        show_password(made, results)
+        raise
+
+
+@contextmanager
 def _unverified(host: AnyLocal, made: Mapping[str, str]) -> Iterator[None]:
     """Record that the server has to be verified with a generated password, unless there is no server and no run that still sets it up."""
     if made:
@@ -154,21 +164,19 @@ def up(
     if password is not None:
         if not (as_json or quiet):
             click.echo("")
-        try:
+        with _password_shown_if_it_fails(made, {host.name: result}):
             from nbserver.commands.verify import json_step, plain_step  # its libraries are not needed by apply
 
             show = _nothing if quiet else json_step(host.name) if as_json else plain_step(host.name)
             picture = _verify(inventory, options.runs, password, result.fingerprint, show)
-        except BaseException:  # also Ctrl-C while waiting for the server: the password is stored nowhere else
-            show_password(made, {host.name: result})
-            raise
         own_servers.remember_unverified(host.scope, unverified=False)
     if picture and result.folder:
         from nbserver.run import kept_picture
 
         for warning in kept_picture.keep(result.folder, picture, operation.operator()):
             warn(warning)
-    refused = _trust(result.fingerprint) if trust else None
+    with _password_shown_if_it_fails(made, {host.name: result}):  # Windows asks in a window
+        refused = _trust(result.fingerprint) if trust else None
     if as_json or quiet:
         show_password(made, {host.name: result})
         if as_json:

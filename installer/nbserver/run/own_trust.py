@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import ssl
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from nbserver.base.errors import HostError, UsageError
 from nbserver.certificate import trust_store
 from nbserver.inventory import own_server
 from nbserver.inventory.own_server import Trusted
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def add(fingerprint: str) -> None:
@@ -19,7 +23,7 @@ def add(fingerprint: str) -> None:
     before = own_server.trusted()
     store = trust_store.of_this_user()
     path = own_server.certificate()
-    der = _der(path.read_text("ascii"))
+    der = _der(path)
     if f"SHA256:{sha256(der).hexdigest()}" != fingerprint:
         raise HostError(
             "trust-other-certificate",
@@ -64,6 +68,10 @@ def require_possible(scope: str) -> None:
     trust_store.of_this_user()
 
 
-def _der(pem: str) -> bytes:
-    first, end, _ = pem.partition("-----END CERTIFICATE-----")
-    return ssl.PEM_cert_to_DER_cert(first + end)
+def _der(path: Path) -> bytes:
+    """Return the first certificate in a file, or nothing if it has none, or cannot be read."""
+    try:
+        first, end, _ = path.read_text("ascii").partition("-----END CERTIFICATE-----")
+        return ssl.PEM_cert_to_DER_cert(first + end)
+    except (OSError, ValueError):
+        return b""

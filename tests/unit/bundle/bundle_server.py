@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -52,6 +53,10 @@ def served() -> Iterator[Served]:
             if way == "cut":
                 part = {"Content-Range": f"bytes {begin}-{len(found.data) - 1}/{len(found.data)}"} if begin else {}
                 return self._answer(206 if begin else 200, found.data[begin : begin + 300_000], part, len(found.data) - begin)
+            if way == "drip":
+                return self._drip()
+            if way.startswith("to "):
+                return self._answer(302, b"", {"Location": way[3:]})
             if way == "endless":
                 return self._answer(200, found.data * 3, length=0)
             if begin >= len(found.data) > 0 and match:
@@ -68,6 +73,15 @@ def served() -> Iterator[Served]:
                 self.send_header("Content-Length", str(length or len(body)))
             self.end_headers()
             self.wfile.write(body)
+            self.close_connection = True
+
+        def _drip(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(found.data)))
+            self.end_headers()
+            for byte in found.data[:200]:
+                self.wfile.write(bytes([byte]))
+                time.sleep(0.01)
             self.close_connection = True
 
         def log_message(self, *arguments: object) -> None: ...

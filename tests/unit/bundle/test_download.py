@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from nbserver.base.errors import DownloadError, OutputError
 from nbserver.bundle import check, contents, fetch
 from nbserver.bundle.contents import File
-from nbserver.bundle.download import FileDownload
+from nbserver.bundle.download import FileDownload, Stopped
 from nbserver.bundle.progress import Silent
 from tests.unit.bundle.bundle_server import DATA, Served, served
 
@@ -71,6 +72,20 @@ def test_an_interrupted_download_continues(ways: list[str], ranges: list[str], s
     assert check.findings(tmp_path) == []
 
 
+def test_a_server_that_sends_next_to_nothing_is_given_up_and_ctrl_c_ends_it(
+    server: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nbserver.bundle.download._WINDOW_SECONDS", 0.1)
+    server.ways = ["drip"]
+    assert not download(tmp_path, server.file()).errors
+    assert len(server.ranges) == 2 and int(re.fullmatch("bytes=([0-9]+)-", server.ranges[1])[1]) < 50  # type: ignore[index]
+    server.ways = ["drip"]
+    with fetch.opened(tmp_path), FileDownload(tmp_path, (), Silent()) as one:
+        one.stop.set()
+        with pytest.raises(Stopped):
+            one(server.file("other.zip"))
+
+
 def test_a_later_run_continues(server: Served, tmp_path: Path) -> None:
     server.ways = ["cut", "404"]
     (error,) = download(tmp_path, server.file()).errors
@@ -97,6 +112,8 @@ def test_the_beginning_of_another_file_is_discarded(server: Served, tmp_path: Pa
         ("unnamed page", "download-is-page"),
         ("wrong part", "download-wrong-part"),
         ("endless", "download-too-large"),
+        ("to https://[x/", "source-redirect-refused"),
+        ("to https://192.0.2.1:99999/", "source-redirect-refused"),
     ],
 )
 def test_a_wrong_answer_is_one_message_and_nothing_is_kept(way: str, code: str, server: Served, tmp_path: Path) -> None:

@@ -88,3 +88,10 @@ def test_windows_removes_it_or_has_not_found_it(monkeypatch: pytest.MonkeyPatch,
 def test_a_program_that_does_not_run_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(HostError, match="No such file or directory"):
         TrustStore(str(tmp_path / "none")).add(tmp_path / "c.pem")
+
+
+@linux
+def test_a_folder_that_cannot_be_used_is_an_error(home: Path, tmp_path: Path) -> None:
+    (home / ".pki").write_text("somebody's file")
+    with pytest.raises(HostError, match="nbserver could not change the certificates that your browsers trust: .*Not a directory"):
+        TrustStore("/bin/true").add(tmp_path / "c.pem")

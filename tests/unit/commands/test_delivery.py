@@ -158,6 +158,22 @@ def test_after_a_lost_connection_the_rest_is_sent(hosts: Hosts) -> None:
     assert hosts.has["one"] == DATA and results["one"].outcome == "ok"
 
 
+def test_a_host_that_lost_only_its_answer_has_everything(hosts: Hosts) -> None:
+    answers, of = ["lost"], hosts.of
+
+    def lost(mode: str, host: str, options: Options) -> Result:
+        result = of(mode, host, options)
+        if mode == "deliver" and hosts.has["one"] == DATA and answers:
+            reason = Reported(delivery.CUT_OFF, answers.pop(), {})
+            result.fail(ScriptError.of(message("script-failed", "{name}: {reason}", name=host, reason=reason), host=host))
+        return result
+
+    hosts.of = lost  # type: ignore[method-assign]
+    results, _ = operate(hosts)
+    assert not answers and hosts.undelivered == [] and {result.outcome for result in results.values()} == {"ok"}
+    assert [mode for mode, _ in hosts.runs] == ["missing", "deliver", "deliver", "deliver", "missing", "apply"]
+
+
 def test_what_one_host_answers_does_not_stop_the_others(hosts: Hosts) -> None:
     answers = {"one": Result("one", outcome="ok", files=[HostFile("a-1.0-py3-none-any.whl", 0, "", "refused")])}
     hosts.before = answers.get

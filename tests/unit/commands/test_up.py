@@ -92,6 +92,27 @@ def test_a_password_is_shown_however_the_verification_ends(
     assert "abcd-efgh" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("fails", [KeyboardInterrupt(), NotADirectoryError()])
+def test_a_password_is_shown_however_the_question_of_trust_ends(
+    fails: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from nbserver.run.result import Result
+    from nbserver.view.json_lines import JsonLines
+
+    def add(fingerprint: str) -> None:
+        raise fails
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(up, "first_password", lambda hosts, again: {"local": "abcd-efgh"})
+    monkeypatch.setattr(up, "_apply", lambda *_: (Result("local", steps={"notebook": "changed"}), 0))
+    monkeypatch.setattr(up, "_verify", lambda *_: None)
+    monkeypatch.setattr(up.own_trust, "require_possible", lambda scope: None)
+    monkeypatch.setattr(up.own_trust, "add", add)
+    with pytest.raises(type(fails)):
+        up.up(load(tmp_path, OTHER), Options(), None, JsonLines(), trust=True)
+    assert "abcd-efgh" in capsys.readouterr().err
+
+
 def test_an_up_that_failed_verifies_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing differs by then, and nobody knows the password."""
     from nbserver.run.result import Result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -195,8 +196,11 @@ def test_what_azure_would_refuse_is_refused_before(azure: dict[str, Any]) -> Non
         host("linux", azure)
 
 
-def test_the_name_of_the_machine_fits_windows() -> None:
-    one = host("windows", name="a_long-name.of-a-host")
-    ((script, _),) = render_each([one])
-    found = json.loads(export(one, script)[0].data)
-    assert found["parameters"]["vmName"]["defaultValue"] == "a-long-name-of"
+def test_the_name_of_the_machine_fits_windows_and_is_that_of_no_other_host() -> None:
+    names = []
+    for name in ("notebooks-win-01", "notebooks-win-02", "a_name.of-a-host"[:15]):
+        one = host("windows", name=name)
+        ((script, _),) = render_each([one])
+        names.append(json.loads(export(one, script)[0].data)["parameters"]["vmName"]["defaultValue"])
+    assert re.fullmatch("notebooks-[0-9a-f]{4}", names[0]) and re.fullmatch("notebooks-[0-9a-f]{4}", names[1])
+    assert len(set(names)) == 3 and names[2] == "a-name-of-a-hos"

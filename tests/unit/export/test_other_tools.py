@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 import pytest
+from jinja2 import Template
 
 from nbserver.base.errors import UsageError
 from nbserver.export import ansible, cloud_init, windows_management
@@ -15,6 +16,7 @@ from nbserver.render.script import Script
 from tests.unit.export.unpacked import unpacked
 
 CODE = "".join(f"# {hashlib.sha256(str(number).encode()).hexdigest()}\n" for number in range(200))  # about 7 KB packed
+OWN: tuple[dict[str, str], ...] = ({}, {"nbserver_mode": "undo"})
 URL = "https://files.example.com/{file}?a='b'"
 
 
@@ -63,6 +65,9 @@ def test_a_play_has_the_hosts_of_its_system() -> None:
         assert found == {"nbserver_script": f"files/a.{extension}", "nbserver_sha256": hashlib.sha256(CODE.encode()).hexdigest()}
         play = files[f"nbserver-{system}.yml"].data.decode("ascii")
         assert f"hosts: nbserver_{system}\n" in play and "no_log: true" in play
+        (mode,) = [line.strip() for line in play.splitlines() if line.strip().startswith("mode ")]
+        ways = {is_check: [Template(mode).render(ansible_check_mode=is_check, **own) for own in OWN] for is_check in (True, False)}
+        assert ways == {True: ["mode test"] * 2, False: ["mode apply", "mode undo"]}, "a dry run changes nothing, whatever the site has set"
 
 
 def test_intune_gets_a_pair_within_its_limit() -> None:

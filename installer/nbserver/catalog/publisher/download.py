@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from nbserver import __version__
 from nbserver.base.authority_tls import pem_text
 from nbserver.base.errors import DownloadError, NbserverError, UsageError
 from nbserver.base.pinned_tls import SystemTrustAdapter, proxy_for
+from nbserver.catalog.publisher.time_limit import within
 from nbserver.catalog.publisher.urls import redirected
 from nbserver.settings.refusal import reason_of
 
@@ -93,7 +93,7 @@ class IndexDownload:
 
     def __call__(self, url: str) -> bytes:
         try:
-            return _within(self._whole_seconds, lambda: self._follow(url))
+            return within(self._whole_seconds, lambda: self._follow(url))
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, UnicodeError) as error:
             raise explain(error, url) from None
 
@@ -145,26 +145,6 @@ def _body(response: requests.Response, url: str) -> bytes:
             )
         parts.append(chunk)
     return b"".join(parts)
-
-
-def _within(seconds: float, work: Callable[[], bytes]) -> bytes:
-    """Do the work in a thread that is abandoned after the time limit: the timeout of a socket restarts with each byte."""
-    results: list[bytes | Exception] = []
-
-    def run() -> None:
-        try:
-            results.append(work())
-        except Exception as error:
-            results.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if not results:
-        raise TimeoutError
-    if isinstance(results[0], Exception):
-        raise results[0]
-    return results[0]
 
 
 def explain(error: Exception, url: str) -> DownloadError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from nbserver.base.errors import DownloadError
 from nbserver.base.pinned_tls import proxy_for
 from nbserver.catalog.publisher import redirects
 from nbserver.catalog.publisher.download import TrustingAdapter, UnfollowedSession, explain, trusting
+from nbserver.catalog.publisher.time_limit import within
 
 AT_ONCE = 4
 _CONNECT_SECONDS, _READ_SECONDS, _WHOLE_SECONDS = 10.0, 15.0, 40.0
@@ -56,19 +56,10 @@ def ask(
 
 
 def _within(seconds: float, url: str, adapter: TrustingAdapter) -> Answer:
-    """Ask in a thread that is abandoned after the time limit: the timeout of a socket restarts with each byte."""
-    answers: list[Answer] = []
-
-    def run() -> None:
-        try:
-            answers.append(_follow(url, adapter))
-        except Exception as error:  # of a library, for an answer that is none
-            answers.append(Answer(url, error=error if isinstance(error, DownloadError) else explain(error, url)))
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return answers[0] if answers else Answer(url, error=explain(TimeoutError(), url))
+    try:
+        return within(seconds, lambda: _follow(url, adapter))
+    except Exception as error:  # of a library, for an answer that is none
+        return Answer(url, error=error if isinstance(error, DownloadError) else explain(error, url))
 
 
 def _follow(url: str, adapter: TrustingAdapter) -> Answer:

@@ -20,8 +20,19 @@ def followed(url: str, send: Callable[[str], requests.Response]) -> requests.Res
         if response.status_code not in (301, 302, 303, 307, 308):
             return response
         response.close()
-        following = urljoin(target, response.headers.get("Location", ""))
-        if urlsplit(following).scheme not in ("https", urlsplit(target).scheme) or urlsplit(following).username is not None:
+        following = _location(target, response.headers.get("Location", ""))
+        if following is None:
             raise DownloadError("source-redirect-refused", "the server responded with a redirect to a URL that is not allowed", where=url)
         target = following
     raise DownloadError("source-too-many-redirects", "the server responded with more than {limit} redirects", where=url, limit=_MOST)
+
+
+def _location(url: str, text: str) -> str | None:
+    """Return the URL to which a redirect leads, or None if it is none, or not allowed."""
+    try:
+        following = urljoin(url, text)
+        parts = urlsplit(following)
+        allowed = parts.scheme in ("https", urlsplit(url).scheme) and parts.username is None and parts.port != 0
+    except ValueError:  # a bracket without its pair, or a port that no server has
+        return None
+    return following if allowed else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import json
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ _SCHEMAS = "https://schema.management.azure.com/schemas/2019-04-01/"
 # The handler for Linux names 256 KiB as the largest script (maxScriptSize in Azure/run-command-handler-linux, internal/cmds/cmds.go).
 LIMIT = Limit(phrase("Azure Run Command"), 262_144)
 _MODES = ["apply", "test", "check", "status", "undo", "restart", "stop"]
+_DIGITS = 4  # of a hash, at the end of a name that was shortened
 _SMALLEST_WINDOWS_DISK = 127  # GB, the size of the images
 
 
@@ -128,8 +130,12 @@ def _sources(host: WindowsHost | LinuxHost) -> list[str]:
 
 
 def _machine_name(host: WindowsHost | LinuxHost, system: System) -> str:
+    """Return the name of the machine. One that is too long is shortened, and stays different from that of any other host."""
     name = "".join(character if character.isalnum() else "-" for character in host.name.lower()).strip("-")
-    return name[: system.longest_name].strip("-")
+    if len(name) <= system.longest_name:
+        return name
+    digest = hashlib.sha256(host.name.lower().encode("utf-8")).hexdigest()[:_DIGITS]
+    return f"{name[: system.longest_name - _DIGITS - 1].strip('-')}-{digest}"
 
 
 def _text(description: str, default: str | None = None, kind: str = "string", **more: Any) -> dict[str, Any]:
