@@ -93,5 +93,5 @@ def test_a_program_that_does_not_run_is_an_error(tmp_path: Path) -> None:
 @linux
 def test_a_folder_that_cannot_be_used_is_an_error(home: Path, tmp_path: Path) -> None:
     (home / ".pki").write_text("somebody's file")
-    with pytest.raises(HostError, match="nbserver could not change the certificates that your browsers trust: .*Not a directory"):
+    with pytest.raises(HostError, match=r"nbserver could not change the certificates that your browsers trust: .*Not a directory"):
         TrustStore("/bin/true").add(tmp_path / "c.pem")
