@@ -22,7 +22,7 @@ function Invoke-Plan {
         }
         Invoke-Test $step
         if ($Run.Differences.Count) { $Run.Differs = $true }
-        if (Test-Change) { continue }
+        if (Test-Change) { Read-NewSetting $step.Name; continue }
         if ($Run.Differences.Count) { Write-Difference } else { Write-Event unchanged }
     }
 }

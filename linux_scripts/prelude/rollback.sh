@@ -37,8 +37,8 @@ roll_back() {
 # An upgrade that was cut off: its switch has the previous environment, and that of the upgrade before may be gone.
 assert_no_open_upgrade() {
     if ! has_open_switch || [[ -e $ROLLBACK_MARK ]]; then return; fi
-    fail rollback-in-upgrade 'an upgrade of this host was interrupted. Run nbserver apply, which either completes the '\
-'upgrade or restores the previous environment'
+    fail rollback-in-upgrade 'an earlier apply on this host was interrupted. Run nbserver apply, which either '\
+'completes its changes or restores the previous server'
 }
 
 # SAVED_PYTHON: the previous environment, which must be as it was installed.

@@ -4,13 +4,16 @@
 # Another lock gets another environment. Before the server is switched to it, a folder gets what the server ran before:
 # the path of its Python, its configuration, the program that starts it, and its unit. As long as this folder exists,
 # the switch is open: a run that fails restores what is in it, and the next run completes a switch that was cut off.
-# When the new server has been verified, the folder becomes that of the previous environment, which is kept.
+# When the new server has been verified, the folder becomes that of the previous environment, which is kept. The same
+# folder protects a server that only gets other settings. It has a mark then, and is removed after the verification.
 
 SWITCH_FOLDER=$STATE_FOLDER/switch
 PREVIOUS_FOLDER=$STATE_FOLDER/previous
+SETTINGS_MARK=$SWITCH_FOLDER/settings
 DEPLOYED_PYTHON=''                                 # of read_deployed_python
 SAVED_PYTHON=''                                    # of read_saved_python
 FAILURE=()                                         # why this run failed: code, values, text
+HAS_NEW_SETTINGS=''                                # this run changes what the server reads when it starts
 SWITCH_MAY_BE_OPEN=''                              # the server only started again: the next apply verifies it
 ROLLBACK_BEGUN=''                                  # this run goes back to the previous environment: mode rollback
 
@@ -80,7 +83,7 @@ read_kept_python() {
     if has_open_switch; then
         read_saved_python "$SWITCH_FOLDER"
         REPLY=$SAVED_PYTHON
-        return
+        if [[ $REPLY != "$NOTEBOOK_PYTHON" ]]; then return; fi
     fi
     read_deployed_python
     REPLY=$DEPLOYED_PYTHON
@@ -100,10 +103,35 @@ has_open_switch() {
 begin_switch() {
     if has_open_switch; then return; fi
     read_deployed_python
-    if [[ ! $DEPLOYED_PYTHON || $DEPLOYED_PYTHON == "$NOTEBOOK_PYTHON" ]]; then return; fi
+    if [[ ! $DEPLOYED_PYTHON ]]; then return; fi
     RUN_STEP=packages
-    save_or_refuse
+    if [[ $DEPLOYED_PYTHON != "$NOTEBOOK_PYTHON" ]]; then
+        save_or_refuse
+    elif [[ $HAS_NEW_SETTINGS ]] && is_answering_as_saved; then
+        save_or_refuse
+        : >"$SWITCH_FOLDER.new/${SETTINGS_MARK##*/}"
+    else
+        return 0
+    fi
     open_switch
+}
+
+# After the test of a step: whether it will change the configuration or the unit.
+note_new_settings() { # STEP
+    local -i i
+    for ((i = 0; i < ${#DIFFERENCES[@]}; i += 5)); do
+        case $1/${DIFFERENCES[i]} in
+            notebook/* | service/file-differs) HAS_NEW_SETTINGS=1 ;;
+        esac
+    done
+}
+
+# Whether the server answers at the port and the address of its present configuration.
+is_answering_as_saved() {
+    local NB_NOTEBOOK_PORT=$NB_NOTEBOOK_PORT NB_NOTEBOOK_IP=$NB_NOTEBOOK_IP
+    read_saved_address
+    read_shown
+    ((${#ANSWERS[@]} == 2))
 }
 
 save_or_refuse() {
@@ -135,7 +163,7 @@ save_server() { # FOLDER
 verify_switch() {
     if ! has_open_switch; then return; fi
     RUN_STEP=check
-    report_start verifying-server 'Verifying the server before completing the switch'
+    report_start verifying-server 'Verifying the server'
     check_apply
     read_shown
     if [[ $SHOWN != "$RUN_FINGERPRINT" ]]; then
@@ -145,7 +173,7 @@ verify_switch() {
     check_login
     read_saved_python "$SWITCH_FOLDER"
     if [[ $SAVED_PYTHON == "$NOTEBOOK_PYTHON" ]]; then
-        rm -rf -- "$SWITCH_FOLDER"                 # a rollback that was cut off, and nothing is new
+        rm -rf -- "$SWITCH_FOLDER"                 # only the settings are new, or a rollback was cut off
         return
     fi
     rm -rf -- "$PREVIOUS_FOLDER"

@@ -1,5 +1,5 @@
 # ---- prelude: way_back -----------------------------------------------------------------------------
-# Restore the previous server after an upgrade that failed.
+# Restore the previous server after a failed upgrade or failed new settings.
 
 # Restore what the folder has, start that server, and prove that it answers. Called before "||".
 switch_to() { # FOLDER
@@ -61,8 +61,8 @@ prove_restored() {
         port "$NB_NOTEBOOK_PORT"
 }
 
-# Whether a run has failed, or was stopped, while it was changing the environment of the server. A run that was refused
-# at its start changes nothing.
+# Whether a run has failed, or was stopped, while it was changing the environment or the settings of the server. A run
+# that was refused at its start changes nothing.
 # shellcheck disable=SC2317 # a trap calls it
 is_switch_to_end() {
     [[ ($RUN_MODE == apply || $ROLLBACK_BEGUN) && $RUN_OUTCOME != ok && $RUN_LOCKED && $RUN_SCRIPT ]] &&
@@ -94,6 +94,10 @@ end_switch() {
         end_rollback
         return
     fi
+    if [[ -e $SETTINGS_MARK ]] && ! has_other_saved_python; then
+        end_new_settings
+        return
+    fi
     report_start switching-back 'Switching back to the previous environment'
     # A run that applies the previous settings again has built no environment, and removes none.
     if switch_to "$SWITCH_FOLDER" || { [[ $SAVED_PYTHON && $environment != "$ENVIRONMENT" ]] &&
@@ -111,6 +115,49 @@ end_switch() {
 'to the previous environment: {problem}. Fix this error, then run nbserver apply again. The upgrade failed because '\
 'of this error: {cause}' \
         problem "$problem"
+}
+
+has_other_saved_python() {
+    read_saved_python "$SWITCH_FOLDER"
+    [[ $SAVED_PYTHON != "$NOTEBOOK_PYTHON" ]]
+}
+
+# A run that changed no file yet has nothing to restore, and must not restart a server that people work with.
+# shellcheck disable=SC2317 # a trap calls it
+end_new_settings() {
+    local problem
+    read_server_process
+    if ((REPLY)) && has_saved_files; then
+        rm -rf -- "$SWITCH_FOLDER"
+        return
+    fi
+    report_start restoring-settings 'Restoring the previous settings of the server'
+    if switch_to "$SWITCH_FOLDER"; then
+        rm -rf -- "$SWITCH_FOLDER"
+        use_failure
+        write_message "$REPLY" text settings-restored 'the new settings were not applied, so the server runs with its '\
+'previous settings again: {cause}'
+        return
+    fi
+    RUN_OUTCOME=failed
+    problem=$PROBLEM
+    use_failure
+    write_message "$REPLY" text settings-not-restored 'the new settings were not applied, and nbserver could not '\
+'restore the previous settings of the server: {problem}. Fix this error, then run nbserver apply again. The new '\
+'settings were not applied because of this error: {cause}' \
+        problem "$problem"
+}
+
+# Whether all files are as they were saved.
+has_saved_files() {
+    local file text=''
+    local -a files=("$NOTEBOOK_FILE" "$STARTER_FILE")
+    if is_unit; then files+=("$UNIT_FOLDER/$SERVICE_UNIT"); fi
+    for file in "${files[@]}"; do
+        IFS= read -r -d '' text <"$SWITCH_FOLDER/${file##*/}" || true
+        if ! has_text "$file" "$text"; then return 1; fi
+    done
+    return 0
 }
 
 # What was saved is the environment that the host ran before the rollback.

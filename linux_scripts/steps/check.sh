@@ -22,7 +22,7 @@ check_test() {
     fi
     if [[ $SHOWN ]]; then compare_answers; fi
     if [[ ! $SWITCH_MAY_BE_OPEN ]] && has_open_switch; then
-        differs switch-open 'verification of the new environment' 'not finished' 'finished'
+        differs switch-open 'verification of the server' 'not finished' 'finished'
     fi
 }
 

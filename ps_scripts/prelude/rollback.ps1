@@ -39,8 +39,8 @@ $ChangingModes += 'rollback'
 # An upgrade that was cut off: its switch has the previous environment, and that of the upgrade before may be gone.
 function Assert-NoOpenUpgrade {
     if (-not (Test-OpenSwitch) -or (Test-Path -LiteralPath $RollbackMark)) { return }
-    throw (New-Failure rollback-in-upgrade ('an upgrade of this host was interrupted. Run nbserver apply, which ' +
-            'either completes the upgrade or restores the previous environment'))
+    throw (New-Failure rollback-in-upgrade ('an earlier apply on this host was interrupted. Run nbserver apply, ' +
+            'which either completes its changes or restores the previous server'))
 }
 
 # Return the Python of the previous environment, which must be as it was installed.

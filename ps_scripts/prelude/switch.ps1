@@ -4,10 +4,12 @@
 # Another lock gets another environment. Before the server is switched to it, a folder gets what the server ran before:
 # the path of its Python, its configuration, the program that starts it, and its task or process. As long as this folder
 # exists, the switch is open: a run that fails restores what is in it, and the next run completes a switch that was cut
-# off. When the new server has been verified, the folder becomes that of the previous environment, which is kept.
+# off. When the new server has been verified, the folder becomes that of the previous environment, which is kept. The
+# same folder protects a server that only gets other settings: it has a mark then, and is removed at the end.
 
 $SwitchFolder = Join-Path $StateFolder 'switch'
 $PreviousFolder = Join-Path $StateFolder 'previous'
+$SettingsMark = Join-Path $SwitchFolder 'settings'
 
 # ---- which environment the server runs from
 
@@ -61,7 +63,10 @@ function Get-KeptFolder {
 }
 
 function Get-KeptPython {
-    if (Test-OpenSwitch) { return Get-SavedPython $SwitchFolder }
+    if (Test-OpenSwitch) {
+        $saved = Get-SavedPython $SwitchFolder
+        if ($saved -ne (Get-EnvironmentProgram 'python.exe')) { return $saved }
+    }
     $deployed = Get-DeployedPython
     if ($deployed -and $deployed -ne (Get-EnvironmentProgram 'python.exe')) { return $deployed }
     Get-SavedPython $PreviousFolder
@@ -76,10 +81,39 @@ function Test-OpenSwitch { Test-Path -LiteralPath $SwitchFolder }
 function Start-Switch {
     if (Test-OpenSwitch) { return }
     $python = Get-DeployedPython
-    if (-not $python -or $python -eq (Get-EnvironmentProgram 'python.exe')) { return }
+    if (-not $python) { return }
     $Run.Step = 'packages'
-    Save-CurrentServer $python
+    if ($python -ne (Get-EnvironmentProgram 'python.exe')) { Save-CurrentServer $python }
+    elseif ($Run.NewSettings -and (Test-AnswerAsSaved)) {
+        Save-CurrentServer $python
+        Write-TextFile (Join-Path "$SwitchFolder.new" (Split-Path -Leaf $SettingsMark)) ''
+    }
+    else { return }
     Open-Switch
+}
+
+# Called after the test of a step: whether this run will change the configuration or the task. The description of the
+# task only says for which files the server was started.
+function Read-NewSetting([string]$Step) {
+    foreach ($difference in $Run.Differences) {
+        $task = $difference.code -eq 'task-property' -and
+            $difference.values.property -ne 'RegistrationInfo/Description'
+        if ($Step -eq 'notebook' -or $task) { $Run.NewSettings = $true }
+    }
+}
+
+# Return whether the server answers at the port and the address of its present configuration.
+function Test-AnswerAsSaved {
+    $port = $Settings.notebook.port
+    $address = $Settings.notebook.ip
+    try {
+        Read-SavedAddress
+        [bool](Get-ServerFingerprint)
+    }
+    finally {
+        $Settings.notebook.port = $port
+        $Settings.notebook.ip = $address
+    }
 }
 
 function Save-CurrentServer([string]$Python) {
@@ -107,7 +141,7 @@ function Save-Server([string]$Folder, [string]$Python) {
 function Confirm-Switch {
     if (-not (Test-OpenSwitch)) { return }
     $Run.Step = 'check'
-    Write-StepProgress verifying-server 'Verifying the server before completing the switch'
+    Write-StepProgress verifying-server 'Verifying the server'
     Wait-Server
     Assert-ServerClosed
     $shown = Get-ServerFingerprint
@@ -118,7 +152,7 @@ function Confirm-Switch {
             })
     }
     Assert-Login
-    # After a rollback that was cut off, nothing is new.
+    # Only the settings are new, or a rollback was cut off.
     if ((Get-SavedPython $SwitchFolder) -eq (Get-ServerProgram)) { Remove-Switch; return }
     if (Test-Path -LiteralPath $PreviousFolder) { Remove-Folder $PreviousFolder }
     Invoke-FileChange 'move-folder' $SwitchFolder $PreviousFolder

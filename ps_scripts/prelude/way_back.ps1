@@ -1,5 +1,5 @@
 # ---- prelude: way_back -----------------------------------------------------------------------------
-# Restore the previous server after an upgrade that failed.
+# Restore the previous server after a failed upgrade or failed new settings.
 
 # ---- restoring
 
@@ -56,8 +56,8 @@ function Assert-PreviousServer {
 
 # ---- the end of a run
 
-# Whether a run has failed, or was stopped, while it was changing the environment of the server. A run that was refused
-# at its start changes nothing.
+# Whether a run has failed, or was stopped, while it was changing the environment or the settings of the server. A run
+# that was refused at its start changes nothing.
 function Test-SwitchToEnd {
     if ($Run.Mode -ne 'apply' -and -not $Run.RollbackBegun) { return $false }
     if ('failed', 'stopped' -notcontains $Run.Outcome) { return $false }
@@ -69,7 +69,10 @@ function Test-SwitchToEnd {
 function Complete-Switch {
     try {
         if (-not (Test-SwitchToEnd)) { return }
-        if ($Run.RollbackBegun) { Undo-Rollback } elseif (Test-OpenSwitch) { Undo-Switch } else { Write-NotSwitched }
+        if ($Run.RollbackBegun) { Undo-Rollback }
+        elseif (Test-SettingsSwitch) { Undo-NewSetting }
+        elseif (Test-OpenSwitch) { Undo-Switch }
+        else { Write-NotSwitched }
     }
     catch {
         $Run.Outcome = 'failed'
@@ -79,6 +82,47 @@ function Complete-Switch {
             'failed because of this error: {cause}') @{ problem = $problem.Message } -Cause (Get-RunFailure)
         Write-UpgradeEnd $failure
     }
+}
+
+# Return whether only the settings were to change.
+function Test-SettingsSwitch {
+    if (-not (Test-Path -LiteralPath $SettingsMark)) { return $false }
+    (Get-SavedPython $SwitchFolder) -eq (Get-EnvironmentProgram 'python.exe')
+}
+
+# A run that changed no file yet has nothing to restore, and must not restart a server that people work with.
+function Undo-NewSetting {
+    $Run.Step = 'service'
+    if ((Test-ServerRunning) -and (Test-AsSaved)) { Remove-Switch; return }
+    Write-StepProgress restoring-settings 'Restoring the previous settings of the server'
+    try {
+        Restore-Server $SwitchFolder
+        Remove-Switch
+    }
+    catch {
+        $Run.Outcome = 'failed'
+        $problem = ConvertTo-Failure $_.Exception
+        Write-UpgradeEnd (New-Failure settings-not-restored ('the new settings were not applied, and nbserver could ' +
+            'not restore the previous settings of the server: {problem}. Fix this error, then run nbserver apply ' +
+            'again. The new settings were not applied because of this error: {cause}') @{
+                problem = $problem.Message
+            } -Cause (Get-RunFailure))
+        return
+    }
+    Write-UpgradeEnd (New-Failure settings-restored ('the new settings were not applied, so the server runs with ' +
+            'its previous settings again: {cause}') -Cause (Get-RunFailure))
+}
+
+# Return whether the configuration, the starter, and the task or process are as they were saved.
+function Test-AsSaved {
+    foreach ($file in $ConfigurationFile, $StarterFile) {
+        $saved = Join-Path $SwitchFolder (Split-Path -Leaf $file)
+        foreach ($path in $file, $saved) { if (-not (Test-Path -LiteralPath $path)) { return $false } }
+        if (-not [string]::Equals([IO.File]::ReadAllText($file, $Utf8), [IO.File]::ReadAllText($saved, $Utf8))) {
+            return $false
+        }
+    }
+    Test-SavedService $SwitchFolder
 }
 
 function Undo-Switch {

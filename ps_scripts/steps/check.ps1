@@ -33,16 +33,21 @@ function Assert-ServerClosed {
     }
 }
 
-# Wait until the server answers. On a slow host, its start takes a minute.
+# Wait until the server answers. On a slow host, its start takes a minute. A server that hangs makes each question take
+# ten seconds, so the seconds are counted, not the questions.
 function Wait-Server {
     $port = $Settings.notebook.port
-    for ($second = 0; $second -lt 180; $second++) {
+    $watch = [Diagnostics.Stopwatch]::StartNew()
+    $report = 5
+    while ($watch.Elapsed.TotalSeconds -lt 180) {
         if (Get-ServerFingerprint) { return }
+        $second = [int]$watch.Elapsed.TotalSeconds
         if (-not (Test-ServerRunning) -and $second -gt 20) { break }
-        if ($second % 10 -eq 5) {
+        if ($second -ge $report) {
             Write-StepProgress waiting-for-server 'Waiting for the server on TCP port {port}' @{
                 port = $port
             } -Done $second -Total 180 -Unit seconds
+            $report = $second + 10
         }
         [Threading.Thread]::Sleep(1000)
     }
@@ -69,7 +74,7 @@ Add-Step check 'The server presents its certificate and refuses requests without
     }
     if ($is) { Compare-Refusal }
     if ((Test-OpenSwitch) -and 'restart', 'set-password', 'rotate-certificate' -notcontains $Run.Mode) {
-        Add-Difference switch-open 'verification of the new environment' 'not finished' 'finished'
+        Add-Difference switch-open 'verification of the server' 'not finished' 'finished'
     }
 } -Apply {
     Wait-Server

@@ -34,6 +34,10 @@ function Restart-Server {
 # Keep the task for a way back.
 function Save-Service([string]$Folder) { Write-TextFile (Join-Path $Folder 'task.xml') (Get-TaskXml 'nbserver') }
 
+function Test-SavedService([string]$Folder) {
+    [string]::Equals((Get-TaskXml 'nbserver'), [IO.File]::ReadAllText((Join-Path $Folder 'task.xml'), $Utf8))
+}
+
 function Start-SavedService([string]$Folder, [string]$Python) {
     $null = $Python                                      # the task names it
     $xml = [xml][IO.File]::ReadAllText((Join-Path $Folder 'task.xml'), $Utf8)

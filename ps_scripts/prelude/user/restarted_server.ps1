@@ -15,6 +15,11 @@ function Restart-Server { Start-BackgroundServer (Get-EnvironmentProgram 'python
 # Keep the command of the process for a way back.
 function Save-Service([string]$Folder) { [IO.File]::Copy($ProcessFile, (Join-Path $Folder 'process')) }
 
+function Test-SavedService([string]$Folder) {
+    $saved = [IO.File]::ReadAllText((Join-Path $Folder 'process'), $Utf8)
+    [string]::Equals([IO.File]::ReadAllText($ProcessFile, $Utf8), $saved)
+}
+
 # The first line of the file is about a process that does not run any more.
 function Start-SavedService([string]$Folder, [string]$Python) {
     $lines = @([IO.File]::ReadAllLines((Join-Path $Folder 'process'), $Utf8) | Select-Object -Skip 1)

@@ -48,7 +48,7 @@ class Host:
         }
         self.url = url
 
-    def run(self, mode: str, lock: str, *more: str) -> Run:
+    def run(self, mode: str, lock: str, *more: str, session: int = 12) -> Run:
         lines = " ".join(f"'{line}'" for line in self.locks[lock])
         steps = [f"LOCK=({lines})", *(parts.step(name, "user") for name in STEPS), QUICK, *more]
         return run(
@@ -57,7 +57,7 @@ class Host:
             steps,
             secrets=SECRETS,
             scope="user",
-            notebook={**parts.SETTINGS["notebook"], "directory": "~/notebooks", "port": self.port},
+            notebook={**parts.SETTINGS["notebook"], "directory": "~/notebooks", "port": self.port, "session": session},
             packages={"index_url": self.url, "installer": "pip", "lock_sha256": lock * 64, "source": "auto"},
         )
 
@@ -141,6 +141,29 @@ def test_an_upgrade_on_a_full_disk_leaves_the_previous_server_and_gives_the_spac
         assert host.run("undo", "b").outcome == "ok"
     finally:
         host.sandbox.run("umount", "--lazy", disk)
+
+
+def test_settings_that_fail_leave_the_previous_server(host: Host) -> None:
+    """The environment stays the same. What changed no file restarts no server."""
+    assert host.run("apply", "b").outcome == "ok"
+    file, process = f"{HOME}/.config/nbserver/jupyter_config.json", f"{HOME}/.local/state/nbserver/process"
+    before, started = host.sandbox.read(file), host.sandbox.read(process)
+    refused = host.run("apply", "b", "notebook_apply() { fail unknown x; }", session=2)
+    assert codes(refused) == ["unknown"] and host.sandbox.read(process) == started
+    done = host.run("apply", "b", "check_login() { fail login-broken broken; }", session=2)
+    assert codes(done) == ["login-broken", "settings-restored"] and "broken" in done.of("failed")[-1]["text"], done.events
+    assert host.sandbox.read(file) == before and host.sandbox.read(process) != started
+    lost = host.run("apply", "b", "check_login() { fail login-broken broken; }", "prove_restored() { problem unknown x; }", session=2)
+    assert codes(lost) == ["login-broken", "settings-not-restored"] and host.sandbox.exists(f"{STATE}/switch")
+    assert host.run("test", "b").of("difference")[-1]["code"] == "switch-open"
+    done = host.run("apply", "b", session=2)
+    assert done.outcome == "ok" and host.sandbox.read(file) != before, done.of("failed")
+    assert not host.sandbox.exists(f"{STATE}/switch") and host.environments() == "ab", "the previous environment stays"
+    if FULL:
+        assert host.run("apply", "b", "verify_switch() { kill -KILL $$; }").code and host.sandbox.exists(f"{STATE}/switch")
+        assert not [event for event in host.run("test", "b").of("difference") if event["step"] == "cleanup"]
+        assert host.run("rollback", "b").of("failed")[0]["code"] == "rollback-in-upgrade"
+        assert host.run("apply", "b").outcome == "ok" and host.sandbox.read(file) == before and host.environments() == "ab"
 
 
 def test_the_only_environment_that_works_is_never_removed(host: Host) -> None:

@@ -24,7 +24,7 @@ FUNCTIONS = "\n".join(read_part("ps_scripts", f"steps/{name}").partition("Add-St
 CLEANUP = read_part("ps_scripts", "steps/cleanup")
 PLACES = r"""
 $ServiceFolder = "$StateFolder\service"; $ConfigurationFile = "$ServiceFolder\jupyter_server_config.json"; $StarterFile = "$ServiceFolder\serve.py"
-$SwitchFolder = "$StateFolder\switch"; $PreviousFolder = "$StateFolder\previous"; $RotationFile = "$StateFolder\rotation"; $LockFile = "$StateFolder\lock"
+$SwitchFolder = "$StateFolder\switch"; $SettingsMark = "$SwitchFolder\settings"; $PreviousFolder = "$StateFolder\previous"; $RotationFile = "$StateFolder\rotation"; $LockFile = "$StateFolder\lock"
 $CacheFolder = "$StateFolder\cache"; $FileLists = "$StateFolder\installed"; $ServerLog = "$StateFolder\log"
 $HashPattern = '"hashed_password":\s+"([A-Za-z0-9:$=,+/.]+)"'
 $Settings.notebook | Add-Member -Force port 9999; $Settings.notebook | Add-Member -Force ip '*'
@@ -38,6 +38,7 @@ function Get-ScheduledTask { if (Get-TaskXml 'nbserver') { [pscustomobject]@{ St
 function Register-NewTask([string]$Name, [string]$Xml) { [IO.File]::WriteAllText("$StateFolder\task.xml", $Xml) }
 function Stop-Task([string]$Name) { Write-History stop; [IO.File]::Delete("$StateFolder\running") }
 function Start-ScheduledTask { Write-History start; [IO.File]::WriteAllText("$StateFolder\running", (Get-ServerProgram)) }
+function Test-ServerRunning { [IO.File]::Exists("$StateFolder\running") }
 function Disable-ScheduledTask { }
 function Unregister-ScheduledTask { [IO.File]::Delete("$StateFolder\task.xml") }
 function Wait-TaskStart { }
@@ -71,8 +72,9 @@ Add-Step packages 'p' -Test { if (-not (Test-LockMark)) { Add-Difference package
 }
 Add-Step notebook 'n' -Test {
     $Run.Fingerprint = 'FF'
-    if ((Get-Text $StarterFile) -ne $Letter) { Add-Difference file-content 'f' 'x' 'y' }
+    if ((Get-Text $StarterFile) -ne $Letter -or (Get-Text $ConfigurationFile) -notlike "*$Port*") { Add-Difference file-content 'f' 'x' 'y' }
 } -Apply {
+    if ($Fault -eq 'refused') { throw (New-Failure salt-differs 'no') }
     Set-TextFile $ConfigurationFile "{`"hashed_password`":  `"$Hash`", `"port`":  $Port, `"ip`":  `"127.0.0.1`", `"lock`":  `"$Letter`"}"
     Set-TextFile $StarterFile $Letter
     if ($Fault -eq 'notebook') { throw (New-Failure still-differs 'no') }
@@ -116,7 +118,7 @@ function Complete-Switch { }
 RUN = r"""
 foreach ($name in 'Id', 'EventFile', 'Script', 'Operator', 'Step') { $Run[$name] = '' }
 foreach ($name in 'NotKept', 'Lock', 'Failure') { $Run[$name] = $null }
-foreach ($name in 'Installing', 'Stopped', 'Repair', 'Reboot', 'Differs') { $Run[$name] = $false }
+foreach ($name in 'Installing', 'Stopped', 'Repair', 'Reboot', 'Differs', 'NewSettings') { $Run[$name] = $false }
 $Run.Mode = $Mode; $Run.Id = [guid]::NewGuid().ToString(); $Run.Outcome = 'ok'; $Run.Changed = $Run.Events = 0
 [void](Get-Said)
 Invoke-Run | Out-Null
@@ -168,6 +170,9 @@ class Host:
 
     def environments(self) -> str:
         return "".join(sorted(path.name[-1] for path in self.programs.iterdir() if path.name.startswith("env-")))
+
+    def starts(self) -> int:
+        return (self.state / "history").read_text().count("start")
 
     def configuration(self) -> str:
         return (self.state / "service" / "jupyter_server_config.json").read_text()
@@ -284,6 +289,23 @@ def test_a_full_disk_gets_the_space_of_the_new_environment(host: Host) -> None:
     done = host.run("apply", "b", "login", full)
     assert done.codes("failed")[-1] == "upgrade-switched-back", done.events
     assert (host.serves(), host.environments()) == ("aa", "a")
+
+
+def test_settings_that_fail_leave_the_previous_server(host: Host) -> None:
+    """The environment stays the same. What changed no file restarts no server."""
+    assert host.run("apply", "b").outcome == "ok"
+    before, starts = host.configuration(), host.starts()
+    refused = host.run("apply", "b", "refused", port=8888)
+    assert refused.codes("failed") == ["salt-differs"] and not host.is_open() and host.starts() == starts, refused.events
+    done = host.run("apply", "b", "login", port=8888)
+    assert done.codes("failed") == ["login-broken", "settings-restored"] and host.starts() > starts, done.events
+    assert host.configuration() == before and (host.serves(), host.environments(), host.is_open()) == ("bb", "ab", False)
+    lost = host.run("apply", "b", "login", "function Assert-PreviousServer { throw (New-Failure x 'x') }", port=8888)
+    assert lost.codes("failed") == ["login-broken", "settings-not-restored"] and host.is_open()
+    assert host.run("test", "b").codes("difference") == ["switch-open"]
+    assert host.run("rollback", "b").codes("failed") == ["rollback-in-upgrade"]
+    assert host.run("apply", "b", port=8888).outcome == "ok" and "8888" in host.configuration()
+    assert (host.serves(), host.environments(), host.is_open()) == ("bb", "ab", False), "the previous environment stays"
 
 
 @pytest.mark.parametrize("cut", points(range(1, 40), 17, 24))
