@@ -23,110 +23,110 @@
 #   317  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
 #   549  run                    Check the language mode, and set the module path and the state of this run.
-#   628  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   718  hashes                 Compute SHA-256, the only hash that this script uses.
-#   756  events                 Report events: lines of JSON, which are the only output of this script.
-#   846  findings               Report in mode check which requirements this host meets, one finding for each.
-#   893  host_log               Write to the Windows event log which script changes this host.
-#   925  kept_script            Keep the script that changes this host.
-#   943  envelope               Read the envelope: the only input of a run in addition to this script.
-#  1047  part_data              Keep the parts of files that the envelope names, and their data.
-#  1119  lock                   Allow only one run at a time to change this host.
-#  1184  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1265  held_files             Open, move, replace, and remove files that other programs hold.
-#  1392  access                 Set and check access lists: who may read and change a folder.
-#  1468  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1505  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1585  registry               Read values in the registry.
-#  1596  registry_values        Compare, set, and restore values in the registry.
-#  1630  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1750  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1845  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1880  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1968  path_access            Find other accounts that could replace a folder with another folder.
-#  1997  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  2054  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2208  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2305  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2540  server_command         Define the command line of the server, and what it was started with.
-#  2559  left_program           End the program that a run left behind when it was killed.
-#  2617  programs               Run other programs until they exit, and report their output.
-#  2756  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2775  web_requests           Ask web servers, and say why one did not answer.
-#  2847  downloads              Download files into the cache, and check their hashes before they are used.
-#  3008  sources                Download a program from one of several sources.
-#  3087  delivered_programs     Take the files of programs that the workstation has sent.
-#  3118  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3207  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3283  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3339  foreign_places         Define where configuration from other installations may be on this host.
-#  3353  package_environment    Choose the environment variables of pip and uv.
-#  3428  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3433  installer_failures     Explain the exit codes of installers.
-#  3505  installers             Run installers and uninstallers, and wait while another one runs.
-#  3550  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3607  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3669  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3694  not_found              Distinguish what does not exist from what cannot be read.
-#  3701  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3771  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3809  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3849  installed_files        Compare files with those that were installed.
-#  3998  running_server         Stop the server before its programs are replaced.
-#  4056  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4175  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4239  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4289  port_process           Find the program that listens on a TCP port, and what started it.
-#  4324  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4453  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4499  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4557  certificates           Read certificates from PEM files.
-#  4574  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4646  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4780  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4904  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  5013  certificate_requests   Create certificate requests, and install what is issued for them.
-#  5082  password_hash          Get the hash of the password.
-#  5087  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  5133  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  5156  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5235  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5377  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5421  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5544  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5701  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5739  new_server             Check what another environment contains, and the server that runs from it.
-#  5822  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5962  way_back               Restore the previous server after an upgrade that failed.
-#  6100  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6212  server_life            Restart or stop the installed server: modes restart and stop.
-#  6317  restarted_server       Start the registered task again.
-#  6368  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6499  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6618  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6660  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6822  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7069  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7202  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7226  server_log             Send the log of the notebook server: mode logs.
-#  7326  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   629  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   719  hashes                 Compute SHA-256, the only hash that this script uses.
+#   757  events                 Report events: lines of JSON, which are the only output of this script.
+#   847  findings               Report in mode check which requirements this host meets, one finding for each.
+#   894  host_log               Write to the Windows event log which script changes this host.
+#   926  kept_script            Keep the script that changes this host.
+#   944  envelope               Read the envelope: the only input of a run in addition to this script.
+#  1048  part_data              Keep the parts of files that the envelope names, and their data.
+#  1120  lock                   Allow only one run at a time to change this host.
+#  1185  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1266  held_files             Open, move, replace, and remove files that other programs hold.
+#  1393  access                 Set and check access lists: who may read and change a folder.
+#  1469  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1506  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1586  registry               Read values in the registry.
+#  1597  registry_values        Compare, set, and restore values in the registry.
+#  1631  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1751  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1846  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1881  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1969  path_access            Find other accounts that could replace a folder with another folder.
+#  1998  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  2055  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2209  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2306  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2541  server_command         Define the command line of the server, and what it was started with.
+#  2560  left_program           End the program that a run left behind when it was killed.
+#  2618  programs               Run other programs until they exit, and report their output.
+#  2757  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2776  web_requests           Ask web servers, and say why one did not answer.
+#  2848  downloads              Download files into the cache, and check their hashes before they are used.
+#  3009  sources                Download a program from one of several sources.
+#  3088  delivered_programs     Take the files of programs that the workstation has sent.
+#  3119  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3208  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3284  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3340  foreign_places         Define where configuration from other installations may be on this host.
+#  3354  package_environment    Choose the environment variables of pip and uv.
+#  3429  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3434  installer_failures     Explain the exit codes of installers.
+#  3506  installers             Run installers and uninstallers, and wait while another one runs.
+#  3551  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3608  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3670  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3695  not_found              Distinguish what does not exist from what cannot be read.
+#  3702  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3772  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3810  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3850  installed_files        Compare files with those that were installed.
+#  3999  running_server         Stop the server before its programs are replaced.
+#  4057  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4176  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4240  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4290  port_process           Find the program that listens on a TCP port, and what started it.
+#  4325  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4454  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4500  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4558  certificates           Read certificates from PEM files.
+#  4575  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4647  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4781  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4905  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  5014  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5083  password_hash          Get the hash of the password.
+#  5088  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  5134  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  5157  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5236  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5378  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5422  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5545  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5702  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5740  new_server             Check what another environment contains, and the server that runs from it.
+#  5823  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5997  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6179  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6291  server_life            Restart or stop the installed server: modes restart and stop.
+#  6396  restarted_server       Start the registered task again.
+#  6451  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6582  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6701  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6743  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6905  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7152  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7285  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7309  server_log             Send the log of the notebook server: mode logs.
+#  7409  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7358  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7439  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7447  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7466  python                 Install Python from the publisher, or use one that is installed.
-#  7597  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7658  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7777  packages               Install the packages of the lock in a virtual environment.
-#  7978  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8004  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8141  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8349  service                Run the server as a scheduled task.
-#  8499  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8563  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8641  path                   Add the programs of the server to the PATH of the machine.
-#  8670  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8711  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7441  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7522  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7530  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7549  python                 Install Python from the publisher, or use one that is installed.
+#  7680  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7741  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7860  packages               Install the packages of the lock in a virtual environment.
+#  8061  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8087  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8224  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8432  service                Run the server as a scheduled task.
+#  8582  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8646  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8729  path                   Add the programs of the server to the PATH of the machine.
+#  8758  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8799  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -590,6 +590,7 @@ $Run = @{
     Boot = ''; Reboot = $false; Restarting = $false; Pending = ''
     Outcome = 'ok'; Changed = 0; Differs = $false; Fingerprint = ''
     Failure = $null; Installing = $false                 # why it failed; it has begun to install an environment
+    NewSettings = $false                                 # it changes what the server reads when it starts
     RollbackBegun = $false                               # the server starts from its previous environment
     ExitCode = 0; Output = @()                           # of the last program
     ForeignNamed = $false
@@ -5825,10 +5826,12 @@ function Assert-Login {
 # Another lock gets another environment. Before the server is switched to it, a folder gets what the server ran before:
 # the path of its Python, its configuration, the program that starts it, and its task or process. As long as this folder
 # exists, the switch is open: a run that fails restores what is in it, and the next run completes a switch that was cut
-# off. When the new server has been verified, the folder becomes that of the previous environment, which is kept.
+# off. When the new server has been verified, the folder becomes that of the previous environment, which is kept. The
+# same folder protects a server that only gets other settings: it has a mark then, and is removed at the end.
 
 $SwitchFolder = Join-Path $StateFolder 'switch'
 $PreviousFolder = Join-Path $StateFolder 'previous'
+$SettingsMark = Join-Path $SwitchFolder 'settings'
 
 # ---- which environment the server runs from
 
@@ -5882,7 +5885,10 @@ function Get-KeptFolder {
 }
 
 function Get-KeptPython {
-    if (Test-OpenSwitch) { return Get-SavedPython $SwitchFolder }
+    if (Test-OpenSwitch) {
+        $saved = Get-SavedPython $SwitchFolder
+        if ($saved -ne (Get-EnvironmentProgram 'python.exe')) { return $saved }
+    }
     $deployed = Get-DeployedPython
     if ($deployed -and $deployed -ne (Get-EnvironmentProgram 'python.exe')) { return $deployed }
     Get-SavedPython $PreviousFolder
@@ -5897,10 +5903,39 @@ function Test-OpenSwitch { Test-Path -LiteralPath $SwitchFolder }
 function Start-Switch {
     if (Test-OpenSwitch) { return }
     $python = Get-DeployedPython
-    if (-not $python -or $python -eq (Get-EnvironmentProgram 'python.exe')) { return }
+    if (-not $python) { return }
     $Run.Step = 'packages'
-    Save-CurrentServer $python
+    if ($python -ne (Get-EnvironmentProgram 'python.exe')) { Save-CurrentServer $python }
+    elseif ($Run.NewSettings -and (Test-AnswerAsSaved)) {
+        Save-CurrentServer $python
+        Write-TextFile (Join-Path "$SwitchFolder.new" (Split-Path -Leaf $SettingsMark)) ''
+    }
+    else { return }
     Open-Switch
+}
+
+# Called after the test of a step: whether this run will change the configuration or the task. The description of the
+# task only says for which files the server was started.
+function Read-NewSetting([string]$Step) {
+    foreach ($difference in $Run.Differences) {
+        $task = $difference.code -eq 'task-property' -and
+            $difference.values.property -ne 'RegistrationInfo/Description'
+        if ($Step -eq 'notebook' -or $task) { $Run.NewSettings = $true }
+    }
+}
+
+# Return whether the server answers at the port and the address of its present configuration.
+function Test-AnswerAsSaved {
+    $port = $Settings.notebook.port
+    $address = $Settings.notebook.ip
+    try {
+        Read-SavedAddress
+        [bool](Get-ServerFingerprint)
+    }
+    finally {
+        $Settings.notebook.port = $port
+        $Settings.notebook.ip = $address
+    }
 }
 
 function Save-CurrentServer([string]$Python) {
@@ -5928,7 +5963,7 @@ function Save-Server([string]$Folder, [string]$Python) {
 function Confirm-Switch {
     if (-not (Test-OpenSwitch)) { return }
     $Run.Step = 'check'
-    Write-StepProgress verifying-server 'Verifying the server before completing the switch'
+    Write-StepProgress verifying-server 'Verifying the server'
     Wait-Server
     Assert-ServerClosed
     $shown = Get-ServerFingerprint
@@ -5939,7 +5974,7 @@ function Confirm-Switch {
             })
     }
     Assert-Login
-    # After a rollback that was cut off, nothing is new.
+    # Only the settings are new, or a rollback was cut off.
     if ((Get-SavedPython $SwitchFolder) -eq (Get-ServerProgram)) { Remove-Switch; return }
     if (Test-Path -LiteralPath $PreviousFolder) { Remove-Folder $PreviousFolder }
     Invoke-FileChange 'move-folder' $SwitchFolder $PreviousFolder
@@ -5960,7 +5995,7 @@ Add-Hook BeforeUndo {
 }
 
 # ---- prelude: way_back -----------------------------------------------------------------------------
-# Restore the previous server after an upgrade that failed.
+# Restore the previous server after a failed upgrade or failed new settings.
 
 # ---- restoring
 
@@ -6017,8 +6052,8 @@ function Assert-PreviousServer {
 
 # ---- the end of a run
 
-# Whether a run has failed, or was stopped, while it was changing the environment of the server. A run that was refused
-# at its start changes nothing.
+# Whether a run has failed, or was stopped, while it was changing the environment or the settings of the server. A run
+# that was refused at its start changes nothing.
 function Test-SwitchToEnd {
     if ($Run.Mode -ne 'apply' -and -not $Run.RollbackBegun) { return $false }
     if ('failed', 'stopped' -notcontains $Run.Outcome) { return $false }
@@ -6030,7 +6065,10 @@ function Test-SwitchToEnd {
 function Complete-Switch {
     try {
         if (-not (Test-SwitchToEnd)) { return }
-        if ($Run.RollbackBegun) { Undo-Rollback } elseif (Test-OpenSwitch) { Undo-Switch } else { Write-NotSwitched }
+        if ($Run.RollbackBegun) { Undo-Rollback }
+        elseif (Test-SettingsSwitch) { Undo-NewSetting }
+        elseif (Test-OpenSwitch) { Undo-Switch }
+        else { Write-NotSwitched }
     }
     catch {
         $Run.Outcome = 'failed'
@@ -6040,6 +6078,47 @@ function Complete-Switch {
             'failed because of this error: {cause}') @{ problem = $problem.Message } -Cause (Get-RunFailure)
         Write-UpgradeEnd $failure
     }
+}
+
+# Return whether only the settings were to change.
+function Test-SettingsSwitch {
+    if (-not (Test-Path -LiteralPath $SettingsMark)) { return $false }
+    (Get-SavedPython $SwitchFolder) -eq (Get-EnvironmentProgram 'python.exe')
+}
+
+# A run that changed no file yet has nothing to restore, and must not restart a server that people work with.
+function Undo-NewSetting {
+    $Run.Step = 'service'
+    if ((Test-ServerRunning) -and (Test-AsSaved)) { Remove-Switch; return }
+    Write-StepProgress restoring-settings 'Restoring the previous settings of the server'
+    try {
+        Restore-Server $SwitchFolder
+        Remove-Switch
+    }
+    catch {
+        $Run.Outcome = 'failed'
+        $problem = ConvertTo-Failure $_.Exception
+        Write-UpgradeEnd (New-Failure settings-not-restored ('the new settings were not applied, and nbserver could ' +
+            'not restore the previous settings of the server: {problem}. Fix this error, then run nbserver apply ' +
+            'again. The new settings were not applied because of this error: {cause}') @{
+                problem = $problem.Message
+            } -Cause (Get-RunFailure))
+        return
+    }
+    Write-UpgradeEnd (New-Failure settings-restored ('the new settings were not applied, so the server runs with ' +
+            'its previous settings again: {cause}') -Cause (Get-RunFailure))
+}
+
+# Return whether the configuration, the starter, and the task or process are as they were saved.
+function Test-AsSaved {
+    foreach ($file in $ConfigurationFile, $StarterFile) {
+        $saved = Join-Path $SwitchFolder (Split-Path -Leaf $file)
+        foreach ($path in $file, $saved) { if (-not (Test-Path -LiteralPath $path)) { return $false } }
+        if (-not [string]::Equals([IO.File]::ReadAllText($file, $Utf8), [IO.File]::ReadAllText($saved, $Utf8))) {
+            return $false
+        }
+    }
+    Test-SavedService $SwitchFolder
 }
 
 function Undo-Switch {
@@ -6350,6 +6429,10 @@ function Restart-Server {
 # Keep the task for a way back.
 function Save-Service([string]$Folder) { Write-TextFile (Join-Path $Folder 'task.xml') (Get-TaskXml 'nbserver') }
 
+function Test-SavedService([string]$Folder) {
+    [string]::Equals((Get-TaskXml 'nbserver'), [IO.File]::ReadAllText((Join-Path $Folder 'task.xml'), $Utf8))
+}
+
 function Start-SavedService([string]$Folder, [string]$Python) {
     $null = $Python                                      # the task names it
     $xml = [xml][IO.File]::ReadAllText((Join-Path $Folder 'task.xml'), $Utf8)
@@ -6406,8 +6489,8 @@ $ChangingModes += 'rollback'
 # An upgrade that was cut off: its switch has the previous environment, and that of the upgrade before may be gone.
 function Assert-NoOpenUpgrade {
     if (-not (Test-OpenSwitch) -or (Test-Path -LiteralPath $RollbackMark)) { return }
-    throw (New-Failure rollback-in-upgrade ('an upgrade of this host was interrupted. Run nbserver apply, which ' +
-            'either completes the upgrade or restores the previous environment'))
+    throw (New-Failure rollback-in-upgrade ('an earlier apply on this host was interrupted. Run nbserver apply, ' +
+            'which either completes its changes or restores the previous server'))
 }
 
 # Return the Python of the previous environment, which must be as it was installed.
@@ -8595,16 +8678,21 @@ function Assert-ServerClosed {
     }
 }
 
-# Wait until the server answers. On a slow host, its start takes a minute.
+# Wait until the server answers. On a slow host, its start takes a minute. A server that hangs makes each question take
+# ten seconds, so the seconds are counted, not the questions.
 function Wait-Server {
     $port = $Settings.notebook.port
-    for ($second = 0; $second -lt 180; $second++) {
+    $watch = [Diagnostics.Stopwatch]::StartNew()
+    $report = 5
+    while ($watch.Elapsed.TotalSeconds -lt 180) {
         if (Get-ServerFingerprint) { return }
+        $second = [int]$watch.Elapsed.TotalSeconds
         if (-not (Test-ServerRunning) -and $second -gt 20) { break }
-        if ($second % 10 -eq 5) {
+        if ($second -ge $report) {
             Write-StepProgress waiting-for-server 'Waiting for the server on TCP port {port}' @{
                 port = $port
             } -Done $second -Total 180 -Unit seconds
+            $report = $second + 10
         }
         [Threading.Thread]::Sleep(1000)
     }
@@ -8631,7 +8719,7 @@ Add-Step check 'The server presents its certificate and refuses requests without
     }
     if ($is) { Compare-Refusal }
     if ((Test-OpenSwitch) -and 'restart', 'set-password', 'rotate-certificate' -notcontains $Run.Mode) {
-        Add-Difference switch-open 'verification of the new environment' 'not finished' 'finished'
+        Add-Difference switch-open 'verification of the server' 'not finished' 'finished'
     }
 } -Apply {
     Wait-Server
@@ -8732,7 +8820,7 @@ function Invoke-Plan {
         }
         Invoke-Test $step
         if ($Run.Differences.Count) { $Run.Differs = $true }
-        if (Test-Change) { continue }
+        if (Test-Change) { Read-NewSetting $step.Name; continue }
         if ($Run.Differences.Count) { Write-Difference } else { Write-Event unchanged }
     }
 }

@@ -70,30 +70,30 @@
 #  5023  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
 #  5189  new_server             Check what another environment contains, and the server that runs from it.
 #  5265  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5419  way_back               Restore the previous server after an upgrade that failed.
-#  5597  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5796  server_life            Restart or stop the installed server: modes restart and stop.
-#  5930  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6044  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6164  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6210  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6541  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6648  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6683  server_log             Send the log of the notebook server: mode logs.
-#  6752  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  5447  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  5672  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5871  server_life            Restart or stop the installed server: modes restart and stop.
+#  6005  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6119  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6239  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6285  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6616  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6723  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6758  server_log             Send the log of the notebook server: mode logs.
+#  6827  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6791  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6825  python                 Install Python from the distribution.
-#  6883  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  6954  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  6967  user                   Create the system user that runs the server: without a password, without a login shell.
-#  6981  certificate            Create a certificate for the server; only root and the service can read its key.
-#  7078  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7273  service                Run the notebook server as a service that starts with the system.
-#  7407  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7474  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7625  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7707  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6866  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6900  python                 Install Python from the distribution.
+#  6958  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  7029  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  7042  user                   Create the system user that runs the server: without a password, without a login shell.
+#  7056  certificate            Create a certificate for the server; only root and the service can read its key.
+#  7153  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7348  service                Run the notebook server as a service that starts with the system.
+#  7482  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7549  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7700  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7782  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -5268,13 +5268,16 @@ check_login() {
 # Another lock gets another environment. Before the server is switched to it, a folder gets what the server ran before:
 # the path of its Python, its configuration, the program that starts it, and its unit. As long as this folder exists,
 # the switch is open: a run that fails restores what is in it, and the next run completes a switch that was cut off.
-# When the new server has been verified, the folder becomes that of the previous environment, which is kept.
+# When the new server has been verified, the folder becomes that of the previous environment, which is kept. The same
+# folder protects a server that only gets other settings. It has a mark then, and is removed after the verification.
 
 SWITCH_FOLDER=$STATE_FOLDER/switch
 PREVIOUS_FOLDER=$STATE_FOLDER/previous
+SETTINGS_MARK=$SWITCH_FOLDER/settings
 DEPLOYED_PYTHON=''                                 # of read_deployed_python
 SAVED_PYTHON=''                                    # of read_saved_python
 FAILURE=()                                         # why this run failed: code, values, text
+HAS_NEW_SETTINGS=''                                # this run changes what the server reads when it starts
 SWITCH_MAY_BE_OPEN=''                              # the server only started again: the next apply verifies it
 ROLLBACK_BEGUN=''                                  # this run goes back to the previous environment: mode rollback
 
@@ -5344,7 +5347,7 @@ read_kept_python() {
     if has_open_switch; then
         read_saved_python "$SWITCH_FOLDER"
         REPLY=$SAVED_PYTHON
-        return
+        if [[ $REPLY != "$NOTEBOOK_PYTHON" ]]; then return; fi
     fi
     read_deployed_python
     REPLY=$DEPLOYED_PYTHON
@@ -5364,10 +5367,35 @@ has_open_switch() {
 begin_switch() {
     if has_open_switch; then return; fi
     read_deployed_python
-    if [[ ! $DEPLOYED_PYTHON || $DEPLOYED_PYTHON == "$NOTEBOOK_PYTHON" ]]; then return; fi
+    if [[ ! $DEPLOYED_PYTHON ]]; then return; fi
     RUN_STEP=packages
-    save_or_refuse
+    if [[ $DEPLOYED_PYTHON != "$NOTEBOOK_PYTHON" ]]; then
+        save_or_refuse
+    elif [[ $HAS_NEW_SETTINGS ]] && is_answering_as_saved; then
+        save_or_refuse
+        : >"$SWITCH_FOLDER.new/${SETTINGS_MARK##*/}"
+    else
+        return 0
+    fi
     open_switch
+}
+
+# After the test of a step: whether it will change the configuration or the unit.
+note_new_settings() { # STEP
+    local -i i
+    for ((i = 0; i < ${#DIFFERENCES[@]}; i += 5)); do
+        case $1/${DIFFERENCES[i]} in
+            notebook/* | service/file-differs) HAS_NEW_SETTINGS=1 ;;
+        esac
+    done
+}
+
+# Whether the server answers at the port and the address of its present configuration.
+is_answering_as_saved() {
+    local NB_NOTEBOOK_PORT=$NB_NOTEBOOK_PORT NB_NOTEBOOK_IP=$NB_NOTEBOOK_IP
+    read_saved_address
+    read_shown
+    ((${#ANSWERS[@]} == 2))
 }
 
 save_or_refuse() {
@@ -5399,7 +5427,7 @@ save_server() { # FOLDER
 verify_switch() {
     if ! has_open_switch; then return; fi
     RUN_STEP=check
-    report_start verifying-server 'Verifying the server before completing the switch'
+    report_start verifying-server 'Verifying the server'
     check_apply
     read_shown
     if [[ $SHOWN != "$RUN_FINGERPRINT" ]]; then
@@ -5409,7 +5437,7 @@ verify_switch() {
     check_login
     read_saved_python "$SWITCH_FOLDER"
     if [[ $SAVED_PYTHON == "$NOTEBOOK_PYTHON" ]]; then
-        rm -rf -- "$SWITCH_FOLDER"                 # a rollback that was cut off, and nothing is new
+        rm -rf -- "$SWITCH_FOLDER"                 # only the settings are new, or a rollback was cut off
         return
     fi
     rm -rf -- "$PREVIOUS_FOLDER"
@@ -5417,7 +5445,7 @@ verify_switch() {
 }
 
 # ---- prelude: way_back -----------------------------------------------------------------------------
-# Restore the previous server after an upgrade that failed.
+# Restore the previous server after a failed upgrade or failed new settings.
 
 # Restore what the folder has, start that server, and prove that it answers. Called before "||".
 switch_to() { # FOLDER
@@ -5479,8 +5507,8 @@ prove_restored() {
         port "$NB_NOTEBOOK_PORT"
 }
 
-# Whether a run has failed, or was stopped, while it was changing the environment of the server. A run that was refused
-# at its start changes nothing.
+# Whether a run has failed, or was stopped, while it was changing the environment or the settings of the server. A run
+# that was refused at its start changes nothing.
 # shellcheck disable=SC2317 # a trap calls it
 is_switch_to_end() {
     [[ ($RUN_MODE == apply || $ROLLBACK_BEGUN) && $RUN_OUTCOME != ok && $RUN_LOCKED && $RUN_SCRIPT ]] &&
@@ -5512,6 +5540,10 @@ end_switch() {
         end_rollback
         return
     fi
+    if [[ -e $SETTINGS_MARK ]] && ! has_other_saved_python; then
+        end_new_settings
+        return
+    fi
     report_start switching-back 'Switching back to the previous environment'
     # A run that applies the previous settings again has built no environment, and removes none.
     if switch_to "$SWITCH_FOLDER" || { [[ $SAVED_PYTHON && $environment != "$ENVIRONMENT" ]] &&
@@ -5529,6 +5561,49 @@ end_switch() {
 'to the previous environment: {problem}. Fix this error, then run nbserver apply again. The upgrade failed because '\
 'of this error: {cause}' \
         problem "$problem"
+}
+
+has_other_saved_python() {
+    read_saved_python "$SWITCH_FOLDER"
+    [[ $SAVED_PYTHON != "$NOTEBOOK_PYTHON" ]]
+}
+
+# A run that changed no file yet has nothing to restore, and must not restart a server that people work with.
+# shellcheck disable=SC2317 # a trap calls it
+end_new_settings() {
+    local problem
+    read_server_process
+    if ((REPLY)) && has_saved_files; then
+        rm -rf -- "$SWITCH_FOLDER"
+        return
+    fi
+    report_start restoring-settings 'Restoring the previous settings of the server'
+    if switch_to "$SWITCH_FOLDER"; then
+        rm -rf -- "$SWITCH_FOLDER"
+        use_failure
+        write_message "$REPLY" text settings-restored 'the new settings were not applied, so the server runs with its '\
+'previous settings again: {cause}'
+        return
+    fi
+    RUN_OUTCOME=failed
+    problem=$PROBLEM
+    use_failure
+    write_message "$REPLY" text settings-not-restored 'the new settings were not applied, and nbserver could not '\
+'restore the previous settings of the server: {problem}. Fix this error, then run nbserver apply again. The new '\
+'settings were not applied because of this error: {cause}' \
+        problem "$problem"
+}
+
+# Whether all files are as they were saved.
+has_saved_files() {
+    local file text=''
+    local -a files=("$NOTEBOOK_FILE" "$STARTER_FILE")
+    if is_unit; then files+=("$UNIT_FOLDER/$SERVICE_UNIT"); fi
+    for file in "${files[@]}"; do
+        IFS= read -r -d '' text <"$SWITCH_FOLDER/${file##*/}" || true
+        if ! has_text "$file" "$text"; then return 1; fi
+    done
+    return 0
 }
 
 # What was saved is the environment that the host ran before the rollback.
@@ -5966,8 +6041,8 @@ roll_back() {
 # An upgrade that was cut off: its switch has the previous environment, and that of the upgrade before may be gone.
 assert_no_open_upgrade() {
     if ! has_open_switch || [[ -e $ROLLBACK_MARK ]]; then return; fi
-    fail rollback-in-upgrade 'an upgrade of this host was interrupted. Run nbserver apply, which either completes the '\
-'upgrade or restores the previous environment'
+    fail rollback-in-upgrade 'an earlier apply on this host was interrupted. Run nbserver apply, which either '\
+'completes its changes or restores the previous server'
 }
 
 # SAVED_PYTHON: the previous environment, which must be as it was installed.
@@ -7495,7 +7570,7 @@ check_test() {
     fi
     if [[ $SHOWN ]]; then compare_answers; fi
     if [[ ! $SWITCH_MAY_BE_OPEN ]] && has_open_switch; then
-        differs switch-open 'verification of the new environment' 'not finished' 'finished'
+        differs switch-open 'verification of the server' 'not finished' 'finished'
     fi
 }
 
@@ -7748,7 +7823,10 @@ plan() {
     for name in "${STEPS[@]}"; do
         test_step "$name"
         if ((${#DIFFERENCES[@]})); then RUN_DIFFERS=true; fi
-        if is_change; then continue; fi
+        if is_change; then
+            note_new_settings "$name"
+            continue
+        fi
         if ((${#DIFFERENCES[@]})); then write_differences; else write_event unchanged; fi
     done
 }

@@ -23,110 +23,110 @@
 #   223  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
 #   455  run                    Check the language mode, and set the module path and the state of this run.
-#   534  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   624  hashes                 Compute SHA-256, the only hash that this script uses.
-#   662  events                 Report events: lines of JSON, which are the only output of this script.
-#   752  findings               Report in mode check which requirements this host meets, one finding for each.
-#   799  host_log               Write to the Windows event log which script changes this host.
-#   831  kept_script            Keep the script that changes this host.
-#   849  envelope               Read the envelope: the only input of a run in addition to this script.
-#   953  part_data              Keep the parts of files that the envelope names, and their data.
-#  1025  lock                   Allow only one run at a time to change this host.
-#  1090  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1171  held_files             Open, move, replace, and remove files that other programs hold.
-#  1298  access                 Set and check access lists: who may read and change a folder.
-#  1374  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1411  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1491  registry               Read values in the registry.
-#  1502  registry_values        Compare, set, and restore values in the registry.
-#  1536  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1656  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1751  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1786  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1874  path_access            Find other accounts that could replace a folder with another folder.
-#  1903  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1960  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2114  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2211  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2446  server_command         Define the command line of the server, and what it was started with.
-#  2465  left_program           End the program that a run left behind when it was killed.
-#  2523  programs               Run other programs until they exit, and report their output.
-#  2662  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2681  web_requests           Ask web servers, and say why one did not answer.
-#  2753  downloads              Download files into the cache, and check their hashes before they are used.
-#  2914  sources                Download a program from one of several sources.
-#  2993  delivered_programs     Take the files of programs that the workstation has sent.
-#  3024  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3113  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3189  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3245  foreign_places         Define where configuration from other installations may be on this host.
-#  3259  package_environment    Choose the environment variables of pip and uv.
-#  3334  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3339  installer_failures     Explain the exit codes of installers.
-#  3411  installers             Run installers and uninstallers, and wait while another one runs.
-#  3456  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3513  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3575  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3600  not_found              Distinguish what does not exist from what cannot be read.
-#  3607  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3677  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3715  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3755  installed_files        Compare files with those that were installed.
-#  3904  running_server         Stop the server before its programs are replaced.
-#  3962  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4081  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4145  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4195  port_process           Find the program that listens on a TCP port, and what started it.
-#  4230  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4359  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4405  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4463  certificates           Read certificates from PEM files.
-#  4480  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4552  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4686  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4810  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4919  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4988  password_hash          Get the hash of the password.
-#  4993  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  5039  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  5062  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5141  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5283  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5327  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5450  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5607  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5645  new_server             Check what another environment contains, and the server that runs from it.
-#  5728  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5868  way_back               Restore the previous server after an upgrade that failed.
-#  6006  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6118  server_life            Restart or stop the installed server: modes restart and stop.
-#  6223  restarted_server       Start the registered task again.
-#  6274  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6405  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6524  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6566  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6728  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  6975  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7108  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7132  server_log             Send the log of the notebook server: mode logs.
-#  7232  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   535  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   625  hashes                 Compute SHA-256, the only hash that this script uses.
+#   663  events                 Report events: lines of JSON, which are the only output of this script.
+#   753  findings               Report in mode check which requirements this host meets, one finding for each.
+#   800  host_log               Write to the Windows event log which script changes this host.
+#   832  kept_script            Keep the script that changes this host.
+#   850  envelope               Read the envelope: the only input of a run in addition to this script.
+#   954  part_data              Keep the parts of files that the envelope names, and their data.
+#  1026  lock                   Allow only one run at a time to change this host.
+#  1091  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1172  held_files             Open, move, replace, and remove files that other programs hold.
+#  1299  access                 Set and check access lists: who may read and change a folder.
+#  1375  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1412  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1492  registry               Read values in the registry.
+#  1503  registry_values        Compare, set, and restore values in the registry.
+#  1537  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1657  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1752  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1787  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1875  path_access            Find other accounts that could replace a folder with another folder.
+#  1904  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1961  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2115  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2212  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2447  server_command         Define the command line of the server, and what it was started with.
+#  2466  left_program           End the program that a run left behind when it was killed.
+#  2524  programs               Run other programs until they exit, and report their output.
+#  2663  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2682  web_requests           Ask web servers, and say why one did not answer.
+#  2754  downloads              Download files into the cache, and check their hashes before they are used.
+#  2915  sources                Download a program from one of several sources.
+#  2994  delivered_programs     Take the files of programs that the workstation has sent.
+#  3025  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3114  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3190  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3246  foreign_places         Define where configuration from other installations may be on this host.
+#  3260  package_environment    Choose the environment variables of pip and uv.
+#  3335  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3340  installer_failures     Explain the exit codes of installers.
+#  3412  installers             Run installers and uninstallers, and wait while another one runs.
+#  3457  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3514  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3576  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3601  not_found              Distinguish what does not exist from what cannot be read.
+#  3608  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3678  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3716  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3756  installed_files        Compare files with those that were installed.
+#  3905  running_server         Stop the server before its programs are replaced.
+#  3963  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4082  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4146  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4196  port_process           Find the program that listens on a TCP port, and what started it.
+#  4231  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4360  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4406  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4464  certificates           Read certificates from PEM files.
+#  4481  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4553  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4687  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4811  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4920  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4989  password_hash          Get the hash of the password.
+#  4994  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  5040  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  5063  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5142  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5284  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5328  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5451  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5608  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5646  new_server             Check what another environment contains, and the server that runs from it.
+#  5729  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5903  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6085  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6197  server_life            Restart or stop the installed server: modes restart and stop.
+#  6302  restarted_server       Start the registered task again.
+#  6357  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6488  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6607  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6649  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6811  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7058  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7191  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7215  server_log             Send the log of the notebook server: mode logs.
+#  7315  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7264  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7345  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7353  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7372  python                 Install Python from the publisher, or use one that is installed.
-#  7503  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7564  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7683  packages               Install the packages of the lock in a virtual environment.
-#  7884  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7910  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8047  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8255  service                Run the server as a scheduled task.
-#  8405  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8469  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8547  path                   Add the programs of the server to the PATH of the machine.
-#  8576  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8617  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7347  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7428  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7436  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7455  python                 Install Python from the publisher, or use one that is installed.
+#  7586  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7647  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7766  packages               Install the packages of the lock in a virtual environment.
+#  7967  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  7993  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8130  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8338  service                Run the server as a scheduled task.
+#  8488  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8552  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8635  path                   Add the programs of the server to the PATH of the machine.
+#  8664  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8705  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -496,6 +496,7 @@ $Run = @{
     Boot = ''; Reboot = $false; Restarting = $false; Pending = ''
     Outcome = 'ok'; Changed = 0; Differs = $false; Fingerprint = ''
     Failure = $null; Installing = $false                 # why it failed; it has begun to install an environment
+    NewSettings = $false                                 # it changes what the server reads when it starts
     RollbackBegun = $false                               # the server starts from its previous environment
     ExitCode = 0; Output = @()                           # of the last program
     ForeignNamed = $false
@@ -5731,10 +5732,12 @@ function Assert-Login {
 # Another lock gets another environment. Before the server is switched to it, a folder gets what the server ran before:
 # the path of its Python, its configuration, the program that starts it, and its task or process. As long as this folder
 # exists, the switch is open: a run that fails restores what is in it, and the next run completes a switch that was cut
-# off. When the new server has been verified, the folder becomes that of the previous environment, which is kept.
+# off. When the new server has been verified, the folder becomes that of the previous environment, which is kept. The
+# same folder protects a server that only gets other settings: it has a mark then, and is removed at the end.
 
 $SwitchFolder = Join-Path $StateFolder 'switch'
 $PreviousFolder = Join-Path $StateFolder 'previous'
+$SettingsMark = Join-Path $SwitchFolder 'settings'
 
 # ---- which environment the server runs from
 
@@ -5788,7 +5791,10 @@ function Get-KeptFolder {
 }
 
 function Get-KeptPython {
-    if (Test-OpenSwitch) { return Get-SavedPython $SwitchFolder }
+    if (Test-OpenSwitch) {
+        $saved = Get-SavedPython $SwitchFolder
+        if ($saved -ne (Get-EnvironmentProgram 'python.exe')) { return $saved }
+    }
     $deployed = Get-DeployedPython
     if ($deployed -and $deployed -ne (Get-EnvironmentProgram 'python.exe')) { return $deployed }
     Get-SavedPython $PreviousFolder
@@ -5803,10 +5809,39 @@ function Test-OpenSwitch { Test-Path -LiteralPath $SwitchFolder }
 function Start-Switch {
     if (Test-OpenSwitch) { return }
     $python = Get-DeployedPython
-    if (-not $python -or $python -eq (Get-EnvironmentProgram 'python.exe')) { return }
+    if (-not $python) { return }
     $Run.Step = 'packages'
-    Save-CurrentServer $python
+    if ($python -ne (Get-EnvironmentProgram 'python.exe')) { Save-CurrentServer $python }
+    elseif ($Run.NewSettings -and (Test-AnswerAsSaved)) {
+        Save-CurrentServer $python
+        Write-TextFile (Join-Path "$SwitchFolder.new" (Split-Path -Leaf $SettingsMark)) ''
+    }
+    else { return }
     Open-Switch
+}
+
+# Called after the test of a step: whether this run will change the configuration or the task. The description of the
+# task only says for which files the server was started.
+function Read-NewSetting([string]$Step) {
+    foreach ($difference in $Run.Differences) {
+        $task = $difference.code -eq 'task-property' -and
+            $difference.values.property -ne 'RegistrationInfo/Description'
+        if ($Step -eq 'notebook' -or $task) { $Run.NewSettings = $true }
+    }
+}
+
+# Return whether the server answers at the port and the address of its present configuration.
+function Test-AnswerAsSaved {
+    $port = $Settings.notebook.port
+    $address = $Settings.notebook.ip
+    try {
+        Read-SavedAddress
+        [bool](Get-ServerFingerprint)
+    }
+    finally {
+        $Settings.notebook.port = $port
+        $Settings.notebook.ip = $address
+    }
 }
 
 function Save-CurrentServer([string]$Python) {
@@ -5834,7 +5869,7 @@ function Save-Server([string]$Folder, [string]$Python) {
 function Confirm-Switch {
     if (-not (Test-OpenSwitch)) { return }
     $Run.Step = 'check'
-    Write-StepProgress verifying-server 'Verifying the server before completing the switch'
+    Write-StepProgress verifying-server 'Verifying the server'
     Wait-Server
     Assert-ServerClosed
     $shown = Get-ServerFingerprint
@@ -5845,7 +5880,7 @@ function Confirm-Switch {
             })
     }
     Assert-Login
-    # After a rollback that was cut off, nothing is new.
+    # Only the settings are new, or a rollback was cut off.
     if ((Get-SavedPython $SwitchFolder) -eq (Get-ServerProgram)) { Remove-Switch; return }
     if (Test-Path -LiteralPath $PreviousFolder) { Remove-Folder $PreviousFolder }
     Invoke-FileChange 'move-folder' $SwitchFolder $PreviousFolder
@@ -5866,7 +5901,7 @@ Add-Hook BeforeUndo {
 }
 
 # ---- prelude: way_back -----------------------------------------------------------------------------
-# Restore the previous server after an upgrade that failed.
+# Restore the previous server after a failed upgrade or failed new settings.
 
 # ---- restoring
 
@@ -5923,8 +5958,8 @@ function Assert-PreviousServer {
 
 # ---- the end of a run
 
-# Whether a run has failed, or was stopped, while it was changing the environment of the server. A run that was refused
-# at its start changes nothing.
+# Whether a run has failed, or was stopped, while it was changing the environment or the settings of the server. A run
+# that was refused at its start changes nothing.
 function Test-SwitchToEnd {
     if ($Run.Mode -ne 'apply' -and -not $Run.RollbackBegun) { return $false }
     if ('failed', 'stopped' -notcontains $Run.Outcome) { return $false }
@@ -5936,7 +5971,10 @@ function Test-SwitchToEnd {
 function Complete-Switch {
     try {
         if (-not (Test-SwitchToEnd)) { return }
-        if ($Run.RollbackBegun) { Undo-Rollback } elseif (Test-OpenSwitch) { Undo-Switch } else { Write-NotSwitched }
+        if ($Run.RollbackBegun) { Undo-Rollback }
+        elseif (Test-SettingsSwitch) { Undo-NewSetting }
+        elseif (Test-OpenSwitch) { Undo-Switch }
+        else { Write-NotSwitched }
     }
     catch {
         $Run.Outcome = 'failed'
@@ -5946,6 +5984,47 @@ function Complete-Switch {
             'failed because of this error: {cause}') @{ problem = $problem.Message } -Cause (Get-RunFailure)
         Write-UpgradeEnd $failure
     }
+}
+
+# Return whether only the settings were to change.
+function Test-SettingsSwitch {
+    if (-not (Test-Path -LiteralPath $SettingsMark)) { return $false }
+    (Get-SavedPython $SwitchFolder) -eq (Get-EnvironmentProgram 'python.exe')
+}
+
+# A run that changed no file yet has nothing to restore, and must not restart a server that people work with.
+function Undo-NewSetting {
+    $Run.Step = 'service'
+    if ((Test-ServerRunning) -and (Test-AsSaved)) { Remove-Switch; return }
+    Write-StepProgress restoring-settings 'Restoring the previous settings of the server'
+    try {
+        Restore-Server $SwitchFolder
+        Remove-Switch
+    }
+    catch {
+        $Run.Outcome = 'failed'
+        $problem = ConvertTo-Failure $_.Exception
+        Write-UpgradeEnd (New-Failure settings-not-restored ('the new settings were not applied, and nbserver could ' +
+            'not restore the previous settings of the server: {problem}. Fix this error, then run nbserver apply ' +
+            'again. The new settings were not applied because of this error: {cause}') @{
+                problem = $problem.Message
+            } -Cause (Get-RunFailure))
+        return
+    }
+    Write-UpgradeEnd (New-Failure settings-restored ('the new settings were not applied, so the server runs with ' +
+            'its previous settings again: {cause}') -Cause (Get-RunFailure))
+}
+
+# Return whether the configuration, the starter, and the task or process are as they were saved.
+function Test-AsSaved {
+    foreach ($file in $ConfigurationFile, $StarterFile) {
+        $saved = Join-Path $SwitchFolder (Split-Path -Leaf $file)
+        foreach ($path in $file, $saved) { if (-not (Test-Path -LiteralPath $path)) { return $false } }
+        if (-not [string]::Equals([IO.File]::ReadAllText($file, $Utf8), [IO.File]::ReadAllText($saved, $Utf8))) {
+            return $false
+        }
+    }
+    Test-SavedService $SwitchFolder
 }
 
 function Undo-Switch {
@@ -6256,6 +6335,10 @@ function Restart-Server {
 # Keep the task for a way back.
 function Save-Service([string]$Folder) { Write-TextFile (Join-Path $Folder 'task.xml') (Get-TaskXml 'nbserver') }
 
+function Test-SavedService([string]$Folder) {
+    [string]::Equals((Get-TaskXml 'nbserver'), [IO.File]::ReadAllText((Join-Path $Folder 'task.xml'), $Utf8))
+}
+
 function Start-SavedService([string]$Folder, [string]$Python) {
     $null = $Python                                      # the task names it
     $xml = [xml][IO.File]::ReadAllText((Join-Path $Folder 'task.xml'), $Utf8)
@@ -6312,8 +6395,8 @@ $ChangingModes += 'rollback'
 # An upgrade that was cut off: its switch has the previous environment, and that of the upgrade before may be gone.
 function Assert-NoOpenUpgrade {
     if (-not (Test-OpenSwitch) -or (Test-Path -LiteralPath $RollbackMark)) { return }
-    throw (New-Failure rollback-in-upgrade ('an upgrade of this host was interrupted. Run nbserver apply, which ' +
-            'either completes the upgrade or restores the previous environment'))
+    throw (New-Failure rollback-in-upgrade ('an earlier apply on this host was interrupted. Run nbserver apply, ' +
+            'which either completes its changes or restores the previous server'))
 }
 
 # Return the Python of the previous environment, which must be as it was installed.
@@ -8501,16 +8584,21 @@ function Assert-ServerClosed {
     }
 }
 
-# Wait until the server answers. On a slow host, its start takes a minute.
+# Wait until the server answers. On a slow host, its start takes a minute. A server that hangs makes each question take
+# ten seconds, so the seconds are counted, not the questions.
 function Wait-Server {
     $port = $Settings.notebook.port
-    for ($second = 0; $second -lt 180; $second++) {
+    $watch = [Diagnostics.Stopwatch]::StartNew()
+    $report = 5
+    while ($watch.Elapsed.TotalSeconds -lt 180) {
         if (Get-ServerFingerprint) { return }
+        $second = [int]$watch.Elapsed.TotalSeconds
         if (-not (Test-ServerRunning) -and $second -gt 20) { break }
-        if ($second % 10 -eq 5) {
+        if ($second -ge $report) {
             Write-StepProgress waiting-for-server 'Waiting for the server on TCP port {port}' @{
                 port = $port
             } -Done $second -Total 180 -Unit seconds
+            $report = $second + 10
         }
         [Threading.Thread]::Sleep(1000)
     }
@@ -8537,7 +8625,7 @@ Add-Step check 'The server presents its certificate and refuses requests without
     }
     if ($is) { Compare-Refusal }
     if ((Test-OpenSwitch) -and 'restart', 'set-password', 'rotate-certificate' -notcontains $Run.Mode) {
-        Add-Difference switch-open 'verification of the new environment' 'not finished' 'finished'
+        Add-Difference switch-open 'verification of the server' 'not finished' 'finished'
     }
 } -Apply {
     Wait-Server
@@ -8638,7 +8726,7 @@ function Invoke-Plan {
         }
         Invoke-Test $step
         if ($Run.Differences.Count) { $Run.Differs = $true }
-        if (Test-Change) { continue }
+        if (Test-Change) { Read-NewSetting $step.Name; continue }
         if ($Run.Differences.Count) { Write-Difference } else { Write-Event unchanged }
     }
 }
