@@ -7,6 +7,7 @@ import json
 import socket
 import ssl
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,7 +71,8 @@ def opened(wanted: Wanted, log: Callable[[str], object]) -> Mirror:
         authority, context = None, _context(wanted.certificate, wanted.key)
         leaf = wanted.certificate
     else:
-        folder = wanted.bundle.with_name(f"{wanted.bundle.resolve().name}.mirror")
+        bundle = wanted.bundle.resolve()  # the folder is next to it, and not in it, also for . and ..
+        folder = bundle.with_name(f"{bundle.name}.mirror")
         authority, leaf = mirror_certificate.require(folder, names, datetime.now(UTC))
         context = _context(leaf, None)
     try:
@@ -100,10 +102,13 @@ def _checked(wanted: Wanted) -> dict[str, Served]:
 
 def _own_names(address: str) -> tuple[str, ...]:
     """Return the names of this machine that hosts may use, the one for the URL first."""
-    if address != ALL:
+    if address != ALL and not ipaddress.ip_address(address).is_unspecified:
         return (address,)
-    own = [socket.getfqdn().lower(), socket.gethostname().lower()]
-    return tuple(dict.fromkeys(name for name in (*own, "localhost") if name))
+    found = []
+    for name in (socket.getfqdn(), socket.gethostname(), "localhost"):
+        with suppress(UsageError):  # Windows allows names that a certificate cannot have
+            found += names_of([name])
+    return tuple(dict.fromkeys(found))
 
 
 def _context(certificate: Path, key: Path | None) -> ssl.SSLContext:

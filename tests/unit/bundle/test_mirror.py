@@ -177,6 +177,21 @@ def test_the_certificate_is_kept_and_renewed_when_it_expires_or_lacks_a_name(tmp
     assert len({first, second, server.read_bytes()}) == 3
 
 
+@pytest.mark.parametrize(("inside", "named", "address"), [("bundle", ".", "*"), ("bundle/files", "..", "0.0.0.0")])
+def test_the_certificate_is_next_to_the_bundle_and_has_names_that_hosts_can_use(
+    inside: str, named: str, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_bundle(tmp_path / "bundle")
+    monkeypatch.chdir(tmp_path / inside)
+    monkeypatch.setattr(socket, "getfqdn", lambda: "b\u00fcro-pc")
+    monkeypatch.setattr(socket, "gethostname", lambda: "my pc")  # Windows allows both
+    for _ in range(2):  # the second time, the bundle is still as listed
+        found = command.opened(replace(wanted(Path(named)), address=address), lambda line: None)
+        found.server.server_close()
+        assert found.url == f"https://xn--bro-pc-3ya:{found.server.port}"
+        assert found.authority == tmp_path / "bundle.mirror" / "authority.pem"
+
+
 @pytest.mark.parametrize("installer", [["-m", "pip", "install"], ["uv", "pip", "install", "--python", sys.executable]])
 def test_pip_and_uv_install_from_it(served: command.Mirror, bundle: Path, tmp_path: Path, installer: list[str]) -> None:
     wheel = next(one for one in contents.read(bundle) if one.kind == "wheel")
