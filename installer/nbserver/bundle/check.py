@@ -84,7 +84,11 @@ def fault(path: Path, file: File) -> Message | None:
 
 def has(bundle: Path, file: File) -> bool:
     """Return whether the bundle has this file, complete and unchanged, and not behind a link."""
-    path = bundle / file.path
+    return is_complete(bundle / file.path, file)
+
+
+def is_complete(path: Path, file: File) -> bool:
+    """Return whether the path is this file, unchanged, and neither a link nor in a folder that is one."""
     try:
         if plain_file.is_link(os.lstat(path.parent)):
             return False
@@ -117,6 +121,11 @@ def _approvals(bundle: Path) -> Iterator[str]:
         yield from (f"{APPROVALS}/{name}" for name in plain_file.names(place) if signed_approvals.is_name(name))
 
 
+def _is_of_a_download(path: str, found: os.stat_result) -> bool:
+    """Return whether this belongs to a download that is not complete. Nothing of it is used before it is compared with its hash."""
+    return (path == contents.PARTIAL and stat.S_ISDIR(found.st_mode)) or (path == contents.LOCK and stat.S_ISREG(found.st_mode))
+
+
 def _walk(bundle: Path, expected: set[str]) -> tuple[set[str], list[Message]]:
     """Return the paths of the regular files of a bundle, and a message for everything that must not be there."""
     present, wrong = set[str](), list[Message]()
@@ -134,6 +143,8 @@ def _walk(bundle: Path, expected: set[str]) -> tuple[set[str], list[Message]]:
                 )
             elif not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
                 wrong.append(message("bundle-not-a-file", "{file} is not a regular file", file=clean(path, 300)))
+            elif _is_of_a_download(path, found):
+                continue
             elif path not in expected:
                 wrong.append(message("bundle-file-extra", "{file} is not part of the bundle", file=clean(path, 300)))
             elif stat.S_ISDIR(found.st_mode):

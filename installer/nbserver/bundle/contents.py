@@ -22,7 +22,9 @@ from nbserver.catalog import mirror
 
 FILE_NAME = "bundle.json"
 PARTIAL = "partial"
-"""The folder of unfinished downloads."""
+"""The folder of downloads that are not part of the bundle yet."""
+LOCK = f".{FILE_NAME}.lock"
+"""The file of base/file_lock.py, which is there while a process writes to the bundle."""
 VERSION = 1
 LARGEST = 4 * 1024**3
 """Maximum size of one file in bytes."""
@@ -76,6 +78,11 @@ def page(files: Iterable[File]) -> str:
     """Return the page that lists the wheels."""
     links = (f'<a href="{one.path}#sha256={one.sha256}">{escape(one.file)}</a><br>' for one in sorted(files) if one.kind == "wheel")
     return "\n".join(["<!DOCTYPE html>", "<title>Wheels</title>", *links]) + "\n"
+
+
+def partial(bundle: Path, file: File) -> Path:
+    """Return where a file is until all files of a download are there."""
+    return bundle / PARTIAL / f"{file.sha256}-{file.file}"
 
 
 def is_bundle(folder: Path) -> bool:

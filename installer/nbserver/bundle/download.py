@@ -35,7 +35,7 @@ class Stopped(Exception):
 
 
 class FileDownload:
-    """Downloads files into a bundle, from several threads at once.
+    """Downloads files for a bundle, from several threads at once.
 
     `ca_files` have CA certificates in PEM to trust in addition to the system's; raises UsageError for one without. `logins` are the user
     and password, as in a URL, of each origin that needs one. `pauses` are the seconds before each further attempt.
@@ -61,7 +61,10 @@ class FileDownload:
         self._source.close()
 
     def __call__(self, file: File) -> int:
-        """Put a file into the bundle, and return its size. Raises DownloadError, OutputError, Stopped, and ApprovalError for a link."""
+        """Download a file into the folder of unfinished downloads, and return its size.
+
+        Raises DownloadError, OutputError, Stopped, and ApprovalError for a link.
+        """
         self._progress.began(file)
         stored = False
         try:
@@ -80,10 +83,10 @@ class FileDownload:
         return size
 
     def _stored(self, file: File) -> int:
-        partial = self._bundle / contents.PARTIAL / f"{file.sha256}-{file.file}"
-        target = self._bundle / file.path
-        if os.path.lexists(target.parent):
-            plain_file.names(target.parent)  # refuses a link
+        partial = contents.partial(self._bundle, file)
+        folder = (self._bundle / file.path).parent
+        if os.path.lexists(folder):
+            plain_file.names(folder)  # refuses a link
         if os.path.lexists(partial) and not stat.S_ISREG(os.lstat(partial).st_mode):
             partial.unlink()
         attempts = iter(self._pauses)
@@ -103,10 +106,7 @@ class FileDownload:
                 self._progress.waits(file, error.what, pause)
                 if self.stop.wait(pause):
                     raise Stopped from None
-        target.parent.mkdir(exist_ok=True)
-        size = partial.stat().st_size
-        partial.replace(target)
-        return size
+        return partial.stat().st_size
 
     def _fetch(self, file: File, partial: Path, *, resumes: bool) -> None:
         """Complete the partial file, and compare its hash. Raises FromTheBeginning at most if it `resumes`."""

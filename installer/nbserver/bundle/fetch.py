@@ -72,14 +72,14 @@ def present(bundle: Path) -> tuple[File, ...]:
 
 
 def fetch(bundle: Path, wanted: Iterable[Program], there: Sequence[File], download: FileDownload) -> Fetched:
-    """Download what is not there yet, from the first source that has it. The list of the bundle is only written if nothing is lacking.
+    """Download what is not there yet, from the first source that has it. The bundle stays as it is unless nothing is lacking.
 
     Waits for all files also if some fail, but not after Ctrl-C or if the disk is full. Raises OutputError.
     """
     known = {one.path: one for one in there}
     lacking = {sources[0].path: sources for sources in wanted if not any(one.path in known for one in sources)}
-    found = {path: one for path, sources in lacking.items() for one in sources[::-1] if check.has(bundle, one)}  # of an interrupted run
-    new = [replace(one, size=(bundle / one.path).stat().st_size) for one in found.values()]
+    found = {path: (one, place) for path, sources in lacking.items() for one in sources[::-1] if (place := _left(bundle, one))}
+    new = [replace(one, size=place.stat().st_size) for one, place in found.values()]
     downloaded, errors, warnings = list[File](), list[NbserverError](), list[Message]()
     with ThreadPoolExecutor(AT_ONCE) as pool:
         running = {pool.submit(_first, sources, download, warnings) for path, sources in sorted(lacking.items()) if path not in found}
@@ -97,9 +97,25 @@ def fetch(bundle: Path, wanted: Iterable[Program], there: Sequence[File], downlo
                 downloaded.append(future.result())
     every = (*there, *new, *downloaded)
     if not errors:
+        for one in (*(one for one, place in found.values() if place != bundle / one.path), *downloaded):
+            _put(bundle, one)
         write(bundle, every)
         shutil.rmtree(bundle / contents.PARTIAL)
     return Fetched(every, tuple(downloaded), tuple(errors), tuple(warnings))
+
+
+def _left(bundle: Path, file: File) -> Path | None:
+    """Return where an interrupted run has left a file that is complete, or None."""
+    places = (bundle / file.path, contents.partial(bundle, file))
+    return next((place for place in places if check.is_complete(place, file)), None)
+
+
+def _put(bundle: Path, file: File) -> None:
+    """Move a complete file to its place. Raises OSError, and ApprovalError for a link."""
+    target = bundle / file.path
+    target.parent.mkdir(exist_ok=True)
+    plain_file.names(target.parent)  # refuses a link
+    contents.partial(bundle, file).replace(target)
 
 
 def _first(sources: Program, download: FileDownload, warnings: list[Message]) -> File:

@@ -53,6 +53,20 @@ def test_other_hosts_extend_a_bundle(server: Served, tmp_path: Path) -> None:
     assert check.findings(tmp_path) == []
 
 
+def test_a_bundle_stays_as_it_is_until_all_other_files_are_there(server: Served, tmp_path: Path) -> None:
+    download(tmp_path, server.file("a.zip"))
+    others = [server.file(name) for name in ("b.zip", "c.zip")]
+    for last in ("d.zip", "c.zip"):
+        server.ways = ["404"]
+        (error,) = download(tmp_path, *others).errors
+        assert error.code == "download-http-status"
+        assert check.findings(tmp_path) == [] and [one.file for one in contents.read(tmp_path)][-1] in ("a.zip", "d.zip")
+        server.ranges.clear()
+        download(tmp_path, *(others if last == "c.zip" else [server.file(last)]))
+        assert check.findings(tmp_path) == [] and server.ranges == [""], "what has arrived is not downloaded again"
+    assert [one.file for one in contents.read(tmp_path)] == ["a.zip", "b.zip", "c.zip", "d.zip"]
+
+
 @pytest.mark.parametrize(
     ("ways", "ranges"),
     [
