@@ -122,7 +122,7 @@ def _parsed(line: str, number: int) -> Iterator[AllowedSigner]:
     principals, rest = quoted.groups()
     _require_patterns(principals)
     options, words = "", rest.split()
-    if not _KEY_TYPE.fullmatch(words[0]):
+    if not words or not _KEY_TYPE.fullmatch(words[0]):  # without words, what is left is a space that is not ASCII
         options, rest = _options_and_rest(rest)
         words = rest.split()
     yield AllowedSigner(number, principals, _key(words), *_limits(options))

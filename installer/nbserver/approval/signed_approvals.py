@@ -183,13 +183,17 @@ def _counted(path: Path, kind: Kind[D], rules: Rules) -> Signed[D] | Described |
 
 
 def _people(counted: Sequence[Signed[D]], signers: Sequence[AllowedSigners]) -> list[tuple[str, bytes]]:
-    """Return the person and the key of each approval. Names that one line of a list allows are names of one person."""
-    person = {one.approval.by.casefold(): one.approval.by.casefold() for one in counted}
+    """Return the person and the key of each approval. Names that one line of a list allows are names of one person.
+
+    So are names that differ only in case. Patterns are matched with the names as they are written, as `AllowedSigners.refusal` does.
+    """
+    names = {one.approval.by for one in counted}
+    person = {name: name.casefold() for name in names}
     keys = {one.key.blob for one in counted}
     for patterns in {line.principals for known in signers for line in known.lines if line.key in keys}:
-        same = sorted({person[name] for name in person if matches(name, patterns)})
+        same = sorted({person[name] for name in names if matches(name, patterns)})
         person = {name: same[0] if found in same else found for name, found in person.items()}
-    return [(person[one.approval.by.casefold()], one.key.blob) for one in counted]
+    return [(person[one.approval.by], one.key.blob) for one in counted]
 
 
 def independent(signed: Sequence[tuple[str, bytes]]) -> int:

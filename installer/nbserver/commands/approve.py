@@ -104,13 +104,19 @@ def _require_modes(modes: Sequence[str]) -> None:
 
 
 def _chosen(known: Collection[str], patterns: Sequence[str]) -> list[str]:
-    """Return the hosts of the manifest that match a pattern, all without one."""
-    if not patterns:
-        return sorted(known)
-    found: set[str] = set()
+    """Return the hosts of the manifest that match a pattern, all without one. Raises UsageError."""
+    found = set() if patterns else set(known)
     for pattern in patterns:
         matching = {host for host in known if fnmatch.fnmatchcase(host.lower(), pattern.lower())}
         if not matching:
             raise UsageError("no-host-in-manifest", 'no host in the manifest matches "{pattern}"', pattern=pattern)
         found |= matching
+    if len(found) > document.HOSTS:
+        raise UsageError(
+            "approval-of-too-many-hosts",
+            "an approval can cover at most {limit} hosts, but {count} are selected",
+            todo="Approve and run them in parts: add --hosts with patterns that select fewer hosts",
+            limit=document.HOSTS,
+            count=len(found),
+        )
     return sorted(found)

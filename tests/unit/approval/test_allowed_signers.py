@@ -123,6 +123,7 @@ BLOB = approvals.base64_of(approvals.string(b"ssh-ed25519") + approvals.string(b
         (f"{'x' * 300} ssh-ed25519 {BLOB}", "a pattern must be 1 to 200 characters long"),
         ("x", "expected the names of signers"),
         ("x ssh-ed25519", "expected the names of signers"),
+        ("x \u00a0", "expected the names of signers"),
         ("x ssh-ed25519 AAAA!", "the key is not valid Base64"),
         (f"x ssh-rsa {BLOB}", "the key type does not match the key data"),
         (f"x ssh-ed25519 {BLOB[:-8]}", "the key is not a complete Ed25519 key"),

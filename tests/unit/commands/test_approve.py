@@ -135,6 +135,15 @@ def test_what_cannot_be_signed_is_refused(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="this needs POSIX")
+def test_more_hosts_than_an_approval_can_cover_are_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(document, "HOSTS", 1)
+    assert run(monkeypatch) == 2
+    assert "an approval can cover at most 1 hosts" in capsys.readouterr().err and not (folder / "approvals").exists()
+    assert run(monkeypatch, "--hosts", "win1") == 0
+
+
 def test_a_link_instead_of_the_folder_of_approvals_is_refused(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
