@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from nbserver.base.errors import HostError, Interrupted
 from nbserver.base.standard_streams import warn
 from nbserver.events.reader import Event, EventError, EventOrder, parse
 from nbserver.render import render
-from nbserver.run import approved, chain_check, evidence_log, fleet, host_job, operation, run_id
+from nbserver.run import approved, chain_check, evidence_log, fleet, host_job, operation, run_id, run_lock
 from nbserver.run.envelope import Envelope
 from nbserver.run.fetched_run import FetchedLeg, fetch
 from nbserver.run.host_run import RUN_TIMEOUT
@@ -26,6 +26,8 @@ from nbserver.transports.transport import StopRequested, Transport
 
 if TYPE_CHECKING:
     from nbserver.inventory.hosts import AnyHost, Inventory
+    from nbserver.run.host_job import HostJob
+    from nbserver.run.secret_mask import SecretMask
     from nbserver.run.view import View
     from nbserver.settings.secret import Ask
 
@@ -37,23 +39,31 @@ def events(
 
     The script is sent again to read them, so it must be approved if `options` or the site demand it, for any mode.
 
-    Events of a run of this workstation are added to its run directory. Raises NbserverError before the host is contacted, and
-    Interrupted after Ctrl-C, which does not stop the run.
+    Events of a run of this workstation are added to its run directory, unless the run is still in progress: its own process does
+    that. Raises NbserverError before the host is contacted, and Interrupted after Ctrl-C, which does not stop the run.
     """
     run_id.require(run)
     ((script, _),) = render.render_all([host])
     approved.require("events", [host], {host.name: script}, options or Options())
     job = host_job.prepare_all([host], {host.name: script}, "events", Options(), ask)[host.name]
-    mask = operation.mask_of(inventory, [job])
     kept = (runs or inventory.path.parent / FOLDER) / run / host.name
     for folder in filter(os.path.lexists, (kept.parent, kept)):
         chain_check.require_closed(folder)
+    with ExitStack() as stack:
+        # While the run is in progress here, its own process writes these files.
+        is_writer = os.path.isdir(kept) and run_lock.attempt(kept.parent, stack)  # noqa: PTH112 (Path.is_dir raises PermissionError)
+        return _fetched(job, run, kept, operation.mask_of(inventory, [job]), view, is_writer=is_writer)
+
+
+def _fetched(job: HostJob, run: str, kept: Path, mask: SecretMask, view: View, *, is_writer: bool) -> int:
+    """Fetch the events, and return the exit code. They are added to the folder `kept` if this process `is_writer`."""
+    host, script = job.host, job.script
     result = Result(host.name, outcome="running")
     leg = FetchedLeg(host.name, script, Envelope("events", run, restarts=9), result, time.monotonic() + RUN_TIMEOUT)
     leg.sent_sha256 = _sent(kept)
     for event in _kept(kept):
         leg.hear(event.line)
-    journal = HostJournal.reopened(kept, script, mask.text) if os.path.isdir(kept) else None  # noqa: PTH112
+    journal = HostJournal.reopened(kept, script, mask.text) if is_writer else None
     stop = threading.Event()
 
     def connected() -> Transport:
@@ -95,11 +105,11 @@ def events(
 
 
 def _kept(folder: Path) -> list[Event]:
-    """Return the events in the run directory, up to the first gap."""
+    """Return the events in the run directory, up to the first gap. A last line without a line end is not complete."""
     path = folder / "events.jsonl"
     if not os.path.lexists(path):
         return []
-    lines = plain_file.read(path, chain_check.LARGEST, advice=chain_check.KEPT).decode("ascii", "replace").split("\n")
+    lines = plain_file.read(path, chain_check.LARGEST, advice=chain_check.KEPT).decode("ascii", "replace").split("\n")[:-1]
     order, found = EventOrder(), []
     for line in filter(None, lines):
         try:

@@ -97,7 +97,7 @@ def _written(path: Path, link: Link | None) -> Written | None:
     """Return the file as it is if its last line in the chain is missing, or is about its beginning."""
     data = past_files.read(path)
     if path.name in chain_check.GROWING:
-        data = _whole_lines(path, data)
+        data = past_files.whole_lines(path, data)
     if link and (len(data), past_files.sha256(data)) == (link.size, link.sha256):
         return None
     if link and not _is_continued(path, data, link):
@@ -117,11 +117,3 @@ def _is_continued(path: Path, data: bytes, link: Link) -> bool:
         # A copy may have an earlier state of a file than of the chain. The host still has the events.
         return len(data) < link.size or past_files.sha256(data[: link.size]) == link.sha256
     return path.name == "run.json" and past_files.sha256(chain_check.without_end(data)) == link.sha256
-
-
-def _whole_lines(path: Path, data: bytes) -> bytes:
-    whole = data[: data.rfind(b"\n") + 1]
-    if whole != data:
-        append_file.opened(path).close()  # raises if it cannot be written
-        os.truncate(path, len(whole))
-    return whole

@@ -9,6 +9,7 @@ from typing import Self
 from nbserver.base import append_file, plain_file
 from nbserver.base.errors import ApprovalError
 from nbserver.base.message import message
+from nbserver.run import past_files
 from nbserver.run.chain import Chain, Written
 
 LIMIT = 256_000_000  # bytes
@@ -27,11 +28,15 @@ class GrowingFile:
     def continued(cls, path: Path, chain: Chain) -> Self:
         """Open a file of an earlier run. If it exists but has no line in the chain, what is added is in no line either.
 
-        Raises ApprovalError if the file is not as the last line about it says.
+        Such a file loses a last line that was not written to its end. Raises ApprovalError if the file is not as the last line of
+        the chain about it says.
         """
         link = chain.last(path) if chain.exists() else None
         if link is None:
-            return cls(path, None if path.exists() else b"")
+            if not path.exists():
+                return cls(path)
+            past_files.whole_lines(path, past_files.read(path))
+            return cls(path, None)
         known = plain_file.read(path, LIMIT, advice=_ADVICE) if path.exists() else b""
         if Written.of(path, known) != Written(path, link.size, link.sha256):
             raise ApprovalError(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
 
-from nbserver.base import plain_file
+from nbserver.base import append_file, plain_file
 from nbserver.base.errors import ApprovalError
 from nbserver.base.message import message
 from nbserver.inventory.names import is_host
@@ -22,6 +23,15 @@ _NUMBERED = re.compile(r"(resumed|summary)-([1-9][0-9]{0,5})\.json")
 def read(path: Path) -> bytes:
     """Return the content of a file. Raises ApprovalError if it is not a regular file."""
     return plain_file.read(path, LARGEST, advice=ADVICE)
+
+
+def whole_lines(path: Path, data: bytes) -> bytes:
+    """Remove a last line that was not written to its end from a file with this content, and return the rest. Raises OSError."""
+    whole = data[: data.rfind(b"\n") + 1]
+    if whole != data:
+        append_file.opened(path).close()  # raises if it cannot be written
+        os.truncate(path, len(whole))
+    return whole
 
 
 def sha256(data: bytes) -> str:

@@ -11,15 +11,21 @@ from nbserver.base.errors import UsageError
 
 def hold(folder: Path, stack: ExitStack) -> None:
     """Hold the lock of a run directory, a file next to it, until `stack` is closed. Raises UsageError if another process holds it."""
-    try:
-        stack.enter_context(file_lock.locked(folder, 0))
-    except TimeoutError:
+    if not attempt(folder, stack):
         raise UsageError(
             "run-still-going",
             "the run {run} is still in progress on this workstation",
             todo="Wait for it to finish, or stop it with Ctrl-C",
             run=folder.name,
-        ) from None
+        )
+
+
+def attempt(folder: Path, stack: ExitStack) -> bool:
+    """Hold the lock as `hold` does, and return True, or return False if another process holds it. Raises UsageError."""
+    try:
+        stack.enter_context(file_lock.locked(folder, 0))
+    except TimeoutError:
+        return False
     except OSError as error:
         raise UsageError(
             "run-not-locked",
@@ -29,3 +35,4 @@ def hold(folder: Path, stack: ExitStack) -> None:
             run=folder.name,
             reason=error.strerror,
         ) from None
+    return True

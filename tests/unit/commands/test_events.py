@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from nbserver.base.errors import ApprovalError, ConnectError, UsageError
 from nbserver.commands.events import events
 from nbserver.inventory import reader
-from nbserver.run import chain_check, evidence_log
+from nbserver.run import chain_check, evidence_log, run_lock
 from nbserver.run.operation import operate
 from nbserver.run.options import Options
 from nbserver.view.plain_lines import PlainLines
@@ -88,6 +89,30 @@ def test_the_rest_of_a_run_of_this_workstation(site: Site, monkeypatch: pytest.M
 
     site.says()
     assert site.events("run-1") == 0 and not site.host.envelopes, "the host is not asked for what is complete"
+
+
+def test_only_the_process_of_a_run_writes_its_directory_while_the_run_is_in_progress(site: Site) -> None:
+    folder = site.folder / "nbserver-runs" / "run-9" / "win1"
+    folder.mkdir(0o700, parents=True)
+    first, *rest = site.started("run-9", "5" * 64), event(2, "changed", "path"), ended(3, "ok", changed=1)
+    (folder / "events.jsonl").write_text(f"{json.dumps(first)}\n")
+    with ExitStack() as stack:
+        run_lock.hold(folder.parent, stack)
+        site.says(rest)
+        assert site.events("run-9") == 0 and "after 1" in site.host.envelopes[0]
+    assert [path.name for path in folder.iterdir()] == ["events.jsonl"]
+    assert (folder / "events.jsonl").read_text() == f"{json.dumps(first)}\n"
+
+
+def test_a_line_that_was_cut_off_is_fetched_again(site: Site) -> None:
+    """It may be complete but for its line end."""
+    folder = site.folder / "nbserver-runs" / "run-9" / "win1"
+    folder.mkdir(0o700, parents=True)
+    lines = [json.dumps(line) for line in (site.started("run-9", "5" * 64), event(2, "changed", "path"), ended(3, "ok", changed=1))]
+    (folder / "events.jsonl").write_text("\n".join(lines[:2]))
+    site.says(lines[1:])
+    assert site.events("run-9") == 0 and "after 1" in site.host.envelopes[0]
+    assert (folder / "events.jsonl").read_text() == "\n".join([*lines, ""])
 
 
 def test_a_run_of_another_workstation(site: Site) -> None:
