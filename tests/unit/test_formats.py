@@ -173,7 +173,7 @@ def test_a_run_directory(tmp_path: Path) -> None:
 
 
 def test_the_known_file(tmp_path: Path) -> None:
-    known_certificates.remember(tmp_path / "nbserver.known", "win1", "SHA256:" + "0a" * 32, journal.new_run_id())
+    known_certificates.remember(tmp_path / "nbserver.known", {"win1": "SHA256:" + "0a" * 32}, journal.new_run_id())
     validate("known", json.loads((tmp_path / "nbserver.known").read_text()))
 
 

@@ -126,7 +126,10 @@ def _remember_finished(past: PastRun, known_file: Path) -> None:
     if past.mode == "undo":
         return
     known = {name.lower(): entry for name, entry in known_certificates.read(known_file).items()}
-    for name, result in past.finished().items():
-        entry = known.get(name.lower())
-        if result.fingerprint and (entry is None or entry.run < past.run):
-            known_certificates.remember(known_file, name, result.fingerprint, past.run)
+    found = {
+        name: result.fingerprint
+        for name, result in past.finished().items()
+        if result.fingerprint and (name.lower() not in known or known[name.lower()].run < past.run)
+    }
+    if found:
+        known_certificates.remember(known_file, found, past.run)

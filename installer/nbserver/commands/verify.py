@@ -53,7 +53,7 @@ def verify_all(
     """
     if png_directory:
         _require_writable(png_directory)
-    known_file = known or inventory.path.parent / known_certificates.FILE_NAME
+    expected = known_certificates.fingerprints(known or inventory.path.parent / known_certificates.FILE_NAME)
     secrets = SecretStore(ask)
     needs = [need(host) for host in hosts if host.notebook.password is not None]
     secrets.fetch([*needs, *logon_needs(hop for host in hosts for hop in hops_to_notebook(host))])
@@ -61,7 +61,7 @@ def verify_all(
         VerifyCall(
             host,
             plain(host, secrets),
-            known_certificates.expected(known_file, host.name),
+            expected.get(host.name.lower()),
             logons(hops_to_notebook(host), secrets),
             wait,
         )

@@ -62,6 +62,8 @@ class Chain:
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._lock = folder, threading.Lock()
+        self._last: dict[str, Link] = {}  # by file, from the lines up to `_seen`, in bytes
+        self._seen = 0
 
     def exists(self) -> bool:
         """Return whether the run has a chain: runs of releases before 0.5.0 have none."""
@@ -100,15 +102,24 @@ class Chain:
         return whole != data
 
     def last(self, path: Path) -> Link | None:
-        """Return the last line about a file, or None. Raises OSError if the chain cannot be read or is damaged."""
-        name, found = path.relative_to(self._folder).as_posix(), None
-        for line in (self._folder / FILE).read_bytes().splitlines(keepends=True):
-            try:
-                link = parse(line)
-            except ValueError:
-                raise OSError(errno.EINVAL, f"{FILE} is damaged") from None
-            found = link if link.file == name else found
-        return found
+        """Return the last line about a file, or None. Raises OSError if the chain cannot be read or is damaged.
+
+        Only lines that were added since the last call are read: a run asks once for each file.
+        """
+        with self._lock:
+            self._look_on()
+            return self._last.get(path.relative_to(self._folder).as_posix())
+
+    def _look_on(self) -> None:
+        with (self._folder / FILE).open("rb") as file:
+            file.seek(self._seen)
+            data = file.read()
+        try:
+            links = [parse(line) for line in data.splitlines(keepends=True)]
+        except ValueError:
+            raise OSError(errno.EINVAL, f"{FILE} is damaged") from None
+        self._last.update({link.file: link for link in links})
+        self._seen += len(data)
 
     def add(self, time: str, *files: Written) -> Head:
         """Add the files as they were written, and return the new head. Raises OSError."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -40,6 +42,11 @@ def for_each(jobs: Mapping[str, Callable[[], T]], forks: int, stop: threading.Ev
 
 def _wait(futures: Sequence[Future[T]]) -> None:
     """Wait in short intervals: on Windows, an unlimited wait cannot be interrupted with Ctrl-C."""
-    pending = set(futures)
-    while pending:
-        _, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+    ended: SimpleQueue[Future[T]] = SimpleQueue()  # to look at all futures each time would take too long for thousands
+    for future in futures:
+        future.add_done_callback(ended.put)
+    left = len(futures)
+    while left:
+        with suppress(Empty):
+            ended.get(timeout=0.2)
+            left -= 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,12 +71,9 @@ def read(path: Path) -> dict[str, KnownCertificate]:
     return {name: _entry(path, name, value) for name, value in hosts.items()}
 
 
-def expected(path: Path, host: str) -> str | None:
-    """Return the known fingerprint of this host (its name is case-insensitive), or None."""
-    for name, known in read(path).items():
-        if name.lower() == host.lower():
-            return known.fingerprint
-    return None
+def fingerprints(path: Path) -> dict[str, str]:
+    """Return the known fingerprints by the names of the hosts in lower case: names are case-insensitive. Raises ApprovalError as `read`."""
+    return {name.lower(): known.fingerprint for name, known in read(path).items()}
 
 
 def require_writable(path: Path) -> None:
@@ -92,19 +90,25 @@ def require_writable(path: Path) -> None:
         ) from None
 
 
-def remember(path: Path, host: str, fingerprint: str, run: str) -> None:
-    """Record the fingerprint that `run` found on `host`. The file is replaced as a whole, and other hosts' entries are kept.
+def remember(path: Path, found: Mapping[str, str], run: str, *, renews: bool = False) -> None:
+    """Record the fingerprints that `run` found, by the names of their hosts. The file is replaced as a whole, and other hosts' entries are kept.
+
+    If it only `renews` entries, a host that has another fingerprint in the file keeps its entry: a later run has found that one.
 
     A lock allows one thread of one process at a time; the others wait. Raises ApprovalError if the file cannot be read or
     written, and ValueError for an invalid fingerprint.
     """
-    if not _FINGERPRINT.fullmatch(fingerprint):
+    if not all(map(_FINGERPRINT.fullmatch, found.values())):
         raise ValueError("a fingerprint must be SHA256: followed by 64 lower-case hexadecimal digits")
     try:
         with file_lock.locked(path, LOCK_SECONDS):
-            hosts = {name: known for name, known in read(path).items() if name.lower() != host.lower()}
+            known = read(path)
+            before = {name.lower(): entry.fingerprint for name, entry in known.items()}
+            new = {name: one for name, one in found.items() if not renews or before.get(name.lower()) == one}
+            replaced = {name.lower() for name in new}
             now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            hosts[host] = KnownCertificate(fingerprint, run, now)
+            hosts = {name: entry for name, entry in known.items() if name.lower() not in replaced}
+            hosts |= {name: KnownCertificate(fingerprint, run, now) for name, fingerprint in new.items()}
             content = {"v": VERSION, "hosts": {name: asdict(hosts[name]) for name in sorted(hosts)}}
             atomic_file.write_text(path, json.dumps(content, indent=2) + "\n")
     except TimeoutError:

@@ -9,12 +9,11 @@ import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbserver.base.errors import Abandoned, NbserverError, ScriptError, SecretError
+from nbserver.base.errors import Abandoned, ApprovalError, NbserverError, ScriptError, SecretError
 from nbserver.base.message import notice
 from nbserver.base.modes import READING, Mode
 from nbserver.base.plain_text import clean
@@ -40,6 +39,7 @@ from nbserver.run.batches import Gate
 from nbserver.run.engine import Engine
 from nbserver.run.envelope import PasswordHash
 from nbserver.run.evidence import Evidence
+from nbserver.run.found_certificates import FoundCertificates
 from nbserver.run.host_call import HostCall
 from nbserver.run.host_job import HostJob
 from nbserver.run.journal import FOLDER, Journal, new_run_id
@@ -87,7 +87,7 @@ def operate(
         warn(warning)
     own_servers.before(mode, inventory, hosts)
     known_file = options.known or inventory.path.parent / known_certificates.FILE_NAME
-    known_certificates.read(known_file)  # report an unreadable file before contacting a host
+    known = known_certificates.fingerprints(known_file)  # report an unreadable file before contacting a host
     if mode not in NOT_REMEMBERED:
         known_certificates.require_writable(known_file)
     run = past.run if past else new_run_id()
@@ -119,9 +119,11 @@ def operate(
             for name, result in past.finished().items() if past else ():
                 course.ended(name, succeeded=result.outcome in SUCCEEDED)
             gate = batches.Gate(course, stop)
-            results = _Run(mode, journal, mask, hashes, known_file, view, options, stop, gate, where, past).of_all(
+            certificates = FoundCertificates(known_file, journal.run, known)
+            results = _Run(mode, journal, mask, hashes, certificates, view, options, stop, gate, where, past).of_all(
                 {name: jobs[name] for stage in stages for name in stage if name in jobs}, forks
             )
+            _renew(certificates)
             own_servers.after(mode, inventory, hosts, results)
             results = past.in_order(results) if past else {name: results[name] for name in jobs}
             _report(mode, journal, results, view, key)
@@ -140,6 +142,13 @@ def _policy(names: Sequence[str], inventory: Inventory, options: Options) -> tup
     policy = options.policy
     stages = batches.stages(names, policy, lambda patterns: [host.name for host in inventory.select(patterns)])
     return stages, policy.max_failures.of(len(names)) if policy.max_failures else None
+
+
+def _renew(certificates: FoundCertificates) -> None:
+    try:
+        certificates.end()
+    except ApprovalError as error:  # the file has these certificates, with an earlier run
+        warn(error)
 
 
 def _report(mode: Mode, journal: Journal, results: Mapping[str, Result], view: View, key: SigningKey | None) -> None:
@@ -172,14 +181,13 @@ class _Run:
     journal: Journal
     mask: SecretMask
     hashes: PasswordHashes | None
-    known_file: Path
+    certificates: FoundCertificates
     view: View
     options: Options
     stop: threading.Event
     gate: Gate
     engine: Engine
     past: PastRun | None = None
-    writing: threading.Lock = field(default_factory=threading.Lock)
 
     def of_all(self, jobs: dict[str, HostJob], forks: int) -> dict[str, Result]:
         """Run all hosts, `forks` at a time."""
@@ -215,9 +223,8 @@ class _Run:
                     result.fail_like(undelivered)
                 else:
                     result = self.engine.execute(self.call(job), part, self.stop, self.view.event)
-            with self.writing:
-                if result.fingerprint and self.mode not in NOT_REMEMBERED:
-                    known_certificates.remember(self.known_file, name, result.fingerprint, self.journal.run)
+            if result.fingerprint and self.mode not in NOT_REMEMBERED:
+                self.certificates.add(name, result.fingerprint)
         except BaseException as error:
             result.fail(error)
             self.mask.result(result)

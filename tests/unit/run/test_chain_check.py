@@ -340,6 +340,20 @@ def test_a_line_is_read_as_it_was_written(n: int, file: str, size: int) -> None:
     assert chain.parse(link.line()) == link
 
 
+def test_each_line_is_read_once_for_all_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is continued asks for two files of each host."""
+    parse, read = chain.parse, list[bytes]()
+    monkeypatch.setattr(chain, "parse", lambda line: read.append(line) or parse(line))  # type: ignore[func-returns-value]
+    asked, other = Chain(tmp_path), Chain(tmp_path)
+    paths = [tmp_path / f"{number}.txt" for number in range(20)]
+    other.add(now(), *(Written.of(path, b"a") for path in paths))
+    assert [link.n for path in paths if (link := asked.last(path))] == [*range(1, 21)]
+    other.add(now(), Written.of(paths[0], b"ab"))
+    link = asked.last(paths[0])
+    assert link and (link.n, link.size) == (21, 2) and asked.last(tmp_path / "other.txt") is None
+    assert len(read) < 25
+
+
 def test_several_processes_may_add(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("a")
     one, two = Chain(tmp_path), Chain(tmp_path)

@@ -28,12 +28,12 @@ def path(tmp_path: Path) -> Path:
 
 def test_no_file_knows_no_host(path: Path) -> None:
     assert known_certificates.read(path) == {}
-    assert known_certificates.expected(path, "win1") is None
+    assert known_certificates.fingerprints(path).get("win1") is None
 
 
 def test_what_is_remembered_is_read_back(path: Path) -> None:
     before = datetime.now(UTC).replace(microsecond=0)
-    known_certificates.remember(path, "win1", A, "20261122-101112-abcd")
+    known_certificates.remember(path, {"win1": A}, "20261122-101112-abcd")
     entry = known_certificates.read(path)["win1"]
     assert (entry.fingerprint, entry.run) == (A, "20261122-101112-abcd")
     written = datetime.strptime(entry.time, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
@@ -41,15 +41,15 @@ def test_what_is_remembered_is_read_back(path: Path) -> None:
 
 
 def test_a_byte_order_mark_is_passed_over(path: Path) -> None:
-    known_certificates.remember(path, "win1", A, "1")
+    known_certificates.remember(path, {"win1": A}, "1")
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
-    assert known_certificates.expected(path, "win1") == A
+    assert known_certificates.fingerprints(path).get("win1") == A
 
 
 def test_other_hosts_stay_and_a_newer_certificate_replaces(path: Path) -> None:
-    known_certificates.remember(path, "win2", A, "1")
-    known_certificates.remember(path, "win1", A, "2")
-    known_certificates.remember(path, "win1", B, "3")
+    known_certificates.remember(path, {"win2": A}, "1")
+    known_certificates.remember(path, {"win1": A}, "2")
+    known_certificates.remember(path, {"win1": B}, "3")
     assert {name: (entry.fingerprint, entry.run) for name, entry in known_certificates.read(path).items()} == {
         "win1": (B, "3"),
         "win2": (A, "1"),
@@ -57,14 +57,14 @@ def test_other_hosts_stay_and_a_newer_certificate_replaces(path: Path) -> None:
 
 
 def test_a_name_counts_without_its_case(path: Path) -> None:
-    known_certificates.remember(path, "Win1", A, "1")
-    assert known_certificates.expected(path, "win1") == A
-    known_certificates.remember(path, "WIN1", B, "2")
+    known_certificates.remember(path, {"Win1": A}, "1")
+    assert known_certificates.fingerprints(path).get("win1") == A
+    known_certificates.remember(path, {"WIN1": B}, "2")
     assert list(known_certificates.read(path)) == ["WIN1"]
 
 
 def test_the_file_is_the_documented_one(path: Path) -> None:
-    known_certificates.remember(path, "win1", A, "1")
+    known_certificates.remember(path, {"win1": A}, "1")
     content = json.loads(path.read_text(encoding="utf-8"))
     assert content["v"] == 1
     assert sorted(content["hosts"]["win1"]) == ["fingerprint", "run", "time"]
@@ -94,19 +94,19 @@ def test_a_file_of_another_kind_is_refused_and_left_alone(path: Path, content: b
         known_certificates.read(path)
     assert str(path) in str(refused.value)
     with pytest.raises(ApprovalError):
-        known_certificates.remember(path, "win1", A, "1")
+        known_certificates.remember(path, {"win1": A}, "1")
     assert path.read_bytes() == content
 
 
 @pytest.mark.parametrize("fingerprint", ["", A.upper(), A[:-1], A.removeprefix("SHA256:"), A + "\n"])
 def test_another_form_of_fingerprint_is_not_written(path: Path, fingerprint: str) -> None:
     with pytest.raises(ValueError, match="64 lower-case"):
-        known_certificates.remember(path, "win1", fingerprint, "1")
+        known_certificates.remember(path, {"win1": fingerprint}, "1")
     assert not path.exists()
 
 
 def test_a_failed_write_leaves_the_old_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    known_certificates.remember(path, "win1", A, "1")
+    known_certificates.remember(path, {"win1": A}, "1")
     old = path.read_bytes()
 
     def full(descriptor: int) -> None:
@@ -114,7 +114,7 @@ def test_a_failed_write_leaves_the_old_file(path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ApprovalError, match=r"could not write the file \(No space left on device\)"):
-        known_certificates.remember(path, "win1", B, "2")
+        known_certificates.remember(path, {"win1": B}, "2")
     assert path.read_bytes() == old
     assert [entry.name for entry in path.parent.iterdir()] == ["nbserver.known"]
 
@@ -124,7 +124,7 @@ import sys
 from pathlib import Path
 from nbserver.run import known_certificates
 for number in range(20):
-    known_certificates.remember(Path(sys.argv[1]), f"{sys.argv[2]}-{number}", "SHA256:" + "a1" * 32, "1")
+    known_certificates.remember(Path(sys.argv[1]), {f"{sys.argv[2]}-{number}": "SHA256:" + "a1" * 32}, "1")
 """
 
 
@@ -141,7 +141,7 @@ def test_a_process_that_ended_holds_nothing(path: Path) -> None:
     hold = "import sys, os; from pathlib import Path; from nbserver.base import file_lock\nwith file_lock.locked(Path(sys.argv[1]), 5): os._exit(7)"
     assert subprocess.run([sys.executable, "-c", hold, str(path)], cwd=SOURCE, check=False, timeout=600).returncode == 7
     assert [entry.name for entry in path.parent.iterdir()] == [".nbserver.known.lock"]
-    known_certificates.remember(path, "win1", A, "1")
+    known_certificates.remember(path, {"win1": A}, "1")
     assert [entry.name for entry in path.parent.iterdir()] == ["nbserver.known"]
 
 
@@ -154,10 +154,10 @@ def test_a_process_that_does_not_end_is_told(path: Path, monkeypatch: pytest.Mon
         assert holder.stdout.readline() == "held\n"
         monkeypatch.setattr(known_certificates, "LOCK_SECONDS", 0.2)
         with pytest.raises(ApprovalError, match="locked by another process"):
-            known_certificates.remember(path, "win1", A, "1")
+            known_certificates.remember(path, {"win1": A}, "1")
         holder.stdin.close()
-    known_certificates.remember(path, "win1", A, "1")
-    assert known_certificates.expected(path, "win1") == A
+    known_certificates.remember(path, {"win1": A}, "1")
+    assert known_certificates.fingerprints(path).get("win1") == A
 
 
 _json = st.recursive(
