@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import tempfile
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbserver import __version__
-from nbserver.base import utc
+from nbserver.base import utc, writing
 from nbserver.base.errors import ScriptError, UsageError
 from nbserver.base.message import counted, notice
 from nbserver.base.plain_text import clean
@@ -32,14 +33,17 @@ CERTIFICATE = "configuration/certificate.pem"
 FILES = frozenset({"configuration/jupyter_config.json", "configuration/jupyter_server_config.json", CERTIFICATE, "record.jsonl"})
 """What a host sends in addition to the notebooks."""
 
+LACKING = ("unreadable", "name", "large")
+"""States of files that are missing in a backup. A link is not a file."""
+
 KEY = "configuration/key.pem"
 """What it sends as well in mode backup-key."""
 
 
 def backup(file: Path, task: Task, *, with_key: bool = False) -> int:
-    """Write a backup of the host of the task. Return the exit code; the file is written only if it is complete.
+    """Write a backup of the host of the task. Return the exit code; the file is written only if all that the host sends has arrived.
 
-    Raises UsageError before the host is contacted, and HostError if it has no private key that could be in the backup.
+    Files that the host could not send are named, and the exit code is then DIFFERS. Raises UsageError before the host is contacted, and HostError if it has no private key that could be in the backup.
     """
     archive.require_backup(file)
     if not file.parent.is_dir():
@@ -51,9 +55,14 @@ def backup(file: Path, task: Task, *, with_key: bool = False) -> int:
         )
     (host,) = task.hosts
     task = replace(task, ask=notebooks.remembering(task.ask))
-    with tempfile.TemporaryDirectory(prefix=".nbserver-backup-", dir=file.parent, ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        code = notebooks.pull(folder / "pulled", replace(task, mode="pull"))
+    with ExitStack() as stack:
+        with writing.refused(
+            "backup-folder-not-writable", "could not write to the folder ({reason})", where=file.parent, todo="Choose another file with -o"
+        ):
+            folder = Path(
+                stack.enter_context(tempfile.TemporaryDirectory(prefix=".nbserver-backup-", dir=file.parent, ignore_cleanup_errors=True))
+            )
+        code, copies = notebooks.pulled(folder / "pulled", replace(task, mode="pull"))
         if code:
             return code
         content = folder / "content"
@@ -89,7 +98,19 @@ def backup(file: Path, task: Task, *, with_key: bool = False) -> int:
         say(json.dumps({"event": "backup", "host": host.name, "file": str(file), "files": count}))
     else:
         say(counted("{name}  {count} file is in {file}", "{name}  {count} files are in {file}", count, name=host.name, file=file))
-    return 0
+    lacking = sorted(path for path, state in copies[host.name].states.items() if state in LACKING)
+    if lacking:
+        warn(
+            notice(
+                "backup-lacks-files",
+                "{file} lacks files that {name} could not send ({count} in total), such as {path}",
+                file=str(file),
+                name=host.name,
+                count=len(lacking),
+                path=lacking[0],
+            )
+        )
+    return notebooks.DIFFERS if lacking else 0
 
 
 def restore(file: Path, task: Task, *, with_key: bool = False) -> int:

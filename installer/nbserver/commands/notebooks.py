@@ -14,7 +14,7 @@ import click
 
 from nbserver.base import plain_file
 from nbserver.base.errors import ScriptError, UsageError
-from nbserver.base.message import Message, counted, phrase
+from nbserver.base.message import counted, phrase
 from nbserver.base.plain_text import clean
 from nbserver.base.standard_streams import say, text_for_reader
 from nbserver.inventory.by_kind import ByKind
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 DIFFERS = 4  # exit code: a conflict, or what a dry run would copy
 SHOWN = 20  # names in a message, or files of a host that were not copied
 NOT_COPIED_WORDS = {
-    "conflict": "changed on both sides since the last copy; kept",
+    "conflict": "changed at the destination since the last copy; kept",
     "link": "not a file; left out",
     "unreadable": "could not be read or written; left out",
     "name": "the name is not valid, or the path is too long; left out",
@@ -106,11 +106,16 @@ def push(folder: Path, task: Task) -> int:
         left_out = dict.fromkeys(found.left_out, "link")
         return Copy(folder, comparison, found.files, known[host.name], left_out)
 
-    return _run(task, begin)
+    return _run(task, begin)[0]
 
 
 def pull(folder: Path, task: Task) -> int:
     """Copy the notebooks of each host to FOLDER/HOST. Return the exit code. Raises UsageError before any host is contacted."""
+    return pulled(folder, task)[0]
+
+
+def pulled(folder: Path, task: Task) -> tuple[int, dict[str, Copy]]:
+    """Do what `pull` does, and return the copies, too: by the name of the host, unless it failed before."""
     known = {}
     for host in task.hosts:
         own = folder / host.name
@@ -150,7 +155,7 @@ def pull(folder: Path, task: Task) -> int:
     return _run(task, begin)
 
 
-def _run(task: Task, begin: Callable[[AnyHost, dict[str, File], dict[str, str]], Copy]) -> int:
+def _run(task: Task, begin: Callable[[AnyHost, dict[str, File], dict[str, str]], Copy]) -> tuple[int, dict[str, Copy]]:
     """List the files of the hosts, compare, and copy batch after batch, all hosts at the same time."""
     view, ask = OneSummary(task.view), remembering(task.ask)
     results = operation.operate("list", task.inventory, task.hosts, task.options, ask, view)
@@ -183,7 +188,7 @@ def _run(task: Task, begin: Callable[[AnyHost, dict[str, File], dict[str, str]],
     differs = any("conflict" in copy.states.values() or (task.dry_run and copy.comparison.copied) for copy in copies.values())
     bad = ("incomplete", "damaged", *(("unreadable",) if task.mode == "push" else ()))
     failed = any(state in bad for copy in copies.values() for state in copy.states.values())
-    return code or (3 if failed else DIFFERS if differs else 0)
+    return code or (3 if failed else DIFFERS if differs else 0), copies
 
 
 def _begun(host: AnyHost, result: Result, begin: Callable[[AnyHost, dict[str, File], dict[str, str]], Copy]) -> Copy:
@@ -246,7 +251,7 @@ def _require_names(folder: Path, files: Mapping[str, File], on_windows: bool) ->
     """Raise UsageError for names that a host cannot have."""
     faults = [fault for path in files if (fault := names.fault(path, on_windows=on_windows))]
     if on_windows and not faults:
-        faults = _same_names(files)
+        faults = names.alike(files)
     if faults:
         shown = "\n".join(str(fault) for fault in faults[:SHOWN])
         raise UsageError(
@@ -257,28 +262,6 @@ def _require_names(folder: Path, files: Mapping[str, File], on_windows: bool) ->
             count=len(faults),
             faults=shown,
         )
-
-
-def _same_names(files: Mapping[str, File]) -> list[Message]:
-    from nbserver.base.message import message
-
-    first: dict[str, str] = {}
-    found = []
-    for path in files:
-        levels = path.split("/")
-        for count in range(1, len(levels) + 1):
-            one = "/".join(levels[:count])
-            other = first.setdefault(names.same_on_windows(one), one)
-            if other != one:
-                found.append(
-                    message(
-                        "notebook-names-same-on-windows",
-                        "{path}: on Windows, this is the same name as {other}",
-                        path=clean(one, 300),
-                        other=clean(other, 300),
-                    )
-                )
-    return list(dict.fromkeys(found))
 
 
 def _show(name: str, copy: Copy, task: Task) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import tempfile
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbserver import __version__
-from nbserver.base import utc
+from nbserver.base import utc, writing
 from nbserver.base.errors import UsageError
 from nbserver.base.message import counted
 from nbserver.base.standard_streams import say
@@ -33,8 +34,13 @@ def undo_with_notebooks(folder: Path, task: Task) -> int:
             "archives-no-folder", "the folder {folder} does not exist", todo="Choose another folder with --archives", folder=folder
         )
     task = replace(task, ask=notebooks.remembering(task.ask))
-    with tempfile.TemporaryDirectory(prefix=".nbserver-undo-", dir=folder, ignore_cleanup_errors=True) as name:
-        pulled = Path(name)
+    with ExitStack() as stack:
+        with writing.refused(
+            "archives-not-writable", "could not write to the folder ({reason})", where=folder, todo="Choose another folder with --archives"
+        ):
+            pulled = Path(
+                stack.enter_context(tempfile.TemporaryDirectory(prefix=".nbserver-undo-", dir=folder, ignore_cleanup_errors=True))
+            )
         code = notebooks.pull(pulled, replace(task, mode="pull"))
         if code:
             return code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -9,7 +10,7 @@ import re
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,6 +24,8 @@ LARGEST_MANIFEST = 16_000_000  # bytes
 FOLDER = "notebooks/"  # of the entries that a restore copies
 _BLOCK = 1 << 20
 _NOT_AS_WRITTEN = (OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError, AttributeError, RuntimeError)
+_UNREADABLE = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.EIO)
+_NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC))
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -38,7 +41,7 @@ def write(path: Path, folder: Path, about: Mapping[str, Any]) -> int:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # with mode 0600
         temporary = Path(name)
         with os.fdopen(descriptor, "w+b") as file:
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:  # the clock may begin at 1970
                 archive.writestr(MANIFEST, json.dumps(content, indent=1, sort_keys=True) + "\n")
                 for entry in files:
                     archive.write(folder / entry, entry)
@@ -79,8 +82,8 @@ def extract_manifest(path: Path) -> dict[str, File]:
     try:
         with zipfile.ZipFile(path) as archive:
             return _files(archive)
-    except _NOT_AS_WRITTEN:
-        raise _no_backup(path) from None
+    except _NOT_AS_WRITTEN as error:
+        raise _refused(path, error) from None
 
 
 def extract(path: Path, folder: Path) -> int:
@@ -90,14 +93,15 @@ def extract(path: Path, folder: Path) -> int:
     tree.require_within_limits(str(path), len(wanted), sum(file.size for file in wanted.values()))
     for entry in wanted:
         _require_name(path, entry.removeprefix(FOLDER))
+    _require_different(path, [entry.removeprefix(FOLDER) for entry in wanted])
     try:
         with zipfile.ZipFile(path) as archive:
             for entry, file in wanted.items():
                 place = folder / entry.removeprefix(FOLDER)
                 place.parent.mkdir(parents=True, exist_ok=True)
                 _copy(archive, entry, file, place)
-    except _NOT_AS_WRITTEN:
-        raise _no_backup(path) from None
+    except _NOT_AS_WRITTEN as error:
+        raise _refused(path, error) from None
     return len(wanted)
 
 
@@ -112,8 +116,8 @@ def read(path: Path, entry: str, limit: int) -> bytes | None:
     try:
         with zipfile.ZipFile(path) as archive, _opened(archive, archive.getinfo(entry)) as source:
             data = source.read(limit + 1)
-    except _NOT_AS_WRITTEN:
-        raise _no_backup(path) from None
+    except _NOT_AS_WRITTEN as error:
+        raise _refused(path, error) from None
     if len(data) != file.size or len(data) > limit or hashlib.sha256(data).hexdigest() != file.sha256:
         raise _no_backup(path)
     return data
@@ -132,8 +136,8 @@ def content_hash(path: Path) -> str:
                 with _opened(archive, archive.getinfo(FOLDER + name)) as source:
                     _require_same(source, file)
                 found.update(f"{file.sha256} {file.size} {name}\0".encode())
-    except _NOT_AS_WRITTEN:
-        raise _no_backup(path) from None
+    except _NOT_AS_WRITTEN as error:
+        raise _refused(path, error) from None
     return found.hexdigest()
 
 
@@ -157,6 +161,18 @@ def _require_name(path: Path, name: str) -> None:
             "this workstation cannot store a file from the backup: {fault}",
             where=clean(str(path), 500),
             todo="Restore this backup on a Linux or macOS workstation",
+            fault=fault,
+        )
+
+
+def _require_different(path: Path, found: Iterable[str]) -> None:
+    """Raise UsageError for names that are the same for this workstation."""
+    for fault in names.alike(found)[:1] if received.IGNORES_CASE else ():
+        raise UsageError(
+            "backup-names-alike",
+            "this workstation cannot store a file from the backup: {fault}",
+            where=clean(str(path), 500),
+            todo="Restore this backup on a Linux workstation",
             fault=fault,
         )
 
@@ -194,6 +210,27 @@ def _file(facts: Any) -> File:
     if type(facts["size"]) is not int or facts["size"] < 0 or not _SHA256.fullmatch(facts["sha256"]):
         raise ValueError("not a file")
     return File(facts["size"], facts["sha256"])
+
+
+def _refused(path: Path, error: Exception) -> UsageError:
+    """Return why a backup cannot be used: it is not as it was written, or the system says why it cannot be read or extracted."""
+    if isinstance(error, OSError) and error.errno in _UNREADABLE:
+        return UsageError(
+            "backup-unreadable",
+            "could not read the file ({reason})",
+            where=clean(str(path), 500),
+            todo="Check that the file exists and that you can read it",
+            reason=error.strerror,
+        )
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        return UsageError(
+            "backup-not-extracted",
+            "could not extract the backup to a temporary folder ({reason})",
+            where=clean(str(path), 500),
+            todo="Free up disk space, then run the command again",
+            reason=error.strerror,
+        )
+    return _no_backup(path)
 
 
 def _no_backup(path: Path) -> UsageError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from nbserver.base import atomic_file, plain_file
@@ -22,8 +23,9 @@ _ADVICE = message(
 def read(folder: Path, host: str) -> dict[str, str]:
     """Return the SHA-256 of each file by its path. Raises UsageError for a file that nbserver did not write."""
     path = _path(folder, host)
-    if not path.exists():
-        return {}
+    with suppress(PermissionError):  # which says why when the file is read
+        if not path.exists():
+            return {}
     try:
         value = json.loads(plain_file.read(path, LARGEST, advice=_ADVICE))
         files = value["files"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 from nbserver.base.message import Message, message
 from nbserver.base.plain_text import clean
@@ -65,3 +66,24 @@ def fault(path: str, *, on_windows: bool) -> Message | None:
 def same_on_windows(path: str) -> str:
     """Return the same text for all paths that Windows or macOS takes for the same file."""
     return unicodedata.normalize("NFC", path).casefold()
+
+
+def alike(paths: Iterable[str]) -> list[Message]:
+    """Return a message for each file or folder that Windows or macOS takes for another one."""
+    first: dict[str, str] = {}
+    found = []
+    for path in paths:
+        levels = path.split("/")
+        for count in range(1, len(levels) + 1):
+            one = "/".join(levels[:count])
+            other = first.setdefault(same_on_windows(one), one)
+            if other != one:
+                found.append(
+                    message(
+                        "notebook-names-same-on-windows",
+                        "{path}: on Windows, this is the same name as {other}",
+                        path=clean(one, 300),
+                        other=clean(other, 300),
+                    )
+                )
+    return list(dict.fromkeys(found))

@@ -61,7 +61,10 @@ def _sizes(folder: Path) -> tuple[dict[str, int], list[str]]:
             path = f"{below}{entry.name}"
             if entry.name.startswith("."):
                 continue
-            about = entry.stat(follow_symlinks=False)
+            try:
+                about = entry.stat(follow_symlinks=False)
+            except OSError as error:  # it was removed meanwhile
+                raise _unreadable(folder, path, error) from None
             if _is_junction(about):
                 left_out.append(path)
             elif stat.S_ISDIR(about.st_mode):

@@ -14,6 +14,7 @@ from nbserver.commands import notebooks
 from nbserver.notebooks import archive
 from nbserver.run import operation
 from nbserver.run.result import Result
+from nbserver.run.transfer import HostFile
 from tests.authority import ec_key, key_pem, pem, self_signed
 from tests.unit.commands.test_rotation import WINDOWS
 from tests.unit.commands.test_servers import LINUX
@@ -44,6 +45,23 @@ def sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setattr(notebooks, "push", lambda folder, task: found.append("push") or 4)
     (tmp_path / "nbserver.toml").write_text(WINDOWS + LINUX)
     return found
+
+
+def test_a_backup_says_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [HostFile("l.ipynb", 0, "", "link"), HostFile("b.bin", 5_000_000_000, "", "large"), HostFile("a.ipynb", 0, "", "unreadable")]
+
+    def operate(mode: str, inventory: Any, hosts: Any, options: Any, ask: Any, view: Any) -> dict[str, Result]:
+        view.summary(mode, {}, tmp_path)
+        return {host.name: Result(host.name, outcome="ok", files=files if mode == "list" else []) for host in hosts}
+
+    monkeypatch.setattr(operation, "operate", operate)
+    (tmp_path / "nbserver.toml").write_text(LINUX)
+    arguments = ["backup", "lin1", "-o", str(tmp_path / "lin1.zip"), "-i", str(tmp_path / "nbserver.toml"), "--json"]
+    done = CliRunner().invoke(cli, arguments, standalone_mode=False)
+    assert done.return_value == 4 and (tmp_path / "lin1.zip").exists(), done.output
+    assert "lacks files that lin1 could not send (2 in total), such as a.ipynb" in done.stderr
+    del files[1:]
+    assert CliRunner().invoke(cli, arguments, standalone_mode=False).return_value == 0
 
 
 def restore(folder: Path, host: str = "lin1", *more: str) -> Any:

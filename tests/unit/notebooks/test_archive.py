@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import zipfile
 from pathlib import Path
@@ -31,6 +32,27 @@ def test_only_notebooks_are_extracted(tmp_path: Path, content: Path) -> None:
     assert archive.extract(file, tmp_path / "out") == 1
     assert (tmp_path / "out" / "Leçon" / "日本語.ipynb").read_text() == "1" and not (tmp_path / "out" / "record.jsonl").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["content", "host.zip", "out"]
+
+
+def test_what_the_system_refuses_is_not_the_fault_of_the_backup(tmp_path: Path, content: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "host.zip"
+    with pytest.raises(UsageError, match=r"host.zip: could not read the file \(No such file or directory\)"):
+        archive.extract(file, tmp_path / "out")
+    os.utime(content / "record.jsonl", (0, 0))
+    archive.write(file, content, {"host": "win1"})
+
+    def full(*given: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(archive, "_copy", full)
+        with pytest.raises(UsageError, match="could not extract the backup to a temporary folder .No space left on device"):
+            archive.extract(file, tmp_path / "out")
+    monkeypatch.setattr(received, "IGNORES_CASE", True)
+    both = written(tmp_path / "both.zip", "a.ipynb", "A.ipynb")
+    with pytest.raises(UsageError, match="cannot store a file from the backup: A.ipynb: on Windows, this is the same name as a.ipynb"):
+        archive.extract(both, tmp_path / "out")
+    assert archive.extract(file, tmp_path / "out") == 1
 
 
 def test_a_file_that_is_not_a_backup_is_never_replaced(tmp_path: Path) -> None:
