@@ -185,7 +185,7 @@ def _operate(
     )
     view = output.view(check=mode == "check")
     with up.password_not_lost(made):
-        results = delivery.operate(mode, loaded, selected, options, asker(), view, as_json=output.as_json)
+        results = delivery.operate(mode, loaded, selected, options, asker(), view, as_json=output.as_json, quiet=output.quiet)
     if mode == "test":
         show_moved(selected, results)
     if mode == "apply" and output.for_a_person:

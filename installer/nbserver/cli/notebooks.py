@@ -62,4 +62,4 @@ def task_of(mode: Any, hosts: tuple[str, ...], inventory_path: Path, output: Out
 
     loaded = reader.load_for(inventory_path, hosts)
     options = Options(command=command_line(), **given)
-    return Task(mode, loaded, loaded.select(hosts), options, asker(), output.view(), dry_run, output.as_json)
+    return Task(mode, loaded, loaded.select(hosts), options, asker(), output.view(), dry_run, output.as_json, output.quiet)

@@ -47,7 +47,7 @@ def stop(hosts: tuple[str, ...], inventory_path: Path, output: Output, **given: 
     if hosts == ("local",):
         from nbserver.commands import status
 
-        return status.stop(loaded.local, as_json=output.as_json)
+        return status.stop(loaded.local, as_json=output.as_json, quiet=output.quiet)
     from nbserver.commands import servers
     from nbserver.run.options import Options
 

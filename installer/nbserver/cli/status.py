@@ -29,7 +29,7 @@ def status(hosts: tuple[str, ...], inventory_path: Path, output: Output, **given
 
     loaded = reader.load_for(inventory_path, hosts or ["local"])
     if hosts in ((), ("local",)):
-        return found.status(loaded.local, as_json=output.as_json, language=language())
+        return found.status(loaded.local, as_json=output.as_json, quiet=output.quiet, language=language())
     from nbserver.run.options import Options
 
     options = Options(command=command_line(), **given)

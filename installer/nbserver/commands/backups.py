@@ -96,7 +96,7 @@ def backup(file: Path, task: Task, *, with_key: bool = False) -> int:
         )
     if task.as_json:
         say(json.dumps({"event": "backup", "host": host.name, "file": str(file), "files": count}))
-    else:
+    elif not task.quiet:
         say(counted("{name}  {count} file is in {file}", "{name}  {count} files are in {file}", count, name=host.name, file=file))
     lacking = sorted(path for path, state in copies[host.name].states.items() if state in LACKING)
     if lacking:

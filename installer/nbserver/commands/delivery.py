@@ -64,6 +64,7 @@ def operate(
     past: PastRun | None = None,
     *,
     as_json: bool = False,
+    quiet: bool = False,
 ) -> dict[str, Result]:
     """Do what operation.operate does. Hosts with downloads.source = "push" get what they lack before an apply.
 
@@ -82,7 +83,7 @@ def operate(
         failed = {host.name: Result(host.name, outcome="stopped") for host in hosts} | failed
     results = operation.operate(mode, inventory, hosts, replace(options, undelivered=failed), ask, shown, past)
     shown.show(mode, results)
-    if mode == "test":
+    if mode == "test" and not quiet:
         _show_pending(pending, as_json=as_json)
     return results
 

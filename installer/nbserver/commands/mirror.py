@@ -104,7 +104,7 @@ def _own_names(address: str) -> tuple[str, ...]:
     """Return the names of this machine that hosts may use, the one for the URL first."""
     if address != ALL and not ipaddress.ip_address(address).is_unspecified:
         return (address,)
-    found = []
+    found: list[str] = []
     for name in (socket.getfqdn(), socket.gethostname(), "localhost"):
         with suppress(UsageError):  # Windows allows names that a certificate cannot have
             found += names_of([name])

@@ -89,6 +89,7 @@ class Task:
     view: View
     dry_run: bool = False
     as_json: bool = False
+    quiet: bool = False
 
 
 def push(folder: Path, task: Task) -> int:
@@ -271,6 +272,8 @@ def _show(name: str, copy: Copy, task: Task) -> None:
         answer = {"event": "notebooks", "host": name, "mode": task.mode, "dry_run": task.dry_run}
         say(json.dumps({**answer, "copied": todo, "unchanged": len(copy.comparison.equal), "not_copied": copy.states}))
         return
+    if task.quiet and not {*copy.states.values()} - {"link"}:
+        return
     counts: dict[str, str | int] = {"name": name, "unchanged": len(copy.comparison.equal), "kept": len(copy.states)}
     if task.dry_run:
         say(
@@ -296,7 +299,7 @@ def _show(name: str, copy: Copy, task: Task) -> None:
         say(f"    {shown}: {text_for_reader(phrase(NOT_COPIED_WORDS[state]))}")
     if len(states) > SHOWN:
         say(phrase("    and {count} more; --json shows all", count=len(states) - SHOWN))
-    if task.dry_run:
+    if task.dry_run and not task.quiet:
         for path in todo:
             say(f"    {clean(path, 300)}")
 

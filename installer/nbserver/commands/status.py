@@ -37,12 +37,12 @@ def of_hosts(inventory: Inventory, hosts: Sequence[AnyHost], options: Options, a
     return code if code not in (0, 4) or all_run else 3
 
 
-def status(host: AnyLocal, *, as_json: bool, language: Language = ENGLISH) -> int:
-    """Print the status. Return 0 if the server is running and shows its certificate, else 4."""
+def status(host: AnyLocal, *, as_json: bool, quiet: bool = False, language: Language = ENGLISH) -> int:
+    """Print the status; if `quiet`, only that of a server that is not as it should be. Return 0 if the server is running and shows its certificate, else 4."""
     found = server.look(host)
     if as_json:
         say(json.dumps({"event": "status", **asdict(found)}))
-    else:
+    elif not (quiet and found.ok):
         say(f"{found.host}  {click.style(text_for_reader(found.words), fg='green' if found.ok else 'red')}")
         rows = (
             (language.text("address"), found.url),
@@ -59,12 +59,12 @@ def status(host: AnyLocal, *, as_json: bool, language: Language = ENGLISH) -> in
     return 0 if found.ok else 4
 
 
-def stop(host: AnyLocal, *, as_json: bool = False) -> int:
-    """Stop the server if it is running. Raises HostError and UsageError."""
+def stop(host: AnyLocal, *, as_json: bool = False, quiet: bool = False) -> int:
+    """Stop the server if it is running, and say so unless `quiet`. Raises HostError and UsageError."""
     was_running = server.service_of(host).stop()
     if as_json:
         say(json.dumps({"event": "stopped", "host": host.name, "was_running": was_running}))
-    else:
+    elif not quiet:
         stopped = phrase("stopped; start it again with nbserver apply local")
         say(phrase("{name}  {words}", name=host.name, words=stopped if was_running else phrase("the notebook server is not running")))
     return 0

@@ -44,12 +44,12 @@ def undo_with_notebooks(folder: Path, task: Task) -> int:
         code = notebooks.pull(pulled, replace(task, mode="pull"))
         if code:
             return code
-        archived = {host.name: _archive(folder, pulled / host.name, host, as_json=task.as_json) for host in task.hosts}
+        archived = {host.name: _archive(folder, pulled / host.name, host, task) for host in task.hosts}
     options = replace(task.options, archived=archived)
     return exit_code(operation.operate("undo", task.inventory, task.hosts, options, task.ask, task.view))
 
 
-def _archive(folder: Path, pulled: Path, host: AnyHost, *, as_json: bool) -> str:
+def _archive(folder: Path, pulled: Path, host: AnyHost, task: Task) -> str:
     """Write the archive of one host, and return the hash of what is in it after it was read again. Raises UsageError."""
     file = folder / f"{host.name}-notebooks-{utc.now():%Y%m%dT%H%M%SZ}.zip"
     if file.exists():
@@ -65,8 +65,8 @@ def _archive(folder: Path, pulled: Path, host: AnyHost, *, as_json: bool) -> str
     about = {"host": host.name, "system": host.kind, "release": __version__, "time": f"{utc.now():%Y-%m-%dT%H:%M:%SZ}"}
     count = archive.write(file, content, about)
     found = archive.content_hash(file)
-    if as_json:
+    if task.as_json:
         say(json.dumps({"event": "backup", "host": host.name, "file": str(file), "files": count}))
-    else:
+    elif not task.quiet:
         say(counted("{name}  {count} file is in {file}", "{name}  {count} files are in {file}", count, name=host.name, file=file))
     return found

@@ -145,6 +145,8 @@ def test_a_plan_says_what_would_be_sent(hosts: Hosts, capsys: pytest.CaptureFixt
         validate("stream", each)
     operate(hosts, "test")
     assert capsys.readouterr().out == "one  apply would send 2 files, 2.5 MB\n"
+    operate(hosts, "test", quiet=True)
+    assert capsys.readouterr().out == ""
     assert {mode for mode, _ in hosts.runs} == {"missing", "test"}
 
 

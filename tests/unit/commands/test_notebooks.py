@@ -41,10 +41,10 @@ class Site:
         view.summary(mode, results, self.folder)
         return results
 
-    def pull(self, *, as_json: bool = True) -> int:
+    def pull(self, *, as_json: bool = True, quiet: bool = False) -> int:
         (self.folder / "nbserver.toml").write_text(HOSTS)
         loaded = reader.load(self.folder / "nbserver.toml")
-        task = notebooks.Task("pull", loaded, loaded.select(["bad", "good"]), Options(), None, self, as_json=as_json)  # type: ignore[arg-type]
+        task = notebooks.Task("pull", loaded, loaded.select(["bad", "good"]), Options(), None, self, as_json=as_json, quiet=quiet)  # type: ignore[arg-type]
         return notebooks.pull(self.folder / "work", task)
 
     def summary(self, mode: str, results: dict[str, Result], folder: Path) -> None:
@@ -112,6 +112,9 @@ def test_a_host_does_not_fill_the_screen_and_conflicts_come_first(site: Site, ca
     assert site.pull(as_json=False) == 4
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 23 and "z.ipynb" in lines[1] and lines[21] == "    and 4981 more; --json shows all"
+    assert site.pull(as_json=False, quiet=True) == 4 and capsys.readouterr().out.splitlines() == lines[:22]
+    site.listed.pop()
+    assert site.pull(as_json=False, quiet=True) == 0 and capsys.readouterr().out == ""
 
 
 def test_names_that_windows_cannot_have_are_refused_before_a_host_is_contacted(site: Site) -> None:
