@@ -46,11 +46,11 @@ def test_what_the_system_refuses_is_not_the_fault_of_the_backup(tmp_path: Path, 
 
     with monkeypatch.context() as patched:
         patched.setattr(archive, "_copy", full)
-        with pytest.raises(UsageError, match="could not extract the backup to a temporary folder .No space left on device"):
+        with pytest.raises(UsageError, match=r"could not extract the backup to a temporary folder .No space left on device"):
             archive.extract(file, tmp_path / "out")
     monkeypatch.setattr(received, "IGNORES_CASE", True)
     both = written(tmp_path / "both.zip", "a.ipynb", "A.ipynb")
-    with pytest.raises(UsageError, match="cannot store a file from the backup: A.ipynb: on Windows, this is the same name as a.ipynb"):
+    with pytest.raises(UsageError, match=r"cannot store a file from the backup: A.ipynb: on Windows, this is the same name as a.ipynb"):
         archive.extract(both, tmp_path / "out")
     assert archive.extract(file, tmp_path / "out") == 1
 
