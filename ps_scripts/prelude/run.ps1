@@ -45,6 +45,7 @@ $Run = @{
     Boot = ''; Reboot = $false; Restarting = $false; Pending = ''
     Outcome = 'ok'; Changed = 0; Differs = $false; Fingerprint = ''
     Failure = $null; Installing = $false                 # why it failed; it has begun to install an environment
+    StoppedEarly = $false                                # it stopped the server, whose files are as they were
     NewSettings = $false                                 # it changes what the server reads when it starts
     RollbackBegun = $false                               # the server starts from its previous environment
     ExitCode = 0; Output = @()                           # of the last program

@@ -79,6 +79,7 @@ function Test-OpenSwitch { Test-Path -LiteralPath $SwitchFolder }
 # Called before the first file changes that the server reads. A switch that is open keeps what it saved: the server may
 # already run from the new environment.
 function Start-Switch {
+    $Run.StoppedEarly = $false
     if (Test-OpenSwitch) { return }
     $python = Get-DeployedPython
     if (-not $python) { return }

@@ -62,7 +62,7 @@ function Test-SwitchToEnd {
     if ($Run.Mode -ne 'apply' -and -not $Run.RollbackBegun) { return $false }
     if ('failed', 'stopped' -notcontains $Run.Outcome) { return $false }
     if (-not $Run.Lock -or -not $Run.Script -or (Test-Path -LiteralPath $RotationFile)) { return $false }
-    $Run.Installing -or (Test-OpenSwitch)
+    $Run.Installing -or $Run.StoppedEarly -or (Test-OpenSwitch)
 }
 
 # The last events say what this host runs. Nothing is thrown: the run must report its end.
@@ -72,7 +72,10 @@ function Complete-Switch {
         if ($Run.RollbackBegun) { Undo-Rollback }
         elseif (Test-SettingsSwitch) { Undo-NewSetting }
         elseif (Test-OpenSwitch) { Undo-Switch }
-        else { Write-NotSwitched }
+        else {
+            if ($Run.StoppedEarly) { Start-ServerAgain }
+            if ($Run.Installing) { Write-NotSwitched }
+        }
     }
     catch {
         $Run.Outcome = 'failed'
@@ -142,6 +145,14 @@ function Undo-Switch {
     $failure = New-Failure upgrade-switched-back ('the upgrade failed, so this host runs its previous environment ' +
         '{environment} again: {cause}') @{ environment = Get-EnvironmentOf $python } -Cause (Get-RunFailure)
     Write-UpgradeEnd $failure
+}
+
+# The server was stopped while its Python was replaced.
+function Start-ServerAgain {
+    if (-not (Get-DeployedPython)) { return }
+    $Run.Step = 'service'
+    Write-StepProgress starting-again 'Starting the server again'
+    Restart-Server
 }
 
 # The server still runs from its previous environment, if this run has built another one. An environment that is not

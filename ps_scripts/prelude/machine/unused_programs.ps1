@@ -1,8 +1,10 @@
 # ---- prelude: unused_programs ----------------------------------------------------------------------
 # Find what earlier runs installed or changed, and the present settings do not use.
 
+# An environment needs the Python from which it was created, even if another one is used now.
 function Get-UsedFolder {
     Get-EnvironmentFolder
+    Get-BaseFolder (Get-EnvironmentFolder)
     Get-PythonFolder
     Get-OpenSslFolder
     Get-KeptFolder
@@ -17,16 +19,14 @@ function Get-UsedMsi {
 # after the folder of that Python, so it is removed first.
 function Get-UnusedLine {
     $used = @(Get-UsedFolder) + @(Get-UsedMsi)
-    $lines = @()
-    $pythonFolder = ''
-    foreach ($line in Read-Record) {
-        $isFolder = Test-InstalledFolder $line
-        if ($isFolder -and $line.step -eq 'python') { $pythonFolder = $line.key }
-        $isMsi = $line.kind -eq 'msi' -and $line.step -eq 'openssl'
-        if (($isFolder -or $isMsi) -and $used -notcontains $line.key) { $lines += $line }
-        $isPython = $line.kind -eq 'bundle' -and $line.step -eq 'python'
-        if ($isPython -and $pythonFolder -and $used -notcontains $pythonFolder) { $lines += $line }
-    }
+    $bundles = @(Get-PythonBundle | Where-Object { $_.Folder -and $used -notcontains $_.Folder })
+    $unused = @($bundles | ForEach-Object { $_.Line.key })
+    $lines = @(Read-Record | Where-Object {
+            $isMsi = $_.kind -eq 'msi' -and $_.step -eq 'openssl'
+            $isBundle = $_.kind -eq 'bundle' -and $_.step -eq 'python'
+            if ($isBundle) { $unused -contains $_.key }
+            else { ($isMsi -or (Test-InstalledFolder $_)) -and $used -notcontains $_.key }
+        })
     [Array]::Reverse($lines)
     $lines
 }

@@ -84,10 +84,9 @@ function Compare-OpenSslFile {
 }
 
 function Remove-DamagedOpenSsl {
-    foreach ($line in @(Read-Record | Where-Object { $_.kind -eq 'inno' -and $_.step -eq 'openssl' })) {
-        Undo-Line $line
-    }
-    Remove-Folder (Get-OpenSslFolder)
+    $folder = Get-OpenSslFolder
+    foreach ($line in @(Read-Record | Where-Object { $_.kind -eq 'inno' -and $_.key -eq $folder })) { Undo-Line $line }
+    Remove-Folder $folder
 }
 
 function Install-OpenSsl {

@@ -93,13 +93,34 @@ function Install-PythonBundle([string]$Folder) {
 # A registered Python that this script did not install is not compared: its owner updates it.
 function Test-OwnPython { Test-Below (Get-PythonFolder) $Programs }
 
-# The server runs this Python. Its installer would not replace files of the same version, so it is removed first.
-function Remove-DamagedPython {
-    Stop-Server
-    foreach ($line in @(Read-Record | Where-Object { $_.kind -eq 'bundle' -and $_.step -eq 'python' })) {
-        Undo-Line $line
+# Return the lines of the record about installers of Python, each with the folder of its Python: that of the last line
+# about a folder before it. An earlier release could move the line of the present installer.
+function Get-PythonBundle {
+    $present = Get-CachedFile $Settings.python
+    $folder = ''
+    foreach ($line in Read-Record) {
+        if ($line.step -ne 'python') { continue }
+        if (Test-InstalledFolder $line) { $folder = $line.key }
+        if ($line.kind -ne 'bundle') { continue }
+        @{ Line = $line; Folder = $(if ($line.key -eq $present) { Get-PythonFolder } else { $folder }) }
     }
-    Remove-Folder (Get-PythonFolder)
+}
+
+# The installer would not replace files of the same version, so this Python is removed first. A Python of another
+# version stays, and so does the server, unless its environment needs this Python or does not say which one it needs.
+function Remove-DamagedPython {
+    $folder = Get-PythonFolder
+    $base = Get-BaseFolder (Get-ServerEnvironment)
+    if ($base -and $base -ne $folder) { Stop-ProcessBelow $folder }
+    else {
+        $Run.StoppedEarly = $true
+        Stop-Server
+    }
+    foreach ($bundle in @(Get-PythonBundle)) { if ($bundle.Folder -eq $folder) { Undo-Line $bundle.Line } }
+    foreach ($line in @(Read-Record)) {
+        if ($line.kind -eq 'folder' -and $line.key -eq $folder) { Undo-Line $line }
+    }
+    Remove-Folder $folder
 }
 
 function Install-Python {

@@ -14,7 +14,7 @@ from tests.powershell.engine import Session, host_path, part, prelude, require_e
 PROGRAMS, CACHE = r"C:\Program Files\nbserver", r"C:\ProgramData\nbserver\cache"
 SETTINGS: dict[str, Any] = {
     "architecture": "x64",
-    "python": {"version": "3.13.2", "kind": "zip", "executable": ["python.exe"]},
+    "python": {"version": "3.13.2", "kind": "zip", "executable": ["python.exe"], "url": "https://x.example.com/python.zip", "sha256": "cdef" * 16},
     "openssl": {"version": "3.5.7", "kind": "exe", "url": "https://x.example.com/openssl.msi", "sha256": "89ab" * 16},
     "packages": {"lock_sha256": "0123456789abcdef"},
 }
@@ -95,6 +95,18 @@ def test_nothing_goes_that_is_wanted_or_of_others(session: Session, tmp_path: Pa
 def test_an_installer_of_the_python_that_is_wanted_stays(session: Session, tmp_path: Path, kind: str) -> None:
     """Also when the inventory now says that it should have been a zip: the folder is the same."""
     assert former(session, tmp_path, [PYTHON, BUNDLE], version="3.13.1", kind=kind) == []
+
+
+def test_the_installer_of_the_python_that_is_wanted_stays_wherever_its_line_is(session: Session, tmp_path: Path) -> None:
+    """A repair by an earlier release appended it behind a Python of another version."""
+    repaired = {**BUNDLE, "key": CACHE + r"\cdefcdefcdefcdef-python.zip"}
+    assert former(session, tmp_path, [*WANTED, PYTHON, repaired], kind="exe") == [PYTHON["key"]]
+
+
+def test_the_python_that_the_environment_was_created_from_stays(session: Session, tmp_path: Path) -> None:
+    """python.kind = "exe" now finds a Python of this version that an administrator has installed."""
+    base = f"function Get-BaseFolder([string]$Environment) {{ if ($Environment -like '*-3.13.2-01234567') {{ '{PYTHON['key']}' }} }}"
+    assert former(session, tmp_path, [*WANTED, PYTHON, BUNDLE], base) == []
 
 
 def test_the_package_of_openssl_goes_when_another_or_none_is_wanted(session: Session, tmp_path: Path) -> None:

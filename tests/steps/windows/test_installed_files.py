@@ -26,6 +26,7 @@ FILES = {
     f"{SITE}/small/__pycache__/module.pyc": b"compiled",
     f"{SITE}/small-1.0.dist-info/RECORD": f"small/module.py,sha256={RECORD},{len(MODULE)}\r\nsmall/__pycache__/module.pyc,,\r\n".encode(),
     "Scripts/python.exe": b"MZ",
+    "pyvenv.cfg": b"home = HOME\r\n",
 }
 SETTINGS = {
     "scope": "machine",
@@ -79,11 +80,11 @@ class Installation:
             for path, content in files.items():
                 file = place.folder / "made" / name / path
                 file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(content)
+                file.write_bytes(content.replace(b"HOME", host_path(self.programs / "python-3.13.2").encode()))
         self.settings: dict[str, Any] = json.loads(json.dumps(SETTINGS))
         self.steps = steps("python", "openssl", "packages")
 
-    def run(self, *parts: str, thorough: bool = False, repair: bool = False) -> list[list[str]]:
+    def run(self, *parts: str, thorough: bool = False, repair: bool = False, before: str = "") -> list[list[str]]:
         """What the Test of each step finds, for parts such as `python` or `python -Apply`; then what was done."""
         state = host_path(self.place.state)
         given = [
@@ -96,6 +97,7 @@ class Installation:
             "$Log = New-Object Collections.Generic.List[string]; $AddedReported.Clear(); [void](Get-Said)",
             f"$Run.Thorough = ${str(thorough).lower()}; $Run.Repair = ${str(repair).lower()}",
             STAND_INS,
+            before,
             *(f"'[' + (@(Invoke-Step {part}) -join ',') + ']'" for part in parts),
             "'[' + ($Log -join ',') + ']'",
         ]
@@ -142,6 +144,21 @@ def test_damage_is_seen_and_repaired(installation: Installation) -> None:
     assert installation.plan(thorough=True) == [[], [], ["files-other-content"]]
     assert installation.apply(repair=True)[2:] == [["repair-requested"], ["stopped", "env"]]
     assert installation.plan(thorough=True) == GOOD
+
+
+def test_the_python_of_another_version_and_its_server_stay(installation: Installation) -> None:
+    """An upgrade has failed after it installed this Python, and then a file of it is damaged."""
+    other, cache = installation.programs / "python-3.12.10", host_path(installation.place.state / "cache")
+    server = installation.programs / "env-3.12.10-dddddddd"
+    server.mkdir()
+    (server / "pyvenv.cfg").write_text(f"home = {host_path(other)}\n")
+    lines = f"folder '{host_path(other)}'", f"bundle '{cache}\\other.exe'", f"bundle '{cache}\\python.zip'"
+    installation.place.run("$Run.Step = 'python'; " + "; ".join(f"Save-Before {line} $null" for line in lines))
+    (installation.programs / "python-3.13.2/Lib/os.py").unlink()
+    runs = f"function Get-ServerProgram {{ '{host_path(server)}\\Scripts\\python.exe' }}; $Restore.bundle = {{ param($Key) $Log.Add((Split-Path -Leaf $Key)) }}"
+    assert installation.run("python -Apply", before=runs) == [["files-missing"], ["python.zip", "python-3.13.2"]]
+    record = (installation.place.state / "record.jsonl").read_text()
+    assert "other.exe" in record and "python.zip" not in record
 
 
 def test_another_approved_download_of_the_same_version_is_installed(installation: Installation) -> None:

@@ -56,6 +56,7 @@ function Assert-Login { if ($Fault -eq 'login') { throw (New-Failure login-broke
 function Get-OpenSslFolder { "$Programs\openssl" }
 function Get-PythonFolder { "$Programs\python-1.2" }
 function Get-UsedMsi { }
+function Get-PythonBundle { }
 function Get-DroppedLine { }
 function Get-Text([string]$Path) { if ([IO.File]::Exists($Path)) { [IO.File]::ReadAllText($Path) } }
 $Steps.Clear()
@@ -118,11 +119,17 @@ function Complete-Switch { }
 RUN = r"""
 foreach ($name in 'Id', 'EventFile', 'Script', 'Operator', 'Step') { $Run[$name] = '' }
 foreach ($name in 'NotKept', 'Lock', 'Failure') { $Run[$name] = $null }
-foreach ($name in 'Installing', 'Stopped', 'Repair', 'Reboot', 'Differs', 'NewSettings') { $Run[$name] = $false }
+foreach ($name in 'Installing', 'Stopped', 'Repair', 'Reboot', 'Differs', 'NewSettings', 'StoppedEarly') { $Run[$name] = $false }
 $Run.Mode = $Mode; $Run.Id = [guid]::NewGuid().ToString(); $Run.Outcome = 'ok'; $Run.Changed = $Run.Events = 0
 [void](Get-Said)
 Invoke-Run | Out-Null
 Get-Said
+"""
+# The Python of the server is replaced first.
+REPLACED = r"""
+Add-Step python 'y' -Test { if (-not $Run.StoppedEarly) { Add-Difference python 'p' 'x' 'y' } } -Apply { Stop-Server; $Run.StoppedEarly = $true }
+Add-Step openssl 'o' -Test { if ($Fault -eq 'openssl') { Add-Difference openssl 'o' 'x' 'y' } } -Apply { throw (New-Failure openssl-failed 'no') }
+$Steps.InsertRange(0, @($Steps[5], $Steps[6])); $Steps.RemoveRange(7, 2)
 """
 # The pipeline of a test cannot be stopped: the failure is forgotten.
 STOPPED = "$plain = ${function:Complete-Switch}; function Complete-Switch { $Run.Outcome = 'stopped'; $Run.Failure = $null; & $plain }"
@@ -247,6 +254,14 @@ def test_an_upgrade_that_fails_leaves_the_previous_server(host: Host, fault: str
     assert (host.serves(), host.environments(), host.configuration()) == ("aa", kept, before) and not host.is_open()
     assert set(host.run("test", "a").codes("difference")) <= {"installed-path"}, "only the environment that failed is left"
     assert host.run("apply", "b").outcome == "ok" and (host.serves(), host.environments()) == ("bb", "ab")
+
+
+def test_a_server_that_was_stopped_for_its_python_runs_again(host: Host) -> None:
+    """Its Python is replaced, and what fails then has changed none of the server's files."""
+    for lock, fault, codes in (("b", "import", ["packages-not-importable", "upgrade-not-begun"]), ("a", "openssl", ["openssl-failed"])):
+        done = host.run("apply", lock, fault, REPLACED)
+        assert done.codes("failed") == codes and host.serves() == "aa", done.events
+    assert host.starts() == 3
 
 
 def test_a_process_of_a_user_is_switched_back(place: Place) -> None:
