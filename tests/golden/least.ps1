@@ -23,110 +23,110 @@
 #   317  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
 #   549  run                    Check the language mode, and set the module path and the state of this run.
-#   629  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   719  hashes                 Compute SHA-256, the only hash that this script uses.
-#   757  events                 Report events: lines of JSON, which are the only output of this script.
-#   847  findings               Report in mode check which requirements this host meets, one finding for each.
-#   894  host_log               Write to the Windows event log which script changes this host.
-#   926  kept_script            Keep the script that changes this host.
-#   944  envelope               Read the envelope: the only input of a run in addition to this script.
-#  1048  part_data              Keep the parts of files that the envelope names, and their data.
-#  1120  lock                   Allow only one run at a time to change this host.
-#  1185  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1266  held_files             Open, move, replace, and remove files that other programs hold.
-#  1393  access                 Set and check access lists: who may read and change a folder.
-#  1469  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1506  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1586  registry               Read values in the registry.
-#  1597  registry_values        Compare, set, and restore values in the registry.
-#  1631  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1751  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1846  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1881  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1969  path_access            Find other accounts that could replace a folder with another folder.
-#  1998  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  2055  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2209  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2306  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2541  server_command         Define the command line of the server, and what it was started with.
-#  2560  left_program           End the program that a run left behind when it was killed.
-#  2618  programs               Run other programs until they exit, and report their output.
-#  2757  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2776  web_requests           Ask web servers, and say why one did not answer.
-#  2848  downloads              Download files into the cache, and check their hashes before they are used.
-#  3009  sources                Download a program from one of several sources.
-#  3088  delivered_programs     Take the files of programs that the workstation has sent.
-#  3119  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3208  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3284  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3340  foreign_places         Define where configuration from other installations may be on this host.
-#  3354  package_environment    Choose the environment variables of pip and uv.
-#  3429  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3434  installer_failures     Explain the exit codes of installers.
-#  3506  installers             Run installers and uninstallers, and wait while another one runs.
-#  3551  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3608  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3670  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3695  not_found              Distinguish what does not exist from what cannot be read.
-#  3702  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3772  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3810  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3850  installed_files        Compare files with those that were installed.
-#  3999  running_server         Stop the server before its programs are replaced.
-#  4057  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4176  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4240  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4290  port_process           Find the program that listens on a TCP port, and what started it.
-#  4325  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4454  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4500  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4558  certificates           Read certificates from PEM files.
-#  4575  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4647  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4781  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4905  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  5014  certificate_requests   Create certificate requests, and install what is issued for them.
-#  5083  password_hash          Get the hash of the password.
-#  5088  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  5134  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  5157  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5236  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5378  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5422  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5545  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5702  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5740  new_server             Check what another environment contains, and the server that runs from it.
-#  5823  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5997  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6179  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6291  server_life            Restart or stop the installed server: modes restart and stop.
-#  6396  restarted_server       Start the registered task again.
-#  6451  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6582  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6701  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6743  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6905  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7152  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7285  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7309  server_log             Send the log of the notebook server: mode logs.
-#  7409  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   630  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   720  hashes                 Compute SHA-256, the only hash that this script uses.
+#   758  events                 Report events: lines of JSON, which are the only output of this script.
+#   848  findings               Report in mode check which requirements this host meets, one finding for each.
+#   895  host_log               Write to the Windows event log which script changes this host.
+#   927  kept_script            Keep the script that changes this host.
+#   945  envelope               Read the envelope: the only input of a run in addition to this script.
+#  1049  part_data              Keep the parts of files that the envelope names, and their data.
+#  1121  lock                   Allow only one run at a time to change this host.
+#  1186  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1267  held_files             Open, move, replace, and remove files that other programs hold.
+#  1394  access                 Set and check access lists: who may read and change a folder.
+#  1470  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1507  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1587  registry               Read values in the registry.
+#  1598  registry_values        Compare, set, and restore values in the registry.
+#  1632  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1752  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1847  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1882  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1970  path_access            Find other accounts that could replace a folder with another folder.
+#  1999  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  2056  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2210  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2307  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2542  server_command         Define the command line of the server, and what it was started with.
+#  2561  left_program           End the program that a run left behind when it was killed.
+#  2619  programs               Run other programs until they exit, and report their output.
+#  2758  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2777  web_requests           Ask web servers, and say why one did not answer.
+#  2849  downloads              Download files into the cache, and check their hashes before they are used.
+#  3010  sources                Download a program from one of several sources.
+#  3089  delivered_programs     Take the files of programs that the workstation has sent.
+#  3120  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3209  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3285  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3341  foreign_places         Define where configuration from other installations may be on this host.
+#  3355  package_environment    Choose the environment variables of pip and uv.
+#  3430  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3435  installer_failures     Explain the exit codes of installers.
+#  3507  installers             Run installers and uninstallers, and wait while another one runs.
+#  3552  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3609  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3671  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3696  not_found              Distinguish what does not exist from what cannot be read.
+#  3703  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3773  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3811  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3851  installed_files        Compare files with those that were installed.
+#  4000  running_server         Stop the server before its programs are replaced.
+#  4058  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4177  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4241  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4291  port_process           Find the program that listens on a TCP port, and what started it.
+#  4326  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4455  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4501  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4559  certificates           Read certificates from PEM files.
+#  4576  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4648  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4782  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4906  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  5015  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5084  password_hash          Get the hash of the password.
+#  5089  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  5135  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  5158  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5237  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5379  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5423  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5546  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5703  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5741  new_server             Check what another environment contains, and the server that runs from it.
+#  5824  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5999  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6192  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6304  server_life            Restart or stop the installed server: modes restart and stop.
+#  6409  restarted_server       Start the registered task again.
+#  6464  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6595  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6714  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6756  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6918  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7165  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7298  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7322  server_log             Send the log of the notebook server: mode logs.
+#  7422  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7441  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7522  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7530  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7549  python                 Install Python from the publisher, or use one that is installed.
-#  7680  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7741  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7860  packages               Install the packages of the lock in a virtual environment.
-#  8061  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8087  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8224  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8432  service                Run the server as a scheduled task.
-#  8582  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8646  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8729  path                   Add the programs of the server to the PATH of the machine.
-#  8758  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8799  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7454  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7535  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7543  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7562  python                 Install Python from the publisher, or use one that is installed.
+#  7714  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7775  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7893  packages               Install the packages of the lock in a virtual environment.
+#  8094  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8120  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8257  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8465  service                Run the server as a scheduled task.
+#  8615  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8679  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8762  path                   Add the programs of the server to the PATH of the machine.
+#  8791  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8832  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -590,6 +590,7 @@ $Run = @{
     Boot = ''; Reboot = $false; Restarting = $false; Pending = ''
     Outcome = 'ok'; Changed = 0; Differs = $false; Fingerprint = ''
     Failure = $null; Installing = $false                 # why it failed; it has begun to install an environment
+    StoppedEarly = $false                                # it stopped the server, whose files are as they were
     NewSettings = $false                                 # it changes what the server reads when it starts
     RollbackBegun = $false                               # the server starts from its previous environment
     ExitCode = 0; Output = @()                           # of the last program
@@ -5088,8 +5089,10 @@ function Read-PasswordHash { Request-Secret 'notebook.password_hash' $HashPrompt
 # ---- prelude: unused_programs ----------------------------------------------------------------------
 # Find what earlier runs installed or changed, and the present settings do not use.
 
+# An environment needs the Python from which it was created, even if another one is used now.
 function Get-UsedFolder {
     Get-EnvironmentFolder
+    Get-BaseFolder (Get-EnvironmentFolder)
     Get-PythonFolder
     Get-OpenSslFolder
     Get-KeptFolder
@@ -5104,16 +5107,14 @@ function Get-UsedMsi {
 # after the folder of that Python, so it is removed first.
 function Get-UnusedLine {
     $used = @(Get-UsedFolder) + @(Get-UsedMsi)
-    $lines = @()
-    $pythonFolder = ''
-    foreach ($line in Read-Record) {
-        $isFolder = Test-InstalledFolder $line
-        if ($isFolder -and $line.step -eq 'python') { $pythonFolder = $line.key }
-        $isMsi = $line.kind -eq 'msi' -and $line.step -eq 'openssl'
-        if (($isFolder -or $isMsi) -and $used -notcontains $line.key) { $lines += $line }
-        $isPython = $line.kind -eq 'bundle' -and $line.step -eq 'python'
-        if ($isPython -and $pythonFolder -and $used -notcontains $pythonFolder) { $lines += $line }
-    }
+    $bundles = @(Get-PythonBundle | Where-Object { $_.Folder -and $used -notcontains $_.Folder })
+    $unused = @($bundles | ForEach-Object { $_.Line.key })
+    $lines = @(Read-Record | Where-Object {
+            $isMsi = $_.kind -eq 'msi' -and $_.step -eq 'openssl'
+            $isBundle = $_.kind -eq 'bundle' -and $_.step -eq 'python'
+            if ($isBundle) { $unused -contains $_.key }
+            else { ($isMsi -or (Test-InstalledFolder $_)) -and $used -notcontains $_.key }
+        })
     [Array]::Reverse($lines)
     $lines
 }
@@ -5901,6 +5902,7 @@ function Test-OpenSwitch { Test-Path -LiteralPath $SwitchFolder }
 # Called before the first file changes that the server reads. A switch that is open keeps what it saved: the server may
 # already run from the new environment.
 function Start-Switch {
+    $Run.StoppedEarly = $false
     if (Test-OpenSwitch) { return }
     $python = Get-DeployedPython
     if (-not $python) { return }
@@ -6058,7 +6060,7 @@ function Test-SwitchToEnd {
     if ($Run.Mode -ne 'apply' -and -not $Run.RollbackBegun) { return $false }
     if ('failed', 'stopped' -notcontains $Run.Outcome) { return $false }
     if (-not $Run.Lock -or -not $Run.Script -or (Test-Path -LiteralPath $RotationFile)) { return $false }
-    $Run.Installing -or (Test-OpenSwitch)
+    $Run.Installing -or $Run.StoppedEarly -or (Test-OpenSwitch)
 }
 
 # The last events say what this host runs. Nothing is thrown: the run must report its end.
@@ -6068,7 +6070,10 @@ function Complete-Switch {
         if ($Run.RollbackBegun) { Undo-Rollback }
         elseif (Test-SettingsSwitch) { Undo-NewSetting }
         elseif (Test-OpenSwitch) { Undo-Switch }
-        else { Write-NotSwitched }
+        else {
+            if ($Run.StoppedEarly) { Start-ServerAgain }
+            if ($Run.Installing) { Write-NotSwitched }
+        }
     }
     catch {
         $Run.Outcome = 'failed'
@@ -6138,6 +6143,14 @@ function Undo-Switch {
     $failure = New-Failure upgrade-switched-back ('the upgrade failed, so this host runs its previous environment ' +
         '{environment} again: {cause}') @{ environment = Get-EnvironmentOf $python } -Cause (Get-RunFailure)
     Write-UpgradeEnd $failure
+}
+
+# The server was stopped while its Python was replaced.
+function Start-ServerAgain {
+    if (-not (Get-DeployedPython)) { return }
+    $Run.Step = 'service'
+    Write-StepProgress starting-again 'Starting the server again'
+    Restart-Server
 }
 
 # The server still runs from its previous environment, if this run has built another one. An environment that is not
@@ -7641,13 +7654,34 @@ function Install-PythonBundle([string]$Folder) {
 # A registered Python that this script did not install is not compared: its owner updates it.
 function Test-OwnPython { Test-Below (Get-PythonFolder) $Programs }
 
-# The server runs this Python. Its installer would not replace files of the same version, so it is removed first.
-function Remove-DamagedPython {
-    Stop-Server
-    foreach ($line in @(Read-Record | Where-Object { $_.kind -eq 'bundle' -and $_.step -eq 'python' })) {
-        Undo-Line $line
+# Return the lines of the record about installers of Python, each with the folder of its Python: that of the last line
+# about a folder before it. An earlier release could move the line of the present installer.
+function Get-PythonBundle {
+    $present = Get-CachedFile $Settings.python
+    $folder = ''
+    foreach ($line in Read-Record) {
+        if ($line.step -ne 'python') { continue }
+        if (Test-InstalledFolder $line) { $folder = $line.key }
+        if ($line.kind -ne 'bundle') { continue }
+        @{ Line = $line; Folder = $(if ($line.key -eq $present) { Get-PythonFolder } else { $folder }) }
     }
-    Remove-Folder (Get-PythonFolder)
+}
+
+# The installer would not replace files of the same version, so this Python is removed first. A Python of another
+# version stays, and so does the server, unless its environment needs this Python or does not say which one it needs.
+function Remove-DamagedPython {
+    $folder = Get-PythonFolder
+    $base = Get-BaseFolder (Get-ServerEnvironment)
+    if ($base -and $base -ne $folder) { Stop-ProcessBelow $folder }
+    else {
+        $Run.StoppedEarly = $true
+        Stop-Server
+    }
+    foreach ($bundle in @(Get-PythonBundle)) { if ($bundle.Folder -eq $folder) { Undo-Line $bundle.Line } }
+    foreach ($line in @(Read-Record)) {
+        if ($line.kind -eq 'folder' -and $line.key -eq $folder) { Undo-Line $line }
+    }
+    Remove-Folder $folder
 }
 
 function Install-Python {
@@ -7824,10 +7858,9 @@ function Compare-OpenSslFile {
 }
 
 function Remove-DamagedOpenSsl {
-    foreach ($line in @(Read-Record | Where-Object { $_.kind -eq 'inno' -and $_.step -eq 'openssl' })) {
-        Undo-Line $line
-    }
-    Remove-Folder (Get-OpenSslFolder)
+    $folder = Get-OpenSslFolder
+    foreach ($line in @(Read-Record | Where-Object { $_.kind -eq 'inno' -and $_.key -eq $folder })) { Undo-Line $line }
+    Remove-Folder $folder
 }
 
 function Install-OpenSsl {

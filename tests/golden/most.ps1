@@ -23,110 +23,110 @@
 #   223  welcome                The notebook that people find first, as JSON.
 # Prelude, which the steps use:
 #   455  run                    Check the language mode, and set the module path and the state of this run.
-#   535  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   625  hashes                 Compute SHA-256, the only hash that this script uses.
-#   663  events                 Report events: lines of JSON, which are the only output of this script.
-#   753  findings               Report in mode check which requirements this host meets, one finding for each.
-#   800  host_log               Write to the Windows event log which script changes this host.
-#   832  kept_script            Keep the script that changes this host.
-#   850  envelope               Read the envelope: the only input of a run in addition to this script.
-#   954  part_data              Keep the parts of files that the envelope names, and their data.
-#  1026  lock                   Allow only one run at a time to change this host.
-#  1091  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1172  held_files             Open, move, replace, and remove files that other programs hold.
-#  1299  access                 Set and check access lists: who may read and change a folder.
-#  1375  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1412  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1492  registry               Read values in the registry.
-#  1503  registry_values        Compare, set, and restore values in the registry.
-#  1537  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1657  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1752  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1787  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1875  path_access            Find other accounts that could replace a folder with another folder.
-#  1904  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1961  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2115  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2212  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2447  server_command         Define the command line of the server, and what it was started with.
-#  2466  left_program           End the program that a run left behind when it was killed.
-#  2524  programs               Run other programs until they exit, and report their output.
-#  2663  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2682  web_requests           Ask web servers, and say why one did not answer.
-#  2754  downloads              Download files into the cache, and check their hashes before they are used.
-#  2915  sources                Download a program from one of several sources.
-#  2994  delivered_programs     Take the files of programs that the workstation has sent.
-#  3025  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3114  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3190  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3246  foreign_places         Define where configuration from other installations may be on this host.
-#  3260  package_environment    Choose the environment variables of pip and uv.
-#  3335  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3340  installer_failures     Explain the exit codes of installers.
-#  3412  installers             Run installers and uninstallers, and wait while another one runs.
-#  3457  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3514  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3576  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3601  not_found              Distinguish what does not exist from what cannot be read.
-#  3608  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3678  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3716  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3756  installed_files        Compare files with those that were installed.
-#  3905  running_server         Stop the server before its programs are replaced.
-#  3963  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4082  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4146  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4196  port_process           Find the program that listens on a TCP port, and what started it.
-#  4231  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4360  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4406  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4464  certificates           Read certificates from PEM files.
-#  4481  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4553  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4687  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4811  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4920  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4989  password_hash          Get the hash of the password.
-#  4994  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  5040  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  5063  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5142  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5284  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5328  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5451  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5608  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5646  new_server             Check what another environment contains, and the server that runs from it.
-#  5729  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5903  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6085  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6197  server_life            Restart or stop the installed server: modes restart and stop.
-#  6302  restarted_server       Start the registered task again.
-#  6357  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6488  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6607  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6649  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6811  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7058  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7191  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7215  server_log             Send the log of the notebook server: mode logs.
-#  7315  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   536  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   626  hashes                 Compute SHA-256, the only hash that this script uses.
+#   664  events                 Report events: lines of JSON, which are the only output of this script.
+#   754  findings               Report in mode check which requirements this host meets, one finding for each.
+#   801  host_log               Write to the Windows event log which script changes this host.
+#   833  kept_script            Keep the script that changes this host.
+#   851  envelope               Read the envelope: the only input of a run in addition to this script.
+#   955  part_data              Keep the parts of files that the envelope names, and their data.
+#  1027  lock                   Allow only one run at a time to change this host.
+#  1092  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1173  held_files             Open, move, replace, and remove files that other programs hold.
+#  1300  access                 Set and check access lists: who may read and change a folder.
+#  1376  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1413  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1493  registry               Read values in the registry.
+#  1504  registry_values        Compare, set, and restore values in the registry.
+#  1538  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1658  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1753  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1788  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1876  path_access            Find other accounts that could replace a folder with another folder.
+#  1905  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1962  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2116  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2213  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2448  server_command         Define the command line of the server, and what it was started with.
+#  2467  left_program           End the program that a run left behind when it was killed.
+#  2525  programs               Run other programs until they exit, and report their output.
+#  2664  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2683  web_requests           Ask web servers, and say why one did not answer.
+#  2755  downloads              Download files into the cache, and check their hashes before they are used.
+#  2916  sources                Download a program from one of several sources.
+#  2995  delivered_programs     Take the files of programs that the workstation has sent.
+#  3026  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3115  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3191  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3247  foreign_places         Define where configuration from other installations may be on this host.
+#  3261  package_environment    Choose the environment variables of pip and uv.
+#  3336  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3341  installer_failures     Explain the exit codes of installers.
+#  3413  installers             Run installers and uninstallers, and wait while another one runs.
+#  3458  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3515  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3577  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3602  not_found              Distinguish what does not exist from what cannot be read.
+#  3609  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3679  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3717  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3757  installed_files        Compare files with those that were installed.
+#  3906  running_server         Stop the server before its programs are replaced.
+#  3964  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4083  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4147  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4197  port_process           Find the program that listens on a TCP port, and what started it.
+#  4232  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4361  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4407  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4465  certificates           Read certificates from PEM files.
+#  4482  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4554  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4688  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4812  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4921  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4990  password_hash          Get the hash of the password.
+#  4995  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  5041  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  5064  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5143  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5285  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5329  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5452  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5609  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5647  new_server             Check what another environment contains, and the server that runs from it.
+#  5730  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5905  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6098  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6210  server_life            Restart or stop the installed server: modes restart and stop.
+#  6315  restarted_server       Start the registered task again.
+#  6370  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6501  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6620  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6662  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6824  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7071  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7204  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7228  server_log             Send the log of the notebook server: mode logs.
+#  7328  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7347  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7428  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7436  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7455  python                 Install Python from the publisher, or use one that is installed.
-#  7586  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7647  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7766  packages               Install the packages of the lock in a virtual environment.
-#  7967  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  7993  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8130  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8338  service                Run the server as a scheduled task.
-#  8488  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8552  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8635  path                   Add the programs of the server to the PATH of the machine.
-#  8664  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8705  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7360  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7441  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7449  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7468  python                 Install Python from the publisher, or use one that is installed.
+#  7620  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7681  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7799  packages               Install the packages of the lock in a virtual environment.
+#  8000  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8026  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8163  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8371  service                Run the server as a scheduled task.
+#  8521  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8585  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8668  path                   Add the programs of the server to the PATH of the machine.
+#  8697  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8738  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -496,6 +496,7 @@ $Run = @{
     Boot = ''; Reboot = $false; Restarting = $false; Pending = ''
     Outcome = 'ok'; Changed = 0; Differs = $false; Fingerprint = ''
     Failure = $null; Installing = $false                 # why it failed; it has begun to install an environment
+    StoppedEarly = $false                                # it stopped the server, whose files are as they were
     NewSettings = $false                                 # it changes what the server reads when it starts
     RollbackBegun = $false                               # the server starts from its previous environment
     ExitCode = 0; Output = @()                           # of the last program
@@ -4994,8 +4995,10 @@ function Read-PasswordHash { Request-Secret 'notebook.password_hash' $HashPrompt
 # ---- prelude: unused_programs ----------------------------------------------------------------------
 # Find what earlier runs installed or changed, and the present settings do not use.
 
+# An environment needs the Python from which it was created, even if another one is used now.
 function Get-UsedFolder {
     Get-EnvironmentFolder
+    Get-BaseFolder (Get-EnvironmentFolder)
     Get-PythonFolder
     Get-OpenSslFolder
     Get-KeptFolder
@@ -5010,16 +5013,14 @@ function Get-UsedMsi {
 # after the folder of that Python, so it is removed first.
 function Get-UnusedLine {
     $used = @(Get-UsedFolder) + @(Get-UsedMsi)
-    $lines = @()
-    $pythonFolder = ''
-    foreach ($line in Read-Record) {
-        $isFolder = Test-InstalledFolder $line
-        if ($isFolder -and $line.step -eq 'python') { $pythonFolder = $line.key }
-        $isMsi = $line.kind -eq 'msi' -and $line.step -eq 'openssl'
-        if (($isFolder -or $isMsi) -and $used -notcontains $line.key) { $lines += $line }
-        $isPython = $line.kind -eq 'bundle' -and $line.step -eq 'python'
-        if ($isPython -and $pythonFolder -and $used -notcontains $pythonFolder) { $lines += $line }
-    }
+    $bundles = @(Get-PythonBundle | Where-Object { $_.Folder -and $used -notcontains $_.Folder })
+    $unused = @($bundles | ForEach-Object { $_.Line.key })
+    $lines = @(Read-Record | Where-Object {
+            $isMsi = $_.kind -eq 'msi' -and $_.step -eq 'openssl'
+            $isBundle = $_.kind -eq 'bundle' -and $_.step -eq 'python'
+            if ($isBundle) { $unused -contains $_.key }
+            else { ($isMsi -or (Test-InstalledFolder $_)) -and $used -notcontains $_.key }
+        })
     [Array]::Reverse($lines)
     $lines
 }
@@ -5807,6 +5808,7 @@ function Test-OpenSwitch { Test-Path -LiteralPath $SwitchFolder }
 # Called before the first file changes that the server reads. A switch that is open keeps what it saved: the server may
 # already run from the new environment.
 function Start-Switch {
+    $Run.StoppedEarly = $false
     if (Test-OpenSwitch) { return }
     $python = Get-DeployedPython
     if (-not $python) { return }
@@ -5964,7 +5966,7 @@ function Test-SwitchToEnd {
     if ($Run.Mode -ne 'apply' -and -not $Run.RollbackBegun) { return $false }
     if ('failed', 'stopped' -notcontains $Run.Outcome) { return $false }
     if (-not $Run.Lock -or -not $Run.Script -or (Test-Path -LiteralPath $RotationFile)) { return $false }
-    $Run.Installing -or (Test-OpenSwitch)
+    $Run.Installing -or $Run.StoppedEarly -or (Test-OpenSwitch)
 }
 
 # The last events say what this host runs. Nothing is thrown: the run must report its end.
@@ -5974,7 +5976,10 @@ function Complete-Switch {
         if ($Run.RollbackBegun) { Undo-Rollback }
         elseif (Test-SettingsSwitch) { Undo-NewSetting }
         elseif (Test-OpenSwitch) { Undo-Switch }
-        else { Write-NotSwitched }
+        else {
+            if ($Run.StoppedEarly) { Start-ServerAgain }
+            if ($Run.Installing) { Write-NotSwitched }
+        }
     }
     catch {
         $Run.Outcome = 'failed'
@@ -6044,6 +6049,14 @@ function Undo-Switch {
     $failure = New-Failure upgrade-switched-back ('the upgrade failed, so this host runs its previous environment ' +
         '{environment} again: {cause}') @{ environment = Get-EnvironmentOf $python } -Cause (Get-RunFailure)
     Write-UpgradeEnd $failure
+}
+
+# The server was stopped while its Python was replaced.
+function Start-ServerAgain {
+    if (-not (Get-DeployedPython)) { return }
+    $Run.Step = 'service'
+    Write-StepProgress starting-again 'Starting the server again'
+    Restart-Server
 }
 
 # The server still runs from its previous environment, if this run has built another one. An environment that is not
@@ -7547,13 +7560,34 @@ function Install-PythonBundle([string]$Folder) {
 # A registered Python that this script did not install is not compared: its owner updates it.
 function Test-OwnPython { Test-Below (Get-PythonFolder) $Programs }
 
-# The server runs this Python. Its installer would not replace files of the same version, so it is removed first.
-function Remove-DamagedPython {
-    Stop-Server
-    foreach ($line in @(Read-Record | Where-Object { $_.kind -eq 'bundle' -and $_.step -eq 'python' })) {
-        Undo-Line $line
+# Return the lines of the record about installers of Python, each with the folder of its Python: that of the last line
+# about a folder before it. An earlier release could move the line of the present installer.
+function Get-PythonBundle {
+    $present = Get-CachedFile $Settings.python
+    $folder = ''
+    foreach ($line in Read-Record) {
+        if ($line.step -ne 'python') { continue }
+        if (Test-InstalledFolder $line) { $folder = $line.key }
+        if ($line.kind -ne 'bundle') { continue }
+        @{ Line = $line; Folder = $(if ($line.key -eq $present) { Get-PythonFolder } else { $folder }) }
     }
-    Remove-Folder (Get-PythonFolder)
+}
+
+# The installer would not replace files of the same version, so this Python is removed first. A Python of another
+# version stays, and so does the server, unless its environment needs this Python or does not say which one it needs.
+function Remove-DamagedPython {
+    $folder = Get-PythonFolder
+    $base = Get-BaseFolder (Get-ServerEnvironment)
+    if ($base -and $base -ne $folder) { Stop-ProcessBelow $folder }
+    else {
+        $Run.StoppedEarly = $true
+        Stop-Server
+    }
+    foreach ($bundle in @(Get-PythonBundle)) { if ($bundle.Folder -eq $folder) { Undo-Line $bundle.Line } }
+    foreach ($line in @(Read-Record)) {
+        if ($line.kind -eq 'folder' -and $line.key -eq $folder) { Undo-Line $line }
+    }
+    Remove-Folder $folder
 }
 
 function Install-Python {
@@ -7730,10 +7764,9 @@ function Compare-OpenSslFile {
 }
 
 function Remove-DamagedOpenSsl {
-    foreach ($line in @(Read-Record | Where-Object { $_.kind -eq 'inno' -and $_.step -eq 'openssl' })) {
-        Undo-Line $line
-    }
-    Remove-Folder (Get-OpenSslFolder)
+    $folder = Get-OpenSslFolder
+    foreach ($line in @(Read-Record | Where-Object { $_.kind -eq 'inno' -and $_.key -eq $folder })) { Undo-Line $line }
+    Remove-Folder $folder
 }
 
 function Install-OpenSsl {
