@@ -14,7 +14,13 @@ from tests.powershell.engine import Session, host_path, part, prelude, require_e
 PROGRAMS, CACHE = r"C:\Program Files\nbserver", r"C:\ProgramData\nbserver\cache"
 SETTINGS: dict[str, Any] = {
     "architecture": "x64",
-    "python": {"version": "3.13.2", "kind": "zip", "executable": ["python.exe"], "url": "https://x.example.com/python.zip", "sha256": "cdef" * 16},
+    "python": {
+        "version": "3.13.2",
+        "kind": "zip",
+        "executable": ["python.exe"],
+        "url": "https://x.example.com/python.zip",
+        "sha256": "cdef" * 16,
+    },
     "openssl": {"version": "3.5.7", "kind": "exe", "url": "https://x.example.com/openssl.msi", "sha256": "89ab" * 16},
     "packages": {"lock_sha256": "0123456789abcdef"},
 }
