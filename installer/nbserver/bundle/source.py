@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -17,7 +17,7 @@ from nbserver.base.errors import DownloadError
 from nbserver.base.message import Message
 from nbserver.base.pinned_tls import proxy_for
 from nbserver.bundle import contents
-from nbserver.catalog.publisher import redirects
+from nbserver.catalog.publisher import redirects, urls
 from nbserver.catalog.publisher.download import UnfollowedSession, explain, trusting
 from nbserver.catalog.publisher.time_limit import within
 
@@ -40,7 +40,7 @@ class Source:
     """Servers of files. Several threads may ask at once.
 
     `ca_files` have CA certificates in PEM to trust in addition to the system's; raises UsageError for one without. `logins` are the
-    user and password, as in a URL, of each origin that needs one.
+    user and password, as in a URL, of each `origin_of` a server that needs one.
     """
 
     def __init__(self, ca_files: Sequence[Path], logins: dict[str, str]) -> None:
@@ -79,9 +79,16 @@ class Source:
             raise explained(error, url) from None
 
     def _login(self, url: str) -> tuple[str, str] | None:
-        parts = urlsplit(url)
-        user, separator, password = self._logins.get(f"{parts.scheme}://{parts.netloc}", "").partition(":")
+        user, separator, password = self._logins.get(origin_of(url), "").partition(":")
         return (unquote(user), unquote(password)) if separator else None
+
+
+def origin_of(url: str) -> str:
+    """Return the origin of a URL, as the keys of logins have it, or an empty text if it has none."""
+    try:
+        return urls.origin(url)
+    except ValueError:
+        return ""
 
 
 def begin_of(response: requests.Response, file: File, asked: int) -> int:

@@ -91,7 +91,7 @@ def cloud_init(hosts: tuple[str, ...], inventory_path: Path, folder: Path, as_js
     from nbserver.export.refused import by_system
 
     chosen = by_system("cloud-init", linux=partial(export.exported, **export.checked(**given)))
-    return _write("cloud-init", hosts, inventory_path, folder, as_json, chosen)
+    return _write("cloud-init", hosts, inventory_path, folder, as_json, chosen, export.different(given["url"]))
 
 
 @export_group.command("ansible")

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from nbserver.base.message import Message, counted, detail
-from nbserver.bundle import approval, check, contents, fetch, host_files, prune, wanted, wheel_sources
+from nbserver.bundle import approval, check, contents, fetch, host_files, prune, source, wanted, wheel_sources
 from nbserver.bundle.contents import File
 from nbserver.bundle.download import FileDownload
 from nbserver.bundle.wanted import Packages, Program
@@ -47,11 +46,7 @@ class Needed:
     @property
     def logins(self) -> dict[str, str]:
         """Return the login of each origin that needs one."""
-        found = {}
-        for index in (index for _, index in self.packages if index.url and index.login):
-            parts = urlsplit(str(index.url))
-            found[f"{parts.scheme}://{parts.netloc}"] = index.login
-        return found
+        return {source.origin_of(index.url): index.login for _, index in self.packages if index.url and index.login}
 
 
 @dataclass(frozen=True)

@@ -93,9 +93,9 @@ def _writer(kind: str, language: Language) -> Callable[[Review | None, Compariso
 
 
 def require_outside(path: Path, *folders: Path) -> None:
-    """Raise UsageError for a file in a folder that is audited: the next audit would refuse it there."""
+    """Raise UsageError for a file below a folder that is audited: the next audit would refuse it there."""
     for folder in folders:
-        if path.resolve().parent == folder.resolve():
+        if folder.resolve() in path.resolve().parents:
             raise UsageError(
                 "review-in-folder",
                 "a review cannot be written to the audited folder, because the next audit would refuse it",

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from nbserver.run.options import Options
     from nbserver.run.view import View
 
-PROMPT = "New notebook password of {} (leave empty to generate one): "
-
 
 def rotate(
     inventory: Inventory,
@@ -95,7 +93,8 @@ def _passwords(hosts: Sequence[AnyHost], ask: Ask | None) -> tuple[dict[str, str
     for host in hosts:
         if host.notebook.password is not None:
             continue
-        given[host.name] = ask_twice(PROMPT.format(host.name)) if ask_twice else ""
+        question = phrase("New notebook password of {name} (leave empty to generate one): ", name=host.name)
+        given[host.name] = ask_twice(question) if ask_twice else ""
         if not given[host.name]:
             given[host.name] = made[host.name] = up.make_password(host.notebook.password_minimum)
     return given, made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import shlex
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from nbserver.base.errors import UsageError
@@ -33,6 +34,25 @@ def checked(*, limit: int, hash_command: str, url: str) -> dict[str, Any]:
             example="{file}",
         ) from None
     return {"limit": limit, "hash_command": hash_command, "url": url}
+
+
+def different(url: str) -> Callable[[Iterable[Exported]], Iterator[Exported]]:
+    """Return what yields the files of hosts, and raises UsageError if several hosts would fetch the script of one of them."""
+
+    def each(files: Iterable[Exported]) -> Iterator[Exported]:
+        hosts = set[str]()
+        for file in files:
+            hosts.add(file.host)
+            if url and "{file}" not in url and len(hosts) > 1:
+                raise UsageError(
+                    "script-url-of-several-hosts",
+                    "--script-url is the same for several hosts, but each host has its own script",
+                    todo="Enter a URL such as https://files.example.com/{example}",
+                    example="{file}",
+                )
+            yield file
+
+    return each
 
 
 def exported(host: LinuxHost, script: Script, *, limit: int, hash_command: str, url: str = "") -> list[Exported]:

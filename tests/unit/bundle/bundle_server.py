@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from nbserver.bundle.contents import File
@@ -79,10 +79,11 @@ def served() -> Iterator[Served]:
             self.send_response(200)
             self.send_header("Content-Length", str(len(found.data)))
             self.end_headers()
-            for byte in found.data[:200]:
-                self.wfile.write(bytes([byte]))
-                time.sleep(0.01)
             self.close_connection = True
+            with suppress(OSError):  # the client has given up
+                for byte in found.data[:200]:
+                    self.wfile.write(bytes([byte]))
+                    time.sleep(0.01)
 
         def log_message(self, *arguments: object) -> None: ...
 

@@ -158,6 +158,8 @@ def test_audit_lists_a_bundle(bundle: Path, monkeypatch: pytest.MonkeyPatch, cap
     assert f"sha256 {listed.sha256}, 2 files, 405 bytes" in said and "from https://example.com/tool.zip" in said
     assert "the signature is valid, for this list\n  by anna@example.com with the key SHA256:" in said
     assert f"{unsigned.stem}  does not count: the approval's signature file {unsigned.name} is missing" in said
+    assert run(monkeypatch, "audit", "bundle", "--html", "bundle/files/review.html") == 2
+    assert "cannot be written to the audited folder" in capsys.readouterr().err
     assert run(monkeypatch, "audit", "bundle", "--json", "-") == 0
     found = json.loads(capsys.readouterr().out)
     validate("answer", found)

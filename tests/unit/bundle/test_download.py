@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from nbserver.base.errors import DownloadError, OutputError
-from nbserver.bundle import check, contents, fetch
+from nbserver.bundle import check, contents, fetch, source
 from nbserver.bundle.contents import File
 from nbserver.bundle.download import FileDownload, Stopped
 from nbserver.bundle.progress import Silent
@@ -150,6 +150,12 @@ def test_another_file_is_not_kept(server: Served, tmp_path: Path) -> None:
 def test_an_announced_size_that_is_wrong_ends_the_download_before_it_begins(server: Served, tmp_path: Path) -> None:
     (error,) = download(tmp_path, server.file(size=len(DATA) - 1)).errors
     assert error.code == "download-other-size"
+
+
+@pytest.mark.parametrize("url", ["https://Packages.Example.com/simple/", "https://packages.example.com:443/a.whl"])
+def test_a_login_is_for_an_origin_however_its_url_is_written(url: str) -> None:
+    assert source.origin_of(url) == source.origin_of("https://packages.example.com/files/a.whl") != ""
+    assert source.origin_of("http://packages.example.com/a.whl") != source.origin_of(url) != source.origin_of("https://x:99999/")
 
 
 def test_a_server_that_is_not_there(tmp_path: Path) -> None:

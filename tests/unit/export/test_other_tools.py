@@ -12,6 +12,7 @@ from jinja2 import Template
 
 from nbserver.base.errors import UsageError
 from nbserver.export import ansible, cloud_init, windows_management
+from nbserver.export.exported import Exported
 from nbserver.render.script import Script
 from tests.unit.export.unpacked import unpacked
 
@@ -53,6 +54,15 @@ def test_user_data_that_fetches_the_script_has_its_hash() -> None:
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(UsageError, match="is not a valid URL"):
         cloud_init.checked(limit=1, hash_command="", url=url)
+
+
+def test_several_hosts_do_not_fetch_the_script_of_one() -> None:
+    files = [Exported(f"{name}.user-data", b"", name) for name in ("a", "a", "b")]
+    assert list(cloud_init.different(URL)(files)) == list(cloud_init.different("")(files)) == files
+    one = cloud_init.different("https://files.example.com/nbserver.sh")
+    assert list(one(files[:2])) == files[:2]
+    with pytest.raises(UsageError, match="the same for several hosts"):
+        list(one(files))
 
 
 def test_a_play_has_the_hosts_of_its_system() -> None:
