@@ -7,13 +7,12 @@ PowerShell 5.1, `>>` appends them to a file of any encoding.
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,15 +44,30 @@ class Entry:
 
     def is_for(self, name: str) -> bool:
         """Return whether the line is for a name in lower case, which may have the form [name]:port."""
-        if self.names.startswith("|"):
-            return _has_hash(name, self.names)
+        if self._hash is not None:
+            salt, digest = self._hash
+            return hmac.compare_digest(hmac.new(salt, name.encode(), "sha1").digest(), digest)
         found = False
-        for pattern in self.names.lower().split(","):
-            if _matches(name, pattern.removeprefix("!")):
-                if pattern.startswith("!"):
+        for pattern, forbids in self._patterns:
+            if pattern.fullmatch(name):
+                if forbids:
                     return False
                 found = True
         return found
+
+    @property
+    def plain_names(self) -> list[str] | None:
+        """The names in lower case, or None if the line has patterns, or a hashed name."""
+        return None if self._hash is not None or re.search("[*?!]", self.names) else self.names.lower().split(",")
+
+    @cached_property
+    def _hash(self) -> tuple[bytes, bytes] | None:
+        return _hash(self.names) if self.names.startswith("|") else None
+
+    @cached_property
+    def _patterns(self) -> list[tuple[re.Pattern[str], bool]]:
+        """The patterns, and whether each forbids what it matches."""
+        return [(_pattern(text.removeprefix("!")), text.startswith("!")) for text in self.names.lower().split(",")]
 
 
 @dataclass(frozen=True)
@@ -70,13 +84,30 @@ class KnownHosts:
         An entry without a port applies to every port that has no entry. A key that is revoked for either is revoked.
         """
         name = address.lower()
-        with_port = f"[{name}]:{port}"
-        plain = [entry for entry in self.entries if entry.is_for(name)]
-        exact = [entry for entry in self.entries if entry.is_for(with_port)]
+        plain, exact = self._for(name), self._for(f"[{name}]:{port}")
         revoked = _marked("@revoked", [*plain, *exact])
         if port == DEFAULT_PORT or not any(entry.marker != "@revoked" for entry in exact):
             exact = plain
         return _marked("", exact), _marked("@cert-authority", exact), revoked
+
+    def _for(self, name: str) -> list[Entry]:
+        """Return the entries for a name, in their order. A fleet has a line for each host: only those with patterns are compared."""
+        numbers = [*self._by_name.get(name, ()), *(number for number in self._compared if self.entries[number].is_for(name))]
+        return [self.entries[number] for number in sorted(set(numbers))]
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[int]]:
+        """The numbers of the entries that have only plain names, by these names."""
+        found: dict[str, list[int]] = {}
+        for number, entry in enumerate(self.entries):
+            for name in entry.plain_names or ():
+                found.setdefault(name, []).append(number)
+        return found
+
+    @cached_property
+    def _compared(self) -> list[int]:
+        """The numbers of all other entries."""
+        return [number for number, entry in enumerate(self.entries) if entry.plain_names is None]
 
 
 def _marked(marker: str, entries: Iterable[Entry]) -> Keys:
@@ -217,12 +248,6 @@ def _hash(names: str) -> tuple[bytes, bytes] | None:
         return None
 
 
-def _has_hash(name: str, names: str) -> bool:
-    found = _hash(names)
-    return found is not None and hmac.compare_digest(hmac.new(found[0], name.encode(), hashlib.sha1).digest(), found[1])
-
-
-def _matches(name: str, pattern: str) -> bool:
-    """Return whether the name matches a pattern with * and ?, the only special characters."""
-    expression = "".join({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in pattern)
-    return re.fullmatch(expression, name, re.DOTALL) is not None
+def _pattern(text: str) -> re.Pattern[str]:
+    """Return a pattern with * and ?, the only special characters."""
+    return re.compile("".join({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in text), re.DOTALL)

@@ -104,6 +104,20 @@ def test_names_are_compared_without_case_also_where_they_forbid() -> None:
     assert found(f"10.0.0.0/8,[x] {KEY}\n".encode(), "10.1.2.3") == (0, 0, 0), "no networks, no sets of characters"
 
 
+def test_a_fleet_finds_its_lines_without_comparing_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each host of a fleet has a line. Their order, and lines with patterns between them, still count."""
+    lines = [f"web{number}.example.com,[web{number}.example.com]:2222 {KEY}\n" for number in range(50)]
+    data = "".join([f"*.example.com {OTHER}\n", *lines, f"@revoked *7.example.com {KEY}\n"]).encode()
+    compared = list[str]()
+    is_for = known_hosts.Entry.is_for
+    monkeypatch.setattr(known_hosts.Entry, "is_for", lambda entry, name: compared.append(name) or is_for(entry, name))  # type: ignore[func-returns-value]
+    known = parse(data)
+    kinds = [key.export_public_key().decode().split()[1] for key in known.keys("web8.example.com", 22)[0]]
+    assert kinds == [OTHER.split()[1], KEY.split()[1]]
+    assert tuple(map(len, known.keys("web7.example.com", 2222))) == (1, 0, 1)
+    assert len(compared) == 8
+
+
 def test_what_is_said_about_a_file(tmp_path: Path) -> None:
     """Once, although two hosts use it; nothing about a file that does not matter."""
     file = tmp_path / "known_hosts"
