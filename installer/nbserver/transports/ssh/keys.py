@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from copy import copy
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +20,8 @@ def load_key(path: Path, password: str | None, *, host: str) -> Sequence[SSHKeyP
     import asyncssh
 
     try:
-        return asyncssh.load_keypairs([str(path)], password)
+        # A connection sets the signature algorithm of its own copy.
+        return [copy(pair) for pair in _loaded(path, path.read_bytes(), _certificate(path), password)]
     except OSError as error:
         raise SecretError(
             "key-file-unreadable",
@@ -68,3 +72,17 @@ def load_key(path: Path, password: str | None, *, host: str) -> Sequence[SSHKeyP
             "or run: puttygen KEY.ppk -O private-openssh-new -o KEY",
             path=path,
         ) from None
+
+
+@lru_cache(maxsize=64)
+def _loaded(path: Path, key: bytes, certificate: bytes, password: str | None) -> Sequence[SSHKeyPair]:
+    """Return what is in the files with this content. To decrypt a key takes a tenth of a second, which many hosts share."""
+    import asyncssh
+
+    return asyncssh.load_keypairs([str(path)], password)
+
+
+def _certificate(path: Path) -> bytes:
+    with suppress(OSError):
+        return path.with_name(f"{path.name}-cert.pub").read_bytes()
+    return b""
