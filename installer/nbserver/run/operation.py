@@ -29,6 +29,7 @@ from nbserver.run import (
     intent,
     known_certificates,
     notebook_password,
+    open_files,
     own_servers,
     run_lock,
     signed_head,
@@ -115,6 +116,7 @@ def operate(
         try:
             where = engine.engine_on(cluster, inventory, hosts, options, approved, lambda job: mask_of(inventory, [job]))
             forks = options.forks or where.forks or batches.default_forks(host.transport in ("ssh", "local") for host in hosts)
+            forks = _within_limit(min(forks, len(jobs)))
             course = batches.Course(stages, most)
             for name, result in past.finished().items() if past else ():
                 course.ended(name, succeeded=result.outcome in SUCCEEDED)
@@ -142,6 +144,21 @@ def _policy(names: Sequence[str], inventory: Inventory, options: Options) -> tup
     policy = options.policy
     stages = batches.stages(names, policy, lambda patterns: [host.name for host in inventory.select(patterns)])
     return stages, policy.max_failures.of(len(names)) if policy.max_failures else None
+
+
+def _within_limit(forks: int) -> int:
+    """Return how many hosts run at a time with the open files that the system allows, and warn if they are fewer."""
+    possible = open_files.hosts_at_a_time(forks)
+    if possible < forks:
+        warn(
+            notice(
+                "few-open-files",
+                "the limit of open files on this system allows {count} of {forks} hosts at a time. To run more of them, raise it with ulimit -n",
+                count=possible,
+                forks=forks,
+            )
+        )
+    return possible
 
 
 def _renew(certificates: FoundCertificates) -> None:
