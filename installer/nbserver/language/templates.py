@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.resources
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +12,7 @@ from nbserver.base.message import PLACEHOLDER
 
 FILE = "messages.json"  # written by tools/messages
 LEAST = 10  # letters of a template: with less, it could be any text
+LONGEST = 12_000  # characters of a text that is recognized; a host may send a million
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,24 @@ def _form(template: str) -> _Form:
     return _Form(template, pieces[0], pieces[-1] if len(pieces) > 1 else "", sum(len(piece) for piece in pieces))
 
 
-def _pattern(template: str) -> str:
-    seen: set[str] = set()
-    found = ""
-    for number, piece in enumerate(PLACEHOLDER.split(template)):
-        found += re.escape(piece) if number % 2 == 0 else f"(?P={piece})" if piece in seen else f"(?P<{piece}>.*?)"
-        seen |= {piece} if number % 2 else set()
-    return found
+def _values(template: str, text: str) -> dict[str, str] | None:
+    """Return the values with which the template is the text, each as short as possible, or None if it is not.
+
+    The time grows with the length of the text, which may be a host's, and not faster.
+    """
+    before, *rest = PLACEHOLDER.split(template)
+    if not rest:
+        return {} if text == template else None
+    if not (text.startswith(before) and text.endswith(rest[-1])):
+        return None
+    at, last = len(before), len(text) - len(rest[-1])
+    found: dict[str, str] = {}
+    for name, after in zip(rest[0:-2:2], rest[1:-2:2], strict=True):
+        end = at + len(found[name]) if name in found else text.find(after, at, last)
+        if end < at or not text.startswith(after, end, last) or found.setdefault(name, text[at:end]) != text[at:end]:
+            return None
+        at = end + len(after)
+    return found if at <= last and found.setdefault(rest[-2], text[at:last]) == text[at:last] else None
 
 
 class Templates:
@@ -57,10 +68,12 @@ class Templates:
 
     def recognized(self, text: str) -> tuple[str, dict[str, str]] | None:
         """Return the template that a text is made of, and the values in it. If several fit, the one with the most letters counts."""
+        if len(text) > LONGEST:
+            return None
         fitting = [one for one in self._forms if text.startswith(one.before) and text.endswith(one.after)]
         for one in sorted(fitting, key=lambda form: -form.letters):
-            if found := re.fullmatch(_pattern(one.template), text, re.DOTALL):
-                return one.template, found.groupdict()
+            if (found := _values(one.template, text)) is not None:
+                return one.template, found
         return None
 
     @cached_property

@@ -8,9 +8,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nbserver.base.errors import NbserverError
+from nbserver.base.errors import HostError, NbserverError
 from nbserver.base.message import PLACEHOLDER, Described, Given, Lines, Phrase, Reported, converted, fill
-from nbserver.base.plain_text import clean
+from nbserver.base.plain_text import LINE_BREAK, clean
 from nbserver.language import letters
 from nbserver.language.language import Language
 from nbserver.language.templates import Templates
@@ -60,7 +60,10 @@ class Translated(Language):
         if isinstance(said, Lines):
             return said.separator.join(map(self.render, said.messages))
         if isinstance(said, NbserverError):
-            return self._error(said.where, self._filled(said.template, said.values), self._filled(said.remedy, said.values))
+            what, todo = (self._filled(template, said.values) for template in (said.template, said.remedy))
+            if isinstance(said, HostError):
+                what, todo = _on_one_line(what) if said.one_line else what, _on_one_line(todo)
+            return self._error(said.where, what, todo)
         if isinstance(said, Reported):
             return self.reported(said.text, said.code, said.values, said.cause)
         if isinstance(said, Described) and (template := getattr(said, "template", "")):
@@ -68,14 +71,22 @@ class Translated(Language):
         return str(said)
 
     def reported(self, text: str, code: str | None, values: Mapping[str, Any], cause: Mapping[str, Any] | None = None) -> str:
+        """Return the message. Its values can be a host's, or from a file that anybody has changed: they may be anything."""
+        try:
+            return self._reported(text, code, values, cause)
+        except RecursionError:
+            return text
+
+    def _reported(self, text: str, code: object, values: object, cause: Mapping[str, Any] | None) -> str:
+        values = values if isinstance(values, Mapping) else {}
         if cause and isinstance(values.get("cause"), str):
             values = {**values, "cause": {"text": values["cause"], **cause}}
         lists = any(isinstance(value, list) for value in values.values())
         for separator in SEPARATORS if lists else ("",):
             given = {name: _Several(value, separator) if isinstance(value, list) else value for name, value in values.items()}
-            for what, todo in self._templates.of(code) if code else ():
+            for what, todo in self._templates.of(code) if isinstance(code, str) else ():
                 if found := self._matched(text, what, todo, given):
-                    return found
+                    return _on_one_line(found)
         return self._recognized(text) if code is None else text
 
     def finding(
@@ -118,7 +129,9 @@ class Translated(Language):
         return f"{where}: {said}" if where else said
 
     def _filled(self, template: str, values: Mapping[str, Any]) -> str:
-        return fill(self._catalog.gettext(template), self._rendered(values)) if template else ""
+        """Return the template with its values, cleaned as in the English text: they can be a host's."""
+        cleaned = {name: _cleaned(value) for name, value in values.items()}
+        return fill(self._catalog.gettext(template), self._rendered(cleaned)) if template else ""
 
     def _rendered(self, values: Mapping[str, Any]) -> dict[str, Any]:
         return {name: self._value(value) for name, value in values.items()}
@@ -129,9 +142,9 @@ class Translated(Language):
         if isinstance(value, Described | Phrase):
             return self.render(value)
         if isinstance(value, Mapping):  # as the output for programs has it
-            return self.reported(str(value.get("text", "")), value.get("code"), value.get("values", {}))
+            return self.reported(_cleaned(str(value.get("text", ""))), value.get("code"), value.get("values", {}))
         if isinstance(value, _Several):
-            return value.separator.join(str(self._value(one)) for one in value.messages)
+            return value.separator.join(str(self._value(_cleaned(one))) for one in value.messages)
         return self._recognized(value) if isinstance(value, str) and " " in value else value
 
 
@@ -140,6 +153,15 @@ class _Several:
 
     def __init__(self, messages: Sequence[Any], separator: str) -> None:
         self.messages, self.separator = messages, separator
+
+
+def _cleaned(value: Any) -> Any:
+    """Return a text line by line without what a terminal would act on, and everything else as it is."""
+    return "\n".join(clean(line, LONGEST) for line in value.split("\n")) if type(value) is str else value
+
+
+def _on_one_line(text: str) -> str:
+    return text.replace("\n", LINE_BREAK)
 
 
 def _english(value: Any) -> Any:

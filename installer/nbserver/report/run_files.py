@@ -207,7 +207,7 @@ def _summary(path: Path, faults: list[str]) -> Mapping[str, Ended]:
     for name, host in hosts.items() if isinstance(hosts, dict) else ():
         if HOST_NAME.fullmatch(name) and (ended := _ended(host)):
             found[name] = ended
-        else:
+        elif len(faults) < MOST_FAULTS:
             faults.append(phrase("{file}: a host is not in the format that nbserver writes", file=path.name))
     if data is not None and not isinstance(hosts, dict):
         faults.append(phrase("{file}: it is not in the format that nbserver writes", file=path.name))

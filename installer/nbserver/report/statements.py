@@ -147,7 +147,7 @@ def _host(files: RunFiles, name: str, with_picture: bool, language: Language) ->
     present = files.present.get(name, set())
     story = host_events.read(folder, head.run, head.mode, language) if "events.jsonl" in present else Story()
     ended = (files.summary or {}).get(name)
-    files.faults += story.faults[: run_files.MOST_FAULTS - len(files.faults)]
+    files.faults += story.faults[: max(0, run_files.MOST_FAULTS - len(files.faults))]
     outcome = ended.outcome if ended else _outcome(story, head.mode)
     begin, offset, end = _times(files, name, story, ended)
     return Host(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from nbserver.base.errors import ConnectError, InventoryError
-from nbserver.base.message import Cause, Lines, Reported, counted, detail, message, phrase
+from nbserver.base.message import Cause, Lines, Reported, counted, detail, fill, message, phrase
+from nbserver.base.plain_text import clean
 from nbserver.language.language import Language
 from nbserver.language.templates import Templates
 from nbserver.language.translated import Translated
@@ -96,3 +99,32 @@ def test_phrases(french: Language) -> None:
     ]
     assert [str(counted("{count} file", "{count} files", count)) for count in (0, 1, 2)] == ["0 files", "1 file", "2 files"]
     assert french.text("no text of {name}", name="nbserver") == "no text of nbserver"
+
+
+def test_what_a_host_sends_is_cleaned_as_in_english(french: Language) -> None:
+    values = {"file": "a\x1b[2J\nweb2: ok", "reason": {"text": "b\u202e", "code": "locked", "values": {}}}
+    english = fill("could not read {file}: {reason}", {"file": values["file"], "reason": "b\u202e"})
+    assert french.reported(clean(english), "not-read", values) == "impossible de lire a\ufffd[2J / web2: ok\u00a0: b\ufffd"
+    error = ConnectError("not-read", "could not read {file}: {reason}", host="web1", todo="Check {file}", file="a\x07\nb", reason="c")
+    assert french.render(error) == "web1: impossible de lire a\ufffd / b\u00a0: c. V\u00e9rifiez a\ufffd / b"
+
+
+@pytest.mark.parametrize("inner", [5, None, [], {"a": []}, {"file": {"text": [], "code": [], "values": 1}}])
+def test_values_from_a_file_can_be_anything(french: Language, inner: Any) -> None:
+    values = {"file": {"text": "x", "code": "not-read", "values": inner}, "reason": [{"code": ["locked"]}, 1]}
+    english = fill("could not read {file}: {reason}", {"file": "x", "reason": ", 1"})
+    assert french.reported(english, "not-read", values) == "impossible de lire x\u00a0: , 1"
+    for _ in range(1000):
+        values = {"file": {"text": "x", "code": "not-read", "values": values}, "reason": "y"}
+    assert french.reported("could not read x: y", "not-read", values).startswith("impossible de lire x")
+
+
+def test_a_text_of_a_host_is_recognized_in_time_that_grows_with_its_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = "could not download {a} {b} from {c} ({d}). Trying the next source, {e} (SHA-256 {f})"
+    forms = Templates({"one": [(one, "")], "two": [("the user {u} has {g}, not {u}", "")]}, {})
+    assert forms.recognized("could not download" + " from" * 2000 + ")") is None
+    assert forms.recognized("could not download" + " from (" * 1500 + ").") is None
+    values = {"a": "x", "b": "1", "c": "https://a (b)", "d": "gone", "e": "y", "f": "0"}
+    assert forms.recognized(fill(one, values)) == (one, {**values, "c": "https://a", "d": "b) (gone"})
+    assert forms.recognized("the user x has y, not x") == ("the user {u} has {g}, not {u}", {"u": "x", "g": "y"})
+    assert forms.recognized("the user x has y, not z") is None

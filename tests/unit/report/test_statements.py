@@ -187,6 +187,13 @@ def test_a_damaged_file_costs_only_what_it_says(runs: list[Path], tmp_path: Path
     assert "root:" not in repr(found)
 
 
+def test_the_faults_of_a_changed_summary_are_limited(runs: list[Path], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(runs[1], tmp_path / runs[1].name))
+    (folder / "web02" / "events.jsonl").write_text("no event\n")
+    (folder / "summary.json").write_text(json.dumps({"hosts": dict.fromkeys(map(str, range(300)), 0)}))
+    assert len(statements.report(folder).faults) == run_files.MOST_FAULTS
+
+
 def test_a_link_in_place_of_a_host_is_not_followed(runs: list[Path], tmp_path: Path) -> None:
     folder = Path(shutil.copytree(runs[1], tmp_path / runs[1].name))
     shutil.move(folder / "web01", tmp_path / "elsewhere")
