@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +89,7 @@ class Reference:
             reader.load(),
             linux_lock.load(),
             {catalog.digest: (title, catalog) for title, catalog in loaded},
-            [SiteLock.load(file) for path in site_locks for file in (sorted(path.glob("*.txt")) if path.is_dir() else [path])],
+            [SiteLock.load(file) for path in site_locks for file in _files(path)],
         )
 
     def body(self, settings: AnyScriptSettings) -> ReleasedBody:
@@ -162,6 +163,11 @@ class Reference:
         language = bash if isinstance(settings, LinuxScriptSettings) else powershell
         released, values = self.body(settings), settings.as_json()
         return Script.joined(values, language.head(values, source.lock, released.body), released.body, released.extension)
+
+
+def _files(path: Path) -> list[Path]:
+    """Return the locks in a folder, or the file itself."""
+    return sorted(path.glob("*.txt")) if os.path.isdir(path) else [path]  # noqa: PTH112 (Path.is_dir raises PermissionError)
 
 
 def _title(name: str) -> str:

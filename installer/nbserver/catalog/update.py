@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -108,7 +109,7 @@ def prepare(output: Path, wanted: Wanted, fetch: Fetch, *, date: str, allow_down
     Raises CatalogError for the file, UsageError for the requested versions, DownloadError for an index.
     """
     shipped = reader.load()
-    old = site_catalog.read(output) if output.exists() else []
+    old = site_catalog.read(output) if os.path.exists(output) else []  # noqa: PTH110 (Path.exists raises PermissionError)
     new = keep_sources(old, newest(wanted, shipped, fetch, date))
     for before, after in () if allow_downgrade else downgrades(old, new):
         raise DownloadError(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from nbserver.base.message import Described, Message, message
 from nbserver.inventory.names import name_fault
-from nbserver.settings.faults import dotted, few, kind, nearest
+from nbserver.settings.faults import Nearest, dotted, few, kind
 from nbserver.settings.toml_lines import Key
 
 MEMBERS = ("hosts", "groups")
@@ -43,13 +44,13 @@ def read_groups(
 
     `listed` maps groups to their hosts that are not in the inventory itself; None if all hosts are in it.
     """
-    by_name = {host.lower(): host for host in hosts}
     group_names = {group.lower(): group for group in [*(listed or ()), *groups]}
+    known_hosts, known_groups = _Known({host.lower(): host for host in hosts}), _Known(group_names)
     own: dict[str, list[str]] = {}
     inner: dict[str, list[str]] = {}
     for name, table in groups.items():
-        own[name] = _Array(name, "hosts", report).names(table, by_name, required=listed is None and "groups" not in table)
-        inner[name] = _Array(name, "groups", report).names(table, group_names, required=False)
+        own[name] = _Array(name, "hosts", report).names(table, known_hosts, required=listed is None and "groups" not in table)
+        inner[name] = _Array(name, "groups", report).names(table, known_groups, required=False)
     for name, names in (listed or {}).items():
         group = group_names[name.lower()]
         own[group] = list(dict.fromkeys([*own.get(group, ()), *names]))
@@ -105,6 +106,19 @@ def _cycle(inner: Mapping[str, Sequence[str]]) -> list[str]:
     return []
 
 
+@dataclass(frozen=True)
+class _Known:
+    """The names that exist, by their names in lower case."""
+
+    names: Mapping[str, str]
+    nearest: Nearest = field(default_factory=Nearest)
+
+    @cached_property
+    def shown(self) -> str | Message | None:
+        """The names for a message. An invalid one could be a secret."""
+        return few([name for name in self.names.values() if not name_fault(name)])
+
+
 class _Array:
     """The array `hosts` or `groups` of a group."""
 
@@ -112,8 +126,8 @@ class _Array:
         self.key: Key = ("groups", group, what)
         self.table, self.what, self._report = dotted(self.key[:2]), what, report
 
-    def names(self, table: Mapping[str, Any], known: Mapping[str, str], *, required: bool) -> list[str]:
-        """Return the members as they are written in their own tables. `known` has the names that exist, by their names in lower case."""
+    def names(self, table: Mapping[str, Any], known: _Known, *, required: bool) -> list[str]:
+        """Return the members as they are written in their own tables."""
         if self.what not in table:
             if required:
                 self._report(
@@ -133,15 +147,15 @@ class _Array:
         for index, name in enumerate(names):
             if not isinstance(name, str):
                 self._report((*self.key, index), self._not_text(name))
-            elif name.lower() not in known:
-                self._report((*self.key, index), self._unknown(index + 1, name, list(known.values())))
-            elif known[name.lower()] in members:
+            elif name.lower() not in known.names:
+                self._report((*self.key, index), self._unknown(index + 1, name, known))
+            elif known.names[name.lower()] in members:
                 self._report(
                     (*self.key, index),
                     message("member-twice", '[{group}] {key}: "{name}" is listed twice', group=self.table, key=self.what, name=name),
                 )
             else:
-                members[known[name.lower()]] = None
+                members[known.names[name.lower()]] = None
         return list(members)
 
     def _not_array(self, value: Any) -> Message:
@@ -162,9 +176,8 @@ class _Array:
             kind=kind(value),
         )
 
-    def _unknown(self, number: int, name: str, known: Sequence[str]) -> Message:
-        named = few([other for other in known if not name_fault(other)])
-        near = nearest(name, known)
+    def _unknown(self, number: int, name: str, known: _Known) -> Message:
+        named, near = known.shown, known.nearest.of(name, known.names.values())
         if self.what == "groups":
             if near:
                 return message(

@@ -8,7 +8,7 @@ from functools import cache
 from nbserver.base.message import Message, message
 from nbserver.inventory.hosts import AnyHost
 from nbserver.inventory.ssh_server import SshServer, is_server, of_host, of_text
-from nbserver.settings.faults import nearest
+from nbserver.settings.faults import Nearest
 from nbserver.settings.toml_lines import Key
 
 SSH = "ssh"
@@ -25,6 +25,7 @@ class Jumps:
         self._names, self._by_name = names, {name.lower(): name for name in names}
         self._host, self._table = host, table
         self._server = cache(lambda name: of_host(hop) if (hop := host(name)) is not None else None)
+        self._nearest = Nearest()
         self.found: list[tuple[Key, Message]] = []
 
     def with_hops(self, host: AnyHost) -> AnyHost:
@@ -77,7 +78,7 @@ class Jumps:
         self.found.append(((*self._table(name), "jump"), reason))
 
     def _unknown(self, jump: str) -> Message:
-        near = nearest(jump, self._names)
+        near = self._nearest.of(jump, self._names)
         if near:
             return message(
                 "jump-unknown-near",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sysconfig
 from collections.abc import Callable
 from functools import cache
@@ -92,7 +93,7 @@ class SiteLocks:
         if shipped:
             return shipped
         path = path_of(host, kind)
-        if not path.exists():
+        if not os.path.exists(path):  # noqa: PTH110 (Path.exists raises PermissionError)
             raise CatalogError(
                 "lock-missing", "{file} does not exist", where=host.name, todo="Run: nbserver lock {name}", file=str(path), name=host.name
             )

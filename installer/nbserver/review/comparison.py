@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from nbserver.base import plain_file
 from nbserver.base.errors import ApprovalError
 from nbserver.base.message import message, phrase
 from nbserver.base.plain_text import clean
-from nbserver.review.package_facts import packages
+from nbserver.review.package_facts import is_package, packages
 from nbserver.review.statements import flat
 
 BODY = "\n# ==== body"
@@ -180,9 +181,14 @@ def _text_changes(hosts: Iterable[str], old: Side, new: Side) -> Iterator[Change
 
 
 def _packages(text: str) -> dict[str, str]:
-    """Return the versions of each package of a script's lock, with the conditions and the hashes."""
+    """Return the versions of each package of a script's lock, with the conditions and the hashes. A line that is no package is its own name."""
     found: dict[str, list[str]] = {}
-    for package in packages(_LOCK.findall(text.partition(BODY)[0])):
+    lines = _LOCK.findall(text.partition(BODY)[0])
+    for line in lines:
+        if not is_package(line):
+            name, _, hashes = line.partition(" --hash=")
+            found.setdefault(name, []).append(f"({hashes})")
+    for package in packages(filter(is_package, lines)):
         condition = f" if {package.condition}" if package.condition else ""
         found.setdefault(package.name, []).append(f"{package.version}{condition} (sha256 {', '.join(package.hashes)})")
     return {name: "; ".join(versions) for name, versions in found.items()}
@@ -205,7 +211,8 @@ def _unsigned(data: bytes, path: Path) -> bytes:
 
 def _bodies(path: Path) -> dict[tuple[str, str], str]:
     """Return the body of each (language, scope) of a script or of a folder with scripts."""
-    files = [path / name for name in sorted(plain_file.names(path)) if name.endswith((".ps1", ".sh"))] if path.is_dir() else [path]
+    is_folder = os.path.isdir(path)  # noqa: PTH112 (Path.is_dir raises PermissionError)
+    files = [path / name for name in sorted(plain_file.names(path)) if name.endswith((".ps1", ".sh"))] if is_folder else [path]
     found: dict[tuple[str, str], str] = {}
     for file in files:
         text = _text(_unsigned(plain_file.read(file, LIMIT, advice=AGAIN), file))

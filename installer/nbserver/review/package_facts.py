@@ -47,6 +47,11 @@ def packages(lines: Iterable[str]) -> tuple[Package, ...]:
     return tuple(found)
 
 
+def is_package(line: str) -> bool:
+    """Return whether `packages` can read a line: in a script that no catalog of this release has, it may be anything."""
+    return _LINE.match(line) is not None
+
+
 def facts() -> dict[str, dict[str, str]]:
     """Return license, license_field, and summary by NAME==VERSION, for every line of the shipped locks."""
     data = importlib.resources.files("nbserver").joinpath("catalog", "data", FILE).read_bytes()

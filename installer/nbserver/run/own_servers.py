@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ def before(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost]) -> None:
     if mode not in ("test", "apply") or not _has_local(hosts):
         return
     known = own_server.inventory_of(inventory.local.scope)
-    if known and known != _named(inventory) and known.exists():
+    if known and known != _named(inventory) and os.path.exists(known):  # noqa: PTH110 (Path.exists raises PermissionError)
         warn(
             notice(
                 "other-inventory-of-server",

@@ -78,6 +78,19 @@ def nearest(word: str, words: Iterable[str]) -> str:
     return next(iter(difflib.get_close_matches(word.lower(), list(words), 1)), "")
 
 
+class Nearest:
+    """Finds the word that was probably meant, but only for FEW different words: among 10,000 names, each search takes 0.2 s."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, str] = {}
+
+    def of(self, word: str, words: Iterable[str]) -> str:
+        """Return the word of `words`, which are the same in each call, or an empty string."""
+        if word not in self._found and len(self._found) < FEW:
+            self._found[word] = nearest(word, words)
+        return self._found.get(word, "")
+
+
 def few(names: Collection[str]) -> str | Message | None:
     """Return the names for a message: all of them, or the first ones and the number of the others; None without names."""
     shown = ", ".join(islice(names, FEW))

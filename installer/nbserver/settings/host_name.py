@@ -24,8 +24,7 @@ def host_name(text: str) -> str:
         raise refuse("host-in-brackets", "an IPv6 address must not be in brackets")
     if ":" in text and text.count(":") == 1:
         raise refuse("host-with-port", "must not contain a port")
-    if "%" in text:
-        raise refuse("host-with-zone", "an IPv6 address must not have a zone ID, which is only valid on one machine")
+    require_no_zone(text)
     name = _ascii(text).removesuffix(".")
     try:
         return str(ipaddress.ip_address(name))
@@ -37,6 +36,12 @@ def host_name(text: str) -> str:
     if labels[-1].isdigit():
         raise refuse("not-an-ipv4-address", "must be a valid IPv4 address, because a DNS name cannot end in a number")
     return name
+
+
+def require_no_zone(text: str) -> None:
+    """Raise a refusal for an address such as fe80::1%eth0. `ipaddress` accepts any characters as a zone ID."""
+    if "%" in text:
+        raise refuse("host-with-zone", "an IPv6 address must not have a zone ID, which is only valid on one machine")
 
 
 def _ascii(text: str) -> str:

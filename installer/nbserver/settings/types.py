@@ -17,7 +17,7 @@ from pydantic.json_schema import WithJsonSchema
 
 from nbserver.base.date_text import reads_like_date
 from nbserver.base.plain_text import is_invisible
-from nbserver.settings.host_name import host_name
+from nbserver.settings.host_name import host_name, require_no_zone
 from nbserver.settings.refusal import refuse
 from nbserver.settings.windows_path import windows_folder, windows_path
 
@@ -71,6 +71,7 @@ class Settings(BaseModel):
 
 
 def listen_address(text: str) -> str:
+    require_no_zone(text)
     try:
         return text if text == "*" else str(ipaddress.ip_address(text))
     except ValueError:
@@ -83,6 +84,7 @@ def remote_address(text: str) -> str:
     for word in ("Any", "LocalSubnet"):
         if text.lower() == word.lower():
             return word
+    require_no_zone(text)
     try:
         network = ipaddress.ip_network(text)
     except ValueError as reason:
@@ -201,7 +203,7 @@ def _relative_to_file(value: Any, info: ValidationInfo) -> Any:
 
 
 def _existing(path: Path) -> Path:
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 (Path.is_file raises PermissionError, and for a name that is too long)
         raise refuse("file-missing", "the file does not exist")
     return path
 

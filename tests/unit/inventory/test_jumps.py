@@ -9,6 +9,7 @@ import pytest
 from nbserver.base.errors import InventoryError
 from nbserver.inventory.hosts import AnyHost
 from nbserver.inventory.reader import load
+from nbserver.settings import faults
 
 LINUX = 'system = "linux"\nuser = "anna"\nnotebook.password = { env = "N" }\n'
 
@@ -85,3 +86,16 @@ def test_a_jump_that_leads_nowhere_is_refused_with_its_line(tmp_path: Path, tabl
     with pytest.raises(InventoryError) as caught:
         hosts(tmp_path, *tables)
     assert words in str(caught.value) and "nbserver.toml:" in str(caught.value)
+
+
+def test_similar_names_are_looked_for_a_few_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(faults, "nearest", lambda word, words: asked.append(word) or "")
+    tables = [linux(f"lin{number}") for number in range(30)]
+    with pytest.raises(InventoryError, match="jump: no host has this name"):
+        hosts(tmp_path, '[defaults]\njump = "bastoin"\n', *tables)
+    assert asked == ["bastoin"]
+    members = [f"web{number}" for number in range(30)]
+    with pytest.raises(InventoryError, match="entry 30 is not the name of a host"):
+        hosts(tmp_path, f"[groups.web]\nhosts = {members}\n", *tables)
+    assert asked[1:] == members[: faults.FEW]

@@ -10,7 +10,7 @@ import pytest
 
 from nbserver.base.errors import InventoryError, UsageError
 from nbserver.catalog.linux_lock import load as load_lock
-from nbserver.inventory import local_linux_host, reader
+from nbserver.inventory import local_linux_host, own_server, reader
 from nbserver.inventory.hosts import Inventory
 from nbserver.inventory.local_linux_host import LocalLinuxHost
 from nbserver.render.linux_host import render
@@ -36,6 +36,20 @@ def test_local_needs_no_inventory(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         reader.load_for(Path("nbserver.toml"), ["local", "lin1"])
     with pytest.raises(InventoryError):
         reader.load_for(Path("other.toml"), ["local"])
+
+
+def test_local_needs_no_access_to_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path, **options: object) -> os.stat_result:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    own_server.remember("user", tmp_path / "closed" / "nbserver.toml")
+    monkeypatch.setattr(local_linux_host, "own_scope", lambda: "user")
+    monkeypatch.setattr(Path, "stat", refused)
+    with pytest.raises(InventoryError, match="the file does not exist"):  # it may exist: other settings are no way out
+        reader.load_for(Path("nbserver.toml"), ["local"])
+    own_server.remember("user", None)
+    assert reader.load_for(Path("nbserver.toml"), ["local"]).select(["local"]) == [LocalLinuxHost()]
 
 
 def test_its_own_table_counts_and_no_other(tmp_path: Path) -> None:

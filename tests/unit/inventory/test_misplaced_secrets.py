@@ -41,6 +41,7 @@ MISPLACED = [
         )
     ),
     *(f'{key} = "{SECRET}"' for key in ("certificate.key", "firewall.remote_addresses", "skip", "path.entries")),
+    *(f'{key} = "{SECRET * 30}"' for key in ("ca_file", "catalog", "packages.lock")),  # too long for the name of a file
     f'skip = ["{SECRET}"]',
     f'firewall.remote_addresses = ["{SECRET}"]',
     f"certificate.key = {{ {SECRET} = true }}",

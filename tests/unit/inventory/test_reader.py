@@ -155,6 +155,7 @@ SETTINGS = [
     ("notebook.session = 0.5", "found a decimal number"),
     ("notebook.password_minimum = 7", "notebook.password_minimum: the number is out of range; expected a whole number from 8 to 128"),
     ("notebook.password_minimum = 129", "notebook.password_minimum: the number is out of range"),
+    ("notebook.ip = 'fe80::1%a\" b'", "notebook.ip: an IPv6 address must not have a zone ID"),
     ('notebook.ip = "localhost"', "notebook.ip: must be an IP address; expected "),
     ('notebook.directory = "notebooks"', "notebook.directory: must be an absolute path"),
     (
@@ -187,6 +188,7 @@ SETTINGS = [
     ('firewall.remote_addresses = ["0.0.0.0/0"]', 'this network contains every address; use "Any" instead'),
     ('firewall.remote_addresses = ["::/0"]', 'this network contains every address; use "Any" instead'),
     ('firewall.remote_addresses = ["192.0.2.1/24"]', "host bits set: all bits after the prefix length must be 0"),
+    ('firewall.remote_addresses = ["fe80::%a;b/64"]', "firewall.remote_addresses[1]: an IPv6 address must not have a zone ID"),
     ('firewall.remote_addresses = ["office"]', "firewall.remote_addresses[1]: must be an IP address, a network"),
     ("[hosts.win1.example]\naddress = 'x'", 'a name that contains dots must be quoted: [hosts."win1.example"]'),
 ]

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from nbserver.approval import audit
 from nbserver.approval.reference import Reference
-from nbserver.base.errors import ApprovalError, UsageError
+from nbserver.base.errors import ApprovalError, CatalogError, UsageError
 from nbserver.cli.program import cli
 from nbserver.commands.review import lines, of_bodies, of_folder
 from nbserver.render.step_files import read_body
@@ -33,9 +33,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 def of_earlier_release(files: dict[str, bytes]) -> dict[str, bytes]:
-    """The folder as another release could have rendered it: other settings, lock, body, and no targets."""
+    """The folder as another release could have rendered it: other settings, lock, body, and no targets. A line of the lock is none."""
 
     def change(text: str) -> str:
+        text = text.replace("$Lock = @(\n", "$Lock = @(\n    'no package --hash=sha256:00'\n")
         return text.replace("tornado==6.6.1 ", "tornado==6.6.0 ").replace("# Order: prelude", "# Order, first: prelude")
 
     found = forged(files, "win1", change, lambda entry: entry.update(lock_sha256="0" * 64))
@@ -77,7 +78,8 @@ def test_an_approval_of_another_release_is_compared_by_its_hashes(files: dict[st
     assert "nbserver 0.4.0 rendered" in found.statement and "that release alone can audit them" in found.statement
     changes = {change.title: change for change in found.changes}
     assert {"target.port", "settings.release", "body_sha256"} <= {row.what for row in changes["win1"].rows}
-    (tornado,) = changes["Packages of win1"].rows
+    strange, tornado = changes["Packages of win1"].rows
+    assert strange == Row("no package", "(sha256:00)", "")
     assert tornado.what == "tornado" and tornado.before.startswith("6.6.0 ") and tornado.now.startswith("6.6.1 ")
     diff = changes["Body of win1"].diff
     assert [line for line in diff if line.startswith("-#")] == [
@@ -119,6 +121,10 @@ def test_the_bodies_of_two_releases_are_compared(files: dict[str, bytes], tmp_pa
     assert not comparison.bodies(new / "lin1.sh", new).changes[1:]
     assert of_bodies(new, new, {})[-1] == "nothing differs"
     assert "-# Order, first" in "\n".join(of_bodies(old / "win1.ps1", new / "win1.ps1", {}))
+    with pytest.raises(ApprovalError, match="could not read the file"):
+        comparison.bodies(Path("x" * 300), new)
+    with pytest.raises(CatalogError, match="could not read the lock"):
+        Reference.load(site_locks=[Path("x" * 300)])
 
 
 @pytest.mark.parametrize(
