@@ -20,7 +20,7 @@ def load_key(path: Path, password: str | None, *, host: str) -> Sequence[SSHKeyP
     import asyncssh
 
     try:
-        # A connection sets the signature algorithm of its own copy.
+        # Each connection has its own copy, and sets the signature algorithm of that.
         return [copy(pair) for pair in _loaded(path, path.read_bytes(), _certificate(path), password)]
     except OSError as error:
         raise SecretError(
