@@ -33,9 +33,12 @@ has_text() { # FILE TEXT [SECRET [around]]
     [[ $is == *"$rest" ]]
 }
 
+# A file that is as it should be is not written again: its new time would restart the server.
 set_text_file() { # PATH OWNER MODE TEXT [SECRET]
     save_file_before "$1"
     expand_secret "$4" "${5:-}"
+    read_access "$1"
+    if [[ ${ACCESS[$1]} == "$2 $3" && ! -L $1 ]] && has_text "$1" "$REPLY"; then return 0; fi
     write_whole "$1" "$2" "$3" "$REPLY"
 }
 

@@ -37,21 +37,25 @@ add_first_page() {
 
 # Called in a condition.
 write_first_page() { # PATH
-    for_page rm -f -- "$1.new" &&                  # from a run that was interrupted
-        printf %s "${FIRST_PAGE#$'\n'}" | for_page dd of="$1.new" conv=excl status=none &&
-        for_page chmod -- "$FILE_MODE" "$1.new" &&
-        for_page mv -T -- "$1.new" "$1"
+    local folder=${1%/*} file=./${1##*/}
+    for_page "$folder" rm -f -- "$file.new" &&     # from a run that was interrupted
+        printf %s "${FIRST_PAGE#$'\n'}" | for_page "$folder" dd of="$file.new" conv=excl status=none &&
+        for_page "$folder" chmod -- "$FILE_MODE" "$file.new" &&
+        for_page "$folder" mv -T -- "$file.new" "$file"
 }
 
 # Run a program as the user of the server, after read_service_user. It gets none of this script's descriptors, and not
 # more than a minute: other programs of that user could stop it.
-for_page() { # PROGRAM [ARGUMENT...]
+for_page() { # FOLDER PROGRAM [ARGUMENT...]
     (instead_of_subshell "$@")
 }
 
-# The program replaces the subshell of the caller.
-instead_of_subshell() { # PROGRAM [ARGUMENT...]
-    exec timeout --kill-after=10 60 "${AS_SERVICE[@]}" "$@" 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
+# The program replaces the subshell of the caller. It starts in the folder, because the user of the server may not be
+# able to reach the folder by its path: home folders are often closed.
+instead_of_subshell() { # FOLDER PROGRAM [ARGUMENT...]
+    take_hold "$1" "$1" || exit
+    cd -- "$HELD" || exit
+    exec timeout --kill-after=10 60 "${AS_SERVICE[@]}" "${@:2}" 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
 }
 
 # Whether the file has another text than this script, and nobody has changed it.
@@ -73,7 +77,8 @@ has_page_text() { # PATH
     if [[ ! -f $1 || -L $1 ]]; then return 1; fi
     read_service_user
     IFS= read -r -d '' is < <(
-        instead_of_subshell dd if="$1" bs=$((${#text} + 1)) count=1 iflag=fullblock,nofollow,nonblock 2>/dev/null
+        instead_of_subshell "${1%/*}" dd if="./${1##*/}" bs=$((${#text} + 1)) count=1 \
+            iflag=fullblock,nofollow,nonblock 2>/dev/null
     ) || true
     [[ $is == "$text" ]]
 }
@@ -90,7 +95,9 @@ read_page_state() { # PATH
     REPLY=other
     if [[ ! -f $1 || -L $1 ]]; then return; fi
     read_service_user
-    read -r REPLY _ < <(instead_of_subshell dd if="$1" bs=1M count=1 iflag=nofollow,nonblock 2>/dev/null | sha256sum)
+    read -r REPLY _ < <(
+        instead_of_subshell "${1%/*}" dd if="./${1##*/}" bs=1M count=1 iflag=nofollow,nonblock 2>/dev/null | sha256sum
+    )
 }
 
 # REPLY: the recorded states, separated by spaces.
@@ -121,5 +128,5 @@ set_page_states() { # PATH STATES
 restore_first_page() { # PATH STATES
     read_page_state "$1"
     if [[ $REPLY == absent || " $2 " != *" $REPLY "* ]]; then return; fi
-    for_page rm -f -- "$1" || problem file-not-removed 'could not remove {path}' path "$1"
+    for_page "${1%/*}" rm -f -- "./${1##*/}" || problem file-not-removed 'could not remove {path}' path "$1"
 }

@@ -234,19 +234,19 @@ for names, size, sha256, offset, length, before in parts():
 
 list_notebooks() {
     assert_notebooks
-    report_notebooks "$LIST_WITH_PYTHON" "$NB_NOTEBOOK_DIRECTORY" 4000000000 10000
+    report_notebooks "$LIST_WITH_PYTHON" 4000000000 10000
 }
 
 pull_notebooks() {
     assert_notebooks
-    report_notebooks "$PULL_WITH_PYTHON" "$NB_NOTEBOOK_DIRECTORY"
+    report_notebooks "$PULL_WITH_PYTHON"
 }
 
 # The data of all parts, one after the other, is in a file next to this script.
 push_notebooks() {
     assert_notebooks
     read_script_folder
-    report_notebooks "$PUSH_WITH_PYTHON" "$NB_NOTEBOOK_DIRECTORY" <"$REPLY/data"
+    report_notebooks "$PUSH_WITH_PYTHON" <"$REPLY/data"
 }
 
 assert_notebooks() {
@@ -266,7 +266,8 @@ read_script_folder() {
     if [[ ${BASH_SOURCE[0]} == */* ]]; then REPLY=${BASH_SOURCE[0]%/*}; fi
 }
 
-# Run a program as the user of the server, and report what it prints. A stop ends the program.
+# Run a program as the user of the server in the folder for notebooks, and report what it prints. A stop ends the
+# program. That user may not be able to reach the folder by its path: home folders are often closed.
 report_notebooks() { # PROGRAM ARGUMENT...
     local program=$OPEN_WITH_PYTHON$1 output
     shift
@@ -277,8 +278,10 @@ report_notebooks() { # PROGRAM ARGUMENT...
     rm -f -- "$output"
     read_service_user
     read_server_python
+    take_hold "$NB_NOTEBOOK_DIRECTORY" "$NB_NOTEBOOK_DIRECTORY"
     CHILD=starting CHILD_TO_ITS_END=''
-    timeout --kill-after=10 900 "${AS_SERVICE[@]}" env -i PATH=/usr/bin:/bin "$REPLY" -I -X utf8 -c "$program" "$@" \
+    { cd -- "$HELD" && exec timeout --kill-after=10 900 "${AS_SERVICE[@]}" \
+        env -i PATH=/usr/bin:/bin "$REPLY" -I -X utf8 -c "$program" . "$@"; } \
         7< <(if ((${#PARTS[@]})); then printf '%s\n' "${PARTS[@]}"; fi) 3>&- 4>&- 6>&- 8>&- 9>&- \
         <&0 >&5 5>&- &
     await_background $!

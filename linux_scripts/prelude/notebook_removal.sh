@@ -71,14 +71,14 @@ compare_with_archive() {
     if [[ ! $RUN_ARCHIVED ]]; then return; fi
     RUN_STEP=notebook
     assert_notebooks
-    report_notebooks "$REMOVE_WITH_PYTHON" "$NB_NOTEBOOK_DIRECTORY" "$RUN_ARCHIVED" compare
+    report_notebooks "$REMOVE_WITH_PYTHON" "$RUN_ARCHIVED" compare
 }
 
 remove_notebooks() {
     if [[ ! $RUN_ARCHIVED ]]; then return; fi
     RUN_STEP=notebook
     report_start removing-notebooks 'Removing the notebooks in {path}' path "$NB_NOTEBOOK_DIRECTORY"
-    report_notebooks "$REMOVE_WITH_PYTHON" "$NB_NOTEBOOK_DIRECTORY" "$RUN_ARCHIVED" remove
+    report_notebooks "$REMOVE_WITH_PYTHON" "$RUN_ARCHIVED" remove
     note notebooks-removed 'the notebooks in {path} were removed; all of them are in the archive' \
         path "$NB_NOTEBOOK_DIRECTORY"
 }

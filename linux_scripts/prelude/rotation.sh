@@ -99,13 +99,13 @@ digest_of() { # TEXT
     read -r REPLY _ < <(printf %s "$1" | sha256sum)
 }
 
-# From here on, the server does not run until everything has been replaced.
+# From here on, the server does not run until everything has been replaced, also if the host restarts meanwhile.
 begin_rotation() {
     RUN_STEP=service
     write_whole "$ROTATION_FILE" "$PROGRAM_OWNER" 600 \
         "{\"v\":1,\"run\":\"$RUN_ID\",\"password\":\"$FORMER_PASSWORD\",\"key\":null}"$'\n'
     rm -rf -- "$SWITCH_FOLDER"                     # what an upgrade that was cut off would restore
-    stop_service
+    keep_stopped
 }
 
 end_rotation() {

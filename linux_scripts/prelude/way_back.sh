@@ -94,7 +94,12 @@ end_switch() {
         end_rollback
         return
     fi
-    if [[ -e $SETTINGS_MARK ]] && ! has_other_saved_python; then
+    if is_untouched; then
+        rm -rf -- "$SWITCH_FOLDER"
+        report_not_switched
+        return
+    fi
+    if [[ -e $SETTINGS_MARK && $SAVED_PYTHON == "$NOTEBOOK_PYTHON" ]]; then
         end_new_settings
         return
     fi
@@ -117,20 +122,20 @@ end_switch() {
         problem "$problem"
 }
 
-has_other_saved_python() {
+# Whether the server that was saved still runs, and all its files are as they were saved. Then there is nothing to
+# restore, and a server that people work with is not restarted. SAVED_PYTHON: of that server.
+is_untouched() {
     read_saved_python "$SWITCH_FOLDER"
-    [[ $SAVED_PYTHON != "$NOTEBOOK_PYTHON" ]]
+    if [[ $SERVER_STARTED ]]; then return 1; fi
+    read_server_process
+    if ((REPLY == 0)); then return 1; fi
+    find_deployed_python
+    [[ $DEPLOYED_PYTHON == "$SAVED_PYTHON" ]] && has_saved_files
 }
 
-# A run that changed no file yet has nothing to restore, and must not restart a server that people work with.
 # shellcheck disable=SC2317 # a trap calls it
 end_new_settings() {
     local problem
-    read_server_process
-    if ((REPLY)) && has_saved_files; then
-        rm -rf -- "$SWITCH_FOLDER"
-        return
-    fi
     report_start restoring-settings 'Restoring the previous settings of the server'
     if switch_to "$SWITCH_FOLDER"; then
         rm -rf -- "$SWITCH_FOLDER"

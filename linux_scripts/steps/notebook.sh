@@ -21,12 +21,23 @@ notebook_test() {
     compare_folder "$WORK_FOLDER" "$SERVICE" 700
     compare_notebook_folder
     compare_first_page
+    if [[ $RUN_MODE == 'apply' ]]; then assert_salt; fi
     compare_configuration
     if ! has_text "$STARTER_FILE" "$STARTER"; then
         differs file-differs '{path}' 'different or missing' 'as in this script' path "$STARTER_FILE"
     else
         compare_access "$STARTER_FILE" "$READERS" "$FILE_MODE"
     fi
+}
+
+# An apply is refused before its first change, which would be made in vain.
+assert_salt() {
+    read_salts
+    if [[ $RUN_NEW_SALT ]] || ! has_other_salt; then return 0; fi
+    fail salt-differs 'the password hash in {path} has the salt {is}, but this run sent a hash with the salt '\
+'{sent}. Restore the previous nbserver.salt file next to the inventory, or run nbserver apply --new-salt, which '\
+'replaces the hash and restarts the server' \
+        path "$NOTEBOOK_FILE" is "$SALT_SET" sent "$SALT_SENT"
 }
 
 # If the salt differs, so does the hash: then only the rest of the file is compared.
@@ -46,13 +57,7 @@ compare_configuration() {
 }
 
 notebook_apply() {
-    read_salts
-    if [[ ! $RUN_NEW_SALT ]] && has_other_salt; then
-        fail salt-differs 'the password hash in {path} has the salt {is}, but this run sent a hash with the salt '\
-'{sent}. Restore the previous nbserver.salt file next to the inventory, or run nbserver apply --new-salt, which '\
-'replaces the hash and restarts the server' \
-            path "$NOTEBOOK_FILE" is "$SALT_SET" sent "$SALT_SENT"
-    fi
+    assert_salt
     keep_password_hash
     request_secret notebook.password_hash 'Hash of the notebook password (from nbserver hash-password)'
     assert_password_hash

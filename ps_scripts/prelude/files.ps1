@@ -45,9 +45,12 @@ function Test-TextFile {
     $is.StartsWith($start, [StringComparison]::Ordinal) -and $is.EndsWith($end, [StringComparison]::Ordinal)
 }
 
+# A file that is as it should be is not written again: its new time would restart the server.
 function Set-TextFile {
     param([string]$Path, [string]$Text, [string]$Secret)
     Save-FileBefore $Path
+    $known = -not $Secret -or $Secrets.ContainsKey($Secret)
+    if ($known -and (Test-TextFile $Path $Text $Secret)) { return }
     Write-TextFile $Path $Text $Secret
 }
 

@@ -70,6 +70,7 @@ function Complete-Switch {
     try {
         if (-not (Test-SwitchToEnd)) { return }
         if ($Run.RollbackBegun) { Undo-Rollback }
+        elseif (Test-Untouched) { Remove-Switch; Write-NotSwitched }
         elseif (Test-SettingsSwitch) { Undo-NewSetting }
         elseif (Test-OpenSwitch) { Undo-Switch }
         else {
@@ -93,10 +94,8 @@ function Test-SettingsSwitch {
     (Get-SavedPython $SwitchFolder) -eq (Get-EnvironmentProgram 'python.exe')
 }
 
-# A run that changed no file yet has nothing to restore, and must not restart a server that people work with.
 function Undo-NewSetting {
     $Run.Step = 'service'
-    if ((Test-ServerRunning) -and (Test-AsSaved)) { Remove-Switch; return }
     Write-StepProgress restoring-settings 'Restoring the previous settings of the server'
     try {
         Restore-Server $SwitchFolder
@@ -116,8 +115,10 @@ function Undo-NewSetting {
             'its previous settings again: {cause}') -Cause (Get-RunFailure))
 }
 
-# Return whether the configuration, the starter, and the task or process are as they were saved.
-function Test-AsSaved {
+# Return whether the server that was saved still runs, and all its files are as they were saved. Then there is nothing
+# to restore, and a server that people work with is not restarted.
+function Test-Untouched {
+    if (-not (Test-OpenSwitch) -or -not (Test-ServerRunning)) { return $false }
     foreach ($file in $ConfigurationFile, $StarterFile) {
         $saved = Join-Path $SwitchFolder (Split-Path -Leaf $file)
         foreach ($path in $file, $saved) { if (-not (Test-Path -LiteralPath $path)) { return $false } }

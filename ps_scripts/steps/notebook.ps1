@@ -122,6 +122,7 @@ Add-Step notebook 'The notebook server is configured: HTTPS, a password, and its
         }
     }
     Compare-FirstPage
+    if ($Run.Mode -eq 'apply') { Assert-Salt }
     Compare-Configuration
 } -Apply {
     Assert-Salt

@@ -89,7 +89,7 @@ finish_interrupted_dpkg() {
     shopt -s nullglob
     interrupted=(/var/lib/dpkg/updates/[0-9]*)
     shopt -u nullglob
-    if ((${#interrupted[@]} == 0)); then return; fi
+    if ((${#interrupted[@]} == 0)); then return 0; fi
     await_locks "${DPKG_LOCKS[@]}"
     run_program --to-its-end env "${APT_ENVIRONMENT[@]}" dpkg --configure -a --force-confdef --force-confold
 }
@@ -142,6 +142,7 @@ remove_with_apt() { # BEFORE NAME...
     local before=" $1 " name
     local -a purged=()
     shift
+    finish_interrupted_dpkg || return
     for name in "$@"; do
         if [[ $before != *" $name "* ]]; then purged+=("$name"); fi
     done

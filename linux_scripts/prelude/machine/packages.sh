@@ -34,16 +34,16 @@ read_system() {
 }
 
 # PACKAGES and PACKAGE_TRACES: what is installed of these packages.
-# A state has up to three letters (dpkg-query(1)): the wanted state, the actual state, and an error. "ii" is installed;
-# "un" and "pn" are not installed; "rc" was removed, except for its configuration files. A message about an unknown name
-# begins with a longer word, and makes the exit code 1.
+# A state has up to three letters (dpkg-query(1)): the wanted state, the actual state, and an error. "ii" is installed,
+# and so is "hi", a package on hold; "un" and "pn" are not installed; "rc" was removed, except for its configuration
+# files. A message about an unknown name begins with a longer word, and makes the exit code 1.
 read_packages() { # NAME...
     local state name version
     for name in "$@"; do
         PACKAGES[$name]='' PACKAGE_TRACES[$name]=''
     done
     while read -r state name version; do
-        if [[ $state == ii ]]; then PACKAGES[$name]=$version; fi
+        if [[ $state == ?i ]]; then PACKAGES[$name]=$version; fi
         if [[ ${#state} -le 3 && $state != ?n ]]; then PACKAGE_TRACES[$name]=1; fi
     done < <("query_with_$PACKAGE_MANAGER" "$@" 2>/dev/null)
 }

@@ -34,7 +34,9 @@ function Restart-Server {
 # Keep the task for a way back.
 function Save-Service([string]$Folder) { Write-TextFile (Join-Path $Folder 'task.xml') (Get-TaskXml 'nbserver') }
 
+# Return whether the task is as it was saved, and this run has not started it again.
 function Test-SavedService([string]$Folder) {
+    if ($ServiceTask.Started) { return $false }
     [string]::Equals((Get-TaskXml 'nbserver'), [IO.File]::ReadAllText((Join-Path $Folder 'task.xml'), $Utf8))
 }
 

@@ -15,6 +15,7 @@ function Restart-Server { Start-BackgroundServer (Get-EnvironmentProgram 'python
 # Keep the command of the process for a way back.
 function Save-Service([string]$Folder) { [IO.File]::Copy($ProcessFile, (Join-Path $Folder 'process')) }
 
+# Return whether the process is the one whose file was saved.
 function Test-SavedService([string]$Folder) {
     $saved = [IO.File]::ReadAllText((Join-Path $Folder 'process'), $Utf8)
     [string]::Equals([IO.File]::ReadAllText($ProcessFile, $Utf8), $saved)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from nbserver.render.bash import first_page_block
 from nbserver.render.first_page import first_page
+from tests.linux import parts
 from tests.linux.fixtures import record, run, sandbox
 from tests.linux.sandbox import Sandbox
 from tests.steps.linux.small_steps import SECRETS, STEPS, host
@@ -40,6 +42,26 @@ def test_it_is_written_renewed_and_removed_while_nobody_has_changed_it(host: San
     assert ("notebook", "unchanged") in apply(host, NONE), "without a language, what is there stays"
     assert run(host, "undo", FRENCH).outcome == "ok"
     assert host.run("ls", "/srv").stdout == b""
+
+
+def test_a_folder_in_a_closed_home_works_too(host: Sandbox) -> None:
+    """The unit has the folder mounted; the user of the server cannot reach it by its path. What cannot be written restarts no server."""
+    host.run(
+        "bash",
+        "-c",
+        "useradd --create-home anna && chmod 700 /home/anna && mkdir -p /etc/systemd/system && touch /etc/systemd/system/nbserver.service",
+    )
+    folder = "/home/anna/notebooks"
+    settings: dict[str, Any] = {"secrets": SECRETS, "notebook": {**parts.SETTINGS["notebook"], "directory": folder}}
+    python = "read_server_python() { REPLY=/usr/bin/python3; }"
+    assert run(host, "apply", [*ENGLISH, "PAGE_FAILED=1; write_first_page() { return 1; }"], **settings).outcome == "ok"
+    times = host.run("stat", "--format=%y", "/etc/nbserver/jupyter_config.json", "/etc/nbserver/serve.py").stdout
+    done = run(host, "apply", ENGLISH, **settings)
+    assert "first-page-not-written" not in str(done.events) and host.read(f"{folder}/Welcome.ipynb").decode() == first_page("en")
+    assert host.run("stat", "--format=%y", "/etc/nbserver/jupyter_config.json", "/etc/nbserver/serve.py").stdout == times
+    assert run(host, "apply", ENGLISH, **settings).events[-1]["changed"] == 0
+    assert [event["path"] for event in run(host, "list", [*ENGLISH, python], **settings).of("file")] == ["Welcome.ipynb"]
+    assert run(host, "undo", ENGLISH, **settings).outcome == "ok" and not host.exists(folder)
 
 
 @pytest.mark.parametrize("change", [f"echo >>{PAGE}", f"rm {PAGE}", f"rm {PAGE}; ln -s /etc/passwd {PAGE}", f"rm {PAGE}; mkfifo {PAGE}"])

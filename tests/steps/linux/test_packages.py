@@ -111,7 +111,10 @@ def test_undo_removes_what_came_and_nothing_else(host: Sandbox) -> None:
     (line,) = record(host)
     assert line["kind"] == "packages" and line["key"].split()[0] == "apt" and set(line["key"].split()[1:]) == {"nb-top", "nb-below"}
     assert {event["program"] for event in done.of("log")} <= {"apt-get", "dpkg"}
+    host.run("apt-mark", "hold", "nb-top", "nb-below")
     assert {event for _, event in run(host, "apply", [STEP]).steps} == {"unchanged"}
+    host.run("apt-mark", "unhold", "nb-top", "nb-below")
+    host.write("/var/lib/dpkg/updates/0001", "")
     assert run(host, "undo", [STEP]).outcome == "ok"
     assert installed(host) == before and not host.exists("/etc/nb-top"), "configuration files too"
     seen = host.read("/var/log/nb-hook").decode().split()

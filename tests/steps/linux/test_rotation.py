@@ -24,6 +24,7 @@ step service 'The server runs'
 service_test() { if [[ ! -s /tmp/server ]]; then differs unit-not-active server stopped active; fi; }
 service_apply() { sha256sum "$KEY_FILE" >/tmp/server; echo started >>/tmp/history; }
 stop_unit() { : >/tmp/server; echo stopped >>/tmp/history; }
+keep_unit_stopped() { : >/tmp/server; echo disabled >>/tmp/history; }
 step check 'The server answers'
 check_test() { if [[ $(</tmp/server) != "$(sha256sum "$KEY_FILE")" ]]; then differs port-certificate port other 'a new one'; fi; }
 check_apply() { return 0; }
@@ -80,7 +81,7 @@ def test_everything_is_replaced_while_the_server_is_stopped(deployed: Sandbox) -
     assert deployed.access(folder) == "root:root 700" and deployed.exists(f"{folder}/work/runtime/jupyter_cookie_secret")
     assert deployed.run("readlink", f"{folder}/work/data/shadow").stdout == b"/etc/shadow\n" and deployed.read("/etc/shadow") == shadow
     assert deployed.exists("/srv/people/notebooks/a.ipynb") and not deployed.exists(f"{STATE}/rotation")
-    assert deployed.read("/tmp/history").split() == [b"started", b"stopped", b"started"]
+    assert deployed.read("/tmp/history").split() == [b"started", b"disabled", b"started"], "also after a restart of the host"
     assert run(deployed, "test", ALL).code == 0
     assert run(deployed, "undo", ALL).outcome == "ok" and deployed.exists(f"{folder}/work"), "evidence stays"
 

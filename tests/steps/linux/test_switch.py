@@ -143,6 +143,14 @@ def test_an_upgrade_on_a_full_disk_leaves_the_previous_server_and_gives_the_spac
         host.sandbox.run("umount", "--lazy", disk)
 
 
+def test_an_upgrade_that_is_refused_restarts_no_server(host: Host) -> None:
+    process = f"{HOME}/.local/state/nbserver/process"
+    started = host.sandbox.read(process)
+    done = host.run("apply", "b", "service_apply() { fail unknown x; }")
+    assert codes(done) == ["unknown", "upgrade-not-begun"] and host.sandbox.read(process) == started
+    assert host.serves() == "a" and not host.sandbox.exists(f"{STATE}/switch")
+
+
 def test_settings_that_fail_leave_the_previous_server(host: Host) -> None:
     """The environment stays the same. What changed no file restarts no server."""
     assert host.run("apply", "b").outcome == "ok"

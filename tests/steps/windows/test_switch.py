@@ -308,6 +308,10 @@ def test_a_full_disk_gets_the_space_of_the_new_environment(host: Host) -> None:
 
 def test_settings_that_fail_leave_the_previous_server(host: Host) -> None:
     """The environment stays the same. What changed no file restarts no server."""
+    starts = host.starts()
+    refused = host.run("apply", "b", "refused")
+    assert refused.codes("failed") == ["salt-differs", "upgrade-not-begun"] and host.starts() == starts, refused.events
+    assert host.serves() == "aa" and not host.is_open()
     assert host.run("apply", "b").outcome == "ok"
     before, starts = host.configuration(), host.starts()
     refused = host.run("apply", "b", "refused", port=8888)
