@@ -41,92 +41,92 @@
 #  1598  registry_values        Compare, set, and restore values in the registry.
 #  1632  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
 #  1752  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1847  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1882  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1970  path_access            Find other accounts that could replace a folder with another folder.
-#  1999  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  2056  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2210  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2307  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2542  server_command         Define the command line of the server, and what it was started with.
-#  2561  left_program           End the program that a run left behind when it was killed.
-#  2619  programs               Run other programs until they exit, and report their output.
-#  2758  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2777  web_requests           Ask web servers, and say why one did not answer.
-#  2849  downloads              Download files into the cache, and check their hashes before they are used.
-#  3010  sources                Download a program from one of several sources.
-#  3089  delivered_programs     Take the files of programs that the workstation has sent.
-#  3120  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3209  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3285  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3341  foreign_places         Define where configuration from other installations may be on this host.
-#  3355  package_environment    Choose the environment variables of pip and uv.
-#  3430  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3435  installer_failures     Explain the exit codes of installers.
-#  3507  installers             Run installers and uninstallers, and wait while another one runs.
-#  3552  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3609  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3671  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3696  not_found              Distinguish what does not exist from what cannot be read.
-#  3703  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3773  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3811  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3851  installed_files        Compare files with those that were installed.
-#  4000  running_server         Stop the server before its programs are replaced.
-#  4058  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4177  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4241  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4291  port_process           Find the program that listens on a TCP port, and what started it.
-#  4326  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4455  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4501  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4559  certificates           Read certificates from PEM files.
-#  4576  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4648  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4782  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4906  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  5015  certificate_requests   Create certificate requests, and install what is issued for them.
-#  5084  password_hash          Get the hash of the password.
-#  5089  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  5135  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  5158  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5237  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5379  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5423  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5546  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5703  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5741  new_server             Check what another environment contains, and the server that runs from it.
-#  5824  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5999  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6192  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6304  server_life            Restart or stop the installed server: modes restart and stop.
-#  6409  restarted_server       Start the registered task again.
-#  6464  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6595  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6714  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6756  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6918  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7165  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7298  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7322  server_log             Send the log of the notebook server: mode logs.
-#  7422  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  1850  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1885  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1973  path_access            Find other accounts that could replace a folder with another folder.
+#  2002  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  2059  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2213  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2310  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2545  server_command         Define the command line of the server, and what it was started with.
+#  2564  left_program           End the program that a run left behind when it was killed.
+#  2622  programs               Run other programs until they exit, and report their output.
+#  2761  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2780  web_requests           Ask web servers, and say why one did not answer.
+#  2852  downloads              Download files into the cache, and check their hashes before they are used.
+#  3013  sources                Download a program from one of several sources.
+#  3092  delivered_programs     Take the files of programs that the workstation has sent.
+#  3123  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3212  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3288  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3344  foreign_places         Define where configuration from other installations may be on this host.
+#  3358  package_environment    Choose the environment variables of pip and uv.
+#  3433  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3438  installer_failures     Explain the exit codes of installers.
+#  3510  installers             Run installers and uninstallers, and wait while another one runs.
+#  3555  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3612  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3674  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3699  not_found              Distinguish what does not exist from what cannot be read.
+#  3706  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3776  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3814  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3854  installed_files        Compare files with those that were installed.
+#  4003  running_server         Stop the server before its programs are replaced.
+#  4061  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4180  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4244  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4294  port_process           Find the program that listens on a TCP port, and what started it.
+#  4329  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4458  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4504  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4562  certificates           Read certificates from PEM files.
+#  4579  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4651  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4785  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4909  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  5018  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5087  password_hash          Get the hash of the password.
+#  5092  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  5138  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  5161  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5240  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5382  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5426  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5549  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5706  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5744  new_server             Check what another environment contains, and the server that runs from it.
+#  5827  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  6002  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6196  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6308  server_life            Restart or stop the installed server: modes restart and stop.
+#  6413  restarted_server       Start the registered task again.
+#  6470  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6601  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6720  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6762  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6924  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7171  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7304  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7328  server_log             Send the log of the notebook server: mode logs.
+#  7428  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7454  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7535  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7543  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7562  python                 Install Python from the publisher, or use one that is installed.
-#  7714  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7775  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7893  packages               Install the packages of the lock in a virtual environment.
-#  8094  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8120  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8257  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8465  service                Run the server as a scheduled task.
-#  8615  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8679  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8762  path                   Add the programs of the server to the PATH of the machine.
-#  8791  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8832  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7460  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7541  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7549  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7568  python                 Install Python from the publisher, or use one that is installed.
+#  7720  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7781  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7899  packages               Install the packages of the lock in a virtual environment.
+#  8100  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8126  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8264  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8472  service                Run the server as a scheduled task.
+#  8622  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8686  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8769  path                   Add the programs of the server to the PATH of the machine.
+#  8798  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8839  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -1796,9 +1796,12 @@ function Test-TextFile {
     $is.StartsWith($start, [StringComparison]::Ordinal) -and $is.EndsWith($end, [StringComparison]::Ordinal)
 }
 
+# A file that is as it should be is not written again: its new time would restart the server.
 function Set-TextFile {
     param([string]$Path, [string]$Text, [string]$Secret)
     Save-FileBefore $Path
+    $known = -not $Secret -or $Secrets.ContainsKey($Secret)
+    if ($known -and (Test-TextFile $Path $Text $Secret)) { return }
     Write-TextFile $Path $Text $Secret
 }
 
@@ -6068,6 +6071,7 @@ function Complete-Switch {
     try {
         if (-not (Test-SwitchToEnd)) { return }
         if ($Run.RollbackBegun) { Undo-Rollback }
+        elseif (Test-Untouched) { Remove-Switch; Write-NotSwitched }
         elseif (Test-SettingsSwitch) { Undo-NewSetting }
         elseif (Test-OpenSwitch) { Undo-Switch }
         else {
@@ -6091,10 +6095,8 @@ function Test-SettingsSwitch {
     (Get-SavedPython $SwitchFolder) -eq (Get-EnvironmentProgram 'python.exe')
 }
 
-# A run that changed no file yet has nothing to restore, and must not restart a server that people work with.
 function Undo-NewSetting {
     $Run.Step = 'service'
-    if ((Test-ServerRunning) -and (Test-AsSaved)) { Remove-Switch; return }
     Write-StepProgress restoring-settings 'Restoring the previous settings of the server'
     try {
         Restore-Server $SwitchFolder
@@ -6114,8 +6116,10 @@ function Undo-NewSetting {
             'its previous settings again: {cause}') -Cause (Get-RunFailure))
 }
 
-# Return whether the configuration, the starter, and the task or process are as they were saved.
-function Test-AsSaved {
+# Return whether the server that was saved still runs, and all its files are as they were saved. Then there is nothing
+# to restore, and a server that people work with is not restarted.
+function Test-Untouched {
+    if (-not (Test-OpenSwitch) -or -not (Test-ServerRunning)) { return $false }
     foreach ($file in $ConfigurationFile, $StarterFile) {
         $saved = Join-Path $SwitchFolder (Split-Path -Leaf $file)
         foreach ($path in $file, $saved) { if (-not (Test-Path -LiteralPath $path)) { return $false } }
@@ -6442,7 +6446,9 @@ function Restart-Server {
 # Keep the task for a way back.
 function Save-Service([string]$Folder) { Write-TextFile (Join-Path $Folder 'task.xml') (Get-TaskXml 'nbserver') }
 
+# Return whether the task is as it was saved, and this run has not started it again.
 function Test-SavedService([string]$Folder) {
+    if ($ServiceTask.Started) { return $false }
     [string]::Equals((Get-TaskXml 'nbserver'), [IO.File]::ReadAllText((Join-Path $Folder 'task.xml'), $Utf8))
 }
 
@@ -8241,6 +8247,7 @@ Add-Step notebook 'The notebook server is configured: HTTPS, a password, and its
         }
     }
     Compare-FirstPage
+    if ($Run.Mode -eq 'apply') { Assert-Salt }
     Compare-Configuration
 } -Apply {
     Assert-Salt

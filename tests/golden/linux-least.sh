@@ -38,62 +38,62 @@
 #  1735  locations              Decide which folders may be used, for notebooks and for nbserver itself.
 #  1814  folders                Create folders, and set who may use them.
 #  1897  files                  Write text files, and restore the files that were replaced.
-#  1987  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  2052  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  2097  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2223  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2281  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2362  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2535  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2712  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2863  zypper                 Run zypper, without questions.
-#  2994  units                  Install and remove units of systemd.
-#  3087  service_unit           Compare the unit of the notebook server, and install it.
-#  3275  service                Find out what the unit of the notebook server does.
-#  3373  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3493  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3560  certificate_program    Create a certificate with OpenSSL.
-#  3568  starter                Define the Python program that starts the notebook server.
-#  3799  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3890  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3963  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  4051  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4112  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4182  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  4226  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4259  installed_files        Compare the files of the environment with those that were installed.
-#  4407  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4469  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4620  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4645  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4782  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  5023  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5189  new_server             Check what another environment contains, and the server that runs from it.
-#  5265  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5447  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  5672  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5871  server_life            Restart or stop the installed server: modes restart and stop.
-#  6005  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6119  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6239  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6285  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6616  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6723  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6758  server_log             Send the log of the notebook server: mode logs.
-#  6827  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  1990  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  2055  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  2100  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2233  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2291  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2372  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2545  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2722  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2874  zypper                 Run zypper, without questions.
+#  3005  units                  Install and remove units of systemd.
+#  3098  service_unit           Compare the unit of the notebook server, and install it.
+#  3286  service                Find out what the unit of the notebook server does.
+#  3384  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3504  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3571  certificate_program    Create a certificate with OpenSSL.
+#  3579  starter                Define the Python program that starts the notebook server.
+#  3810  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3901  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3974  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  4062  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4123  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4193  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  4237  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4270  installed_files        Compare the files of the environment with those that were installed.
+#  4418  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4480  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4631  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4656  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4793  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  5034  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5200  new_server             Check what another environment contains, and the server that runs from it.
+#  5276  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5458  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  5688  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5887  server_life            Restart or stop the installed server: modes restart and stop.
+#  6021  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6135  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6255  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6301  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6635  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6742  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6777  server_log             Send the log of the notebook server: mode logs.
+#  6846  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6866  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6900  python                 Install Python from the distribution.
-#  6958  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  7029  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  7042  user                   Create the system user that runs the server: without a password, without a login shell.
-#  7056  certificate            Create a certificate for the server; only root and the service can read its key.
-#  7153  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7348  service                Run the notebook server as a service that starts with the system.
-#  7482  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7549  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7700  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7782  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6885  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6919  python                 Install Python from the distribution.
+#  6977  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  7048  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  7061  user                   Create the system user that runs the server: without a password, without a login shell.
+#  7075  certificate            Create a certificate for the server; only root and the service can read its key.
+#  7172  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7372  service                Run the notebook server as a service that starts with the system.
+#  7506  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7573  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7724  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7806  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -1929,9 +1929,12 @@ has_text() { # FILE TEXT [SECRET [around]]
     [[ $is == *"$rest" ]]
 }
 
+# A file that is as it should be is not written again: its new time would restart the server.
 set_text_file() { # PATH OWNER MODE TEXT [SECRET]
     save_file_before "$1"
     expand_secret "$4" "${5:-}"
+    read_access "$1"
+    if [[ ${ACCESS[$1]} == "$2 $3" && ! -L $1 ]] && has_text "$1" "$REPLY"; then return 0; fi
     write_whole "$1" "$2" "$3" "$REPLY"
 }
 
@@ -2133,21 +2136,25 @@ add_first_page() {
 
 # Called in a condition.
 write_first_page() { # PATH
-    for_page rm -f -- "$1.new" &&                  # from a run that was interrupted
-        printf %s "${FIRST_PAGE#$'\n'}" | for_page dd of="$1.new" conv=excl status=none &&
-        for_page chmod -- "$FILE_MODE" "$1.new" &&
-        for_page mv -T -- "$1.new" "$1"
+    local folder=${1%/*} file=./${1##*/}
+    for_page "$folder" rm -f -- "$file.new" &&     # from a run that was interrupted
+        printf %s "${FIRST_PAGE#$'\n'}" | for_page "$folder" dd of="$file.new" conv=excl status=none &&
+        for_page "$folder" chmod -- "$FILE_MODE" "$file.new" &&
+        for_page "$folder" mv -T -- "$file.new" "$file"
 }
 
 # Run a program as the user of the server, after read_service_user. It gets none of this script's descriptors, and not
 # more than a minute: other programs of that user could stop it.
-for_page() { # PROGRAM [ARGUMENT...]
+for_page() { # FOLDER PROGRAM [ARGUMENT...]
     (instead_of_subshell "$@")
 }
 
-# The program replaces the subshell of the caller.
-instead_of_subshell() { # PROGRAM [ARGUMENT...]
-    exec timeout --kill-after=10 60 "${AS_SERVICE[@]}" "$@" 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
+# The program replaces the subshell of the caller. It starts in the folder, because the user of the server may not be
+# able to reach the folder by its path: home folders are often closed.
+instead_of_subshell() { # FOLDER PROGRAM [ARGUMENT...]
+    take_hold "$1" "$1" || exit
+    cd -- "$HELD" || exit
+    exec timeout --kill-after=10 60 "${AS_SERVICE[@]}" "${@:2}" 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
 }
 
 # Whether the file has another text than this script, and nobody has changed it.
@@ -2169,7 +2176,8 @@ has_page_text() { # PATH
     if [[ ! -f $1 || -L $1 ]]; then return 1; fi
     read_service_user
     IFS= read -r -d '' is < <(
-        instead_of_subshell dd if="$1" bs=$((${#text} + 1)) count=1 iflag=fullblock,nofollow,nonblock 2>/dev/null
+        instead_of_subshell "${1%/*}" dd if="./${1##*/}" bs=$((${#text} + 1)) count=1 \
+            iflag=fullblock,nofollow,nonblock 2>/dev/null
     ) || true
     [[ $is == "$text" ]]
 }
@@ -2186,7 +2194,9 @@ read_page_state() { # PATH
     REPLY=other
     if [[ ! -f $1 || -L $1 ]]; then return; fi
     read_service_user
-    read -r REPLY _ < <(instead_of_subshell dd if="$1" bs=1M count=1 iflag=nofollow,nonblock 2>/dev/null | sha256sum)
+    read -r REPLY _ < <(
+        instead_of_subshell "${1%/*}" dd if="./${1##*/}" bs=1M count=1 iflag=nofollow,nonblock 2>/dev/null | sha256sum
+    )
 }
 
 # REPLY: the recorded states, separated by spaces.
@@ -2217,7 +2227,7 @@ set_page_states() { # PATH STATES
 restore_first_page() { # PATH STATES
     read_page_state "$1"
     if [[ $REPLY == absent || " $2 " != *" $REPLY "* ]]; then return; fi
-    for_page rm -f -- "$1" || problem file-not-removed 'could not remove {path}' path "$1"
+    for_page "${1%/*}" rm -f -- "./${1##*/}" || problem file-not-removed 'could not remove {path}' path "$1"
 }
 
 # ---- prelude: files_of_service ---------------------------------------------------------------------
@@ -2568,16 +2578,16 @@ read_system() {
 }
 
 # PACKAGES and PACKAGE_TRACES: what is installed of these packages.
-# A state has up to three letters (dpkg-query(1)): the wanted state, the actual state, and an error. "ii" is installed;
-# "un" and "pn" are not installed; "rc" was removed, except for its configuration files. A message about an unknown name
-# begins with a longer word, and makes the exit code 1.
+# A state has up to three letters (dpkg-query(1)): the wanted state, the actual state, and an error. "ii" is installed,
+# and so is "hi", a package on hold; "un" and "pn" are not installed; "rc" was removed, except for its configuration
+# files. A message about an unknown name begins with a longer word, and makes the exit code 1.
 read_packages() { # NAME...
     local state name version
     for name in "$@"; do
         PACKAGES[$name]='' PACKAGE_TRACES[$name]=''
     done
     while read -r state name version; do
-        if [[ $state == ii ]]; then PACKAGES[$name]=$version; fi
+        if [[ $state == ?i ]]; then PACKAGES[$name]=$version; fi
         if [[ ${#state} -le 3 && $state != ?n ]]; then PACKAGE_TRACES[$name]=1; fi
     done < <("query_with_$PACKAGE_MANAGER" "$@" 2>/dev/null)
 }
@@ -2800,7 +2810,7 @@ finish_interrupted_dpkg() {
     shopt -s nullglob
     interrupted=(/var/lib/dpkg/updates/[0-9]*)
     shopt -u nullglob
-    if ((${#interrupted[@]} == 0)); then return; fi
+    if ((${#interrupted[@]} == 0)); then return 0; fi
     await_locks "${DPKG_LOCKS[@]}"
     run_program --to-its-end env "${APT_ENVIRONMENT[@]}" dpkg --configure -a --force-confdef --force-confold
 }
@@ -2853,6 +2863,7 @@ remove_with_apt() { # BEFORE NAME...
     local before=" $1 " name
     local -a purged=()
     shift
+    finish_interrupted_dpkg || return
     for name in "$@"; do
         if [[ $before != *" $name "* ]]; then purged+=("$name"); fi
     done
@@ -5121,13 +5132,13 @@ digest_of() { # TEXT
     read -r REPLY _ < <(printf %s "$1" | sha256sum)
 }
 
-# From here on, the server does not run until everything has been replaced.
+# From here on, the server does not run until everything has been replaced, also if the host restarts meanwhile.
 begin_rotation() {
     RUN_STEP=service
     write_whole "$ROTATION_FILE" "$PROGRAM_OWNER" 600 \
         "{\"v\":1,\"run\":\"$RUN_ID\",\"password\":\"$FORMER_PASSWORD\",\"key\":null}"$'\n'
     rm -rf -- "$SWITCH_FOLDER"                     # what an upgrade that was cut off would restore
-    stop_service
+    keep_stopped
 }
 
 end_rotation() {
@@ -5540,7 +5551,12 @@ end_switch() {
         end_rollback
         return
     fi
-    if [[ -e $SETTINGS_MARK ]] && ! has_other_saved_python; then
+    if is_untouched; then
+        rm -rf -- "$SWITCH_FOLDER"
+        report_not_switched
+        return
+    fi
+    if [[ -e $SETTINGS_MARK && $SAVED_PYTHON == "$NOTEBOOK_PYTHON" ]]; then
         end_new_settings
         return
     fi
@@ -5563,20 +5579,20 @@ end_switch() {
         problem "$problem"
 }
 
-has_other_saved_python() {
+# Whether the server that was saved still runs, and all its files are as they were saved. Then there is nothing to
+# restore, and a server that people work with is not restarted. SAVED_PYTHON: of that server.
+is_untouched() {
     read_saved_python "$SWITCH_FOLDER"
-    [[ $SAVED_PYTHON != "$NOTEBOOK_PYTHON" ]]
+    if [[ $SERVER_STARTED ]]; then return 1; fi
+    read_server_process
+    if ((REPLY == 0)); then return 1; fi
+    find_deployed_python
+    [[ $DEPLOYED_PYTHON == "$SAVED_PYTHON" ]] && has_saved_files
 }
 
-# A run that changed no file yet has nothing to restore, and must not restart a server that people work with.
 # shellcheck disable=SC2317 # a trap calls it
 end_new_settings() {
     local problem
-    read_server_process
-    if ((REPLY)) && has_saved_files; then
-        rm -rf -- "$SWITCH_FOLDER"
-        return
-    fi
     report_start restoring-settings 'Restoring the previous settings of the server'
     if switch_to "$SWITCH_FOLDER"; then
         rm -rf -- "$SWITCH_FOLDER"
@@ -6518,19 +6534,19 @@ for names, size, sha256, offset, length, before in parts():
 
 list_notebooks() {
     assert_notebooks
-    report_notebooks "$LIST_WITH_PYTHON" "$NB_NOTEBOOK_DIRECTORY" 4000000000 10000
+    report_notebooks "$LIST_WITH_PYTHON" 4000000000 10000
 }
 
 pull_notebooks() {
     assert_notebooks
-    report_notebooks "$PULL_WITH_PYTHON" "$NB_NOTEBOOK_DIRECTORY"
+    report_notebooks "$PULL_WITH_PYTHON"
 }
 
 # The data of all parts, one after the other, is in a file next to this script.
 push_notebooks() {
     assert_notebooks
     read_script_folder
-    report_notebooks "$PUSH_WITH_PYTHON" "$NB_NOTEBOOK_DIRECTORY" <"$REPLY/data"
+    report_notebooks "$PUSH_WITH_PYTHON" <"$REPLY/data"
 }
 
 assert_notebooks() {
@@ -6550,7 +6566,8 @@ read_script_folder() {
     if [[ ${BASH_SOURCE[0]} == */* ]]; then REPLY=${BASH_SOURCE[0]%/*}; fi
 }
 
-# Run a program as the user of the server, and report what it prints. A stop ends the program.
+# Run a program as the user of the server in the folder for notebooks, and report what it prints. A stop ends the
+# program. That user may not be able to reach the folder by its path: home folders are often closed.
 report_notebooks() { # PROGRAM ARGUMENT...
     local program=$OPEN_WITH_PYTHON$1 output
     shift
@@ -6561,8 +6578,10 @@ report_notebooks() { # PROGRAM ARGUMENT...
     rm -f -- "$output"
     read_service_user
     read_server_python
+    take_hold "$NB_NOTEBOOK_DIRECTORY" "$NB_NOTEBOOK_DIRECTORY"
     CHILD=starting CHILD_TO_ITS_END=''
-    timeout --kill-after=10 900 "${AS_SERVICE[@]}" env -i PATH=/usr/bin:/bin "$REPLY" -I -X utf8 -c "$program" "$@" \
+    { cd -- "$HELD" && exec timeout --kill-after=10 900 "${AS_SERVICE[@]}" \
+        env -i PATH=/usr/bin:/bin "$REPLY" -I -X utf8 -c "$program" . "$@"; } \
         7< <(if ((${#PARTS[@]})); then printf '%s\n' "${PARTS[@]}"; fi) 3>&- 4>&- 6>&- 8>&- 9>&- \
         <&0 >&5 5>&- &
     await_background $!
@@ -6686,14 +6705,14 @@ compare_with_archive() {
     if [[ ! $RUN_ARCHIVED ]]; then return; fi
     RUN_STEP=notebook
     assert_notebooks
-    report_notebooks "$REMOVE_WITH_PYTHON" "$NB_NOTEBOOK_DIRECTORY" "$RUN_ARCHIVED" compare
+    report_notebooks "$REMOVE_WITH_PYTHON" "$RUN_ARCHIVED" compare
 }
 
 remove_notebooks() {
     if [[ ! $RUN_ARCHIVED ]]; then return; fi
     RUN_STEP=notebook
     report_start removing-notebooks 'Removing the notebooks in {path}' path "$NB_NOTEBOOK_DIRECTORY"
-    report_notebooks "$REMOVE_WITH_PYTHON" "$NB_NOTEBOOK_DIRECTORY" "$RUN_ARCHIVED" remove
+    report_notebooks "$REMOVE_WITH_PYTHON" "$RUN_ARCHIVED" remove
     note notebooks-removed 'the notebooks in {path} were removed; all of them are in the archive' \
         path "$NB_NOTEBOOK_DIRECTORY"
 }
@@ -7173,12 +7192,23 @@ notebook_test() {
     compare_folder "$WORK_FOLDER" "$SERVICE" 700
     compare_notebook_folder
     compare_first_page
+    if [[ $RUN_MODE == 'apply' ]]; then assert_salt; fi
     compare_configuration
     if ! has_text "$STARTER_FILE" "$STARTER"; then
         differs file-differs '{path}' 'different or missing' 'as in this script' path "$STARTER_FILE"
     else
         compare_access "$STARTER_FILE" "$READERS" "$FILE_MODE"
     fi
+}
+
+# An apply is refused before its first change, which would be made in vain.
+assert_salt() {
+    read_salts
+    if [[ $RUN_NEW_SALT ]] || ! has_other_salt; then return 0; fi
+    fail salt-differs 'the password hash in {path} has the salt {is}, but this run sent a hash with the salt '\
+'{sent}. Restore the previous nbserver.salt file next to the inventory, or run nbserver apply --new-salt, which '\
+'replaces the hash and restarts the server' \
+        path "$NOTEBOOK_FILE" is "$SALT_SET" sent "$SALT_SENT"
 }
 
 # If the salt differs, so does the hash: then only the rest of the file is compared.
@@ -7198,13 +7228,7 @@ compare_configuration() {
 }
 
 notebook_apply() {
-    read_salts
-    if [[ ! $RUN_NEW_SALT ]] && has_other_salt; then
-        fail salt-differs 'the password hash in {path} has the salt {is}, but this run sent a hash with the salt '\
-'{sent}. Restore the previous nbserver.salt file next to the inventory, or run nbserver apply --new-salt, which '\
-'replaces the hash and restarts the server' \
-            path "$NOTEBOOK_FILE" is "$SALT_SET" sent "$SALT_SENT"
-    fi
+    assert_salt
     keep_password_hash
     request_secret notebook.password_hash 'Hash of the notebook password (from nbserver hash-password)'
     assert_password_hash

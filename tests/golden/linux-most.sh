@@ -38,62 +38,62 @@
 #  1737  locations              Decide which folders may be used, for notebooks and for nbserver itself.
 #  1816  folders                Create folders, and set who may use them.
 #  1899  files                  Write text files, and restore the files that were replaced.
-#  1989  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  2054  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  2099  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2225  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2283  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2364  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2537  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2714  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2865  zypper                 Run zypper, without questions.
-#  2996  units                  Install and remove units of systemd.
-#  3089  service_unit           Compare the unit of the notebook server, and install it.
-#  3277  service                Find out what the unit of the notebook server does.
-#  3375  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3495  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3562  certificate_program    Create a certificate with OpenSSL.
-#  3570  starter                Define the Python program that starts the notebook server.
-#  3801  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3892  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3965  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  4053  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4114  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4184  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  4228  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4261  installed_files        Compare the files of the environment with those that were installed.
-#  4409  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4471  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4622  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4647  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4784  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  5025  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5191  new_server             Check what another environment contains, and the server that runs from it.
-#  5267  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5449  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  5674  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5873  server_life            Restart or stop the installed server: modes restart and stop.
-#  6007  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6121  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6241  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6287  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6618  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6725  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6760  server_log             Send the log of the notebook server: mode logs.
-#  6829  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  1992  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  2057  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  2102  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2235  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2293  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2374  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2547  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2724  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2876  zypper                 Run zypper, without questions.
+#  3007  units                  Install and remove units of systemd.
+#  3100  service_unit           Compare the unit of the notebook server, and install it.
+#  3288  service                Find out what the unit of the notebook server does.
+#  3386  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3506  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3573  certificate_program    Create a certificate with OpenSSL.
+#  3581  starter                Define the Python program that starts the notebook server.
+#  3812  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3903  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3976  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  4064  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4125  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4195  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  4239  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4272  installed_files        Compare the files of the environment with those that were installed.
+#  4420  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4482  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4633  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4658  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4795  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  5036  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5202  new_server             Check what another environment contains, and the server that runs from it.
+#  5278  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5460  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  5690  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5889  server_life            Restart or stop the installed server: modes restart and stop.
+#  6023  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6137  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6257  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6303  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6637  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6744  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6779  server_log             Send the log of the notebook server: mode logs.
+#  6848  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6868  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6902  python                 Install Python from the distribution.
-#  6960  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  7031  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  7044  user                   Create the system user that runs the server: without a password, without a login shell.
-#  7058  certificate            Create a certificate for the server; only root and the service can read its key.
-#  7155  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7350  service                Run the notebook server as a service that starts with the system.
-#  7484  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7551  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7702  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7784  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6887  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  6921  python                 Install Python from the distribution.
+#  6979  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  7050  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  7063  user                   Create the system user that runs the server: without a password, without a login shell.
+#  7077  certificate            Create a certificate for the server; only root and the service can read its key.
+#  7174  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7374  service                Run the notebook server as a service that starts with the system.
+#  7508  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7575  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7726  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7808  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -1931,9 +1931,12 @@ has_text() { # FILE TEXT [SECRET [around]]
     [[ $is == *"$rest" ]]
 }
 
+# A file that is as it should be is not written again: its new time would restart the server.
 set_text_file() { # PATH OWNER MODE TEXT [SECRET]
     save_file_before "$1"
     expand_secret "$4" "${5:-}"
+    read_access "$1"
+    if [[ ${ACCESS[$1]} == "$2 $3" && ! -L $1 ]] && has_text "$1" "$REPLY"; then return 0; fi
     write_whole "$1" "$2" "$3" "$REPLY"
 }
 
@@ -2135,21 +2138,25 @@ add_first_page() {
 
 # Called in a condition.
 write_first_page() { # PATH
-    for_page rm -f -- "$1.new" &&                  # from a run that was interrupted
-        printf %s "${FIRST_PAGE#$'\n'}" | for_page dd of="$1.new" conv=excl status=none &&
-        for_page chmod -- "$FILE_MODE" "$1.new" &&
-        for_page mv -T -- "$1.new" "$1"
+    local folder=${1%/*} file=./${1##*/}
+    for_page "$folder" rm -f -- "$file.new" &&     # from a run that was interrupted
+        printf %s "${FIRST_PAGE#$'\n'}" | for_page "$folder" dd of="$file.new" conv=excl status=none &&
+        for_page "$folder" chmod -- "$FILE_MODE" "$file.new" &&
+        for_page "$folder" mv -T -- "$file.new" "$file"
 }
 
 # Run a program as the user of the server, after read_service_user. It gets none of this script's descriptors, and not
 # more than a minute: other programs of that user could stop it.
-for_page() { # PROGRAM [ARGUMENT...]
+for_page() { # FOLDER PROGRAM [ARGUMENT...]
     (instead_of_subshell "$@")
 }
 
-# The program replaces the subshell of the caller.
-instead_of_subshell() { # PROGRAM [ARGUMENT...]
-    exec timeout --kill-after=10 60 "${AS_SERVICE[@]}" "$@" 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
+# The program replaces the subshell of the caller. It starts in the folder, because the user of the server may not be
+# able to reach the folder by its path: home folders are often closed.
+instead_of_subshell() { # FOLDER PROGRAM [ARGUMENT...]
+    take_hold "$1" "$1" || exit
+    cd -- "$HELD" || exit
+    exec timeout --kill-after=10 60 "${AS_SERVICE[@]}" "${@:2}" 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
 }
 
 # Whether the file has another text than this script, and nobody has changed it.
@@ -2171,7 +2178,8 @@ has_page_text() { # PATH
     if [[ ! -f $1 || -L $1 ]]; then return 1; fi
     read_service_user
     IFS= read -r -d '' is < <(
-        instead_of_subshell dd if="$1" bs=$((${#text} + 1)) count=1 iflag=fullblock,nofollow,nonblock 2>/dev/null
+        instead_of_subshell "${1%/*}" dd if="./${1##*/}" bs=$((${#text} + 1)) count=1 \
+            iflag=fullblock,nofollow,nonblock 2>/dev/null
     ) || true
     [[ $is == "$text" ]]
 }
@@ -2188,7 +2196,9 @@ read_page_state() { # PATH
     REPLY=other
     if [[ ! -f $1 || -L $1 ]]; then return; fi
     read_service_user
-    read -r REPLY _ < <(instead_of_subshell dd if="$1" bs=1M count=1 iflag=nofollow,nonblock 2>/dev/null | sha256sum)
+    read -r REPLY _ < <(
+        instead_of_subshell "${1%/*}" dd if="./${1##*/}" bs=1M count=1 iflag=nofollow,nonblock 2>/dev/null | sha256sum
+    )
 }
 
 # REPLY: the recorded states, separated by spaces.
@@ -2219,7 +2229,7 @@ set_page_states() { # PATH STATES
 restore_first_page() { # PATH STATES
     read_page_state "$1"
     if [[ $REPLY == absent || " $2 " != *" $REPLY "* ]]; then return; fi
-    for_page rm -f -- "$1" || problem file-not-removed 'could not remove {path}' path "$1"
+    for_page "${1%/*}" rm -f -- "./${1##*/}" || problem file-not-removed 'could not remove {path}' path "$1"
 }
 
 # ---- prelude: files_of_service ---------------------------------------------------------------------
@@ -2570,16 +2580,16 @@ read_system() {
 }
 
 # PACKAGES and PACKAGE_TRACES: what is installed of these packages.
-# A state has up to three letters (dpkg-query(1)): the wanted state, the actual state, and an error. "ii" is installed;
-# "un" and "pn" are not installed; "rc" was removed, except for its configuration files. A message about an unknown name
-# begins with a longer word, and makes the exit code 1.
+# A state has up to three letters (dpkg-query(1)): the wanted state, the actual state, and an error. "ii" is installed,
+# and so is "hi", a package on hold; "un" and "pn" are not installed; "rc" was removed, except for its configuration
+# files. A message about an unknown name begins with a longer word, and makes the exit code 1.
 read_packages() { # NAME...
     local state name version
     for name in "$@"; do
         PACKAGES[$name]='' PACKAGE_TRACES[$name]=''
     done
     while read -r state name version; do
-        if [[ $state == ii ]]; then PACKAGES[$name]=$version; fi
+        if [[ $state == ?i ]]; then PACKAGES[$name]=$version; fi
         if [[ ${#state} -le 3 && $state != ?n ]]; then PACKAGE_TRACES[$name]=1; fi
     done < <("query_with_$PACKAGE_MANAGER" "$@" 2>/dev/null)
 }
@@ -2802,7 +2812,7 @@ finish_interrupted_dpkg() {
     shopt -s nullglob
     interrupted=(/var/lib/dpkg/updates/[0-9]*)
     shopt -u nullglob
-    if ((${#interrupted[@]} == 0)); then return; fi
+    if ((${#interrupted[@]} == 0)); then return 0; fi
     await_locks "${DPKG_LOCKS[@]}"
     run_program --to-its-end env "${APT_ENVIRONMENT[@]}" dpkg --configure -a --force-confdef --force-confold
 }
@@ -2855,6 +2865,7 @@ remove_with_apt() { # BEFORE NAME...
     local before=" $1 " name
     local -a purged=()
     shift
+    finish_interrupted_dpkg || return
     for name in "$@"; do
         if [[ $before != *" $name "* ]]; then purged+=("$name"); fi
     done
@@ -5123,13 +5134,13 @@ digest_of() { # TEXT
     read -r REPLY _ < <(printf %s "$1" | sha256sum)
 }
 
-# From here on, the server does not run until everything has been replaced.
+# From here on, the server does not run until everything has been replaced, also if the host restarts meanwhile.
 begin_rotation() {
     RUN_STEP=service
     write_whole "$ROTATION_FILE" "$PROGRAM_OWNER" 600 \
         "{\"v\":1,\"run\":\"$RUN_ID\",\"password\":\"$FORMER_PASSWORD\",\"key\":null}"$'\n'
     rm -rf -- "$SWITCH_FOLDER"                     # what an upgrade that was cut off would restore
-    stop_service
+    keep_stopped
 }
 
 end_rotation() {
@@ -5542,7 +5553,12 @@ end_switch() {
         end_rollback
         return
     fi
-    if [[ -e $SETTINGS_MARK ]] && ! has_other_saved_python; then
+    if is_untouched; then
+        rm -rf -- "$SWITCH_FOLDER"
+        report_not_switched
+        return
+    fi
+    if [[ -e $SETTINGS_MARK && $SAVED_PYTHON == "$NOTEBOOK_PYTHON" ]]; then
         end_new_settings
         return
     fi
@@ -5565,20 +5581,20 @@ end_switch() {
         problem "$problem"
 }
 
-has_other_saved_python() {
+# Whether the server that was saved still runs, and all its files are as they were saved. Then there is nothing to
+# restore, and a server that people work with is not restarted. SAVED_PYTHON: of that server.
+is_untouched() {
     read_saved_python "$SWITCH_FOLDER"
-    [[ $SAVED_PYTHON != "$NOTEBOOK_PYTHON" ]]
+    if [[ $SERVER_STARTED ]]; then return 1; fi
+    read_server_process
+    if ((REPLY == 0)); then return 1; fi
+    find_deployed_python
+    [[ $DEPLOYED_PYTHON == "$SAVED_PYTHON" ]] && has_saved_files
 }
 
-# A run that changed no file yet has nothing to restore, and must not restart a server that people work with.
 # shellcheck disable=SC2317 # a trap calls it
 end_new_settings() {
     local problem
-    read_server_process
-    if ((REPLY)) && has_saved_files; then
-        rm -rf -- "$SWITCH_FOLDER"
-        return
-    fi
     report_start restoring-settings 'Restoring the previous settings of the server'
     if switch_to "$SWITCH_FOLDER"; then
         rm -rf -- "$SWITCH_FOLDER"
@@ -6520,19 +6536,19 @@ for names, size, sha256, offset, length, before in parts():
 
 list_notebooks() {
     assert_notebooks
-    report_notebooks "$LIST_WITH_PYTHON" "$NB_NOTEBOOK_DIRECTORY" 4000000000 10000
+    report_notebooks "$LIST_WITH_PYTHON" 4000000000 10000
 }
 
 pull_notebooks() {
     assert_notebooks
-    report_notebooks "$PULL_WITH_PYTHON" "$NB_NOTEBOOK_DIRECTORY"
+    report_notebooks "$PULL_WITH_PYTHON"
 }
 
 # The data of all parts, one after the other, is in a file next to this script.
 push_notebooks() {
     assert_notebooks
     read_script_folder
-    report_notebooks "$PUSH_WITH_PYTHON" "$NB_NOTEBOOK_DIRECTORY" <"$REPLY/data"
+    report_notebooks "$PUSH_WITH_PYTHON" <"$REPLY/data"
 }
 
 assert_notebooks() {
@@ -6552,7 +6568,8 @@ read_script_folder() {
     if [[ ${BASH_SOURCE[0]} == */* ]]; then REPLY=${BASH_SOURCE[0]%/*}; fi
 }
 
-# Run a program as the user of the server, and report what it prints. A stop ends the program.
+# Run a program as the user of the server in the folder for notebooks, and report what it prints. A stop ends the
+# program. That user may not be able to reach the folder by its path: home folders are often closed.
 report_notebooks() { # PROGRAM ARGUMENT...
     local program=$OPEN_WITH_PYTHON$1 output
     shift
@@ -6563,8 +6580,10 @@ report_notebooks() { # PROGRAM ARGUMENT...
     rm -f -- "$output"
     read_service_user
     read_server_python
+    take_hold "$NB_NOTEBOOK_DIRECTORY" "$NB_NOTEBOOK_DIRECTORY"
     CHILD=starting CHILD_TO_ITS_END=''
-    timeout --kill-after=10 900 "${AS_SERVICE[@]}" env -i PATH=/usr/bin:/bin "$REPLY" -I -X utf8 -c "$program" "$@" \
+    { cd -- "$HELD" && exec timeout --kill-after=10 900 "${AS_SERVICE[@]}" \
+        env -i PATH=/usr/bin:/bin "$REPLY" -I -X utf8 -c "$program" . "$@"; } \
         7< <(if ((${#PARTS[@]})); then printf '%s\n' "${PARTS[@]}"; fi) 3>&- 4>&- 6>&- 8>&- 9>&- \
         <&0 >&5 5>&- &
     await_background $!
@@ -6688,14 +6707,14 @@ compare_with_archive() {
     if [[ ! $RUN_ARCHIVED ]]; then return; fi
     RUN_STEP=notebook
     assert_notebooks
-    report_notebooks "$REMOVE_WITH_PYTHON" "$NB_NOTEBOOK_DIRECTORY" "$RUN_ARCHIVED" compare
+    report_notebooks "$REMOVE_WITH_PYTHON" "$RUN_ARCHIVED" compare
 }
 
 remove_notebooks() {
     if [[ ! $RUN_ARCHIVED ]]; then return; fi
     RUN_STEP=notebook
     report_start removing-notebooks 'Removing the notebooks in {path}' path "$NB_NOTEBOOK_DIRECTORY"
-    report_notebooks "$REMOVE_WITH_PYTHON" "$NB_NOTEBOOK_DIRECTORY" "$RUN_ARCHIVED" remove
+    report_notebooks "$REMOVE_WITH_PYTHON" "$RUN_ARCHIVED" remove
     note notebooks-removed 'the notebooks in {path} were removed; all of them are in the archive' \
         path "$NB_NOTEBOOK_DIRECTORY"
 }
@@ -7175,12 +7194,23 @@ notebook_test() {
     compare_folder "$WORK_FOLDER" "$SERVICE" 700
     compare_notebook_folder
     compare_first_page
+    if [[ $RUN_MODE == 'apply' ]]; then assert_salt; fi
     compare_configuration
     if ! has_text "$STARTER_FILE" "$STARTER"; then
         differs file-differs '{path}' 'different or missing' 'as in this script' path "$STARTER_FILE"
     else
         compare_access "$STARTER_FILE" "$READERS" "$FILE_MODE"
     fi
+}
+
+# An apply is refused before its first change, which would be made in vain.
+assert_salt() {
+    read_salts
+    if [[ $RUN_NEW_SALT ]] || ! has_other_salt; then return 0; fi
+    fail salt-differs 'the password hash in {path} has the salt {is}, but this run sent a hash with the salt '\
+'{sent}. Restore the previous nbserver.salt file next to the inventory, or run nbserver apply --new-salt, which '\
+'replaces the hash and restarts the server' \
+        path "$NOTEBOOK_FILE" is "$SALT_SET" sent "$SALT_SENT"
 }
 
 # If the salt differs, so does the hash: then only the rest of the file is compared.
@@ -7200,13 +7230,7 @@ compare_configuration() {
 }
 
 notebook_apply() {
-    read_salts
-    if [[ ! $RUN_NEW_SALT ]] && has_other_salt; then
-        fail salt-differs 'the password hash in {path} has the salt {is}, but this run sent a hash with the salt '\
-'{sent}. Restore the previous nbserver.salt file next to the inventory, or run nbserver apply --new-salt, which '\
-'replaces the hash and restarts the server' \
-            path "$NOTEBOOK_FILE" is "$SALT_SET" sent "$SALT_SENT"
-    fi
+    assert_salt
     keep_password_hash
     request_secret notebook.password_hash 'Hash of the notebook password (from nbserver hash-password)'
     assert_password_hash

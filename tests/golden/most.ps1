@@ -41,92 +41,92 @@
 #  1504  registry_values        Compare, set, and restore values in the registry.
 #  1538  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
 #  1658  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1753  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1788  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1876  path_access            Find other accounts that could replace a folder with another folder.
-#  1905  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1962  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2116  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2213  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2448  server_command         Define the command line of the server, and what it was started with.
-#  2467  left_program           End the program that a run left behind when it was killed.
-#  2525  programs               Run other programs until they exit, and report their output.
-#  2664  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2683  web_requests           Ask web servers, and say why one did not answer.
-#  2755  downloads              Download files into the cache, and check their hashes before they are used.
-#  2916  sources                Download a program from one of several sources.
-#  2995  delivered_programs     Take the files of programs that the workstation has sent.
-#  3026  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3115  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3191  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3247  foreign_places         Define where configuration from other installations may be on this host.
-#  3261  package_environment    Choose the environment variables of pip and uv.
-#  3336  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3341  installer_failures     Explain the exit codes of installers.
-#  3413  installers             Run installers and uninstallers, and wait while another one runs.
-#  3458  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3515  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3577  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3602  not_found              Distinguish what does not exist from what cannot be read.
-#  3609  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3679  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3717  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3757  installed_files        Compare files with those that were installed.
-#  3906  running_server         Stop the server before its programs are replaced.
-#  3964  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4083  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4147  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4197  port_process           Find the program that listens on a TCP port, and what started it.
-#  4232  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4361  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4407  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4465  certificates           Read certificates from PEM files.
-#  4482  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4554  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4688  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4812  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4921  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4990  password_hash          Get the hash of the password.
-#  4995  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  5041  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  5064  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5143  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5285  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5329  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5452  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5609  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5647  new_server             Check what another environment contains, and the server that runs from it.
-#  5730  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5905  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6098  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6210  server_life            Restart or stop the installed server: modes restart and stop.
-#  6315  restarted_server       Start the registered task again.
-#  6370  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6501  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6620  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6662  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6824  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7071  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7204  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7228  server_log             Send the log of the notebook server: mode logs.
-#  7328  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  1756  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1791  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1879  path_access            Find other accounts that could replace a folder with another folder.
+#  1908  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1965  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2119  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2216  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2451  server_command         Define the command line of the server, and what it was started with.
+#  2470  left_program           End the program that a run left behind when it was killed.
+#  2528  programs               Run other programs until they exit, and report their output.
+#  2667  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2686  web_requests           Ask web servers, and say why one did not answer.
+#  2758  downloads              Download files into the cache, and check their hashes before they are used.
+#  2919  sources                Download a program from one of several sources.
+#  2998  delivered_programs     Take the files of programs that the workstation has sent.
+#  3029  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3118  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3194  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3250  foreign_places         Define where configuration from other installations may be on this host.
+#  3264  package_environment    Choose the environment variables of pip and uv.
+#  3339  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3344  installer_failures     Explain the exit codes of installers.
+#  3416  installers             Run installers and uninstallers, and wait while another one runs.
+#  3461  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3518  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3580  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3605  not_found              Distinguish what does not exist from what cannot be read.
+#  3612  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3682  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3720  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3760  installed_files        Compare files with those that were installed.
+#  3909  running_server         Stop the server before its programs are replaced.
+#  3967  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4086  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4150  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4200  port_process           Find the program that listens on a TCP port, and what started it.
+#  4235  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4364  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4410  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4468  certificates           Read certificates from PEM files.
+#  4485  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4557  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4691  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4815  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4924  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4993  password_hash          Get the hash of the password.
+#  4998  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  5044  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  5067  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5146  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5288  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5332  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5455  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5612  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5650  new_server             Check what another environment contains, and the server that runs from it.
+#  5733  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5908  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6102  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6214  server_life            Restart or stop the installed server: modes restart and stop.
+#  6319  restarted_server       Start the registered task again.
+#  6376  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6507  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6626  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6668  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6830  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7077  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7210  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7234  server_log             Send the log of the notebook server: mode logs.
+#  7334  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7360  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7441  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7449  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7468  python                 Install Python from the publisher, or use one that is installed.
-#  7620  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7681  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7799  packages               Install the packages of the lock in a virtual environment.
-#  8000  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8026  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8163  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8371  service                Run the server as a scheduled task.
-#  8521  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8585  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8668  path                   Add the programs of the server to the PATH of the machine.
-#  8697  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8738  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7366  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7447  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7455  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7474  python                 Install Python from the publisher, or use one that is installed.
+#  7626  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7687  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7805  packages               Install the packages of the lock in a virtual environment.
+#  8006  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8032  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8170  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8378  service                Run the server as a scheduled task.
+#  8528  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8592  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8675  path                   Add the programs of the server to the PATH of the machine.
+#  8704  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8745  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -1702,9 +1702,12 @@ function Test-TextFile {
     $is.StartsWith($start, [StringComparison]::Ordinal) -and $is.EndsWith($end, [StringComparison]::Ordinal)
 }
 
+# A file that is as it should be is not written again: its new time would restart the server.
 function Set-TextFile {
     param([string]$Path, [string]$Text, [string]$Secret)
     Save-FileBefore $Path
+    $known = -not $Secret -or $Secrets.ContainsKey($Secret)
+    if ($known -and (Test-TextFile $Path $Text $Secret)) { return }
     Write-TextFile $Path $Text $Secret
 }
 
@@ -5974,6 +5977,7 @@ function Complete-Switch {
     try {
         if (-not (Test-SwitchToEnd)) { return }
         if ($Run.RollbackBegun) { Undo-Rollback }
+        elseif (Test-Untouched) { Remove-Switch; Write-NotSwitched }
         elseif (Test-SettingsSwitch) { Undo-NewSetting }
         elseif (Test-OpenSwitch) { Undo-Switch }
         else {
@@ -5997,10 +6001,8 @@ function Test-SettingsSwitch {
     (Get-SavedPython $SwitchFolder) -eq (Get-EnvironmentProgram 'python.exe')
 }
 
-# A run that changed no file yet has nothing to restore, and must not restart a server that people work with.
 function Undo-NewSetting {
     $Run.Step = 'service'
-    if ((Test-ServerRunning) -and (Test-AsSaved)) { Remove-Switch; return }
     Write-StepProgress restoring-settings 'Restoring the previous settings of the server'
     try {
         Restore-Server $SwitchFolder
@@ -6020,8 +6022,10 @@ function Undo-NewSetting {
             'its previous settings again: {cause}') -Cause (Get-RunFailure))
 }
 
-# Return whether the configuration, the starter, and the task or process are as they were saved.
-function Test-AsSaved {
+# Return whether the server that was saved still runs, and all its files are as they were saved. Then there is nothing
+# to restore, and a server that people work with is not restarted.
+function Test-Untouched {
+    if (-not (Test-OpenSwitch) -or -not (Test-ServerRunning)) { return $false }
     foreach ($file in $ConfigurationFile, $StarterFile) {
         $saved = Join-Path $SwitchFolder (Split-Path -Leaf $file)
         foreach ($path in $file, $saved) { if (-not (Test-Path -LiteralPath $path)) { return $false } }
@@ -6348,7 +6352,9 @@ function Restart-Server {
 # Keep the task for a way back.
 function Save-Service([string]$Folder) { Write-TextFile (Join-Path $Folder 'task.xml') (Get-TaskXml 'nbserver') }
 
+# Return whether the task is as it was saved, and this run has not started it again.
 function Test-SavedService([string]$Folder) {
+    if ($ServiceTask.Started) { return $false }
     [string]::Equals((Get-TaskXml 'nbserver'), [IO.File]::ReadAllText((Join-Path $Folder 'task.xml'), $Utf8))
 }
 
@@ -8147,6 +8153,7 @@ Add-Step notebook 'The notebook server is configured: HTTPS, a password, and its
         }
     }
     Compare-FirstPage
+    if ($Run.Mode -eq 'apply') { Assert-Salt }
     Compare-Configuration
 } -Apply {
     Assert-Salt
