@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -33,7 +34,7 @@ def locked(path: Path, seconds: float) -> Iterator[None]:
             with suppress(OSError):  # another process has opened it meanwhile, and removes it
                 name.unlink()
         else:
-            with suppress(FileNotFoundError):
+            with suppress(OSError):  # it is another user's in a folder with the sticky bit, and stays
                 name.unlink()  # while the lock is held: waiting processes notice that it is gone
             os.close(descriptor)
 
@@ -43,9 +44,11 @@ def _attempt(name: Path) -> int | None:
     try:
         descriptor = os.open(name, os.O_RDWR | os.O_CREAT, 0o644)
     except PermissionError:
-        if sys.platform == "win32" and name.exists():  # it is being removed
-            return None
-        raise
+        if sys.platform == "win32":
+            if name.exists():  # it is being removed
+                return None
+            raise
+        descriptor = _of_another_user(name)
     try:
         if _lock(descriptor) and _is(descriptor, name):
             return descriptor
@@ -54,6 +57,14 @@ def _attempt(name: Path) -> int | None:
         raise
     os.close(descriptor)
     return None
+
+
+def _of_another_user(name: Path) -> int:
+    """Return the file that another user's process has, or has left when it was killed. To read it is enough for a lock."""
+    try:
+        return os.open(name, os.O_RDONLY)
+    except FileNotFoundError:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from None
 
 
 def _lock(descriptor: int) -> bool:

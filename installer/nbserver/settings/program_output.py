@@ -45,8 +45,8 @@ def run(command: Sequence[str], *, limit: int, seconds: float = SECONDS) -> byte
     finally:  # also after Ctrl-C
         process.kill()
         process.wait()
-    for reader in (output, errors):
-        reader.join(max(end - time.monotonic(), 1))
+    output.join(max(end - time.monotonic(), 1))
+    errors.join(max(end - time.monotonic(), 1) if process.returncode else 1)  # a program that it started can have it open
     if output.excess or errors.excess:
         raise ProgramFailure("program-output-too-large", "{program} wrote more than {limit} bytes", program=name, limit=limit)
     if output.is_alive():  # a program that it started has its output open
@@ -92,13 +92,20 @@ def in_folder(program: str, folder: Path) -> str:
     return os.path.abspath(folder / os.path.expanduser(program))  # noqa: PTH100, PTH111 (a link stays a link; no home is no error)
 
 
+def _endings(program: str) -> list[str]:
+    """Return what Windows appends to the name of a program, in this order. Next to az.cmd is az, which is a script for bash."""
+    known = os.environ.get("PATHEXT", ".COM;.EXE;.BAT;.CMD").split(os.pathsep)
+    is_complete = Path(program).suffix.lower() in map(str.lower, known)
+    return ["", *known] if is_complete else [*known, ""]
+
+
 def found(program: str) -> str:
     """Return the path of the program. On Windows, the current folder is not searched, as everywhere else.
 
     A name that does not exist is not repeated: it could be a secret in the wrong place.
     """
     if WINDOWS:
-        endings = ["", *os.environ.get("PATHEXT", ".COM;.EXE;.BAT;.CMD").split(os.pathsep)]
+        endings = _endings(program)
         folders = [folder for folder in os.get_exec_path() if Path(folder).is_absolute()] if Path(program).name == program else [""]
         paths = (Path(folder, program + end) for folder in folders for end in endings)
         path = next((str(path) for path in paths if path.is_file()), None)

@@ -187,7 +187,6 @@ def _no_variable(name: str, missing: bool, what: str, host: str) -> SecretError:
 def _from_keyring(entry: str, what: str, host: str) -> str:
     try:
         import keyring
-        from keyring.errors import KeyringError
     except ImportError:
         raise SecretError(
             "keyring-not-installed",
@@ -198,7 +197,7 @@ def _from_keyring(entry: str, what: str, host: str) -> str:
         ) from None
     try:
         secret = keyring.get_password(KEYRING_SERVICE, entry)
-    except (KeyringError, OSError, RuntimeError) as reason:
+    except Exception as reason:  # a backend raises what its system raises, such as pywintypes.error
         raise SecretError(
             "keyring-unreadable",
             "{key}: could not read the keyring ({kind})",

@@ -145,6 +145,24 @@ def test_a_process_that_ended_holds_nothing(path: Path) -> None:
     assert [entry.name for entry in path.parent.iterdir()] == ["nbserver.known"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="on Windows, a file that cannot be opened is being removed")
+def test_a_lock_that_another_user_has_left_holds_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = path.with_name(".nbserver.known.lock")
+    system = os.open
+
+    def refused(name: Path, flags: int, mode: int = 0o777) -> int:
+        if name == lock and flags & os.O_RDWR:
+            raise PermissionError(13, "Permission denied")
+        return system(name, flags, mode)
+
+    monkeypatch.setattr(os, "open", refused)
+    with pytest.raises(ApprovalError, match="could not write the file"):  # a lock that cannot be created is another thing
+        known_certificates.remember(path, {"win1": A}, "1")
+    lock.touch(0o644)
+    known_certificates.remember(path, {"win1": A}, "1")
+    assert [entry.name for entry in path.parent.iterdir()] == ["nbserver.known"]
+
+
 def test_a_process_that_does_not_end_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hold = "import sys, os; from pathlib import Path; from nbserver.base import file_lock\nwith file_lock.locked(Path(sys.argv[1]), 5): print('held', flush=True); sys.stdin.read()"
     with subprocess.Popen(

@@ -57,6 +57,7 @@ def test_a_program_that_leaves_another_one_behind_is_not_waited_for(tmp_path: Pa
     begun = time.monotonic()
     with pytest.raises(ProgramFailure, match="did not finish within"):
         run(["sh", "-c", "sleep 30 & echo x"], limit=1000, seconds=0.5)
+    assert run(["sh", "-c", "sleep 30 >/dev/null & echo x"], limit=1000) == b"x\n"  # only standard error is still open
     assert time.monotonic() - begun < 20
 
 
@@ -84,6 +85,10 @@ def test_windows_does_not_search_the_current_folder(tmp_path: Path, monkeypatch:
         run(["op"], limit=10)
     (tmp_path / "path" / "op.CMD").write_text("")
     assert program_output.found("op") == str(tmp_path / "path" / "op.CMD")
+    (tmp_path / "path" / "op").write_text("#!/bin/bash\n")  # as the Azure CLI and npm have it, for other shells
+    assert program_output.found("op") == str(tmp_path / "path" / "op.CMD")
+    assert program_output.found("op.CMD") == str(tmp_path / "path" / "op.CMD")
+    assert program_output.found(str(tmp_path / "path" / "op")) == str(tmp_path / "path" / "op.CMD")
 
 
 def secret(code: str) -> str:

@@ -151,6 +151,8 @@ def test_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
         def get_password(self, service: str, username: str) -> str | None:
             if username == "locked":
                 raise keyring.errors.KeyringLocked(SECRET)
+            if username == "no session":
+                raise Exception(1312, SECRET)  # as the one of Windows in a session over SSH
             return self.entries.get((service, username))
 
         def set_password(self, service: str, username: str, password: str) -> None:
@@ -167,6 +169,7 @@ def test_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
         )
         assert "has no entry" in refusal(SecretReference(keyring="empty"))
         assert "could not read the keyring (KeyringLocked)" in refusal(SecretReference(keyring="locked"))
+        assert "could not read the keyring (Exception)" in refusal(SecretReference(keyring="no session"))
     finally:
         keyring.set_keyring(before)
 
