@@ -19,7 +19,7 @@ def read(certificate: bytes, key: bytes, names: Sequence[str], now: datetime) ->
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
-        private = load_pem_private_key(key, None)
+        private, text = load_pem_private_key(key, None), key.decode("ascii")
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise ChainFault(
             "restored-key-invalid", "the private key in the backup is not valid", todo="Restore the backup without --with-key"
@@ -27,4 +27,4 @@ def read(certificate: bytes, key: bytes, names: Sequence[str], now: datetime) ->
     certificate_chain.check_key_type(private)
     found = certificate_chain.order(certificate_chain.read_pem(certificate), certificate_chain.spki(private.public_key()), now)
     certificate_chain.check(found, names, now)
-    return ServerCertificate(certificate_chain.to_pem(found), key.decode("ascii"))
+    return ServerCertificate(certificate_chain.to_pem(found), text)

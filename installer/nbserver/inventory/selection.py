@@ -9,7 +9,6 @@ with all hosts.
 from __future__ import annotations
 
 import fnmatch
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,6 @@ from nbserver.inventory.names import LOCAL
 from nbserver.settings.faults import few, nearest
 
 ALL = "all"  # every host of the inventory, unless a host or a group has this name
-_COMMA, _BAR = (re.compile(re.escape(mark) + r"(?![^\[]*\])") for mark in ",|")  # not between the brackets of a glob pattern
 
 
 @dataclass(frozen=True)
@@ -32,11 +30,26 @@ class Part:
 
 def parts(patterns: Iterable[str]) -> Iterator[Part]:
     for pattern in patterns:
-        for text in _COMMA.split(pattern):
+        for text in _split(pattern, ","):
             text = text.strip()
             mark = text[:1] if text[:1] in ("&", "!") else ""
-            words = (word.strip() for word in _BAR.split(text.removeprefix(mark)))
+            words = (word.strip() for word in _split(text.removeprefix(mark), "|"))
             yield Part(mark, tuple((word.lower(), word) for word in words))
+
+
+def _split(text: str, mark: str) -> list[str]:
+    """Return the parts between the marks. One between the brackets of a glob pattern is not a mark: a bracket that closes comes next.
+
+    A pattern can be the names of all hosts, so the time grows with its length, and not faster.
+    """
+    found, end, is_inside = [], len(text), False
+    for at in reversed(range(len(text))):
+        if text[at] in "[]":
+            is_inside = text[at] == "]"
+        elif text[at] == mark and not is_inside:
+            found.append(text[at + 1 : end])
+            end = at
+    return [text[:end], *reversed(found)]
 
 
 def limited(patterns: Sequence[str], limits: Sequence[str]) -> tuple[str, ...]:

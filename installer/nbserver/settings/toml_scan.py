@@ -70,6 +70,8 @@ class Scan:
             self._next()
         key: Key = ()
         names = self._names("]")
+        if not names:
+            raise StopIteration  # the text is not valid
         for name in names[:-1]:
             key = self._last((*key, name))
             self.lines.setdefault(key, line)

@@ -88,6 +88,7 @@ NO_CERTIFICATE = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n
         ({"key.pem": key_pem(KEY)}, "restore-without-key"),
         ({"certificate.pem": CERTIFICATE, "key.pem": key_pem(ec_key())}, "certificate-for-other-key"),
         ({"certificate.pem": CERTIFICATE, "key.pem": "not a key"}, "restored-key-invalid"),
+        ({"certificate.pem": CERTIFICATE, "key.pem": f"\u00e9\n{key_pem(KEY)}"}, "restored-key-invalid"),
         ({"certificate.pem": CERTIFICATE, "key.pem": "x" * 2_000_000}, "not-a-backup"),
         ({"certificate.pem": NO_CERTIFICATE, "key.pem": key_pem(KEY)}, "certificate-not-pem"),
         ({"certificate.pem": pem(self_signed(KEY, ["192.0.2.9"], ca=False)), "key.pem": key_pem(KEY)}, "certificate-names-missing"),

@@ -111,6 +111,7 @@ def test_every_kind_of_line(end: str, encoding: str) -> None:
         ("a = \u201cx\u201d\n", 1, "typographic quote at column 5: write"),
         ("[a]\nx=1\n[b]\ny=1\n[a]\nz=1\nw=2\n", 5, "a key or table is defined twice"),
         ("a.b=1\n[a]\nc=1\n", 2, "a key or table is defined twice"),
+        ("a=1\na=2\n[]\n", 2, "a key or table is defined twice"),
         ("[a.b]\nx=1\n[a]\nb.c=1\n", 4, "a key or table is defined twice"),
         ("[h.w]\nx={a=1}\n[h.w.x]\nb=1\n", 3, "a key or table is defined twice"),
         ("[h.w]\nx.a=1\n[h.w.x]\nb=1\n", 3, "a key or table is defined twice"),
