@@ -69,7 +69,7 @@ def backup(file: Path, task: Task, *, with_key: bool = False) -> int:
         content.mkdir()
         view = OneSummary(task.view)
         options = replace(task.options, transfers={host.name: Collecting(content, FILES | {KEY} if with_key else FILES)})
-        results = operation.operate("backup-key" if with_key else "backup", task.inventory, task.hosts, options, task.ask, view)
+        results = operation.operate("backup-key" if with_key else "backup", task.inventory, task.hosts, options, task.ask, view, stop=task.stop)
         if exit_code(results):
             view.show("backup", results)
             return exit_code(results)
@@ -126,7 +126,7 @@ def restore(file: Path, task: Task, *, with_key: bool = False) -> int:
     if certificate is None or task.dry_run or code not in (0, notebooks.DIFFERS):
         return code
     options = replace(task.options, keys={host.name: certificate})
-    results = operation.operate("restore-key", task.inventory, task.hosts, options, task.ask, task.view)
+    results = operation.operate("restore-key", task.inventory, task.hosts, options, task.ask, task.view, stop=task.stop)
     return exit_code(results) or code
 
 

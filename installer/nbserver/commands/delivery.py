@@ -9,7 +9,7 @@ import json
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,9 +77,9 @@ def operate(
     shown, ask = OneSummary(view), remembering(ask)
     courier = Courier(inventory, options, ask, BeforeRun(view), _files(pushed, options), as_json)
     pending, failed = courier.missing(pushed)
-    if mode == "apply":
+    if mode == "apply" and not courier.stop.is_set():
         failed |= courier.deliver([host for host in pushed if pending.get(host.name)], pending)
-    if any(result.outcome == "stopped" for result in failed.values()):  # by Ctrl-C, which is for all hosts
+    if courier.stop.is_set():  # Ctrl-C is for all hosts
         failed = {host.name: Result(host.name, outcome="stopped") for host in hosts} | failed
     results = operation.operate(mode, inventory, hosts, replace(options, undelivered=failed), ask, shown, past)
     shown.show(mode, results)
@@ -105,7 +105,7 @@ Pending = dict[str, list[tuple[File, int]]]
 
 @dataclass(frozen=True)
 class Courier:
-    """Asks hosts what they have, and sends them the rest. `files` has the files of each host by their names."""
+    """Asks hosts what they have, and sends them the rest. `files` has the files of each host by their names. Ctrl-C sets `stop`."""
 
     inventory: Inventory
     options: Options
@@ -113,6 +113,7 @@ class Courier:
     view: View
     files: Mapping[str, Mapping[str, tuple[File, Path]]]
     as_json: bool = False
+    stop: threading.Event = field(default_factory=threading.Event)
 
     def missing(self, hosts: Sequence[AnyHost]) -> tuple[Pending, dict[str, Result]]:
         """Return what each host needs, and the results of those that did not answer."""
@@ -138,7 +139,7 @@ class Courier:
             results = self._send(hosts, pending)
             lost = [host for host in hosts if _is_lost(results[host.name])]
             failed |= {name: result for name, result in results.items() if result.outcome != "ok"}
-            if not lost or attempt == ATTEMPTS:
+            if not lost or attempt == ATTEMPTS or self.stop.is_set():
                 break
             left, unanswered = self.missing(lost)
             hosts = [host for host in lost if host.name in left and _bytes(left[host.name]) < _bytes(pending[host.name])]
@@ -155,7 +156,7 @@ class Courier:
         waiting = {host.name: list(delivery.batches(pending[host.name], largest(host))) for host in hosts}
         progress = Progress(self.view if not self.as_json else None, {name: _bytes(files) for name, files in pending.items()})
         results: dict[str, Result] = {}
-        while any(waiting.values()):
+        while any(waiting.values()) and not self.stop.is_set():
             now = {name: batches.pop(0) for name, batches in waiting.items() if batches}
             paths = {name: {part.path: self.files[name][part.path][1] for part in parts} for name, parts in now.items()}
             transfers = {name: Delivery(paths[name], parts, progress.sent) for name, parts in now.items()}
@@ -165,14 +166,11 @@ class Courier:
                 results[name] = result
                 if result.outcome != "ok":
                     waiting[name] = []
-            if any(result.outcome == "stopped" for result in done.values()):
-                results |= {name: Result(name, outcome="stopped") for name, batches in waiting.items() if batches}
-                break
-        return results
+        return results | {name: Result(name, outcome="stopped") for name, batches in waiting.items() if batches}
 
     def _operate(self, mode: Mode, hosts: Sequence[AnyHost], transfers: Mapping[str, Delivery]) -> dict[str, Result]:
         options = replace(self.options, transfers=transfers, passwords={}, policy=Policy())  # the run that follows counts the failures
-        return operation.operate(mode, self.inventory, hosts, options, self.ask, self.view)
+        return operation.operate(mode, self.inventory, hosts, options, self.ask, self.view, stop=self.stop)
 
     def _offered(self, host: AnyHost) -> list[File]:
         return [file for file, _ in self.files[host.name].values()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -79,7 +80,7 @@ class Copy:
 
 @dataclass(frozen=True)
 class Task:
-    """What the person asked for."""
+    """What the person asked for. `stop` is set by Ctrl-C in one of the runs, and ends the others."""
 
     mode: Literal["push", "pull"]
     inventory: Inventory
@@ -90,6 +91,7 @@ class Task:
     dry_run: bool = False
     as_json: bool = False
     quiet: bool = False
+    stop: threading.Event = field(default_factory=threading.Event)
 
 
 def push(folder: Path, task: Task) -> int:
@@ -159,10 +161,12 @@ def pulled(folder: Path, task: Task) -> tuple[int, dict[str, Copy]]:
 def _run(task: Task, begin: Callable[[AnyHost, dict[str, File], dict[str, str]], Copy]) -> tuple[int, dict[str, Copy]]:
     """List the files of the hosts, compare, and copy batch after batch, all hosts at the same time."""
     view, ask = OneSummary(task.view), remembering(task.ask)
-    results = operation.operate("list", task.inventory, task.hosts, task.options, ask, view)
+    results = operation.operate("list", task.inventory, task.hosts, task.options, ask, view, stop=task.stop)
     copies: dict[str, Copy] = {}
     for host in task.hosts:
-        if results[host.name].outcome == "ok":
+        if task.stop.is_set():
+            _stop(results[host.name])
+        elif results[host.name].outcome == "ok":
             try:
                 copies[host.name] = _begun(host, results[host.name], begin)
             except (UsageError, OSError) as error:
@@ -173,15 +177,17 @@ def _run(task: Task, begin: Callable[[AnyHost, dict[str, File], dict[str, str]],
         if not task.dry_run:
             copy.known.update({path: copy.files[path].sha256 for path in copy.comparison.equal})
             _remember(results[name], copy)
-    while any(copy.pending for copy in copies.values()):
+    while any(copy.pending for copy in copies.values()) and not task.stop.is_set():
         now = {name: copy.pending.pop(0) for name, copy in copies.items() if copy.pending}
         transfers = {name: Transfer(copies[name].folder, parts, task.mode == "push") for name, parts in now.items()}
         options = replace(task.options, transfers=transfers)
         hosts = [host for host in task.hosts if host.name in now]
-        for name, result in operation.operate(task.mode, task.inventory, hosts, options, ask, view).items():
+        for name, result in operation.operate(task.mode, task.inventory, hosts, options, ask, view, stop=task.stop).items():
             results[name] = _joined(results[name], result)
             copies[name].take(result)
             _remember(results[name], copies[name])
+    for name in (name for name, copy in copies.items() if copy.pending):
+        _stop(results[name])
     view.show(task.mode, results)
     for name, copy in copies.items():
         _show(name, copy, task)
@@ -196,6 +202,12 @@ def _begun(host: AnyHost, result: Result, begin: Callable[[AnyHost, dict[str, Fi
     theirs = {file.path: File(file.size, file.sha256) for file in result.files if file.state in ("present", "large")}
     states = {file.path: file.state for file in result.files if file.state in NOT_COPIED_WORDS}
     return begin(host, theirs, states)
+
+
+def _stop(result: Result) -> None:
+    """Say that Ctrl-C has stopped a host that was not done."""
+    if result.outcome == "ok":
+        result.outcome = "stopped"
 
 
 def _fail(result: Result, error: UsageError | OSError) -> None:

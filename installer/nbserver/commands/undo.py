@@ -46,7 +46,7 @@ def undo_with_notebooks(folder: Path, task: Task) -> int:
             return code
         archived = {host.name: _archive(folder, pulled / host.name, host, task) for host in task.hosts}
     options = replace(task.options, archived=archived)
-    return exit_code(operation.operate("undo", task.inventory, task.hosts, options, task.ask, task.view))
+    return exit_code(operation.operate("undo", task.inventory, task.hosts, options, task.ask, task.view, stop=task.stop))
 
 
 def _archive(folder: Path, pulled: Path, host: AnyHost, task: Task) -> str:

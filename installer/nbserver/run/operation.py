@@ -70,8 +70,12 @@ def operate(
     ask: Ask | None,
     view: View,
     past: PastRun | None = None,
+    *,
+    stop: threading.Event | None = None,
 ) -> dict[str, Result]:
     """Run the hosts' scripts in `mode`, or continue with them in the run `past`. Everything that can be rejected without a host is rejected first.
+
+    Ctrl-C sets `stop`, which several runs of one command share. Once it is set, no host is contacted.
 
     Raises NbserverError for a rejection, and Abandoned after a second Ctrl-C; the outcome on each host is in its Result.
     """
@@ -94,7 +98,7 @@ def operate(
     run = past.run if past else new_run_id()
     with ExitStack() as stack:
         cluster = stack.enter_context(engine.cluster_for(inventory, hosts, options, run))
-        stop = threading.Event()
+        stop = stop or threading.Event()
         hashes, salt = None, None
         if any(job.password is not None for job in jobs.values()):
             salt = site_salt.of_site(inventory.path.parent, options.salt, create=mode in host_job.SETS_PASSWORD)

@@ -37,7 +37,7 @@ def sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The modes and keys of all runs; no host is contacted, and all notebooks are copied."""
     found: list[Any] = []
 
-    def operate(mode: str, inventory: Any, hosts: Any, options: Any, ask: Any, view: Any) -> dict[str, Result]:
+    def operate(mode: str, inventory: Any, hosts: Any, options: Any, ask: Any, view: Any, **more: Any) -> dict[str, Result]:
         found.append((mode, options.keys))
         return {host.name: Result(host.name, outcome="ok") for host in hosts}
 
@@ -50,7 +50,7 @@ def sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_a_backup_says_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = [HostFile("l.ipynb", 0, "", "link"), HostFile("b.bin", 5_000_000_000, "", "large"), HostFile("a.ipynb", 0, "", "unreadable")]
 
-    def operate(mode: str, inventory: Any, hosts: Any, options: Any, ask: Any, view: Any) -> dict[str, Result]:
+    def operate(mode: str, inventory: Any, hosts: Any, options: Any, ask: Any, view: Any, **more: Any) -> dict[str, Result]:
         view.summary(mode, {}, tmp_path)
         return {host.name: Result(host.name, outcome="ok", files=files if mode == "list" else []) for host in hosts}
 

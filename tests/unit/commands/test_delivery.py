@@ -42,10 +42,13 @@ class Hosts:
         self.limit = 10**9  # bytes of a delivery that arrive
         self.policies: list[Policy] = []
         self.undelivered: list[str] = []
+        self.interrupted = ""  # the mode in which Ctrl-C is pressed
 
     def operate(
-        self, mode: str, inventory: Any, hosts: Sequence[Any], options: Options, ask: Any, view: Any, past: Any = None
+        self, mode: str, inventory: Any, hosts: Sequence[Any], options: Options, ask: Any, view: Any, past: Any = None, stop: Any = None
     ) -> dict[str, Result]:
+        if mode == self.interrupted:
+            stop.set()
         self.runs.append((mode, [host.name for host in hosts]))
         self.policies.append(options.policy)
         self.undelivered = sorted(options.undelivered)
@@ -188,11 +191,20 @@ def test_what_one_host_answers_does_not_stop_the_others(hosts: Hosts) -> None:
     assert operate(hosts)[0]["one"].outcome == "unreachable" and hosts.undelivered == ["one"]
 
 
-def test_ctrl_c_during_a_delivery_stops_every_host(hosts: Hosts) -> None:
+@pytest.mark.parametrize("mode", ["missing", "deliver"])
+def test_ctrl_c_stops_every_host_also_one_that_was_done(hosts: Hosts, mode: str) -> None:
+    """The connection to the other host was lost meanwhile: it is not asked again."""
+    hosts.interrupted = mode
+    hosts.after = {"one": Result("one", outcome="failed", detail={"code": "ssh-no-answer"})}.get
+    results, _ = operate(hosts)
+    assert [mode for mode, _ in hosts.runs] == [*["missing", "deliver"][: 1 + (mode == "deliver")], "apply"]
+    assert hosts.undelivered == ["direct", "one", "two"] and {results["direct"].outcome, results["two"].outcome} == {"stopped"}
+
+
+def test_a_host_whose_script_was_stopped_there_stops_no_other(hosts: Hosts) -> None:
     hosts.after = {"one": Result("one", outcome="stopped")}.get
     results, _ = operate(hosts)
-    assert [mode for mode, _ in hosts.runs] == ["missing", "deliver", "apply"], "the second batch of the other host is not sent"
-    assert {result.outcome for result in results.values()} == {"stopped"} and hosts.undelivered == ["direct", "one", "two"]
+    assert {name: result.outcome for name, result in results.items()} == {"direct": "ok", "one": "stopped", "two": "ok"}
 
 
 def test_a_canary_that_lacks_nothing(hosts: Hosts) -> None:

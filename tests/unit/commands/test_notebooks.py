@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,13 @@ class Site:
     def __init__(self, folder: Path) -> None:
         self.folder, self.listed, self.results = folder, list[HostFile](), dict[str, Result]()
         self.asked: list[tuple[str, list[str]]] = []
+        self.interrupted = ""  # the mode in which Ctrl-C is pressed
 
-    def operate(self, mode: str, inventory: Any, hosts: Sequence[Any], options: Options, ask: Any, view: Any) -> dict[str, Result]:
+    def operate(
+        self, mode: str, inventory: Any, hosts: Sequence[Any], options: Options, ask: Any, view: Any, *, stop: threading.Event
+    ) -> dict[str, Result]:
+        if mode == self.interrupted:
+            stop.set()
         self.asked.append((mode, [host.name for host in hosts]))
         stored = {
             name: [HostFile(part.path, part.size, part.sha256, "stored") for part in it.parts] for name, it in options.transfers.items()
@@ -74,6 +80,17 @@ def test_a_file_without_a_hash_is_left_out(site: Site, capsys: pytest.CaptureFix
     assert site.pull() == 0
     states = {"sparse.bin": "large", "small.bin": "large", "lie.bin": "unreadable"}
     assert copied(capsys) == {"bad": ([FINE.path], states), "good": ([FINE.path], {})}
+
+
+@pytest.mark.parametrize("mode", ["list", "pull"])
+def test_ctrl_c_in_one_run_ends_the_others(site: Site, mode: str) -> None:
+    """A host that was done with that run has not finished."""
+    site.listed = [HostFile(f"{number}.bin", 6_000_000, SHA256, "present") for number in range(3)]
+    site.interrupted = mode
+    assert site.pull() == 3
+    assert [mode for mode, _ in site.asked] == ["list", "pull"][: 1 + (mode == "pull")]
+    ended = {name: result.outcome for name, result in site.results.items()}
+    assert ended == {"bad": "stopped", "good": "stopped" if mode == "list" else "ok"}
 
 
 @pytest.mark.parametrize(
