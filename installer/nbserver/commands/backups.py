@@ -69,7 +69,9 @@ def backup(file: Path, task: Task, *, with_key: bool = False) -> int:
         content.mkdir()
         view = OneSummary(task.view)
         options = replace(task.options, transfers={host.name: Collecting(content, FILES | {KEY} if with_key else FILES)})
-        results = operation.operate("backup-key" if with_key else "backup", task.inventory, task.hosts, options, task.ask, view, stop=task.stop)
+        results = operation.operate(
+            "backup-key" if with_key else "backup", task.inventory, task.hosts, options, task.ask, view, stop=task.stop
+        )
         if exit_code(results):
             view.show("backup", results)
             return exit_code(results)

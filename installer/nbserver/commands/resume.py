@@ -76,14 +76,14 @@ def _adopted(folder: Path) -> PastRun:
 
 def _is_complete(folder: Path) -> bool:
     """Return whether the run has been written to its end: the summary, the chain, and the line in the log of this user."""
-    chain, log = Chain(folder), evidence_log.default_path()
+    chain = Chain(folder)
     try:
         if past_files.summary(folder) is None or chain.last(folder / "summary.json") is None:
             return False
         head = chain.head()
     except OSError:  # the chain was not written to its end
         return False
-    entries = evidence_log.read(log, folder.name, strict=False) if log.exists() else []
+    entries = evidence_log.read_own(folder.name)
     return not entries or entries[-1].head == head
 
 

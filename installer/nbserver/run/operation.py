@@ -117,6 +117,7 @@ def operate(
             wanted = intent.of(scripts.values(), options, site_salt.encoded(salt) if salt else None, stages, most)
             journal.intend(wanted, scripts.values())
         _log_head(mode, journal)
+        results: dict[str, Result] | None = None
         try:
             where = engine.engine_on(cluster, inventory, hosts, options, approved, lambda job: mask_of(inventory, [job]))
             forks = options.forks or where.forks or batches.default_forks(host.transport in ("ssh", "local") for host in hosts)
@@ -134,12 +135,7 @@ def operate(
             results = past.in_order(results) if past else {name: results[name] for name in jobs}
             _report(mode, journal, results, view, key)
         except KeyboardInterrupt:
-            raise Abandoned(
-                "interrupted-again",
-                "interrupted again: nbserver exits without waiting for the hosts, and scripts that it could not stop keep running until they finish",
-                todo="To fetch the rest of their events, run nbserver events {run} HOST",
-                run=journal.run,
-            ) from None
+            raise _abandoned(journal, ended=results is not None) from None
     return results
 
 
@@ -148,6 +144,22 @@ def _policy(names: Sequence[str], inventory: Inventory, options: Options) -> tup
     policy = options.policy
     stages = batches.stages(names, policy, lambda patterns: [host.name for host in inventory.select(patterns)])
     return stages, policy.max_failures.of(len(names)) if policy.max_failures else None
+
+
+def _abandoned(journal: Journal, *, ended: bool) -> Abandoned:
+    """Return the error for a second Ctrl-C, or for one after all hosts have `ended`, such as in a pager with the summary."""
+    if ended:
+        return Abandoned(
+            "interrupted-at-end",
+            "interrupted while the results were being shown; all hosts have ended, and the files of the run are in {folder}",
+            folder=journal.folder,
+        )
+    return Abandoned(
+        "interrupted-again",
+        "interrupted again: nbserver exits without waiting for the hosts, and scripts that it could not stop keep running until they finish",
+        todo="To fetch the rest of their events, run nbserver events {run} HOST",
+        run=journal.run,
+    )
 
 
 def _within_limit(forks: int) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 import click
 import pytest
 
-from nbserver.base.errors import ApprovalError, ConnectError, InventoryError, SecretError, UsageError
+from nbserver.base.errors import Abandoned, ApprovalError, ConnectError, InventoryError, SecretError, UsageError
 from nbserver.commands import render as rendering
 from nbserver.commands import run_audit
 from nbserver.commands import verify as verification
@@ -140,6 +140,19 @@ def test_a_defect_of_nbserver_costs_no_other_host_anything(hosts: Hosts) -> None
     assert results["bad"].steps == {"path": "changed"}, "what was done is not lost: a new password is shown for it"
     (log,) = hosts.folder.glob("nbserver-runs/*/bad/log.txt")
     assert "Traceback" in log.read_text() and "ZeroDivisionError" in log.read_text()
+
+
+def test_ctrl_c_in_a_pager_is_none_in_a_run(hosts: Hosts) -> None:
+    """All hosts have ended, and their results are kept."""
+
+    class Paged(PlainLines):
+        def summary(self, *given: Any) -> None:
+            raise KeyboardInterrupt
+
+    loaded = reader.load(hosts.folder / "nbserver.toml")
+    with pytest.raises(Abandoned, match="interrupted while the results were being shown; all hosts have ended"):
+        operate("apply", loaded, loaded.select(["all"]), Options(), None, Paged(hosts.shown.append))
+    assert list(hosts.folder.glob("nbserver-runs/*/summary.json"))
 
 
 class Panic(BaseException):

@@ -82,7 +82,7 @@ class Connection:
         server = known.server
         *others, last = known.host_keys.choices()
         for choice in (*others, last):
-            logon = Logon(known.keys, server.agent, known.secrets.password, known.host_keys)
+            logon = Logon(known.keys, server.agent, known.secrets.password, known.host_keys, server.connect_timeout / 2)
             try:
                 return self._wait_unless(stop, self._connect(server, logon, choice))
             except StopRequested:

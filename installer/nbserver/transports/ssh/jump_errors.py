@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 def of_hop(error: HostError, name: str, hop: SshServer) -> HostError:
     """Return the error of a host for one that occurred at its jump host."""
-    if error.code.startswith("jump-"):
-        return error
+    if error.code.startswith("jump-"):  # it may be that of another host, which was before this one at the same jump host
+        return error if error.host == name else type(error).of(error, host=name)
     reason, advice = Message(error.code, error.template, error.values), Message(error.code, error.remedy, error.values)
     if isinstance(error, HostKeyError):
         return HostKeyError(

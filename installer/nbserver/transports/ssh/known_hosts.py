@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hmac
+import os
 import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -116,7 +117,7 @@ def _marked(marker: str, entries: Iterable[Entry]) -> Keys:
 
 def file_of(host: LinuxHost | SshServer) -> Path:
     """Return the file that decides which key the host may show, if the inventory pins none."""
-    return host.known_hosts or Path(DEFAULT_FILE).expanduser()
+    return host.known_hosts or Path(os.path.expanduser(DEFAULT_FILE))  # noqa: PTH111 (Path raises if there is no home)
 
 
 def read(host: LinuxHost | SshServer) -> KnownHosts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -17,11 +18,14 @@ class Logon(asyncssh.SSHClient):
     """Answers a host's questions at logon: with the key file, then the agent's keys, then the password, which is sent only once.
 
     `tried` lists what was offered, and `notice` is the last text that the host sent after that, such as that the account has expired.
+    `patience` is how many seconds the agent may take to list its keys.
     """
 
-    def __init__(self, keys: Sequence[asyncssh.SSHKeyPair], agent: bool, password: str | None, host_keys: HostKeys) -> None:
+    def __init__(
+        self, keys: Sequence[asyncssh.SSHKeyPair], agent: bool, password: str | None, host_keys: HostKeys, patience: float
+    ) -> None:
         self._keys, self._use_agent, self._password = list(keys), agent, password
-        self.host_keys = host_keys
+        self.host_keys, self._patience = host_keys, patience
         self._agent: asyncssh.SSHAgentClient | None = None
         self.tried: list[str] = []
         self.notice = ""
@@ -47,12 +51,15 @@ class Logon(asyncssh.SSHClient):
         if self._use_agent:
             self._use_agent = False
             with suppress(OSError, ValueError, asyncssh.Error):  # a missing or unresponsive agent counts as one without keys
-                self._agent = await asyncssh.connect_agent()
-                found = await self._agent.get_keys()
+                found = await asyncio.wait_for(self._keys_of_agent(), self._patience)
                 if found:
                     self.tried.append(AGENT)
                     return list(found)
         return None
+
+    async def _keys_of_agent(self) -> Sequence[asyncssh.SSHKeyPair]:
+        self._agent = await asyncssh.connect_agent()
+        return await self._agent.get_keys()
 
     def password_auth_requested(self) -> str | None:
         password, self._password = self._password, None

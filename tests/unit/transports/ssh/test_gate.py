@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from asyncssh import OPEN_CONNECT_FAILED, ChannelOpenError
 
 from nbserver.base.errors import ConnectError
 from nbserver.inventory.ssh_server import SshServer
 from nbserver.transports.ssh import gate
+from nbserver.transports.ssh.jump_errors import of_hop, of_target
 from nbserver.transports.transport import StopRequested
 
 HOP = SshServer("bastion", "192.0.2.1", "anna")
@@ -63,6 +65,14 @@ def test_those_who_waited_get_the_same_error_and_those_who_come_later_try_again(
             waiting.result()
     assert (caught.value.code, caught.value.host, str(caught.value)) == ("ssh-no-answer", "bastion", str(DOWN))
     wait_at(HOP)
+
+
+def test_an_error_between_two_jump_hosts_names_the_host_that_gets_it() -> None:
+    refused = ChannelOpenError(OPEN_CONNECT_FAILED, "Connection refused")
+    error = of_target(refused, "web1", "bastion", "192.0.2.2:22")
+    shared = ConnectError.of(error, host=HOP.name)  # as `turn_at` raises it for the next host
+    assert str(of_hop(shared, "web2", HOP)).startswith("web2: the jump host bastion could not connect to 192.0.2.2:22")
+    assert of_hop(error, "web1", HOP) is error
 
 
 def test_a_stop_request_ends_the_waiting() -> None:

@@ -133,6 +133,13 @@ def test_what_is_said_about_a_file(tmp_path: Path) -> None:
     assert host_job.warnings([host(known_hosts=None, host_key="SHA256:" + "A" * 43)]) == []
 
 
+def test_a_user_without_a_home_folder_has_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container; a pinned key needs none."""
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    assert host_job.warnings([host()]) == []
+    assert HostKeys(host(host_key="SHA256:" + "A" * 43)).choices() and HostKeys(host()).choices()
+
+
 def test_a_file_that_cannot_be_read_at_all(tmp_path: Path) -> None:
     one = host(known_hosts=str(tmp_path))
     assert host_job.warnings([one]) == []
