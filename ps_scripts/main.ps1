@@ -230,7 +230,7 @@ function Invoke-Run {
 
 # Undo what an apply changed only while its steps ran. Nothing is thrown: the run must report its end.
 function Undo-Bracket {
-    if ($Run.Mode -ne 'apply' -or -not $Run.EventFile) { return }
+    if ($Run.Mode -ne 'apply' -or -not $Run.EventFile -or $Run.Left) { return }
     try { Undo-Record -BracketsOnly }
     catch {
         $Run.Outcome = 'failed'

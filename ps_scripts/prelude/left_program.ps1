@@ -30,19 +30,26 @@ function Get-LeftProcess([int]$Id, [long]$Started) {
     if ($program) { $program + $below } else { $below | Where-Object { $EndedPrograms -contains $_.Name } }
 }
 
+# $Run.Left is kept until no program is left: until then, this run may not change anything.
 function Stop-LeftProgram {
-    if ("$($Run.Left)" -cnotmatch '\Arun ([0-9A-Za-z-]{1,64}),[^\n]*\nprogram ([0-9]{1,10}) ([0-9]{1,19})\z') { return }
-    $runId, $id, $started = $Matches[1], [int]$Matches[2], [long]$Matches[3]
+    if ("$($Run.Left)" -cmatch '\Arun ([0-9A-Za-z-]{1,64}),[^\n]*\nprogram ([0-9]{1,10}) ([0-9]{1,19})\z') {
+        Wait-LeftProgram $Matches[1] ([int]$Matches[2]) ([long]$Matches[3])
+    }
+    $Run.Left = ''
+}
+
+function Wait-LeftProgram {
+    param([string]$RunId, [int]$Id, [long]$Started)
     for ($second = 0; $second -lt $LeftSeconds; $second++) {
-        $left = @(Get-LeftProcess $id $started)
+        $left = @(Get-LeftProcess $Id $Started)
         if (-not $left.Count) { return }
-        if (-not $second) { Write-LeftProgram $runId $left[0] }
+        if (-not $second) { Write-LeftProgram $RunId $left[0] }
         if ($EndedPrograms -contains $left[0].Name) { $left | ForEach-Object { Stop-LeftProcess $_.ProcessId } }
         Start-Pause 1000
     }
     throw (New-Failure left-program-runs ('run {run} was interrupted, and a program that it started is still ' +
             'running (process {id}). Wait for this program to finish, or stop it, then try again') @{
-            run = $runId; id = $left[0].ProcessId
+            run = $RunId; id = $left[0].ProcessId
         })
 }
 

@@ -38,9 +38,11 @@ function New-LockFailure([Exception]$Cause) {
         'that is using this file), then try again') @{ file = $LockFile } -Cause $Cause
 }
 
+# A run that was refused while the program of a killed run was still there leaves the file as it found it.
 function Exit-Lock {
     if (-not $Run.Lock) { return }
-    $Run.Lock.SetLength(0)
+    $Run.Owner = $Run.Left
+    Write-Lock
     $Run.Lock.Close()
     $Run.Lock = $null
 }

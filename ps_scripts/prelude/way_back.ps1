@@ -61,7 +61,7 @@ function Assert-PreviousServer {
 function Test-SwitchToEnd {
     if ($Run.Mode -ne 'apply' -and -not $Run.RollbackBegun) { return $false }
     if ('failed', 'stopped' -notcontains $Run.Outcome) { return $false }
-    if (-not $Run.Lock -or -not $Run.Script -or (Test-Path -LiteralPath $RotationFile)) { return $false }
+    if (-not $Run.Lock -or $Run.Left -or -not $Run.Script -or (Test-Path -LiteralPath $RotationFile)) { return $false }
     $Run.Installing -or $Run.StoppedEarly -or (Test-OpenSwitch)
 }
 

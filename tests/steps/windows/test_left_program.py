@@ -76,7 +76,10 @@ def test_an_installer_is_not_interrupted(place: Place, victim: Session) -> None:
     wait = f"{lock(place)}$LeftSeconds = 2; $Run.Id = 'next-2'; Enter-Lock; try {{ Stop-LeftProgram }} catch {{ $_.Exception.Data['code'] }} finally {{ $Run.Lock.Close(); $Run.Lock = $null }}; Get-Said"
     assert place.run(wait)[0] == "left-program-runs"
     assert "installer.exe" in running(place, process)
-    assert f"program {process} " in (place.state / "lock").read_text(), "a run that is killed while it waits leaves the same words"
+    left = (place.state / "lock").read_text()
+    assert f"program {process} " in left, "a run that is killed while it waits leaves the same words"
+    place.run(f"{lock(place)}$Run.Id = 'third-3'; Enter-Lock; Exit-Lock")
+    assert (place.state / "lock").read_text() == left, "and so does a run that was refused"
     place.run(
         f"Get-CimInstance -ClassName Win32_Process | Where-Object {{ $_.ProcessId -eq {process} -or $_.ParentProcessId -eq {process} }} | ForEach-Object {{ (Get-Process -Id $_.ProcessId).Kill() }}"
     )

@@ -291,6 +291,8 @@ def test_the_only_environment_that_works_is_never_removed(host: Host) -> None:
     """An upgrade is cut off, and the previous settings are applied again, which fails: that environment is not a new one."""
     host.run("apply", "b", "", CUTS.replace("$Plain =", "$Cut = 1000; $Plain =") + "function Confirm-Switch { throw 'cut off' }")
     assert host.is_open() and host.serves() == "bb"
+    refused = host.run("apply", "b", "", "Add-Hook Started { $Run.Left = 'run a,'; throw (New-Failure left-program-runs 'no') }")
+    assert refused.codes("failed") == ["left-program-runs"] and host.is_open(), "a program of the killed run still works"
     assert host.run("test", "b").codes("difference") == ["switch-open"]
     done = host.run("apply", "a", "silent", "function Assert-PreviousServer { throw (New-Failure previous-not-responding 'x') }")
     assert done.codes("failed")[1:] == ["upgrade-not-switched-back"], done.events
