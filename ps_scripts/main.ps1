@@ -222,6 +222,7 @@ function Invoke-Run {
             if ($Run.Mode -ne 'events') { Complete-Run }
         }
         finally {
+            Close-EventFile
             Exit-Lock
             $env:PSModulePath = $ModulePath
         }

@@ -18,15 +18,27 @@ function Write-Event([string]$Event, [hashtable]$Data = @{}) {
 # Anything else that a step outputs becomes a log event, so that it cannot be mistaken for an event.
 filter Write-OtherOutput { Write-Event log @{ text = [string]$_ } }
 
-# After the first event that cannot be written, none is: those behind a torn line would be lost.
+# The file stays open until the run ends, so no other program can prevent the next event. After the first event that
+# cannot be written, none is: those behind a torn line would be lost.
 function Save-Event([string]$Json) {
-    try { [IO.File]::AppendAllText($Run.EventFile, $Json + "`n", $Utf8) }
+    try {
+        if (-not $Run.EventStream) {
+            $Run.EventStream = New-Object IO.FileStream $Run.EventFile, 'Append', 'Write', 'Read', 1   # no buffer
+        }
+        $bytes = $Utf8.GetBytes($Json + "`n")
+        $Run.EventStream.Write($bytes, 0, $bytes.Length)
+    }
     catch {
         $Run.NotKept = New-Failure events-not-kept ('could not write the events of this run to {file}: {cause}. Fix ' +
             'this error (for example, free some disk space), then try again') @{
             file = $Run.EventFile
         } -Cause $_.Exception
     }
+}
+
+function Close-EventFile {
+    if ($Run.EventStream) { $Run.EventStream.Close() }
+    $Run.EventStream = $null
 }
 
 # The events on the host are evidence: without them, a run does not continue.

@@ -40,7 +40,7 @@ $Run = @{
     Log = @{ Lines = 100; Since = '-'; Seconds = 0; Cursor = '-' }   # which lines of the server's log to send
     FormerSalt = ''; NewSalt = $false                    # which password hashes may be replaced: see step notebook
     Step = ''; Differences = $null                       # of the step that runs
-    Events = 0; EventFile = ''; NotKept = $null; Pipeline = $null; Stopped = $false
+    Events = 0; EventFile = ''; EventStream = $null; NotKept = $null; Pipeline = $null; Stopped = $false
     Lock = $null; Owner = ''; Left = ''                 # the lock, its first line, and what a killed run left in it
     Boot = ''; Reboot = $false; Restarting = $false; Pending = ''
     Outcome = 'ok'; Changed = 0; Differs = $false; Fingerprint = ''

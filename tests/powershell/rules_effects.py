@@ -20,11 +20,11 @@ READERS = frozenset("get-content import-csv import-clixml import-localizeddata s
 # The two functions that start programs: one waits for their end, the other leaves the server in the background.
 STARTERS = frozenset({"invoke-program", "new-programstart", "start-background"})
 # Method of [IO.File] -> the one function that may call it; "" is every function.
-TEXT_METHODS = {"writealltext": "write-textfile", "appendalltext": "save-event", "readalltext": "", "readalllines": ""}
+TEXT_METHODS = {"writealltext": "write-textfile", "readalltext": "", "readalllines": ""}
 # What moves or removes, and what Invoke-FileChange calls, directly or not.
 FILE_CHANGES = {("io.file", name) for name in ("move", "replace", "delete")} | {("io.directory", name) for name in ("move", "delete")}
 CHANGES_FILES = frozenset({"edit-path", "remove-tree", "remove-foldercontent", "remove-link", "move-longpath"})
-REFUSED_TEXT_METHODS = frozenset("writealllines appendalllines appendtext createtext opentext readlines".split())
+REFUSED_TEXT_METHODS = frozenset("writealllines appendalllines appendalltext appendtext createtext opentext readlines".split())
 
 
 def no_text_becomes_code(scripts: Scripts) -> Iterator[str]:

@@ -126,7 +126,7 @@ EXAMPLES: dict[str, tuple[str, tuple[str, ...]]] = {
         ),
     ),
     "text_files_are_utf_8_without_bom": (
-        "function Write-TextFile { [IO.File]::WriteAllText($p, $t, $Utf8) } function Save-Event { [IO.File]::AppendAllText($p, $t, $Utf8) }\n"
+        "function Write-TextFile { [IO.File]::WriteAllText($p, $t, $Utf8) }\n"
         "[IO.File]::ReadAllText($p, $Utf8); [IO.File]::ReadAllLines($p, $Utf8); New-Object IO.StreamReader($s, $Utf8); 1 -gt 2; Export-ScheduledTask x",
         (
             "1 | Out-File x",

@@ -165,7 +165,9 @@ def test_a_kept_event_is_the_one_that_was_sent(session: Session, tmp_path: Path)
     file = tmp_path / "events.jsonl"
     script = (
         "$lines = @($input); $Run.Events = 0; $Run.Step = ''; $Run.EventFile = $lines[0]\n"
-        "Write-Event log @{ text = $lines[1] }; $Run.Stopped = $true; Write-Event warning @{ text = 'x' }; Get-Said"
+        "Write-Event log @{ text = $lines[1] }; $Run.Stopped = $true\n"
+        "try { $scanner = [IO.File]::Open($lines[0], 'Open', 'Read', 'Read') } catch { $scanner = $null }\n"  # it lets nobody write
+        "Write-Event warning @{ text = 'x' }; if ($scanner) { $scanner.Close() }; Close-EventFile; Get-Said"
     )
     sent = session.run(script, [host_path(file), "caf\u00e9 \u65e5\u672c"])
     kept = file.read_bytes()
