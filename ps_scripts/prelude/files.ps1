@@ -62,7 +62,7 @@ function Save-FileBefore([string]$Path) {
     if (Test-Path -LiteralPath $Path) {
         $before = Join-Path $StateFolder ('before\' + [guid]::NewGuid().ToString())
         New-ClosedFolder (Split-Path $before) $StateAccess
-        [IO.File]::Copy($Path, $before)
+        Copy-File $Path $before
     }
     Save-Before 'file' $Path $before
 }

@@ -19,8 +19,22 @@ $Scanners = @{
     CSFalconService = 'CrowdStrike Falcon'; SentinelAgent = 'SentinelOne'
 }
 
-# Replace a file by another one, in one operation.
+# Replace a file by another one, in one operation. After a power failure, there is the old file or the new one.
 function Move-Over([string]$New, [string]$Path) { Invoke-FileChange 'replace' $New $Path }
+
+# Copy a file to a new one, which is on the disk before the record names it, or before the file that it restores.
+function Copy-File([string]$From, [string]$Path) {
+    [IO.File]::Copy($From, $Path)
+    Invoke-FileChange 'flush' $Path
+}
+
+# Windows keeps what is written in memory at first, but it writes names of files to the disk in their order: the new
+# name would be there with nothing or zeros in the file. Only a file that can be written can be flushed.
+function Write-ThroughCache([string]$Path) {
+    if ([IO.File]::GetAttributes($Path) -band [IO.FileAttributes]::ReadOnly) { return }
+    $stream = [IO.File]::Open($Path, 'Open', 'ReadWrite', 'ReadWrite, Delete')
+    try { $stream.Flush($true) } finally { $stream.Close() }
+}
 
 function Remove-SingleFile([string]$Path) {
     if (-not [IO.File]::Exists($Path)) { return }
@@ -68,7 +82,9 @@ function Edit-Path {
     param([string]$Change, [string]$Path, $With)
     switch ($Change) {
         'open' { $With.Stream = [IO.File]::Open($Path, 'OpenOrCreate', 'ReadWrite', 'Read') }
+        'flush' { Write-ThroughCache $Path }
         'replace' {
+            Write-ThroughCache $Path
             if ([IO.File]::Exists($With)) { [IO.File]::Replace($Path, $With, [NullString]::Value) }
             else { [IO.File]::Move($Path, $With) }
         }

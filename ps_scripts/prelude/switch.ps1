@@ -132,7 +132,7 @@ function Save-Server([string]$Folder, [string]$Python) {
     New-ClosedFolder $Folder $StateAccess
     foreach ($file in $ConfigurationFile, $StarterFile) {
         Assert-NoLink $file
-        if (Test-Path -LiteralPath $file) { [IO.File]::Copy($file, (Join-Path $Folder (Split-Path -Leaf $file))) }
+        if (Test-Path -LiteralPath $file) { Copy-File $file (Join-Path $Folder (Split-Path -Leaf $file)) }
     }
     Save-Service $Folder
     Write-TextFile (Join-Path $Folder 'python') "$Python`n"

@@ -13,7 +13,7 @@ function Test-OwnCertificate { $true }
 function Restart-Server { Start-BackgroundServer (Get-EnvironmentProgram 'python.exe') (Get-ServerText) }
 
 # Keep the command of the process for a way back.
-function Save-Service([string]$Folder) { [IO.File]::Copy($ProcessFile, (Join-Path $Folder 'process')) }
+function Save-Service([string]$Folder) { Copy-File $ProcessFile (Join-Path $Folder 'process') }
 
 # Return whether the process is the one whose file was saved.
 function Test-SavedService([string]$Folder) {

@@ -94,6 +94,16 @@ def test_a_file_is_changed_when_it_is_released(place: Place, change: str) -> Non
     assert "Remove-Folder" not in script or not file.parent.exists()
 
 
+def test_what_replaces_a_file_is_on_the_disk_first(place: Place) -> None:
+    """Else a power failure leaves the name of the new record, with zeros in it. Windows flushes no file that is read-only."""
+    file = place.state / "x"
+    path = host_path(file)
+    log = "$plain = ${function:Write-ThroughCache}; function Write-ThroughCache([string]$Path) { [void]$Log.Add($Path + [IO.File]::ReadAllText($Path)); & $plain $Path }; "
+    changes = f"Write-TextFile '{path}' 'new'; Copy-File '{path}' '{path}.1'; [IO.File]::SetAttributes('{path}.1', 'ReadOnly'); Copy-File '{path}.1' '{path}.2'"
+    said = place.run(f"$Log = New-Object Collections.ArrayList; {log}{changes}; [IO.File]::SetAttributes('{path}.1', 'Normal'); $Log")
+    assert said == [f"{path}.newnew", f"{path}.1new", f"{path}.2new"] and file.read_text() == "new"
+
+
 def test_a_replacement_that_failed_halfway_loses_nothing(place: Place) -> None:
     """Windows has removed the old record by then: a run that is killed in the pause leaves the new one, under its own name."""
     record = place.state / "record.jsonl"
