@@ -293,6 +293,7 @@ def test_the_only_environment_that_works_is_never_removed(host: Host) -> None:
     assert host.is_open() and host.serves() == "bb"
     refused = host.run("apply", "b", "", "Add-Hook Started { $Run.Left = 'run a,'; throw (New-Failure left-program-runs 'no') }")
     assert refused.codes("failed") == ["left-program-runs"] and host.is_open(), "a program of the killed run still works"
+    (host.state / "lock").write_text("")
     assert host.run("test", "b").codes("difference") == ["switch-open"]
     done = host.run("apply", "a", "silent", "function Assert-PreviousServer { throw (New-Failure previous-not-responding 'x') }")
     assert done.codes("failed")[1:] == ["upgrade-not-switched-back"], done.events
