@@ -26,107 +26,107 @@
 #   630  messages               Write messages: a sentence with named values, and a code that no release changes.
 #   720  hashes                 Compute SHA-256, the only hash that this script uses.
 #   758  events                 Report events: lines of JSON, which are the only output of this script.
-#   848  findings               Report in mode check which requirements this host meets, one finding for each.
-#   895  host_log               Write to the Windows event log which script changes this host.
-#   927  kept_script            Keep the script that changes this host.
-#   945  envelope               Read the envelope: the only input of a run in addition to this script.
-#  1049  part_data              Keep the parts of files that the envelope names, and their data.
-#  1121  lock                   Allow only one run at a time to change this host.
-#  1186  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1267  held_files             Open, move, replace, and remove files that other programs hold.
-#  1394  access                 Set and check access lists: who may read and change a folder.
-#  1470  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1507  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1587  registry               Read values in the registry.
-#  1598  registry_values        Compare, set, and restore values in the registry.
-#  1632  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1752  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1850  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1885  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1973  path_access            Find other accounts that could replace a folder with another folder.
-#  2002  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  2059  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2213  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2310  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2545  server_command         Define the command line of the server, and what it was started with.
-#  2564  left_program           End the program that a run left behind when it was killed.
-#  2622  programs               Run other programs until they exit, and report their output.
-#  2761  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2780  web_requests           Ask web servers, and say why one did not answer.
-#  2852  downloads              Download files into the cache, and check their hashes before they are used.
-#  3013  sources                Download a program from one of several sources.
-#  3092  delivered_programs     Take the files of programs that the workstation has sent.
-#  3123  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3212  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3288  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3344  foreign_places         Define where configuration from other installations may be on this host.
-#  3358  package_environment    Choose the environment variables of pip and uv.
-#  3433  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3438  installer_failures     Explain the exit codes of installers.
-#  3510  installers             Run installers and uninstallers, and wait while another one runs.
-#  3555  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3612  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3674  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3699  not_found              Distinguish what does not exist from what cannot be read.
-#  3706  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3776  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3814  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3854  installed_files        Compare files with those that were installed.
-#  4003  running_server         Stop the server before its programs are replaced.
-#  4061  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4180  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4244  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4294  port_process           Find the program that listens on a TCP port, and what started it.
-#  4329  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4458  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4504  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4562  certificates           Read certificates from PEM files.
-#  4579  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4651  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4785  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4909  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  5018  certificate_requests   Create certificate requests, and install what is issued for them.
-#  5087  password_hash          Get the hash of the password.
-#  5092  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  5138  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  5161  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5240  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5382  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5426  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5549  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5706  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5744  new_server             Check what another environment contains, and the server that runs from it.
-#  5827  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  6002  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6196  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6308  server_life            Restart or stop the installed server: modes restart and stop.
-#  6413  restarted_server       Start the registered task again.
-#  6470  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6601  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6720  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6762  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6924  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7171  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7304  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7328  server_log             Send the log of the notebook server: mode logs.
-#  7428  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   860  findings               Report in mode check which requirements this host meets, one finding for each.
+#   907  host_log               Write to the Windows event log which script changes this host.
+#   939  kept_script            Keep the script that changes this host.
+#   957  envelope               Read the envelope: the only input of a run in addition to this script.
+#  1061  part_data              Keep the parts of files that the envelope names, and their data.
+#  1133  lock                   Allow only one run at a time to change this host.
+#  1200  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1281  held_files             Open, move, replace, and remove files that other programs hold.
+#  1424  access                 Set and check access lists: who may read and change a folder.
+#  1500  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1537  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1617  registry               Read values in the registry.
+#  1628  registry_values        Compare, set, and restore values in the registry.
+#  1662  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1782  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1880  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1915  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  2003  path_access            Find other accounts that could replace a folder with another folder.
+#  2032  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  2089  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2243  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2340  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2575  server_command         Define the command line of the server, and what it was started with.
+#  2594  left_program           End the program that a run left behind when it was killed.
+#  2659  programs               Run other programs until they exit, and report their output.
+#  2798  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2817  web_requests           Ask web servers, and say why one did not answer.
+#  2889  downloads              Download files into the cache, and check their hashes before they are used.
+#  3050  sources                Download a program from one of several sources.
+#  3129  delivered_programs     Take the files of programs that the workstation has sent.
+#  3160  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3249  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3325  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3381  foreign_places         Define where configuration from other installations may be on this host.
+#  3395  package_environment    Choose the environment variables of pip and uv.
+#  3470  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3475  installer_failures     Explain the exit codes of installers.
+#  3547  installers             Run installers and uninstallers, and wait while another one runs.
+#  3592  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3649  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3711  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3736  not_found              Distinguish what does not exist from what cannot be read.
+#  3743  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3813  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3851  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3891  installed_files        Compare files with those that were installed.
+#  4040  running_server         Stop the server before its programs are replaced.
+#  4098  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4217  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4281  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4331  port_process           Find the program that listens on a TCP port, and what started it.
+#  4366  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4495  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4541  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4599  certificates           Read certificates from PEM files.
+#  4616  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4688  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4822  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4946  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  5055  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5124  password_hash          Get the hash of the password.
+#  5129  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  5175  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  5198  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5277  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5419  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5463  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5586  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5743  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5781  new_server             Check what another environment contains, and the server that runs from it.
+#  5864  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  6039  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6233  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6345  server_life            Restart or stop the installed server: modes restart and stop.
+#  6450  restarted_server       Start the registered task again.
+#  6507  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6638  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6757  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6799  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6961  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7208  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7341  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7365  server_log             Send the log of the notebook server: mode logs.
+#  7465  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7460  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7541  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7549  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7568  python                 Install Python from the publisher, or use one that is installed.
-#  7720  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7781  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7899  packages               Install the packages of the lock in a virtual environment.
-#  8100  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8126  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8264  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8472  service                Run the server as a scheduled task.
-#  8622  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8686  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8769  path                   Add the programs of the server to the PATH of the machine.
-#  8798  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8839  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7497  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7578  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7586  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7605  python                 Install Python from the publisher, or use one that is installed.
+#  7757  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7818  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7936  packages               Install the packages of the lock in a virtual environment.
+#  8137  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8163  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8301  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8509  service                Run the server as a scheduled task.
+#  8659  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8723  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8806  path                   Add the programs of the server to the PATH of the machine.
+#  8835  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8876  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -585,7 +585,7 @@ $Run = @{
     Log = @{ Lines = 100; Since = '-'; Seconds = 0; Cursor = '-' }   # which lines of the server's log to send
     FormerSalt = ''; NewSalt = $false                    # which password hashes may be replaced: see step notebook
     Step = ''; Differences = $null                       # of the step that runs
-    Events = 0; EventFile = ''; NotKept = $null; Pipeline = $null; Stopped = $false
+    Events = 0; EventFile = ''; EventStream = $null; NotKept = $null; Pipeline = $null; Stopped = $false
     Lock = $null; Owner = ''; Left = ''                 # the lock, its first line, and what a killed run left in it
     Boot = ''; Reboot = $false; Restarting = $false; Pending = ''
     Outcome = 'ok'; Changed = 0; Differs = $false; Fingerprint = ''
@@ -775,15 +775,27 @@ function Write-Event([string]$Event, [hashtable]$Data = @{}) {
 # Anything else that a step outputs becomes a log event, so that it cannot be mistaken for an event.
 filter Write-OtherOutput { Write-Event log @{ text = [string]$_ } }
 
-# After the first event that cannot be written, none is: those behind a torn line would be lost.
+# The file stays open until the run ends, so no other program can prevent the next event. After the first event that
+# cannot be written, none is: those behind a torn line would be lost.
 function Save-Event([string]$Json) {
-    try { [IO.File]::AppendAllText($Run.EventFile, $Json + "`n", $Utf8) }
+    try {
+        if (-not $Run.EventStream) {
+            $Run.EventStream = New-Object IO.FileStream $Run.EventFile, 'Append', 'Write', 'Read', 1   # no buffer
+        }
+        $bytes = $Utf8.GetBytes($Json + "`n")
+        $Run.EventStream.Write($bytes, 0, $bytes.Length)
+    }
     catch {
         $Run.NotKept = New-Failure events-not-kept ('could not write the events of this run to {file}: {cause}. Fix ' +
             'this error (for example, free some disk space), then try again') @{
             file = $Run.EventFile
         } -Cause $_.Exception
     }
+}
+
+function Close-EventFile {
+    if ($Run.EventStream) { $Run.EventStream.Close() }
+    $Run.EventStream = $null
 }
 
 # The events on the host are evidence: without them, a run does not continue.
@@ -1158,9 +1170,11 @@ function New-LockFailure([Exception]$Cause) {
         'that is using this file), then try again') @{ file = $LockFile } -Cause $Cause
 }
 
+# A run that was refused while the program of a killed run was still there leaves the file as it found it.
 function Exit-Lock {
     if (-not $Run.Lock) { return }
-    $Run.Lock.SetLength(0)
+    $Run.Owner = $Run.Left
+    Write-Lock
     $Run.Lock.Close()
     $Run.Lock = $null
 }
@@ -1285,8 +1299,22 @@ $Scanners = @{
     CSFalconService = 'CrowdStrike Falcon'; SentinelAgent = 'SentinelOne'
 }
 
-# Replace a file by another one, in one operation.
+# Replace a file by another one, in one operation. After a power failure, there is the old file or the new one.
 function Move-Over([string]$New, [string]$Path) { Invoke-FileChange 'replace' $New $Path }
+
+# Copy a file to a new one, which is on the disk before the record names it, or before the file that it restores.
+function Copy-File([string]$From, [string]$Path) {
+    [IO.File]::Copy($From, $Path)
+    Invoke-FileChange 'flush' $Path
+}
+
+# Windows keeps what is written in memory at first, but it writes names of files to the disk in their order: the new
+# name would be there with nothing or zeros in the file. Only a file that can be written can be flushed.
+function Write-ThroughCache([string]$Path) {
+    if ([IO.File]::GetAttributes($Path) -band [IO.FileAttributes]::ReadOnly) { return }
+    $stream = [IO.File]::Open($Path, 'Open', 'ReadWrite', 'ReadWrite, Delete')
+    try { $stream.Flush($true) } finally { $stream.Close() }
+}
 
 function Remove-SingleFile([string]$Path) {
     if (-not [IO.File]::Exists($Path)) { return }
@@ -1334,7 +1362,9 @@ function Edit-Path {
     param([string]$Change, [string]$Path, $With)
     switch ($Change) {
         'open' { $With.Stream = [IO.File]::Open($Path, 'OpenOrCreate', 'ReadWrite', 'Read') }
+        'flush' { Write-ThroughCache $Path }
         'replace' {
+            Write-ThroughCache $Path
             if ([IO.File]::Exists($With)) { [IO.File]::Replace($Path, $With, [NullString]::Value) }
             else { [IO.File]::Move($Path, $With) }
         }
@@ -1813,7 +1843,7 @@ function Save-FileBefore([string]$Path) {
     if (Test-Path -LiteralPath $Path) {
         $before = Join-Path $StateFolder ('before\' + [guid]::NewGuid().ToString())
         New-ClosedFolder (Split-Path $before) $StateAccess
-        [IO.File]::Copy($Path, $before)
+        Copy-File $Path $before
     }
     Save-Before 'file' $Path $before
 }
@@ -2593,19 +2623,26 @@ function Get-LeftProcess([int]$Id, [long]$Started) {
     if ($program) { $program + $below } else { $below | Where-Object { $EndedPrograms -contains $_.Name } }
 }
 
+# $Run.Left is kept until no program is left: until then, this run may not change anything.
 function Stop-LeftProgram {
-    if ("$($Run.Left)" -cnotmatch '\Arun ([0-9A-Za-z-]{1,64}),[^\n]*\nprogram ([0-9]{1,10}) ([0-9]{1,19})\z') { return }
-    $runId, $id, $started = $Matches[1], [int]$Matches[2], [long]$Matches[3]
+    if ("$($Run.Left)" -cmatch '\Arun ([0-9A-Za-z-]{1,64}),[^\n]*\nprogram ([0-9]{1,10}) ([0-9]{1,19})\z') {
+        Wait-LeftProgram $Matches[1] ([int]$Matches[2]) ([long]$Matches[3])
+    }
+    $Run.Left = ''
+}
+
+function Wait-LeftProgram {
+    param([string]$RunId, [int]$Id, [long]$Started)
     for ($second = 0; $second -lt $LeftSeconds; $second++) {
-        $left = @(Get-LeftProcess $id $started)
+        $left = @(Get-LeftProcess $Id $Started)
         if (-not $left.Count) { return }
-        if (-not $second) { Write-LeftProgram $runId $left[0] }
+        if (-not $second) { Write-LeftProgram $RunId $left[0] }
         if ($EndedPrograms -contains $left[0].Name) { $left | ForEach-Object { Stop-LeftProcess $_.ProcessId } }
         Start-Pause 1000
     }
     throw (New-Failure left-program-runs ('run {run} was interrupted, and a program that it started is still ' +
             'running (process {id}). Wait for this program to finish, or stop it, then try again') @{
-            run = $runId; id = $left[0].ProcessId
+            run = $RunId; id = $left[0].ProcessId
         })
 }
 
@@ -5958,7 +5995,7 @@ function Save-Server([string]$Folder, [string]$Python) {
     New-ClosedFolder $Folder $StateAccess
     foreach ($file in $ConfigurationFile, $StarterFile) {
         Assert-NoLink $file
-        if (Test-Path -LiteralPath $file) { [IO.File]::Copy($file, (Join-Path $Folder (Split-Path -Leaf $file))) }
+        if (Test-Path -LiteralPath $file) { Copy-File $file (Join-Path $Folder (Split-Path -Leaf $file)) }
     }
     Save-Service $Folder
     Write-TextFile (Join-Path $Folder 'python') "$Python`n"
@@ -6062,7 +6099,7 @@ function Assert-PreviousServer {
 function Test-SwitchToEnd {
     if ($Run.Mode -ne 'apply' -and -not $Run.RollbackBegun) { return $false }
     if ('failed', 'stopped' -notcontains $Run.Outcome) { return $false }
-    if (-not $Run.Lock -or -not $Run.Script -or (Test-Path -LiteralPath $RotationFile)) { return $false }
+    if (-not $Run.Lock -or $Run.Left -or -not $Run.Script -or (Test-Path -LiteralPath $RotationFile)) { return $false }
     $Run.Installing -or $Run.StoppedEarly -or (Test-OpenSwitch)
 }
 
@@ -9060,6 +9097,7 @@ function Invoke-Run {
             if ($Run.Mode -ne 'events') { Complete-Run }
         }
         finally {
+            Close-EventFile
             Exit-Lock
             $env:PSModulePath = $ModulePath
         }
@@ -9068,7 +9106,7 @@ function Invoke-Run {
 
 # Undo what an apply changed only while its steps ran. Nothing is thrown: the run must report its end.
 function Undo-Bracket {
-    if ($Run.Mode -ne 'apply' -or -not $Run.EventFile) { return }
+    if ($Run.Mode -ne 'apply' -or -not $Run.EventFile -or $Run.Left) { return }
     try { Undo-Record -BracketsOnly }
     catch {
         $Run.Outcome = 'failed'

@@ -26,107 +26,107 @@
 #   536  messages               Write messages: a sentence with named values, and a code that no release changes.
 #   626  hashes                 Compute SHA-256, the only hash that this script uses.
 #   664  events                 Report events: lines of JSON, which are the only output of this script.
-#   754  findings               Report in mode check which requirements this host meets, one finding for each.
-#   801  host_log               Write to the Windows event log which script changes this host.
-#   833  kept_script            Keep the script that changes this host.
-#   851  envelope               Read the envelope: the only input of a run in addition to this script.
-#   955  part_data              Keep the parts of files that the envelope names, and their data.
-#  1027  lock                   Allow only one run at a time to change this host.
-#  1092  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1173  held_files             Open, move, replace, and remove files that other programs hold.
-#  1300  access                 Set and check access lists: who may read and change a folder.
-#  1376  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1413  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1493  registry               Read values in the registry.
-#  1504  registry_values        Compare, set, and restore values in the registry.
-#  1538  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1658  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1756  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1791  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1879  path_access            Find other accounts that could replace a folder with another folder.
-#  1908  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1965  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2119  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2216  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2451  server_command         Define the command line of the server, and what it was started with.
-#  2470  left_program           End the program that a run left behind when it was killed.
-#  2528  programs               Run other programs until they exit, and report their output.
-#  2667  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2686  web_requests           Ask web servers, and say why one did not answer.
-#  2758  downloads              Download files into the cache, and check their hashes before they are used.
-#  2919  sources                Download a program from one of several sources.
-#  2998  delivered_programs     Take the files of programs that the workstation has sent.
-#  3029  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3118  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3194  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3250  foreign_places         Define where configuration from other installations may be on this host.
-#  3264  package_environment    Choose the environment variables of pip and uv.
-#  3339  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3344  installer_failures     Explain the exit codes of installers.
-#  3416  installers             Run installers and uninstallers, and wait while another one runs.
-#  3461  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3518  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3580  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3605  not_found              Distinguish what does not exist from what cannot be read.
-#  3612  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3682  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3720  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3760  installed_files        Compare files with those that were installed.
-#  3909  running_server         Stop the server before its programs are replaced.
-#  3967  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4086  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4150  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4200  port_process           Find the program that listens on a TCP port, and what started it.
-#  4235  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4364  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4410  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4468  certificates           Read certificates from PEM files.
-#  4485  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4557  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4691  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4815  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4924  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4993  password_hash          Get the hash of the password.
-#  4998  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  5044  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  5067  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5146  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5288  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5332  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5455  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5612  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5650  new_server             Check what another environment contains, and the server that runs from it.
-#  5733  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5908  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6102  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6214  server_life            Restart or stop the installed server: modes restart and stop.
-#  6319  restarted_server       Start the registered task again.
-#  6376  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6507  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6626  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6668  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6830  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7077  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7210  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7234  server_log             Send the log of the notebook server: mode logs.
-#  7334  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   766  findings               Report in mode check which requirements this host meets, one finding for each.
+#   813  host_log               Write to the Windows event log which script changes this host.
+#   845  kept_script            Keep the script that changes this host.
+#   863  envelope               Read the envelope: the only input of a run in addition to this script.
+#   967  part_data              Keep the parts of files that the envelope names, and their data.
+#  1039  lock                   Allow only one run at a time to change this host.
+#  1106  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1187  held_files             Open, move, replace, and remove files that other programs hold.
+#  1330  access                 Set and check access lists: who may read and change a folder.
+#  1406  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1443  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1523  registry               Read values in the registry.
+#  1534  registry_values        Compare, set, and restore values in the registry.
+#  1568  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1688  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1786  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1821  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1909  path_access            Find other accounts that could replace a folder with another folder.
+#  1938  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1995  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2149  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2246  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2481  server_command         Define the command line of the server, and what it was started with.
+#  2500  left_program           End the program that a run left behind when it was killed.
+#  2565  programs               Run other programs until they exit, and report their output.
+#  2704  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2723  web_requests           Ask web servers, and say why one did not answer.
+#  2795  downloads              Download files into the cache, and check their hashes before they are used.
+#  2956  sources                Download a program from one of several sources.
+#  3035  delivered_programs     Take the files of programs that the workstation has sent.
+#  3066  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3155  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3231  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3287  foreign_places         Define where configuration from other installations may be on this host.
+#  3301  package_environment    Choose the environment variables of pip and uv.
+#  3376  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3381  installer_failures     Explain the exit codes of installers.
+#  3453  installers             Run installers and uninstallers, and wait while another one runs.
+#  3498  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3555  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3617  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3642  not_found              Distinguish what does not exist from what cannot be read.
+#  3649  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3719  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3757  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3797  installed_files        Compare files with those that were installed.
+#  3946  running_server         Stop the server before its programs are replaced.
+#  4004  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4123  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4187  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4237  port_process           Find the program that listens on a TCP port, and what started it.
+#  4272  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4401  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4447  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4505  certificates           Read certificates from PEM files.
+#  4522  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4594  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4728  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4852  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4961  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5030  password_hash          Get the hash of the password.
+#  5035  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  5081  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  5104  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5183  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5325  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5369  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5492  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5649  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5687  new_server             Check what another environment contains, and the server that runs from it.
+#  5770  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5945  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6139  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6251  server_life            Restart or stop the installed server: modes restart and stop.
+#  6356  restarted_server       Start the registered task again.
+#  6413  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6544  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6663  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6705  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6867  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7114  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7247  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7271  server_log             Send the log of the notebook server: mode logs.
+#  7371  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7366  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7447  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7455  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7474  python                 Install Python from the publisher, or use one that is installed.
-#  7626  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7687  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7805  packages               Install the packages of the lock in a virtual environment.
-#  8006  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8032  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8170  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8378  service                Run the server as a scheduled task.
-#  8528  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8592  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8675  path                   Add the programs of the server to the PATH of the machine.
-#  8704  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8745  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7403  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7484  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7492  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7511  python                 Install Python from the publisher, or use one that is installed.
+#  7663  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7724  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7842  packages               Install the packages of the lock in a virtual environment.
+#  8043  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8069  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8207  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8415  service                Run the server as a scheduled task.
+#  8565  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8629  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8712  path                   Add the programs of the server to the PATH of the machine.
+#  8741  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8782  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -491,7 +491,7 @@ $Run = @{
     Log = @{ Lines = 100; Since = '-'; Seconds = 0; Cursor = '-' }   # which lines of the server's log to send
     FormerSalt = ''; NewSalt = $false                    # which password hashes may be replaced: see step notebook
     Step = ''; Differences = $null                       # of the step that runs
-    Events = 0; EventFile = ''; NotKept = $null; Pipeline = $null; Stopped = $false
+    Events = 0; EventFile = ''; EventStream = $null; NotKept = $null; Pipeline = $null; Stopped = $false
     Lock = $null; Owner = ''; Left = ''                 # the lock, its first line, and what a killed run left in it
     Boot = ''; Reboot = $false; Restarting = $false; Pending = ''
     Outcome = 'ok'; Changed = 0; Differs = $false; Fingerprint = ''
@@ -681,15 +681,27 @@ function Write-Event([string]$Event, [hashtable]$Data = @{}) {
 # Anything else that a step outputs becomes a log event, so that it cannot be mistaken for an event.
 filter Write-OtherOutput { Write-Event log @{ text = [string]$_ } }
 
-# After the first event that cannot be written, none is: those behind a torn line would be lost.
+# The file stays open until the run ends, so no other program can prevent the next event. After the first event that
+# cannot be written, none is: those behind a torn line would be lost.
 function Save-Event([string]$Json) {
-    try { [IO.File]::AppendAllText($Run.EventFile, $Json + "`n", $Utf8) }
+    try {
+        if (-not $Run.EventStream) {
+            $Run.EventStream = New-Object IO.FileStream $Run.EventFile, 'Append', 'Write', 'Read', 1   # no buffer
+        }
+        $bytes = $Utf8.GetBytes($Json + "`n")
+        $Run.EventStream.Write($bytes, 0, $bytes.Length)
+    }
     catch {
         $Run.NotKept = New-Failure events-not-kept ('could not write the events of this run to {file}: {cause}. Fix ' +
             'this error (for example, free some disk space), then try again') @{
             file = $Run.EventFile
         } -Cause $_.Exception
     }
+}
+
+function Close-EventFile {
+    if ($Run.EventStream) { $Run.EventStream.Close() }
+    $Run.EventStream = $null
 }
 
 # The events on the host are evidence: without them, a run does not continue.
@@ -1064,9 +1076,11 @@ function New-LockFailure([Exception]$Cause) {
         'that is using this file), then try again') @{ file = $LockFile } -Cause $Cause
 }
 
+# A run that was refused while the program of a killed run was still there leaves the file as it found it.
 function Exit-Lock {
     if (-not $Run.Lock) { return }
-    $Run.Lock.SetLength(0)
+    $Run.Owner = $Run.Left
+    Write-Lock
     $Run.Lock.Close()
     $Run.Lock = $null
 }
@@ -1191,8 +1205,22 @@ $Scanners = @{
     CSFalconService = 'CrowdStrike Falcon'; SentinelAgent = 'SentinelOne'
 }
 
-# Replace a file by another one, in one operation.
+# Replace a file by another one, in one operation. After a power failure, there is the old file or the new one.
 function Move-Over([string]$New, [string]$Path) { Invoke-FileChange 'replace' $New $Path }
+
+# Copy a file to a new one, which is on the disk before the record names it, or before the file that it restores.
+function Copy-File([string]$From, [string]$Path) {
+    [IO.File]::Copy($From, $Path)
+    Invoke-FileChange 'flush' $Path
+}
+
+# Windows keeps what is written in memory at first, but it writes names of files to the disk in their order: the new
+# name would be there with nothing or zeros in the file. Only a file that can be written can be flushed.
+function Write-ThroughCache([string]$Path) {
+    if ([IO.File]::GetAttributes($Path) -band [IO.FileAttributes]::ReadOnly) { return }
+    $stream = [IO.File]::Open($Path, 'Open', 'ReadWrite', 'ReadWrite, Delete')
+    try { $stream.Flush($true) } finally { $stream.Close() }
+}
 
 function Remove-SingleFile([string]$Path) {
     if (-not [IO.File]::Exists($Path)) { return }
@@ -1240,7 +1268,9 @@ function Edit-Path {
     param([string]$Change, [string]$Path, $With)
     switch ($Change) {
         'open' { $With.Stream = [IO.File]::Open($Path, 'OpenOrCreate', 'ReadWrite', 'Read') }
+        'flush' { Write-ThroughCache $Path }
         'replace' {
+            Write-ThroughCache $Path
             if ([IO.File]::Exists($With)) { [IO.File]::Replace($Path, $With, [NullString]::Value) }
             else { [IO.File]::Move($Path, $With) }
         }
@@ -1719,7 +1749,7 @@ function Save-FileBefore([string]$Path) {
     if (Test-Path -LiteralPath $Path) {
         $before = Join-Path $StateFolder ('before\' + [guid]::NewGuid().ToString())
         New-ClosedFolder (Split-Path $before) $StateAccess
-        [IO.File]::Copy($Path, $before)
+        Copy-File $Path $before
     }
     Save-Before 'file' $Path $before
 }
@@ -2499,19 +2529,26 @@ function Get-LeftProcess([int]$Id, [long]$Started) {
     if ($program) { $program + $below } else { $below | Where-Object { $EndedPrograms -contains $_.Name } }
 }
 
+# $Run.Left is kept until no program is left: until then, this run may not change anything.
 function Stop-LeftProgram {
-    if ("$($Run.Left)" -cnotmatch '\Arun ([0-9A-Za-z-]{1,64}),[^\n]*\nprogram ([0-9]{1,10}) ([0-9]{1,19})\z') { return }
-    $runId, $id, $started = $Matches[1], [int]$Matches[2], [long]$Matches[3]
+    if ("$($Run.Left)" -cmatch '\Arun ([0-9A-Za-z-]{1,64}),[^\n]*\nprogram ([0-9]{1,10}) ([0-9]{1,19})\z') {
+        Wait-LeftProgram $Matches[1] ([int]$Matches[2]) ([long]$Matches[3])
+    }
+    $Run.Left = ''
+}
+
+function Wait-LeftProgram {
+    param([string]$RunId, [int]$Id, [long]$Started)
     for ($second = 0; $second -lt $LeftSeconds; $second++) {
-        $left = @(Get-LeftProcess $id $started)
+        $left = @(Get-LeftProcess $Id $Started)
         if (-not $left.Count) { return }
-        if (-not $second) { Write-LeftProgram $runId $left[0] }
+        if (-not $second) { Write-LeftProgram $RunId $left[0] }
         if ($EndedPrograms -contains $left[0].Name) { $left | ForEach-Object { Stop-LeftProcess $_.ProcessId } }
         Start-Pause 1000
     }
     throw (New-Failure left-program-runs ('run {run} was interrupted, and a program that it started is still ' +
             'running (process {id}). Wait for this program to finish, or stop it, then try again') @{
-            run = $runId; id = $left[0].ProcessId
+            run = $RunId; id = $left[0].ProcessId
         })
 }
 
@@ -5864,7 +5901,7 @@ function Save-Server([string]$Folder, [string]$Python) {
     New-ClosedFolder $Folder $StateAccess
     foreach ($file in $ConfigurationFile, $StarterFile) {
         Assert-NoLink $file
-        if (Test-Path -LiteralPath $file) { [IO.File]::Copy($file, (Join-Path $Folder (Split-Path -Leaf $file))) }
+        if (Test-Path -LiteralPath $file) { Copy-File $file (Join-Path $Folder (Split-Path -Leaf $file)) }
     }
     Save-Service $Folder
     Write-TextFile (Join-Path $Folder 'python') "$Python`n"
@@ -5968,7 +6005,7 @@ function Assert-PreviousServer {
 function Test-SwitchToEnd {
     if ($Run.Mode -ne 'apply' -and -not $Run.RollbackBegun) { return $false }
     if ('failed', 'stopped' -notcontains $Run.Outcome) { return $false }
-    if (-not $Run.Lock -or -not $Run.Script -or (Test-Path -LiteralPath $RotationFile)) { return $false }
+    if (-not $Run.Lock -or $Run.Left -or -not $Run.Script -or (Test-Path -LiteralPath $RotationFile)) { return $false }
     $Run.Installing -or $Run.StoppedEarly -or (Test-OpenSwitch)
 }
 
@@ -8966,6 +9003,7 @@ function Invoke-Run {
             if ($Run.Mode -ne 'events') { Complete-Run }
         }
         finally {
+            Close-EventFile
             Exit-Lock
             $env:PSModulePath = $ModulePath
         }
@@ -8974,7 +9012,7 @@ function Invoke-Run {
 
 # Undo what an apply changed only while its steps ran. Nothing is thrown: the run must report its end.
 function Undo-Bracket {
-    if ($Run.Mode -ne 'apply' -or -not $Run.EventFile) { return }
+    if ($Run.Mode -ne 'apply' -or -not $Run.EventFile -or $Run.Left) { return }
     try { Undo-Record -BracketsOnly }
     catch {
         $Run.Outcome = 'failed'
