@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -197,7 +198,7 @@ def _resolved(job: Job, upgrade: Sequence[str], *, upgrade_all: bool, uv: str, d
 
 def _existing(job: Job) -> tuple[SiteLock | None, Message | None]:
     """Return the lock that is to be renewed, and a warning about it. Raises CatalogError for a file that nbserver lock did not write."""
-    if not job.path.exists():
+    if not os.path.exists(job.path):  # noqa: PTH110 (Path.exists raises PermissionError)
         return None, None
     try:
         lock = SiteLock.load(job.path)

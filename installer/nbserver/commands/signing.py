@@ -76,7 +76,7 @@ def kept_in(folder: Path) -> Callable[[str, bytes], bytes]:
 def sign(name: str, text: bytes, signer: Signer) -> bytes:
     """Return a script with CRLF line endings and a signature block. Raises UsageError."""
     for path in filter(None, (signer.certificate, signer.key)):
-        if not path.is_file():
+        if not os.path.isfile(path):  # noqa: PTH113 (Path.is_file raises PermissionError)
             raise UsageError(
                 "signing-file-missing",
                 "the file does not exist",

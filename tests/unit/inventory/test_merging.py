@@ -133,6 +133,13 @@ def test_paths_count_from_the_inventory(tmp_path: Path, monkeypatch: pytest.Monk
     assert host.password is not None and host.password.file == tmp_path / "site" / "secret"
 
 
+def test_hosts_share_their_authorities(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_bytes(b"x" * 1000)
+    hosts = write(tmp_path, f"[defaults]\nca_file = 'ca.pem'\n[hosts.h]\n{BASE}[hosts.g]\n{BASE}").hosts.values()
+    one, other = (host.authorities for host in hosts)  # type: ignore[union-attr]
+    assert one is other and one == b"x" * 1000
+
+
 def test_values_get_their_one_form(tmp_path: Path) -> None:
     text = (
         f"[hosts.h]\n{BASE}tls = true\nfingerprint = 'sha256:{':'.join(['AB'] * 32)}'\n"
