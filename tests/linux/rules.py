@@ -17,7 +17,7 @@ BUILTINS = set(
 )
 # Programs that only answer, and programs that change something. Another one is a decision: it is named here.
 ASKING = set(
-    "apt-get base64 comm date dd dpkg-query find firewall-cmd flock getent head id journalctl ls od openssl paste readlink rpm sed sha256sum sort stat systemctl tail timeout tr ufw zypper".split()
+    "apt-get base64 comm date dd dpkg-query find firewall-cmd flock getent head id journalctl loginctl ls od openssl paste readlink rpm sed sha256sum sort stat systemctl tail timeout tr ufw zypper".split()
 )
 CHANGING = set("chmod chown cp mkdir mv rm rmdir sync".split())
 # These run through run_program, so that their words become events and they have no input.

@@ -87,7 +87,7 @@ def commands(line: Line) -> list[str]:
     code = re.sub(r"^(\s*|.*\bin )[\w' .*|:-]+\)(?=\s|$)", "; ", line.code)
     code = re.sub(r"\$\(\(.*?\)\)", "0", code)
     code = re.sub(r'"(?:[^"$]|\$(?!\())*"', '""', code)
-    code = re.sub(r"\[\[.*?\]\]|\(\(.*?\)\)|\$\{[^}]*\}", "_", code)
+    code = re.sub(r"\[\[(?:(?!\$\().)*?\]\]|\(\((?:(?!\$\().)*?\)\)|\$\{(?:(?!\$\()[^}])*\}", "_", code)
     code = re.sub(r"\b[A-Za-z_]\w*\+?=\(.*\)|\b(?:local|declare)( -\w+)? .*?(?=;|$)", "", code)
     code = re.sub(r"(?<![\w$-])(if|then|do|else|elif|while|until|!)(?=\s)", ";", code).replace('"$(', "$(").replace(')"', ")")
     found = [match[2] for match in _COMMAND.finditer(code)]

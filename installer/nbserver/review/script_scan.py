@@ -85,7 +85,7 @@ def _bash_calls(text: str) -> Callable[[str], Iterable[str]]:
         plain = re.sub(r"\$?\(\((?!.*\$\([^(]).*?\)\)", " 0 ", code)
         plain = re.sub(r'"\$\{?([A-Za-z_]\w*|[@*0-9])(?:\[[@*]\])?\}?"', r"$\1", plain)
         plain = re.sub(r'"(?:[^"$\\]|\\.|\$(?!\())*"', '""', plain).replace('"$(', "$(")
-        plain = re.sub(r"\[\[.*?\]\]|\$\{[^}]*\}", " _ ", plain)
+        plain = re.sub(r"\[\[(?:(?!\$\().)*?\]\]|\$\{(?:(?!\$\()[^}])*\}", " _ ", plain)
         plain = re.sub(r"\b[A-Za-z_]\w*\+?=\((?![^)]*\$\()[^)]*\)", " ", plain)
         for match in _COMMAND.finditer(plain):
             word = match["word"]

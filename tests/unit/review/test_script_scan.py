@@ -72,6 +72,8 @@ def test_a_deletion_is_found(language: str, code: str) -> None:
         ("sh", "! reboot"),
         ("sh", "/usr/bin/id"),
         ("sh", 'y="$(whoami)"'),
+        ("sh", '    if [[ $1 == a ]] && [[ $(whoami) == "$2 $3" ]]; then return; fi'),
+        ("sh", "y=${x:-$(whoami)}"),
         ("ps1", "Start-Process notepad"),
         ("ps1", "$p = [Diagnostics.Process]::Start($x)"),
         ("ps1", "& $program"),
