@@ -29,6 +29,7 @@ _BASH_DELETES = re.compile(
 _PS_FUNCTION = re.compile(r"^function ([\w-]+)", re.MULTILINE | re.IGNORECASE)
 _PS_STARTS = re.compile(
     r"(?<![\w$-])(Invoke-Program|Start-Background|New-ProgramStart|(?:Start|Stop)-(?:Process|Service|ScheduledTask|Job)\w*|Restart-\w+"
+    r"|Set-Service(?=[^|;]* -Status\b)"
     r"|(?:Register|Enable)-ScheduledTask|Invoke-Item|Invoke-WmiMethod|Invoke-CimMethod|Invoke-Expression|Invoke-Command)(?![\w-])"
     r"|Diagnostics\.Process(?:StartInfo)?\b(?:\]::Start)?|\.(?:Kill|CloseMainWindow)\(|\.exe\b|^\s*[&.] (?=[$'\"({])|[|;={(]\s*[&.] (?=[$'\"])"
     r"|-ComObject\b",
@@ -39,6 +40,10 @@ _PS_DELETES = re.compile(
     r"|/uninstall\b|/VERYSILENT|(?<=[\s(,])'?/x'?(?=[\s',])|(?<=[\s(,'])/delete\b",
     re.IGNORECASE,
 )
+
+# In the programs in Python that are text of a script.
+_PYTHON_STARTS = re.compile(r"\bos\.(?:exec|spawn|posix_spawn|fork|kill)\w*(?=\()|\bos\.(?:system|popen)(?=\()|\bsubprocess\.\w+")
+_PYTHON_DELETES = re.compile(r"\bos\.(?:unlink|remove|removedirs|rmdir|truncate|ftruncate)(?=\()|\brmtree(?=\()|\.(?:unlink|rmdir)(?=\()")
 
 
 @dataclass(frozen=True)
@@ -54,8 +59,8 @@ class Found:
 def program_calls(text: str, language: str) -> tuple[Found, ...]:
     """Return the lines that start or stop a program. `language` is "ps1" or "sh"."""
     if language == "sh":
-        return _found(text, _bash_calls(text), _bash_lines(text))
-    return _found(text, _powershell_calls(text), _powershell_lines(text))
+        return _found(text, _bash_calls(text), _bash_lines(text), _PYTHON_STARTS)
+    return _found(text, _powershell_calls(text), _powershell_lines(text), _PYTHON_STARTS)
 
 
 @lru_cache(maxsize=16)
@@ -65,9 +70,12 @@ def deletions(text: str, language: str) -> tuple[Found, ...]:
         functions = {name for name in _FUNCTION.findall(text) if re.match(r"(?:remove|delete|restore)_|forget_", name)}
         calls = re.compile(rf"(?<![\w$-])(?:{'|'.join(sorted(functions)) or '(?!)'})(?![\w-])")
         return _found(
-            text, lambda code: [*_all(_BASH_DELETES, code), *([] if _FUNCTION.match(code) else _all(calls, code))], _bash_lines(text)
+            text,
+            lambda code: [*_all(_BASH_DELETES, code), *([] if _FUNCTION.match(code) else _all(calls, code))],
+            _bash_lines(text),
+            _PYTHON_DELETES,
         )
-    return _found(text, lambda code: [] if _PS_FUNCTION.match(code) else _all(_PS_DELETES, code), _powershell_lines(text))
+    return _found(text, lambda code: [] if _PS_FUNCTION.match(code) else _all(_PS_DELETES, code), _powershell_lines(text), _PYTHON_DELETES)
 
 
 def _all(pattern: re.Pattern[str], code: str) -> list[str]:
@@ -122,11 +130,15 @@ def _functions(text: str) -> Iterator[tuple[str, str]]:
         yield match[1], text[match.end() : end]
 
 
-def _found(text: str, names: Callable[[str], Iterable[str]], lines: Iterator[tuple[int, str]]) -> tuple[Found, ...]:
+def _found(
+    text: str, names: Callable[[str], Iterable[str]], lines: Iterator[tuple[int, str]], python: re.Pattern[str]
+) -> tuple[Found, ...]:
+    """Return the lines with names in their code, or with what `python` finds in them: a program in Python is text in quotes."""
     found = []
     originals = text.split("\n")
     for number, code in lines:
-        here = tuple(dict.fromkeys(names(code)))
+        whole = originals[number - 1]
+        here = tuple(dict.fromkeys([*names(code), *([] if whole.lstrip().startswith("#") else _all(python, whole))]))
         if here:
             last = number
             while originals[last - 1].endswith("\\") and last < len(originals):

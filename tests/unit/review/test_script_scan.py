@@ -55,6 +55,8 @@ def test_programs_that_change_a_host_are_listed_with_their_lines() -> None:
         ("ps1", "$key.DeleteValue('x')"),
         ("ps1", "if ($x) { Unregister-ScheduledTask -TaskName x }"),
         ("ps1", "$x = 1   # a\nremove-item y"),
+        ("sh", "X='import os\nos.unlink(name, dir_fd=folder)\n'"),
+        ("ps1", "$x = 'import shutil\nshutil.rmtree(y)\n'"),
     ],
 )
 def test_a_deletion_is_found(language: str, code: str) -> None:
@@ -80,6 +82,8 @@ def test_a_deletion_is_found(language: str, code: str) -> None:
         ("ps1", "& 'C:\\x.cmd'"),
         ("ps1", "function Invoke-Y { Invoke-Program $x }\nfunction Z {\n    Invoke-Y\n}"),
         ("ps1", "$x.Kill()"),
+        ("ps1", "if ($x) { Set-Service -Name $Name -Status Running }"),
+        ("sh", "X='import os\nos.execv(a, b)\n'"),
     ],
 )
 def test_a_program_call_is_found(language: str, code: str) -> None:
@@ -90,6 +94,7 @@ def test_a_program_call_is_found(language: str, code: str) -> None:
     ("language", "code"),
     [
         ("sh", "# rm x"),
+        ("sh", "# os.unlink(x)"),
         ("sh", "printf '%s' 'rm x; curl y'"),
         ("sh", "local rm=1"),
         ("ps1", "# Remove-Item x"),
