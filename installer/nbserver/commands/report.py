@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def _said(found: Report) -> str:
 
 def _require_outside(path: Path, folder: Path) -> None:
     """Raise UsageError for a file in the run directory, whose files the chain lists."""
-    if folder.resolve() in path.resolve().parents:
+    if Path(os.path.realpath(folder)) in Path(os.path.realpath(path)).parents:  # resolve raises for a link to itself
         raise UsageError(
             "report-in-run",
             "a report cannot be written to the run directory, because nbserver audit --run would refuse it",

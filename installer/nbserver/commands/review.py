@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -95,7 +96,7 @@ def _writer(kind: str, language: Language) -> Callable[[Review | None, Compariso
 def require_outside(path: Path, *folders: Path) -> None:
     """Raise UsageError for a file below a folder that is audited: the next audit would refuse it there."""
     for folder in folders:
-        if folder.resolve() in path.resolve().parents:
+        if Path(os.path.realpath(folder)) in Path(os.path.realpath(path)).parents:  # resolve raises for a link to itself
             raise UsageError(
                 "review-in-folder",
                 "a review cannot be written to the audited folder, because the next audit would refuse it",

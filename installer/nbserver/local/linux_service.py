@@ -114,9 +114,10 @@ def _unit_since(where: LinuxPlaces) -> float:
 def _process_since(where: LinuxPlaces) -> float:
     """Return when the background process started, in seconds since the epoch, or 0 if it is not running."""
     pid = _running(where.process)
-    if not pid:
+    start = _start(pid) if pid else ""
+    if not start:  # it may have exited meanwhile
         return 0
-    ticks = int(_start(pid).split()[0])
+    ticks = int(start.split()[0])
     return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
 
 

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 import tempfile
 import zipfile
 import zlib
@@ -14,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from nbserver.base import atomic_file
 from nbserver.base.errors import UsageError
 from nbserver.base.plain_text import clean
 from nbserver.notebooks import names, received, tree
@@ -60,6 +62,7 @@ def require_backup(path: Path) -> None:
     """Raise UsageError if a file exists that is not a backup: it would be replaced. So does a name that no file can have."""
     try:
         os.lstat(path)
+        atomic_file.require_replaceable(path)
     except FileNotFoundError:
         return
     except OSError as error:
@@ -80,6 +83,8 @@ def _not_written(path: Path, error: OSError) -> UsageError:
 def extract_manifest(path: Path) -> dict[str, File]:
     """Return the files of a backup by their entry. Raises UsageError for a file that is not a backup."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a device has no end, and a FIFO waits for a writer
+            raise _no_backup(path)
         with zipfile.ZipFile(path) as archive:
             return _files(archive)
     except _NOT_AS_WRITTEN as error:

@@ -60,8 +60,11 @@ def test_a_file_that_is_not_a_backup_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "thesis.zip").write_bytes(b"years of work")
     with pytest.raises(UsageError, match="not a backup"):
         archive.require_backup(tmp_path / "thesis.zip")
-    with pytest.raises(UsageError, match="could not write the file"):
-        archive.require_backup(tmp_path / ("x" * 300))
+    for path in (tmp_path / ("x" * 300), Path("/dev/null")):
+        with pytest.raises(UsageError, match="could not write the file"):
+            archive.require_backup(path)
+    with pytest.raises(UsageError, match="not a backup"):
+        archive.extract(Path("/dev/null"), tmp_path)
 
 
 @pytest.mark.parametrize(

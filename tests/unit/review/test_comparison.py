@@ -162,11 +162,13 @@ def test_a_dash_is_standard_output(files: dict[str, bytes], tmp_path: Path) -> N
 
 def test_arguments_that_make_no_sense_are_refused(files: dict[str, bytes], tmp_path: Path) -> None:
     folder = put(files, tmp_path / "rendered")
+    (tmp_path / "loop").symlink_to("loop")
     for arguments, words in (
         (["audit"], "exactly one of"),
         (["audit", str(folder), "--bodies", str(folder), str(folder)], "exactly one of"),
         (["audit", str(folder), "--html", str(folder / "review.html")], "cannot be written to the audited folder"),
         (["audit", str(folder), "--html", str(tmp_path / "missing" / "review.html")], "could not write the file"),
+        (["audit", str(folder), "--html", str(tmp_path / "loop")], "could not write the file"),
     ):
         error = CliRunner().invoke(cli, arguments, standalone_mode=False).exception
         assert isinstance(error, UsageError) and words in str(error), arguments

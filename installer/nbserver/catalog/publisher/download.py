@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 LARGEST_INDEX = 32 * 1024 * 1024
 """Maximum size of one response in bytes, unpacked."""
 _CONNECT_SECONDS, _READ_SECONDS, _WHOLE_SECONDS = 15.0, 30.0, 180.0
+_LONGEST_AUTHORITIES = 16 * 1024 * 1024  # bytes: a device has no end
 _MOST_REDIRECTS = 3
 _WAY = (
     "The catalog was not written. Check the network and the proxy (HTTPS_PROXY, NO_PROXY), or use a mirror with "
@@ -53,7 +54,8 @@ def trusting(*ca_files: Path | None) -> TrustingAdapter:
 def read_authorities(path: Path) -> str:
     """Return the text of a file with CA certificates in PEM. Raises UsageError for a file without one."""
     try:
-        text = pem_text(path.read_bytes())
+        with path.open("rb") as file:
+            text = pem_text(file.read(_LONGEST_AUTHORITIES))
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
         return text
     except (OSError, ssl.SSLError):
