@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -41,10 +42,18 @@ def hash_password(host: str, inventory_path: Path, salt: Path | None, as_json: b
             count=len(selected),
         )
     ask = secret.confirmed(asker())
-    plain = ask(phrase("Notebook password for {name}: ", name=selected[0].name)) if ask else sys.stdin.readline().rstrip("\r\n")
+    plain = ask(phrase("Notebook password for {name}: ", name=selected[0].name)) if ask else _line()
     notebook_password.check_password(plain, host=selected[0].name, minimum=selected[0].notebook.password_minimum)
     found = site_salt.of_site(loaded.path.parent, salt, create=True)
     hashed = notebook_password.hash_password(plain, found)
     click.echo(json.dumps({"event": "hash", "host": selected[0].name, "hash": hashed}) if as_json else hashed)
     require_written()
     return 0
+
+
+def _line() -> str:
+    """Return a line of standard input, or an empty text if that is closed. What is not text in it becomes surrogates, which no password may have."""
+    if not isinstance(sys.stdin, io.TextIOWrapper):
+        return ""
+    sys.stdin.reconfigure(errors="surrogateescape")
+    return sys.stdin.readline().rstrip("\r\n")

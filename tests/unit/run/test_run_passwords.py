@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -283,7 +284,7 @@ def test_a_hash_that_cannot_be_computed_is_the_failure_of_its_hosts_only(site: S
     ].error
 
 
-def test_hash_password_prints_what_apply_sends(site: Site) -> None:
+def test_hash_password_prints_what_apply_sends(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     from click.testing import CliRunner
 
     file = str(site.folder / "nbserver.toml")
@@ -292,6 +293,10 @@ def test_hash_password_prints_what_apply_sends(site: Site) -> None:
     assert printed.output.strip() == secret(site.sent["lin1"]) and site.salt.exists()
     answer = CliRunner().invoke(program.cli, ["hash-password", "lin1", "--json", "-i", file], input=PASSWORD + "\n", standalone_mode=False)
     validate("answer", json.loads(answer.stdout))
+    for data, words in ((b"\xe9tait une fois\n", "not valid Unicode"), (None, "empty")):
+        with monkeypatch.context() as patched, pytest.raises(NbserverError, match=words):
+            patched.setattr("sys.stdin", data and io.TextIOWrapper(io.BytesIO(data), "utf-8"))
+            program.cli.main(["hash-password", "lin1", "-i", file], standalone_mode=False)
     short = CliRunner().invoke(program.cli, ["hash-password", "lin1", "-i", file], input="short\n", standalone_mode=False)
     assert isinstance(short.exception, SecretError) and "at least 12" in str(short.exception)
     (site.folder / "other.salt").write_bytes(SALT)
