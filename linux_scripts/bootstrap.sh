@@ -57,18 +57,24 @@ while true; do
     fi
 done
 
-# All files are created in the working folder: somebody may move the folder, or replace a part of its path.
+# All files are created in the working folder: somebody may move the folder, or replace a part of its path. If its disk
+# is full, the next parent is tried.
 folder=""
 for parent in "${TMPDIR-}" /dev/shm /tmp /var/tmp; do
-    if [[ -d $parent && -w $parent ]] && folder=$(mktemp -d -p "$parent"); then break; fi
+    if [[ -d $parent && -w $parent ]] && folder=$(mktemp -d -p "$parent"); then
+        cd -- "$folder"
+        [[ -O . && $(stat -c %a .) == 700 && -z $(ls -A) ]] ||
+            die "another user changed the new folder in TMPDIR. Set TMPDIR to a folder where only you can write"
+        folder=$PWD
+        if { printf "%s" "$script" >nbserver.sh; } 2>/dev/null; then break; fi
+        cd /
+        rm -rf -- "$folder"
+        folder=""
+    fi
     if [[ ${TMPDIR-} == "$parent" ]]; then unset TMPDIR; fi
 done
 [[ $folder ]] ||
-    die "there is no temporary folder in which $(id -un) can write, such as /tmp"
-cd -- "$folder"
-[[ -O . && $(stat -c %a .) == 700 && -z $(ls -A) ]] ||
-    die "another user changed the new folder in TMPDIR. Set TMPDIR to a folder where only you can write"
-folder=$PWD
+    die "there is no temporary folder with free space in which $(id -un) can write, such as /tmp"
 
 # shellcheck disable=SC2317 # the trap calls it
 clean_up() {
@@ -84,7 +90,6 @@ else
     [[ $(stat -c %s data) == "$size" ]] ||
         die "the input ended before the end of the data"
 fi
-printf "%s" "$script" >nbserver.sh
 : >output
 setsid bash -p ./nbserver.sh envelope < <(printf "%s\n" "${envelope[@]}") >>output 2>errors &
 pid=$!

@@ -18,12 +18,24 @@ envelope() { # MODE
     if [[ $secret ]]; then printf 'secret notebook.password_hash %s\n' "$(printf '%s' "$secret" | base64 -w 0)"; fi
 }
 
+# Unpack the script into a new folder, and enter it. If a disk is full, the next one is tried.
+keep_script() {
+    local parent script
+    script=$(base64 -d | gzip -d && printf .) || die 'the script could not be unpacked'
+    for parent in /dev/shm /var/tmp; do
+        folder=$(mktemp -d -p "$parent" 2>/dev/null) || continue
+        cd -- "$folder"
+        if { printf '%s' "${script%.}" >nbserver.sh; } 2>/dev/null; then return; fi
+        cd /
+        rm -rf -- "$folder"
+    done
+    die 'neither /dev/shm nor /var/tmp has free space for the script'
+}
+
 launch() { # MODE SHA256 [COMMAND]
     local sum code=0 mode=${NBSERVER_MODE:-$1}
-    folder=$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d -p /var/tmp)
+    keep_script
     trap 'rm -rf -- "$folder"' EXIT
-    cd -- "$folder"
-    base64 -d | gzip -d >nbserver.sh || die 'the script could not be unpacked'
     sum=$(sha256sum <nbserver.sh)
     [[ ${sum%% *} == "$2" ]] || die "the SHA-256 of the script is ${sum%% *}, expected $2"
     if [[ $mode == apply && ! $secret && ${3-} ]]; then

@@ -5,6 +5,7 @@
 # pip if packages.installer = "pip". uv itself is in the lock too.
 
 ENVIRONMENT=$PROGRAMS/env-${NB_PACKAGES_LOCK_SHA256:0:8}
+SET_ASIDE=$ENVIRONMENT.replaced                    # what it replaces, until it is complete
 LOCK_MARK=$ENVIRONMENT/nbserver.lock               # written last: the lock's hash, then what was installed
 NOTEBOOK_PYTHON=$ENVIRONMENT/bin/python            # the program that runs the server
 INSTALLER_SETTINGS='packages.index_url, downloads.proxy'   # what decides from where packages are downloaded
@@ -32,8 +33,19 @@ compare_environment() {
         differs packages 'packages' '' "$ENVIRONMENT"
         return
     fi
+    compare_python_of_environment
     compare_packages "${lines[@]:1}"
     compare_installed_files
+}
+
+# The environment is named after the lock, which can be the same for several versions of Python.
+compare_python_of_environment() {
+    local is should
+    local -a folders=("$ENVIRONMENT"/lib/python3.*)
+    if [[ ! $NB_PYTHON_VERSION =~ ^3\.[0-9]+ ]]; then return 0; fi
+    is=${folders[0]##*/python} should=${BASH_REMATCH[0]}
+    if [[ $is == "$should" ]]; then return 0; fi
+    differs environment-python 'Python of {path}' "$is" "$should" path "$ENVIRONMENT"
 }
 
 # Anybody who could write in this folder could have changed each file in it, and restored its time.
@@ -63,11 +75,32 @@ keep_environment() {
 
 start_environment() {
     ENVIRONMENT_STARTED=1
-    forget_files "$ENVIRONMENT"
+    set_environment_aside
     save_before folder "$ENVIRONMENT" ''
     if [[ -e $ENVIRONMENT ]]; then report_start removing-folder 'Removing {path}' path "$ENVIRONMENT"; fi
     rm -rf --one-file-system -- "$ENVIRONMENT"
     create_environment
+}
+
+# A complete environment that is installed again, because something in it has changed, may be the only one that works.
+# So it comes back if the new one cannot be completed. If a run was killed before, it is still there.
+set_environment_aside() {
+    if [[ ! -e $LOCK_MARK ]]; then return; fi
+    if ! has_record folder "$SET_ASIDE"; then save_before folder "$SET_ASIDE" ''; fi
+    rm -rf --one-file-system -- "$SET_ASIDE"
+    mv -T -- "$ENVIRONMENT" "$SET_ASIDE"
+}
+
+# Whether an environment was set aside, and the new one is not complete.
+has_environment_aside() {
+    [[ -e $SET_ASIDE && ! -e $LOCK_MARK ]]
+}
+
+# Called when a run has failed.
+return_environment() {
+    rm -rf --one-file-system -- "$ENVIRONMENT"
+    mv -T -- "$SET_ASIDE" "$ENVIRONMENT"
+    remove_environment "$SET_ASIDE"                # only its line in the record
 }
 
 fill_environment() {
@@ -78,8 +111,10 @@ fill_environment() {
     fi
     label_environment
     check_imports
+    forget_files "$ENVIRONMENT"
     mark_environment
     list_files
+    if has_record folder "$SET_ASIDE"; then remove_environment "$SET_ASIDE"; fi
     RUN_REPAIR=''
 }
 

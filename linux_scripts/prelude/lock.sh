@@ -3,11 +3,19 @@
 
 # The kernel releases the lock when the process that holds descriptor 9 exits, however it exits.
 enter_lock() {
+    local -i code=0
     exec 9>>"$LOCK_FILE"
     # A process that only reads who has the lock (lock_owner) holds it for a moment.
-    if ! flock --wait 2 9; then
+    flock --wait 2 9 || code=$?
+    if ((code == 1)); then
         exec 9>&-
         refuse_second_run
+    fi
+    if ((code)); then
+        exec 9>&-
+        read_last_error
+        fail no-file-locks 'could not lock {path}: {error}. The file system of this folder must support file locks. '\
+'Mount it with support for them, then try again' path "$LOCK_FILE" error "${REPLY:-flock exited with code $code}"
     fi
     RUN_LOCKED=1
     printf "run %s, mode %s, by '%s', process %d, since %(%Y-%m-%dT%H:%M:%SZ)T\n" \

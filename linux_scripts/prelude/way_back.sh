@@ -190,6 +190,14 @@ end_rollback() {
 # shellcheck disable=SC2317 # a trap calls it
 report_not_switched() {
     if [[ ! $ENVIRONMENT_STARTED ]]; then return 0; fi
+    if has_environment_aside; then
+        RUN_STEP=packages
+        return_environment
+        use_failure
+        write_message "$REPLY" text environment-returned 'the packages could not be installed again, so this host '\
+'keeps the environment {environment} as it was: {cause}' environment "$ENVIRONMENT"
+        return
+    fi
     read_deployed_python
     if [[ ! $DEPLOYED_PYTHON || $DEPLOYED_PYTHON == "$NOTEBOOK_PYTHON" ]]; then return 0; fi
     RUN_STEP=packages

@@ -23,6 +23,8 @@ certificate_test() {
         differs certificate-expires 'certificate' 'about to expire' 'a new certificate'
     elif ! has_text "$REQUEST_FILE" "$REPLY"; then
         differs certificate-names 'certificate names' 'different names' "${NB_CERTIFICATE_NAMES[*]}"
+    elif [[ $RUN_MODE == 'apply' ]] && ! is_key_of_certificate; then
+        differs certificate-key 'private key of the certificate' 'different or damaged' 'a new key and certificate'
     else
         compare_access "$KEY_FILE" "$READERS" "$FILE_MODE"
         compare_access "$CERTIFICATE_FILE" "$READERS" "$FILE_MODE"
@@ -81,13 +83,22 @@ extendedKeyUsage = serverAuth
 "
 }
 
+# The server could not start with another key. Without openssl, this is not known.
+is_key_of_certificate() {
+    local key certificate
+    if ! has_openssl; then return 0; fi
+    key=$(exec openssl pkey -in "$KEY_FILE" -pubout 2>/dev/null) || key=''
+    certificate=$(exec openssl x509 -in "$CERTIFICATE_FILE" -noout -pubkey 2>/dev/null) || return 0
+    [[ $key == "$certificate" ]]
+}
+
 # RUN_FINGERPRINT: SHA256: and 64 hex digits, as the orchestrator pins it; '' if there is no certificate.
 # CERTIFICATE_IS_GOOD: it is valid for 30 days more, or for half of its lifetime if that is less.
 read_certificate() {
     local lines
     local -i least=$((30 * 86400)) half=$((NB_CERTIFICATE_DAYS * 86400 / 2))
     RUN_FINGERPRINT='' CERTIFICATE_IS_GOOD=''
-    if [[ ! -e $CERTIFICATE_FILE || ! -e $KEY_FILE ]]; then return; fi
+    if [[ ! -e $CERTIFICATE_FILE || ! -s $KEY_FILE ]]; then return; fi
     if lines=$(has_time_left "$CERTIFICATE_FILE" $((half < least ? half : least))); then CERTIFICATE_IS_GOOD=1; fi
     if [[ $lines == *=* ]]; then
         fingerprint_of "${lines%%$'\n'*}"

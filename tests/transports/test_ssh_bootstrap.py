@@ -77,6 +77,17 @@ def test_it_is_in_the_command_word_for_word() -> None:
     assert f"bash -p -c '{FILE.read_text()}' nbserver {len(SCRIPT)} " in command(SCRIPT, sudo=True)
 
 
+def test_a_full_disk_is_passed_over(tmp_path: Path) -> None:
+    """Code in a notebook may have filled /dev/shm, and must not keep out whoever wants to end it."""
+    full = 'for folder in "$TMPDIR" /dev/shm; do mount -t tmpfs -o size=64k tmpfs "$folder"; head -c 64k /dev/zero >"$folder/fill"; done; exec "$@"'
+    asked = [*words(code := SCRIPT.replace("exit 2", "pwd; exit 2"))]
+    command_line = ["unshare", "--mount", "bash", "-c", full, "full", *asked]
+    done = subprocess.run(
+        command_line, input=standard_input(code, ENVELOPE), env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True, check=False
+    )
+    assert done.returncode == 2 and done.stdout.splitlines()[-1].startswith(b"/tmp/tmp."), done.stderr
+
+
 # -- its input
 
 

@@ -40,10 +40,12 @@ has_open_port() { # PORT ADDRESS
 }
 
 # Kind firewall_port: the key is ufw PORT ADDRESS, or firewalld PORT ADDRESS ZONE. Before release 0.7.0, it had no zone.
+# The rule may have been in effect only until the next start of firewalld (`now`), or only after it (`permanent`).
 open_port() { # PORT ADDRESS
     local words
     if has_open_port "$1" "$2"; then return; fi
-    save_before firewall_port "$FIREWALL $1 $2${FIREWALL_ZONE:+ $FIREWALL_ZONE}" ''
+    read_half_rule "$1" "$2"
+    save_before firewall_port "$FIREWALL $1 $2${FIREWALL_ZONE:+ $FIREWALL_ZONE}" "$REPLY"
     case $FIREWALL in
         ufw)
             ufw_words "$1" "$2"
@@ -59,11 +61,25 @@ open_port() { # PORT ADDRESS
     esac
 }
 
-restore_firewall_port() { # KEY
+# REPLY: `now`, `permanent`, or ''.
+read_half_rule() { # PORT ADDRESS
+    local words
+    REPLY=''
+    if [[ $FIREWALL != firewalld ]]; then return; fi
+    firewalld_words "$1" "$2"
+    words=$REPLY REPLY=''
+    if firewall-cmd --quiet --zone="$FIREWALL_ZONE" --query-"$words"; then
+        REPLY=now
+    elif firewall-cmd --quiet --permanent --zone="$FIREWALL_ZONE" --query-"$words"; then
+        REPLY=permanent
+    fi
+}
+
+restore_firewall_port() { # KEY BEFORE
     split_words "$1"
     case ${SPLIT[0]} in
         ufw) close_ufw_port "${SPLIT[1]}" "${SPLIT[2]}" ;;
-        firewalld) close_firewalld_port "${SPLIT[@]:1}" ;;
+        firewalld) close_firewalld_port "$2" "${SPLIT[@]:1}" ;;
     esac
 }
 
@@ -78,20 +94,26 @@ close_ufw_port() { # PORT ADDRESS
 }
 
 # Exit code 112: there is no such zone by now.
-close_firewalld_port() { # PORT ADDRESS [ZONE]
+close_firewalld_port() { # BEFORE PORT ADDRESS [ZONE]
     local words
     local -a zone=()
-    if [[ ${3-} ]]; then zone=(--zone="$3"); fi
-    firewalld_words "$1" "$2"
+    if [[ ${4-} ]]; then zone=(--zone="$4"); fi
+    firewalld_words "$2" "$3"
     words=$REPLY
     read_firewall
     if [[ $FIREWALL == firewalld ]]; then
-        run_program --accept '0 112' firewall-cmd "${zone[@]}" --remove-"$words" || return
-        run_program --accept '0 112' firewall-cmd --permanent "${zone[@]}" --remove-"$words" || return
+        if [[ $1 != now ]]; then
+            run_program --accept '0 112' firewall-cmd "${zone[@]}" --remove-"$words" || return
+        fi
+        if [[ $1 != permanent ]]; then
+            run_program --accept '0 112' firewall-cmd --permanent "${zone[@]}" --remove-"$words" || return
+        fi
+    elif [[ $1 == permanent ]]; then
+        return 0
     elif type -P firewall-offline-cmd >/dev/null; then
         run_program --accept '0 112' firewall-offline-cmd "${zone[@]}" --remove-"$words" || return
     else
-        warn_of_removed_firewall firewalld "$1"
+        warn_of_removed_firewall firewalld "$2"
     fi
 }
 

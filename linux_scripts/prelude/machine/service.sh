@@ -52,6 +52,7 @@ restart_service() {
 
 keep_stopped() {
     keep_unit_stopped
+    end_lingering "$SERVICE_USER"
 }
 
 # REPLY: the file that names the program of the server, and whose last line says for which files it was started.

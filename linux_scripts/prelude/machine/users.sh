@@ -6,6 +6,7 @@
 # rights were added later.
 
 ACCOUNT_NUMBER='' ACCOUNT_GROUP='' ACCOUNT_HOME='' ACCOUNT_SHELL=''   # of the account that was read last
+LINGER_FOLDER=/var/lib/systemd/linger              # has an empty file for each user that lingers
 GOOD_ACCOUNT=''                                    # the user that this run has found to be as expected
 
 has_user() { # NAME
@@ -34,12 +35,28 @@ restore_user() { # NAME
         LINE_STAYS=1
         return
     fi
+    end_lingering "$1" || return
     # 6: the user does not exist. On some systems, userdel removes its group too.
     run_program --accept '0 6' --failure user-not-removed \
         'could not remove the user ({program} exited with code {exit_code}): {output}. Fix this error (for example, '\
 'stop the processes that this user runs), then try again' \
         userdel "$1" || return
     run_program --accept '0 6' groupdel "$1"
+}
+
+# Whether systemd runs programs of this user without a login (loginctl enable-linger). Before release 0.7.0, code in a
+# notebook could switch that on, and so leave the unit.
+is_lingering() { # NAME
+    [[ -e $LINGER_FOLDER/$1 ]]
+}
+
+# Called before "||".
+end_lingering() { # NAME
+    if ! is_lingering "$1"; then return 0; fi
+    read_account "$1"
+    rm -f -- "$LINGER_FOLDER/$1" || return
+    if [[ ! $ACCOUNT_NUMBER ]]; then return 0; fi
+    run_program --accept '0 5' "${SYSTEMCTL[@]}" stop -- "user@$ACCOUNT_NUMBER.service"
 }
 
 # Refuse an account that add_user would not have created, or a group with its name.
@@ -57,6 +74,7 @@ assert_account() { # NAME HOME
         assert_account_primary_group "$1"
         assert_account_groups "$1"
     fi
+    assert_no_members "$1"
     assert_account_home "$1" "$2"
     assert_account_shell "$1"
     assert_account_locked "$1"
@@ -93,6 +111,18 @@ assert_account_number_unique() { # NAME
         fail account-number-shared 'the users {user} and {other} have the same user ID ({number}) and therefore the '\
 'same rights. Run usermod --uid NEW_ID {user} or userdel {user}, then try again' \
             user "$1" other "${first:-unknown}" number "$ACCOUNT_NUMBER"
+    fi
+}
+
+# Members of the group could read the key of the server.
+assert_no_members() { # NAME
+    local members=''
+    IFS=: read -r _ _ _ members < <(exec getent group "$1") || true
+    if [[ ${members//"$1"/} == *[!,]* ]]; then
+        fail account-group-members 'these users are in the group {group}, and could read the private key of the '\
+'notebook server: {members}. Remove each of them with gpasswd --delete USER {group}, then try again. To let them read '\
+'notebooks, use access control lists (setfacl)' \
+            group "$1" members "$members"
     fi
 }
 

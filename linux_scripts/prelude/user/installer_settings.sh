@@ -91,10 +91,12 @@ read_pip_configuration() {
     local -i rank
     local -A ranks=([global]=1 [install]=2 [:env:]=3) seen=()
     CONFIGURED=() IGNORED_FROM_PIP=()
-    text=$(list_pip_configuration 2>&1) ||
+    if ! text=$(list_pip_configuration 2>&1); then
+        without_quoted_lines "$text"
         fail pip-configuration-unreadable \
             'pip cannot read its configuration: {output}. Correct the pip configuration '\
-'file, then try again' output "${text:0:500}"
+'file, then try again' output "${REPLY:0:500}"
+    fi
     while IFS= read -r line; do
         if [[ ! $line =~ ^(global|install|:env:)\.([a-z-]+)=\'(.*)\'$ ]]; then continue; fi
         rank=${ranks[${BASH_REMATCH[1]}]}
@@ -113,6 +115,16 @@ read_pip_configuration() {
 # Variables instead of arguments, which everybody can read: an index may contain a password. The other variables
 # override options in a file that would hide the list, a part of it, or prevent it: `user` and `global` are also options
 # of `pip config`.
+# REPLY: without what pip quotes from the file that it cannot read, which may have a password.
+without_quoted_lines() { # TEXT
+    local line
+    local -a kept=()
+    while IFS= read -r line; do
+        if [[ $line != *([[:space:]])[\'\"]* && $line != *"]: "[\'\"]* && $line != *://* ]]; then kept+=("$line"); fi
+    done < <(printf '%s\n' "$1")
+    REPLY=${kept[*]}
+}
+
 list_pip_configuration() {                        # in a subshell
     if ((${#USED_VARIABLES[@]})); then export "${USED_VARIABLES[@]?}"; fi
     export PIP_QUIET=0 PIP_LOG=/dev/null PIP_USER=0 PIP_GLOBAL=0 PIP_SITE=0 PIP_DISABLE_PIP_VERSION_CHECK=1

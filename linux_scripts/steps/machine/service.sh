@@ -31,7 +31,8 @@ unit_text() {
     resource_section
     rights+=$REPLY
     run_section "$folder"
-    REPLY="$UNIT_SECTION
+    REPLY="${UNIT_SECTION}RequiresMountsFor=$folder
+
 $REPLY
 
 $rights
@@ -82,7 +83,11 @@ After=network.target
 StartLimitIntervalSec=600
 StartLimitBurst=10
 "
+# Through the bus of the system, a program could ask other services to start it outside of the unit. In /dev/shm of the
+# host, it could use up the memory that the scripts of nbserver need.
 UNIT_LIMITS='PrivateTmp=yes
+InaccessiblePaths=-/run/dbus
+TemporaryFileSystem=/dev/shm:mode=1777,nosuid,nodev
 PrivateDevices=yes
 PrivateMounts=yes
 DevicePolicy=closed

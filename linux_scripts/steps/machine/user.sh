@@ -6,8 +6,13 @@ step user 'The service has a separate user'
 user_test() {
     assert_account "$SERVICE_USER" "$WORK_FOLDER"
     if [[ ! $GOOD_ACCOUNT ]]; then differs user-missing 'user {user}' '' 'a system user' user "$SERVICE_USER"; fi
+    if is_lingering "$SERVICE_USER"; then
+        differs user-lingers 'programs that the user {user} starts outside of the service' 'run without a login' \
+            'not running' user "$SERVICE_USER"
+    fi
 }
 
 user_apply() {
     add_user "$SERVICE_USER" "$WORK_FOLDER"
+    end_lingering "$SERVICE_USER"
 }

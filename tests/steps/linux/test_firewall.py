@@ -78,3 +78,7 @@ def test_a_rule_leaves_the_zone_that_got_it(host: Sandbox) -> None:
     host.run("bash", "-c", "echo public >/var/firewall/default")
     done = run(host, "undo", [step])
     assert done.outcome == "ok" and record(host) == [] and rules() == ""
+    for half in ("public.permanent", "public.now"):
+        host.run("bash", "-c", f"rm /var/firewall/public.*; echo port=9999/tcp >/var/firewall/{half}")
+        assert run(host, "apply", [step]).outcome == "ok" and len(set(rules().split())) == 2
+        assert run(host, "undo", [step]).outcome == "ok" and set(rules().split()) == {f"{half}:port=9999/tcp"}, "half of it was there"

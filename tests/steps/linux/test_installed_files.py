@@ -204,3 +204,12 @@ def test_in_user_scope_too(sandbox: Sandbox) -> None:
     assert "package-added" not in codes(done) and done.of("warning") == [], "a notebook may install packages"
     assert ("packages", "changed") in go(sandbox, "apply", scope="user").steps
     assert told(go(sandbox, "test", THOROUGH, scope="user")) == []
+
+
+def test_another_python_version_is_another_environment(tmp_path: Path) -> None:
+    """The environment is named after the lock, which is the same for all of them."""
+    (tmp_path / "env/lib/python3.11").mkdir(parents=True)
+    code = """ENVIRONMENT=$1/env
+for NB_PYTHON_VERSION in '' 3.11 3.11.7 3.12 3.1; do DIFFERENCES=(); compare_python_of_environment; printf '%s\\n' "${DIFFERENCES[*]}"; done >&3"""
+    found = [line.split(" ")[0] for line in parts.run(code, str(tmp_path)).stdout.decode().splitlines()]
+    assert found == ["", "", "", "environment-python", "environment-python"]

@@ -55,6 +55,15 @@ def test_it_passes_mode_run_and_secret_as_the_envelope(tmp_path: Path) -> None:
     assert not Path(folder).exists() and folder.startswith("/dev/shm/"), "nothing is left"
 
 
+def test_a_full_disk_is_passed_over(tmp_path: Path) -> None:
+    """Code in a notebook may have filled /dev/shm."""
+    file = tmp_path / "script.sh"
+    file.write_bytes(launcher.linux(script(), mode="test"))
+    full = 'mount -t tmpfs -o size=64k tmpfs /dev/shm; head -c 64k /dev/zero >/dev/shm/fill || true; exec bash "$1"'
+    done = subprocess.run(["unshare", "--mount", "bash", "-c", full, "full", str(file)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stdout.splitlines()[-1].startswith("/var/tmp/"), done.stderr
+
+
 def _base64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 

@@ -55,6 +55,12 @@ def go(sandbox: Sandbox) -> None:
     sandbox.run("touch", "/tmp/go")
 
 
+def test_a_file_system_without_locks_is_named(sandbox: Sandbox) -> None:
+    done = run(sandbox, "apply", ["flock() { echo 'flock: 9: Function not implemented' >&2; return 71; }", WAITING])
+    (failed,) = done.of("failed")
+    assert failed["code"] == "no-file-locks" and "exited with code 71" in failed["text"] and f"{STATE}/lock" in failed["text"]
+
+
 def test_a_second_run_is_refused_and_told_who_has_the_lock(sandbox: Sandbox) -> None:
     first = Started(sandbox)
     for mode in ("apply", "undo"):

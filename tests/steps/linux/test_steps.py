@@ -106,6 +106,8 @@ def test_the_certificate(host: Sandbox) -> None:
     [
         ("", {"certificate": {"days": 90, "names": ["other.example.com"]}}, "certificate names"),
         ("rm /etc/nbserver/key.pem", {}, "certificate"),
+        (": >/etc/nbserver/key.pem", {}, "certificate"),
+        ("openssl ecparam -name prime256v1 -genkey -noout -out /etc/nbserver/key.pem", {}, "private key of the certificate"),
         ("echo x >/etc/nbserver/certificate.pem", {}, "certificate"),
         (
             "openssl req -new -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=x -days 20 -keyout /etc/nbserver/key.pem -out /etc/nbserver/certificate.pem",

@@ -143,6 +143,21 @@ def test_an_upgrade_on_a_full_disk_leaves_the_previous_server_and_gives_the_spac
         host.sandbox.run("umount", "--lazy", disk)
 
 
+def test_a_repair_that_fails_leaves_the_environment_as_it_was(host: Host) -> None:
+    """A changed file is no reason to lose the server while the index does not respond."""
+    module, url = f"{ENVIRONMENTS['a']}/lib/python3.11/site-packages/numpy/__init__.py", host.url
+    host.sandbox.run("bash", "-c", f"echo '# changed' >>{module}")
+    host.url = "http://127.0.0.1:9/"
+    done = host.run("apply", "a")
+    assert codes(done) == ["packages-not-installed", "environment-returned"] and ENVIRONMENTS["a"] in done.of("failed")[-1]["text"]
+    assert host.sandbox.read(module) == b"# changed\n" and host.environments() == "a" and host.run("restart", "a").outcome == "ok"
+    (differs,) = host.run("test", "a").of("difference")
+    assert module in differs["what"], "the damage is still reported"
+    host.url = url
+    assert host.run("apply", "a").outcome == "ok" and host.sandbox.read(module) == b"" and host.environments() == "a"
+    assert host.run("test", "a").of("difference") == []
+
+
 def test_an_upgrade_that_is_refused_restarts_no_server(host: Host) -> None:
     process = f"{HOME}/.local/state/nbserver/process"
     started = host.sandbox.read(process)

@@ -102,6 +102,8 @@ def test_the_machines_unit_has_the_limits_of_the_settings() -> None:
     assert {"MemoryMax=90%", "TasksMax=15%", "OOMPolicy=continue"} <= set(lines) and not any(line.startswith("CPUQuota") for line in lines)
     lines = machine_unit("NB_SERVICE_MEMORY_MAX=2G NB_SERVICE_TASKS_MAX=512 NB_SERVICE_CPU_QUOTA=150%").splitlines()
     assert {"MemoryMax=2G", "TasksMax=512", "CPUQuota=150%"} <= set(lines)
+    assert {"InaccessiblePaths=-/run/dbus", "TemporaryFileSystem=/dev/shm:mode=1777,nosuid,nodev"} <= set(lines), "nothing leaves the unit"
+    assert any(line.startswith('RequiresMountsFor="/') for line in lines), "the disk of the notebooks is there first"
 
 
 def test_a_host_without_user_namespaces_gets_a_unit_that_starts() -> None:

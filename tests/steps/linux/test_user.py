@@ -42,6 +42,7 @@ def host(sandbox: Sandbox) -> Sandbox:
         ),
         (f"{MAKE}; echo nbserver:x | chpasswd", ("the account nbserver must be locked", "Run passwd --lock nbserver")),
         (f"{MAKE}; sed -i /^nbserver:/d /etc/shadow", ("the account nbserver has no entry in /etc/shadow", "Run pwconv")),
+        (f"{MAKE}; useradd anna; usermod --append --groups nbserver anna", ("these users are in the group nbserver", "server: anna.")),
         ("groupadd nbserver", ("the group nbserver exists, but the user nbserver does not", "groupdel nbserver")),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -55,6 +56,16 @@ def test_an_account_with_other_rights_is_refused(host: Sandbox, made: str, words
         assert done.outcome == "failed" and failed["step"] == "preflight"
         assert all(word in failed["text"] for word in words), failed["text"]
     assert not host.exists("/opt/installed") and (host.read("/etc/group"), host.read("/etc/shadow")) == before
+
+
+def test_what_it_starts_without_a_login_is_ended(host: Sandbox) -> None:
+    """As code in a notebook could do with loginctl enable-linger, before the unit had no access to the bus."""
+    host.run("bash", "-ec", f"{MAKE}; mkdir -p /var/lib/systemd/linger; touch /var/lib/systemd/linger/nbserver")
+    steps = [*STEPS, "SYSTEMCTL=(bash -c 'echo \"$@\" >>/tmp/asked' systemctl)"]
+    assert [event["code"] for event in run(host, "test", steps).of("difference")][-1] == "user-lingers"
+    assert run(host, "apply", steps).outcome == "ok" and not host.exists("/var/lib/systemd/linger/nbserver")
+    assert host.read("/tmp/asked").decode().startswith("stop -- user@")
+    assert "user-lingers" not in str(run(host, "test", steps).events)
 
 
 def test_an_account_as_it_should_be_is_used_and_stays(host: Sandbox) -> None:

@@ -128,7 +128,17 @@ LINUX_CHANGES: dict[str, Callable[[bytes], bytes]] = {
     "another end": lambda code: code + b"rm x\n",
     "a letter that looks alike": lambda code: code.replace(b"# nbserver", "# nbserv\u0435r".encode(), 1),
 }
+DELETIONS = r"\b(rm|rmdir|unlink|userdel|groupdel|purge|autoremove|os\.(unlink|rmdir|remove|replace|rename|truncate)|shutil\.\w+|ufw delete)\b|-- remove"
 IN_THE_HEAD = [name for name in LINUX_CHANGES if name.startswith(("code", "a substitution", "a setting with", "a command"))]
+
+
+def test_the_commands_of_the_page_find_every_line_that_deletes_something() -> None:
+    commands = [re.compile(command) for command in re.findall(r"grep -nE '(.+)' body\.sh", PAGE)]
+    body = (CHECKOUT / "tests" / "golden" / "linux-most.sh").read_text("utf-8").partition("# ==== body")[2]
+    code = [line for line in body.splitlines() if not re.match(r"\s*(#|'|\")", line)]
+    deleting = [line for line in code if re.search(DELETIONS, line.partition(" # ")[0])]
+    assert len(commands) == 3 and len(deleting) > 50
+    assert not [line for line in deleting if not any(command.search(line) for command in commands[1:])]
 
 
 @pytest.mark.parametrize("change", LINUX_CHANGES.values(), ids=LINUX_CHANGES)
