@@ -31,69 +31,69 @@
 #  1015  host_log               Write to the system log which script changes this host, and keep the script.
 #  1048  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
 #  1186  lock                   Let only one run at a time change this host.
-#  1229  left_program           End the program that a run left behind when it was killed.
-#  1284  record                 Record the previous state of everything that is changed, and restore it.
-#  1424  programs               Run other programs: those that change something or take long through run_program.
-#  1580  paths                  Open folders without following links, and check who could replace them.
-#  1735  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1814  folders                Create folders, and set who may use them.
-#  1897  files                  Write text files, and restore the files that were replaced.
-#  1990  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  2055  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  2100  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2233  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2291  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2372  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2545  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2722  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2874  zypper                 Run zypper, without questions.
-#  3005  units                  Install and remove units of systemd.
-#  3098  service_unit           Compare the unit of the notebook server, and install it.
-#  3286  service                Find out what the unit of the notebook server does.
-#  3384  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3504  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3571  certificate_program    Create a certificate with OpenSSL.
-#  3579  starter                Define the Python program that starts the notebook server.
-#  3810  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3901  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3974  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  4062  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4123  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4193  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  4237  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4270  installed_files        Compare the files of the environment with those that were installed.
-#  4418  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4480  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4631  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4656  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4793  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  5034  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5200  new_server             Check what another environment contains, and the server that runs from it.
-#  5276  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5458  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  5688  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5887  server_life            Restart or stop the installed server: modes restart and stop.
-#  6021  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6135  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6255  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6301  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6635  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6742  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6777  server_log             Send the log of the notebook server: mode logs.
-#  6846  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  1237  left_program           End the program that a run left behind when it was killed.
+#  1292  record                 Record the previous state of everything that is changed, and restore it.
+#  1432  programs               Run other programs: those that change something or take long through run_program.
+#  1588  paths                  Open folders without following links, and check who could replace them.
+#  1743  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1822  folders                Create folders, and set who may use them.
+#  1905  files                  Write text files, and restore the files that were replaced.
+#  1998  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  2063  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  2108  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2241  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2299  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2380  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2583  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2760  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2912  zypper                 Run zypper, without questions.
+#  3043  units                  Install and remove units of systemd.
+#  3136  service_unit           Compare the unit of the notebook server, and install it.
+#  3324  service                Find out what the unit of the notebook server does.
+#  3423  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3565  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3632  certificate_program    Create a certificate with OpenSSL.
+#  3640  starter                Define the Python program that starts the notebook server.
+#  3871  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3962  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  4035  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  4123  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4184  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4254  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  4298  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4331  installed_files        Compare the files of the environment with those that were installed.
+#  4479  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4541  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4727  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4752  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4889  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  5130  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5296  new_server             Check what another environment contains, and the server that runs from it.
+#  5372  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5554  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  5792  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5991  server_life            Restart or stop the installed server: modes restart and stop.
+#  6125  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6239  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6359  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6405  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6739  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6846  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6881  server_log             Send the log of the notebook server: mode logs.
+#  6950  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6885  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6919  python                 Install Python from the distribution.
-#  6977  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  7048  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  7061  user                   Create the system user that runs the server: without a password, without a login shell.
-#  7075  certificate            Create a certificate for the server; only root and the service can read its key.
-#  7172  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7372  service                Run the notebook server as a service that starts with the system.
-#  7506  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7573  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7724  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7806  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6989  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7023  python                 Install Python from the distribution.
+#  7081  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  7152  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  7165  user                   Create the system user that runs the server: without a password, without a login shell.
+#  7184  certificate            Create a certificate for the server; only root and the service can read its key.
+#  7292  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7492  service                Run the notebook server as a service that starts with the system.
+#  7631  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7698  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7849  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7931  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -1188,11 +1188,19 @@ request_secret() { # NAME PROMPT
 
 # The kernel releases the lock when the process that holds descriptor 9 exits, however it exits.
 enter_lock() {
+    local -i code=0
     exec 9>>"$LOCK_FILE"
     # A process that only reads who has the lock (lock_owner) holds it for a moment.
-    if ! flock --wait 2 9; then
+    flock --wait 2 9 || code=$?
+    if ((code == 1)); then
         exec 9>&-
         refuse_second_run
+    fi
+    if ((code)); then
+        exec 9>&-
+        read_last_error
+        fail no-file-locks 'could not lock {path}: {error}. The file system of this folder must support file locks. '\
+'Mount it with support for them, then try again' path "$LOCK_FILE" error "${REPLY:-flock exited with code $code}"
     fi
     RUN_LOCKED=1
     printf "run %s, mode %s, by '%s', process %d, since %(%Y-%m-%dT%H:%M:%SZ)T\n" \
@@ -2377,6 +2385,7 @@ read_service_user() {
 # rights were added later.
 
 ACCOUNT_NUMBER='' ACCOUNT_GROUP='' ACCOUNT_HOME='' ACCOUNT_SHELL=''   # of the account that was read last
+LINGER_FOLDER=/var/lib/systemd/linger              # has an empty file for each user that lingers
 GOOD_ACCOUNT=''                                    # the user that this run has found to be as expected
 
 has_user() { # NAME
@@ -2405,12 +2414,28 @@ restore_user() { # NAME
         LINE_STAYS=1
         return
     fi
+    end_lingering "$1" || return
     # 6: the user does not exist. On some systems, userdel removes its group too.
     run_program --accept '0 6' --failure user-not-removed \
         'could not remove the user ({program} exited with code {exit_code}): {output}. Fix this error (for example, '\
 'stop the processes that this user runs), then try again' \
         userdel "$1" || return
     run_program --accept '0 6' groupdel "$1"
+}
+
+# Whether systemd runs programs of this user without a login (loginctl enable-linger). Before release 0.7.0, code in a
+# notebook could switch that on, and so leave the unit.
+is_lingering() { # NAME
+    [[ -e $LINGER_FOLDER/$1 ]]
+}
+
+# Called before "||".
+end_lingering() { # NAME
+    if ! is_lingering "$1"; then return 0; fi
+    read_account "$1"
+    rm -f -- "$LINGER_FOLDER/$1" || return
+    if [[ ! $ACCOUNT_NUMBER ]]; then return 0; fi
+    run_program --accept '0 5' "${SYSTEMCTL[@]}" stop -- "user@$ACCOUNT_NUMBER.service"
 }
 
 # Refuse an account that add_user would not have created, or a group with its name.
@@ -2428,6 +2453,7 @@ assert_account() { # NAME HOME
         assert_account_primary_group "$1"
         assert_account_groups "$1"
     fi
+    assert_no_members "$1"
     assert_account_home "$1" "$2"
     assert_account_shell "$1"
     assert_account_locked "$1"
@@ -2464,6 +2490,18 @@ assert_account_number_unique() { # NAME
         fail account-number-shared 'the users {user} and {other} have the same user ID ({number}) and therefore the '\
 'same rights. Run usermod --uid NEW_ID {user} or userdel {user}, then try again' \
             user "$1" other "${first:-unknown}" number "$ACCOUNT_NUMBER"
+    fi
+}
+
+# Members of the group could read the key of the server.
+assert_no_members() { # NAME
+    local members=''
+    IFS=: read -r _ _ _ members < <(exec getent group "$1") || true
+    if [[ ${members//"$1"/} == *[!,]* ]]; then
+        fail account-group-members 'these users are in the group {group}, and could read the private key of the '\
+'notebook server: {members}. Remove each of them with gpasswd --delete USER {group}, then try again. To let them read '\
+'notebooks, use access control lists (setfacl)' \
+            group "$1" members "$members"
     fi
 }
 
@@ -3337,6 +3375,7 @@ restart_service() {
 
 keep_stopped() {
     keep_unit_stopped
+    end_lingering "$SERVICE_USER"
 }
 
 # REPLY: the file that names the program of the server, and whose last line says for which files it was started.
@@ -3423,10 +3462,12 @@ has_open_port() { # PORT ADDRESS
 }
 
 # Kind firewall_port: the key is ufw PORT ADDRESS, or firewalld PORT ADDRESS ZONE. Before release 0.7.0, it had no zone.
+# The rule may have been in effect only until the next start of firewalld (`now`), or only after it (`permanent`).
 open_port() { # PORT ADDRESS
     local words
     if has_open_port "$1" "$2"; then return; fi
-    save_before firewall_port "$FIREWALL $1 $2${FIREWALL_ZONE:+ $FIREWALL_ZONE}" ''
+    read_half_rule "$1" "$2"
+    save_before firewall_port "$FIREWALL $1 $2${FIREWALL_ZONE:+ $FIREWALL_ZONE}" "$REPLY"
     case $FIREWALL in
         ufw)
             ufw_words "$1" "$2"
@@ -3442,11 +3483,25 @@ open_port() { # PORT ADDRESS
     esac
 }
 
-restore_firewall_port() { # KEY
+# REPLY: `now`, `permanent`, or ''.
+read_half_rule() { # PORT ADDRESS
+    local words
+    REPLY=''
+    if [[ $FIREWALL != firewalld ]]; then return; fi
+    firewalld_words "$1" "$2"
+    words=$REPLY REPLY=''
+    if firewall-cmd --quiet --zone="$FIREWALL_ZONE" --query-"$words"; then
+        REPLY=now
+    elif firewall-cmd --quiet --permanent --zone="$FIREWALL_ZONE" --query-"$words"; then
+        REPLY=permanent
+    fi
+}
+
+restore_firewall_port() { # KEY BEFORE
     split_words "$1"
     case ${SPLIT[0]} in
         ufw) close_ufw_port "${SPLIT[1]}" "${SPLIT[2]}" ;;
-        firewalld) close_firewalld_port "${SPLIT[@]:1}" ;;
+        firewalld) close_firewalld_port "$2" "${SPLIT[@]:1}" ;;
     esac
 }
 
@@ -3461,20 +3516,26 @@ close_ufw_port() { # PORT ADDRESS
 }
 
 # Exit code 112: there is no such zone by now.
-close_firewalld_port() { # PORT ADDRESS [ZONE]
+close_firewalld_port() { # BEFORE PORT ADDRESS [ZONE]
     local words
     local -a zone=()
-    if [[ ${3-} ]]; then zone=(--zone="$3"); fi
-    firewalld_words "$1" "$2"
+    if [[ ${4-} ]]; then zone=(--zone="$4"); fi
+    firewalld_words "$2" "$3"
     words=$REPLY
     read_firewall
     if [[ $FIREWALL == firewalld ]]; then
-        run_program --accept '0 112' firewall-cmd "${zone[@]}" --remove-"$words" || return
-        run_program --accept '0 112' firewall-cmd --permanent "${zone[@]}" --remove-"$words" || return
+        if [[ $1 != now ]]; then
+            run_program --accept '0 112' firewall-cmd "${zone[@]}" --remove-"$words" || return
+        fi
+        if [[ $1 != permanent ]]; then
+            run_program --accept '0 112' firewall-cmd --permanent "${zone[@]}" --remove-"$words" || return
+        fi
+    elif [[ $1 == permanent ]]; then
+        return 0
     elif type -P firewall-offline-cmd >/dev/null; then
         run_program --accept '0 112' firewall-offline-cmd "${zone[@]}" --remove-"$words" || return
     else
-        warn_of_removed_firewall firewalld "$1"
+        warn_of_removed_firewall firewalld "$2"
     fi
 }
 
@@ -4484,6 +4545,7 @@ report_packages() { # NAME...
 # pip if packages.installer = "pip". uv itself is in the lock too.
 
 ENVIRONMENT=$PROGRAMS/env-${NB_PACKAGES_LOCK_SHA256:0:8}
+SET_ASIDE=$ENVIRONMENT.replaced                    # what it replaces, until it is complete
 LOCK_MARK=$ENVIRONMENT/nbserver.lock               # written last: the lock's hash, then what was installed
 NOTEBOOK_PYTHON=$ENVIRONMENT/bin/python            # the program that runs the server
 INSTALLER_SETTINGS='packages.index_url, downloads.proxy'   # what decides from where packages are downloaded
@@ -4511,8 +4573,19 @@ compare_environment() {
         differs packages 'packages' '' "$ENVIRONMENT"
         return
     fi
+    compare_python_of_environment
     compare_packages "${lines[@]:1}"
     compare_installed_files
+}
+
+# The environment is named after the lock, which can be the same for several versions of Python.
+compare_python_of_environment() {
+    local is should
+    local -a folders=("$ENVIRONMENT"/lib/python3.*)
+    if [[ ! $NB_PYTHON_VERSION =~ ^3\.[0-9]+ ]]; then return 0; fi
+    is=${folders[0]##*/python} should=${BASH_REMATCH[0]}
+    if [[ $is == "$should" ]]; then return 0; fi
+    differs environment-python 'Python of {path}' "$is" "$should" path "$ENVIRONMENT"
 }
 
 # Anybody who could write in this folder could have changed each file in it, and restored its time.
@@ -4542,11 +4615,32 @@ keep_environment() {
 
 start_environment() {
     ENVIRONMENT_STARTED=1
-    forget_files "$ENVIRONMENT"
+    set_environment_aside
     save_before folder "$ENVIRONMENT" ''
     if [[ -e $ENVIRONMENT ]]; then report_start removing-folder 'Removing {path}' path "$ENVIRONMENT"; fi
     rm -rf --one-file-system -- "$ENVIRONMENT"
     create_environment
+}
+
+# A complete environment that is installed again, because something in it has changed, may be the only one that works.
+# So it comes back if the new one cannot be completed. If a run was killed before, it is still there.
+set_environment_aside() {
+    if [[ ! -e $LOCK_MARK ]]; then return; fi
+    if ! has_record folder "$SET_ASIDE"; then save_before folder "$SET_ASIDE" ''; fi
+    rm -rf --one-file-system -- "$SET_ASIDE"
+    mv -T -- "$ENVIRONMENT" "$SET_ASIDE"
+}
+
+# Whether an environment was set aside, and the new one is not complete.
+has_environment_aside() {
+    [[ -e $SET_ASIDE && ! -e $LOCK_MARK ]]
+}
+
+# Called when a run has failed.
+return_environment() {
+    rm -rf --one-file-system -- "$ENVIRONMENT"
+    mv -T -- "$SET_ASIDE" "$ENVIRONMENT"
+    remove_environment "$SET_ASIDE"                # only its line in the record
 }
 
 fill_environment() {
@@ -4557,8 +4651,10 @@ fill_environment() {
     fi
     label_environment
     check_imports
+    forget_files "$ENVIRONMENT"
     mark_environment
     list_files
+    if has_record folder "$SET_ASIDE"; then remove_environment "$SET_ASIDE"; fi
     RUN_REPAIR=''
 }
 
@@ -5647,6 +5743,14 @@ end_rollback() {
 # shellcheck disable=SC2317 # a trap calls it
 report_not_switched() {
     if [[ ! $ENVIRONMENT_STARTED ]]; then return 0; fi
+    if has_environment_aside; then
+        RUN_STEP=packages
+        return_environment
+        use_failure
+        write_message "$REPLY" text environment-returned 'the packages could not be installed again, so this host '\
+'keeps the environment {environment} as it was: {cause}' environment "$ENVIRONMENT"
+        return
+    fi
     read_deployed_python
     if [[ ! $DEPLOYED_PYTHON || $DEPLOYED_PYTHON == "$NOTEBOOK_PYTHON" ]]; then return 0; fi
     RUN_STEP=packages
@@ -7066,10 +7170,15 @@ step user 'The service has a separate user'
 user_test() {
     assert_account "$SERVICE_USER" "$WORK_FOLDER"
     if [[ ! $GOOD_ACCOUNT ]]; then differs user-missing 'user {user}' '' 'a system user' user "$SERVICE_USER"; fi
+    if is_lingering "$SERVICE_USER"; then
+        differs user-lingers 'programs that the user {user} starts outside of the service' 'run without a login' \
+            'not running' user "$SERVICE_USER"
+    fi
 }
 
 user_apply() {
     add_user "$SERVICE_USER" "$WORK_FOLDER"
+    end_lingering "$SERVICE_USER"
 }
 
 # ---- step: certificate -----------------------------------------------------------------------------
@@ -7097,6 +7206,8 @@ certificate_test() {
         differs certificate-expires 'certificate' 'about to expire' 'a new certificate'
     elif ! has_text "$REQUEST_FILE" "$REPLY"; then
         differs certificate-names 'certificate names' 'different names' "${NB_CERTIFICATE_NAMES[*]}"
+    elif [[ $RUN_MODE == 'apply' ]] && ! is_key_of_certificate; then
+        differs certificate-key 'private key of the certificate' 'different or damaged' 'a new key and certificate'
     else
         compare_access "$KEY_FILE" "$READERS" "$FILE_MODE"
         compare_access "$CERTIFICATE_FILE" "$READERS" "$FILE_MODE"
@@ -7155,13 +7266,22 @@ extendedKeyUsage = serverAuth
 "
 }
 
+# The server could not start with another key. Without openssl, this is not known.
+is_key_of_certificate() {
+    local key certificate
+    if ! has_openssl; then return 0; fi
+    key=$(exec openssl pkey -in "$KEY_FILE" -pubout 2>/dev/null) || key=''
+    certificate=$(exec openssl x509 -in "$CERTIFICATE_FILE" -noout -pubkey 2>/dev/null) || return 0
+    [[ $key == "$certificate" ]]
+}
+
 # RUN_FINGERPRINT: SHA256: and 64 hex digits, as the orchestrator pins it; '' if there is no certificate.
 # CERTIFICATE_IS_GOOD: it is valid for 30 days more, or for half of its lifetime if that is less.
 read_certificate() {
     local lines
     local -i least=$((30 * 86400)) half=$((NB_CERTIFICATE_DAYS * 86400 / 2))
     RUN_FINGERPRINT='' CERTIFICATE_IS_GOOD=''
-    if [[ ! -e $CERTIFICATE_FILE || ! -e $KEY_FILE ]]; then return; fi
+    if [[ ! -e $CERTIFICATE_FILE || ! -s $KEY_FILE ]]; then return; fi
     if lines=$(has_time_left "$CERTIFICATE_FILE" $((half < least ? half : least))); then CERTIFICATE_IS_GOOD=1; fi
     if [[ $lines == *=* ]]; then
         fingerprint_of "${lines%%$'\n'*}"
@@ -7402,7 +7522,8 @@ unit_text() {
     resource_section
     rights+=$REPLY
     run_section "$folder"
-    REPLY="$UNIT_SECTION
+    REPLY="${UNIT_SECTION}RequiresMountsFor=$folder
+
 $REPLY
 
 $rights
@@ -7453,7 +7574,11 @@ After=network.target
 StartLimitIntervalSec=600
 StartLimitBurst=10
 "
+# Through the bus of the system, a program could ask other services to start it outside of the unit. In /dev/shm of the
+# host, it could use up the memory that the scripts of nbserver need.
 UNIT_LIMITS='PrivateTmp=yes
+InaccessiblePaths=-/run/dbus
+TemporaryFileSystem=/dev/shm:mode=1777,nosuid,nodev
 PrivateDevices=yes
 PrivateMounts=yes
 DevicePolicy=closed

@@ -31,69 +31,69 @@
 #  1017  host_log               Write to the system log which script changes this host, and keep the script.
 #  1050  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
 #  1188  lock                   Let only one run at a time change this host.
-#  1231  left_program           End the program that a run left behind when it was killed.
-#  1286  record                 Record the previous state of everything that is changed, and restore it.
-#  1426  programs               Run other programs: those that change something or take long through run_program.
-#  1582  paths                  Open folders without following links, and check who could replace them.
-#  1737  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1816  folders                Create folders, and set who may use them.
-#  1899  files                  Write text files, and restore the files that were replaced.
-#  1992  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  2057  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  2102  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2235  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2293  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2374  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2547  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2724  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2876  zypper                 Run zypper, without questions.
-#  3007  units                  Install and remove units of systemd.
-#  3100  service_unit           Compare the unit of the notebook server, and install it.
-#  3288  service                Find out what the unit of the notebook server does.
-#  3386  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3506  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3573  certificate_program    Create a certificate with OpenSSL.
-#  3581  starter                Define the Python program that starts the notebook server.
-#  3812  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3903  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  3976  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  4064  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4125  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4195  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  4239  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4272  installed_files        Compare the files of the environment with those that were installed.
-#  4420  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4482  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4633  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4658  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4795  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  5036  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5202  new_server             Check what another environment contains, and the server that runs from it.
-#  5278  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5460  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  5690  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5889  server_life            Restart or stop the installed server: modes restart and stop.
-#  6023  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6137  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6257  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6303  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6637  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6744  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6779  server_log             Send the log of the notebook server: mode logs.
-#  6848  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  1239  left_program           End the program that a run left behind when it was killed.
+#  1294  record                 Record the previous state of everything that is changed, and restore it.
+#  1434  programs               Run other programs: those that change something or take long through run_program.
+#  1590  paths                  Open folders without following links, and check who could replace them.
+#  1745  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1824  folders                Create folders, and set who may use them.
+#  1907  files                  Write text files, and restore the files that were replaced.
+#  2000  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  2065  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  2110  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2243  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2301  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2382  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2585  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2762  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2914  zypper                 Run zypper, without questions.
+#  3045  units                  Install and remove units of systemd.
+#  3138  service_unit           Compare the unit of the notebook server, and install it.
+#  3326  service                Find out what the unit of the notebook server does.
+#  3425  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3567  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3634  certificate_program    Create a certificate with OpenSSL.
+#  3642  starter                Define the Python program that starts the notebook server.
+#  3873  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3964  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  4037  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  4125  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4186  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4256  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  4300  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4333  installed_files        Compare the files of the environment with those that were installed.
+#  4481  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4543  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4729  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4754  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4891  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  5132  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5298  new_server             Check what another environment contains, and the server that runs from it.
+#  5374  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5556  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  5794  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  5993  server_life            Restart or stop the installed server: modes restart and stop.
+#  6127  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6241  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6361  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6407  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6741  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6848  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6883  server_log             Send the log of the notebook server: mode logs.
+#  6952  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6887  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  6921  python                 Install Python from the distribution.
-#  6979  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  7050  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  7063  user                   Create the system user that runs the server: without a password, without a login shell.
-#  7077  certificate            Create a certificate for the server; only root and the service can read its key.
-#  7174  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7374  service                Run the notebook server as a service that starts with the system.
-#  7508  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7575  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7726  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7808  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  6991  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7025  python                 Install Python from the distribution.
+#  7083  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  7154  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  7167  user                   Create the system user that runs the server: without a password, without a login shell.
+#  7186  certificate            Create a certificate for the server; only root and the service can read its key.
+#  7294  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7494  service                Run the notebook server as a service that starts with the system.
+#  7633  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7700  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7851  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7933  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -1190,11 +1190,19 @@ request_secret() { # NAME PROMPT
 
 # The kernel releases the lock when the process that holds descriptor 9 exits, however it exits.
 enter_lock() {
+    local -i code=0
     exec 9>>"$LOCK_FILE"
     # A process that only reads who has the lock (lock_owner) holds it for a moment.
-    if ! flock --wait 2 9; then
+    flock --wait 2 9 || code=$?
+    if ((code == 1)); then
         exec 9>&-
         refuse_second_run
+    fi
+    if ((code)); then
+        exec 9>&-
+        read_last_error
+        fail no-file-locks 'could not lock {path}: {error}. The file system of this folder must support file locks. '\
+'Mount it with support for them, then try again' path "$LOCK_FILE" error "${REPLY:-flock exited with code $code}"
     fi
     RUN_LOCKED=1
     printf "run %s, mode %s, by '%s', process %d, since %(%Y-%m-%dT%H:%M:%SZ)T\n" \
@@ -2379,6 +2387,7 @@ read_service_user() {
 # rights were added later.
 
 ACCOUNT_NUMBER='' ACCOUNT_GROUP='' ACCOUNT_HOME='' ACCOUNT_SHELL=''   # of the account that was read last
+LINGER_FOLDER=/var/lib/systemd/linger              # has an empty file for each user that lingers
 GOOD_ACCOUNT=''                                    # the user that this run has found to be as expected
 
 has_user() { # NAME
@@ -2407,12 +2416,28 @@ restore_user() { # NAME
         LINE_STAYS=1
         return
     fi
+    end_lingering "$1" || return
     # 6: the user does not exist. On some systems, userdel removes its group too.
     run_program --accept '0 6' --failure user-not-removed \
         'could not remove the user ({program} exited with code {exit_code}): {output}. Fix this error (for example, '\
 'stop the processes that this user runs), then try again' \
         userdel "$1" || return
     run_program --accept '0 6' groupdel "$1"
+}
+
+# Whether systemd runs programs of this user without a login (loginctl enable-linger). Before release 0.7.0, code in a
+# notebook could switch that on, and so leave the unit.
+is_lingering() { # NAME
+    [[ -e $LINGER_FOLDER/$1 ]]
+}
+
+# Called before "||".
+end_lingering() { # NAME
+    if ! is_lingering "$1"; then return 0; fi
+    read_account "$1"
+    rm -f -- "$LINGER_FOLDER/$1" || return
+    if [[ ! $ACCOUNT_NUMBER ]]; then return 0; fi
+    run_program --accept '0 5' "${SYSTEMCTL[@]}" stop -- "user@$ACCOUNT_NUMBER.service"
 }
 
 # Refuse an account that add_user would not have created, or a group with its name.
@@ -2430,6 +2455,7 @@ assert_account() { # NAME HOME
         assert_account_primary_group "$1"
         assert_account_groups "$1"
     fi
+    assert_no_members "$1"
     assert_account_home "$1" "$2"
     assert_account_shell "$1"
     assert_account_locked "$1"
@@ -2466,6 +2492,18 @@ assert_account_number_unique() { # NAME
         fail account-number-shared 'the users {user} and {other} have the same user ID ({number}) and therefore the '\
 'same rights. Run usermod --uid NEW_ID {user} or userdel {user}, then try again' \
             user "$1" other "${first:-unknown}" number "$ACCOUNT_NUMBER"
+    fi
+}
+
+# Members of the group could read the key of the server.
+assert_no_members() { # NAME
+    local members=''
+    IFS=: read -r _ _ _ members < <(exec getent group "$1") || true
+    if [[ ${members//"$1"/} == *[!,]* ]]; then
+        fail account-group-members 'these users are in the group {group}, and could read the private key of the '\
+'notebook server: {members}. Remove each of them with gpasswd --delete USER {group}, then try again. To let them read '\
+'notebooks, use access control lists (setfacl)' \
+            group "$1" members "$members"
     fi
 }
 
@@ -3339,6 +3377,7 @@ restart_service() {
 
 keep_stopped() {
     keep_unit_stopped
+    end_lingering "$SERVICE_USER"
 }
 
 # REPLY: the file that names the program of the server, and whose last line says for which files it was started.
@@ -3425,10 +3464,12 @@ has_open_port() { # PORT ADDRESS
 }
 
 # Kind firewall_port: the key is ufw PORT ADDRESS, or firewalld PORT ADDRESS ZONE. Before release 0.7.0, it had no zone.
+# The rule may have been in effect only until the next start of firewalld (`now`), or only after it (`permanent`).
 open_port() { # PORT ADDRESS
     local words
     if has_open_port "$1" "$2"; then return; fi
-    save_before firewall_port "$FIREWALL $1 $2${FIREWALL_ZONE:+ $FIREWALL_ZONE}" ''
+    read_half_rule "$1" "$2"
+    save_before firewall_port "$FIREWALL $1 $2${FIREWALL_ZONE:+ $FIREWALL_ZONE}" "$REPLY"
     case $FIREWALL in
         ufw)
             ufw_words "$1" "$2"
@@ -3444,11 +3485,25 @@ open_port() { # PORT ADDRESS
     esac
 }
 
-restore_firewall_port() { # KEY
+# REPLY: `now`, `permanent`, or ''.
+read_half_rule() { # PORT ADDRESS
+    local words
+    REPLY=''
+    if [[ $FIREWALL != firewalld ]]; then return; fi
+    firewalld_words "$1" "$2"
+    words=$REPLY REPLY=''
+    if firewall-cmd --quiet --zone="$FIREWALL_ZONE" --query-"$words"; then
+        REPLY=now
+    elif firewall-cmd --quiet --permanent --zone="$FIREWALL_ZONE" --query-"$words"; then
+        REPLY=permanent
+    fi
+}
+
+restore_firewall_port() { # KEY BEFORE
     split_words "$1"
     case ${SPLIT[0]} in
         ufw) close_ufw_port "${SPLIT[1]}" "${SPLIT[2]}" ;;
-        firewalld) close_firewalld_port "${SPLIT[@]:1}" ;;
+        firewalld) close_firewalld_port "$2" "${SPLIT[@]:1}" ;;
     esac
 }
 
@@ -3463,20 +3518,26 @@ close_ufw_port() { # PORT ADDRESS
 }
 
 # Exit code 112: there is no such zone by now.
-close_firewalld_port() { # PORT ADDRESS [ZONE]
+close_firewalld_port() { # BEFORE PORT ADDRESS [ZONE]
     local words
     local -a zone=()
-    if [[ ${3-} ]]; then zone=(--zone="$3"); fi
-    firewalld_words "$1" "$2"
+    if [[ ${4-} ]]; then zone=(--zone="$4"); fi
+    firewalld_words "$2" "$3"
     words=$REPLY
     read_firewall
     if [[ $FIREWALL == firewalld ]]; then
-        run_program --accept '0 112' firewall-cmd "${zone[@]}" --remove-"$words" || return
-        run_program --accept '0 112' firewall-cmd --permanent "${zone[@]}" --remove-"$words" || return
+        if [[ $1 != now ]]; then
+            run_program --accept '0 112' firewall-cmd "${zone[@]}" --remove-"$words" || return
+        fi
+        if [[ $1 != permanent ]]; then
+            run_program --accept '0 112' firewall-cmd --permanent "${zone[@]}" --remove-"$words" || return
+        fi
+    elif [[ $1 == permanent ]]; then
+        return 0
     elif type -P firewall-offline-cmd >/dev/null; then
         run_program --accept '0 112' firewall-offline-cmd "${zone[@]}" --remove-"$words" || return
     else
-        warn_of_removed_firewall firewalld "$1"
+        warn_of_removed_firewall firewalld "$2"
     fi
 }
 
@@ -4486,6 +4547,7 @@ report_packages() { # NAME...
 # pip if packages.installer = "pip". uv itself is in the lock too.
 
 ENVIRONMENT=$PROGRAMS/env-${NB_PACKAGES_LOCK_SHA256:0:8}
+SET_ASIDE=$ENVIRONMENT.replaced                    # what it replaces, until it is complete
 LOCK_MARK=$ENVIRONMENT/nbserver.lock               # written last: the lock's hash, then what was installed
 NOTEBOOK_PYTHON=$ENVIRONMENT/bin/python            # the program that runs the server
 INSTALLER_SETTINGS='packages.index_url, downloads.proxy'   # what decides from where packages are downloaded
@@ -4513,8 +4575,19 @@ compare_environment() {
         differs packages 'packages' '' "$ENVIRONMENT"
         return
     fi
+    compare_python_of_environment
     compare_packages "${lines[@]:1}"
     compare_installed_files
+}
+
+# The environment is named after the lock, which can be the same for several versions of Python.
+compare_python_of_environment() {
+    local is should
+    local -a folders=("$ENVIRONMENT"/lib/python3.*)
+    if [[ ! $NB_PYTHON_VERSION =~ ^3\.[0-9]+ ]]; then return 0; fi
+    is=${folders[0]##*/python} should=${BASH_REMATCH[0]}
+    if [[ $is == "$should" ]]; then return 0; fi
+    differs environment-python 'Python of {path}' "$is" "$should" path "$ENVIRONMENT"
 }
 
 # Anybody who could write in this folder could have changed each file in it, and restored its time.
@@ -4544,11 +4617,32 @@ keep_environment() {
 
 start_environment() {
     ENVIRONMENT_STARTED=1
-    forget_files "$ENVIRONMENT"
+    set_environment_aside
     save_before folder "$ENVIRONMENT" ''
     if [[ -e $ENVIRONMENT ]]; then report_start removing-folder 'Removing {path}' path "$ENVIRONMENT"; fi
     rm -rf --one-file-system -- "$ENVIRONMENT"
     create_environment
+}
+
+# A complete environment that is installed again, because something in it has changed, may be the only one that works.
+# So it comes back if the new one cannot be completed. If a run was killed before, it is still there.
+set_environment_aside() {
+    if [[ ! -e $LOCK_MARK ]]; then return; fi
+    if ! has_record folder "$SET_ASIDE"; then save_before folder "$SET_ASIDE" ''; fi
+    rm -rf --one-file-system -- "$SET_ASIDE"
+    mv -T -- "$ENVIRONMENT" "$SET_ASIDE"
+}
+
+# Whether an environment was set aside, and the new one is not complete.
+has_environment_aside() {
+    [[ -e $SET_ASIDE && ! -e $LOCK_MARK ]]
+}
+
+# Called when a run has failed.
+return_environment() {
+    rm -rf --one-file-system -- "$ENVIRONMENT"
+    mv -T -- "$SET_ASIDE" "$ENVIRONMENT"
+    remove_environment "$SET_ASIDE"                # only its line in the record
 }
 
 fill_environment() {
@@ -4559,8 +4653,10 @@ fill_environment() {
     fi
     label_environment
     check_imports
+    forget_files "$ENVIRONMENT"
     mark_environment
     list_files
+    if has_record folder "$SET_ASIDE"; then remove_environment "$SET_ASIDE"; fi
     RUN_REPAIR=''
 }
 
@@ -5649,6 +5745,14 @@ end_rollback() {
 # shellcheck disable=SC2317 # a trap calls it
 report_not_switched() {
     if [[ ! $ENVIRONMENT_STARTED ]]; then return 0; fi
+    if has_environment_aside; then
+        RUN_STEP=packages
+        return_environment
+        use_failure
+        write_message "$REPLY" text environment-returned 'the packages could not be installed again, so this host '\
+'keeps the environment {environment} as it was: {cause}' environment "$ENVIRONMENT"
+        return
+    fi
     read_deployed_python
     if [[ ! $DEPLOYED_PYTHON || $DEPLOYED_PYTHON == "$NOTEBOOK_PYTHON" ]]; then return 0; fi
     RUN_STEP=packages
@@ -7068,10 +7172,15 @@ step user 'The service has a separate user'
 user_test() {
     assert_account "$SERVICE_USER" "$WORK_FOLDER"
     if [[ ! $GOOD_ACCOUNT ]]; then differs user-missing 'user {user}' '' 'a system user' user "$SERVICE_USER"; fi
+    if is_lingering "$SERVICE_USER"; then
+        differs user-lingers 'programs that the user {user} starts outside of the service' 'run without a login' \
+            'not running' user "$SERVICE_USER"
+    fi
 }
 
 user_apply() {
     add_user "$SERVICE_USER" "$WORK_FOLDER"
+    end_lingering "$SERVICE_USER"
 }
 
 # ---- step: certificate -----------------------------------------------------------------------------
@@ -7099,6 +7208,8 @@ certificate_test() {
         differs certificate-expires 'certificate' 'about to expire' 'a new certificate'
     elif ! has_text "$REQUEST_FILE" "$REPLY"; then
         differs certificate-names 'certificate names' 'different names' "${NB_CERTIFICATE_NAMES[*]}"
+    elif [[ $RUN_MODE == 'apply' ]] && ! is_key_of_certificate; then
+        differs certificate-key 'private key of the certificate' 'different or damaged' 'a new key and certificate'
     else
         compare_access "$KEY_FILE" "$READERS" "$FILE_MODE"
         compare_access "$CERTIFICATE_FILE" "$READERS" "$FILE_MODE"
@@ -7157,13 +7268,22 @@ extendedKeyUsage = serverAuth
 "
 }
 
+# The server could not start with another key. Without openssl, this is not known.
+is_key_of_certificate() {
+    local key certificate
+    if ! has_openssl; then return 0; fi
+    key=$(exec openssl pkey -in "$KEY_FILE" -pubout 2>/dev/null) || key=''
+    certificate=$(exec openssl x509 -in "$CERTIFICATE_FILE" -noout -pubkey 2>/dev/null) || return 0
+    [[ $key == "$certificate" ]]
+}
+
 # RUN_FINGERPRINT: SHA256: and 64 hex digits, as the orchestrator pins it; '' if there is no certificate.
 # CERTIFICATE_IS_GOOD: it is valid for 30 days more, or for half of its lifetime if that is less.
 read_certificate() {
     local lines
     local -i least=$((30 * 86400)) half=$((NB_CERTIFICATE_DAYS * 86400 / 2))
     RUN_FINGERPRINT='' CERTIFICATE_IS_GOOD=''
-    if [[ ! -e $CERTIFICATE_FILE || ! -e $KEY_FILE ]]; then return; fi
+    if [[ ! -e $CERTIFICATE_FILE || ! -s $KEY_FILE ]]; then return; fi
     if lines=$(has_time_left "$CERTIFICATE_FILE" $((half < least ? half : least))); then CERTIFICATE_IS_GOOD=1; fi
     if [[ $lines == *=* ]]; then
         fingerprint_of "${lines%%$'\n'*}"
@@ -7404,7 +7524,8 @@ unit_text() {
     resource_section
     rights+=$REPLY
     run_section "$folder"
-    REPLY="$UNIT_SECTION
+    REPLY="${UNIT_SECTION}RequiresMountsFor=$folder
+
 $REPLY
 
 $rights
@@ -7455,7 +7576,11 @@ After=network.target
 StartLimitIntervalSec=600
 StartLimitBurst=10
 "
+# Through the bus of the system, a program could ask other services to start it outside of the unit. In /dev/shm of the
+# host, it could use up the memory that the scripts of nbserver need.
 UNIT_LIMITS='PrivateTmp=yes
+InaccessiblePaths=-/run/dbus
+TemporaryFileSystem=/dev/shm:mode=1777,nosuid,nodev
 PrivateDevices=yes
 PrivateMounts=yes
 DevicePolicy=closed
