@@ -86,47 +86,47 @@
 #  4728  certificate_sources    Compare and install certificates that the host does not sign itself.
 #  4852  certificate_store      Export certificate, key, and chain from the machine's certificate store.
 #  4961  certificate_requests   Create certificate requests, and install what is issued for them.
-#  5030  password_hash          Get the hash of the password.
-#  5035  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  5081  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  5104  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5183  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5325  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5369  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5492  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5649  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5687  new_server             Check what another environment contains, and the server that runs from it.
-#  5770  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5945  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6139  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6251  server_life            Restart or stop the installed server: modes restart and stop.
-#  6356  restarted_server       Start the registered task again.
-#  6413  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6544  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6663  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6705  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6867  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7114  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7247  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7271  server_log             Send the log of the notebook server: mode logs.
-#  7371  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  5054  password_hash          Get the hash of the password.
+#  5059  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  5105  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  5128  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5207  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5349  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5393  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5516  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5673  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5731  new_server             Check what another environment contains, and the server that runs from it.
+#  5814  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5989  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6183  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6295  server_life            Restart or stop the installed server: modes restart and stop.
+#  6400  restarted_server       Start the registered task again.
+#  6457  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6588  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6707  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6749  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6911  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7158  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7291  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7315  server_log             Send the log of the notebook server: mode logs.
+#  7415  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7403  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7484  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7492  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7511  python                 Install Python from the publisher, or use one that is installed.
-#  7663  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7724  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7842  packages               Install the packages of the lock in a virtual environment.
-#  8043  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8069  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8207  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8415  service                Run the server as a scheduled task.
-#  8565  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8629  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8712  path                   Add the programs of the server to the PATH of the machine.
-#  8741  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8782  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7447  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7528  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7536  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7555  python                 Install Python from the publisher, or use one that is installed.
+#  7707  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7768  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7886  packages               Install the packages of the lock in a virtual environment.
+#  8087  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8113  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8251  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8459  service                Run the server as a scheduled task.
+#  8609  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8673  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8756  path                   Add the programs of the server to the PATH of the machine.
+#  8785  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8826  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -4961,24 +4961,35 @@ function Convert-StoreKey {
 # ---- prelude: certificate_requests -----------------------------------------------------------------
 # Create certificate requests, and install what is issued for them.
 
-# The key of an open request is in its own file until its certificate is installed. It never replaces a key in use.
+# An open request is in its own folder, and its key never replaces a key in use. Only administrators can read the
+# folder: while an authority signs the request, the server runs, and a notebook can read what the service reads.
 
-$RequestedKeyFile = Join-Path $ServiceFolder 'key-request.pem'
-$SigningRequestFile = Join-Path $ServiceFolder 'request.csr'
-$SigningConfiguration = Join-Path $ServiceFolder 'request.cnf'
+$RequestFolder = Join-Path $StateFolder 'request'
+$RequestedKeyFile = Join-Path $RequestFolder 'key-request.pem'
+$SigningRequestFile = Join-Path $RequestFolder 'request.csr'
+$SigningConfiguration = Join-Path $RequestFolder 'request.cnf'
+$EarlierRequest = 'key-request.pem', 'request.csr', 'request.cnf'   # in $ServiceFolder, from releases before 0.7
 
-# Report the request. As long as its names stay the same, it is the same request.
+# Report the request. As long as its names stay the same, it is the same request, until a certificate is installed.
 function Send-CertificateRequest {
     Add-Folder $StateFolder
-    Add-Folder $ServiceFolder $ServiceReads              # its access list is set before a key is in it
-    $isOpen = (Test-Path -LiteralPath $SigningRequestFile) -and (Test-Path -LiteralPath $RequestedKeyFile)
-    if ($isOpen -and (Test-TextFile $SigningConfiguration (Get-CertificateRequest))) { Write-Event unchanged }
+    Add-Folder $RequestFolder $StateAccess               # its access list is set before a key is in it
+    if (Test-OpenRequest) { Write-Event unchanged }
     else {
         New-SigningRequest
         $Run.Changed++
         Write-Event changed
     }
     Write-Event request @{ csr = [IO.File]::ReadAllText($SigningRequestFile, $Utf8) -replace "`r", '' }
+}
+
+# An installation that was interrupted may have left the request of the key in use.
+function Test-OpenRequest {
+    foreach ($file in $SigningRequestFile, $RequestedKeyFile) {
+        if (-not (Test-Path -LiteralPath $file)) { return $false }
+    }
+    if (-not (Test-TextFile $SigningConfiguration (Get-CertificateRequest))) { return $false }
+    -not (Get-ServerCertificate) -or -not (Test-KeyPair $CertificateFile $RequestedKeyFile)
 }
 
 # The request is moved to its place when it is complete.
@@ -4991,6 +5002,7 @@ function New-SigningRequest {
     Invoke-OpenSsl $arguments -Code request-not-created -Text ('openssl could not create the certificate request ' +
         '(exit code {exit_code}): {output}. Fix this error, then run nbserver certificate request again')
     Move-Over "$SigningRequestFile.new" $SigningRequestFile
+    foreach ($name in $EarlierRequest) { Remove-SingleFile (Join-Path $ServiceFolder $name) }
 }
 
 # The certificate may also be for the key in use, if only its chain is corrected, or if an installation was cut off.
@@ -5001,13 +5013,25 @@ function Install-RequestedCertificate {
                 'nbserver certificate install {host} FILE with the signed certificate') @{ host = $Settings.host })
     }
     Set-TextFile $NewCertificateFile '@certificate.chain@' 'certificate.chain'
-    $isRequested = (Test-Path -LiteralPath $RequestedKeyFile) -and (Test-KeyPair $NewCertificateFile $RequestedKeyFile)
-    if (-not $isRequested) {
+    $requested = Get-RequestedKeyFile
+    if (-not $requested) {
         Complete-Certificate $KeyFile
         return
     }
-    Complete-Certificate $RequestedKeyFile
-    foreach ($file in $SigningRequestFile, $SigningConfiguration) { Remove-SingleFile $file }
+    # A file that is moved keeps its access list, so the service could not read the key.
+    Read-SecretFile 'requested.key' $requested
+    Set-TextFile $NewKeyFile '@requested.key@' 'requested.key'
+    Complete-Certificate $NewKeyFile
+    foreach ($file in $SigningRequestFile, $SigningConfiguration, $RequestedKeyFile) { Remove-SingleFile $file }
+    foreach ($name in $EarlierRequest) { Remove-SingleFile (Join-Path $ServiceFolder $name) }
+}
+
+# Return the file with the requested key that the new certificate is for, or nothing. Its request may come from an
+# earlier release.
+function Get-RequestedKeyFile {
+    foreach ($file in $RequestedKeyFile, (Join-Path $ServiceFolder $EarlierRequest[0])) {
+        if ((Test-Path -LiteralPath $file) -and (Test-KeyPair $NewCertificateFile $file)) { return $file }
+    }
 }
 
 # Mode request: apply what a certificate request needs, then report the request.
@@ -5654,15 +5678,36 @@ $ChangingModes += 'rotate'
 # The host creates a new key for its own certificate. Any other certificate comes with its key.
 function Assert-NewKey {
     $Run.Step = 'certificate'
-    $new = Get-RotatedCertificate
+    try { Assert-OtherKey (Get-RotatedCertificate) }
+    finally { Remove-SingleFile $NewCertificateFile }
+}
+
+function Assert-OtherKey($New) {
     $old = $Former.Key
     if (-not $Former.Run) {
         $certificate = Get-ServerCertificate
         if ($certificate) { $old = Get-KeyDigest $certificate }
     }
-    if (-not $new -or (Get-KeyDigest $new) -ne $old) { return }
-    throw (New-Failure rotate-same-key ('nothing was changed, because the certificate in the inventory still uses ' +
-            'the old key, which earlier users could read. Create a certificate with a new key, then try again'))
+    if ($New -and (Get-KeyDigest $New) -eq $old) {
+        throw (New-Failure rotate-same-key ('nothing was changed, because the certificate in the inventory still ' +
+                'uses the old key, which earlier users could read. Create a certificate with a new key, then ' +
+                'try again'))
+    }
+    if ($Settings.certificate.source -eq 'request') { Assert-RequestedKey $New }
+}
+
+# Earlier users could read a key that an earlier release has requested. A rotation that was interrupted may have
+# installed the new key already.
+function Assert-RequestedKey($Certificate) {
+    if ($Former.Run) {
+        $installed = Get-ServerCertificate
+        if ($installed -and (Get-KeyDigest $installed) -eq (Get-KeyDigest $Certificate)) { return }
+    }
+    if ((Test-Path -LiteralPath $RequestedKeyFile) -and (Test-KeyPair $NewCertificateFile $RequestedKeyFile)) { return }
+    throw (New-Failure rotate-key-not-requested ('nothing was changed, because the certificate is not for the ' +
+            'certificate request that this host has now. Run nbserver certificate request {host} -o DIR, have the ' +
+            'request in DIR signed, then run nbserver rotate {host} --certificate FILE with the signed ' +
+            'certificate') @{ host = $Settings.host })
 }
 
 # Return the certificate that this rotation will install, unless the host creates it.
@@ -5675,7 +5720,6 @@ function Get-RotatedCertificate {
     }
     Set-TextFile $NewCertificateFile '@certificate.chain@' 'certificate.chain'
     Read-Certificate $NewCertificateFile | Select-Object -First 1
-    Remove-SingleFile $NewCertificateFile
 }
 
 # Code in a notebook runs as LOCAL SERVICE, which may register tasks.

@@ -6,15 +6,36 @@
 # The host creates a new key for its own certificate. Any other certificate comes with its key.
 function Assert-NewKey {
     $Run.Step = 'certificate'
-    $new = Get-RotatedCertificate
+    try { Assert-OtherKey (Get-RotatedCertificate) }
+    finally { Remove-SingleFile $NewCertificateFile }
+}
+
+function Assert-OtherKey($New) {
     $old = $Former.Key
     if (-not $Former.Run) {
         $certificate = Get-ServerCertificate
         if ($certificate) { $old = Get-KeyDigest $certificate }
     }
-    if (-not $new -or (Get-KeyDigest $new) -ne $old) { return }
-    throw (New-Failure rotate-same-key ('nothing was changed, because the certificate in the inventory still uses ' +
-            'the old key, which earlier users could read. Create a certificate with a new key, then try again'))
+    if ($New -and (Get-KeyDigest $New) -eq $old) {
+        throw (New-Failure rotate-same-key ('nothing was changed, because the certificate in the inventory still ' +
+                'uses the old key, which earlier users could read. Create a certificate with a new key, then ' +
+                'try again'))
+    }
+    if ($Settings.certificate.source -eq 'request') { Assert-RequestedKey $New }
+}
+
+# Earlier users could read a key that an earlier release has requested. A rotation that was interrupted may have
+# installed the new key already.
+function Assert-RequestedKey($Certificate) {
+    if ($Former.Run) {
+        $installed = Get-ServerCertificate
+        if ($installed -and (Get-KeyDigest $installed) -eq (Get-KeyDigest $Certificate)) { return }
+    }
+    if ((Test-Path -LiteralPath $RequestedKeyFile) -and (Test-KeyPair $NewCertificateFile $RequestedKeyFile)) { return }
+    throw (New-Failure rotate-key-not-requested ('nothing was changed, because the certificate is not for the ' +
+            'certificate request that this host has now. Run nbserver certificate request {host} -o DIR, have the ' +
+            'request in DIR signed, then run nbserver rotate {host} --certificate FILE with the signed ' +
+            'certificate') @{ host = $Settings.host })
 }
 
 # Return the certificate that this rotation will install, unless the host creates it.
@@ -27,7 +48,6 @@ function Get-RotatedCertificate {
     }
     Set-TextFile $NewCertificateFile '@certificate.chain@' 'certificate.chain'
     Read-Certificate $NewCertificateFile | Select-Object -First 1
-    Remove-SingleFile $NewCertificateFile
 }
 
 # Code in a notebook runs as LOCAL SERVICE, which may register tasks.

@@ -20,7 +20,7 @@ from tests.authority import DAY, NOW, ec_key, intermediate, key_pem, pem, root, 
 from tests.boxes import artifacts
 from tests.boxes.windows import WindowsBox
 from tests.boxes.winrm.endpoint import Endpoint
-from tests.certificate_site import NAMES, PASSWORD, CertificateSite, certificate_script
+from tests.certificate_site import NAMES, PASSWORD, STATE, CertificateSite, certificate_script
 from tests.formats import validate
 
 ROOT = root()
@@ -324,7 +324,7 @@ def test_requested_and_signed_elsewhere(site: CertificateSite) -> None:
     key = site.file("key.pem")
     assert site.run("certificate", "request", "win1", "-o", out).code == 0
     assert (site.folder / "out" / "win1.csr").read_bytes() != first
-    assert site.file("key.pem") == key and "key-request.pem" in site.files()
+    assert site.file("key.pem") == key and site.files() == ["certificate.pem", "certificate.source", "key.pem"]
     assert expect(site, "apply", "unchanged").code == 0
     renewed = INTERMEDIATE.answer(csr_of(site))
     chain.write_text(pem(renewed, INTERMEDIATE.certificate))
@@ -350,12 +350,15 @@ def test_a_request_is_undone_too_and_never_made_uncalled(site: CertificateSite) 
     assert refused.code == 2 and "certificate.request = true" in refused.error
     site.write(request=True)
     assert site.run("certificate", "request", "win1", "-o", out).code == 0
-    assert site.files() == ["key-request.pem", "request.cnf", "request.csr"]
+    assert site.files() == [], "a notebook can read what is in this folder"
+    (access,) = site.ask(f"[string](Get-Acl -LiteralPath '{STATE}\\request').GetSecurityDescriptorSddlForm('Access')")
+    assert access == "D:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)" and (site.state / "request" / "key-request.pem").is_file()
     site.write(request=True, names=["other.example.com"])
     before = csr_of(site)
     assert site.run("certificate", "request", "win1", "-o", out).code == 0
     assert own_names(csr_of(site)) == {"127.0.0.1", "other.example.com"} and csr_of(site).public_key() != before.public_key()
     expect_undone(site)
+    assert not (site.state / "request").exists()
 
 
 # ---- where a key may be

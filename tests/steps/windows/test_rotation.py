@@ -113,6 +113,19 @@ def test_what_evicts_nobody_is_refused_and_changes_nothing(host: Host) -> None:
     assert host.run("rotate", NEW, source="workstation", chain=other).split()[0] == "done" and host.history()[0] == "stopped"
 
 
+def test_a_requested_key_that_the_service_could_read_evicts_nobody(host: Host) -> None:
+    """An earlier release kept it where notebooks read: only the key of a request that is for administrators is new."""
+    pair = "function Test-KeyPair([string]$Certificate, [string]$Key) { (Test-Path -LiteralPath $Key) -and [IO.File]::ReadAllText($Key) -eq 'new' }; "
+    place = '$RequestedKeyFile = "$StateFolder\\request\\key-request.pem"; '
+    other = pem(SECOND.sign(ec_key().public_key(), NAMES))
+    (host.state / "service" / "key-request.pem").write_text("new")
+    assert host.run("rotate", NEW, source="request", chain=other, before=pair + place) == "rotate-key-not-requested"
+    assert host.history() == [] and not (host.state / "service" / "certificate-new.pem").exists()
+    (host.state / "request").mkdir()
+    (host.state / "request" / "key-request.pem").write_text("new")
+    assert host.run("rotate", NEW, source="request", chain=other, before=pair + place).split()[0] == "done"
+
+
 def test_one_that_was_cut_off_is_done_again_and_no_apply_comes_between(host: Host) -> None:
     assert host.run("rotate", NEW, before="$global:NoService = $true; ") == "no-service"
     assert NEW in host.configuration.read_text() and not (host.state / "running").exists()
