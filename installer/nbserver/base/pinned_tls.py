@@ -221,7 +221,15 @@ def _open(host: str, port: int, timeout: float, proxy: str | None) -> socket.soc
         proxy_port = parts.port or 80
     except ValueError:
         raise ProxyRefused("proxy-port-invalid", "the proxy {proxy} must have a valid port number", proxy=parts.hostname) from None
-    raw = socket.create_connection((parts.hostname, proxy_port), timeout)
+    try:
+        raw = socket.create_connection((parts.hostname, proxy_port), timeout)
+    except OSError as error:
+        raise ProxyRefused(
+            "proxy-not-reached",
+            "the proxy {proxy} could not be reached ({reason})",
+            proxy=f"{parts.hostname}:{proxy_port}",
+            reason=error.strerror or type(error).__name__,
+        ) from None
     try:
         target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]

@@ -210,6 +210,7 @@ def test_connect_goes_through_a_proxy(certificate: Certificate) -> None:
         ("http://user:p%40ss@127.0.0.1:PORT", "refused to connect to win1.example.com:443 .status 501"),
         ("socks5://user:p%40ss@127.0.0.1:PORT", "begins with socks5://"),
         ("http://user:p%40ss@127.0.0.1:x", "must have a valid port number"),
+        ("http://user:p%40ss@127.0.0.1:1", r"the proxy 127\.0\.0\.1:1 could not be reached \(Connection refused\)"),
     ],
 )
 def test_a_proxy_that_cannot_be_used_is_named_without_its_password(proxy: str, reason: str) -> None:
