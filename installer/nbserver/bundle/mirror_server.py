@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.server
 import os
 import re
@@ -23,9 +24,12 @@ from nbserver.bundle import contents
 from nbserver.bundle.contents import File
 from nbserver.catalog import mirror
 
-MOST_CONNECTIONS = 128
+MOST_CONNECTIONS = 2000  # of 40 hosts: uv opens 50
+_OTHER_FILES = 64  # that this process has open
 _SECONDS = 30.0  # for the handshake, each part of a request, and each block that is sent
-_BLOCK = 256 * 1024
+_WAIT_SECONDS = 5.0  # for another connection to end, if there are too many
+_BLOCK = 64 * 1024
+_TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,22 @@ def served(bundle: Path, files: Iterable[File]) -> dict[str, Served]:
     return found | {f"/{name}": Served(bundle / name, kind, "", None) for name, kind in lists.items()}
 
 
+def _most_connections() -> int:
+    """Return how many connections this process can serve, each of which needs a socket and a file, after raising its limit if necessary."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return MOST_CONNECTIONS
+    needed = 2 * MOST_CONNECTIONS + _OTHER_FILES
+    limit, highest = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= limit < needed:  # no limit is negative
+        raised = needed if highest < 0 else min(needed, highest)
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (raised, highest))
+            limit = raised
+    return MOST_CONNECTIONS if limit < 0 else max(1, min(MOST_CONNECTIONS, (limit - _OTHER_FILES) // 2))
+
+
 class MirrorServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
     """Listens at once; `serve_forever` serves. `log` gets a line for each request.
 
@@ -53,11 +73,11 @@ class MirrorServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
     daemon_threads = True
     allow_reuse_address = os.name != "nt"
-    request_queue_size = 64
+    request_queue_size = 1024
 
     def __init__(self, address: str, port: int, files: Mapping[str, Served], context: ssl.SSLContext, log: Callable[[str], object]) -> None:
         self.files, self.context, self.log = files, context, log
-        self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        self._free = threading.BoundedSemaphore(_most_connections())
         every = address in ("", "*")
         dual = every and socket.has_dualstack_ipv6()
         self.address_family = socket.AF_INET6 if dual or ":" in address else socket.AF_INET
@@ -76,10 +96,14 @@ class MirrorServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         return int(self.server_address[1])
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if not self._free.acquire(blocking=False):
+        if not self._free.acquire(timeout=_WAIT_SECONDS):
             self.shutdown_request(request)
             return
-        super().process_request(request, client_address)
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # there is no thread for it
+            self._free.release()
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
@@ -111,7 +135,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _answer(self, *, with_body: bool) -> None:
         file = self.server.files.get(unquote(self.path.partition("?")[0]))
-        opened = _open(file) if file else None
+        try:
+            opened = _open(file) if file else None
+        except OSError:
+            self._head(503, 0, {})
+            return
         if file is None or opened is None:
             self._head(404, 0, {})
             return
@@ -160,12 +188,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 def _open(file: Served) -> BinaryIO | None:
-    """Return the open file, or None if it is not what it was when the bundle was checked."""
+    """Return the open file, or None if it is not what it was when the bundle was checked. Raises OSError if too many files are open."""
     try:
         if plain_file.is_link(os.lstat(file.path.parent)):
             return None
         opened = plain_file.opened(file.path)
-    except OSError:
+    except OSError as error:
+        if error.errno in _TOO_MANY_FILES:
+            raise
         return None
     found = os.fstat(opened.fileno())
     if stat.S_ISREG(found.st_mode) and (file.size is None or found.st_size == file.size):

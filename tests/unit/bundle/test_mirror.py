@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import sys
 import threading
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -21,7 +23,7 @@ import pytest
 
 from nbserver import __version__
 from nbserver.base.errors import ApprovalError, UsageError
-from nbserver.bundle import contents, mirror_certificate
+from nbserver.bundle import contents, mirror_certificate, mirror_server
 from nbserver.bundle.contents import File
 from nbserver.catalog import mirror
 from nbserver.commands import mirror as command
@@ -150,6 +152,25 @@ def test_a_file_that_was_changed_or_became_a_link_is_not_served(tmp_path: Path) 
 def test_a_client_that_says_nothing_does_not_stop_others(client: Client) -> None:
     with socket.create_connection(("127.0.0.1", client.port)):
         assert client.ask("/wheels.html")[0] == 200
+
+
+def test_a_connection_too_many_waits_and_a_file_too_many_may_come_later(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mirror_server, "_most_connections", lambda: 1)
+    found = command.opened(wanted(bundle), lambda line: None)
+    with found.server, ThreadPoolExecutor(2) as pool:
+        pool.submit(found.server.serve_forever, 0.05)
+        with socket.create_connection(("127.0.0.1", found.server.port)):
+            waiting = pool.submit(Client(found).ask, "/wheels.html")
+            with pytest.raises(TimeoutError):
+                waiting.result(0.1)
+        assert waiting.result(20)[0] == 200
+
+        def opened(path: Path) -> None:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        monkeypatch.setattr("nbserver.base.plain_file.opened", opened)
+        assert Client(found).ask("/wheels.html")[0] == 503
+        found.server.shutdown()
 
 
 def test_a_bundle_that_is_not_as_listed_is_not_served(tmp_path: Path) -> None:
