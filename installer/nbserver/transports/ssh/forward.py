@@ -6,7 +6,8 @@ import asyncio
 import errno
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
@@ -50,11 +51,13 @@ class Forward:
         """Return a connection to the port of the host, as base/dialing describes it. Raises OSError."""
         near, far = socket.socketpair()
         near.settimeout(timeout)
-        opening = asyncio.run_coroutine_threadsafe(self._lead(far), self._way.loop)
+        opening: Future[None] | None = None
         try:
+            opening = self._begin(self._lead(far))
             opening.result(timeout)
         except BaseException as error:
-            opening.cancel()
+            if opening:
+                opening.cancel()
             near.close()
             far.close()
             if isinstance(error, asyncssh.Error):
@@ -87,7 +90,7 @@ class Forward:
     def reason(self) -> HostError | None:
         """Return why the jump host does not connect to the host, or None if it does. It tries once more to find out."""
         try:
-            asyncio.run_coroutine_threadsafe(self._probe(), self._way.loop).result(PROBE)
+            self._begin(self._probe()).result(PROBE)
         except asyncssh.ChannelOpenError as error:
             if error.reason != CLOSED:
                 return of_target(error, self._name, self._hop, f"{self._address}:{self._port}")
@@ -97,6 +100,14 @@ class Forward:
         except (OSError, TimeoutError, asyncssh.Error):
             pass
         return None
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> Future[None]:
+        """Start work in the thread of this way. Raises ConnectionAbortedError if it was closed meanwhile, such as after Ctrl-C."""
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self._way.loop)
+        except RuntimeError:
+            work.close()
+            raise ConnectionAbortedError(errno.ECONNABORTED, "the way through the jump hosts was closed") from None
 
     def explained(self, error: HostError) -> HostError:
         """Return the error to show for one that occurred on this way: if there is no connection, the jump host may know why."""
