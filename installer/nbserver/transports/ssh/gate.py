@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 LOGONS = 4  # at the same time; the server notices the end of a logon later than we do
 POLL = 0.1  # seconds until a stop request is noticed
+# The codes of errors that say nothing about the next logon: sshd drops connections at random if it has many.
+OF_ONE_LOGON = frozenset({"connection-lost", "ssh-closed-early"})
 
 
 @dataclass
@@ -38,7 +40,7 @@ def turn_at(server: SshServer, stop: threading.Event) -> Iterator[None]:
     """Wait for a turn to log on to a jump host, which ends with the context.
 
     If another logon failed meanwhile, raise the same error: a silent jump host costs all who wait for it one timeout, and a wrong
-    password is not sent for each of them. Raises HostError and StopRequested.
+    password is not sent for each of them. A dropped connection is no such error. Raises HostError and StopRequested.
     """
     began = time.monotonic()
     with _finding:
@@ -51,7 +53,7 @@ def turn_at(server: SshServer, stop: threading.Event) -> Iterator[None]:
             raise type(gate.failed[1]).of(gate.failed[1], host=server.name)
         yield
     except HostError as error:
-        if gate.failed is None or gate.failed[0] <= began:
+        if error.code not in OF_ONE_LOGON and (gate.failed is None or gate.failed[0] <= began):
             gate.failed = time.monotonic(), error
         raise
     finally:
