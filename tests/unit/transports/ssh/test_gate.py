@@ -73,7 +73,9 @@ def test_those_who_waited_get_the_same_error_and_those_who_come_later_try_again(
 
 def test_a_connection_that_sshd_dropped_says_nothing_about_the_next_one() -> None:
     """Otherwise each drop of a busy jump host would fail all hosts that wait for it."""
-    dropped = ConnectError("ssh-closed-early", "{place} accepted the connection and closed it before the login", host="bastion", place="x:22")
+    dropped = ConnectError(
+        "ssh-closed-early", "{place} accepted the connection and closed it before the login", host="bastion", place="x:22"
+    )
     assert fail_before_another(dropped) is None
 
 
