@@ -70,6 +70,8 @@ def complete(folder: Path, part: Part) -> None:
             raise Refused("damaged")
         if sha256_of(place) != part.before:
             raise Refused("conflict")
+        if part.before != ABSENT:
+            temporary.chmod(stat.S_IMODE(place.lstat().st_mode))  # who may read it is for its owner to decide
         temporary.replace(place)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,15 @@ def test_a_file_that_was_changed_meanwhile_is_kept(tmp_path: Path) -> None:
     (tmp_path / "a/é.txt").write_bytes(b"work")
     _, ended = pull(tmp_path, content(1, 0, DATA), before="0" * 64)
     assert [one.state for one in ended] == ["conflict"] and (tmp_path / "a/é.txt").read_bytes() == b"work"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="access lists there")
+def test_a_file_that_is_replaced_keeps_its_rights(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/é.txt").write_bytes(b"work")
+    (tmp_path / "a/é.txt").chmod(0o600)
+    _, ended = pull(tmp_path, content(1, 0, DATA), before=hashlib.sha256(b"work").hexdigest())
+    assert [one.state for one in ended] == ["stored"] and (tmp_path / "a/é.txt").stat().st_mode & 0o777 == 0o600
 
 
 def test_only_the_mode_push_sends_the_data(tmp_path: Path) -> None:
