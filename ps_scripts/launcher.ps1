@@ -9,7 +9,7 @@ function Start-Packed {
     param([string]$Default, [string]$Sha256, [string]$HashFile, [string]$Log, [string]$Packed)
     $mode = if ($Mode) { $Mode } else { $Default }
     $HashFile, $Log = foreach ($path in $HashFile, $Log) { [Environment]::ExpandEnvironmentVariables($path) }
-    $hash = if ($PasswordHash -or -not $HashFile -or $mode -cne 'apply') { $PasswordHash }
+    $hash = if ($PasswordHash -or $mode -cne 'apply' -or -not [IO.File]::Exists($HashFile)) { $PasswordHash }
     else { [IO.File]::ReadAllText($HashFile, $Utf8).Trim() }
     $secret = [Convert]::ToBase64String($Utf8.GetBytes($hash))
     $lines = @("mode $mode", "run $Run", "secret notebook.password_hash $secret") -notmatch ' $'

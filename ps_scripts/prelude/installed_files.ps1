@@ -71,10 +71,11 @@ function Compare-InstalledFile {
         Write-StepProgress reading-files 'Comparing the hashes of the installed files in {path}' @{ path = $Folder }
     }
     elseif ((Get-FileSummary $files) -eq $lines[1]) { return }
-    Compare-EachFile $lines $files
+    Compare-EachFile $Folder $lines $files
 }
 
-function Compare-EachFile([string[]]$Lines, [IO.FileInfo[]]$Files) {
+function Compare-EachFile {
+    param([string]$Folder, [string[]]$Lines, [IO.FileInfo[]]$Files)
     $listed = New-Object 'Collections.Generic.Dictionary[string,string]' ([StringComparer]::OrdinalIgnoreCase)
     for ($i = 2; $i -lt $Lines.Count; $i++) {
         $fields = $Lines[$i] -split ' ', 4
@@ -93,7 +94,7 @@ function Compare-EachFile([string[]]$Lines, [IO.FileInfo[]]$Files) {
     }
     Add-ChangedFile $changed @($listed.Keys)
     Add-OtherContent $other
-    if ($added.Count) { Write-AddedFile $added }
+    if ($added.Count) { Write-AddedFile $Folder $added }
 }
 
 function Add-ChangedFile([string[]]$Changed, [string[]]$Missing) {

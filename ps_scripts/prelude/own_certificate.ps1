@@ -60,6 +60,11 @@ function Compare-OwnCertificate($Certificate) {
     }
 }
 
+# Return whether more is to be changed than the folder: a certificate in a folder that others could read stays.
+function Test-CertificateDue {
+    [bool]@($Run.Differences | Where-Object { 'folder-missing', 'folder-access' -notcontains $_.code }).Count
+}
+
 # The mark "unfinished" makes the next run create the certificate again if this one is cut off.
 function Install-OwnCertificate {
     foreach ($file in $CertificateFile, $KeyFile) { Save-FileBefore $file }

@@ -9,7 +9,6 @@ $SetAsideFolder = Join-Path $StateFolder 'set-aside'     # what kernels wrote: a
 $RotatedSteps = 'certificate', 'notebook', 'service', 'check'
 $StepsNotNeeded = 'tls', 'path', 'firewall', 'cleanup'   # the server starts without what they do
 $Former = @{ Run = ''; Password = ''; Key = '' }         # the incomplete rotation; hashes of what must not come again
-$HashSecret = 'notebook.password_hash'
 
 # Mode rotate.
 function Invoke-Rotation {
@@ -72,6 +71,7 @@ function Assert-NewPassword {
         throw (New-Failure rotate-without-password ('the rotation requires the hash of a new notebook password. Set ' +
                 'notebook.password in the inventory, then try again'))
     }
+    Assert-PasswordHash
     $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
     $set = [regex]::Match([IO.File]::ReadAllText($ConfigurationFile, $Utf8), $HashPattern).Groups[1].Value
     if (-not $Former.Run) { $Former.Password = Format-Hash $sha256.ComputeHash($Utf8.GetBytes($set)) }

@@ -33,13 +33,6 @@ function Invoke-SetPassword {
     Assert-ServerProven
 }
 
-# The hash is written into JSON unchanged.
-function Assert-PasswordHash {
-    if (Get-SecretPart $HashSecret '\A([A-Za-z0-9:$=,+/.]+)\z') { return }
-    throw (New-Failure password-hash-invalid ('the notebook password hash is missing or not valid. Create a hash ' +
-            'with nbserver hash-password, then run this script again with that hash'))
-}
-
 # Mode rotate-certificate. The server has read its files when it started, so it serves the previous certificate until it
 # restarts. If it does not start with the new one, the previous files are restored. If this run is interrupted, the
 # files are newer than the server, and the next run restarts it.

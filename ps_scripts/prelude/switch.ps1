@@ -99,7 +99,8 @@ function Read-NewSetting([string]$Step) {
     foreach ($difference in $Run.Differences) {
         $task = $difference.code -eq 'task-property' -and
             $difference.values.property -ne 'RegistrationInfo/Description'
-        if ($Step -eq 'notebook' -or $task) { $Run.NewSettings = $true }
+        $configuration = $Step -eq 'notebook' -and 'salt', 'file-content' -contains $difference.code
+        if ($configuration -or $task) { $Run.NewSettings = $true }
     }
 }
 

@@ -73,7 +73,8 @@ Add-Step check 'The server presents its certificate and refuses requests without
         Add-Difference port-certificate 'certificate on TCP port {port}' $is $should @{ port = $Settings.notebook.port }
     }
     if ($is) { Compare-Refusal }
-    if ((Test-OpenSwitch) -and 'restart', 'set-password', 'rotate-certificate' -notcontains $Run.Mode) {
+    $others = 'restart', 'set-password', 'rotate-certificate', 'restore-key'   # modes that complete no switch
+    if ((Test-OpenSwitch) -and $others -notcontains $Run.Mode) {
         Add-Difference switch-open 'verification of the server' 'not finished' 'finished'
     }
 } -Apply {

@@ -29,6 +29,7 @@ function Test-LockMark {
 # Return the packages in the environment. A package has a folder NAME-VERSION.dist-info.
 function Get-InstalledPackage {
     $packages = Join-Path (Get-EnvironmentFolder) 'Lib\site-packages'
+    if (-not [IO.Directory]::Exists($packages)) { return }
     foreach ($folder in [IO.Directory]::GetDirectories($packages, '*.dist-info')) {
         if ((Split-Path -Leaf $folder) -cnotmatch '\A(.+)-([^-]+)\.dist-info\z') { continue }
         @{ Name = Get-PackageKey $Matches[1]; Version = $Matches[2]; Folder = $Matches[0] }
@@ -51,7 +52,7 @@ function Compare-Package {
     }
     foreach ($package in @(Get-AddedPackage $installed)) {
         [void]$found.Add(@{ Name = $package.Name; Is = $package.Version; Should = $null })
-        $AddedReported[(Split-Path -Leaf (Get-EnvironmentFolder))] = $true   # its files are not reported as well
+        $AddedReported[(Get-EnvironmentFolder)] = $true   # its files are not reported as well
     }
     foreach ($one in $found | Select-Object -First 10) { Add-PackageDifference $one }
     if ($found.Count -gt 10) {

@@ -27,14 +27,14 @@ PRELUDE = {
         "machine/package_configuration machine/installer_failures machine/installers machine/msi_packages machine/bundles machine/inno_setup "
         "machine/not_found machine/tasks machine/task_states machine/closing_tasks installed_files machine/running_server machine/firewall machine/port_rules "
         "machine/services port_process machine/port_owner machine/earlier_servers machine/der certificates own_certificate "
-        "machine/certificate_rules machine/certificate_sources machine/certificate_store machine/certificate_requests machine/password_hash "
+        "machine/certificate_rules machine/certificate_sources machine/certificate_store machine/certificate_requests password_hash "
         "machine/unused_programs dropped_settings server_check host_checks machine/program_checks download_checks rotation machine/rotated_keys new_server switch way_back status server_life machine/restarted_server rollback server_secrets restored_key delivered_files notebook_files notebook_removal backup server_log evidence"
     ).split(),
     ("ps_scripts", "user"): (
         "run messages hashes events findings kept_script envelope part_data lock paths held_files access user/places record registry files state_folder removal "
         "user/data_folders first_page starter server_command left_program programs user/processes user/delivered_programs installed_files user/running_server windows_version "
         "foreign_configuration user/foreign_places package_environment user/package_configuration port_process certificates own_certificate "
-        "user/certificate_program user/password_hash user/unused_programs dropped_settings "
+        "user/certificate_program password_hash user/unused_programs dropped_settings "
         "server_check host_checks web_requests download_checks rotation user/rotated_keys new_server switch way_back status server_life user/restarted_server rollback server_secrets restored_key delivered_files notebook_files notebook_removal backup server_log evidence"
     ).split(),
     ("linux_scripts", "machine"): (

@@ -46,12 +46,15 @@ function Test-NotebookInstall { $false }
 # Only a warning, once per run and folder: kernels of the site may have been installed into the environment.
 $AddedReported = @{}
 
-function Write-AddedFile([string[]]$Paths) {
-    $folder = ($Paths[0].Substring($Programs.Length + 1) -split '\\')[0]
-    if ($AddedReported[$folder]) { return }
-    $AddedReported[$folder] = $true
-    Write-Notice warning files-added ('{folder} contains files that nbserver did not install ({count}), such as ' +
-        '{path}. Check where they came from. To remove them, run nbserver apply --repair') @{
-        folder = Join-Path $Programs $folder; count = $Paths.Count; path = $Paths[0]
+function Write-AddedFile([string]$Folder, [string[]]$Paths) {
+    if ($AddedReported[$Folder]) { return }
+    $AddedReported[$Folder] = $true
+    $values = @{ folder = $Folder; count = $Paths.Count; path = $Paths[0] }
+    if ($Folder -eq (Get-EnvironmentFolder)) {
+        Write-Notice warning files-added ('{folder} contains files that nbserver did not install ({count}), such as ' +
+            '{path}. Check where they came from. To remove them, run nbserver apply --repair') $values
+        return
     }
+    Write-Notice warning program-files-added ('{folder} contains files that nbserver did not install ({count}), such ' +
+        'as {path}. Check where they came from. If nothing needs them, remove them') $values
 }

@@ -35,4 +35,4 @@ $AddedReported = @{}
 # Return whether what runs in a notebook can install packages into the environment.
 function Test-NotebookInstall { $true }
 
-function Write-AddedFile([string[]]$Paths) { $null = $Paths }
+function Write-AddedFile([string]$Folder, [string[]]$Paths) { $null = $Folder, $Paths }

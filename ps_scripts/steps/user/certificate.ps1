@@ -9,5 +9,6 @@ Add-Step certificate 'The server has a certificate for its names and a private k
 } -Apply {
     Add-Folder $StateFolder
     Add-Folder $ServiceFolder $ServiceReads   # its access list is set before a key is in it
+    if (-not (Test-CertificateDue)) { return }
     Install-OwnCertificate
 }

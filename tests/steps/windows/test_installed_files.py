@@ -177,6 +177,11 @@ def test_what_others_add_is_a_warning(installation: Installation, session: Sessi
     kernel.parent.mkdir(parents=True)
     kernel.write_bytes(b"{}")
     assert installation.plan() == GOOD and "".join(session.run("Get-Said")).count('"files-added"') == 1
+    kernel.unlink()
+    (caches.parent / "sitecustomize.py").write_bytes(b"x")
+    assert installation.plan() == GOOD
+    (warned,) = [json.loads(line) for line in session.run("Get-Said") if '"warning"' in line]
+    assert warned["code"] == "program-files-added" and warned["values"]["folder"] == host_path(caches.parents[1])
 
 
 def test_packages_that_a_person_changed_are_named_and_an_apply_restores_the_lock(installation: Installation, session: Session) -> None:
@@ -189,6 +194,9 @@ def test_packages_that_a_person_changed_are_named_and_an_apply_restores_the_lock
     assert installation.apply()[-1] == ["stopped", "env"] and installation.plan(thorough=True) == GOOD
     (site / "small-1.0.dist-info/RECORD").unlink()
     (site / "small-1.0.dist-info").rmdir()
+    site.rename(f"{site}.moved")
+    assert "files-missing" in installation.plan()[2], "not even the folder of the packages is left"
+    Path(f"{site}.moved").rename(site)
     for number in range(10):
         (site / f"x{number}-1.dist-info").mkdir()
     assert installation.plan()[2][:11] == ["package", *["package-added"] * 9, "packages-changed"]

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.powershell.engine import EngineError, Session, host_path, part, prelude, require_engine, steps
+from tests.powershell.engine import EngineError, Session, host_path, prelude, require_engine, steps
 
 OURS, OTHER = "A" * 22, "b" * 22
 
@@ -66,7 +66,7 @@ class Step:
     def differences(self, *lines: str) -> list[Any]:
         return [
             json.loads(line)
-            for line in self.run("& $step.Test; foreach ($one in $Run.Differences) { ConvertTo-Json -Compress $one }", *lines)
+            for line in self.run("$Run.Mode = 'test'; & $step.Test; foreach ($one in $Run.Differences) { ConvertTo-Json -Compress $one }", *lines)
         ]
 
     def apply(self, *lines: str, **settings: Any) -> None:
@@ -105,10 +105,23 @@ def test_another_salt_is_told_and_is_refused_without_new_salt(step: Step) -> Non
     assert [one["what"] for one in step.differences(hashed(OURS, "other"))] == [step.path], (
         "another password with the same salt is a difference like any other"
     )
-    # Without a hash in the envelope nothing is compared, and in user scope the one that is set stays.
+    # Without a hash in the envelope nothing is compared, and the one that is set stays.
     assert step.differences() == []
-    step.run(part("prelude/user/password_hash") + "\n& $step.Apply", hours=12)
+    step.apply(hours=12)
     assert OURS in step.file.read_text()
+    # What is as it should be keeps its time: the server restarts if its files are newer than it.
+    files = [Path(f"{step.file}{end}") for end in ("", ".starter", ".migrated")]
+    times = [file.stat().st_mtime_ns for file in files]
+    step.apply(hours=12)
+    assert [file.stat().st_mtime_ns for file in files] == times
+
+
+@pytest.mark.parametrize("text", ["secret123", 'argon2:$"quoted"'])
+def test_a_password_in_place_of_its_hash_is_refused(step: Step, text: str) -> None:
+    """Kernels can read the configuration."""
+    with pytest.raises(EngineError, match="hash is missing or not valid"):
+        step.apply(f"secret notebook.password_hash {base64.b64encode(text.encode()).decode()}")
+    assert not step.file.exists()
 
 
 @pytest.mark.parametrize(("hours", "days"), [(12, 0.5), (1, 0.041667), (48, 2), (25, 1.041667)])

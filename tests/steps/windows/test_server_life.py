@@ -8,6 +8,7 @@ import pytest
 
 from nbserver.render.step_files import read_part
 from tests.authority import ec_key, pem
+from tests.powershell.engine import steps
 from tests.steps.windows.place import PRIVATE, Place, place, session
 from tests.workstation_certificate import LEAF, NAMES, SECOND
 
@@ -205,3 +206,20 @@ def test_a_key_of_a_backup_that_does_not_start_is_switched_back(host: Host) -> N
     assert host.run("restore-key", SENT, source="store") == "certificate-not-of-host"
     host.task.unlink()
     assert host.run("restore-key", SENT) == "server-not-installed" and files(host) == before
+
+
+def test_a_certificate_in_a_folder_that_others_could_read_stays(place: Place) -> None:
+    """Only the access list is repaired: browsers and pins know the certificate."""
+    step = f"$Steps.Clear(); {steps('certificate')}\n$Run.Step = 'certificate'; function Install-OwnCertificate {{ 'installed' }}; "
+    step += "$Settings | Add-Member -Force certificate ([pscustomobject]@{ source = 'host' }); $ServiceFolder = \"$StateFolder\\service\"; "
+    apply = "$Run.Differences = New-Object Collections.ArrayList; Add-Difference {code} 'x' 'y' 'z'; & $Steps[0].Apply; "
+    assert place.run(step + apply.format(code="folder-access") + "$ServiceFolder") == [f"{place.run('$StateFolder')[0]}\\service"]
+    assert place.run(step + apply.format(code="certificate-expires")) == ["installed"]
+
+
+def test_a_restored_key_completes_no_upgrade(place: Place) -> None:
+    """An upgrade was interrupted: the next apply completes it."""
+    stand_ins = "function Get-ServerCertificate { }; function Get-ServerFingerprint { 'a new certificate' }; function Compare-Refusal { }; function Test-OpenSwitch { $true }; "
+    step = f"$Steps.Clear(); {steps('check')}\n{stand_ins}"
+    test = "$Run.Mode = '{mode}'; $Run.Differences = New-Object Collections.ArrayList; & $Steps[0].Test; [string]$Run.Differences.Count; "
+    assert place.run(step + test.format(mode="restore-key") + test.format(mode="apply")) == ["0", "1"]
