@@ -66,7 +66,9 @@ class Step:
     def differences(self, *lines: str) -> list[Any]:
         return [
             json.loads(line)
-            for line in self.run("$Run.Mode = 'test'; & $step.Test; foreach ($one in $Run.Differences) { ConvertTo-Json -Compress $one }", *lines)
+            for line in self.run(
+                "$Run.Mode = 'test'; & $step.Test; foreach ($one in $Run.Differences) { ConvertTo-Json -Compress $one }", *lines
+            )
         ]
 
     def apply(self, *lines: str, **settings: Any) -> None:
