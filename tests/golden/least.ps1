@@ -41,92 +41,92 @@
 #  1628  registry_values        Compare, set, and restore values in the registry.
 #  1662  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
 #  1782  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1880  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1915  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  2003  path_access            Find other accounts that could replace a folder with another folder.
-#  2032  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  2089  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2243  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2340  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2575  server_command         Define the command line of the server, and what it was started with.
-#  2594  left_program           End the program that a run left behind when it was killed.
-#  2659  programs               Run other programs until they exit, and report their output.
-#  2798  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2817  web_requests           Ask web servers, and say why one did not answer.
-#  2889  downloads              Download files into the cache, and check their hashes before they are used.
-#  3050  sources                Download a program from one of several sources.
-#  3129  delivered_programs     Take the files of programs that the workstation has sent.
-#  3160  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3249  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3325  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3381  foreign_places         Define where configuration from other installations may be on this host.
-#  3395  package_environment    Choose the environment variables of pip and uv.
-#  3470  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3475  installer_failures     Explain the exit codes of installers.
-#  3547  installers             Run installers and uninstallers, and wait while another one runs.
-#  3592  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3649  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3711  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3736  not_found              Distinguish what does not exist from what cannot be read.
-#  3743  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3813  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3851  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3891  installed_files        Compare files with those that were installed.
-#  4040  running_server         Stop the server before its programs are replaced.
-#  4098  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4217  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4281  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4331  port_process           Find the program that listens on a TCP port, and what started it.
-#  4366  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4495  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4541  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4599  certificates           Read certificates from PEM files.
-#  4616  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4688  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4822  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4946  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  5055  certificate_requests   Create certificate requests, and install what is issued for them.
-#  5148  password_hash          Get the hash of the password.
-#  5153  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  5199  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  5222  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5301  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5443  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5487  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5610  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5767  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5825  new_server             Check what another environment contains, and the server that runs from it.
-#  5908  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  6083  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6277  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6389  server_life            Restart or stop the installed server: modes restart and stop.
-#  6494  restarted_server       Start the registered task again.
-#  6551  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6682  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6801  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6843  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  7005  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7252  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7385  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7409  server_log             Send the log of the notebook server: mode logs.
-#  7509  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  1886  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1921  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  2009  path_access            Find other accounts that could replace a folder with another folder.
+#  2038  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  2095  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2249  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2346  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2581  server_command         Define the command line of the server, and what it was started with.
+#  2600  left_program           End the program that a run left behind when it was killed.
+#  2665  programs               Run other programs until they exit, and report their output.
+#  2804  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2823  web_requests           Ask web servers, and say why one did not answer.
+#  2895  downloads              Download files into the cache, and check their hashes before they are used.
+#  3056  sources                Download a program from one of several sources.
+#  3135  delivered_programs     Take the files of programs that the workstation has sent.
+#  3166  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3255  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3331  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3387  foreign_places         Define where configuration from other installations may be on this host.
+#  3401  package_environment    Choose the environment variables of pip and uv.
+#  3476  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3481  installer_failures     Explain the exit codes of installers.
+#  3553  installers             Run installers and uninstallers, and wait while another one runs.
+#  3598  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3655  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3717  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3742  not_found              Distinguish what does not exist from what cannot be read.
+#  3749  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3819  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3857  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3897  installed_files        Compare files with those that were installed.
+#  4047  running_server         Stop the server before its programs are replaced.
+#  4108  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4227  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4291  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4341  port_process           Find the program that listens on a TCP port, and what started it.
+#  4376  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4505  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4551  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4609  certificates           Read certificates from PEM files.
+#  4626  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4703  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4837  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4961  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  5070  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5163  password_hash          Get the hash of the password, or keep the one that an earlier run set.
+#  5181  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  5227  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  5250  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5329  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5471  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5515  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5638  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5795  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5853  new_server             Check what another environment contains, and the server that runs from it.
+#  5936  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  6112  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6306  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6418  server_life            Restart or stop the installed server: modes restart and stop.
+#  6523  restarted_server       Start the registered task again.
+#  6580  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6711  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6823  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6865  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  7027  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7274  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7407  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7431  server_log             Send the log of the notebook server: mode logs.
+#  7531  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7541  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7622  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7630  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7649  python                 Install Python from the publisher, or use one that is installed.
-#  7801  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7862  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7980  packages               Install the packages of the lock in a virtual environment.
-#  8181  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8207  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8345  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8553  service                Run the server as a scheduled task.
-#  8703  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8767  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8850  path                   Add the programs of the server to the PATH of the machine.
-#  8879  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8920  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7563  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7644  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7652  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7671  python                 Install Python from the publisher, or use one that is installed.
+#  7823  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7884  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  8002  packages               Install the packages of the lock in a virtual environment.
+#  8204  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8231  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8369  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8577  service                Run the server as a scheduled task.
+#  8727  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8791  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8875  path                   Add the programs of the server to the PATH of the machine.
+#  8904  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8945  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -1827,6 +1827,12 @@ function Test-TextFile {
 }
 
 # A file that is as it should be is not written again: its new time would restart the server.
+# The time of a file that stays the same stays, too: the server restarts if its files are newer than it.
+function Update-TextFile {
+    param([string]$Path, [string]$Text, [string]$Secret)
+    if (-not (Test-TextFile $Path $Text $Secret)) { Set-TextFile $Path $Text $Secret }
+}
+
 function Set-TextFile {
     param([string]$Path, [string]$Text, [string]$Secret)
     Save-FileBefore $Path
@@ -3961,10 +3967,11 @@ function Compare-InstalledFile {
         Write-StepProgress reading-files 'Comparing the hashes of the installed files in {path}' @{ path = $Folder }
     }
     elseif ((Get-FileSummary $files) -eq $lines[1]) { return }
-    Compare-EachFile $lines $files
+    Compare-EachFile $Folder $lines $files
 }
 
-function Compare-EachFile([string[]]$Lines, [IO.FileInfo[]]$Files) {
+function Compare-EachFile {
+    param([string]$Folder, [string[]]$Lines, [IO.FileInfo[]]$Files)
     $listed = New-Object 'Collections.Generic.Dictionary[string,string]' ([StringComparer]::OrdinalIgnoreCase)
     for ($i = 2; $i -lt $Lines.Count; $i++) {
         $fields = $Lines[$i] -split ' ', 4
@@ -3983,7 +3990,7 @@ function Compare-EachFile([string[]]$Lines, [IO.FileInfo[]]$Files) {
     }
     Add-ChangedFile $changed @($listed.Keys)
     Add-OtherContent $other
-    if ($added.Count) { Write-AddedFile $added }
+    if ($added.Count) { Write-AddedFile $Folder $added }
 }
 
 function Add-ChangedFile([string[]]$Changed, [string[]]$Missing) {
@@ -4085,14 +4092,17 @@ function Test-NotebookInstall { $false }
 # Only a warning, once per run and folder: kernels of the site may have been installed into the environment.
 $AddedReported = @{}
 
-function Write-AddedFile([string[]]$Paths) {
-    $folder = ($Paths[0].Substring($Programs.Length + 1) -split '\\')[0]
-    if ($AddedReported[$folder]) { return }
-    $AddedReported[$folder] = $true
-    Write-Notice warning files-added ('{folder} contains files that nbserver did not install ({count}), such as ' +
-        '{path}. Check where they came from. To remove them, run nbserver apply --repair') @{
-        folder = Join-Path $Programs $folder; count = $Paths.Count; path = $Paths[0]
+function Write-AddedFile([string]$Folder, [string[]]$Paths) {
+    if ($AddedReported[$Folder]) { return }
+    $AddedReported[$Folder] = $true
+    $values = @{ folder = $Folder; count = $Paths.Count; path = $Paths[0] }
+    if ($Folder -eq (Get-EnvironmentFolder)) {
+        Write-Notice warning files-added ('{folder} contains files that nbserver did not install ({count}), such as ' +
+            '{path}. Check where they came from. To remove them, run nbserver apply --repair') $values
+        return
     }
+    Write-Notice warning program-files-added ('{folder} contains files that nbserver did not install ({count}), such ' +
+        'as {path}. Check where they came from. If nothing needs them, remove them') $values
 }
 
 # ---- prelude: firewall -----------------------------------------------------------------------------
@@ -4675,6 +4685,11 @@ function Compare-OwnCertificate($Certificate) {
     }
 }
 
+# Return whether more is to be changed than the folder: a certificate in a folder that others could read stays.
+function Test-CertificateDue {
+    [bool]@($Run.Differences | Where-Object { 'folder-missing', 'folder-access' -notcontains $_.code }).Count
+}
+
 # The mark "unfinished" makes the next run create the certificate again if this one is cut off.
 function Install-OwnCertificate {
     foreach ($file in $CertificateFile, $KeyFile) { Save-FileBefore $file }
@@ -5146,9 +5161,22 @@ $Modes.request = { Invoke-Request }
 $ChangingModes += 'request'
 
 # ---- prelude: password_hash ------------------------------------------------------------------------
-# Get the hash of the password.
+# Get the hash of the password, or keep the one that an earlier run set.
 
-function Read-PasswordHash { Request-Secret 'notebook.password_hash' $HashPrompt }
+$HashSecret = 'notebook.password_hash'
+
+function Read-PasswordHash {
+    Read-KeptSecret $HashSecret $ConfigurationFile $HashPattern
+    Request-Secret $HashSecret $HashPrompt
+    Assert-PasswordHash
+}
+
+# The hash is written into JSON unchanged, and kernels can read it: a password in its place would be shown to them.
+function Assert-PasswordHash {
+    if (Get-SecretPart $HashSecret '\A((argon2|sha[0-9]+):[A-Za-z0-9:$=,+/.]+)\z') { return }
+    throw (New-Failure password-hash-invalid ('the notebook password hash is missing or not valid. Create a hash ' +
+            'with nbserver hash-password, then run this script again with that hash'))
+}
 
 # ---- prelude: unused_programs ----------------------------------------------------------------------
 # Find what earlier runs installed or changed, and the present settings do not use.
@@ -5618,7 +5646,6 @@ $SetAsideFolder = Join-Path $StateFolder 'set-aside'     # what kernels wrote: a
 $RotatedSteps = 'certificate', 'notebook', 'service', 'check'
 $StepsNotNeeded = 'tls', 'path', 'firewall', 'cleanup'   # the server starts without what they do
 $Former = @{ Run = ''; Password = ''; Key = '' }         # the incomplete rotation; hashes of what must not come again
-$HashSecret = 'notebook.password_hash'
 
 # Mode rotate.
 function Invoke-Rotation {
@@ -5681,6 +5708,7 @@ function Assert-NewPassword {
         throw (New-Failure rotate-without-password ('the rotation requires the hash of a new notebook password. Set ' +
                 'notebook.password in the inventory, then try again'))
     }
+    Assert-PasswordHash
     $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
     $set = [regex]::Match([IO.File]::ReadAllText($ConfigurationFile, $Utf8), $HashPattern).Groups[1].Value
     if (-not $Former.Run) { $Former.Password = Format-Hash $sha256.ComputeHash($Utf8.GetBytes($set)) }
@@ -6006,7 +6034,8 @@ function Read-NewSetting([string]$Step) {
     foreach ($difference in $Run.Differences) {
         $task = $difference.code -eq 'task-property' -and
             $difference.values.property -ne 'RegistrationInfo/Description'
-        if ($Step -eq 'notebook' -or $task) { $Run.NewSettings = $true }
+        $configuration = $Step -eq 'notebook' -and 'salt', 'file-content' -contains $difference.code
+        if ($configuration -or $task) { $Run.NewSettings = $true }
     }
 }
 
@@ -6712,13 +6741,6 @@ function Invoke-SetPassword {
     Restart-Server
     Write-ChangeEnd
     Assert-ServerProven
-}
-
-# The hash is written into JSON unchanged.
-function Assert-PasswordHash {
-    if (Get-SecretPart $HashSecret '\A([A-Za-z0-9:$=,+/.]+)\z') { return }
-    throw (New-Failure password-hash-invalid ('the notebook password hash is missing or not valid. Create a hash ' +
-            'with nbserver hash-password, then run this script again with that hash'))
 }
 
 # Mode rotate-certificate. The server has read its files when it started, so it serves the previous certificate until it
@@ -8008,6 +8030,7 @@ function Test-LockMark {
 # Return the packages in the environment. A package has a folder NAME-VERSION.dist-info.
 function Get-InstalledPackage {
     $packages = Join-Path (Get-EnvironmentFolder) 'Lib\site-packages'
+    if (-not [IO.Directory]::Exists($packages)) { return }
     foreach ($folder in [IO.Directory]::GetDirectories($packages, '*.dist-info')) {
         if ((Split-Path -Leaf $folder) -cnotmatch '\A(.+)-([^-]+)\.dist-info\z') { continue }
         @{ Name = Get-PackageKey $Matches[1]; Version = $Matches[2]; Folder = $Matches[0] }
@@ -8030,7 +8053,7 @@ function Compare-Package {
     }
     foreach ($package in @(Get-AddedPackage $installed)) {
         [void]$found.Add(@{ Name = $package.Name; Is = $package.Version; Should = $null })
-        $AddedReported[(Split-Path -Leaf (Get-EnvironmentFolder))] = $true   # its files are not reported as well
+        $AddedReported[(Get-EnvironmentFolder)] = $true   # its files are not reported as well
     }
     foreach ($one in $found | Select-Object -First 10) { Add-PackageDifference $one }
     if ($found.Count -gt 10) {
@@ -8201,6 +8224,7 @@ Add-Step certificate 'The server has a certificate for its names and a private k
 } -Apply {
     Add-Folder $StateFolder
     Add-Folder $ServiceFolder $ServiceReads   # its access list is set before a key is in it
+    if (-not (Test-CertificateDue)) { return }
     if ($Settings.certificate.source -eq 'host') { Install-OwnCertificate } else { Install-GivenCertificate }
 }
 
@@ -8337,9 +8361,9 @@ Add-Step notebook 'The notebook server is configured: HTTPS, a password, and its
     Add-Folder $WorkFolder $ServiceWrites
     Add-DataFolder (Expand-Path $Settings.notebook.directory)
     Add-FirstPage
-    Set-TextFile $MigratedFile ''   # at its second start, Jupyter would create this file, which it is not allowed to
-    Set-TextFile $ConfigurationFile (Get-Configuration) 'notebook.password_hash'
-    Set-TextFile $StarterFile $Starter
+    Update-TextFile $MigratedFile ''   # at its second start, Jupyter would create this file, which it is not allowed to
+    Update-TextFile $ConfigurationFile (Get-Configuration) 'notebook.password_hash'
+    Update-TextFile $StarterFile $Starter
 }
 
 # ---- step: takeover --------------------------------------------------------------------------------
@@ -8839,7 +8863,8 @@ Add-Step check 'The server presents its certificate and refuses requests without
         Add-Difference port-certificate 'certificate on TCP port {port}' $is $should @{ port = $Settings.notebook.port }
     }
     if ($is) { Compare-Refusal }
-    if ((Test-OpenSwitch) -and 'restart', 'set-password', 'rotate-certificate' -notcontains $Run.Mode) {
+    $others = 'restart', 'set-password', 'rotate-certificate', 'restore-key'   # modes that complete no switch
+    if ((Test-OpenSwitch) -and $others -notcontains $Run.Mode) {
         Add-Difference switch-open 'verification of the server' 'not finished' 'finished'
     }
 } -Apply {

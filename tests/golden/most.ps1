@@ -41,92 +41,92 @@
 #  1534  registry_values        Compare, set, and restore values in the registry.
 #  1568  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
 #  1688  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1786  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1821  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1909  path_access            Find other accounts that could replace a folder with another folder.
-#  1938  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1995  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2149  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2246  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2481  server_command         Define the command line of the server, and what it was started with.
-#  2500  left_program           End the program that a run left behind when it was killed.
-#  2565  programs               Run other programs until they exit, and report their output.
-#  2704  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2723  web_requests           Ask web servers, and say why one did not answer.
-#  2795  downloads              Download files into the cache, and check their hashes before they are used.
-#  2956  sources                Download a program from one of several sources.
-#  3035  delivered_programs     Take the files of programs that the workstation has sent.
-#  3066  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3155  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3231  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3287  foreign_places         Define where configuration from other installations may be on this host.
-#  3301  package_environment    Choose the environment variables of pip and uv.
-#  3376  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3381  installer_failures     Explain the exit codes of installers.
-#  3453  installers             Run installers and uninstallers, and wait while another one runs.
-#  3498  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3555  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3617  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3642  not_found              Distinguish what does not exist from what cannot be read.
-#  3649  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3719  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3757  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3797  installed_files        Compare files with those that were installed.
-#  3946  running_server         Stop the server before its programs are replaced.
-#  4004  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4123  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4187  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4237  port_process           Find the program that listens on a TCP port, and what started it.
-#  4272  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4401  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4447  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4505  certificates           Read certificates from PEM files.
-#  4522  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4594  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4728  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4852  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4961  certificate_requests   Create certificate requests, and install what is issued for them.
-#  5054  password_hash          Get the hash of the password.
-#  5059  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  5105  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  5128  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5207  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5349  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5393  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5516  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5673  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5731  new_server             Check what another environment contains, and the server that runs from it.
-#  5814  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5989  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6183  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6295  server_life            Restart or stop the installed server: modes restart and stop.
-#  6400  restarted_server       Start the registered task again.
-#  6457  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6588  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6707  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6749  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6911  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7158  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7291  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7315  server_log             Send the log of the notebook server: mode logs.
-#  7415  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  1792  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1827  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1915  path_access            Find other accounts that could replace a folder with another folder.
+#  1944  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  2001  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2155  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2252  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2487  server_command         Define the command line of the server, and what it was started with.
+#  2506  left_program           End the program that a run left behind when it was killed.
+#  2571  programs               Run other programs until they exit, and report their output.
+#  2710  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2729  web_requests           Ask web servers, and say why one did not answer.
+#  2801  downloads              Download files into the cache, and check their hashes before they are used.
+#  2962  sources                Download a program from one of several sources.
+#  3041  delivered_programs     Take the files of programs that the workstation has sent.
+#  3072  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3161  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3237  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3293  foreign_places         Define where configuration from other installations may be on this host.
+#  3307  package_environment    Choose the environment variables of pip and uv.
+#  3382  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3387  installer_failures     Explain the exit codes of installers.
+#  3459  installers             Run installers and uninstallers, and wait while another one runs.
+#  3504  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3561  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3623  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3648  not_found              Distinguish what does not exist from what cannot be read.
+#  3655  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3725  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3763  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3803  installed_files        Compare files with those that were installed.
+#  3953  running_server         Stop the server before its programs are replaced.
+#  4014  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4133  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4197  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4247  port_process           Find the program that listens on a TCP port, and what started it.
+#  4282  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4411  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4457  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4515  certificates           Read certificates from PEM files.
+#  4532  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4609  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4743  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4867  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  4976  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5069  password_hash          Get the hash of the password, or keep the one that an earlier run set.
+#  5087  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  5133  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  5156  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5235  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5377  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5421  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5544  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5701  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5759  new_server             Check what another environment contains, and the server that runs from it.
+#  5842  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  6018  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6212  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6324  server_life            Restart or stop the installed server: modes restart and stop.
+#  6429  restarted_server       Start the registered task again.
+#  6486  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6617  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6729  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6771  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6933  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7180  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7313  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7337  server_log             Send the log of the notebook server: mode logs.
+#  7437  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7447  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7528  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7536  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7555  python                 Install Python from the publisher, or use one that is installed.
-#  7707  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7768  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7886  packages               Install the packages of the lock in a virtual environment.
-#  8087  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8113  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8251  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8459  service                Run the server as a scheduled task.
-#  8609  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8673  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8756  path                   Add the programs of the server to the PATH of the machine.
-#  8785  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8826  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7469  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7550  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7558  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7577  python                 Install Python from the publisher, or use one that is installed.
+#  7729  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7790  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7908  packages               Install the packages of the lock in a virtual environment.
+#  8110  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8137  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8275  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8483  service                Run the server as a scheduled task.
+#  8633  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8697  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8781  path                   Add the programs of the server to the PATH of the machine.
+#  8810  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8851  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -1733,6 +1733,12 @@ function Test-TextFile {
 }
 
 # A file that is as it should be is not written again: its new time would restart the server.
+# The time of a file that stays the same stays, too: the server restarts if its files are newer than it.
+function Update-TextFile {
+    param([string]$Path, [string]$Text, [string]$Secret)
+    if (-not (Test-TextFile $Path $Text $Secret)) { Set-TextFile $Path $Text $Secret }
+}
+
 function Set-TextFile {
     param([string]$Path, [string]$Text, [string]$Secret)
     Save-FileBefore $Path
@@ -3867,10 +3873,11 @@ function Compare-InstalledFile {
         Write-StepProgress reading-files 'Comparing the hashes of the installed files in {path}' @{ path = $Folder }
     }
     elseif ((Get-FileSummary $files) -eq $lines[1]) { return }
-    Compare-EachFile $lines $files
+    Compare-EachFile $Folder $lines $files
 }
 
-function Compare-EachFile([string[]]$Lines, [IO.FileInfo[]]$Files) {
+function Compare-EachFile {
+    param([string]$Folder, [string[]]$Lines, [IO.FileInfo[]]$Files)
     $listed = New-Object 'Collections.Generic.Dictionary[string,string]' ([StringComparer]::OrdinalIgnoreCase)
     for ($i = 2; $i -lt $Lines.Count; $i++) {
         $fields = $Lines[$i] -split ' ', 4
@@ -3889,7 +3896,7 @@ function Compare-EachFile([string[]]$Lines, [IO.FileInfo[]]$Files) {
     }
     Add-ChangedFile $changed @($listed.Keys)
     Add-OtherContent $other
-    if ($added.Count) { Write-AddedFile $added }
+    if ($added.Count) { Write-AddedFile $Folder $added }
 }
 
 function Add-ChangedFile([string[]]$Changed, [string[]]$Missing) {
@@ -3991,14 +3998,17 @@ function Test-NotebookInstall { $false }
 # Only a warning, once per run and folder: kernels of the site may have been installed into the environment.
 $AddedReported = @{}
 
-function Write-AddedFile([string[]]$Paths) {
-    $folder = ($Paths[0].Substring($Programs.Length + 1) -split '\\')[0]
-    if ($AddedReported[$folder]) { return }
-    $AddedReported[$folder] = $true
-    Write-Notice warning files-added ('{folder} contains files that nbserver did not install ({count}), such as ' +
-        '{path}. Check where they came from. To remove them, run nbserver apply --repair') @{
-        folder = Join-Path $Programs $folder; count = $Paths.Count; path = $Paths[0]
+function Write-AddedFile([string]$Folder, [string[]]$Paths) {
+    if ($AddedReported[$Folder]) { return }
+    $AddedReported[$Folder] = $true
+    $values = @{ folder = $Folder; count = $Paths.Count; path = $Paths[0] }
+    if ($Folder -eq (Get-EnvironmentFolder)) {
+        Write-Notice warning files-added ('{folder} contains files that nbserver did not install ({count}), such as ' +
+            '{path}. Check where they came from. To remove them, run nbserver apply --repair') $values
+        return
     }
+    Write-Notice warning program-files-added ('{folder} contains files that nbserver did not install ({count}), such ' +
+        'as {path}. Check where they came from. If nothing needs them, remove them') $values
 }
 
 # ---- prelude: firewall -----------------------------------------------------------------------------
@@ -4581,6 +4591,11 @@ function Compare-OwnCertificate($Certificate) {
     }
 }
 
+# Return whether more is to be changed than the folder: a certificate in a folder that others could read stays.
+function Test-CertificateDue {
+    [bool]@($Run.Differences | Where-Object { 'folder-missing', 'folder-access' -notcontains $_.code }).Count
+}
+
 # The mark "unfinished" makes the next run create the certificate again if this one is cut off.
 function Install-OwnCertificate {
     foreach ($file in $CertificateFile, $KeyFile) { Save-FileBefore $file }
@@ -5052,9 +5067,22 @@ $Modes.request = { Invoke-Request }
 $ChangingModes += 'request'
 
 # ---- prelude: password_hash ------------------------------------------------------------------------
-# Get the hash of the password.
+# Get the hash of the password, or keep the one that an earlier run set.
 
-function Read-PasswordHash { Request-Secret 'notebook.password_hash' $HashPrompt }
+$HashSecret = 'notebook.password_hash'
+
+function Read-PasswordHash {
+    Read-KeptSecret $HashSecret $ConfigurationFile $HashPattern
+    Request-Secret $HashSecret $HashPrompt
+    Assert-PasswordHash
+}
+
+# The hash is written into JSON unchanged, and kernels can read it: a password in its place would be shown to them.
+function Assert-PasswordHash {
+    if (Get-SecretPart $HashSecret '\A((argon2|sha[0-9]+):[A-Za-z0-9:$=,+/.]+)\z') { return }
+    throw (New-Failure password-hash-invalid ('the notebook password hash is missing or not valid. Create a hash ' +
+            'with nbserver hash-password, then run this script again with that hash'))
+}
 
 # ---- prelude: unused_programs ----------------------------------------------------------------------
 # Find what earlier runs installed or changed, and the present settings do not use.
@@ -5524,7 +5552,6 @@ $SetAsideFolder = Join-Path $StateFolder 'set-aside'     # what kernels wrote: a
 $RotatedSteps = 'certificate', 'notebook', 'service', 'check'
 $StepsNotNeeded = 'tls', 'path', 'firewall', 'cleanup'   # the server starts without what they do
 $Former = @{ Run = ''; Password = ''; Key = '' }         # the incomplete rotation; hashes of what must not come again
-$HashSecret = 'notebook.password_hash'
 
 # Mode rotate.
 function Invoke-Rotation {
@@ -5587,6 +5614,7 @@ function Assert-NewPassword {
         throw (New-Failure rotate-without-password ('the rotation requires the hash of a new notebook password. Set ' +
                 'notebook.password in the inventory, then try again'))
     }
+    Assert-PasswordHash
     $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
     $set = [regex]::Match([IO.File]::ReadAllText($ConfigurationFile, $Utf8), $HashPattern).Groups[1].Value
     if (-not $Former.Run) { $Former.Password = Format-Hash $sha256.ComputeHash($Utf8.GetBytes($set)) }
@@ -5912,7 +5940,8 @@ function Read-NewSetting([string]$Step) {
     foreach ($difference in $Run.Differences) {
         $task = $difference.code -eq 'task-property' -and
             $difference.values.property -ne 'RegistrationInfo/Description'
-        if ($Step -eq 'notebook' -or $task) { $Run.NewSettings = $true }
+        $configuration = $Step -eq 'notebook' -and 'salt', 'file-content' -contains $difference.code
+        if ($configuration -or $task) { $Run.NewSettings = $true }
     }
 }
 
@@ -6618,13 +6647,6 @@ function Invoke-SetPassword {
     Restart-Server
     Write-ChangeEnd
     Assert-ServerProven
-}
-
-# The hash is written into JSON unchanged.
-function Assert-PasswordHash {
-    if (Get-SecretPart $HashSecret '\A([A-Za-z0-9:$=,+/.]+)\z') { return }
-    throw (New-Failure password-hash-invalid ('the notebook password hash is missing or not valid. Create a hash ' +
-            'with nbserver hash-password, then run this script again with that hash'))
 }
 
 # Mode rotate-certificate. The server has read its files when it started, so it serves the previous certificate until it
@@ -7914,6 +7936,7 @@ function Test-LockMark {
 # Return the packages in the environment. A package has a folder NAME-VERSION.dist-info.
 function Get-InstalledPackage {
     $packages = Join-Path (Get-EnvironmentFolder) 'Lib\site-packages'
+    if (-not [IO.Directory]::Exists($packages)) { return }
     foreach ($folder in [IO.Directory]::GetDirectories($packages, '*.dist-info')) {
         if ((Split-Path -Leaf $folder) -cnotmatch '\A(.+)-([^-]+)\.dist-info\z') { continue }
         @{ Name = Get-PackageKey $Matches[1]; Version = $Matches[2]; Folder = $Matches[0] }
@@ -7936,7 +7959,7 @@ function Compare-Package {
     }
     foreach ($package in @(Get-AddedPackage $installed)) {
         [void]$found.Add(@{ Name = $package.Name; Is = $package.Version; Should = $null })
-        $AddedReported[(Split-Path -Leaf (Get-EnvironmentFolder))] = $true   # its files are not reported as well
+        $AddedReported[(Get-EnvironmentFolder)] = $true   # its files are not reported as well
     }
     foreach ($one in $found | Select-Object -First 10) { Add-PackageDifference $one }
     if ($found.Count -gt 10) {
@@ -8107,6 +8130,7 @@ Add-Step certificate 'The server has a certificate for its names and a private k
 } -Apply {
     Add-Folder $StateFolder
     Add-Folder $ServiceFolder $ServiceReads   # its access list is set before a key is in it
+    if (-not (Test-CertificateDue)) { return }
     if ($Settings.certificate.source -eq 'host') { Install-OwnCertificate } else { Install-GivenCertificate }
 }
 
@@ -8243,9 +8267,9 @@ Add-Step notebook 'The notebook server is configured: HTTPS, a password, and its
     Add-Folder $WorkFolder $ServiceWrites
     Add-DataFolder (Expand-Path $Settings.notebook.directory)
     Add-FirstPage
-    Set-TextFile $MigratedFile ''   # at its second start, Jupyter would create this file, which it is not allowed to
-    Set-TextFile $ConfigurationFile (Get-Configuration) 'notebook.password_hash'
-    Set-TextFile $StarterFile $Starter
+    Update-TextFile $MigratedFile ''   # at its second start, Jupyter would create this file, which it is not allowed to
+    Update-TextFile $ConfigurationFile (Get-Configuration) 'notebook.password_hash'
+    Update-TextFile $StarterFile $Starter
 }
 
 # ---- step: takeover --------------------------------------------------------------------------------
@@ -8745,7 +8769,8 @@ Add-Step check 'The server presents its certificate and refuses requests without
         Add-Difference port-certificate 'certificate on TCP port {port}' $is $should @{ port = $Settings.notebook.port }
     }
     if ($is) { Compare-Refusal }
-    if ((Test-OpenSwitch) -and 'restart', 'set-password', 'rotate-certificate' -notcontains $Run.Mode) {
+    $others = 'restart', 'set-password', 'rotate-certificate', 'restore-key'   # modes that complete no switch
+    if ((Test-OpenSwitch) -and $others -notcontains $Run.Mode) {
         Add-Difference switch-open 'verification of the server' 'not finished' 'finished'
     }
 } -Apply {
