@@ -5,9 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
+
+PATIENCE = 3.0  # seconds for another program to close a file
+PAUSE = 0.05  # seconds between attempts to replace it
 
 
 def require_replaceable(path: Path) -> None:
@@ -29,10 +34,27 @@ def write_bytes(path: Path, data: bytes, *, mode: int = 0o644) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.chmod(mode)
-        temporary.replace(path)
+        put_into_place(temporary, path)
     except BaseException:
         temporary.unlink()
         raise
+
+
+def put_into_place(temporary: Path, path: Path) -> None:
+    """Replace `path` with a complete file in the same folder. Raises OSError.
+
+    On Windows, nobody can replace a file while a program has it open, such as a virus scanner or another nbserver that reads it.
+    """
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            temporary.replace(path)
+        except PermissionError:
+            if sys.platform != "win32" or time.monotonic() > until:
+                raise
+            time.sleep(PAUSE)
+        else:
+            return
 
 
 def write_text(path: Path, text: str, *, mode: int = 0o644) -> None:

@@ -24,7 +24,7 @@ def locked(path: Path, seconds: float) -> Iterator[None]:
     until = time.monotonic() + seconds
     while (descriptor := _attempt(name)) is None:
         if time.monotonic() > until:
-            raise TimeoutError(f"another process holds {name}")
+            raise TimeoutError(errno.EAGAIN, "another process has locked it", str(name))
         time.sleep(PAUSE)
     try:
         yield

@@ -49,7 +49,7 @@ def write(path: Path, folder: Path, about: Mapping[str, Any]) -> int:
                     archive.write(folder / entry, entry)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        atomic_file.put_into_place(temporary, path)
     except OSError as error:
         raise _not_written(path, error) from None
     finally:

@@ -9,6 +9,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from nbserver.base import atomic_file
 from nbserver.notebooks.part import ABSENT, Part
 
 PREFIX = ".nbserver-pull-"
@@ -72,7 +73,7 @@ def complete(folder: Path, part: Part) -> None:
             raise Refused("conflict")
         if part.before != ABSENT:
             temporary.chmod(stat.S_IMODE(place.lstat().st_mode))  # who may read it is for its owner to decide
-        temporary.replace(place)
+        atomic_file.put_into_place(temporary, place)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -32,3 +32,29 @@ def test_a_link_to_a_file_is_replaced_and_its_file_stays(tmp_path: Path) -> None
         atomic_file.write_bytes(tmp_path / name, b"new")
         assert (tmp_path / name).read_bytes() == b"new" and not (tmp_path / name).is_symlink()
     assert (tmp_path / "file").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize(("system", "held", "replaced"), [("win32", 2, True), ("win32", 10**9, False), ("linux", 1, False)])
+def test_a_file_that_another_program_has_open_on_windows_is_replaced_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str, held: int, replaced: bool
+) -> None:
+    """A virus scanner looks at every new file. Elsewhere, an open file can be replaced, and the refusal has another reason."""
+    file, attempts, replace = tmp_path / "nbserver.known", list[Path](), Path.replace
+
+    def refuse(self: Path, target: Path) -> Path:
+        attempts.append(self)
+        if len(attempts) <= held:
+            raise PermissionError(13, "Access is denied")
+        return replace(self, target)
+
+    monkeypatch.setattr(atomic_file.sys, "platform", system)
+    monkeypatch.setattr(atomic_file, "PATIENCE", 0.1)
+    monkeypatch.setattr(Path, "replace", refuse)
+    file.write_bytes(b"old")
+    if replaced:
+        atomic_file.write_bytes(file, b"new")
+    else:
+        with pytest.raises(PermissionError):
+            atomic_file.write_bytes(file, b"new")
+    assert file.read_bytes() == (b"new" if replaced else b"old") and [*tmp_path.iterdir()] == [file]
+    assert (len(attempts) == held + 1) if replaced else (len(attempts) > 1) == (system == "win32")

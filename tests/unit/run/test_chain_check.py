@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from nbserver.approval import document, sshsig
 from nbserver.approval.approved_folder import Signed
+from nbserver.base import file_lock
 from nbserver.base.errors import ApprovalError
 from nbserver.events.reader import Event, parse
 from nbserver.inventory import reader
@@ -352,6 +353,13 @@ def test_each_line_is_read_once_for_all_files(tmp_path: Path, monkeypatch: pytes
     link = asked.last(paths[0])
     assert link and (link.n, link.size) == (21, 2) and asked.last(tmp_path / "other.txt") is None
     assert len(read) < 25
+
+
+def test_a_lock_that_another_process_keeps_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chain, "LOCK_SECONDS", 0.0)
+    with file_lock.locked(tmp_path / chain.FILE, 0), pytest.raises(TimeoutError) as caught:
+        Chain(tmp_path).add(now())
+    assert caught.value.strerror == "another process has locked it", "it is the reason in a message"
 
 
 def test_several_processes_may_add(tmp_path: Path) -> None:
