@@ -84,7 +84,7 @@ class Connection:
         for choice in (*others, last):
             logon = Logon(known.keys, server.agent, known.secrets.password, known.host_keys, server.connect_timeout / 2)
             try:
-                return self._wait_unless(stop, self._connect(server, logon, choice))
+                return self.wait_unless(stop, self._connect(server, logon, choice))
             except StopRequested:
                 raise
             except Exception as error:  # a library can raise anything for invalid data from the host
@@ -144,7 +144,8 @@ class Connection:
             server.connect_timeout,
         )
 
-    def _wait_unless(self, stop: threading.Event, work: Coroutine[Any, Any, T]) -> T:
+    def wait_unless(self, stop: threading.Event, work: Coroutine[Any, Any, T]) -> T:
+        """Return the result of a coroutine. Raises its exceptions, and StopRequested as soon as `stop` is set."""
         task = self.loop.create_task(work)
         while not task.done():
             self.turn({task})

@@ -88,8 +88,12 @@ class SshTransport:
             started.end_input()
 
     def _start(self, line: str) -> RemoteCommand:
+        begin = asyncio.wait_for(RemoteCommand.begin(self._connection.connection, line), self._host.connect_timeout)
         try:
-            return self._connection.wait(RemoteCommand.begin(self._connection.connection, line), self._host.connect_timeout)
+            return self._connection.wait_unless(threading.Event() if self._stopped else self._stop, begin)
+        except StopRequested:
+            self._stopped = True
+            raise
         except Exception as error:
             raise explain(error, self._host) from error
 

@@ -140,8 +140,12 @@ class SshWindowsTransport:
             await asyncio.sleep(STOP_PAUSE)
 
     def _start(self, line: str) -> RemoteCommand:
+        begin = asyncio.wait_for(RemoteCommand.begin(self._connection.connection, line), self._server.connect_timeout)
         try:
-            return self._connection.wait(RemoteCommand.begin(self._connection.connection, line), self._server.connect_timeout)
+            return self._connection.wait_unless(threading.Event() if self._stopped else self._stop, begin)
+        except StopRequested:
+            self._stopped = True
+            raise
         except Exception as error:
             raise explain(error, self._server) from error
 
