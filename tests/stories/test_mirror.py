@@ -95,7 +95,7 @@ def pending(site: LinuxSite) -> dict[str, Any]:
     """What `plan` says an apply would send."""
     done = site.run("plan", "lin1", "--json")
     assert done.returncode in (0, 4), done.stdout + done.stderr
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-2])
     return found
 
 

@@ -82,9 +82,11 @@ def operate(
     if courier.stop.is_set():  # Ctrl-C is for all hosts
         failed = {host.name: Result(host.name, outcome="stopped") for host in hosts} | failed
     results = operation.operate(mode, inventory, hosts, replace(options, undelivered=failed), ask, shown, past)
-    shown.show(mode, results)
-    if mode == "test" and not quiet:
-        _show_pending(pending, as_json=as_json)
+    if mode == "test" and as_json:
+        _print_pending(pending)
+    shown.show(mode, results)  # for a program, this is the last line
+    if mode == "test" and not as_json and not quiet:
+        _show_pending(pending)
     return results
 
 
@@ -235,12 +237,16 @@ def _fail_for(result: Result, files: Sequence[HostFile]) -> bool:
     return bool(files)
 
 
-def _show_pending(pending: Pending, *, as_json: bool) -> None:
-    """Print what an apply would send to each host."""
+def _print_pending(pending: Pending) -> None:
+    """Print what an apply would send to each host, for a program."""
     for name, files in pending.items():
-        if as_json:
-            say(json.dumps({"event": "delivery", "host": name, "files": len(files), "bytes": _bytes(files)}))
-        elif files:
+        say(json.dumps({"event": "delivery", "host": name, "files": len(files), "bytes": _bytes(files)}))
+
+
+def _show_pending(pending: Pending) -> None:
+    """Print what an apply would send to each host, for a person."""
+    for name, files in pending.items():
+        if files:
             size = f"{_bytes(files) / 1e6:.1f}"
             say(
                 counted(

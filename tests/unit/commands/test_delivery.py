@@ -85,6 +85,9 @@ class Hosts:
         return HostFile(part.path, size, "", "present" if size == part.size else "partial" if size else "absent")
 
 
+SUMMARY = '{"event": "summary"}'
+
+
 class View:
     def __init__(self) -> None:
         self.shown: dict[str, Result] = {}
@@ -95,6 +98,7 @@ class View:
 
     def summary(self, mode: str, results: dict[str, Result], folder: Path) -> None:
         self.shown = dict(results)
+        print(SUMMARY)
 
 
 @pytest.fixture
@@ -142,14 +146,15 @@ def test_only_what_a_host_lacks_is_sent_in_batches_before_apply(hosts: Hosts) ->
 def test_a_plan_says_what_would_be_sent(hosts: Hosts, capsys: pytest.CaptureFixture[str]) -> None:
     hosts.has["two"] = dict(DATA)
     operate(hosts, "test", as_json=True)
-    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    *said, last = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert last == {"event": "summary"}, "the last line is for those who read only that"
     assert [(each["host"], each["files"], each["bytes"]) for each in said] == [("one", 2, 2_501_000), ("two", 0, 0)]
     for each in said:
         validate("stream", each)
     operate(hosts, "test")
-    assert capsys.readouterr().out == "one  apply would send 2 files, 2.5 MB\n"
+    assert capsys.readouterr().out == f"{SUMMARY}\none  apply would send 2 files, 2.5 MB\n"
     operate(hosts, "test", quiet=True)
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().out == f"{SUMMARY}\n"
     assert {mode for mode, _ in hosts.runs} == {"missing", "test"}
 
 
