@@ -34,11 +34,12 @@ def page(review: Review | None, comparison: Comparison | None = None, language: 
 
 
 def target(host: Host, language: Language = ENGLISH) -> str:
-    """Return where a host is and how nbserver connects: `psrp WIN1\\anna@win1.example.com:5986`, in ASCII."""
+    """Return where a host is and how nbserver connects: `psrp WIN1\\anna@win1.example.com:5986, auth = negotiate`, in ASCII."""
     values = host.target
     user = f"{values['user']}@" if values["user"] else ""
     port = f":{values['port']}" if values["port"] else ""
     facts = [
+        *([f"auth = {values['auth']}"] if values["auth"] else []),
         *([language.text("without TLS")] if values["tls"] is False else []),
         *(language.text("through {name}", name=ascii_text(str(way))) for way in (values["proxy"], values.get("jump")) if way),
         *([language.text("then sudo (root)")] if values["sudo"] else []),

@@ -233,6 +233,8 @@ def test_markdown_has_every_step_and_every_host(found: Review) -> None:
     for kind in found.kinds:
         assert all(f"| `{step.name}` |" in written for step in kind.steps)
     assert all(host.sha256 in written for host in found.hosts)
+    targets = [host.target for host in found.hosts]
+    assert written.count("auth = ") == sum(target["auth"] is not None for target in targets) > 0
 
 
 def test_colors_never_change_a_script() -> None:
