@@ -2,6 +2,7 @@
 # Ask the running server for its certificate, and send requests without the password.
 
 $Tls12 = 3072   # the flag of TLS 1.2; as a number, because .NET before 4.5 has no name for it
+$NoHttp = 'no HTTP status'
 $SChannel = 'SYSTEM\CurrentControlSet\Control\SecurityProviders\SCHANNEL\Protocols'
 
 # Return the fingerprint of the certificate on the notebook port and, with a request, the HTTP status of the answer; or
@@ -42,8 +43,8 @@ function Get-ServerFingerprint {
     if ($answer) { $answer.Fingerprint }
 }
 
-# Return the three digits of the HTTP status, or '' if the answer is not HTTP. Nothing else of the answer is used, and
-# only its beginning is read: at most 1 KB, for at most 20 seconds.
+# Return the three digits of the HTTP status, $NoHttp if the answer is something else, or '' if no line arrives in time.
+# Nothing else of the answer is used, and only its beginning is read: at most 1 KB, for at most 20 seconds.
 function Get-AnswerStatus($Stream, [string]$Request) {
     $lineFeed = 10
     $buffer = New-Object byte[] 1024
@@ -61,14 +62,15 @@ function Get-AnswerStatus($Stream, [string]$Request) {
     }
     catch [IO.IOException] { return '' }
     if ($Utf8.GetString($buffer, 0, $count) -cmatch '\AHTTP/1\.[01] ([0-9]{3})[ \r]') { return $Matches[1] }
-    ''
+    $NoHttp
 }
 
-# Return the status of a request for the list of kernels. A notebook server refuses it without the password.
+# Return the status of a request for the list of kernels, or '' if the server does not answer. A notebook server refuses
+# this request without the password.
 function Get-KernelStatus([string]$Header) {
     $request = "GET /api/kernels HTTP/1.1`r`nHost: localhost:$($Settings.notebook.port)`r`nConnection: close`r`n"
     $answer = Get-ServerAnswer "$request$Header`r`n"
-    if ($answer -and $answer.Status) { $answer.Status } else { 'no HTTP status' }
+    if ($answer) { $answer.Status } else { '' }
 }
 
 function Get-StatusWithoutPassword { Get-KernelStatus '' }

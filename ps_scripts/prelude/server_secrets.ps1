@@ -79,7 +79,7 @@ function Switch-Certificate([switch]$Restored) {
 
 function Start-WithCertificate {
     Restart-Server
-    Wait-Server
+    [void](Wait-Server)
     if ((Get-ServerFingerprint) -eq $Run.Fingerprint) { return }
     throw (New-Failure other-certificate-shown ('the server on TCP port {port} does not present the installed ' +
             'certificate') @{

@@ -144,8 +144,7 @@ function Confirm-Switch {
     if (-not (Test-OpenSwitch)) { return }
     $Run.Step = 'check'
     Write-StepProgress verifying-server 'Verifying the server'
-    Wait-Server
-    Assert-ServerClosed
+    Assert-ServerClosed (Wait-Server)
     $shown = Get-ServerFingerprint
     if ($shown -ne $Run.Fingerprint) {
         throw (New-Failure new-server-certificate ('the server presents a different certificate on TCP port {port}: ' +

@@ -44,8 +44,7 @@ function Read-SavedAddress {
 
 function Assert-PreviousServer {
     try {
-        Wait-Server
-        if ((Test-Refused (Get-StatusWithoutPassword)) -and (Test-Refused (Get-StatusWithRandomToken))) { return }
+        if (-not @(Wait-Server | Where-Object { -not (Test-Refused $_) }).Count) { return }
     }
     catch { Write-Event log @{ text = "$_" } }
     throw (New-Failure previous-not-responding ('the previous server does not respond on TCP port {port} as ' +

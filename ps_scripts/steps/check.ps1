@@ -3,16 +3,18 @@
 
 # The server's files are compared in the step notebook; this step asks the server itself, over TLS 1.2.
 
+$ServerPatience = 180                                    # for how many seconds to wait for an answer
+
 # Report requests that the server does not refuse, although they have no password.
 function Compare-Refusal {
-    $status = Get-StatusWithoutPassword
+    $status = Format-Status (Get-StatusWithoutPassword)
     if (-not (Test-Refused $status)) {
         Add-Difference open-without-password (
             'status of GET /api/kernels on TCP port {port} without the password') $status '401 or 403' @{
             port = $Settings.notebook.port
         }
     }
-    $status = Get-StatusWithRandomToken
+    $status = Format-Status (Get-StatusWithRandomToken)
     if (-not (Test-Refused $status)) {
         Add-Difference open-with-random-token (
             'status of GET /api/kernels on TCP port {port} with a random token') $status '401 or 403' @{
@@ -21,9 +23,12 @@ function Compare-Refusal {
     }
 }
 
-# A server that answers such requests lets everyone run programs, so a person must find out why.
-function Assert-ServerClosed {
-    foreach ($status in (Get-StatusWithoutPassword), (Get-StatusWithRandomToken)) {
+function Format-Status([string]$Status) { if ($Status) { $Status } else { 'no answer' } }
+
+# A server that answers such requests lets everyone run programs, so a person must find out why. $Statuses are those
+# that Wait-Server returns.
+function Assert-ServerClosed([string[]]$Statuses) {
+    foreach ($status in $Statuses) {
         if (Test-Refused $status) { continue }
         $values = @{
             port = $Settings.notebook.port; status = $status; log = $ServerLog; folder = Get-EnvironmentFolder
@@ -33,20 +38,28 @@ function Assert-ServerClosed {
     }
 }
 
-# Wait until the server answers. On a slow host, its start takes a minute. A server that hangs makes each question take
-# ten seconds, so the seconds are counted, not the questions.
+# Return how the server answers both requests.
+function Get-ServerStatus {
+    if (-not (Get-ServerFingerprint)) { return }
+    Get-StatusWithoutPassword
+    Get-StatusWithRandomToken
+}
+
+# Wait until the server answers both requests, and return the statuses. On a slow host, its start takes a minute. A
+# server that hangs makes each question take ten seconds, so the seconds are counted, not the questions.
 function Wait-Server {
     $port = $Settings.notebook.port
     $watch = [Diagnostics.Stopwatch]::StartNew()
     $report = 5
-    while ($watch.Elapsed.TotalSeconds -lt 180) {
-        if (Get-ServerFingerprint) { return }
+    while ($watch.Elapsed.TotalSeconds -lt $ServerPatience) {
+        $statuses = @(Get-ServerStatus | Where-Object { $_ })
+        if ($statuses.Count -eq 2) { return $statuses }
         $second = [int]$watch.Elapsed.TotalSeconds
         if (-not (Test-ServerRunning) -and $second -gt 20) { break }
         if ($second -ge $report) {
             Write-StepProgress waiting-for-server 'Waiting for the server on TCP port {port}' @{
                 port = $port
-            } -Done $second -Total 180 -Unit seconds
+            } -Done $second -Total $ServerPatience -Unit seconds
             $report = $second + 10
         }
         [Threading.Thread]::Sleep(1000)
@@ -78,6 +91,5 @@ Add-Step check 'The server presents its certificate and refuses requests without
         Add-Difference switch-open 'verification of the server' 'not finished' 'finished'
     }
 } -Apply {
-    Wait-Server
-    Assert-ServerClosed
+    Assert-ServerClosed (Wait-Server)
 }

@@ -90,14 +90,14 @@
 #  5181  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
 #  5227  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
 #  5250  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5329  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5471  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5515  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5638  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5795  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5853  new_server             Check what another environment contains, and the server that runs from it.
-#  5936  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  6112  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  5331  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5473  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5517  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5640  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5797  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5855  new_server             Check what another environment contains, and the server that runs from it.
+#  5938  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  6113  way_back               Restore the previous server after a failed upgrade or failed new settings.
 #  6306  status                 Report the server, its versions, its certificate, and the last run: mode status.
 #  6418  server_life            Restart or stop the installed server: modes restart and stop.
 #  6523  restarted_server       Start the registered task again.
@@ -124,9 +124,9 @@
 #  8577  service                Run the server as a scheduled task.
 #  8727  firewall               Open the notebook port in the firewall, with one inbound rule.
 #  8791  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8875  path                   Add the programs of the server to the PATH of the machine.
-#  8904  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8945  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  8887  path                   Add the programs of the server to the PATH of the machine.
+#  8916  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8957  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -5251,6 +5251,7 @@ function Test-NotebookPath([string]$Path) {
 # Ask the running server for its certificate, and send requests without the password.
 
 $Tls12 = 3072   # the flag of TLS 1.2; as a number, because .NET before 4.5 has no name for it
+$NoHttp = 'no HTTP status'
 $SChannel = 'SYSTEM\CurrentControlSet\Control\SecurityProviders\SCHANNEL\Protocols'
 
 # Return the fingerprint of the certificate on the notebook port and, with a request, the HTTP status of the answer; or
@@ -5291,8 +5292,8 @@ function Get-ServerFingerprint {
     if ($answer) { $answer.Fingerprint }
 }
 
-# Return the three digits of the HTTP status, or '' if the answer is not HTTP. Nothing else of the answer is used, and
-# only its beginning is read: at most 1 KB, for at most 20 seconds.
+# Return the three digits of the HTTP status, $NoHttp if the answer is something else, or '' if no line arrives in time.
+# Nothing else of the answer is used, and only its beginning is read: at most 1 KB, for at most 20 seconds.
 function Get-AnswerStatus($Stream, [string]$Request) {
     $lineFeed = 10
     $buffer = New-Object byte[] 1024
@@ -5310,14 +5311,15 @@ function Get-AnswerStatus($Stream, [string]$Request) {
     }
     catch [IO.IOException] { return '' }
     if ($Utf8.GetString($buffer, 0, $count) -cmatch '\AHTTP/1\.[01] ([0-9]{3})[ \r]') { return $Matches[1] }
-    ''
+    $NoHttp
 }
 
-# Return the status of a request for the list of kernels. A notebook server refuses it without the password.
+# Return the status of a request for the list of kernels, or '' if the server does not answer. A notebook server refuses
+# this request without the password.
 function Get-KernelStatus([string]$Header) {
     $request = "GET /api/kernels HTTP/1.1`r`nHost: localhost:$($Settings.notebook.port)`r`nConnection: close`r`n"
     $answer = Get-ServerAnswer "$request$Header`r`n"
-    if ($answer -and $answer.Status) { $answer.Status } else { 'no HTTP status' }
+    if ($answer) { $answer.Status } else { '' }
 }
 
 function Get-StatusWithoutPassword { Get-KernelStatus '' }
@@ -6079,8 +6081,7 @@ function Confirm-Switch {
     if (-not (Test-OpenSwitch)) { return }
     $Run.Step = 'check'
     Write-StepProgress verifying-server 'Verifying the server'
-    Wait-Server
-    Assert-ServerClosed
+    Assert-ServerClosed (Wait-Server)
     $shown = Get-ServerFingerprint
     if ($shown -ne $Run.Fingerprint) {
         throw (New-Failure new-server-certificate ('the server presents a different certificate on TCP port {port}: ' +
@@ -6155,8 +6156,7 @@ function Read-SavedAddress {
 
 function Assert-PreviousServer {
     try {
-        Wait-Server
-        if ((Test-Refused (Get-StatusWithoutPassword)) -and (Test-Refused (Get-StatusWithRandomToken))) { return }
+        if (-not @(Wait-Server | Where-Object { -not (Test-Refused $_) }).Count) { return }
     }
     catch { Write-Event log @{ text = "$_" } }
     throw (New-Failure previous-not-responding ('the previous server does not respond on TCP port {port} as ' +
@@ -6789,7 +6789,7 @@ function Switch-Certificate([switch]$Restored) {
 
 function Start-WithCertificate {
     Restart-Server
-    Wait-Server
+    [void](Wait-Server)
     if ((Get-ServerFingerprint) -eq $Run.Fingerprint) { return }
     throw (New-Failure other-certificate-shown ('the server on TCP port {port} does not present the installed ' +
             'certificate') @{
@@ -8793,16 +8793,18 @@ Add-Step firewall 'The firewall allows connections to the notebook port' -Test {
 
 # The server's files are compared in the step notebook; this step asks the server itself, over TLS 1.2.
 
+$ServerPatience = 180                                    # for how many seconds to wait for an answer
+
 # Report requests that the server does not refuse, although they have no password.
 function Compare-Refusal {
-    $status = Get-StatusWithoutPassword
+    $status = Format-Status (Get-StatusWithoutPassword)
     if (-not (Test-Refused $status)) {
         Add-Difference open-without-password (
             'status of GET /api/kernels on TCP port {port} without the password') $status '401 or 403' @{
             port = $Settings.notebook.port
         }
     }
-    $status = Get-StatusWithRandomToken
+    $status = Format-Status (Get-StatusWithRandomToken)
     if (-not (Test-Refused $status)) {
         Add-Difference open-with-random-token (
             'status of GET /api/kernels on TCP port {port} with a random token') $status '401 or 403' @{
@@ -8811,9 +8813,12 @@ function Compare-Refusal {
     }
 }
 
-# A server that answers such requests lets everyone run programs, so a person must find out why.
-function Assert-ServerClosed {
-    foreach ($status in (Get-StatusWithoutPassword), (Get-StatusWithRandomToken)) {
+function Format-Status([string]$Status) { if ($Status) { $Status } else { 'no answer' } }
+
+# A server that answers such requests lets everyone run programs, so a person must find out why. $Statuses are those
+# that Wait-Server returns.
+function Assert-ServerClosed([string[]]$Statuses) {
+    foreach ($status in $Statuses) {
         if (Test-Refused $status) { continue }
         $values = @{
             port = $Settings.notebook.port; status = $status; log = $ServerLog; folder = Get-EnvironmentFolder
@@ -8823,20 +8828,28 @@ function Assert-ServerClosed {
     }
 }
 
-# Wait until the server answers. On a slow host, its start takes a minute. A server that hangs makes each question take
-# ten seconds, so the seconds are counted, not the questions.
+# Return how the server answers both requests.
+function Get-ServerStatus {
+    if (-not (Get-ServerFingerprint)) { return }
+    Get-StatusWithoutPassword
+    Get-StatusWithRandomToken
+}
+
+# Wait until the server answers both requests, and return the statuses. On a slow host, its start takes a minute. A
+# server that hangs makes each question take ten seconds, so the seconds are counted, not the questions.
 function Wait-Server {
     $port = $Settings.notebook.port
     $watch = [Diagnostics.Stopwatch]::StartNew()
     $report = 5
-    while ($watch.Elapsed.TotalSeconds -lt 180) {
-        if (Get-ServerFingerprint) { return }
+    while ($watch.Elapsed.TotalSeconds -lt $ServerPatience) {
+        $statuses = @(Get-ServerStatus | Where-Object { $_ })
+        if ($statuses.Count -eq 2) { return $statuses }
         $second = [int]$watch.Elapsed.TotalSeconds
         if (-not (Test-ServerRunning) -and $second -gt 20) { break }
         if ($second -ge $report) {
             Write-StepProgress waiting-for-server 'Waiting for the server on TCP port {port}' @{
                 port = $port
-            } -Done $second -Total 180 -Unit seconds
+            } -Done $second -Total $ServerPatience -Unit seconds
             $report = $second + 10
         }
         [Threading.Thread]::Sleep(1000)
@@ -8868,8 +8881,7 @@ Add-Step check 'The server presents its certificate and refuses requests without
         Add-Difference switch-open 'verification of the server' 'not finished' 'finished'
     }
 } -Apply {
-    Wait-Server
-    Assert-ServerClosed
+    Assert-ServerClosed (Wait-Server)
 }
 
 # ---- step: path ------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ function Test-Serving {
     $program = [IO.File]::ReadAllText("$StateFolder\running")
     [IO.File]::Exists($program) -and -not ($Fault -eq 'silent' -and $program -eq (Get-EnvironmentProgram 'python.exe'))
 }
-function Wait-Server { if (-not (Test-Serving)) { throw (New-Failure server-silent 'no') } }
+function Wait-Server { if (-not (Test-Serving)) { throw (New-Failure server-silent 'no') }; Get-KernelStatus }
 function Get-KernelStatus { if ($Fault -ne 'open' -or (Get-ServerProgram) -ne (Get-EnvironmentProgram 'python.exe')) { '403' } else { '200' } }
 function Assert-ServerClosed { if (-not (Test-Refused (Get-StatusWithoutPassword))) { throw (New-Failure server-open 'no') } }
 function Get-ServerFingerprint { if ($Fault -eq 'certificate') { 'AA' } else { 'FF' } }
