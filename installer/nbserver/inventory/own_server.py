@@ -150,5 +150,9 @@ def _state() -> dict[str, dict[str, Any]]:
 
 
 def _json(path: Path) -> Any:
+    """Return the value in a file. Raises OSError and ValueError."""
     with path.open("rb") as file:
-        return json.loads(file.read(LARGEST))
+        try:
+            return json.loads(file.read(LARGEST))
+        except RecursionError:
+            raise ValueError("nested too deeply") from None

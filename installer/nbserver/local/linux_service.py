@@ -124,7 +124,7 @@ def _process_since(where: LinuxPlaces) -> float:
 def _running(file: Path) -> int:
     """Return the ID of the process in the file if that process is still running, else 0."""
     try:
-        first = file.read_text("utf-8").split("\n", 1)[0]
+        first = file.read_text("utf-8", "replace").split("\n", 1)[0]
     except OSError:
         return 0
     pid, _, start = first.partition(" ")

@@ -23,6 +23,9 @@ def test_status_where_nothing_is_set_up(tmp_path: Path, monkeypatch: pytest.Monk
     validate("stream", found)
     assert (found["ok"], found["by"], found["port"], found["url"]) == (False, "none", 9999, "https://localhost:9999")
     assert status.status(LocalLinuxHost(), as_json=False, quiet=True) == 4 and "no notebook server is set up" in capsys.readouterr().out
+    process = tmp_path / ".local" / "state" / "nbserver" / "process"
+    process.parent.mkdir(parents=True)
+    process.write_bytes(b"\xff\xfe damaged")
     assert status.stop(LocalLinuxHost()) == 0 and "not running" in capsys.readouterr().out
     assert status.stop(LocalLinuxHost(), quiet=True) == 0 and capsys.readouterr().out == ""
     assert status.stop(LocalLinuxHost(), as_json=True) == 0

@@ -53,7 +53,7 @@ def test_port_and_folder_of_the_server_that_is_set_up_stay(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{", '{"ServerApp": {"port": "x", "root_dir": 3}}', '{"ServerApp": {"port": 80, "root_dir": ""}}']
+    "text", ["", "[]", "[" * 100_000, "{", '{"ServerApp": {"port": "x", "root_dir": 3}}', '{"ServerApp": {"port": 80, "root_dir": ""}}']
 )
 def test_a_configuration_that_is_not_valid_counts_as_none(home: Path, text: str) -> None:
     configured(home)
@@ -93,7 +93,7 @@ def test_the_inventory_of_the_server_is_found_from_elsewhere(home: Path, tmp_pat
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", '{"inventories": []}', '{"inventories": {"user": "nbserver.toml"}}', '{"inventories": {"user": 1}}']
+    "text", ["", "[]", "[" * 100_000, '{"inventories": []}', '{"inventories": {"user": "nbserver.toml"}}', '{"inventories": {"user": 1}}']
 )
 def test_a_file_that_is_not_valid_counts_as_missing(home: Path, text: str) -> None:
     path = own_server.state_folder("linux") / own_server.FILE_NAME
