@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from nbserver.catalog.site_lock import NEEDED
 
@@ -27,7 +28,7 @@ def put_wheel(folder: Path, name: str, version: str, *requires: str, tag: str = 
         archive.writestr(f"{module}-{version}.dist-info/WHEEL", f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n")
         archive.writestr(f"{module}-{version}.dist-info/RECORD", "")
     pages = "".join(
-        f'<a href="{wheel.name}#sha256={hashlib.sha256(wheel.read_bytes()).hexdigest()}">{wheel.name}</a>\n'
+        f'<a href="{quote(wheel.name)}#sha256={hashlib.sha256(wheel.read_bytes()).hexdigest()}">{wheel.name}</a>\n'
         for wheel in sorted(project.glob("*.whl"))
     )
     (project / "index.html").write_text(pages, "utf-8")

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nbserver.approval import manifest
+from nbserver.base.errors import CatalogError
+from nbserver.base.message import cause
 from nbserver.bundle.contents import File
 from nbserver.catalog import lock_conditions, lock_lines
 from nbserver.catalog.lock_kind import LockKind
@@ -69,12 +71,25 @@ Program = tuple[File, ...]
 
 
 def programs(script: Script) -> list[Program]:
-    """Return the programs that a script downloads. Raises ValueError for a URL whose file a bundle cannot hold."""
+    """Return the programs that a script downloads. Raises CatalogError for a URL whose file a bundle cannot hold."""
     found: dict[str, list[File]] = {}
     for one in manifest.downloads(script.settings):
-        file = File("program", one["name"], one["version"], file_of(one["url"]), one["sha256"], one["size"], one["url"])
+        file = File("program", one["name"], one["version"], _file_of(one["url"]), one["sha256"], one["size"], one["url"])
         found.setdefault(one["name"], []).append(file)
     return [tuple(sources) for sources in found.values()]
+
+
+def _file_of(url: str) -> str:
+    try:
+        return file_of(url)
+    except ValueError as reason:
+        raise CatalogError(
+            "mirror-file-name",
+            "a mirror cannot serve the file at this URL: {reason}",
+            where=url,
+            todo="Change this URL in the site catalog",
+            reason=cause(reason),
+        ) from None
 
 
 def packages(script: Script) -> list[Packages]:

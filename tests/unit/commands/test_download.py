@@ -163,6 +163,9 @@ def test_a_file_that_its_publisher_has_moved_is_one_message_and_the_rest_is_kept
     assert not (site.bundle / "bundle.json").exists()
     (site.folder / "moved").rename(site.folder / "index" / "python-3.13.99-amd64.zip")
     assert "1 of them downloaded now" in site.run("win1")[0]
+    catalog = site.folder / "catalog.toml"
+    catalog.write_text(catalog.read_text().replace("python-3.13.99", "python%203.13.99"))
+    assert 'a bundle cannot contain a file named "python%203.13.99-amd64.zip". Change this URL' in site.run("win1", code=2)[1]
 
 
 @pytest.mark.parametrize("first", ["gone", "replaced"])

@@ -254,7 +254,7 @@ def test_without_uv(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_index_with_a_login(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     password = "p@ss:w/rd%41"
     site.index.login = f"ci:{password}"
-    put_wheel(site.packages, "pandas", "3.1")
+    put_wheel(site.packages, "pandas", "3.1+site")
     settings = 'packages.include = ["pandas"]\npackages.index_user = "ci"\npackages.index_password = { env = "INDEX_PASSWORD" }'
     site.inventory(settings, WINDOWS)
     monkeypatch.setenv("INDEX_PASSWORD", "wrong-password")
@@ -262,6 +262,6 @@ def test_an_index_with_a_login(site: Site, monkeypatch: pytest.MonkeyPatch) -> N
     assert f"the package index {site.index.url} refused the request (401 Unauthorized)" in site.error
     assert "wrong-password" not in site.error
     monkeypatch.setenv("INDEX_PASSWORD", password)
-    assert "added pandas 3.1" in site.run()
+    assert "added pandas 3.1+site" in site.run()
     assert site.index.logins[-1] == site.index.login
     assert password not in site.lock("windows") + site.error

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from nbserver.base import system_authorities
 from nbserver.base.errors import UsageError
@@ -172,5 +173,5 @@ def _read(path: Path) -> list[Wheels]:
 
 def _wheel(entry: dict[str, Any]) -> IndexedWheel:
     url, size = str(entry.get("url", "")), entry.get("size")
-    name = entry.get("name") or (url or str(entry["path"])).rpartition("/")[2]
+    name = entry.get("name") or (unquote(urlsplit(url).path) or str(entry["path"])).rpartition("/")[2]  # + is %2B in a URL
     return IndexedWheel(str(name), str(entry["hashes"]["sha256"]), url, size if type(size) is int and size > 0 else None)
