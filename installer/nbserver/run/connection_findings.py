@@ -79,6 +79,8 @@ def _failed(host: AnyHost, result: Result) -> Finding:
     if code in error_kind.REPORTED and isinstance(reason, dict):
         code = str(reason.get("code"))
     name = _BY_CODE.get(code) or _BY_KIND.get(error_kind.of_error(result.detail), "script")
+    if name == "port" and result.outcome != "unreachable":  # the logon succeeded, and then something took too long
+        name = "script"
     text, _, todo = result.error.removeprefix(f"{host.name}: ").partition(". ")
     return Finding(name, "failed", text, todo, result.detail)
 

@@ -28,8 +28,8 @@ HOPS = LINUX.model_copy(update={"hops": (BASTION,)})
 WINDOWS_HOPS = WINDOWS.model_copy(update={"hops": (BASTION,)})
 
 
-def found(host: AnyHost, code: str = "", **values: Any) -> list[tuple[str, str]]:
-    result = Result(host.name, outcome="failed" if code else "ok")
+def found(host: AnyHost, code: str = "", outcome: str = "unreachable", **values: Any) -> list[tuple[str, str]]:
+    result = Result(host.name, outcome=outcome if code else "ok")
     if code:
         result.because(message(code, "{host}: it failed. Try something else", host=host.name, **values))
     return [(finding.name, finding.state) for finding in connection_findings.findings(host, result)]
@@ -65,8 +65,8 @@ def test_the_first_failure_ends_what_is_known(host: AnyHost, code: str, name: st
 
 
 def test_an_error_behind_the_logon_has_its_own_name() -> None:
-    assert found(WINDOWS, "envelope-size-too-small")[-2:] == [("session", "failed"), ("other_requirements", "unknown")]
-    assert found(LINUX, "bash-missing")[-2:] == [("script", "failed"), ("other_requirements", "unknown")]
+    assert found(WINDOWS, "envelope-size-too-small", "failed")[-2:] == [("session", "failed"), ("other_requirements", "unknown")]
+    assert found(LINUX, "bash-missing", "failed")[-2:] == [("script", "failed"), ("other_requirements", "unknown")]
     restricted = message("restricted-language", "PowerShell runs in {mode} mode", mode="ConstrainedLanguage")
     result = Result("win1")
     result.because(message("script-failed", "{name}, script: {reason}", name="win1", reason=restricted))
@@ -74,8 +74,15 @@ def test_an_error_behind_the_logon_has_its_own_name() -> None:
     assert (failed.name, failed.state) == ("language_mode", "failed")
 
 
+@pytest.mark.parametrize("code", ["host-too-slow", "connection-lost", "ssh-no-answer"])
+def test_a_script_that_takes_too_long_says_nothing_about_the_port(code: str) -> None:
+    """Also a host on which the session does not open."""
+    assert found(LINUX, code, "failed") == [*found(LINUX), ("script", "failed"), ("other_requirements", "unknown")]
+    assert found(LINUX, code)[0] == ("port", "failed"), "before the logon, it does"
+
+
 def test_a_finding_has_what_was_found_and_what_to_do() -> None:
-    result = Result("lin1")
+    result = Result("lin1", outcome="unreachable")
     result.because(message("ssh-no-answer", "lin1: 192.0.2.7:22 did not answer. Check that the host is up"))
     failed = connection_findings.findings(LINUX, result)[0]
     assert (failed.text, failed.todo) == ("192.0.2.7:22 did not answer", "Check that the host is up")
