@@ -90,6 +90,14 @@ def explain(error: BaseException, host: LinuxHost | SshServer, logon: Logon | No
         return ConnectError(
             "connection-lost", "the connection to {place} was lost", host=name, todo="Check the network and try again", place=place
         )
+    if isinstance(error, UnicodeEncodeError):  # its text has a character of the password
+        return AuthenticationError(
+            "ssh-logon-not-encodable",
+            "the user name or a password for {place} is not valid Unicode, so it cannot be sent",
+            host=name,
+            todo="Correct the secrets to which the inventory refers",
+            place=place,
+        )
     return ScriptError(
         "protocol-error",
         "the connection failed with a protocol error: {kind}: {reason}",

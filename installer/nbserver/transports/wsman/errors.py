@@ -61,6 +61,14 @@ def explain(error: Exception, host: WindowsHost) -> HostError:
         )
     if isinstance(error, (requests.exceptions.ConnectionError, requests.exceptions.Timeout, OSError)):
         return _network(error, host, place)
+    if isinstance(error, UnicodeEncodeError):  # its text has a character of the password
+        return AuthenticationError(
+            "logon-not-encodable",
+            'user or password has a character that cannot be sent with auth = "{auth}"',
+            host=name,
+            todo="Set auth to another method in the inventory, or choose another password",
+            auth=host.auth,
+        )
     if type(error).__module__.startswith("spnego"):
         return AuthenticationError(
             "logon-impossible",

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from nbserver.inventory.ssh_server import SshServer
+from nbserver.transports.ssh.errors import explain
 from nbserver.transports.ssh.logon import Logon
 
 pytestmark = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="needs the socket of an agent")
@@ -35,3 +37,11 @@ def test_an_agent_without_keys_or_without_an_answer_leaves_the_password(
             return found
 
     assert asyncio.run(keys_and_password()) == (None, "correct horse")
+
+
+def test_no_character_of_a_password_is_shown() -> None:
+    """A variable that is not UTF-8 has lone surrogates, which cannot be sent."""
+    server = SshServer("lin1", "192.0.2.7", "anna")
+    told = explain(UnicodeEncodeError("utf-8", "correct\udce4horse", 7, 8, "surrogates not allowed"), server)
+    assert str(told).startswith("lin1: the user name or a password for 192.0.2.7:22 is not valid Unicode")
+    assert "dce4" not in str(told) and "position" not in str(told)

@@ -50,6 +50,13 @@ def test_words(error: Exception, words: str) -> None:
     assert told.todo, "what to do next"
 
 
+def test_no_character_of_a_password_is_shown() -> None:
+    """Basic authentication is in Latin-1, which has no euro sign. The text of the exception has the character, and where it is."""
+    told = explain(UnicodeEncodeError("latin-1", "correct\u20achorse", 7, 8, "ordinal not in range(256)"), HOST)
+    assert str(told).startswith("win1: user or password has a character that cannot be sent with auth = ")
+    assert "20ac" not in str(told) and "\u20ac" not in str(told) and "7" not in str(told)
+
+
 def test_what_was_told_already_stays_as_it_is() -> None:
     told = ConnectError("nothing-listens", "nothing listens there", host="win1")
     assert explain(told, HOST) is told and isinstance(told, HostError)
