@@ -11,7 +11,7 @@
 #   3. creates the HTTPS listener of WinRM on port 5986, if it is missing;
 #   4. allows port 5986 in the firewall, from -RemoteAddress only;
 #   5. prints the fingerprint of the certificate, which belongs in the inventory of nbserver.
-# A second run changes nothing, and prints the same fingerprint.
+# A second run changes nothing, and prints the same fingerprint. With -RemoteAddress, it changes who may connect.
 #
 # -Name           further names of this host that the certificate shall have
 # -RemoteAddress  who may connect: addresses and networks such as 192.0.2.0/24, or LocalSubnet
@@ -92,8 +92,9 @@ if (-not $certificate) {
 }
 
 if (Get-NetFirewallRule -Name $RuleName -ErrorAction SilentlyContinue) {
-    Set-NetFirewallRule -Name $RuleName -Enabled True -Action Allow -Direction Inbound -Protocol TCP -LocalPort $Port `
-        -RemoteAddress $RemoteAddress -ErrorAction Stop
+    $change = @{ Name = $RuleName; Enabled = 'True'; Action = 'Allow'; Direction = 'Inbound'; Protocol = 'TCP' }
+    if ($PSBoundParameters.ContainsKey('RemoteAddress')) { $change.RemoteAddress = $RemoteAddress }
+    Set-NetFirewallRule @change -LocalPort $Port -ErrorAction Stop
 }
 else {
     "Allowing port $Port from $($RemoteAddress -join ', ')"

@@ -1,5 +1,5 @@
 # nbserver launcher: runs the script that it carries in gzip and Base64, once its SHA-256 is right, for another tool.
-# Exit codes: 0 success, 1 something differs (mode test), 3 failed. The last event says whether a restart is needed.
+# Exit codes: 0 success, 1 something differs (mode test), 3 failed, or Windows must restart first (see the last event).
 param([string]$Mode, [string]$Run, [string]$PasswordHash)
 Set-StrictMode -Version 2
 $ErrorActionPreference = 'Stop'; $ProgressPreference = $WarningPreference = 'SilentlyContinue'
@@ -21,7 +21,7 @@ function Start-Packed {
     $acl.SetSecurityDescriptorSddlForm('D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)')
     if ($dir.PSObject.Methods['GetAccessControl']) { $dir.Create($acl) }
     else { [IO.FileSystemAclExtensions]::Create($dir, $acl) }
-    $file, $kept, $to = $null, $null, [Console]::Out
+    $file, $kept, $to, $last = $null, $null, [Console]::Out, ''
     try {
         [IO.File]::WriteAllBytes("$dir\nbserver.ps1", $script.ToArray())
         $file = [IO.File]::OpenRead("$dir\nbserver.ps1")   # nobody can change it
@@ -30,11 +30,11 @@ function Start-Packed {
         if ($sum -ne $Sha256) { throw "the SHA-256 of the script is $sum, expected $Sha256" }
         if ($Log) { $to = $kept = New-Object IO.StreamWriter($Log, $false, $Utf8) }
         $global:LASTEXITCODE = 0
-        $lines | & "$dir\nbserver.ps1" | ForEach-Object { $to.WriteLine($_); $to.Flush() }
+        $lines | & "$dir\nbserver.ps1" | ForEach-Object { $to.WriteLine($_); $to.Flush(); $last = "$_" }
     }
     finally {
         foreach ($open in $file, $kept) { if ($open) { $open.Close() } }
         for ($try = 60; $try; $try--) { try { $dir.Delete($true); break } catch { [Threading.Thread]::Sleep(1000) } }
     }
-    exit $(switch ($LASTEXITCODE) { 0 { 0 } 2 { 1 } 3010 { 0 } default { 3 } })
+    exit $(switch ($LASTEXITCODE) { 0 { 0 } 2 { 1 } 3010 { 3 * ($last -clike '*"outcome":"reboot"*') } default { 3 } })
 }

@@ -265,8 +265,8 @@ Invoke-Script
 if ($IsFile) {
     if ($Run.Outcome -eq 'reboot') { exit 3010 }
     if ($Run.Outcome -ne 'ok') { exit 3 }
-    if ($Run.Reboot) { exit 3010 }
     if ('test', 'status' -contains $Run.Mode -and $Run.Differs) { exit 2 }
+    if ($Run.Reboot) { exit 3010 }
 }
 
 # ==== end: only a signature block may follow =======================================================================

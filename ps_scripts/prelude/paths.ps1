@@ -15,10 +15,10 @@ function Test-Link([string]$Path) {
     [bool]([IO.File]::GetAttributes($Path) -band [IO.FileAttributes]::ReparsePoint)
 }
 
-# Return each link in the path: the path itself and the folders above it, up to the drive or to $TopFolder.
+# Return each link in the path: the path itself and the folders above it, up to the drive or to one of $TopFolders.
 function Get-Link([string]$Path) {
     $current = $Path
-    while ($current -ne $TopFolder) {
+    while ($TopFolders -notcontains $current) {
         $parent = Split-Path -Parent $current
         if (-not $parent) { return }   # the drive
         if (Test-Link $current) { $current }

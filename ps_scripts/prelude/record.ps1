@@ -4,6 +4,7 @@
 # A line has a step, a kind, a key, and the state before. Every function that changes something calls Save-Before
 # first. $Restore has one script block per kind, which restores that state. Undo goes through the record backwards.
 $Restore = @{}
+$RegistryValues = @()                                    # those that steps change, as KEY|NAME: undo restores no other
 
 # A line that is already in the record stays as it is, or is replaced with -Replace, in one write.
 function Save-Before {
@@ -50,9 +51,24 @@ function Undo-Line($Line) {
                 'undo with the release that recorded them') @{ kind = $Line.kind })
     }
     if ($PathKinds -contains $Line.kind) { Assert-KnownPath $Line.key }
+    Assert-KnownName $Line
     & $Restore[$Line.kind] $Line.key $Line.before
     Write-Record @(Read-Record | Where-Object { $_.kind -ne $Line.kind -or $_.key -ne $Line.key })
     Write-Event restored @{ kind = $Line.kind; what = $Line.key }
+}
+
+# Whatever the record contains, undo restores only registry values and tasks that this script can have changed.
+function Assert-KnownName($Line) {
+    $isKnown = switch ($Line.kind) {
+        'registry' { $RegistryValues -contains $Line.key }
+        'task' { $Line.key -match '\A(nbserver|nbserver-close-[a-z0-9_]+)\z' }
+        default { $true }
+    }
+    if ($isKnown) { return }
+    throw (New-Failure record-name-unknown ('the record contains the {kind} entry {key}, but nbserver does not change ' +
+            'this. Find out who added this line to {record}, remove the line, then try again') @{
+            kind = $Line.kind; key = $Line.key; record = $RecordFile
+        })
 }
 
 function Write-Record($Lines) {

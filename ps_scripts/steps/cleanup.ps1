@@ -27,7 +27,8 @@ Add-Step cleanup 'Unused files and settings from earlier runs are removed or res
                 } -Cause $_.Exception)
         }
     }
-    foreach ($line in @(Get-DroppedLine)) {
+    foreach ($line in @(Get-RecordBackwards)) {
+        if (-not (Test-DroppedLine $line)) { continue }   # a folder may be empty only now
         try { Undo-Line $line }
         catch {
             throw (New-Failure dropped-not-restored ('could not restore {kind} {key}, which was changed by a setting ' +

@@ -93,8 +93,7 @@ $Restore.grant = {
     param($Path)
     Assert-RecordedFolder $Path
     if (-not (Test-Path -LiteralPath $Path)) { return }
-    Assert-DataFolder $Path
-    $lock = Lock-Folder $Path
+    $lock = Lock-Folder $Path                            # others may have got rights there: they only lose the service
     try {
         $left = @(Remove-GrantBelow $Path $lock.Name)
         Remove-Grant $Path

@@ -96,21 +96,29 @@ function Set-FirewallRule {
     Set-NetFirewallRule -Name $Name @Rule @wide -ErrorAction Stop
 }
 
+# In undo, the settings cannot leave the firewall out.
+function Assert-FirewallRestorable {
+    if (Test-FirewallRunning) { return }
+    throw (New-Failure firewall-stopped-undo ('the Windows firewall service (MpsSvc) is not running, so firewall ' +
+            'rules cannot be restored. Start the service (Set-Service MpsSvc -StartupType Automatic; Start-Service ' +
+            'MpsSvc), then run nbserver undo again'))
+}
+
 # Earlier releases did not record the filters and the display name, and did not change them.
 $Restore.firewall_rule = {
     param($Name, $Before)
-    Assert-FirewallRunning
+    Assert-FirewallRestorable
     $is = Get-FirewallRule $Name
     if (-not $Before) {
         if ($is) { Remove-NetFirewallRule -Name $Name -ErrorAction Stop }
         return
     }
+    if (-not $is) { return }                             # somebody has removed it since
     $recorded = @{}
     foreach ($filter in $RuleFilters.Keys) {
         if ($Before.PSObject.Properties[$filter]) { $recorded[$filter] = $Before.$filter }
     }
-    $narrow = @{}
-    if ($is) { $narrow = Get-FilterChange $is $recorded }
+    $narrow = Get-FilterChange $is $recorded
     if ($Before.PSObject.Properties['DisplayName']) { $narrow.NewDisplayName = $Before.DisplayName }
     Set-NetFirewallRule -Name $Name -Enabled $Before.Enabled -Direction $Before.Direction -Action $Before.Action `
         -Profile $Before.Profile -Protocol $Before.Protocol -LocalPort $Before.LocalPort `

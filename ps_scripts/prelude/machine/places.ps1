@@ -9,7 +9,7 @@ $CacheFolder = Join-Path $StateFolder 'cache'            # downloads
 $RecordFile = Join-Path $StateFolder 'record.jsonl'      # the previous state, for undo
 $LockFile = Join-Path $StateFolder 'lock'                # locked while a run changes this host
 $ServerLog = Join-Path $WorkFolder 'notebook.log'
-$TopFolder = ''                                          # links are refused in the whole path, up to the drive
+$TopFolders = @()                                        # links are refused in the whole path, up to the drive
 
 # The kinds in the record whose keys are paths in these folders.
 $PathKinds = 'folder', 'access', 'file', 'msi', 'bundle', 'inno'

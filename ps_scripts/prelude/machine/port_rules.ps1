@@ -57,7 +57,7 @@ function Get-ReleasedRuleLine([int]$Port) {
 # A rule that was removed since is not an error.
 $Restore.firewall_rule_state = {
     param($Name, $Before)
-    Assert-FirewallRunning
+    Assert-FirewallRestorable
     if (-not (Find-FirewallRule $Name)) { return }
     Set-NetFirewallRule -Name $Name -Enabled $Before -ErrorAction Stop
 }

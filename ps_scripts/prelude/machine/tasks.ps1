@@ -55,11 +55,13 @@ function Stop-Task([string]$Name) {
     if ((Get-TaskXml $Name) -clike "*<Command>$Programs\*") { Stop-ProcessBelow $Programs }
 }
 
-# Undo starts with the newest change. What a task runs may be newer than the task: tasks are stopped first.
+# Undo starts with the newest change. What a task runs may be newer than the task: tasks are stopped first, and the
+# server's is disabled, because its second trigger would start the server again.
 function Stop-RecordedTask {
     foreach ($line in @(Read-Record)) {
-        if ($line.kind -eq 'task' -and (Get-TaskXml $line.key)) { Stop-Task $line.key }
+        if ($line.kind -eq 'task' -and $line.key -ne 'nbserver' -and (Get-TaskXml $line.key)) { Stop-Task $line.key }
     }
+    Stop-Server
 }
 
 Add-Hook BeforeUndo { Stop-RecordedTask }

@@ -13,7 +13,7 @@ $RecordFile = Join-Path $StateFolder 'record.jsonl'      # the previous state, f
 $LockFile = Join-Path $StateFolder 'lock'                # locked while a run changes something
 $ServerLog = Join-Path $StateFolder 'server.log'
 $ProcessFile = Join-Path $StateFolder 'process'          # of the server that runs in the background
-$TopFolder = $env:LOCALAPPDATA                           # links above it come from Windows or an administrator
+$TopFolders = $env:LOCALAPPDATA, $env:USERPROFILE        # links above them come from Windows or an administrator
 
 # The kinds in the record whose keys are paths in these folders.
 $PathKinds = 'folder', 'access', 'file', 'process'

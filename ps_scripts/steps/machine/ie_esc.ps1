@@ -8,6 +8,8 @@
 $IeEscForAdministrators = 'HKLM:\SOFTWARE\Microsoft\Active Setup\Installed Components\' +
 '{A509B1A7-37EF-4b3f-8CFC-4F3A74704073}'
 
+$RegistryValues += "$IeEscForAdministrators|IsInstalled"
+
 Add-Step ie_esc 'IE Enhanced Security Configuration is off for administrators while other steps run' -Bracket -Test {
     if (Get-RegistryValue $IeEscForAdministrators IsInstalled) {
         Compare-RegistryValue $IeEscForAdministrators IsInstalled 0

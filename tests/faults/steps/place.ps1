@@ -2,6 +2,8 @@
 
 $Place = 'C:\Program Files\nbserver faults'
 
+$RegistryValues += "$GuardKey|New", "$GuardKey|Old"
+
 Add-Step place 'The folder and the registry values exist' -Test {
     Wait-Gate
     Compare-Folder $Place $AdministratorsOnly

@@ -158,3 +158,13 @@ def test_an_earlier_folder_for_notebooks_is_dropped_unless_the_present_one_is_in
     assert dropped(session, tmp_path, lines, r"D:\old\notebooks\deeper", []) == []
     assert dropped(session, tmp_path, lines, r"D:\new", []) == [line["key"] for line in reversed(FOLDERS)]
     assert dropped(session, tmp_path, lines, r"D:\old2", []) == [line["key"] for line in reversed(FOLDERS)]
+
+
+def test_an_earlier_folder_with_files_stays_until_undo(session: Session, tmp_path: Path) -> None:
+    """It may have only the first page, which undo removes before it: then the folder was nbserver's alone."""
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "Welcome.ipynb").write_text("{}")
+    lines = [{**line, "key": host_path(tmp_path / "old")} for line in FOLDERS[:2]]
+    assert dropped(session, tmp_path, lines, r"D:\new", []) == [lines[1]["key"]]
+    (tmp_path / "old" / "Welcome.ipynb").unlink()
+    assert dropped(session, tmp_path, lines, r"D:\new", []) == [line["key"] for line in reversed(lines)]

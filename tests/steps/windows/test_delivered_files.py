@@ -66,7 +66,7 @@ class Receiver:
         return [
             MAIN,
             steps("packages"),
-            f"$TopFolder = '{host_path(self.folder.parent)}'; $Run.Step = ''",
+            f"$TopFolders = @('{host_path(self.folder.parent)}'); $Run.Step = ''",
             "$Mode = 'test'; $Run.Changed = 0; $Parts.Clear(); $PartData.Blocks.Clear(); $PartData.Position = 0; $StillHeld.Clear()",
             f"$Settings | Add-Member NoteProperty downloads @{{ source = '{self.source}' }} -Force; $DeliveredFolder = '{host_path(self.folder)}'; $CacheFolder = '{state}\\cache'",
             f"$Lock = 'example-one==1.0 --hash=sha256:{digest} --hash=sha256:{'0' * 64}', 'two==2 --hash=sha256:{'0' * 64}'",

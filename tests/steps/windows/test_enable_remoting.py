@@ -59,7 +59,7 @@ function New-NetFirewallRule {
 }
 function Set-NetFirewallRule {
     param($Name, $Enabled, $Direction, $Action, $Protocol, $LocalPort, $RemoteAddress)
-    if ("$RemoteAddress" -cne "$($global:State.Rule)") { Did "rule changed $RemoteAddress"; $global:State.Rule = $RemoteAddress }
+    if ($RemoteAddress -and "$RemoteAddress" -cne "$($global:State.Rule)") { Did "rule changed $RemoteAddress"; $global:State.Rule = $RemoteAddress }
 }
 """
 PRINT = "SHA256:" + hashlib.sha256(bytes([1, 2, 3])).hexdigest().upper()
@@ -91,6 +91,7 @@ def test_a_second_run_changes_nothing_and_prints_the_same(session: Session) -> N
     again, did = run(session, "-RemoteAddress '192.0.2.10,192.0.2.16/28'")
     assert (again[-1], did) == (PRINT, [])
     assert run(session, "-RemoteAddress 192.0.2.11")[1] == ["rule changed 192.0.2.11"]
+    assert run(session)[1] == [], "who only wants the fingerprint locks nobody out"
 
 
 def test_nobody_outside_the_subnet_may_connect_by_default(session: Session) -> None:

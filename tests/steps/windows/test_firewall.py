@@ -159,7 +159,7 @@ def test_a_service_that_does_not_run_is_named_and_nothing_is_forgotten(session: 
             with pytest.raises(EngineError) as error:
                 session.run(script)
             assert "the Windows firewall service (MpsSvc) is not running" in str(error.value)
-            assert 'skip = ["firewall"]' in str(error.value)
+            assert ('skip = ["firewall"]' in str(error.value)) == ("Test" in script)
         assert session.run("[string]@(Read-Record).Count; [string]@(Get-DroppedLine).Count") == ["1", "0"]
         skipped = '$Settings.skip = @("firewall"); '
         assert session.run(skipped + "[string]@(Get-DroppedLine).Count") == ["0"], "it is restored when the service runs"
@@ -206,6 +206,8 @@ def test_the_record_of_an_earlier_release_is_put_back(session: Session) -> None:
     line = {"v": 1, "step": "firewall", "kind": "firewall_rule", "key": "nbserver", "before": kept}
     session.run("Undo-Line (ConvertFrom-Json @($input)[0]) | Out-Null", [json.dumps(line)])
     assert (read(session)["LocalPort"], read(session)["Program"]) == (["9999"], FILTERS["Program"])
+    gone = f"[IO.File]::Delete('{FILE}'); Undo-Line (ConvertFrom-Json @($input)[0]) | Out-Null; [string](Test-Path -LiteralPath '{FILE}')"
+    assert session.run(gone, [json.dumps(line)]) == ["False"], "somebody has removed the rule: undo can finish"
 
 
 def test_a_new_rule_is_made_with_what_it_needs(session: Session) -> None:

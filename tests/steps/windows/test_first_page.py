@@ -37,7 +37,7 @@ class Page:
             f"""
             {first_page_block(language)}
             $Settings = ConvertFrom-Json '{{"notebook": {{"directory": ""}}}}'; $Settings.notebook.directory = '{host_path(self.file.parent)}'
-            $TopFolder = ''; $RecordFile = '{host_path(self.record)}'; $Run.Step = 'notebook'; $FirstPageNotes.Refused = $false
+            $TopFolders = @(); $RecordFile = '{host_path(self.record)}'; $Run.Step = 'notebook'; $FirstPageNotes.Refused = $false
             $Run.Differences = New-Object Collections.ArrayList
             {script}; Compare-FirstPage; [string]$Run.Differences.Count; @(Read-Record) | ForEach-Object {{ $_.before }}"""
         )

@@ -37,9 +37,12 @@ def launched(name: str) -> tuple[bytes, list[str]]:
         values = [*found["parameters"], *found["protectedParameters"]]
         named = [(f"-{one['name']}", given[one["value"].removeprefix("[parameters('").removesuffix("')]")]) for one in values]
         return found["source"]["script"].encode("ascii"), [text for pair in named for text in pair]
+    text = "@($input) -join '|'; '{\"outcome\":\"reboot\"}'; exit 3010\n"
+    waits = Script("a", (text,), {}, (), hashlib.sha256(text.encode()).hexdigest(), "", "ps1")
     return {
         "parameters": (launcher.windows(script(2), mode="test"), ["-Mode", "apply", "-Run", "r-1", "-PasswordHash", SECRET]),
         "file": (launcher.windows(script(3010), mode="apply", hash_file=HASH_FILE, log=LOG), []),
+        "waits": (launcher.windows(waits, mode="apply", hash_file=r"%SystemDrive%\removed.txt"), []),
         "other": (launcher.windows(script(sha256="0" * 64), mode="test"), []),
     }[name]
 
@@ -51,7 +54,7 @@ def answers(windows_host: WindowsBox, tmp_path_factory: pytest.TempPathFactory) 
     windows_host.path(r"C:\hash.txt").write_text(f"{SECRET}\r\n", encoding="ascii")
     with no_state_folder(windows_host):
         started = {}
-        for name in ("azure", "parameters", "file", "other"):
+        for name in ("azure", "parameters", "file", "waits", "other"):
             code, given = launched(name)
             file: Path = folder / f"{name}.ps1"
             file.write_bytes(code.replace(b"\n", b"\r\n"))  # a tool may convert the ends of lines
@@ -79,6 +82,12 @@ def test_it_passes_mode_run_and_secret_as_the_envelope(answers: dict[str, tuple[
 def test_it_reads_the_hash_from_a_file_and_writes_a_log(answers: dict[str, tuple[int, str, str]], windows_host: WindowsBox) -> None:
     assert answers["file"] == (0, "", "")
     assert windows_host.path(r"C:\launcher.log").read_text("ascii").splitlines()[:2] == [envelope("mode apply"), "held"]
+
+
+def test_a_run_that_waits_for_a_restart_has_failed_and_a_removed_hash_is_not_needed(answers: dict[str, tuple[int, str, str]]) -> None:
+    """What runs a launcher must not take a server for installed, or a second run for impossible."""
+    code, out, err = answers["waits"]
+    assert (code, out.splitlines()[0], err) == (3, "mode apply", "")
 
 
 def test_another_script_does_not_run(answers: dict[str, tuple[int, str, str]]) -> None:

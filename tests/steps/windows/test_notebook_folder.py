@@ -171,6 +171,9 @@ def test_undo_takes_the_access_away_and_what_the_service_made(notebooks: Place) 
     )
     notebooks.run(f"Add-DataFolder '{NOTEBOOKS}'")
     assert f"(A;OICI;0x1301bf;;;{SERVICE})" in notebooks.access(NOTEBOOKS), "and the next apply gives it back"
+    notebooks.set_access(NOTEBOOKS, OPEN.replace("D:AI", f"D:AI(A;OICI;0x1301bf;;;{SERVICE})"))
+    notebooks.run(f"& $Restore.grant '{NOTEBOOKS}'")
+    assert SERVICE not in notebooks.access(NOTEBOOKS), "also from a folder that others could replace by now"
 
 
 def test_what_could_not_be_taken_away_is_reported_and_the_rest_goes_on(notebooks: Place) -> None:

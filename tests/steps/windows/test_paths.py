@@ -198,7 +198,7 @@ def test_a_long_removal_reports_progress(place: Place) -> None:
 
 def test_a_task_of_somebody_else_is_removed_and_made_anew(place: Place) -> None:
     """They registered it before: while it is only replaced, it stays theirs to change."""
-    name, action = f"nbserver-test-{os.getpid()}", "<Actions><Exec><Command>{}.exe</Command></Exec></Actions>"
+    name, action = f"nbserver-close-{os.getpid()}", "<Actions><Exec><Command>{}.exe</Command></Exec></Actions>"
     xml = f'<Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">{action}</Task>'
     owner = f"[IO.File]::ReadAllText((Get-StandInTaskOwner '{name}')); "
     seize = f"[IO.File]::WriteAllText((Get-StandInTaskOwner '{name}'), 'mallory'); "
@@ -214,6 +214,12 @@ def test_a_task_of_somebody_else_is_removed_and_made_anew(place: Place) -> None:
         ]
     finally:
         place.run(f"Unregister-ScheduledTask -TaskName '{name}' -Confirm:$false")
+
+
+def test_undo_restores_no_value_or_task_that_nbserver_does_not_change(place: Place) -> None:
+    line = "Undo-Line ([pscustomobject]@{{ step = 'x'; kind = '{}'; key = '{}'; before = $null }})"
+    for kind, key in (("registry", r"HKLM:\SOFTWARE\nbserver-test|x"), ("task", "backup"), ("task", "nbserver-closed")):
+        assert f"the record contains the {kind} entry {key}, but nbserver does not change this" in place.refused(line.format(kind, key))
 
 
 # -- what is read of the service's own

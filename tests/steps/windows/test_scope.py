@@ -67,12 +67,20 @@ def test_the_folder_for_notebooks_and_those_above_it_go_at_undo(session: Session
     """Also if the settings name another folder by now."""
     there, record = host_path(tmp_path), host_path(tmp_path / "record.jsonl")
     script = (
-        f"$RecordFile = '{record}'; $TopFolder = ''; $Run.Step = 'notebook'; $Settings = ConvertFrom-Json '{{\"notebook\": {{\"directory\": \"D:/x\"}}}}'; "
+        f"$RecordFile = '{record}'; $TopFolders = @(); $Run.Step = 'notebook'; $Settings = ConvertFrom-Json '{{\"notebook\": {{\"directory\": \"D:/x\"}}}}'; "
         f"Add-DataFolder '{there}\\far\\new\\notebooks'; @(Read-Record) | ForEach-Object {{ $_.key }}; "
         "$lines = @(Read-Record); [Array]::Reverse($lines); foreach ($line in $lines) { Undo-Line $line | Out-Null }; [void](Get-Said)"
     )
     assert session.run(script) == [rf"{there}\far", rf"{there}\far\new", rf"{there}\far\new\notebooks"]
     assert not (tmp_path / "far").exists()
+
+
+def test_a_profile_on_another_volume_is_no_link_in_the_way(session: Session) -> None:
+    """An administrator has moved C:\\Users. What is in the profile is checked."""
+    (tops,) = session.run("$TopFolders -join '|'; ")
+    assert tops == session.run('"$env:LOCALAPPDATA|$env:USERPROFILE"')[0]
+    links = "function Test-Link { $true }; @(Get-Link (Join-Path $env:USERPROFILE 'notebooks\\a')) -join '|'"
+    assert session.run(links) == session.run('"$env:USERPROFILE\\notebooks\\a|$env:USERPROFILE\\notebooks"')
 
 
 def test_machine_scope_has_the_machines(session: Session) -> None:

@@ -123,6 +123,12 @@ def test_it_stays_stopped_until_a_restart(host: Host) -> None:
     assert "<Enabled>true" in host.task.read_text()
 
 
+def test_undo_keeps_the_trigger_from_starting_it_again(host: Host) -> None:
+    """Until the task is removed, which is after minutes if an environment is newer."""
+    host.place.run("\n".join([TASKS, "Stop-RecordedTask"]))
+    assert host.history() == ["disable", "stop"] and not (host.state / "running").exists()
+
+
 def test_a_stop_that_was_cut_off_after_the_task_was_disabled_is_completed(host: Host) -> None:
     host.task.write_text(TASK.replace("true", "false"))
     assert host.run("stop") == "done server-stops" and host.history() == ["disable", "stop"]
