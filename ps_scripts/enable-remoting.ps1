@@ -14,13 +14,13 @@
 # A second run changes nothing, and prints the same fingerprint. With -RemoteAddress, it changes who may connect.
 #
 # -Name           further names of this host that the certificate shall have
-# -RemoteAddress  who may connect: addresses and networks such as 192.0.2.0/24, or LocalSubnet
+# -RemoteAddress  who may connect: addresses and networks such as 192.0.2.0/24, or LocalSubnet (the default at first)
 #
 # To undo it: winrm delete winrm/config/Listener?Address=*+Transport=HTTPS
 #             Remove-NetFirewallRule -Name nbserver-winrm-https
 #             Disable-PSRemoting, and delete the certificate in Cert:\LocalMachine\My
 
-param([string[]]$Name = @(), [string[]]$RemoteAddress = @('LocalSubnet'))
+param([string[]]$Name = @(), [string[]]$RemoteAddress = @())
 
 Set-StrictMode -Version 2
 $ErrorActionPreference = 'Stop'
@@ -93,10 +93,11 @@ if (-not $certificate) {
 
 if (Get-NetFirewallRule -Name $RuleName -ErrorAction SilentlyContinue) {
     $change = @{ Name = $RuleName; Enabled = 'True'; Action = 'Allow'; Direction = 'Inbound'; Protocol = 'TCP' }
-    if ($PSBoundParameters.ContainsKey('RemoteAddress')) { $change.RemoteAddress = $RemoteAddress }
+    if ($RemoteAddress) { $change.RemoteAddress = $RemoteAddress }
     Set-NetFirewallRule @change -LocalPort $Port -ErrorAction Stop
 }
 else {
+    if (-not $RemoteAddress) { $RemoteAddress = @('LocalSubnet') }
     "Allowing port $Port from $($RemoteAddress -join ', ')"
     New-NetFirewallRule -Name $RuleName -DisplayName 'WinRM over HTTPS (nbserver)' -Direction Inbound -Action Allow `
         -Protocol TCP -LocalPort $Port -RemoteAddress $RemoteAddress -ErrorAction Stop | Out-Null

@@ -2,9 +2,9 @@
 # Find what earlier settings changed on this host and the present settings leave alone.
 
 # Return the lines of the record that only earlier settings needed, newest first. The step cleanup restores them.
-function Get-DroppedLine { Get-RecordBackwards | Where-Object { Test-DroppedLine $_ } }
+function Get-DroppedLine { Get-ReversedRecord | Where-Object { Test-DroppedLine $_ } }
 
-function Get-RecordBackwards {
+function Get-ReversedRecord {
     $lines = @(Read-Record)
     [Array]::Reverse($lines)
     $lines
@@ -17,8 +17,7 @@ function Test-DroppedLine($Line) {
     Test-LeftOutLine $Line
 }
 
-# A folder that has files stays in the record: undo removes the first page in it, and then the folder, if nothing else is
-# in it.
+# A folder that has files stays in the record: undo removes the first page in it, and then the folder if it is empty.
 function Test-EmptyFolder([string]$Path) {
     -not (Test-Path -LiteralPath $Path) -or -not @(Get-ChildItem -LiteralPath $Path -Force).Count
 }

@@ -61,12 +61,12 @@ function Undo-Line($Line) {
 function Assert-KnownName($Line) {
     $isKnown = switch ($Line.kind) {
         'registry' { $RegistryValues -contains $Line.key }
-        'task' { $Line.key -match '\A(nbserver|nbserver-close-[a-z0-9_]+)\z' }
+        'task' { $Line.key -cmatch '\A(nbserver|nbserver-close-[a-z0-9_]+)\z' }
         default { $true }
     }
     if ($isKnown) { return }
-    throw (New-Failure record-name-unknown ('the record contains the {kind} entry {key}, but nbserver does not change ' +
-            'this. Find out who added this line to {record}, remove the line, then try again') @{
+    throw (New-Failure record-name-unknown ('the record contains the {kind} entry {key}, but nbserver does not ' +
+            'change this. Find out who added this line to {record}, remove the line, then try again') @{
             kind = $Line.kind; key = $Line.key; record = $RecordFile
         })
 }

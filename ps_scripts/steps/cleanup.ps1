@@ -27,7 +27,7 @@ Add-Step cleanup 'Unused files and settings from earlier runs are removed or res
                 } -Cause $_.Exception)
         }
     }
-    foreach ($line in @(Get-RecordBackwards)) {
+    foreach ($line in @(Get-ReversedRecord)) {
         if (-not (Test-DroppedLine $line)) { continue }   # a folder may be empty only now
         try { Undo-Line $line }
         catch {
