@@ -37,96 +37,96 @@
 #  1424  access                 Set and check access lists: who may read and change a folder.
 #  1500  places                 Set the folders of nbserver on this host, and who has access to them.
 #  1537  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1617  registry               Read values in the registry.
-#  1628  registry_values        Compare, set, and restore values in the registry.
-#  1662  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1782  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1886  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1921  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  2009  path_access            Find other accounts that could replace a folder with another folder.
-#  2038  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  2095  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2249  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2346  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2581  server_command         Define the command line of the server, and what it was started with.
-#  2600  left_program           End the program that a run left behind when it was killed.
-#  2665  programs               Run other programs until they exit, and report their output.
-#  2804  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2823  web_requests           Ask web servers, and say why one did not answer.
-#  2895  downloads              Download files into the cache, and check their hashes before they are used.
-#  3056  sources                Download a program from one of several sources.
-#  3135  delivered_programs     Take the files of programs that the workstation has sent.
-#  3166  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3255  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3331  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3387  foreign_places         Define where configuration from other installations may be on this host.
-#  3401  package_environment    Choose the environment variables of pip and uv.
-#  3476  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3481  installer_failures     Explain the exit codes of installers.
-#  3553  installers             Run installers and uninstallers, and wait while another one runs.
-#  3598  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3655  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3717  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3742  not_found              Distinguish what does not exist from what cannot be read.
-#  3749  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3819  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3857  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3897  installed_files        Compare files with those that were installed.
-#  4047  running_server         Stop the server before its programs are replaced.
-#  4108  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4227  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4291  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4341  port_process           Find the program that listens on a TCP port, and what started it.
-#  4376  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4505  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4551  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4609  certificates           Read certificates from PEM files.
-#  4626  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4703  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4837  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4961  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  5070  certificate_requests   Create certificate requests, and install what is issued for them.
-#  5163  password_hash          Get the hash of the password, or keep the one that an earlier run set.
-#  5181  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  5227  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  5250  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5331  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5473  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5517  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5640  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5797  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5855  new_server             Check what another environment contains, and the server that runs from it.
-#  5938  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  6113  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6306  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6418  server_life            Restart or stop the installed server: modes restart and stop.
-#  6523  restarted_server       Start the registered task again.
-#  6580  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6711  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6823  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6865  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  7027  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7274  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7407  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7431  server_log             Send the log of the notebook server: mode logs.
-#  7531  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  1633  registry               Read values in the registry.
+#  1644  registry_values        Compare, set, and restore values in the registry.
+#  1678  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1798  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1902  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1937  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  2025  path_access            Find other accounts that could replace a folder with another folder.
+#  2054  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  2111  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2264  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2361  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2596  server_command         Define the command line of the server, and what it was started with.
+#  2615  left_program           End the program that a run left behind when it was killed.
+#  2680  programs               Run other programs until they exit, and report their output.
+#  2819  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2838  web_requests           Ask web servers, and say why one did not answer.
+#  2910  downloads              Download files into the cache, and check their hashes before they are used.
+#  3071  sources                Download a program from one of several sources.
+#  3150  delivered_programs     Take the files of programs that the workstation has sent.
+#  3181  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3270  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3346  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3402  foreign_places         Define where configuration from other installations may be on this host.
+#  3416  package_environment    Choose the environment variables of pip and uv.
+#  3491  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3496  installer_failures     Explain the exit codes of installers.
+#  3568  installers             Run installers and uninstallers, and wait while another one runs.
+#  3613  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3670  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3732  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3757  not_found              Distinguish what does not exist from what cannot be read.
+#  3764  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3836  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3874  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3914  installed_files        Compare files with those that were installed.
+#  4064  running_server         Stop the server before its programs are replaced.
+#  4125  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4252  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4316  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4366  port_process           Find the program that listens on a TCP port, and what started it.
+#  4401  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4530  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4576  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4634  certificates           Read certificates from PEM files.
+#  4651  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4728  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4862  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4986  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  5095  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5188  password_hash          Get the hash of the password, or keep the one that an earlier run set.
+#  5206  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  5252  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  5283  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5364  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5506  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5550  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5673  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5830  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5888  new_server             Check what another environment contains, and the server that runs from it.
+#  5971  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  6146  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6339  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6451  server_life            Restart or stop the installed server: modes restart and stop.
+#  6556  restarted_server       Start the registered task again.
+#  6613  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6744  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6856  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6898  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  7060  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7307  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7440  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7464  server_log             Send the log of the notebook server: mode logs.
+#  7564  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7563  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7644  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7652  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7671  python                 Install Python from the publisher, or use one that is installed.
-#  7823  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7884  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  8002  packages               Install the packages of the lock in a virtual environment.
-#  8204  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8231  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8369  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8577  service                Run the server as a scheduled task.
-#  8727  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8791  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8887  path                   Add the programs of the server to the PATH of the machine.
-#  8916  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8957  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7596  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7677  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7685  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7706  python                 Install Python from the publisher, or use one that is installed.
+#  7858  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7919  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  8037  packages               Install the packages of the lock in a virtual environment.
+#  8239  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8266  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8404  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8612  service                Run the server as a scheduled task.
+#  8762  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8826  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8922  path                   Add the programs of the server to the PATH of the machine.
+#  8951  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8993  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -1214,10 +1214,10 @@ function Test-Link([string]$Path) {
     [bool]([IO.File]::GetAttributes($Path) -band [IO.FileAttributes]::ReparsePoint)
 }
 
-# Return each link in the path: the path itself and the folders above it, up to the drive or to $TopFolder.
+# Return each link in the path: the path itself and the folders above it, up to the drive or to one of $TopFolders.
 function Get-Link([string]$Path) {
     $current = $Path
-    while ($current -ne $TopFolder) {
+    while ($TopFolders -notcontains $current) {
         $parent = Split-Path -Parent $current
         if (-not $parent) { return }   # the drive
         if (Test-Link $current) { $current }
@@ -1508,7 +1508,7 @@ $CacheFolder = Join-Path $StateFolder 'cache'            # downloads
 $RecordFile = Join-Path $StateFolder 'record.jsonl'      # the previous state, for undo
 $LockFile = Join-Path $StateFolder 'lock'                # locked while a run changes this host
 $ServerLog = Join-Path $WorkFolder 'notebook.log'
-$TopFolder = ''                                          # links are refused in the whole path, up to the drive
+$TopFolders = @()                                        # links are refused in the whole path, up to the drive
 
 # The kinds in the record whose keys are paths in these folders.
 $PathKinds = 'folder', 'access', 'file', 'msi', 'bundle', 'inno'
@@ -1540,6 +1540,7 @@ $StateOwner = 'BA'
 # A line has a step, a kind, a key, and the state before. Every function that changes something calls Save-Before
 # first. $Restore has one script block per kind, which restores that state. Undo goes through the record backwards.
 $Restore = @{}
+$RegistryValues = @()                                    # those that steps change, as KEY|NAME: undo restores no other
 
 # A line that is already in the record stays as it is, or is replaced with -Replace, in one write.
 function Save-Before {
@@ -1586,9 +1587,24 @@ function Undo-Line($Line) {
                 'undo with the release that recorded them') @{ kind = $Line.kind })
     }
     if ($PathKinds -contains $Line.kind) { Assert-KnownPath $Line.key }
+    Assert-KnownName $Line
     & $Restore[$Line.kind] $Line.key $Line.before
     Write-Record @(Read-Record | Where-Object { $_.kind -ne $Line.kind -or $_.key -ne $Line.key })
     Write-Event restored @{ kind = $Line.kind; what = $Line.key }
+}
+
+# Whatever the record contains, undo restores only registry values and tasks that this script can have changed.
+function Assert-KnownName($Line) {
+    $isKnown = switch ($Line.kind) {
+        'registry' { $RegistryValues -contains $Line.key }
+        'task' { $Line.key -cmatch '\A(nbserver|nbserver-close-[a-z0-9_]+)\z' }
+        default { $true }
+    }
+    if ($isKnown) { return }
+    throw (New-Failure record-name-unknown ('the record contains the {kind} entry {key}, but nbserver does not ' +
+            'change this. Find out who added this line to {record}, remove the line, then try again') @{
+            kind = $Line.kind; key = $Line.key; record = $RecordFile
+        })
 }
 
 function Write-Record($Lines) {
@@ -2187,8 +2203,7 @@ $Restore.grant = {
     param($Path)
     Assert-RecordedFolder $Path
     if (-not (Test-Path -LiteralPath $Path)) { return }
-    Assert-DataFolder $Path
-    $lock = Lock-Folder $Path
+    $lock = Lock-Folder $Path                            # others may have got rights there: they only lose the service
     try {
         $left = @(Remove-GrantBelow $Path $lock.Name)
         Remove-Grant $Path
@@ -3803,11 +3818,13 @@ function Stop-Task([string]$Name) {
     if ((Get-TaskXml $Name) -clike "*<Command>$Programs\*") { Stop-ProcessBelow $Programs }
 }
 
-# Undo starts with the newest change. What a task runs may be newer than the task: tasks are stopped first.
+# Undo starts with the newest change. What a task runs may be newer than the task: tasks are stopped first, and the
+# server's is disabled, because its second trigger would start the server again.
 function Stop-RecordedTask {
     foreach ($line in @(Read-Record)) {
-        if ($line.kind -eq 'task' -and (Get-TaskXml $line.key)) { Stop-Task $line.key }
+        if ($line.kind -eq 'task' -and $line.key -ne 'nbserver' -and (Get-TaskXml $line.key)) { Stop-Task $line.key }
     }
+    Stop-Server
 }
 
 Add-Hook BeforeUndo { Stop-RecordedTask }
@@ -4203,21 +4220,29 @@ function Set-FirewallRule {
     Set-NetFirewallRule -Name $Name @Rule @wide -ErrorAction Stop
 }
 
+# In undo, the settings cannot leave the firewall out.
+function Assert-FirewallRestorable {
+    if (Test-FirewallRunning) { return }
+    throw (New-Failure firewall-stopped-undo ('the Windows firewall service (MpsSvc) is not running, so firewall ' +
+            'rules cannot be restored. Start the service (Set-Service MpsSvc -StartupType Automatic; Start-Service ' +
+            'MpsSvc), then run nbserver undo again'))
+}
+
 # Earlier releases did not record the filters and the display name, and did not change them.
 $Restore.firewall_rule = {
     param($Name, $Before)
-    Assert-FirewallRunning
+    Assert-FirewallRestorable
     $is = Get-FirewallRule $Name
     if (-not $Before) {
         if ($is) { Remove-NetFirewallRule -Name $Name -ErrorAction Stop }
         return
     }
+    if (-not $is) { return }                             # somebody has removed it since
     $recorded = @{}
     foreach ($filter in $RuleFilters.Keys) {
         if ($Before.PSObject.Properties[$filter]) { $recorded[$filter] = $Before.$filter }
     }
-    $narrow = @{}
-    if ($is) { $narrow = Get-FilterChange $is $recorded }
+    $narrow = Get-FilterChange $is $recorded
     if ($Before.PSObject.Properties['DisplayName']) { $narrow.NewDisplayName = $Before.DisplayName }
     Set-NetFirewallRule -Name $Name -Enabled $Before.Enabled -Direction $Before.Direction -Action $Before.Action `
         -Profile $Before.Profile -Protocol $Before.Protocol -LocalPort $Before.LocalPort `
@@ -4283,7 +4308,7 @@ function Get-ReleasedRuleLine([int]$Port) {
 # A rule that was removed since is not an error.
 $Restore.firewall_rule_state = {
     param($Name, $Before)
-    Assert-FirewallRunning
+    Assert-FirewallRestorable
     if (-not (Find-FirewallRule $Name)) { return }
     Set-NetFirewallRule -Name $Name -Enabled $Before -ErrorAction Stop
 }
@@ -5228,16 +5253,24 @@ function Test-LeftOutLine($Line) {
 # Find what earlier settings changed on this host and the present settings leave alone.
 
 # Return the lines of the record that only earlier settings needed, newest first. The step cleanup restores them.
-function Get-DroppedLine {
-    $lines = @(Read-Record | Where-Object { Test-DroppedLine $_ })
+function Get-DroppedLine { Get-ReversedRecord | Where-Object { Test-DroppedLine $_ } }
+
+function Get-ReversedRecord {
+    $lines = @(Read-Record)
     [Array]::Reverse($lines)
     $lines
 }
 
 function Test-DroppedLine($Line) {
-    if ('grant', 'data_folder' -contains $Line.kind) { return -not (Test-NotebookPath $Line.key) }
+    if ($Line.kind -eq 'grant') { return -not (Test-NotebookPath $Line.key) }
+    if ($Line.kind -eq 'data_folder') { return -not (Test-NotebookPath $Line.key) -and (Test-EmptyFolder $Line.key) }
     if ($Line.kind -eq 'folder' -and $Line.key -eq $DeliveredFolder) { return -not (Test-Push) }
     Test-LeftOutLine $Line
+}
+
+# A folder that has files stays in the record: undo removes the first page in it, and then the folder if it is empty.
+function Test-EmptyFolder([string]$Path) {
+    -not (Test-Path -LiteralPath $Path) -or -not @(Get-ChildItem -LiteralPath $Path -Force).Count
 }
 
 # True if the path is notebook.directory, or one of the two is in the other: what was changed there is still needed.
@@ -7659,6 +7692,8 @@ Add-Step tls 'Downloads use TLS 1.2 or newer' -Test { Enable-Tls12 } -Apply {
 $IeEscForAdministrators = 'HKLM:\SOFTWARE\Microsoft\Active Setup\Installed Components\' +
 '{A509B1A7-37EF-4b3f-8CFC-4F3A74704073}'
 
+$RegistryValues += "$IeEscForAdministrators|IsInstalled"
+
 Add-Step ie_esc 'IE Enhanced Security Configuration is off for administrators while other steps run' -Bracket -Test {
     if (Get-RegistryValue $IeEscForAdministrators IsInstalled) {
         Compare-RegistryValue $IeEscForAdministrators IsInstalled 0
@@ -8942,7 +8977,8 @@ Add-Step cleanup 'Unused files and settings from earlier runs are removed or res
                 } -Cause $_.Exception)
         }
     }
-    foreach ($line in @(Get-DroppedLine)) {
+    foreach ($line in @(Get-ReversedRecord)) {
+        if (-not (Test-DroppedLine $line)) { continue }   # a folder may be empty only now
         try { Undo-Line $line }
         catch {
             throw (New-Failure dropped-not-restored ('could not restore {kind} {key}, which was changed by a setting ' +
@@ -9221,8 +9257,8 @@ Invoke-Script
 if ($IsFile) {
     if ($Run.Outcome -eq 'reboot') { exit 3010 }
     if ($Run.Outcome -ne 'ok') { exit 3 }
-    if ($Run.Reboot) { exit 3010 }
     if ('test', 'status' -contains $Run.Mode -and $Run.Differs) { exit 2 }
+    if ($Run.Reboot) { exit 3010 }
 }
 
 # ==== end: only a signature block may follow =======================================================================

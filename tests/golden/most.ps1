@@ -37,96 +37,96 @@
 #  1330  access                 Set and check access lists: who may read and change a folder.
 #  1406  places                 Set the folders of nbserver on this host, and who has access to them.
 #  1443  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1523  registry               Read values in the registry.
-#  1534  registry_values        Compare, set, and restore values in the registry.
-#  1568  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1688  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1792  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1827  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1915  path_access            Find other accounts that could replace a folder with another folder.
-#  1944  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  2001  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2155  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2252  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2487  server_command         Define the command line of the server, and what it was started with.
-#  2506  left_program           End the program that a run left behind when it was killed.
-#  2571  programs               Run other programs until they exit, and report their output.
-#  2710  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2729  web_requests           Ask web servers, and say why one did not answer.
-#  2801  downloads              Download files into the cache, and check their hashes before they are used.
-#  2962  sources                Download a program from one of several sources.
-#  3041  delivered_programs     Take the files of programs that the workstation has sent.
-#  3072  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3161  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3237  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3293  foreign_places         Define where configuration from other installations may be on this host.
-#  3307  package_environment    Choose the environment variables of pip and uv.
-#  3382  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3387  installer_failures     Explain the exit codes of installers.
-#  3459  installers             Run installers and uninstallers, and wait while another one runs.
-#  3504  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3561  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3623  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3648  not_found              Distinguish what does not exist from what cannot be read.
-#  3655  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3725  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3763  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3803  installed_files        Compare files with those that were installed.
-#  3953  running_server         Stop the server before its programs are replaced.
-#  4014  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4133  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4197  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4247  port_process           Find the program that listens on a TCP port, and what started it.
-#  4282  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4411  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4457  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4515  certificates           Read certificates from PEM files.
-#  4532  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4609  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4743  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4867  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  4976  certificate_requests   Create certificate requests, and install what is issued for them.
-#  5069  password_hash          Get the hash of the password, or keep the one that an earlier run set.
-#  5087  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  5133  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  5156  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5237  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5379  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5423  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5546  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5703  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5761  new_server             Check what another environment contains, and the server that runs from it.
-#  5844  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  6019  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6212  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6324  server_life            Restart or stop the installed server: modes restart and stop.
-#  6429  restarted_server       Start the registered task again.
-#  6486  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6617  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6729  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6771  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6933  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7180  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7313  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7337  server_log             Send the log of the notebook server: mode logs.
-#  7437  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  1539  registry               Read values in the registry.
+#  1550  registry_values        Compare, set, and restore values in the registry.
+#  1584  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1704  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1808  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1843  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1931  path_access            Find other accounts that could replace a folder with another folder.
+#  1960  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  2017  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2170  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2267  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2502  server_command         Define the command line of the server, and what it was started with.
+#  2521  left_program           End the program that a run left behind when it was killed.
+#  2586  programs               Run other programs until they exit, and report their output.
+#  2725  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2744  web_requests           Ask web servers, and say why one did not answer.
+#  2816  downloads              Download files into the cache, and check their hashes before they are used.
+#  2977  sources                Download a program from one of several sources.
+#  3056  delivered_programs     Take the files of programs that the workstation has sent.
+#  3087  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3176  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3252  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3308  foreign_places         Define where configuration from other installations may be on this host.
+#  3322  package_environment    Choose the environment variables of pip and uv.
+#  3397  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3402  installer_failures     Explain the exit codes of installers.
+#  3474  installers             Run installers and uninstallers, and wait while another one runs.
+#  3519  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3576  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3638  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3663  not_found              Distinguish what does not exist from what cannot be read.
+#  3670  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3742  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3780  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3820  installed_files        Compare files with those that were installed.
+#  3970  running_server         Stop the server before its programs are replaced.
+#  4031  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4158  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4222  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4272  port_process           Find the program that listens on a TCP port, and what started it.
+#  4307  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4436  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4482  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4540  certificates           Read certificates from PEM files.
+#  4557  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4634  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4768  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4892  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  5001  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5094  password_hash          Get the hash of the password, or keep the one that an earlier run set.
+#  5112  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  5158  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  5189  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5270  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5412  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5456  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5579  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5736  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5794  new_server             Check what another environment contains, and the server that runs from it.
+#  5877  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  6052  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6245  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6357  server_life            Restart or stop the installed server: modes restart and stop.
+#  6462  restarted_server       Start the registered task again.
+#  6519  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6650  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6762  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6804  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  6966  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7213  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7346  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7370  server_log             Send the log of the notebook server: mode logs.
+#  7470  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7469  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7550  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7558  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7577  python                 Install Python from the publisher, or use one that is installed.
-#  7729  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7790  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7908  packages               Install the packages of the lock in a virtual environment.
-#  8110  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8137  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8275  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8483  service                Run the server as a scheduled task.
-#  8633  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8697  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8793  path                   Add the programs of the server to the PATH of the machine.
-#  8822  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8863  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7502  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7583  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7591  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7612  python                 Install Python from the publisher, or use one that is installed.
+#  7764  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7825  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7943  packages               Install the packages of the lock in a virtual environment.
+#  8145  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8172  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8310  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8518  service                Run the server as a scheduled task.
+#  8668  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8732  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8828  path                   Add the programs of the server to the PATH of the machine.
+#  8857  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8899  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -1120,10 +1120,10 @@ function Test-Link([string]$Path) {
     [bool]([IO.File]::GetAttributes($Path) -band [IO.FileAttributes]::ReparsePoint)
 }
 
-# Return each link in the path: the path itself and the folders above it, up to the drive or to $TopFolder.
+# Return each link in the path: the path itself and the folders above it, up to the drive or to one of $TopFolders.
 function Get-Link([string]$Path) {
     $current = $Path
-    while ($current -ne $TopFolder) {
+    while ($TopFolders -notcontains $current) {
         $parent = Split-Path -Parent $current
         if (-not $parent) { return }   # the drive
         if (Test-Link $current) { $current }
@@ -1414,7 +1414,7 @@ $CacheFolder = Join-Path $StateFolder 'cache'            # downloads
 $RecordFile = Join-Path $StateFolder 'record.jsonl'      # the previous state, for undo
 $LockFile = Join-Path $StateFolder 'lock'                # locked while a run changes this host
 $ServerLog = Join-Path $WorkFolder 'notebook.log'
-$TopFolder = ''                                          # links are refused in the whole path, up to the drive
+$TopFolders = @()                                        # links are refused in the whole path, up to the drive
 
 # The kinds in the record whose keys are paths in these folders.
 $PathKinds = 'folder', 'access', 'file', 'msi', 'bundle', 'inno'
@@ -1446,6 +1446,7 @@ $StateOwner = 'BA'
 # A line has a step, a kind, a key, and the state before. Every function that changes something calls Save-Before
 # first. $Restore has one script block per kind, which restores that state. Undo goes through the record backwards.
 $Restore = @{}
+$RegistryValues = @()                                    # those that steps change, as KEY|NAME: undo restores no other
 
 # A line that is already in the record stays as it is, or is replaced with -Replace, in one write.
 function Save-Before {
@@ -1492,9 +1493,24 @@ function Undo-Line($Line) {
                 'undo with the release that recorded them') @{ kind = $Line.kind })
     }
     if ($PathKinds -contains $Line.kind) { Assert-KnownPath $Line.key }
+    Assert-KnownName $Line
     & $Restore[$Line.kind] $Line.key $Line.before
     Write-Record @(Read-Record | Where-Object { $_.kind -ne $Line.kind -or $_.key -ne $Line.key })
     Write-Event restored @{ kind = $Line.kind; what = $Line.key }
+}
+
+# Whatever the record contains, undo restores only registry values and tasks that this script can have changed.
+function Assert-KnownName($Line) {
+    $isKnown = switch ($Line.kind) {
+        'registry' { $RegistryValues -contains $Line.key }
+        'task' { $Line.key -cmatch '\A(nbserver|nbserver-close-[a-z0-9_]+)\z' }
+        default { $true }
+    }
+    if ($isKnown) { return }
+    throw (New-Failure record-name-unknown ('the record contains the {kind} entry {key}, but nbserver does not ' +
+            'change this. Find out who added this line to {record}, remove the line, then try again') @{
+            kind = $Line.kind; key = $Line.key; record = $RecordFile
+        })
 }
 
 function Write-Record($Lines) {
@@ -2093,8 +2109,7 @@ $Restore.grant = {
     param($Path)
     Assert-RecordedFolder $Path
     if (-not (Test-Path -LiteralPath $Path)) { return }
-    Assert-DataFolder $Path
-    $lock = Lock-Folder $Path
+    $lock = Lock-Folder $Path                            # others may have got rights there: they only lose the service
     try {
         $left = @(Remove-GrantBelow $Path $lock.Name)
         Remove-Grant $Path
@@ -3709,11 +3724,13 @@ function Stop-Task([string]$Name) {
     if ((Get-TaskXml $Name) -clike "*<Command>$Programs\*") { Stop-ProcessBelow $Programs }
 }
 
-# Undo starts with the newest change. What a task runs may be newer than the task: tasks are stopped first.
+# Undo starts with the newest change. What a task runs may be newer than the task: tasks are stopped first, and the
+# server's is disabled, because its second trigger would start the server again.
 function Stop-RecordedTask {
     foreach ($line in @(Read-Record)) {
-        if ($line.kind -eq 'task' -and (Get-TaskXml $line.key)) { Stop-Task $line.key }
+        if ($line.kind -eq 'task' -and $line.key -ne 'nbserver' -and (Get-TaskXml $line.key)) { Stop-Task $line.key }
     }
+    Stop-Server
 }
 
 Add-Hook BeforeUndo { Stop-RecordedTask }
@@ -4109,21 +4126,29 @@ function Set-FirewallRule {
     Set-NetFirewallRule -Name $Name @Rule @wide -ErrorAction Stop
 }
 
+# In undo, the settings cannot leave the firewall out.
+function Assert-FirewallRestorable {
+    if (Test-FirewallRunning) { return }
+    throw (New-Failure firewall-stopped-undo ('the Windows firewall service (MpsSvc) is not running, so firewall ' +
+            'rules cannot be restored. Start the service (Set-Service MpsSvc -StartupType Automatic; Start-Service ' +
+            'MpsSvc), then run nbserver undo again'))
+}
+
 # Earlier releases did not record the filters and the display name, and did not change them.
 $Restore.firewall_rule = {
     param($Name, $Before)
-    Assert-FirewallRunning
+    Assert-FirewallRestorable
     $is = Get-FirewallRule $Name
     if (-not $Before) {
         if ($is) { Remove-NetFirewallRule -Name $Name -ErrorAction Stop }
         return
     }
+    if (-not $is) { return }                             # somebody has removed it since
     $recorded = @{}
     foreach ($filter in $RuleFilters.Keys) {
         if ($Before.PSObject.Properties[$filter]) { $recorded[$filter] = $Before.$filter }
     }
-    $narrow = @{}
-    if ($is) { $narrow = Get-FilterChange $is $recorded }
+    $narrow = Get-FilterChange $is $recorded
     if ($Before.PSObject.Properties['DisplayName']) { $narrow.NewDisplayName = $Before.DisplayName }
     Set-NetFirewallRule -Name $Name -Enabled $Before.Enabled -Direction $Before.Direction -Action $Before.Action `
         -Profile $Before.Profile -Protocol $Before.Protocol -LocalPort $Before.LocalPort `
@@ -4189,7 +4214,7 @@ function Get-ReleasedRuleLine([int]$Port) {
 # A rule that was removed since is not an error.
 $Restore.firewall_rule_state = {
     param($Name, $Before)
-    Assert-FirewallRunning
+    Assert-FirewallRestorable
     if (-not (Find-FirewallRule $Name)) { return }
     Set-NetFirewallRule -Name $Name -Enabled $Before -ErrorAction Stop
 }
@@ -5134,16 +5159,24 @@ function Test-LeftOutLine($Line) {
 # Find what earlier settings changed on this host and the present settings leave alone.
 
 # Return the lines of the record that only earlier settings needed, newest first. The step cleanup restores them.
-function Get-DroppedLine {
-    $lines = @(Read-Record | Where-Object { Test-DroppedLine $_ })
+function Get-DroppedLine { Get-ReversedRecord | Where-Object { Test-DroppedLine $_ } }
+
+function Get-ReversedRecord {
+    $lines = @(Read-Record)
     [Array]::Reverse($lines)
     $lines
 }
 
 function Test-DroppedLine($Line) {
-    if ('grant', 'data_folder' -contains $Line.kind) { return -not (Test-NotebookPath $Line.key) }
+    if ($Line.kind -eq 'grant') { return -not (Test-NotebookPath $Line.key) }
+    if ($Line.kind -eq 'data_folder') { return -not (Test-NotebookPath $Line.key) -and (Test-EmptyFolder $Line.key) }
     if ($Line.kind -eq 'folder' -and $Line.key -eq $DeliveredFolder) { return -not (Test-Push) }
     Test-LeftOutLine $Line
+}
+
+# A folder that has files stays in the record: undo removes the first page in it, and then the folder if it is empty.
+function Test-EmptyFolder([string]$Path) {
+    -not (Test-Path -LiteralPath $Path) -or -not @(Get-ChildItem -LiteralPath $Path -Force).Count
 }
 
 # True if the path is notebook.directory, or one of the two is in the other: what was changed there is still needed.
@@ -7565,6 +7598,8 @@ Add-Step tls 'Downloads use TLS 1.2 or newer' -Test { Enable-Tls12 } -Apply {
 $IeEscForAdministrators = 'HKLM:\SOFTWARE\Microsoft\Active Setup\Installed Components\' +
 '{A509B1A7-37EF-4b3f-8CFC-4F3A74704073}'
 
+$RegistryValues += "$IeEscForAdministrators|IsInstalled"
+
 Add-Step ie_esc 'IE Enhanced Security Configuration is off for administrators while other steps run' -Bracket -Test {
     if (Get-RegistryValue $IeEscForAdministrators IsInstalled) {
         Compare-RegistryValue $IeEscForAdministrators IsInstalled 0
@@ -8848,7 +8883,8 @@ Add-Step cleanup 'Unused files and settings from earlier runs are removed or res
                 } -Cause $_.Exception)
         }
     }
-    foreach ($line in @(Get-DroppedLine)) {
+    foreach ($line in @(Get-ReversedRecord)) {
+        if (-not (Test-DroppedLine $line)) { continue }   # a folder may be empty only now
         try { Undo-Line $line }
         catch {
             throw (New-Failure dropped-not-restored ('could not restore {kind} {key}, which was changed by a setting ' +
@@ -9127,8 +9163,8 @@ Invoke-Script
 if ($IsFile) {
     if ($Run.Outcome -eq 'reboot') { exit 3010 }
     if ($Run.Outcome -ne 'ok') { exit 3 }
-    if ($Run.Reboot) { exit 3010 }
     if ('test', 'status' -contains $Run.Mode -and $Run.Differs) { exit 2 }
+    if ($Run.Reboot) { exit 3010 }
 }
 
 # ==== end: only a signature block may follow =======================================================================
