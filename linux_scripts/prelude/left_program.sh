@@ -5,6 +5,7 @@
 # would change the same files as the next run. So the file names it while it runs.
 PROGRAM_FILE=$STATE_FOLDER/program                 # its session, the run, and whether it must run to its end
 LEFT=()                                            # of read_left_processes
+LEFT_HAS_ENDED=''                                  # no program of an earlier run is left
 
 # A service that the program starts has its own session, so it is left alone.
 note_program() {
@@ -29,8 +30,13 @@ read_left_processes() { # SESSION RUN
     done
 }
 
-# Send SIGTERM, and SIGKILL after 20 seconds. A package manager is not interrupted.
 end_left_program() {
+    await_left_program
+    LEFT_HAS_ENDED=1
+}
+
+# Send SIGTERM, and SIGKILL after 20 seconds. A package manager is not interrupted.
+await_left_program() {
     local session='' run='' to_its_end=''
     local -i tenths
     if [[ ! -e $PROGRAM_FILE ]]; then return; fi

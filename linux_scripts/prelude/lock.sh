@@ -36,7 +36,7 @@ refuse_second_run() {
 exit_lock() {
     if [[ ! $RUN_LOCKED ]]; then return 0; fi
     RUN_LOCKED=''
-    rm -f -- "$PROGRAM_FILE"
+    if [[ $LEFT_HAS_ENDED ]]; then rm -f -- "$PROGRAM_FILE"; fi   # else the next run must know about it, too
     { : >"$LOCK_FILE"; } 2>/dev/null || true       # not possible on a full disk; the kernel releases the lock anyway
     exec 9>&-
 }

@@ -22,6 +22,7 @@ roll_back() {
         return
     fi
     assert_previous
+    assert_same_folder
     NOTEBOOK_PYTHON=$SAVED_PYTHON
     assert_has_certificate
     RUN_STEP=service DIFFERENCES=()
@@ -67,6 +68,18 @@ assert_previous() {
         fail previous-environment-changed 'the previous environment {path} has changed since it was installed, so '\
 'this host cannot be rolled back: {what}' path "$ENVIRONMENT" what "${DIFFERENCES[2]}"
     fi
+}
+
+# The unit of then lets the server write only in the folder of then, and the access to that folder may have been undone.
+assert_same_folder() {
+    local now='' former='' pattern='"root_dir": ("[^'$'\n'']*")'
+    if [[ -r $NOTEBOOK_FILE ]]; then IFS= read -r -d '' now <"$NOTEBOOK_FILE" || true; fi
+    if [[ $now =~ $pattern ]]; then now=${BASH_REMATCH[1]}; else return 0; fi
+    IFS= read -r -d '' former <"$PREVIOUS_FOLDER/${NOTEBOOK_FILE##*/}" || true
+    if [[ ! $former =~ $pattern || ${BASH_REMATCH[1]} == "$now" ]]; then return 0; fi
+    fail rollback-other-folder 'notebook.directory has changed since the previous environment was in use: it was '\
+'{former}, and is {folder}. Run nbserver apply with the former folder, then nbserver rollback again' \
+        former "${BASH_REMATCH[1]}" folder "$now"
 }
 
 # What a rollback that was cut off has saved stays: since then, the server may run from the previous environment.

@@ -17,23 +17,30 @@ switch_to() { # FOLDER
     prove_restored
 }
 
-# A password that was replaced since does not come back.
+# A password that was replaced since does not come back. A rollback keeps the port and the address, too.
 bring_back_files() { # FOLDER
-    local text='' hash former='' file name=notebook.password_hash
+    local text='' saved hash former='' file name=notebook.password_hash
     if [[ -e $1/${STARTER_FILE##*/} ]]; then restore_file "$STARTER_FILE" "$1/${STARTER_FILE##*/}" || return; fi
     if [[ ! -e $1/${NOTEBOOK_FILE##*/} ]]; then return 0; fi
     read_hash
     hash=$REPLY
     IFS= read -r -d '' text <"$1/${NOTEBOOK_FILE##*/}" || true
+    saved=$text
+    if [[ $1 == "$PREVIOUS_FOLDER" ]]; then
+        with_present_address "$text"
+        text=$REPLY
+    fi
     if [[ $text =~ $HASH_PATTERN ]]; then former=${BASH_REMATCH[1]}; fi
-    if [[ ! $hash || ! $former || $hash == "$former" ]]; then
+    if [[ $text == "$saved" && (! $hash || ! $former || $hash == "$former") ]]; then
         restore_file "$NOTEBOOK_FILE" "$1/${NOTEBOOK_FILE##*/}"
         return
     fi
-    # shellcheck disable=SC2004 # the names of SECRETS are text
-    SECRETS[$name]=$hash
-    expand_secret "${text//"$former"/@$name@}" "$name"
-    text=$REPLY
+    if [[ $hash && $former ]]; then
+        # shellcheck disable=SC2004 # the names of SECRETS are text
+        SECRETS[$name]=$hash
+        expand_secret "${text//"$former"/@$name@}" "$name"
+        text=$REPLY
+    fi
     hold_parent "$NOTEBOOK_FILE" || return
     file=$HELD/${NOTEBOOK_FILE##*/}
     rm -f -- "$file.new" || return
@@ -43,6 +50,19 @@ bring_back_files() { # FOLDER
     chown -- "$READERS" "$file.new" || return
     chmod -- "$FILE_MODE" "$file.new" || return
     mv -T -- "$file.new" "$file"
+}
+
+# REPLY: a configuration with the port and the address of the present one, for which the firewall is set.
+with_present_address() { # TEXT
+    local now='' name pattern present
+    IFS= read -r -d '' now <"$NOTEBOOK_FILE" || true
+    REPLY=$1
+    for name in port ip; do
+        pattern="\"$name\": [^,"$'\n'"]*,"
+        if [[ ! $now =~ $pattern ]]; then continue; fi
+        present=${BASH_REMATCH[0]}
+        if [[ $REPLY =~ $pattern ]]; then REPLY=${REPLY//"${BASH_REMATCH[0]}"/"$present"}; fi
+    done
 }
 
 # The port and the address in the configuration that was restored.
@@ -65,7 +85,7 @@ prove_restored() {
 # that was refused at its start changes nothing.
 # shellcheck disable=SC2317 # a trap calls it
 is_switch_to_end() {
-    [[ ($RUN_MODE == apply || $ROLLBACK_BEGUN) && $RUN_OUTCOME != ok && $RUN_LOCKED && $RUN_SCRIPT ]] &&
+    [[ ($RUN_MODE == apply || $ROLLBACK_BEGUN) && $RUN_OUTCOME != ok && $RUN_LOCKED && $LEFT_HAS_ENDED ]] &&
         [[ ! -e $ROTATION_FILE ]] && { has_open_switch || [[ $ENVIRONMENT_STARTED ]]; }
 }
 

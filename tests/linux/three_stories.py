@@ -43,6 +43,9 @@ def debian(fresh: Fresh, mirror: Mirror, folder: Path) -> Iterator[Story]:
         story.see("security", "systemd-analyze security --no-pager --threshold=15 nbserver.service")
         inside = "nsenter --mount --target=$(systemctl show --property=MainPID --value nbserver)"
         story.see("kernel's files", f"{inside} cat /proc/meminfo /proc/stat /proc/cpuinfo")
+        story.see(
+            "ways out", f"{inside} ls /run/dbus/system_bus_socket 2>&1; touch /dev/shm/host; {inside} ls -A /dev/shm; rm /dev/shm/host"
+        )
         story.see("others' processes", f"{inside} setpriv --reuid=nbserver --regid=nbserver --clear-groups cat /proc/1/cmdline 2>/dev/null")
         story.see(
             "access", "cd /var/lib/nbserver && stat -c '%U:%G %a %n' /opt/nbserver . state work notebooks /etc/nbserver /etc/nbserver/*"

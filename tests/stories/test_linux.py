@@ -205,6 +205,7 @@ def test_kernels_see_the_machines_memory_and_nobodys_processes(debian: Story) ->
     *lines, code = debian.seen["kernel's files"].splitlines()
     assert code == "0" and lines[0].startswith("MemTotal:") and any(line.startswith("cpu0 ") for line in lines)
     assert debian.seen["others' processes"] == "1\n"
+    assert "/run/dbus/system_bus_socket" in debian.seen["ways out"] and len(debian.seen["ways out"].splitlines()) == 2, "not even a file"
 
 
 def test_only_root_and_the_service_get_at_its_files(debian: Story) -> None:

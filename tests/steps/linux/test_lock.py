@@ -101,6 +101,8 @@ def test_a_package_manager_of_a_dead_owner_is_awaited(sandbox: Sandbox) -> None:
     first = Started(sandbox, WHOLE)
     first.process.kill()
     first.process.wait()
+    assert run(sandbox, "apply", [WAITING], name="first").of("failed")[0]["code"] == "run-id-used"
+    assert b" first 1\n" in sandbox.read(f"{STATE}/program"), "the run after the one that was refused must know about it, too"
     sandbox.write("/tmp/second.sh", parts.script([WAITING]))
     second = sandbox.start("bash", "/tmp/second.sh", "envelope")
     assert second.stdin and second.stdout

@@ -48,7 +48,7 @@ class Host:
         }
         self.url = url
 
-    def run(self, mode: str, lock: str, *more: str, session: int = 12) -> Run:
+    def run(self, mode: str, lock: str, *more: str, session: int = 12, folder: str = "~/notebooks") -> Run:
         lines = " ".join(f"'{line}'" for line in self.locks[lock])
         steps = [f"LOCK=({lines})", *(parts.step(name, "user") for name in STEPS), QUICK, *more]
         return run(
@@ -57,7 +57,7 @@ class Host:
             steps,
             secrets=SECRETS,
             scope="user",
-            notebook={**parts.SETTINGS["notebook"], "directory": "~/notebooks", "port": self.port, "session": session},
+            notebook={**parts.SETTINGS["notebook"], "directory": folder, "port": self.port, "session": session},
             packages={"index_url": self.url, "installer": "pip", "lock_sha256": lock * 64, "source": "auto"},
         )
 
@@ -210,8 +210,14 @@ def test_a_rollback_goes_back_and_a_second_one_forward(host: Host) -> None:
     before = [host.sandbox.read(file) for file in files]
     previous = host.run("status", "b").of("status")[0]["previous"]
     assert (previous["environment"], previous["lock"]) == (ENVIRONMENTS["a"], "a" * 64) and previous["installed"]
+    host.port = free_port()
+    assert host.run("apply", "b", folder="~/others").outcome == "ok"
+    assert codes(host.run("rollback", "b")) == ["rollback-other-folder"] and host.serves() == "b"
+    assert host.run("apply", "b").outcome == "ok"
+    before = [host.sandbox.read(file) for file in files]
     done = host.run("rollback", "b")
     assert done.outcome == "ok" and (host.serves(), host.environments()) == ("a", "ab"), done.events
+    assert f'"port": {host.port},'.encode() in host.sandbox.read(files[0]), "the firewall is set for it"
     assert [event["code"] for event in done.of("difference")] == ["server-rolls-back", "server-proven"]
     assert done.of("difference")[0] | {"is": ENVIRONMENTS["b"], "should": ENVIRONMENTS["a"]} == done.of("difference")[0]
     assert done.events[-1]["changed"] == 2 and done.events[-1]["fingerprint"].startswith("SHA256:")
