@@ -32,68 +32,68 @@
 #  1050  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
 #  1188  lock                   Let only one run at a time change this host.
 #  1239  left_program           End the program that a run left behind when it was killed.
-#  1294  record                 Record the previous state of everything that is changed, and restore it.
-#  1434  programs               Run other programs: those that change something or take long through run_program.
-#  1590  paths                  Open folders without following links, and check who could replace them.
-#  1745  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1824  folders                Create folders, and set who may use them.
-#  1907  files                  Write text files, and restore the files that were replaced.
-#  2000  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  2065  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  2110  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2243  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2301  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2382  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2585  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2762  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2914  zypper                 Run zypper, without questions.
-#  3045  units                  Install and remove units of systemd.
-#  3138  service_unit           Compare the unit of the notebook server, and install it.
-#  3326  service                Find out what the unit of the notebook server does.
-#  3425  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3567  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3634  certificate_program    Create a certificate with OpenSSL.
-#  3642  starter                Define the Python program that starts the notebook server.
-#  3873  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3964  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  4037  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  4125  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4186  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4256  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  4300  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4333  installed_files        Compare the files of the environment with those that were installed.
-#  4481  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4543  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4729  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4754  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4891  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  5132  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5298  new_server             Check what another environment contains, and the server that runs from it.
-#  5374  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5556  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  5794  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  5993  server_life            Restart or stop the installed server: modes restart and stop.
-#  6127  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6241  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6361  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6407  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6741  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6848  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6883  server_log             Send the log of the notebook server: mode logs.
-#  6952  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  1300  record                 Record the previous state of everything that is changed, and restore it.
+#  1440  programs               Run other programs: those that change something or take long through run_program.
+#  1596  paths                  Open folders without following links, and check who could replace them.
+#  1751  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1830  folders                Create folders, and set who may use them.
+#  1913  files                  Write text files, and restore the files that were replaced.
+#  2006  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  2071  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  2116  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2249  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  2307  service_access         Let the service write in the folder for notebooks, and undo that.
+#  2388  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2591  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2768  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2920  zypper                 Run zypper, without questions.
+#  3051  units                  Install and remove units of systemd.
+#  3144  service_unit           Compare the unit of the notebook server, and install it.
+#  3332  service                Find out what the unit of the notebook server does.
+#  3431  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3573  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  3640  certificate_program    Create a certificate with OpenSSL.
+#  3648  starter                Define the Python program that starts the notebook server.
+#  3879  port                   Find out who listens on the port of the notebook server, and check its address.
+#  3970  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  4043  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  4131  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4192  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4262  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  4306  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4339  installed_files        Compare the files of the environment with those that were installed.
+#  4487  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4549  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4735  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4760  download_checks        Check in mode check whether this host can reach what pip and uv would download.
+#  4897  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  5138  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5304  new_server             Check what another environment contains, and the server that runs from it.
+#  5380  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5562  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  5820  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6019  server_life            Restart or stop the installed server: modes restart and stop.
+#  6153  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6280  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6400  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6446  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6780  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6887  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6922  server_log             Send the log of the notebook server: mode logs.
+#  6991  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  6991  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7025  python                 Install Python from the distribution.
-#  7083  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  7154  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  7167  user                   Create the system user that runs the server: without a password, without a login shell.
-#  7186  certificate            Create a certificate for the server; only root and the service can read its key.
-#  7294  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7494  service                Run the notebook server as a service that starts with the system.
-#  7633  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7700  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7851  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7933  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  7030  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7064  python                 Install Python from the distribution.
+#  7122  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  7193  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  7206  user                   Create the system user that runs the server: without a password, without a login shell.
+#  7225  certificate            Create a certificate for the server; only root and the service can read its key.
+#  7333  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7533  service                Run the notebook server as a service that starts with the system.
+#  7672  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7739  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7890  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7972  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -1223,7 +1223,7 @@ refuse_second_run() {
 exit_lock() {
     if [[ ! $RUN_LOCKED ]]; then return 0; fi
     RUN_LOCKED=''
-    rm -f -- "$PROGRAM_FILE"
+    if [[ $LEFT_HAS_ENDED ]]; then rm -f -- "$PROGRAM_FILE"; fi   # else the next run must know about it, too
     { : >"$LOCK_FILE"; } 2>/dev/null || true       # not possible on a full disk; the kernel releases the lock anyway
     exec 9>&-
 }
@@ -1243,6 +1243,7 @@ lock_owner() {
 # would change the same files as the next run. So the file names it while it runs.
 PROGRAM_FILE=$STATE_FOLDER/program                 # its session, the run, and whether it must run to its end
 LEFT=()                                            # of read_left_processes
+LEFT_HAS_ENDED=''                                  # no program of an earlier run is left
 
 # A service that the program starts has its own session, so it is left alone.
 note_program() {
@@ -1267,8 +1268,13 @@ read_left_processes() { # SESSION RUN
     done
 }
 
-# Send SIGTERM, and SIGKILL after 20 seconds. A package manager is not interrupted.
 end_left_program() {
+    await_left_program
+    LEFT_HAS_ENDED=1
+}
+
+# Send SIGTERM, and SIGKILL after 20 seconds. A package manager is not interrupted.
+await_left_program() {
     local session='' run='' to_its_end=''
     local -i tenths
     if [[ ! -e $PROGRAM_FILE ]]; then return; fi
@@ -5572,23 +5578,30 @@ switch_to() { # FOLDER
     prove_restored
 }
 
-# A password that was replaced since does not come back.
+# A password that was replaced since does not come back. A rollback keeps the port and the address, too.
 bring_back_files() { # FOLDER
-    local text='' hash former='' file name=notebook.password_hash
+    local text='' saved hash former='' file name=notebook.password_hash
     if [[ -e $1/${STARTER_FILE##*/} ]]; then restore_file "$STARTER_FILE" "$1/${STARTER_FILE##*/}" || return; fi
     if [[ ! -e $1/${NOTEBOOK_FILE##*/} ]]; then return 0; fi
     read_hash
     hash=$REPLY
     IFS= read -r -d '' text <"$1/${NOTEBOOK_FILE##*/}" || true
+    saved=$text
+    if [[ $1 == "$PREVIOUS_FOLDER" ]]; then
+        with_present_address "$text"
+        text=$REPLY
+    fi
     if [[ $text =~ $HASH_PATTERN ]]; then former=${BASH_REMATCH[1]}; fi
-    if [[ ! $hash || ! $former || $hash == "$former" ]]; then
+    if [[ $text == "$saved" && (! $hash || ! $former || $hash == "$former") ]]; then
         restore_file "$NOTEBOOK_FILE" "$1/${NOTEBOOK_FILE##*/}"
         return
     fi
-    # shellcheck disable=SC2004 # the names of SECRETS are text
-    SECRETS[$name]=$hash
-    expand_secret "${text//"$former"/@$name@}" "$name"
-    text=$REPLY
+    if [[ $hash && $former ]]; then
+        # shellcheck disable=SC2004 # the names of SECRETS are text
+        SECRETS[$name]=$hash
+        expand_secret "${text//"$former"/@$name@}" "$name"
+        text=$REPLY
+    fi
     hold_parent "$NOTEBOOK_FILE" || return
     file=$HELD/${NOTEBOOK_FILE##*/}
     rm -f -- "$file.new" || return
@@ -5598,6 +5611,19 @@ bring_back_files() { # FOLDER
     chown -- "$READERS" "$file.new" || return
     chmod -- "$FILE_MODE" "$file.new" || return
     mv -T -- "$file.new" "$file"
+}
+
+# REPLY: a configuration with the port and the address of the present one, for which the firewall is set.
+with_present_address() { # TEXT
+    local now='' name pattern present
+    IFS= read -r -d '' now <"$NOTEBOOK_FILE" || true
+    REPLY=$1
+    for name in port ip; do
+        pattern="\"$name\": [^,"$'\n'"]*,"
+        if [[ ! $now =~ $pattern ]]; then continue; fi
+        present=${BASH_REMATCH[0]}
+        if [[ $REPLY =~ $pattern ]]; then REPLY=${REPLY//"${BASH_REMATCH[0]}"/"$present"}; fi
+    done
 }
 
 # The port and the address in the configuration that was restored.
@@ -5620,7 +5646,7 @@ prove_restored() {
 # that was refused at its start changes nothing.
 # shellcheck disable=SC2317 # a trap calls it
 is_switch_to_end() {
-    [[ ($RUN_MODE == apply || $ROLLBACK_BEGUN) && $RUN_OUTCOME != ok && $RUN_LOCKED && $RUN_SCRIPT ]] &&
+    [[ ($RUN_MODE == apply || $ROLLBACK_BEGUN) && $RUN_OUTCOME != ok && $RUN_LOCKED && $LEFT_HAS_ENDED ]] &&
         [[ ! -e $ROTATION_FILE ]] && { has_open_switch || [[ $ENVIRONMENT_STARTED ]]; }
 }
 
@@ -6148,6 +6174,7 @@ roll_back() {
         return
     fi
     assert_previous
+    assert_same_folder
     NOTEBOOK_PYTHON=$SAVED_PYTHON
     assert_has_certificate
     RUN_STEP=service DIFFERENCES=()
@@ -6193,6 +6220,18 @@ assert_previous() {
         fail previous-environment-changed 'the previous environment {path} has changed since it was installed, so '\
 'this host cannot be rolled back: {what}' path "$ENVIRONMENT" what "${DIFFERENCES[2]}"
     fi
+}
+
+# The unit of then lets the server write only in the folder of then, and the access to that folder may have been undone.
+assert_same_folder() {
+    local now='' former='' pattern='"root_dir": ("[^'$'\n'']*")'
+    if [[ -r $NOTEBOOK_FILE ]]; then IFS= read -r -d '' now <"$NOTEBOOK_FILE" || true; fi
+    if [[ $now =~ $pattern ]]; then now=${BASH_REMATCH[1]}; else return 0; fi
+    IFS= read -r -d '' former <"$PREVIOUS_FOLDER/${NOTEBOOK_FILE##*/}" || true
+    if [[ ! $former =~ $pattern || ${BASH_REMATCH[1]} == "$now" ]]; then return 0; fi
+    fail rollback-other-folder 'notebook.directory has changed since the previous environment was in use: it was '\
+'{former}, and is {folder}. Run nbserver apply with the former folder, then nbserver rollback again' \
+        former "${BASH_REMATCH[1]}" folder "$now"
 }
 
 # What a rollback that was cut off has saved stays: since then, the server may run from the previous environment.
