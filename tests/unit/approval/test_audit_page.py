@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from nbserver.render.step_files import read_body
+from nbserver.review.script_scan import deletions
 from tests.checkout import CHECKOUT
 from tests.code_signing import signer
 from tests.rendered_folders import MANIFEST, put, sign_all
@@ -134,6 +136,17 @@ LINUX_CHANGES: dict[str, Callable[[bytes], bytes]] = {
 }
 DELETIONS = r"\b(rm|rmdir|unlink|userdel|groupdel|purge|autoremove|os\.(unlink|rmdir|remove|replace|rename|truncate)|shutil\.\w+|ufw delete)\b|-- remove"
 IN_THE_HEAD = [name for name in LINUX_CHANGES if name.startswith(("code", "a substitution", "a setting with", "a command"))]
+
+
+@pytest.mark.parametrize("scope", ["machine", "user"])
+def test_the_command_for_windows_finds_every_line_that_deletes_something_itself(scope: str) -> None:
+    (command,) = [re.compile(command) for command in re.findall(r"grep -nE '(.+)' body\.ps1", PAGE) if "----" not in command]
+    assert f"Select-String '{command.pattern}'" in PAGE
+    body = read_body("ps_scripts", scope).text
+    lines, functions = body.split("\n"), set(re.findall(r"^function ([\w-]+)", body, re.MULTILINE))
+    for found in deletions(body, "ps1"):
+        if any(name not in functions and not re.match("'remove-|Disable-|DeleteOnClose|::Delete$", name) for name in found.names):
+            assert command.search(lines[found.line - 1]), found
 
 
 def test_the_commands_of_the_page_find_every_line_that_deletes_something() -> None:
