@@ -130,10 +130,12 @@ def operate(
             results = _Run(mode, journal, mask, hashes, certificates, view, options, stop, gate, where, past).of_all(
                 {name: jobs[name] for stage in stages for name in stage if name in jobs}, forks
             )
-            _renew(certificates)
             own_servers.after(mode, inventory, hosts, results)
             results = past.in_order(results) if past else {name: results[name] for name in jobs}
-            _report(mode, journal, results, view, key)
+            try:
+                _report(mode, journal, results, view, key)
+            finally:
+                _renew(certificates)
         except KeyboardInterrupt:
             raise _abandoned(journal, ended=results is not None) from None
     return results
