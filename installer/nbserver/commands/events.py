@@ -84,6 +84,8 @@ def _fetched(job: HostJob, run: str, kept: Path, mask: SecretMask, view: View, *
         except HostError as error:
             mask.error(error)
             result.fail(error)
+        with suppress(Exception):
+            view.host_ended(result)
         return result
 
     view.begin("events", {host.name: script.steps})

@@ -16,6 +16,7 @@ from nbserver.inventory import reader
 from nbserver.run import chain_check, evidence_log, run_lock
 from nbserver.run.operation import operate
 from nbserver.run.options import Options
+from nbserver.view.json_lines import JsonLines
 from nbserver.view.plain_lines import PlainLines
 from tests.formats import validate
 from tests.unit.run.test_host_run import LOST, Told, ended, event
@@ -120,6 +121,15 @@ def test_a_run_of_another_workstation(site: Site) -> None:
     site.says([site.started("run-9", "5" * 64), event(2, "changed", "path"), ended(3, "failed", changed=1)])
     assert site.events("run-9") == 3
     assert any("path" in line and "changed" in line for line in site.shown) and not (site.folder / "nbserver-runs").exists()
+
+
+def test_a_program_gets_the_end_of_the_host_and_then_the_summary(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    site.says([site.started("run-9", "5" * 64), ended(2, "ok", changed=1)])
+    assert events(site.inventory, "run-9", site.inventory.select(["win1"])[0], None, None, JsonLines()) == 0
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["event"] for line in said] == ["started", "finished", "ended", "summary"]
+    assert (said[2]["host"], said[2]["outcome"], said[2]["changed"]) == ("win1", "ok", 1)
+    validate("stream", said[2])
 
 
 @pytest.mark.parametrize(
