@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -28,14 +29,27 @@ def others(path: Path, *, administrators_only: bool = False) -> Message | None:
 def others_of_working_file(path: Path) -> Message | None:
     """Return who may write to a file of an operator, such as the inventory, apart from its owner, or None.
 
-    The owner may be any user, such as the one who has called sudo, and a group may share the folder. Links are followed.
-    Raises OSError if the permissions cannot be read.
+    The owner may be any user, such as the one who has called sudo, and a group may share the folder. But where every user can create
+    files, as in /tmp, anybody may have put it there. Links are followed. Raises OSError if the permissions cannot be read.
     """
     if os.name == "nt":
         return _others_on_windows(path, administrators_only=False)
-    folders = {path.parent, path.resolve().parent}
-    found = (others_on_posix(folder.stat(), None, lambda gid, uid: ()) for folder in folders)
-    return others_on_posix(path.stat(), None, _members) or next(filter(None, found), None)
+    folders = [folder.stat() for folder in {path.parent, path.resolve().parent}]
+    found = (others_on_posix(folder, None, lambda gid, uid: ()) for folder in folders)
+    who = others_on_posix(path.stat(), None, _members) or next(filter(None, found), None)
+    if who or not any(folder.st_mode & stat.S_IWOTH for folder in folders):
+        return who
+    trusted = {0, os.geteuid(), *_caller_of_sudo()}
+    return next((_owner(file) for file in (path.lstat(), path.stat()) if file.st_uid not in trusted), None)
+
+
+def _caller_of_sudo() -> set[int]:
+    caller = os.environ.get("SUDO_UID", "")
+    return {int(caller)} if os.geteuid() == 0 and re.fullmatch("[0-9]{1,10}", caller) else set()
+
+
+def _owner(found: os.stat_result) -> Message:
+    return message("writer-owner", "its owner (user ID {uid})", uid=found.st_uid)
 
 
 def others_of_runs(folder: Path) -> Message | None:
@@ -57,7 +71,7 @@ def others_on_posix(found: os.stat_result, trusted: Collection[int] | None, memb
     """
     mode = found.st_mode
     if trusted is not None and found.st_uid not in trusted:
-        return message("writer-owner", "its owner (user ID {uid})", uid=found.st_uid)
+        return _owner(found)
     if stat.S_ISDIR(mode) and mode & stat.S_ISVTX:
         return None
     if mode & stat.S_IWOTH:

@@ -144,3 +144,20 @@ def test_a_link_is_followed_and_what_it_points_to_counts(files: Files, tmp_path:
     place.chmod(0o755)
     (place / "real.toml").chmod(0o646)
     assert "every user can write" in refusal(files, "nbserver.toml")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_where_everybody_may_create_files_the_owner_counts(files: Files, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    files.folder.chmod(0o1777)
+    files.read(name)
+    owner = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: ME)
+    if owner != 0:
+        assert f"its owner (user ID {owner}) can write to this file or its folder" in refusal(files, name)
+    else:
+        os.chown(files.folder / name, OTHER, -1)
+        assert f"its owner (user ID {OTHER}) can write to this file or its folder" in refusal(files, name)
+        monkeypatch.setenv("SUDO_UID", str(OTHER))
+        refusal(files, name)
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
+        files.read(name)
