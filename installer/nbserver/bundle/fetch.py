@@ -82,8 +82,9 @@ def fetch(bundle: Path, wanted: Iterable[Program], there: Sequence[File], downlo
     new = [replace(one, size=place.stat().st_size) for one, place in found.values()]
     downloaded, errors, warnings = list[File](), list[NbserverError](), list[Message]()
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        running = {pool.submit(_first, sources, download, warnings) for path, sources in sorted(lacking.items()) if path not in found}
+        running = set[Future[File]]()
         try:
+            running |= {pool.submit(_first, sources, download, warnings) for path, sources in sorted(lacking.items()) if path not in found}
             _wait(running, download)
         except BaseException:
             download.stop.set()

@@ -7,7 +7,6 @@ import re
 import stat
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -28,7 +27,8 @@ _LINE = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z +\S")
 
 
 class LogFile:
-    """Appends to `path`, which is created for its owner alone. The file stays open, so that a rotated log is complete.
+    """Appends to `path`, which is created for its owner alone. The file stays open, so that a rotated log is complete, and because
+    another run may follow: an undo with notebooks pulls them first.
 
     Raises UsageError if the file cannot be opened, is a link, or has other content. A later failure is reported once, and changes neither a run nor its result.
     """
@@ -78,8 +78,6 @@ class LogFile:
     def summary(self, mode: str, results: Mapping[str, Result], folder: Path) -> None:
         counts = Counter(result.outcome for result in results.values())
         self._note(f"{', '.join(f'{count} {outcome}' for outcome, count in counts.items())}. The run is in {folder}")
-        with suppress(OSError):
-            self._file.close()
 
     def _note(self, text: str, host: str = "-") -> None:
         self._write(utc.text(utc.now()), host, text)

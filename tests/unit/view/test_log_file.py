@@ -40,6 +40,10 @@ def test_the_log_grows_and_belongs_to_its_owner(tmp_path: Path) -> None:
     first = path.read_bytes()
     show(LogFile(path))
     assert path.read_bytes().startswith(first) and len(path.read_bytes()) == 2 * len(first)
+    several = LogFile(path)
+    show(several)
+    show(several)
+    assert len(path.read_bytes()) == 4 * len(first), "a command may consist of several runs"
     if os.name == "posix":
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
