@@ -124,7 +124,9 @@ class SecretMask:
         """Mask the secrets in an error's message and values."""
         error.what, error.where, error.todo = self.text(error.what), self.text(error.where), self.text(error.todo)
         error.args = (error.what,)
-        error.values = self.value(as_json(error.values))
+        others = as_json({name: value for name, value in error.values.items() if type(value) is not str})
+        texts = {name: value for name, value in error.values.items() if type(value) is str}  # one can have lines, such as a traceback
+        error.values = self.value({**others, **texts})
 
     def result(self, result: Result) -> None:
         """Mask the secrets in the error of a host's result."""

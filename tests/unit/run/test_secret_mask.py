@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbserver.base.errors import NbserverError
+from nbserver.base.errors import NbserverError, VerifyError
 from nbserver.base.message import Lines, detail, message
+from nbserver.language import choice
 from nbserver.run.result import Result
 from nbserver.run.secret_mask import MANY, MARK, SecretMask
 
@@ -129,6 +130,15 @@ def test_an_error_is_masked_wherever_it_holds_one() -> None:
     mask("correct horse").error(error)
     assert str(error) == f"{MARK}: it said {MARK}. Do not say {MARK}" and "correct" not in repr(error)
     assert detail(error) == {"code": "said", "values": {"words": MARK}}
+
+
+def test_a_traceback_keeps_its_lines_in_every_language() -> None:
+    error = VerifyError(
+        "cell-failed", "the cell failed with {error}: {reason}", host="win1", error="E", reason="r\n    correct horse\n    b"
+    )
+    mask("correct horse").error(error)
+    assert str(error) == choice.language("fr").render(error).replace("la cellule a \u00e9chou\u00e9 avec E\u00a0", "the cell failed with E")
+    assert str(error) == "win1: the cell failed with E: r\n    *****\n    b"
 
 
 def test_a_reason_in_an_error_is_masked() -> None:
