@@ -49,7 +49,10 @@ class Connection:
 
     def __init__(self, name: str, way: Sequence[tuple[LinuxHost | SshServer, LogonSecrets]], stop: threading.Event) -> None:
         self._name = name
-        trusted = [self._of_hop(server, partial(_Trusted.of, server, secrets)) for server, secrets in way]
+        servers = [server for server, _ in way]
+        trusted = [
+            self._of_hop(server, partial(_Trusted.of, server, secrets, servers[:number])) for number, (server, secrets) in enumerate(way)
+        ]
         self.loop = asyncio.new_event_loop()
         # The task that waits for a background task reports its failure.
         self.loop.set_exception_handler(lambda loop, context: None)
@@ -214,8 +217,8 @@ class _Trusted:
     host_keys: HostKeys
 
     @classmethod
-    def of(cls, server: LinuxHost | SshServer, secrets: LogonSecrets) -> _Trusted:
-        return cls(server, secrets, _keys(server, secrets), HostKeys(server))
+    def of(cls, server: LinuxHost | SshServer, secrets: LogonSecrets, hops: Sequence[LinuxHost | SshServer]) -> _Trusted:
+        return cls(server, secrets, _keys(server, secrets), HostKeys(server, hops))
 
 
 def _keys(host: LinuxHost | SshServer, secrets: LogonSecrets) -> Sequence[asyncssh.SSHKeyPair]:

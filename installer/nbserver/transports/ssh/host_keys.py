@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import asyncssh
@@ -29,11 +30,11 @@ _ALL = [algorithm for algorithms in _KINDS.values() for algorithm in algorithms]
 class HostKeys:
     """The host keys that are trusted before the host is contacted. Raises HostKeyError if they cannot be read.
 
-    `shown` is the untrusted key that the host presented, if any.
+    `hops` are the jump hosts on the way. `shown` is the untrusted key that the host presented, if any.
     """
 
-    def __init__(self, host: LinuxHost | SshServer) -> None:
-        self._host = host
+    def __init__(self, host: LinuxHost | SshServer, hops: Sequence[LinuxHost | SshServer] = ()) -> None:
+        self._host, self._hops = host, hops
         self.shown: asyncssh.SSHKey | None = None
         self._pin = host.host_key
         self._file = known_hosts.file_of(host)
@@ -141,13 +142,28 @@ class HostKeys:
         named = self._host.address if self._host.port == known_hosts.DEFAULT_PORT else f"[{self._host.address}]:{self._host.port}"
         return f"ssh-keygen -R {_word(named)} -f {_word(str(self._file))}"
 
+    def _on_jump_host(self) -> str:
+        """Return the beginning of a command that runs on the last jump host: only that reaches the host."""
+        if not self._hops:
+            return ""
+        *before, last = self._hops
+        way = f"-J {_word(','.join(map(_jump, before)))} " if before else ""
+        port = "" if last.port == known_hosts.DEFAULT_PORT else f"-p {last.port} "
+        return f"ssh {way}{port}{_word(f'{last.user}@{last.address}')} "
+
     def _append(self, key: asyncssh.SSHKey) -> Message:
         """Return how to add the host's key of this kind to the file. In Windows PowerShell 5.1, >> would write UTF-16."""
         port = "" if self._host.port == known_hosts.DEFAULT_PORT else f" -p {self._host.port}"
-        scan, file = f"ssh-keyscan -t {_kind(key).lower()}{port} {self._host.address}", _word(str(self._file))
+        scan, file = f"{self._on_jump_host()}ssh-keyscan -t {_kind(key).lower()}{port} {self._host.address}", _word(str(self._file))
         if sys.platform == "win32":
             return message("run-in-powershell", "run in PowerShell: {command}", command=f"{scan} | Add-Content -Encoding Ascii {file}")
         return message("run-command", "run: {command}", command=f"{scan} >> {file}")
+
+
+def _jump(server: LinuxHost | SshServer) -> str:
+    """Return a server as -J of ssh has it."""
+    address = f"[{server.address}]" if ":" in server.address else server.address
+    return f"{server.user}@{address}:{server.port}"
 
 
 def _word(text: str) -> str:

@@ -12,6 +12,7 @@ import pytest
 from nbserver.base.errors import ConnectError, HostKeyError
 from nbserver.inventory import reader
 from nbserver.inventory.linux_host import LinuxHost
+from nbserver.inventory.ssh_server import SshServer
 from nbserver.run import host_job
 from nbserver.run.operation import operate
 from nbserver.run.options import Options
@@ -168,6 +169,15 @@ def test_the_advice_works_in_the_shell_of_the_workstation(monkeypatch: pytest.Mo
     )
     assert refusal(monkeypatch, "win32", r"C:\a b\known", GOOD).endswith(f'remove the old key with: {remove} "C:\\a b\\known"')
     assert refusal(monkeypatch, "win32", r"C:\it's $1\known", GOOD).endswith(f"{remove} 'C:\\it''s $1\\known'")
+
+
+def test_the_advice_for_a_host_behind_jump_hosts_asks_the_last_of_them() -> None:
+    """The workstation does not reach the host."""
+    hops = [SshServer("first", "192.0.2.1", "anna"), SshServer("second", "2001:db8::2", "john smith", 2222)]
+    for count, begin in ((1, "ssh anna@192.0.2.1 "), (2, "ssh -J anna@192.0.2.1:22 -p 2222 'john smith@2001:db8::2' ")):
+        keys = HostKeys(host(), hops[:count])
+        keys.shown = parse(f"x {OTHER}\n".encode()).entries[0].key
+        assert f"or run: {begin}ssh-keyscan -t ed25519 {NAME} >> " in str(keys.refusal(""))
 
 
 def test_a_run_warns_once_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
