@@ -4,20 +4,20 @@
 # ---- restoring
 
 # Restore what the folder has, start that server, and prove that it responds.
-function Restore-Server([string]$Folder) {
+function Restore-Server([string]$Folder, [switch]$WithPassword) {
     $python = Get-SavedPython $Folder
     if (-not $python) {
         throw (New-Failure previous-environment-missing 'the previous environment is missing or incomplete')
     }
     Stop-Server
-    Restore-ServerFile $Folder
+    Restore-ServerFile $Folder -WithPassword:$WithPassword
     Read-SavedAddress
     Start-SavedService $Folder $python
     Assert-PreviousServer
 }
 
-# A password that was replaced since is not restored.
-function Restore-ServerFile([string]$Folder) {
+# A password that was replaced since is not restored, unless this run has sent it and -WithPassword is given.
+function Restore-ServerFile([string]$Folder, [switch]$WithPassword) {
     $starter = Join-Path $Folder (Split-Path -Leaf $StarterFile)
     if (Test-Path -LiteralPath $starter) { Copy-Over $starter $StarterFile }
     $configuration = Join-Path $Folder (Split-Path -Leaf $ConfigurationFile)
@@ -26,12 +26,18 @@ function Restore-ServerFile([string]$Folder) {
     Read-KeptSecret $name $ConfigurationFile $HashPattern
     $text = [IO.File]::ReadAllText($configuration, $Utf8)
     $former = [regex]::Match($text, $HashPattern).Groups[1].Value
-    if (-not $former -or -not $Secrets.ContainsKey($name) -or
+    if (-not $former -or -not $Secrets.ContainsKey($name) -or ($WithPassword -and (Test-SentPassword $name)) -or
         [string]::Equals($former, (Expand-Secret "@$name@" $name))) {
         Copy-Over $configuration $ConfigurationFile
         return
     }
     Write-TextFile $ConfigurationFile $text.Replace($former, "@$name@") $name
+}
+
+# Return whether the hash that is kept under this name is the one that was sent with this run.
+function Test-SentPassword([string]$Name) {
+    $Secrets.ContainsKey($HashSecret) -and
+        [string]::Equals((Expand-Secret "@$HashSecret@" $HashSecret), (Expand-Secret "@$Name@" $Name))
 }
 
 # The port and the address in the configuration that was restored.
@@ -97,7 +103,7 @@ function Undo-NewSetting {
     $Run.Step = 'service'
     Write-StepProgress restoring-settings 'Restoring the previous settings of the server'
     try {
-        Restore-Server $SwitchFolder
+        Restore-Server $SwitchFolder -WithPassword
         Remove-Switch
     }
     catch {

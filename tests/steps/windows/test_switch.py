@@ -322,6 +322,9 @@ def test_settings_that_fail_leave_the_previous_server(host: Host) -> None:
     done = host.run("apply", "b", "login", port=8888)
     assert done.codes("failed") == ["login-broken", "settings-restored"] and host.starts() > starts, done.events
     assert host.configuration() == before and (host.serves(), host.environments(), host.is_open()) == ("bb", "ab", False)
+    sent = f"$Secrets['notebook.password_hash'] = '{OTHER_HASH}'\n"
+    assert host.run("apply", "b", "login", sent, port=8888, secret=OTHER_HASH).codes("failed")[-1] == "settings-restored"
+    assert host.configuration() == before, "also the password that this run has sent"
     lost = host.run("apply", "b", "login", "function Assert-PreviousServer { throw (New-Failure x 'x') }", port=8888)
     assert lost.codes("failed") == ["login-broken", "settings-not-restored"] and host.is_open()
     assert host.run("test", "b").codes("difference") == ["switch-open"]
