@@ -98,35 +98,35 @@
 #  5888  new_server             Check what another environment contains, and the server that runs from it.
 #  5971  switch                 Switch the server to another environment, and verify the server that runs from it.
 #  6146  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6339  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6451  server_life            Restart or stop the installed server: modes restart and stop.
-#  6556  restarted_server       Start the registered task again.
-#  6613  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6744  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6856  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6898  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  7060  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7307  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7440  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7464  server_log             Send the log of the notebook server: mode logs.
-#  7564  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  6345  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6457  server_life            Restart or stop the installed server: modes restart and stop.
+#  6562  restarted_server       Start the registered task again.
+#  6619  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6750  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6862  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6904  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  7066  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7313  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7446  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7470  server_log             Send the log of the notebook server: mode logs.
+#  7570  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7596  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7677  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7685  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7706  python                 Install Python from the publisher, or use one that is installed.
-#  7858  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7919  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  8037  packages               Install the packages of the lock in a virtual environment.
-#  8239  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8266  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8404  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8612  service                Run the server as a scheduled task.
-#  8762  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8826  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8922  path                   Add the programs of the server to the PATH of the machine.
-#  8951  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8993  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7602  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7683  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7691  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7712  python                 Install Python from the publisher, or use one that is installed.
+#  7864  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7925  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  8043  packages               Install the packages of the lock in a virtual environment.
+#  8245  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8272  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8410  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8618  service                Run the server as a scheduled task.
+#  8768  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8832  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8928  path                   Add the programs of the server to the PATH of the machine.
+#  8957  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8999  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -6149,20 +6149,20 @@ Add-Hook BeforeUndo {
 # ---- restoring
 
 # Restore what the folder has, start that server, and prove that it responds.
-function Restore-Server([string]$Folder) {
+function Restore-Server([string]$Folder, [switch]$WithPassword) {
     $python = Get-SavedPython $Folder
     if (-not $python) {
         throw (New-Failure previous-environment-missing 'the previous environment is missing or incomplete')
     }
     Stop-Server
-    Restore-ServerFile $Folder
+    Restore-ServerFile $Folder -WithPassword:$WithPassword
     Read-SavedAddress
     Start-SavedService $Folder $python
     Assert-PreviousServer
 }
 
-# A password that was replaced since is not restored.
-function Restore-ServerFile([string]$Folder) {
+# A password that was replaced since is not restored, unless this run has sent it and -WithPassword is given.
+function Restore-ServerFile([string]$Folder, [switch]$WithPassword) {
     $starter = Join-Path $Folder (Split-Path -Leaf $StarterFile)
     if (Test-Path -LiteralPath $starter) { Copy-Over $starter $StarterFile }
     $configuration = Join-Path $Folder (Split-Path -Leaf $ConfigurationFile)
@@ -6171,12 +6171,18 @@ function Restore-ServerFile([string]$Folder) {
     Read-KeptSecret $name $ConfigurationFile $HashPattern
     $text = [IO.File]::ReadAllText($configuration, $Utf8)
     $former = [regex]::Match($text, $HashPattern).Groups[1].Value
-    if (-not $former -or -not $Secrets.ContainsKey($name) -or
+    if (-not $former -or -not $Secrets.ContainsKey($name) -or ($WithPassword -and (Test-SentPassword $name)) -or
         [string]::Equals($former, (Expand-Secret "@$name@" $name))) {
         Copy-Over $configuration $ConfigurationFile
         return
     }
     Write-TextFile $ConfigurationFile $text.Replace($former, "@$name@") $name
+}
+
+# Return whether the hash that is kept under this name is the one that was sent with this run.
+function Test-SentPassword([string]$Name) {
+    $Secrets.ContainsKey($HashSecret) -and
+        [string]::Equals((Expand-Secret "@$HashSecret@" $HashSecret), (Expand-Secret "@$Name@" $Name))
 }
 
 # The port and the address in the configuration that was restored.
@@ -6242,7 +6248,7 @@ function Undo-NewSetting {
     $Run.Step = 'service'
     Write-StepProgress restoring-settings 'Restoring the previous settings of the server'
     try {
-        Restore-Server $SwitchFolder
+        Restore-Server $SwitchFolder -WithPassword
         Remove-Switch
     }
     catch {
