@@ -151,7 +151,7 @@ def test_where_everybody_may_create_files_the_owner_counts(files: Files, name: s
     files.folder.chmod(0o1777)
     files.read(name)
     owner = os.geteuid()
-    monkeypatch.setattr(os, "geteuid", lambda: ME)
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
     if owner != 0:
         assert f"its owner (user ID {owner}) can write to this file or its folder" in refusal(files, name)
     else:
