@@ -96,8 +96,9 @@ refuse_removal() {
     fi
     if [[ $REPLY == 'nbserver changed: '* ]]; then
         fail notebook-changed-meanwhile '{path} was changed while the notebooks in {folder} were being removed, so it '\
-'was kept. Keep the archive: it contains the files that were already removed. Stop the program that changes {path}, '\
-'then run the command again' path "${REPLY#nbserver changed: }" folder "$NB_NOTEBOOK_DIRECTORY"
+'was kept. Do not delete the archive that nbserver wrote before: it contains the files that were already removed. '\
+'Stop the program that changes {path}, then run the command again' \
+            path "${REPLY#nbserver changed: }" folder "$NB_NOTEBOOK_DIRECTORY"
     fi
     if ((EXIT_CODE == 5)); then
         fail notebooks-not-as-archived 'the files in {folder} do not match the archive, so none of them was removed. '\

@@ -103,8 +103,9 @@ function Remove-NotebookContent($Content, [string]$Top) {
 function Remove-ArchivedFile($File, [string]$Top) {
     if ((Test-Link $File.Place) -or (Get-FileState $File.Place) -cne $File.State) {
         throw (New-Failure notebook-changed-meanwhile ('{path} was changed while the notebooks in {folder} were ' +
-                'being removed, so it was kept. Keep the archive: it contains the files that were already removed. ' +
-                'Stop the program that changes {path}, then run the command again') @{
+                'being removed, so it was kept. Do not delete the archive that nbserver wrote before: it contains ' +
+                'the files that were already removed. Stop the program that changes {path}, then run the ' +
+                'command again') @{
                 path = $File.Path; folder = $Top
             })
     }

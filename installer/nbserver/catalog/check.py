@@ -186,8 +186,8 @@ def _file(entry: Download, answer: Answer) -> Finding:
     if entry.size is not None and answer.size is not None and answer.size != entry.size:
         text = notice(
             "source-replaced",
-            "{url} is {size} bytes long, expected {expected}: hosts would refuse the file",
-            todo="Ask the publisher why the file changed before you use another hash",
+            "{url} is {size} bytes long, but {expected} bytes were expected, so hosts would refuse the file",
+            todo="Ask the publisher why the file changed before you put its new size and hash into the catalog",
             url=url,
             size=answer.size,
             expected=entry.size,

@@ -180,7 +180,7 @@ def test_a_manifest_of_an_earlier_version_cannot_be_approved(site: Site) -> None
         del entry["target"], entry["signed_sha256"]
     path.write_text(json.dumps(content | {"v": 2}))
     site.sign(site.anna, ANNA)
-    assert "a manifest that names the target of each host, but this manifest has version 2" in site.refused()
+    assert "a manifest that names the target of each host, but this one (version 2) does not" in site.refused()
 
 
 def test_a_manifest_alone_is_accepted_as_before(site: Site) -> None:

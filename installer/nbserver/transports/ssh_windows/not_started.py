@@ -15,7 +15,7 @@ def other_shell(host: str, output: bytes, errors: bytes, code: int | None) -> Ho
             "windows-unix-shell",
             "the host's default shell for SSH is neither cmd nor PowerShell, but a shell such as bash",
             host=host,
-            todo='Remove DefaultShell from HKEY_LOCAL_MACHINE\\SOFTWARE\\OpenSSH on the host, or set it to powershell.exe. If the host runs Linux, set system = "linux" in the inventory',
+            todo='Remove DefaultShell from HKEY_LOCAL_MACHINE\\SOFTWARE\\OpenSSH on the host, or set it to the full path of powershell.exe. If the host runs Linux, set system = "linux" in the inventory',
         )
     if code is None:
         return session_closed(host)
