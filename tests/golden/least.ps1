@@ -107,26 +107,26 @@
 #  6904  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
 #  7066  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
 #  7313  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7446  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7470  server_log             Send the log of the notebook server: mode logs.
-#  7570  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  7447  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7471  server_log             Send the log of the notebook server: mode logs.
+#  7571  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7602  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7683  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7691  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7712  python                 Install Python from the publisher, or use one that is installed.
-#  7864  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7925  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  8043  packages               Install the packages of the lock in a virtual environment.
-#  8245  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8272  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8410  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8618  service                Run the server as a scheduled task.
-#  8768  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8832  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8928  path                   Add the programs of the server to the PATH of the machine.
-#  8957  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8999  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7603  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7684  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7692  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7713  python                 Install Python from the publisher, or use one that is installed.
+#  7865  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7926  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  8044  packages               Install the packages of the lock in a virtual environment.
+#  8246  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8273  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8411  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8619  service                Run the server as a scheduled task.
+#  8769  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8833  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8929  path                   Add the programs of the server to the PATH of the machine.
+#  8958  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  9000  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -7415,8 +7415,9 @@ function Remove-NotebookContent($Content, [string]$Top) {
 function Remove-ArchivedFile($File, [string]$Top) {
     if ((Test-Link $File.Place) -or (Get-FileState $File.Place) -cne $File.State) {
         throw (New-Failure notebook-changed-meanwhile ('{path} was changed while the notebooks in {folder} were ' +
-                'being removed, so it was kept. Keep the archive: it contains the files that were already removed. ' +
-                'Stop the program that changes {path}, then run the command again') @{
+                'being removed, so it was kept. Do not delete the archive that nbserver wrote before: it contains ' +
+                'the files that were already removed. Stop the program that changes {path}, then run the ' +
+                'command again') @{
                 path = $File.Path; folder = $Top
             })
     }

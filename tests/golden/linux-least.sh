@@ -78,22 +78,22 @@
 #  6398  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
 #  6444  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
 #  6778  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6885  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6920  server_log             Send the log of the notebook server: mode logs.
-#  6989  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  6886  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6921  server_log             Send the log of the notebook server: mode logs.
+#  6990  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7028  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7062  python                 Install Python from the distribution.
-#  7120  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  7191  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  7204  user                   Create the system user that runs the server: without a password, without a login shell.
-#  7223  certificate            Create a certificate for the server; only root and the service can read its key.
-#  7331  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7531  service                Run the notebook server as a service that starts with the system.
-#  7670  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7737  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7888  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7970  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  7029  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7063  python                 Install Python from the distribution.
+#  7121  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  7192  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  7205  user                   Create the system user that runs the server: without a password, without a login shell.
+#  7224  certificate            Create a certificate for the server; only root and the service can read its key.
+#  7332  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7532  service                Run the notebook server as a service that starts with the system.
+#  7671  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7738  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7889  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7971  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -6228,7 +6228,7 @@ assert_same_folder() {
     IFS= read -r -d '' former <"$PREVIOUS_FOLDER/${NOTEBOOK_FILE##*/}" || true
     if [[ ! $former =~ $pattern || ${BASH_REMATCH[1]} == "$now" ]]; then return 0; fi
     fail rollback-other-folder 'notebook.directory has changed since the previous environment was in use: it was '\
-'{former}, and is {folder}. Run nbserver apply with the former folder, then nbserver rollback again' \
+'{former}, and is {folder}. Run nbserver apply with the previous folder, then nbserver rollback again' \
         former "${BASH_REMATCH[1]}" folder "$now"
 }
 
@@ -6873,8 +6873,9 @@ refuse_removal() {
     fi
     if [[ $REPLY == 'nbserver changed: '* ]]; then
         fail notebook-changed-meanwhile '{path} was changed while the notebooks in {folder} were being removed, so it '\
-'was kept. Keep the archive: it contains the files that were already removed. Stop the program that changes {path}, '\
-'then run the command again' path "${REPLY#nbserver changed: }" folder "$NB_NOTEBOOK_DIRECTORY"
+'was kept. Do not delete the archive that nbserver wrote before: it contains the files that were already removed. '\
+'Stop the program that changes {path}, then run the command again' \
+            path "${REPLY#nbserver changed: }" folder "$NB_NOTEBOOK_DIRECTORY"
     fi
     if ((EXIT_CODE == 5)); then
         fail notebooks-not-as-archived 'the files in {folder} do not match the archive, so none of them was removed. '\

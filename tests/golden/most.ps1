@@ -107,26 +107,26 @@
 #  6810  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
 #  6972  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
 #  7219  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7352  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7376  server_log             Send the log of the notebook server: mode logs.
-#  7476  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  7353  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7377  server_log             Send the log of the notebook server: mode logs.
+#  7477  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7508  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7589  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7597  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7618  python                 Install Python from the publisher, or use one that is installed.
-#  7770  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7831  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7949  packages               Install the packages of the lock in a virtual environment.
-#  8151  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8178  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8316  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8524  service                Run the server as a scheduled task.
-#  8674  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8738  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8834  path                   Add the programs of the server to the PATH of the machine.
-#  8863  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8905  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7509  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7590  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7598  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7619  python                 Install Python from the publisher, or use one that is installed.
+#  7771  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7832  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7950  packages               Install the packages of the lock in a virtual environment.
+#  8152  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8179  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8317  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8525  service                Run the server as a scheduled task.
+#  8675  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8739  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8835  path                   Add the programs of the server to the PATH of the machine.
+#  8864  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8906  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -7321,8 +7321,9 @@ function Remove-NotebookContent($Content, [string]$Top) {
 function Remove-ArchivedFile($File, [string]$Top) {
     if ((Test-Link $File.Place) -or (Get-FileState $File.Place) -cne $File.State) {
         throw (New-Failure notebook-changed-meanwhile ('{path} was changed while the notebooks in {folder} were ' +
-                'being removed, so it was kept. Keep the archive: it contains the files that were already removed. ' +
-                'Stop the program that changes {path}, then run the command again') @{
+                'being removed, so it was kept. Do not delete the archive that nbserver wrote before: it contains ' +
+                'the files that were already removed. Stop the program that changes {path}, then run the ' +
+                'command again') @{
                 path = $File.Path; folder = $Top
             })
     }
