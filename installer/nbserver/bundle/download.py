@@ -99,6 +99,8 @@ class FileDownload:
                 partial.unlink(missing_ok=True)
                 resumes = False
             except DownloadError as error:
+                if self.stop.is_set():
+                    raise Stopped from None
                 pause = next(attempts, None) if source.may_pass(error) else None
                 if pause is None:
                     raise
