@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nbserver.base.errors import ApprovalError
 from nbserver.base.message import Lines, Message, message
 from nbserver.bundle import approval, check, wanted
 from nbserver.bundle.approval import Demand
 from nbserver.bundle.contents import File
-from nbserver.bundle.wanted import Packages, Pin, Program
+from nbserver.bundle.wanted import LockedPackages, Packages, Pin, Program
 
 if TYPE_CHECKING:
     from nbserver.render.script import Script
@@ -28,7 +28,7 @@ class HostFiles:
     def __init__(self, demand: Demand) -> None:
         self._demand = demand
         self._bundles: dict[Path, tuple[File, ...]] = {}
-        self._packages: dict[Any, list[Packages]] = {}
+        self._packages = LockedPackages()
 
     def of(self, script: Script, bundle: Path) -> tuple[File, ...]:
         """Return the files in the bundle that the script of a host accepts. Their names are different.
@@ -41,7 +41,7 @@ class HostFiles:
             self._bundles[bundle] = listed.files
         files = self._bundles[bundle]
         programs = wanted.programs(script)
-        packages = self._of_script(script)
+        packages = self._packages.of(script)
         lacks = lacking(files, programs, packages)
         if lacks:
             raise ApprovalError(
@@ -58,13 +58,6 @@ class HostFiles:
         for kind in packages:
             found += kind.chosen(files)
         return tuple({one.file: one for one in found}.values())
-
-    def _of_script(self, script: Script) -> list[Packages]:
-        settings = script.settings
-        key = (settings.get("system"), settings["architecture"], settings["python"]["version"], settings["packages"]["lock_sha256"])
-        if key not in self._packages:
-            self._packages[key] = wanted.packages(script)
-        return self._packages[key]
 
 
 def lacking(files: Iterable[File], programs: Iterable[Program], packages: Iterable[Packages]) -> list[Message]:

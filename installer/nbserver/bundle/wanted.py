@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nbserver.approval import manifest
 from nbserver.base.errors import CatalogError
@@ -108,6 +108,22 @@ def packages(script: Script) -> list[Packages]:
         python, pins = among["python_version"], tuple(_pins(lines, among))
         found[python, pins] = Packages(kind.for_python(python), among["python_full_version"], pins, script.host)
     return list(found.values())
+
+
+class LockedPackages:
+    """Finds the packages of scripts, for hosts that have the same lock only once: each line has a condition to evaluate."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[Any, ...], list[Packages]] = {}
+
+    def of(self, script: Script) -> list[Packages]:
+        """Return what `packages` returns for the first such host."""
+        settings = script.settings
+        own = settings["packages"]
+        key = (settings.get("system"), settings["architecture"], settings["python"]["version"], own.get("source"), own["lock_sha256"])
+        if key not in self._found:
+            self._found[key] = packages(script)
+        return self._found[key]
 
 
 def _pins(lines: Iterable[str], among: dict[str, str]) -> Iterator[Pin]:

@@ -62,9 +62,10 @@ def needed(hosts: Sequence[AnyHost], ask: Ask | None) -> Needed:
     secrets = SecretStore(ask)
     programs: dict[Program, None] = {}
     packages: dict[Any, tuple[Packages, Index]] = {}
+    locked = wanted.LockedPackages()
     for host, (script, _) in zip(hosts, render_each(map(_direct, hosts)), strict=True):
         programs |= dict.fromkeys(wanted.programs(script))
-        for found in wanted.packages(script):
+        for found in locked.of(script):
             index = Index(host.packages.index_url, _login(host, secrets))
             packages.setdefault((found.kind, found.pins, index), (found, index))
     authorities = dict.fromkeys(host.downloads.ca_file for host in hosts if host.downloads.ca_file)

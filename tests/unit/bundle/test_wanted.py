@@ -49,6 +49,12 @@ def test_a_host_whose_python_is_not_known_may_have_any() -> None:
     assert [release for release, _ in found(None)] == ["3.10.99", "3.11.0", "3.11.99", "3.12.99", "3.13.99", "3.14.99"]
 
 
+def test_hosts_with_the_same_lock_have_the_same_packages() -> None:
+    locked = wanted.LockedPackages()
+    assert locked.of(script("3.11")) is locked.of(replace(script("3.11"), host="other")) is not locked.of(script("3.13"))
+    assert locked.of(script("3.11", "distribution")) == [] != locked.of(script("3.11"))
+
+
 def test_packages_of_the_distribution_are_not_downloaded() -> None:
     assert wanted.packages(script("3.11", "distribution")) == []
 
