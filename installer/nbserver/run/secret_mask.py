@@ -12,6 +12,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from heapq import merge
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 from xml.sax.saxutils import escape
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 SHORTEST = 6  # characters; a shorter secret occurs in too many words
 MANY = 100  # forms
+SEARCHED = 100_000_000  # characters of public text, for all forms together
 MARK = "*****"  # shorter than SHORTEST, so it cannot contain a secret
 
 _PEM_HEAD = re.compile(r"-----(BEGIN|END) [A-Z ]+-----")
@@ -41,6 +43,7 @@ class SecretMask:
 
     def __init__(self, public: Iterable[str] = ()) -> None:
         self._public = list(public)
+        self._windows: frozenset[str] | None = None  # all texts of SHORTEST characters in what is public, once they are needed
         self._forms: tuple[str, ...] = ()  # the longest first
         self._beginnings: frozenset[str] = frozenset()
         self._lock = threading.Lock()
@@ -49,19 +52,29 @@ class SecretMask:
         return f"<SecretMask of {len(self._forms)} forms>"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_lock", "_windows")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _lock=threading.Lock())
+        self.__dict__.update(state, _lock=threading.Lock(), _windows=None)
 
     def add(self, *secrets: str | None) -> None:
         """Add secrets. Each line of a PEM key, or of any multi-line text, is a separate secret."""
         forms = {form for secret in set(secrets) if secret for form in _forms(secret)}
         with self._lock:
-            more = {form for form in forms.difference(self._forms) if not any(form in text for text in self._public)}
+            more = self._not_public(forms.difference(self._forms))
             if more:
-                self._forms = tuple(sorted({*self._forms, *more}, key=lambda form: (-len(form), form)))
-                self._beginnings = frozenset(form[:SHORTEST] for form in self._forms)
+                self._forms = tuple(merge(self._forms, sorted(more, key=_order), key=_order))
+                self._beginnings |= {form[:SHORTEST] for form in more}
+
+    def _not_public(self, forms: set[str]) -> set[str]:
+        """Return those that do not occur in public text. With the scripts of thousands of hosts, that is too long to be searched for each."""
+        if self._windows is None and len(forms) * sum(map(len, self._public)) > SEARCHED:
+            found: set[str] = set()
+            for text in self._public:
+                found.update(text[place : place + SHORTEST] for place in range(len(text) - SHORTEST + 1))
+            self._windows = frozenset(found)
+        possible = forms if self._windows is None else {form for form in forms if form[:SHORTEST] in self._windows}
+        return forms - {form for form in possible if any(form in text for text in self._public)}
 
     def text(self, text: str) -> str:
         """Return the text with every secret masked, even if color codes split it."""
@@ -142,6 +155,10 @@ class SecretMask:
         if isinstance(value, list):
             return [self.value(item) for item in value]
         return self.text(value) if isinstance(value, str) else value
+
+
+def _order(form: str) -> tuple[int, str]:
+    return -len(form), form
 
 
 def _integer(digits: str) -> int | str:

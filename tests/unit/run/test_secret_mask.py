@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import pickle
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from nbserver.base.errors import NbserverError, VerifyError
 from nbserver.base.message import Lines, detail, message
 from nbserver.language import choice
+from nbserver.run import secret_mask
 from nbserver.run.result import Result
 from nbserver.run.secret_mask import MANY, MARK, SecretMask
 
@@ -173,3 +175,16 @@ def test_many_secrets_are_found_as_few_are(secret: str, text: str) -> None:
     many.add(secret, *(f"xxxxxx{number}" for number in range(MANY)))
     for said in (text, f"{text}{secret}{text}", f"{text[:30]}{secret}"):
         assert many.text(said) == few.text(said)
+
+
+@pytest.mark.parametrize("searched", [0, 10**9])
+def test_what_is_public_is_found_in_the_same_way_for_thousands_of_secrets(monkeypatch: pytest.MonkeyPatch, searched: int) -> None:
+    """Each script is then looked at once, and not once for each secret."""
+    monkeypatch.setattr(secret_mask, "SEARCHED", searched)
+    mask = SecretMask(["the user is ubuntu-admin", "apt-get install"])
+    mask.add("ubuntu", "install-key", "correct")
+    mask.add("correct horse", "admin\n", "get inst")
+    assert mask.text("ubuntu, install-key, correct, correct horse, get inst") == "ubuntu, *****, *****, *****, get inst"
+    copied = pickle.loads(pickle.dumps(mask))
+    copied.add("user is", "hidden words")
+    assert copied.text("user is, hidden words, correct horse") == "user is, *****, *****"
