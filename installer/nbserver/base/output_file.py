@@ -10,17 +10,18 @@ from nbserver.base import plain_file
 from nbserver.base.errors import UsageError
 
 
-def require_no_other_content(path: Path) -> None:
-    """Raise UsageError if the file exists and is neither empty nor XML or HTML, which begin with <: it could be the inventory.
+def require_no_other_content(path: Path, *begins: bytes) -> None:
+    """Raise UsageError if the file exists, is not empty, and begins otherwise than earlier output: it could be the inventory.
 
-    What is not a file is not read.
+    Without `begins`, the output is XML or HTML, which begin with <. What is not a file is not read.
     """
     begin = b""
     with suppress(OSError):
         if stat.S_ISREG(path.stat().st_mode):
             with path.open("rb") as file:
                 begin = file.read(100)
-    if begin.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] not in (b"", b"<"):
+    begin = begin.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if begin and not begin.startswith(begins or b"<"):
         raise UsageError(
             "output-is-other-file",
             "the file already exists, and does not look like earlier output of this command",

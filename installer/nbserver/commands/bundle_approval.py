@@ -14,7 +14,7 @@ from nbserver.base import plain_file, utc
 from nbserver.base.message import counted, phrase
 from nbserver.bundle import approval, check, contents
 from nbserver.commands import approval_signing, review
-from nbserver.commands.review import STANDARD_OUTPUT, Outputs
+from nbserver.commands.review import Outputs
 from nbserver.language.language import ENGLISH, Language
 from nbserver.review import bundle_text
 from nbserver.review.bundle_text import BundleReview
@@ -77,9 +77,7 @@ def approve(bundle: Path, signer: Signer, *, valid: timedelta, reviewed: str | N
 
 def audit(bundle: Path, outputs: Outputs, language: Language = ENGLISH) -> list[str]:
     """Check a bundle, write the requested files, and return the lines to print. Raises ApprovalError and then writes nothing."""
-    for path in filter(None, outputs.values()):
-        if path != STANDARD_OUTPUT:
-            review.require_outside(path, bundle)
+    review.require_outputs(outputs, bundle)
     listed = check.require(bundle)
     found = BundleReview(listed, approval.listed(bundle, listed.sha256, utc.now()))
     writers: dict[str, Callable[[BundleReview], str]] = {**bundle_text.WRITERS, "html": partial(bundle_text.html, language=language)}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nbserver.approval import audit
 from nbserver.approval.reference import Reference
-from nbserver.base import atomic_file, plain_file, writing
+from nbserver.base import atomic_file, output_file, plain_file, writing
 from nbserver.base.errors import UsageError
 from nbserver.base.message import phrase, with_values
 from nbserver.base.plain_text import clean
@@ -22,13 +22,16 @@ from nbserver.review.statements import Review
 LONGEST = 1_000_000  # characters of a line; a script has at most four times as many
 Outputs = Mapping[str, Path | None]  # by "html", "json", "markdown"
 STANDARD_OUTPUT = Path("-")
+BEGINS = {
+    "html": (b"<",),
+    "json": (b'{\n "v": ', b'{"event": '),
+    "markdown": (b"# Review of ", b"## Differences"),
+}  # of a file that is replaced
 
 
 def of_folder(folder: Path, reference: Reference, outputs: Outputs, against: Path | None, language: Language = ENGLISH) -> list[str]:
     """Audit a folder, write the requested files, and return the lines to print. Raises ApprovalError and then writes nothing."""
-    for path in filter(None, outputs.values()):
-        if path != STANDARD_OUTPUT:
-            require_outside(path, folder, *([against] if against else []))
+    require_outputs(outputs, folder, *([against] if against else []))
     audited = audit.checked(folder, reference)
     found = statements.review(audited, reference) if any(outputs.values()) else None
     compared = comparison.against(folder, audited, against, reference) if against else None
@@ -42,6 +45,7 @@ def of_folder(folder: Path, reference: Reference, outputs: Outputs, against: Pat
 
 def of_bodies(one: Path, other: Path, outputs: Outputs, language: Language = ENGLISH) -> list[str]:
     """Compare the bodies of two releases, write the requested files, and return the lines to print."""
+    require_outputs(outputs)
     compared = comparison.bodies(one, other)
     return _write(outputs, None, compared, language) or lines(compared)
 
@@ -93,7 +97,15 @@ def _writer(kind: str, language: Language) -> Callable[[Review | None, Compariso
     return writers[kind]
 
 
-def require_outside(path: Path, *folders: Path) -> None:
+def require_outputs(outputs: Outputs, *folders: Path) -> None:
+    """Raise UsageError for a file below a folder that is audited, and for one that is not an earlier review."""
+    for kind, path in outputs.items():
+        if path is not None and path != STANDARD_OUTPUT:
+            _require_outside(path, *folders)
+            output_file.require_no_other_content(path, *BEGINS[kind])
+
+
+def _require_outside(path: Path, *folders: Path) -> None:
     """Raise UsageError for a file below a folder that is audited: the next audit would refuse it there."""
     for folder in folders:
         if Path(os.path.realpath(folder)) in Path(os.path.realpath(path)).parents:  # resolve raises for a link to itself

@@ -23,3 +23,10 @@ def test_anything_else_is_not(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "file").write_bytes(content)
     with pytest.raises(UsageError, match="does not look like earlier output of this command"):
         require_no_other_content(tmp_path / "file")
+
+
+def test_a_command_can_name_how_its_output_begins(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"# Review of 2 hosts")
+    require_no_other_content(tmp_path / "file", b"## Differences", b"# Review of ")
+    with pytest.raises(UsageError):
+        require_no_other_content(tmp_path / "file", b"<")

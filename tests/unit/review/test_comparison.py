@@ -146,6 +146,9 @@ def test_the_command_writes_all_three_or_nothing(files: dict[str, bytes], tmp_pa
     arguments = ["audit", str(folder), *(word for option, path in paths.items() for word in (f"--{option}", str(path)))]
     done = CliRunner().invoke(cli, arguments, standalone_mode=False)
     assert done.exception is None and done.output.count("written: ") == 3 and all(path.stat().st_size for path in paths.values())
+    old = [*arguments[:1], "--bodies", str(folder), str(put(files, tmp_path / "old")), *arguments[2:]]
+    for other in (arguments, old, arguments):  # an earlier review is replaced
+        assert CliRunner().invoke(cli, other, standalone_mode=False).output.count("written: ") == 3
     for path in paths.values():
         path.unlink()
     (folder / "win1.ps1").write_bytes(files["win1.ps1"] + b"\n")
@@ -163,7 +166,15 @@ def test_a_dash_is_standard_output(files: dict[str, bytes], tmp_path: Path) -> N
 def test_arguments_that_make_no_sense_are_refused(files: dict[str, bytes], tmp_path: Path) -> None:
     folder = put(files, tmp_path / "rendered")
     (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "nbserver.toml").write_text("# The servers\n[hosts.win1]\n")
+    (tmp_path / "nbserver.json").write_text('{\n "hosts": {}}')
     for arguments, words in (
+        *(
+            (["audit", str(folder), f"--{kind}", str(tmp_path / "nbserver.toml")], "earlier output")
+            for kind in ("html", "json", "markdown")
+        ),
+        (["audit", str(folder), "--json", str(tmp_path / "nbserver.json")], "earlier output"),
+        (["audit", "--bodies", str(folder), str(folder), "--html", str(tmp_path / "nbserver.toml")], "earlier output"),
         (["audit"], "exactly one of"),
         (["audit", str(folder), "--bodies", str(folder), str(folder)], "exactly one of"),
         (["audit", str(folder), "--html", str(folder / "review.html")], "cannot be written to the audited folder"),
@@ -172,7 +183,7 @@ def test_arguments_that_make_no_sense_are_refused(files: dict[str, bytes], tmp_p
     ):
         error = CliRunner().invoke(cli, arguments, standalone_mode=False).exception
         assert isinstance(error, UsageError) and words in str(error), arguments
-    assert {path.name for path in folder.iterdir()} == set(files)
+    assert {path.name for path in folder.iterdir()} == set(files) and "[hosts.win1]" in (tmp_path / "nbserver.toml").read_text()
 
 
 def test_without_a_file_the_differences_are_printed(files: dict[str, bytes], reference: Reference, tmp_path: Path) -> None:
