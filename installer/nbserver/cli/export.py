@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nbserver.base.standard_streams import require_written, say
+from nbserver.base.standard_streams import require_written, say, warn
 from nbserver.cli.options import hosts_and_inventory
 from nbserver.cli.output import object_option
 from nbserver.cli.warnings import show_warnings
@@ -170,10 +170,13 @@ def _write(
 ) -> int:
     """Write what `export` returns for the hosts, and `together` makes of all of it."""
     from nbserver.commands import export as exporting
+    from nbserver.export import only_sent
     from nbserver.inventory import reader
 
     selected = reader.load_for(inventory_path, hosts, commands=False).select(hosts)
     show_warnings(selected)
+    for warning in filter(None, map(only_sent.warning, selected)):
+        warn(warning)
     found = exporting.write(together(exporting.each(selected, export)), folder)
     for line in [json.dumps(exporting.as_json(tool, found, folder))] if as_json else exporting.overview(found, folder):
         say(line)

@@ -50,6 +50,18 @@ def rendered(inventory: Path) -> dict[str, str]:
     return {Path(name).stem: hashlib.sha256(data).hexdigest() for name, data in files.items()}
 
 
+def test_what_another_tool_cannot_send_is_a_warning(inventory: Path) -> None:
+    (inventory.parent / "host.pfx").write_text("")
+    own = 'certificate.pfx = "host.pfx"\npackages.index_url = "https://p.example.com/"\npackages.index_user = "ci"\n'
+    text = INVENTORY.replace(
+        'address = "win1.example.com"\n', f'address = "win1.example.com"\n{own}packages.index_password = {{ env = "P" }}\n'
+    )
+    inventory.write_text(text.replace('user = "root"\n', 'user = "root"\ndownloads.source = "push"\ndownloads.bundle = "bundle"\n'))
+    said = export(inventory, "ansible", "all").stderr
+    assert "win1: the exported script lacks what nbserver apply sends for these settings: packages.index_password, certificate." in said
+    assert 'lin1: the exported script lacks what nbserver apply sends for these settings: downloads.source = "push".' in said
+
+
 def test_azure(inventory: Path) -> None:
     answer = export(inventory, "azure", "all", "--json")
     assert answer.exit_code == 0, answer.output
