@@ -58,8 +58,27 @@ function Get-RollbackPython {
         throw (New-Failure deployed-environment-unknown ('the notebook server does not run from an environment that ' +
                 'nbserver created. Run nbserver apply first'))
     }
+    Assert-SameFolder
     Assert-PreviousUnchanged (Get-EnvironmentOf $python)
     $python
+}
+
+# The access of the service to the folder of then may have been undone.
+function Assert-SameFolder {
+    $former = Read-SavedFolder (Join-Path $PreviousFolder (Split-Path -Leaf $ConfigurationFile))
+    $folder = Read-SavedFolder $ConfigurationFile
+    if (-not $former -or -not $folder -or $former -eq $folder) { return }
+    throw (New-Failure rollback-other-folder ('notebook.directory has changed since the previous environment was in ' +
+            'use: it was {former}, and is {folder}. Run nbserver apply with the previous folder, then nbserver ' +
+            'rollback again') @{ former = $former; folder = $folder })
+}
+
+# Return the folder of the notebooks in a configuration file, or '' if it has none.
+function Read-SavedFolder([string]$File) {
+    if (-not (Test-Path -LiteralPath $File)) { return '' }
+    $text = [IO.File]::ReadAllText($File, $Utf8)
+    if ($text -cnotmatch '"root_dir":\s+("(?:[^"\\]|\\.)*")') { return '' }
+    [string](ConvertFrom-Json "{`"folder`":$($Matches[1])}").folder
 }
 
 function Assert-PreviousUnchanged([string]$Environment) {

@@ -16,7 +16,8 @@ function Restore-Server([string]$Folder, [switch]$WithPassword) {
     Assert-PreviousServer
 }
 
-# A password that was replaced since is not restored, unless this run has sent it and -WithPassword is given.
+# A password that was replaced since is not restored, unless this run has sent it and -WithPassword is given. A rollback
+# keeps the port and the address, too.
 function Restore-ServerFile([string]$Folder, [switch]$WithPassword) {
     $starter = Join-Path $Folder (Split-Path -Leaf $StarterFile)
     if (Test-Path -LiteralPath $starter) { Copy-Over $starter $StarterFile }
@@ -24,14 +25,30 @@ function Restore-ServerFile([string]$Folder, [switch]$WithPassword) {
     if (-not (Test-Path -LiteralPath $configuration)) { return }
     $name = 'notebook.kept_password_hash'
     Read-KeptSecret $name $ConfigurationFile $HashPattern
-    $text = [IO.File]::ReadAllText($configuration, $Utf8)
+    $saved = [IO.File]::ReadAllText($configuration, $Utf8)
+    $text = $saved
+    if ($Folder -eq $PreviousFolder) { $text = Get-TextForAddress $saved }
     $former = [regex]::Match($text, $HashPattern).Groups[1].Value
-    if (-not $former -or -not $Secrets.ContainsKey($name) -or ($WithPassword -and (Test-SentPassword $name)) -or
-        [string]::Equals($former, (Expand-Secret "@$name@" $name))) {
-        Copy-Over $configuration $ConfigurationFile
-        return
+    $isReplaced = $former -and $Secrets.ContainsKey($name) -and
+        -not [string]::Equals($former, (Expand-Secret "@$name@" $name))
+    if ($isReplaced -and -not ($WithPassword -and (Test-SentPassword $name))) {
+        Write-TextFile $ConfigurationFile $text.Replace($former, "@$name@") $name
     }
-    Write-TextFile $ConfigurationFile $text.Replace($former, "@$name@") $name
+    elseif (-not [string]::Equals($text, $saved)) { Write-TextFile $ConfigurationFile $text }
+    else { Copy-Over $configuration $ConfigurationFile }
+}
+
+# Return a configuration with the port and the address of the present one, for which the firewall is set.
+function Get-TextForAddress([string]$Text) {
+    if (-not (Test-Path -LiteralPath $ConfigurationFile)) { return $Text }
+    $present = [IO.File]::ReadAllText($ConfigurationFile, $Utf8)
+    foreach ($name in 'port', 'ip') {
+        $pattern = "`"$name`":\s+[^,\r\n]*,"
+        $should = [regex]::Match($present, $pattern)
+        $is = [regex]::Match($Text, $pattern)
+        if ($should.Success -and $is.Success) { $Text = $Text.Replace($is.Value, $should.Value) }
+    }
+    $Text
 }
 
 # Return whether the hash that is kept under this name is the one that was sent with this run.

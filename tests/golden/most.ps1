@@ -98,35 +98,35 @@
 #  5794  new_server             Check what another environment contains, and the server that runs from it.
 #  5877  switch                 Switch the server to another environment, and verify the server that runs from it.
 #  6052  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6251  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6363  server_life            Restart or stop the installed server: modes restart and stop.
-#  6468  restarted_server       Start the registered task again.
-#  6525  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6656  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6768  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6810  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  6972  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7219  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7353  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7377  server_log             Send the log of the notebook server: mode logs.
-#  7477  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  6268  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6380  server_life            Restart or stop the installed server: modes restart and stop.
+#  6485  restarted_server       Start the registered task again.
+#  6542  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6692  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6804  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6846  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  7008  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7255  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7389  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7413  server_log             Send the log of the notebook server: mode logs.
+#  7513  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7509  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7590  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7598  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7619  python                 Install Python from the publisher, or use one that is installed.
-#  7771  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7832  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7950  packages               Install the packages of the lock in a virtual environment.
-#  8152  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8179  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8317  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8525  service                Run the server as a scheduled task.
-#  8675  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8739  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8835  path                   Add the programs of the server to the PATH of the machine.
-#  8864  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8906  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7545  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7626  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7634  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7655  python                 Install Python from the publisher, or use one that is installed.
+#  7807  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7868  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  7986  packages               Install the packages of the lock in a virtual environment.
+#  8188  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8215  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8353  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8561  service                Run the server as a scheduled task.
+#  8711  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8775  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8871  path                   Add the programs of the server to the PATH of the machine.
+#  8900  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8942  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -6067,7 +6067,8 @@ function Restore-Server([string]$Folder, [switch]$WithPassword) {
     Assert-PreviousServer
 }
 
-# A password that was replaced since is not restored, unless this run has sent it and -WithPassword is given.
+# A password that was replaced since is not restored, unless this run has sent it and -WithPassword is given. A rollback
+# keeps the port and the address, too.
 function Restore-ServerFile([string]$Folder, [switch]$WithPassword) {
     $starter = Join-Path $Folder (Split-Path -Leaf $StarterFile)
     if (Test-Path -LiteralPath $starter) { Copy-Over $starter $StarterFile }
@@ -6075,14 +6076,30 @@ function Restore-ServerFile([string]$Folder, [switch]$WithPassword) {
     if (-not (Test-Path -LiteralPath $configuration)) { return }
     $name = 'notebook.kept_password_hash'
     Read-KeptSecret $name $ConfigurationFile $HashPattern
-    $text = [IO.File]::ReadAllText($configuration, $Utf8)
+    $saved = [IO.File]::ReadAllText($configuration, $Utf8)
+    $text = $saved
+    if ($Folder -eq $PreviousFolder) { $text = Get-TextForAddress $saved }
     $former = [regex]::Match($text, $HashPattern).Groups[1].Value
-    if (-not $former -or -not $Secrets.ContainsKey($name) -or ($WithPassword -and (Test-SentPassword $name)) -or
-        [string]::Equals($former, (Expand-Secret "@$name@" $name))) {
-        Copy-Over $configuration $ConfigurationFile
-        return
+    $isReplaced = $former -and $Secrets.ContainsKey($name) -and
+        -not [string]::Equals($former, (Expand-Secret "@$name@" $name))
+    if ($isReplaced -and -not ($WithPassword -and (Test-SentPassword $name))) {
+        Write-TextFile $ConfigurationFile $text.Replace($former, "@$name@") $name
     }
-    Write-TextFile $ConfigurationFile $text.Replace($former, "@$name@") $name
+    elseif (-not [string]::Equals($text, $saved)) { Write-TextFile $ConfigurationFile $text }
+    else { Copy-Over $configuration $ConfigurationFile }
+}
+
+# Return a configuration with the port and the address of the present one, for which the firewall is set.
+function Get-TextForAddress([string]$Text) {
+    if (-not (Test-Path -LiteralPath $ConfigurationFile)) { return $Text }
+    $present = [IO.File]::ReadAllText($ConfigurationFile, $Utf8)
+    foreach ($name in 'port', 'ip') {
+        $pattern = "`"$name`":\s+[^,\r\n]*,"
+        $should = [regex]::Match($present, $pattern)
+        $is = [regex]::Match($Text, $pattern)
+        if ($should.Success -and $is.Success) { $Text = $Text.Replace($is.Value, $should.Value) }
+    }
+    $Text
 }
 
 # Return whether the hash that is kept under this name is the one that was sent with this run.
@@ -6582,8 +6599,27 @@ function Get-RollbackPython {
         throw (New-Failure deployed-environment-unknown ('the notebook server does not run from an environment that ' +
                 'nbserver created. Run nbserver apply first'))
     }
+    Assert-SameFolder
     Assert-PreviousUnchanged (Get-EnvironmentOf $python)
     $python
+}
+
+# The access of the service to the folder of then may have been undone.
+function Assert-SameFolder {
+    $former = Read-SavedFolder (Join-Path $PreviousFolder (Split-Path -Leaf $ConfigurationFile))
+    $folder = Read-SavedFolder $ConfigurationFile
+    if (-not $former -or -not $folder -or $former -eq $folder) { return }
+    throw (New-Failure rollback-other-folder ('notebook.directory has changed since the previous environment was in ' +
+            'use: it was {former}, and is {folder}. Run nbserver apply with the previous folder, then nbserver ' +
+            'rollback again') @{ former = $former; folder = $folder })
+}
+
+# Return the folder of the notebooks in a configuration file, or '' if it has none.
+function Read-SavedFolder([string]$File) {
+    if (-not (Test-Path -LiteralPath $File)) { return '' }
+    $text = [IO.File]::ReadAllText($File, $Utf8)
+    if ($text -cnotmatch '"root_dir":\s+("(?:[^"\\]|\\.)*")') { return '' }
+    [string](ConvertFrom-Json "{`"folder`":$($Matches[1])}").folder
 }
 
 function Assert-PreviousUnchanged([string]$Environment) {

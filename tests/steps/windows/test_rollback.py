@@ -40,7 +40,8 @@ def test_it_goes_back_and_a_second_one_forward(host: Host) -> None:
 
 
 def test_after_it_an_apply_upgrades_again(host: Host) -> None:
-    assert host.run("apply", "b").outcome == "ok" and roll_back(host).outcome == "ok"
+    assert host.run("apply", "b", port=9998).outcome == "ok" and roll_back(host).outcome == "ok"
+    assert '"port":  9998,' in host.configuration() and '"lock":  "a"' in host.configuration(), "the firewall is set for the port"
     assert host.run("apply", "b").outcome == "ok" and (host.serves(), host.environments()) == ("bb", "ab") and not host.is_open()
     assert host.run("undo", "b").outcome == "ok" and host.environments() == ""
 
@@ -65,6 +66,13 @@ def test_it_is_refused_if_the_previous_environment_is_not_certain(host: Host) ->
     python.rename(python.with_suffix(".moved"))
     assert roll_back(host).codes("failed") == ["previous-environment-gone"]
     python.with_suffix(".moved").rename(python)
+    # The service may have lost its access to an earlier folder.
+    files = [host.state / folder / "jupyter_server_config.json" for folder in ("service", "previous")]
+    for file, folder in zip(files, ("b", "a"), strict=True):
+        file.write_text(file.read_text().replace("{", f'{{"root_dir":  "C:\\\\nb {folder}", ', 1))
+    (failed,) = [event for event in roll_back(host).events if event["event"] == "failed"]
+    assert (failed["code"], failed["values"]) == ("rollback-other-folder", {"former": "C:\\nb a", "folder": "C:\\nb b"})
+    files[1].write_text(files[1].read_text().replace("nb a", "nb b"))
     changed = "function Compare-InstalledFile { Add-Difference files-changed 'installed files' 'changed' 'as installed' }\n"
     (host.state / "installed").mkdir()
     (host.state / "installed" / f"env-1.2-{'a' * 8}.txt").write_text("x\n")
