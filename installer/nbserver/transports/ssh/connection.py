@@ -231,9 +231,34 @@ def _keys(host: LinuxHost | SshServer, secrets: LogonSecrets) -> Sequence[asyncs
 
 
 async def _addresses(name: str, port: int, seconds: float) -> list[str]:
-    """Return the addresses of a name, in the order of the system. Raises socket.gaierror and TimeoutError."""
-    asked = asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(found[4][0]) for found in await asyncio.wait_for(asked, seconds)))
+    """Return the addresses of a name, in the order of the system. Raises socket.gaierror and TimeoutError.
+
+    Nothing can interrupt the system while it asks, and at its end, Python waits for the threads of a loop: so this is in another one.
+    """
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[list[str]] = loop.create_future()
+    threading.Thread(target=_resolve, args=(name, port, loop, found), name="resolving", daemon=True).start()
+    return await asyncio.wait_for(found, seconds)
+
+
+def _resolve(name: str, port: int, loop: asyncio.AbstractEventLoop, found: asyncio.Future[list[str]]) -> None:
+    try:
+        addresses = [str(one[4][0]) for one in socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)]
+        tell = partial(_set, found, list(dict.fromkeys(addresses)))
+    except Exception as error:
+        tell = partial(_set_error, found, error)
+    with suppress(RuntimeError):  # nobody waits any more
+        loop.call_soon_threadsafe(tell)
+
+
+def _set(future: asyncio.Future[T], value: T) -> None:
+    if not future.done():
+        future.set_result(value)
+
+
+def _set_error(future: asyncio.Future[Any], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)
 
 
 def _weight(error: OSError) -> int:
