@@ -93,22 +93,34 @@ def document(mode: str, results: Mapping[str, Result], folder: Path, start: str)
     from xml.etree import ElementTree
 
     name = f"nbserver {COMMANDS.get(mode, mode)}"
-    failed = sum(result.error_kind is not None for result in results.values())
+    failures = {host: failure for host, result in results.items() if (failure := _failure(result))}
     seconds = f"{sum(result.seconds or 0 for result in results.values()):.1f}"
-    counts = {"tests": str(len(results)), "failures": str(failed), "errors": "0", "time": seconds}
+    counts = {"tests": str(len(results)), "failures": str(len(failures)), "errors": "0", "time": seconds}
     suites = ElementTree.Element("testsuites", {"name": "nbserver", **counts})
     suite = ElementTree.SubElement(suites, "testsuite", {"name": name, "timestamp": start, "skipped": "0", **counts})
     properties = ElementTree.SubElement(suite, "properties")
     ElementTree.SubElement(properties, "property", {"name": "run", "value": _text(str(folder))})
     for host, result in results.items():
         case = ElementTree.SubElement(suite, "testcase", {"classname": name, "name": host, "time": f"{result.seconds or 0:.1f}"})
-        if kind := result.error_kind:
-            said = _text(result.error or result.outcome)
+        if host in failures:
+            kind, said = failures[host]
             ElementTree.SubElement(case, "failure", {"type": kind, "message": said}).text = said
         lines = [f"outcome: {result.outcome}", *(f"{step}: {ended}" for step, ended in result.steps.items())]
         ElementTree.SubElement(case, "system-out").text = _text("\n".join(lines))
     ElementTree.indent(suites)
     return bytes(ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True)) + b"\n"
+
+
+def _failure(result: Result) -> tuple[str, str] | None:
+    """Return the type and the message of a failure, or None. A server that does not run is one, as for the exit code."""
+    if kind := result.error_kind:
+        return kind, _text(result.error or result.outcome)
+    if result.status is not None and not result.status.is_running:
+        state = result.status.found["service"]["state"]
+        return "step", str(
+            notice("server-does-not-run", "{name}: the notebook server does not run ({state})", name=result.host, state=state)
+        )
+    return None
 
 
 def _text(text: str) -> str:

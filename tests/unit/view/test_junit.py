@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from nbserver.base.errors import ConnectError, UsageError
+from nbserver.run.host_status import HostStatus
 from nbserver.run.result import Result
 from nbserver.view import choice
 from nbserver.view.junit import JunitFile, document
@@ -52,6 +53,15 @@ def test_one_case_per_host(tmp_path: Path) -> None:
     assert failure.get("type") == "refused" and failure.get("message") == failure.text == 'lin2: lin2:22 <refused> & "that"'
     assert cases["lin4"].find("failure").get("type") == "stopped"
     assert [name for name, case in cases.items() if case.find("failure") is None] == ["lin1", "lin3"]
+
+
+@pytest.mark.parametrize(("state", "failures"), [("running", "0"), ("stopped", "1")])
+def test_a_server_that_does_not_run_is_a_failure_of_status(tmp_path: Path, state: str, failures: str) -> None:
+    result = Result("lin1", "ok", status=HostStatus({"service": {"state": state}}, "0" * 64))
+    suites = parsed(document("status", {"lin1": result}, tmp_path, ""))
+    found = [(failure.get("type"), failure.text) for failure in suites.iter("failure")]
+    assert suites.get("failures") == failures
+    assert found == ([] if state == "running" else [("step", "lin1: the notebook server does not run (stopped)")])
 
 
 @pytest.mark.parametrize("character", ["\0", "\x1b", "\ud800", "\ufffe", "]]>", "\u00e9\U0001f600"])
