@@ -81,6 +81,7 @@ Add-Step check 'The server presents its certificate and refuses requests without
     $should = 'a new certificate'
     $certificate = Get-ServerCertificate
     if ($certificate) { $should = Get-Fingerprint $certificate }
+    Wait-YoungServer
     $is = Get-ServerFingerprint
     if ($is -ne $should) {
         Add-Difference port-certificate 'certificate on TCP port {port}' $is $should @{ port = $Settings.notebook.port }

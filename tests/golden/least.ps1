@@ -73,60 +73,60 @@
 #  3874  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
 #  3914  installed_files        Compare files with those that were installed.
 #  4064  running_server         Stop the server before its programs are replaced.
-#  4125  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4252  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4316  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4366  port_process           Find the program that listens on a TCP port, and what started it.
-#  4401  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4530  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4576  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4634  certificates           Read certificates from PEM files.
-#  4651  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4728  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4862  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4986  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  5095  certificate_requests   Create certificate requests, and install what is issued for them.
-#  5188  password_hash          Get the hash of the password, or keep the one that an earlier run set.
-#  5206  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  5252  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  5283  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5364  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5506  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5550  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5673  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5830  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5888  new_server             Check what another environment contains, and the server that runs from it.
-#  5971  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  6146  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6362  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6474  server_life            Restart or stop the installed server: modes restart and stop.
-#  6579  restarted_server       Start the registered task again.
-#  6636  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6786  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6898  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6940  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  7102  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7349  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7483  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7507  server_log             Send the log of the notebook server: mode logs.
-#  7607  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  4164  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4291  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4355  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4405  port_process           Find the program that listens on a TCP port, and what started it.
+#  4440  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4569  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4615  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4673  certificates           Read certificates from PEM files.
+#  4690  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4767  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4901  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  5025  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  5134  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5227  password_hash          Get the hash of the password, or keep the one that an earlier run set.
+#  5245  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  5291  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  5322  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5403  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5545  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5589  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5712  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5869  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5927  new_server             Check what another environment contains, and the server that runs from it.
+#  6010  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  6185  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6401  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6513  server_life            Restart or stop the installed server: modes restart and stop.
+#  6618  restarted_server       Start the registered task again.
+#  6675  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6825  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6937  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6979  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  7141  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7388  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7522  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7546  server_log             Send the log of the notebook server: mode logs.
+#  7646  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7639  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7720  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7728  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7749  python                 Install Python from the publisher, or use one that is installed.
-#  7901  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7962  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  8080  packages               Install the packages of the lock in a virtual environment.
-#  8282  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8309  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8447  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8655  service                Run the server as a scheduled task.
-#  8805  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8869  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8965  path                   Add the programs of the server to the PATH of the machine.
-#  8994  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  9036  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7678  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7759  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7767  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7788  python                 Install Python from the publisher, or use one that is installed.
+#  7940  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  8001  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  8119  packages               Install the packages of the lock in a virtual environment.
+#  8321  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8348  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8486  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8694  service                Run the server as a scheduled task.
+#  8846  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8910  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  9007  path                   Add the programs of the server to the PATH of the machine.
+#  9036  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  9078  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -4069,6 +4069,45 @@ function Stop-Server {
     if (-not (Test-Record 'task' 'nbserver') -or -not (Get-TaskXml 'nbserver')) { return }
     [void](Disable-ScheduledTask -TaskName 'nbserver' -TaskPath '\' -ErrorAction Stop)
     Stop-Task 'nbserver'
+}
+
+# ---- right after Windows has started, the task does not run yet, and then the server does not listen yet. A test waits
+# for both, because neither is a difference
+
+$YoungSeconds = 90                                       # how old Windows or the server is then, at most
+
+function Wait-YoungTask {
+    $boot = Get-BootTime
+    if (-not $boot) { return }
+    $started = [DateTime]::ParseExact($boot, $BootFormat, [Globalization.CultureInfo]::InvariantCulture,
+        'AssumeUniversal, AdjustToUniversal')
+    for ($second = 0; ([DateTime]::UtcNow - $started).TotalSeconds -lt $YoungSeconds; $second++) {
+        if ($second -ge $YoungSeconds -or [string](Find-Task 'nbserver').State -ne 'Ready') { return }
+        if ($second % 10 -eq 5) {
+            Write-StepProgress waiting-for-task 'Waiting for the scheduled task {task}' @{ task = 'nbserver' }
+        }
+        Start-Pause 1000
+    }
+}
+
+function Wait-YoungServer {
+    $port = $Settings.notebook.port
+    for ($second = 0; $second -lt $YoungSeconds; $second++) {
+        if ($ServiceTask.Started -or (Test-PortListening $port) -or -not (Test-YoungServer)) { return }
+        if ($second % 10 -eq 5) {
+            Write-StepProgress waiting-for-server 'Waiting for the server on TCP port {port}' @{
+                port = $port
+            } -Done $second -Total $YoungSeconds -Unit seconds
+        }
+        Start-Pause 1000
+    }
+}
+
+# The server is older than its kernels.
+function Test-YoungServer {
+    if (-not (Test-ServerRunning)) { return $false }
+    $first = Get-ProcessBelow $Programs | Sort-Object -Property StartTime | Select-Object -First 1
+    [bool]$first -and ([DateTime]::UtcNow - $first.StartTime.ToUniversalTime()).TotalSeconds -lt $YoungSeconds
 }
 
 # Return how the server runs, for mode status. A task that Windows is about to start is Queued.
@@ -8761,7 +8800,9 @@ function Compare-ServiceTask {
             }
         }
     }
-    if ($ServiceTask.Started -or (Test-TaskRunning 'nbserver')) { return }
+    if ($ServiceTask.Started) { return }
+    Wait-YoungTask
+    if (Test-TaskRunning 'nbserver') { return }
     Add-Difference task 'scheduled task nbserver' 'not running' 'running'
 }
 
@@ -8949,6 +8990,7 @@ Add-Step check 'The server presents its certificate and refuses requests without
     $should = 'a new certificate'
     $certificate = Get-ServerCertificate
     if ($certificate) { $should = Get-Fingerprint $certificate }
+    Wait-YoungServer
     $is = Get-ServerFingerprint
     if ($is -ne $should) {
         Add-Difference port-certificate 'certificate on TCP port {port}' $is $should @{ port = $Settings.notebook.port }

@@ -73,60 +73,60 @@
 #  3780  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
 #  3820  installed_files        Compare files with those that were installed.
 #  3970  running_server         Stop the server before its programs are replaced.
-#  4031  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4158  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4222  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4272  port_process           Find the program that listens on a TCP port, and what started it.
-#  4307  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4436  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4482  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4540  certificates           Read certificates from PEM files.
-#  4557  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4634  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4768  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4892  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  5001  certificate_requests   Create certificate requests, and install what is issued for them.
-#  5094  password_hash          Get the hash of the password, or keep the one that an earlier run set.
-#  5112  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  5158  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  5189  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5270  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5412  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5456  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5579  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5736  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5794  new_server             Check what another environment contains, and the server that runs from it.
-#  5877  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  6052  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6268  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6380  server_life            Restart or stop the installed server: modes restart and stop.
-#  6485  restarted_server       Start the registered task again.
-#  6542  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6692  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6804  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6846  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  7008  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7255  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7389  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7413  server_log             Send the log of the notebook server: mode logs.
-#  7513  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  4070  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4197  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4261  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4311  port_process           Find the program that listens on a TCP port, and what started it.
+#  4346  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4475  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4521  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4579  certificates           Read certificates from PEM files.
+#  4596  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4673  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4807  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4931  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  5040  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5133  password_hash          Get the hash of the password, or keep the one that an earlier run set.
+#  5151  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  5197  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  5228  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5309  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5451  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5495  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5618  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5775  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5833  new_server             Check what another environment contains, and the server that runs from it.
+#  5916  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  6091  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6307  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6419  server_life            Restart or stop the installed server: modes restart and stop.
+#  6524  restarted_server       Start the registered task again.
+#  6581  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6731  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6843  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6885  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  7047  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7294  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7428  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7452  server_log             Send the log of the notebook server: mode logs.
+#  7552  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7545  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7626  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7634  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7655  python                 Install Python from the publisher, or use one that is installed.
-#  7807  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7868  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  7986  packages               Install the packages of the lock in a virtual environment.
-#  8188  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8215  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8353  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8561  service                Run the server as a scheduled task.
-#  8711  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8775  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8871  path                   Add the programs of the server to the PATH of the machine.
-#  8900  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8942  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7584  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7665  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7673  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7694  python                 Install Python from the publisher, or use one that is installed.
+#  7846  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7907  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  8025  packages               Install the packages of the lock in a virtual environment.
+#  8227  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8254  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8392  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8600  service                Run the server as a scheduled task.
+#  8752  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8816  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8913  path                   Add the programs of the server to the PATH of the machine.
+#  8942  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8984  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -3975,6 +3975,45 @@ function Stop-Server {
     if (-not (Test-Record 'task' 'nbserver') -or -not (Get-TaskXml 'nbserver')) { return }
     [void](Disable-ScheduledTask -TaskName 'nbserver' -TaskPath '\' -ErrorAction Stop)
     Stop-Task 'nbserver'
+}
+
+# ---- right after Windows has started, the task does not run yet, and then the server does not listen yet. A test waits
+# for both, because neither is a difference
+
+$YoungSeconds = 90                                       # how old Windows or the server is then, at most
+
+function Wait-YoungTask {
+    $boot = Get-BootTime
+    if (-not $boot) { return }
+    $started = [DateTime]::ParseExact($boot, $BootFormat, [Globalization.CultureInfo]::InvariantCulture,
+        'AssumeUniversal, AdjustToUniversal')
+    for ($second = 0; ([DateTime]::UtcNow - $started).TotalSeconds -lt $YoungSeconds; $second++) {
+        if ($second -ge $YoungSeconds -or [string](Find-Task 'nbserver').State -ne 'Ready') { return }
+        if ($second % 10 -eq 5) {
+            Write-StepProgress waiting-for-task 'Waiting for the scheduled task {task}' @{ task = 'nbserver' }
+        }
+        Start-Pause 1000
+    }
+}
+
+function Wait-YoungServer {
+    $port = $Settings.notebook.port
+    for ($second = 0; $second -lt $YoungSeconds; $second++) {
+        if ($ServiceTask.Started -or (Test-PortListening $port) -or -not (Test-YoungServer)) { return }
+        if ($second % 10 -eq 5) {
+            Write-StepProgress waiting-for-server 'Waiting for the server on TCP port {port}' @{
+                port = $port
+            } -Done $second -Total $YoungSeconds -Unit seconds
+        }
+        Start-Pause 1000
+    }
+}
+
+# The server is older than its kernels.
+function Test-YoungServer {
+    if (-not (Test-ServerRunning)) { return $false }
+    $first = Get-ProcessBelow $Programs | Sort-Object -Property StartTime | Select-Object -First 1
+    [bool]$first -and ([DateTime]::UtcNow - $first.StartTime.ToUniversalTime()).TotalSeconds -lt $YoungSeconds
 }
 
 # Return how the server runs, for mode status. A task that Windows is about to start is Queued.
@@ -8667,7 +8706,9 @@ function Compare-ServiceTask {
             }
         }
     }
-    if ($ServiceTask.Started -or (Test-TaskRunning 'nbserver')) { return }
+    if ($ServiceTask.Started) { return }
+    Wait-YoungTask
+    if (Test-TaskRunning 'nbserver') { return }
     Add-Difference task 'scheduled task nbserver' 'not running' 'running'
 }
 
@@ -8855,6 +8896,7 @@ Add-Step check 'The server presents its certificate and refuses requests without
     $should = 'a new certificate'
     $certificate = Get-ServerCertificate
     if ($certificate) { $should = Get-Fingerprint $certificate }
+    Wait-YoungServer
     $is = Get-ServerFingerprint
     if ($is -ne $should) {
         Add-Difference port-certificate 'certificate on TCP port {port}' $is $should @{ port = $Settings.notebook.port }

@@ -8,6 +8,45 @@ function Stop-Server {
     Stop-Task 'nbserver'
 }
 
+# ---- right after Windows has started, the task does not run yet, and then the server does not listen yet. A test waits
+# for both, because neither is a difference
+
+$YoungSeconds = 90                                       # how old Windows or the server is then, at most
+
+function Wait-YoungTask {
+    $boot = Get-BootTime
+    if (-not $boot) { return }
+    $started = [DateTime]::ParseExact($boot, $BootFormat, [Globalization.CultureInfo]::InvariantCulture,
+        'AssumeUniversal, AdjustToUniversal')
+    for ($second = 0; ([DateTime]::UtcNow - $started).TotalSeconds -lt $YoungSeconds; $second++) {
+        if ($second -ge $YoungSeconds -or [string](Find-Task 'nbserver').State -ne 'Ready') { return }
+        if ($second % 10 -eq 5) {
+            Write-StepProgress waiting-for-task 'Waiting for the scheduled task {task}' @{ task = 'nbserver' }
+        }
+        Start-Pause 1000
+    }
+}
+
+function Wait-YoungServer {
+    $port = $Settings.notebook.port
+    for ($second = 0; $second -lt $YoungSeconds; $second++) {
+        if ($ServiceTask.Started -or (Test-PortListening $port) -or -not (Test-YoungServer)) { return }
+        if ($second % 10 -eq 5) {
+            Write-StepProgress waiting-for-server 'Waiting for the server on TCP port {port}' @{
+                port = $port
+            } -Done $second -Total $YoungSeconds -Unit seconds
+        }
+        Start-Pause 1000
+    }
+}
+
+# The server is older than its kernels.
+function Test-YoungServer {
+    if (-not (Test-ServerRunning)) { return $false }
+    $first = Get-ProcessBelow $Programs | Sort-Object -Property StartTime | Select-Object -First 1
+    [bool]$first -and ([DateTime]::UtcNow - $first.StartTime.ToUniversalTime()).TotalSeconds -lt $YoungSeconds
+}
+
 # Return how the server runs, for mode status. A task that Windows is about to start is Queued.
 function Get-ServiceStatus {
     $task = Find-Task 'nbserver'

@@ -3,6 +3,9 @@
 
 function Stop-Server { Stop-Background }
 
+# The server of a user does not start with Windows.
+function Wait-YoungServer { }
+
 # Return how the server runs, for mode status.
 function Get-ServiceStatus {
     $process = Get-Background

@@ -107,7 +107,9 @@ function Compare-ServiceTask {
             }
         }
     }
-    if ($ServiceTask.Started -or (Test-TaskRunning 'nbserver')) { return }
+    if ($ServiceTask.Started) { return }
+    Wait-YoungTask
+    if (Test-TaskRunning 'nbserver') { return }
     Add-Difference task 'scheduled task nbserver' 'not running' 'running'
 }
 

@@ -37,7 +37,7 @@ def session(certificate: Certificate) -> Iterator[Session]:
         opened.keep(
             f'$Settings = ConvertFrom-Json \'{{"scope": "machine", "skip": []}}\'; $CertificateFile = \'{host_path(certificate.certificate)}\'\n'
             f"{prelude('run', 'hashes', 'events', 'envelope', 'record', 'files', 'certificates', 'switch', 'server_check')}\n"
-            "function Get-ServerCertificate { Read-Certificate $CertificateFile }; function Test-ServerRunning { $true }\n"
+            "function Get-ServerCertificate { Read-Certificate $CertificateFile }; function Test-ServerRunning { $true }; function Wait-YoungServer { }\n"
             "function Get-EnvironmentFolder { 'C:\\nbserver\\env' }\n"
             f"{steps('check')}\n{failure}\n{functions}"
         )

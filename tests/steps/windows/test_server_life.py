@@ -225,7 +225,7 @@ def test_a_certificate_in_a_folder_that_others_could_read_stays(place: Place) ->
 
 def test_a_restored_key_completes_no_upgrade(place: Place) -> None:
     """An upgrade was interrupted: the next apply completes it."""
-    stand_ins = "function Get-ServerCertificate { }; function Get-ServerFingerprint { 'a new certificate' }; function Compare-Refusal { }; function Test-OpenSwitch { $true }; "
+    stand_ins = "function Wait-YoungServer { }; function Get-ServerCertificate { }; function Get-ServerFingerprint { 'a new certificate' }; function Compare-Refusal { }; function Test-OpenSwitch { $true }; "
     step = f"$Steps.Clear(); {steps('check')}\n{stand_ins}"
     test = "$Run.Mode = '{mode}'; $Run.Differences = New-Object Collections.ArrayList; & $Steps[0].Test; [string]$Run.Differences.Count; "
     assert place.run(step + test.format(mode="restore-key") + test.format(mode="apply")) == ["0", "1"]

@@ -39,7 +39,21 @@ def session() -> Iterator[Session]:
             f'function global:Get-StandInFolder([string]$Name) {{ [IO.Directory]::CreateDirectory("{TASKS}\\$Name").FullName }}\n'
             f'function global:Get-StandInTaskFile([string]$TaskName) {{ "$(Get-StandInFolder tasks)\\$TaskName" }}'
         )
-        files = prelude("run", "events", "envelope", "part_data", "record", "files", "server_command", "programs", "tasks", "task_states")
+        files = prelude(
+            "run",
+            "events",
+            "envelope",
+            "part_data",
+            "record",
+            "files",
+            "server_command",
+            "programs",
+            "tasks",
+            "task_states",
+            "running_server",
+            "port_process",
+            "reboots",
+        )
         main = part("main")
         opened.keep(f"{SETTINGS}{files}\n{steps('service')}\n{main[: main.index('$ScriptText =')]}")
         yield opened
@@ -77,6 +91,36 @@ def test_a_task_that_is_missing_or_does_not_run_is_a_difference(session: Session
     assert session.run(f"{STANDINS}$xml = $null\n{LOOK}") == ["scheduled task nbserver: "]
     stopped = "function Test-TaskRunning { $false }\n$xml = Get-ServiceXml\n"
     assert session.run(f"{STANDINS}{stopped}{LOOK}") == ["scheduled task nbserver: not running"]
+
+
+AT_BOOT = """
+$States = New-Object Collections.Queue (, @('Ready', 'Ready', 'Running', 'Running'))
+function Find-Task { [pscustomobject]@{ State = $States.Dequeue() } }
+function Test-TaskRunning { (Find-Task).State -eq 'Running' }
+function Start-Pause { $script:Pauses++ }
+function Get-BootTime { [DateTime]::UtcNow.AddSeconds(-$Age).ToString($BootFormat) }
+$script:Pauses = 0; $xml = Get-ServiceXml
+"""
+
+
+@pytest.mark.parametrize(("age", "found"), [(20, ["2"]), (900, ["scheduled task nbserver: not running", "0"])])
+def test_a_task_that_windows_is_about_to_start_is_waited_for(session: Session, age: int, found: list[str]) -> None:
+    assert session.run(f"{STANDINS}$Age = {age}\n{AT_BOOT}{LOOK}\n[string]$script:Pauses") == found
+
+
+@pytest.mark.parametrize(("age", "running", "pauses"), [(20, "$true", "2"), (900, "$true", "0"), (20, "$false", "0")])
+def test_a_server_that_has_just_been_started_is_waited_for(session: Session, age: int, running: str, pauses: str) -> None:
+    """A plan right after a restart of Windows found a difference that is none."""
+    young = f"""
+    function Test-ServerRunning {{ {running} }}
+    function Get-ProcessBelow {{ foreach ($s in 1, {age}) {{ [pscustomobject]@{{ StartTime = [DateTime]::Now.AddSeconds(-$s) }} }} }}
+    function Test-PortListening {{ $script:Pauses -ge 2 }}
+    function Start-Pause {{ $script:Pauses++ }}
+    $Settings | Add-Member -Force notebook ([pscustomobject]@{{ port = 9999 }}); $script:Pauses = 0
+    Wait-YoungServer
+    [string]$script:Pauses
+    """
+    assert session.run(f"{STANDINS}{young}") == [pauses]
 
 
 @pytest.mark.parametrize(("kind", "key"), [("task", "nbserver"), ("task_state", r"\\Backup\\nightly")])
