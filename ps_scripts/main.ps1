@@ -125,7 +125,7 @@ function Start-Run {
     Invoke-Hook BeforeRun
     if ($Run.Mode -eq 'events' -or $Run.Outcome -eq 'waiting') { return }
     if (Test-Change) { Start-Change }
-    elseif (Test-Path -LiteralPath $StateFolder) { Assert-StateFolder }
+    elseif ($Run.Mode -ne 'check' -and (Test-Path -LiteralPath $StateFolder)) { Assert-StateFolder }
     $Run.Script = Get-Sha256 ($Utf8.GetBytes($ScriptText))
     Write-Event started @{
         run = $Run.Id; boot = $Run.Boot; mode = $Run.Mode; operator = $Run.Operator; release = $Settings.release
@@ -168,6 +168,7 @@ $Modes.check = {
     $Run.Step = 'preflight'
     Assert-Requirement language_mode { Set-Found full-language 'PowerShell runs in FullLanguage mode' }
     Assert-Requirement powershell { Assert-DotNet }
+    if (Test-Path -LiteralPath $StateFolder) { Assert-Requirement state_folder { Assert-StateFolder } }
     Assert-Requirement rotation { Assert-RotationComplete }
     Invoke-Test ($Steps | Where-Object { $_.Name -eq 'preflight' })
     Assert-Requirement application_control { Write-CodeIntegrity }

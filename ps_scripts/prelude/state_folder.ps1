@@ -23,6 +23,9 @@ function New-StateFolder {
 }
 
 function Assert-StateFolder {
+    Set-Found state-folder-closed 'only accounts that may change this host have access to {path}' @{
+        path = $StateFolder
+    }
     Assert-NoLink $StateFolder
     $fault = Get-AccessFault $StateFolder $Trusted $AnyRight
     if ($fault) {

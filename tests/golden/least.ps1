@@ -42,91 +42,91 @@
 #  1678  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
 #  1798  files                  Create folders and write text files, so that undo can restore what was there before.
 #  1902  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1937  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  2025  path_access            Find other accounts that could replace a folder with another folder.
-#  2054  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  2111  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2264  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2361  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2596  server_command         Define the command line of the server, and what it was started with.
-#  2615  left_program           End the program that a run left behind when it was killed.
-#  2680  programs               Run other programs until they exit, and report their output.
-#  2819  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2838  web_requests           Ask web servers, and say why one did not answer.
-#  2910  downloads              Download files into the cache, and check their hashes before they are used.
-#  3071  sources                Download a program from one of several sources.
-#  3150  delivered_programs     Take the files of programs that the workstation has sent.
-#  3181  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3270  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3346  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3402  foreign_places         Define where configuration from other installations may be on this host.
-#  3416  package_environment    Choose the environment variables of pip and uv.
-#  3491  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3496  installer_failures     Explain the exit codes of installers.
-#  3568  installers             Run installers and uninstallers, and wait while another one runs.
-#  3613  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3670  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3732  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3757  not_found              Distinguish what does not exist from what cannot be read.
-#  3764  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3836  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3874  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3914  installed_files        Compare files with those that were installed.
-#  4064  running_server         Stop the server before its programs are replaced.
-#  4164  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4291  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4355  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4405  port_process           Find the program that listens on a TCP port, and what started it.
-#  4440  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4569  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4615  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4673  certificates           Read certificates from PEM files.
-#  4690  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4767  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4901  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  5025  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  5134  certificate_requests   Create certificate requests, and install what is issued for them.
-#  5227  password_hash          Get the hash of the password, or keep the one that an earlier run set.
-#  5245  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  5291  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  5322  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5403  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5545  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5589  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5712  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5869  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5927  new_server             Check what another environment contains, and the server that runs from it.
-#  6010  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  6185  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6401  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6513  server_life            Restart or stop the installed server: modes restart and stop.
-#  6618  restarted_server       Start the registered task again.
-#  6675  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6825  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6937  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6979  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  7141  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7388  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7522  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7546  server_log             Send the log of the notebook server: mode logs.
-#  7646  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  1940  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  2028  path_access            Find other accounts that could replace a folder with another folder.
+#  2057  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  2114  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2267  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2364  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2599  server_command         Define the command line of the server, and what it was started with.
+#  2618  left_program           End the program that a run left behind when it was killed.
+#  2683  programs               Run other programs until they exit, and report their output.
+#  2822  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2841  web_requests           Ask web servers, and say why one did not answer.
+#  2913  downloads              Download files into the cache, and check their hashes before they are used.
+#  3074  sources                Download a program from one of several sources.
+#  3153  delivered_programs     Take the files of programs that the workstation has sent.
+#  3184  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3273  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3349  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3405  foreign_places         Define where configuration from other installations may be on this host.
+#  3419  package_environment    Choose the environment variables of pip and uv.
+#  3494  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3499  installer_failures     Explain the exit codes of installers.
+#  3571  installers             Run installers and uninstallers, and wait while another one runs.
+#  3616  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3673  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3735  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3760  not_found              Distinguish what does not exist from what cannot be read.
+#  3767  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3839  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3877  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3917  installed_files        Compare files with those that were installed.
+#  4067  running_server         Stop the server before its programs are replaced.
+#  4167  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4294  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4358  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4408  port_process           Find the program that listens on a TCP port, and what started it.
+#  4443  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4572  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4618  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4676  certificates           Read certificates from PEM files.
+#  4693  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4770  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4904  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  5028  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  5137  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5230  password_hash          Get the hash of the password, or keep the one that an earlier run set.
+#  5248  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  5294  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  5325  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5406  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5548  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5592  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5715  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5872  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5930  new_server             Check what another environment contains, and the server that runs from it.
+#  6013  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  6188  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6404  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6516  server_life            Restart or stop the installed server: modes restart and stop.
+#  6621  restarted_server       Start the registered task again.
+#  6678  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6828  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6940  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6982  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  7144  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7391  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7525  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7549  server_log             Send the log of the notebook server: mode logs.
+#  7649  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7678  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7759  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7767  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7788  python                 Install Python from the publisher, or use one that is installed.
-#  7940  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  8001  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  8119  packages               Install the packages of the lock in a virtual environment.
-#  8321  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8348  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8486  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8694  service                Run the server as a scheduled task.
-#  8846  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8910  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  9007  path                   Add the programs of the server to the PATH of the machine.
-#  9036  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  9078  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7681  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7765  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7773  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7794  python                 Install Python from the publisher, or use one that is installed.
+#  7946  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  8007  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  8125  packages               Install the packages of the lock in a virtual environment.
+#  8327  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8354  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8492  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8700  service                Run the server as a scheduled task.
+#  8852  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8916  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  9013  path                   Add the programs of the server to the PATH of the machine.
+#  9042  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  9084  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -1924,6 +1924,9 @@ function New-StateFolder {
 }
 
 function Assert-StateFolder {
+    Set-Found state-folder-closed 'only accounts that may change this host have access to {path}' @{
+        path = $StateFolder
+    }
     Assert-NoLink $StateFolder
     $fault = Get-AccessFault $StateFolder $Trusted $AnyRight
     if ($fault) {
@@ -7697,6 +7700,9 @@ Add-Step preflight 'This host can run the notebook server' -Test {
             'Report this bug, and include this message') @{ step = 'preflight' })
 }
 
+# Without these rights, the state folder cannot be read either. Mode check reports all findings.
+Add-Hook BeforeRun { if ($Run.Mode -ne 'check') { Assert-Administrator } }
+
 function Assert-Administrator {
     Set-Found is-administrator 'this account has administrator rights'
     $user = New-Object Security.Principal.WindowsPrincipal ([Security.Principal.WindowsIdentity]::GetCurrent())
@@ -9202,7 +9208,7 @@ function Start-Run {
     Invoke-Hook BeforeRun
     if ($Run.Mode -eq 'events' -or $Run.Outcome -eq 'waiting') { return }
     if (Test-Change) { Start-Change }
-    elseif (Test-Path -LiteralPath $StateFolder) { Assert-StateFolder }
+    elseif ($Run.Mode -ne 'check' -and (Test-Path -LiteralPath $StateFolder)) { Assert-StateFolder }
     $Run.Script = Get-Sha256 ($Utf8.GetBytes($ScriptText))
     Write-Event started @{
         run = $Run.Id; boot = $Run.Boot; mode = $Run.Mode; operator = $Run.Operator; release = $Settings.release
@@ -9245,6 +9251,7 @@ $Modes.check = {
     $Run.Step = 'preflight'
     Assert-Requirement language_mode { Set-Found full-language 'PowerShell runs in FullLanguage mode' }
     Assert-Requirement powershell { Assert-DotNet }
+    if (Test-Path -LiteralPath $StateFolder) { Assert-Requirement state_folder { Assert-StateFolder } }
     Assert-Requirement rotation { Assert-RotationComplete }
     Invoke-Test ($Steps | Where-Object { $_.Name -eq 'preflight' })
     Assert-Requirement application_control { Write-CodeIntegrity }

@@ -42,91 +42,91 @@
 #  1584  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
 #  1704  files                  Create folders and write text files, so that undo can restore what was there before.
 #  1808  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1843  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1931  path_access            Find other accounts that could replace a folder with another folder.
-#  1960  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  2017  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2170  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2267  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2502  server_command         Define the command line of the server, and what it was started with.
-#  2521  left_program           End the program that a run left behind when it was killed.
-#  2586  programs               Run other programs until they exit, and report their output.
-#  2725  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2744  web_requests           Ask web servers, and say why one did not answer.
-#  2816  downloads              Download files into the cache, and check their hashes before they are used.
-#  2977  sources                Download a program from one of several sources.
-#  3056  delivered_programs     Take the files of programs that the workstation has sent.
-#  3087  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3176  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3252  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3308  foreign_places         Define where configuration from other installations may be on this host.
-#  3322  package_environment    Choose the environment variables of pip and uv.
-#  3397  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3402  installer_failures     Explain the exit codes of installers.
-#  3474  installers             Run installers and uninstallers, and wait while another one runs.
-#  3519  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3576  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3638  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3663  not_found              Distinguish what does not exist from what cannot be read.
-#  3670  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3742  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3780  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3820  installed_files        Compare files with those that were installed.
-#  3970  running_server         Stop the server before its programs are replaced.
-#  4070  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4197  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4261  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4311  port_process           Find the program that listens on a TCP port, and what started it.
-#  4346  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4475  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4521  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4579  certificates           Read certificates from PEM files.
-#  4596  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4673  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4807  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4931  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  5040  certificate_requests   Create certificate requests, and install what is issued for them.
-#  5133  password_hash          Get the hash of the password, or keep the one that an earlier run set.
-#  5151  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  5197  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  5228  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5309  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5451  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5495  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5618  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5775  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5833  new_server             Check what another environment contains, and the server that runs from it.
-#  5916  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  6091  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6307  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6419  server_life            Restart or stop the installed server: modes restart and stop.
-#  6524  restarted_server       Start the registered task again.
-#  6581  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6731  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6843  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6885  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  7047  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7294  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7428  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7452  server_log             Send the log of the notebook server: mode logs.
-#  7552  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  1846  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1934  path_access            Find other accounts that could replace a folder with another folder.
+#  1963  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  2020  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2173  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2270  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2505  server_command         Define the command line of the server, and what it was started with.
+#  2524  left_program           End the program that a run left behind when it was killed.
+#  2589  programs               Run other programs until they exit, and report their output.
+#  2728  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2747  web_requests           Ask web servers, and say why one did not answer.
+#  2819  downloads              Download files into the cache, and check their hashes before they are used.
+#  2980  sources                Download a program from one of several sources.
+#  3059  delivered_programs     Take the files of programs that the workstation has sent.
+#  3090  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3179  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3255  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3311  foreign_places         Define where configuration from other installations may be on this host.
+#  3325  package_environment    Choose the environment variables of pip and uv.
+#  3400  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3405  installer_failures     Explain the exit codes of installers.
+#  3477  installers             Run installers and uninstallers, and wait while another one runs.
+#  3522  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3579  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3641  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3666  not_found              Distinguish what does not exist from what cannot be read.
+#  3673  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3745  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3783  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3823  installed_files        Compare files with those that were installed.
+#  3973  running_server         Stop the server before its programs are replaced.
+#  4073  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4200  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4264  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4314  port_process           Find the program that listens on a TCP port, and what started it.
+#  4349  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4478  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4524  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4582  certificates           Read certificates from PEM files.
+#  4599  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4676  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4810  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4934  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  5043  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5136  password_hash          Get the hash of the password, or keep the one that an earlier run set.
+#  5154  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  5200  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  5231  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5312  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5454  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5498  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5621  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5778  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5836  new_server             Check what another environment contains, and the server that runs from it.
+#  5919  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  6094  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6310  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6422  server_life            Restart or stop the installed server: modes restart and stop.
+#  6527  restarted_server       Start the registered task again.
+#  6584  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6734  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6846  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6888  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  7050  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7297  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7431  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7455  server_log             Send the log of the notebook server: mode logs.
+#  7555  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7584  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7665  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7673  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7694  python                 Install Python from the publisher, or use one that is installed.
-#  7846  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7907  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  8025  packages               Install the packages of the lock in a virtual environment.
-#  8227  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8254  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8392  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8600  service                Run the server as a scheduled task.
-#  8752  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8816  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8913  path                   Add the programs of the server to the PATH of the machine.
-#  8942  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8984  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7587  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7671  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7679  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7700  python                 Install Python from the publisher, or use one that is installed.
+#  7852  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7913  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  8031  packages               Install the packages of the lock in a virtual environment.
+#  8233  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8260  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8398  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8606  service                Run the server as a scheduled task.
+#  8758  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8822  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8919  path                   Add the programs of the server to the PATH of the machine.
+#  8948  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  8990  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -1830,6 +1830,9 @@ function New-StateFolder {
 }
 
 function Assert-StateFolder {
+    Set-Found state-folder-closed 'only accounts that may change this host have access to {path}' @{
+        path = $StateFolder
+    }
     Assert-NoLink $StateFolder
     $fault = Get-AccessFault $StateFolder $Trusted $AnyRight
     if ($fault) {
@@ -7603,6 +7606,9 @@ Add-Step preflight 'This host can run the notebook server' -Test {
             'Report this bug, and include this message') @{ step = 'preflight' })
 }
 
+# Without these rights, the state folder cannot be read either. Mode check reports all findings.
+Add-Hook BeforeRun { if ($Run.Mode -ne 'check') { Assert-Administrator } }
+
 function Assert-Administrator {
     Set-Found is-administrator 'this account has administrator rights'
     $user = New-Object Security.Principal.WindowsPrincipal ([Security.Principal.WindowsIdentity]::GetCurrent())
@@ -9108,7 +9114,7 @@ function Start-Run {
     Invoke-Hook BeforeRun
     if ($Run.Mode -eq 'events' -or $Run.Outcome -eq 'waiting') { return }
     if (Test-Change) { Start-Change }
-    elseif (Test-Path -LiteralPath $StateFolder) { Assert-StateFolder }
+    elseif ($Run.Mode -ne 'check' -and (Test-Path -LiteralPath $StateFolder)) { Assert-StateFolder }
     $Run.Script = Get-Sha256 ($Utf8.GetBytes($ScriptText))
     Write-Event started @{
         run = $Run.Id; boot = $Run.Boot; mode = $Run.Mode; operator = $Run.Operator; release = $Settings.release
@@ -9151,6 +9157,7 @@ $Modes.check = {
     $Run.Step = 'preflight'
     Assert-Requirement language_mode { Set-Found full-language 'PowerShell runs in FullLanguage mode' }
     Assert-Requirement powershell { Assert-DotNet }
+    if (Test-Path -LiteralPath $StateFolder) { Assert-Requirement state_folder { Assert-StateFolder } }
     Assert-Requirement rotation { Assert-RotationComplete }
     Invoke-Test ($Steps | Where-Object { $_.Name -eq 'preflight' })
     Assert-Requirement application_control { Write-CodeIntegrity }

@@ -20,6 +20,9 @@ Add-Step preflight 'This host can run the notebook server' -Test {
             'Report this bug, and include this message') @{ step = 'preflight' })
 }
 
+# Without these rights, the state folder cannot be read either. Mode check reports all findings.
+Add-Hook BeforeRun { if ($Run.Mode -ne 'check') { Assert-Administrator } }
+
 function Assert-Administrator {
     Set-Found is-administrator 'this account has administrator rights'
     $user = New-Object Security.Principal.WindowsPrincipal ([Security.Principal.WindowsIdentity]::GetCurrent())

@@ -18,7 +18,7 @@ from nbserver.run.envelope import Envelope
 from nbserver.transports.payload import Payload
 from nbserver.transports.winrm.bootstrap import data_lines
 from tests.formats import validate
-from tests.powershell.engine import host_path
+from tests.powershell.engine import host_path, part
 from tests.steps.windows.place import Place, place, session
 
 __all__ = ["place", "session"]
@@ -240,6 +240,24 @@ def test_what_an_archive_cannot_have_is_named(place: Place, notebooks: Path, nam
 
 
 # -- the process
+
+
+def test_missing_rights_are_named_before_the_state_folder_is_read(place: Place) -> None:
+    """Windows refuses to show its access list: "Attempted to perform an unauthorized operation" helps nobody."""
+    script = """function Assert-Administrator { throw (New-Failure not-administrator 'no rights') }
+    function Use-AccessControl { throw (New-Object UnauthorizedAccessException 'Attempted to perform an unauthorized operation.') }
+    function Start-Change { Assert-StateFolder }; $Settings = @{ release = ''; host = ''; scope = 'machine' }; $ScriptText = ''
+    foreach ($mode in 'test', 'status', 'apply', 'undo') {
+        $Run.Mode = $mode
+        try { [void](Start-Run) } catch { "$mode $((Get-FailureField $_.Exception).code)" }
+    }
+    $Run.Mode = 'check'; Start-Run; [void](Get-Said)
+    foreach ($name in 'Assert-DotNet', 'Write-CodeIntegrity', 'Invoke-Test', 'Assert-RotationComplete') { Set-Item "function:$name" { } }
+    $Hooks.Check = @(); & $Modes.check; Get-Said | ForEach-Object { $one = ConvertFrom-Json $_; "$($one.name) $($one.state)" }"""
+    own = "$Hooks = $Hooks.Clone(); $Steps = New-Object Collections.ArrayList"
+    said = place.run("\n".join([MAIN, SET_UP, own, part("steps/machine/preflight"), script]))
+    assert said[:4] == [f"{mode} not-administrator" for mode in ("test", "status", "apply", "undo")]
+    assert "state_folder unknown" in said[4:]
 
 
 def test_only_a_check_and_events_start_in_a_32_bit_process(place: Place) -> None:
