@@ -3,8 +3,7 @@
 # It compares the SHA-256 before it runs the script, and passes mode, run ID, and password hash on standard input.
 # Exit codes: 0 success, 1 something differs (mode test), 3 failed. The last event says whether a restart is needed.
 set -euo pipefail
-LC_ALL=C
-secret=${NBSERVER_PASSWORD_HASH-}
+LC_ALL=C secret=${NBSERVER_PASSWORD_HASH-}
 unset NBSERVER_PASSWORD_HASH BASH_ENV
 
 die() { # TEXT
@@ -18,25 +17,16 @@ envelope() { # MODE
     if [[ $secret ]]; then printf 'secret notebook.password_hash %s\n' "$(printf '%s' "$secret" | base64 -w 0)"; fi
 }
 
-# Unpack the script into a new folder, and enter it. If a disk is full, the next one is tried.
-keep_script() {
-    local parent script
+launch() { # MODE SHA256 [COMMAND]
+    local parent script sum code=0 folder='' mode=${NBSERVER_MODE:-$1}
+    trap 'rm -rf -- "$folder"' EXIT
     script=$(base64 -d | gzip -d && printf .) || die 'the script could not be unpacked'
-    for parent in /dev/shm /var/tmp; do
-        folder=$(mktemp -d -p "$parent" 2>/dev/null) || continue
-        cd -- "$folder"
-        if { printf '%s' "${script%.}" >nbserver.sh; } 2>/dev/null; then return; fi
-        cd /
+    for parent in /dev/shm /var/tmp; do                # one of them may be full
+        folder=$(mktemp -d -p "$parent" 2>/dev/null) && cd -- "$folder" &&
+            { printf '%s' "${script%.}" >nbserver.sh; } 2>/dev/null && break
         rm -rf -- "$folder"
     done
-    die 'neither /dev/shm nor /var/tmp has free space for the script'
-}
-
-launch() { # MODE SHA256 [COMMAND]
-    local sum code=0 mode=${NBSERVER_MODE:-$1}
-    keep_script
-    trap 'rm -rf -- "$folder"' EXIT
-    sum=$(sha256sum <nbserver.sh)
+    sum=$(sha256sum nbserver.sh 2>/dev/null) || die 'neither /dev/shm nor /var/tmp has free space for the script'
     [[ ${sum%% *} == "$2" ]] || die "the SHA-256 of the script is ${sum%% *}, expected $2"
     if [[ $mode == apply && ! $secret && ${3-} ]]; then
         secret=$(bash -p -c "$3" </dev/null) || die 'the command that prints the password hash failed'
