@@ -4,6 +4,7 @@
 # No link is followed. Names that begin with a period are left out. What is created gets the access list of its folder,
 # so the server may change it.
 
+$UnfinishedFolder = Join-Path $StateFolder 'unfinished' # of files that arrive in several runs
 $NewFileName = '\A\.nb[0-9a-f]{8}\z'                     # of a file that is not complete
 $PieceSize = 131072                                      # bytes in one event
 $MostToRead = 4000000000                                 # bytes of all files of which a list has the hashes
@@ -198,16 +199,31 @@ function Receive-Part {
     try {
         $file = "$Folder\$(Split-Path -Leaf $Part.Path.Replace('/', '\'))"
         $new = "$Folder\.nb$($Part.Sha256.Substring(0, 8))"
+        $begun = Get-BegunFile $new $Part
         if (-not $Part.Offset) {
             if (-not $Cleaned.ContainsKey($Folder)) { Remove-UnfinishedFile $Folder }
             $Cleaned[$Folder] = $true
             if ((Get-NotebookSha256 $file) -cne $Part.Before) { Write-Conflict $Part; return }
         }
-        elseif (-not [IO.File]::Exists($new)) { Write-FileState incomplete $Part.Path $Part.Size; return }
-        $sha256 = Write-Part $new $Part
-        if ($sha256) { Complete-File $new $file $Part $sha256 }
+        elseif (-not [IO.File]::Exists($begun)) { Write-FileState incomplete $Part.Path $Part.Size; return }
+        $sha256 = Write-Part $begun $Part
+        if (-not $sha256) { return }
+        if ($begun -ne $new) {
+            if ($sha256 -ceq $Part.Sha256) { Copy-File $begun $new }
+            Remove-SingleFile $begun
+        }
+        Complete-File $new $file $Part $sha256
     }
     finally { $lock.Close() }
+}
+
+# Return the file that gets the data. Between two runs, a notebook could replace a file in its folder by a hard link to
+# a file of Windows: one that arrives in several runs is kept in the state folder until it is complete.
+function Get-BegunFile([string]$New, $Part) {
+    if (-not $Part.Offset -and $Part.Length -eq $Part.Size) { return $New }
+    Add-Folder $UnfinishedFolder $StateAccess
+    if (-not $Part.Offset) { Remove-UnfinishedFile $UnfinishedFolder }
+    Join-Path $UnfinishedFolder (Split-Path -Leaf $New)
 }
 
 # An earlier run may have been interrupted.

@@ -106,27 +106,27 @@
 #  6940  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
 #  6982  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
 #  7144  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7391  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7525  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7549  server_log             Send the log of the notebook server: mode logs.
-#  7649  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  7407  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7541  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7565  server_log             Send the log of the notebook server: mode logs.
+#  7665  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7681  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7765  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7773  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7794  python                 Install Python from the publisher, or use one that is installed.
-#  7946  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  8007  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  8125  packages               Install the packages of the lock in a virtual environment.
-#  8327  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8354  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8492  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8700  service                Run the server as a scheduled task.
-#  8852  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8916  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  9013  path                   Add the programs of the server to the PATH of the machine.
-#  9042  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  9084  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7697  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7781  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7789  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7810  python                 Install Python from the publisher, or use one that is installed.
+#  7962  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  8023  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  8141  packages               Install the packages of the lock in a virtual environment.
+#  8343  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8370  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8508  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8716  service                Run the server as a scheduled task.
+#  8868  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8932  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  9029  path                   Add the programs of the server to the PATH of the machine.
+#  9058  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  9100  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -7147,6 +7147,7 @@ function Write-DeliveredData([string]$New, $Part) {
 # No link is followed. Names that begin with a period are left out. What is created gets the access list of its folder,
 # so the server may change it.
 
+$UnfinishedFolder = Join-Path $StateFolder 'unfinished' # of files that arrive in several runs
 $NewFileName = '\A\.nb[0-9a-f]{8}\z'                     # of a file that is not complete
 $PieceSize = 131072                                      # bytes in one event
 $MostToRead = 4000000000                                 # bytes of all files of which a list has the hashes
@@ -7341,16 +7342,31 @@ function Receive-Part {
     try {
         $file = "$Folder\$(Split-Path -Leaf $Part.Path.Replace('/', '\'))"
         $new = "$Folder\.nb$($Part.Sha256.Substring(0, 8))"
+        $begun = Get-BegunFile $new $Part
         if (-not $Part.Offset) {
             if (-not $Cleaned.ContainsKey($Folder)) { Remove-UnfinishedFile $Folder }
             $Cleaned[$Folder] = $true
             if ((Get-NotebookSha256 $file) -cne $Part.Before) { Write-Conflict $Part; return }
         }
-        elseif (-not [IO.File]::Exists($new)) { Write-FileState incomplete $Part.Path $Part.Size; return }
-        $sha256 = Write-Part $new $Part
-        if ($sha256) { Complete-File $new $file $Part $sha256 }
+        elseif (-not [IO.File]::Exists($begun)) { Write-FileState incomplete $Part.Path $Part.Size; return }
+        $sha256 = Write-Part $begun $Part
+        if (-not $sha256) { return }
+        if ($begun -ne $new) {
+            if ($sha256 -ceq $Part.Sha256) { Copy-File $begun $new }
+            Remove-SingleFile $begun
+        }
+        Complete-File $new $file $Part $sha256
     }
     finally { $lock.Close() }
+}
+
+# Return the file that gets the data. Between two runs, a notebook could replace a file in its folder by a hard link to
+# a file of Windows: one that arrives in several runs is kept in the state folder until it is complete.
+function Get-BegunFile([string]$New, $Part) {
+    if (-not $Part.Offset -and $Part.Length -eq $Part.Size) { return $New }
+    Add-Folder $UnfinishedFolder $StateAccess
+    if (-not $Part.Offset) { Remove-UnfinishedFile $UnfinishedFolder }
+    Join-Path $UnfinishedFolder (Split-Path -Leaf $New)
 }
 
 # An earlier run may have been interrupted.

@@ -106,27 +106,27 @@
 #  6846  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
 #  6888  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
 #  7050  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7297  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7431  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7455  server_log             Send the log of the notebook server: mode logs.
-#  7555  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  7313  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7447  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7471  server_log             Send the log of the notebook server: mode logs.
+#  7571  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7587  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7671  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7679  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7700  python                 Install Python from the publisher, or use one that is installed.
-#  7852  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7913  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  8031  packages               Install the packages of the lock in a virtual environment.
-#  8233  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8260  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8398  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8606  service                Run the server as a scheduled task.
-#  8758  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8822  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8919  path                   Add the programs of the server to the PATH of the machine.
-#  8948  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  8990  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7603  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7687  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7695  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7716  python                 Install Python from the publisher, or use one that is installed.
+#  7868  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7929  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  8047  packages               Install the packages of the lock in a virtual environment.
+#  8249  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8276  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8414  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8622  service                Run the server as a scheduled task.
+#  8774  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8838  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8935  path                   Add the programs of the server to the PATH of the machine.
+#  8964  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  9006  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -7053,6 +7053,7 @@ function Write-DeliveredData([string]$New, $Part) {
 # No link is followed. Names that begin with a period are left out. What is created gets the access list of its folder,
 # so the server may change it.
 
+$UnfinishedFolder = Join-Path $StateFolder 'unfinished' # of files that arrive in several runs
 $NewFileName = '\A\.nb[0-9a-f]{8}\z'                     # of a file that is not complete
 $PieceSize = 131072                                      # bytes in one event
 $MostToRead = 4000000000                                 # bytes of all files of which a list has the hashes
@@ -7247,16 +7248,31 @@ function Receive-Part {
     try {
         $file = "$Folder\$(Split-Path -Leaf $Part.Path.Replace('/', '\'))"
         $new = "$Folder\.nb$($Part.Sha256.Substring(0, 8))"
+        $begun = Get-BegunFile $new $Part
         if (-not $Part.Offset) {
             if (-not $Cleaned.ContainsKey($Folder)) { Remove-UnfinishedFile $Folder }
             $Cleaned[$Folder] = $true
             if ((Get-NotebookSha256 $file) -cne $Part.Before) { Write-Conflict $Part; return }
         }
-        elseif (-not [IO.File]::Exists($new)) { Write-FileState incomplete $Part.Path $Part.Size; return }
-        $sha256 = Write-Part $new $Part
-        if ($sha256) { Complete-File $new $file $Part $sha256 }
+        elseif (-not [IO.File]::Exists($begun)) { Write-FileState incomplete $Part.Path $Part.Size; return }
+        $sha256 = Write-Part $begun $Part
+        if (-not $sha256) { return }
+        if ($begun -ne $new) {
+            if ($sha256 -ceq $Part.Sha256) { Copy-File $begun $new }
+            Remove-SingleFile $begun
+        }
+        Complete-File $new $file $Part $sha256
     }
     finally { $lock.Close() }
+}
+
+# Return the file that gets the data. Between two runs, a notebook could replace a file in its folder by a hard link to
+# a file of Windows: one that arrives in several runs is kept in the state folder until it is complete.
+function Get-BegunFile([string]$New, $Part) {
+    if (-not $Part.Offset -and $Part.Length -eq $Part.Size) { return $New }
+    Add-Folder $UnfinishedFolder $StateAccess
+    if (-not $Part.Offset) { Remove-UnfinishedFile $UnfinishedFolder }
+    Join-Path $UnfinishedFolder (Split-Path -Leaf $New)
 }
 
 # An earlier run may have been interrupted.
