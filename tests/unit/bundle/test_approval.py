@@ -13,7 +13,7 @@ from nbserver import __version__
 from nbserver.approval import policy
 from nbserver.base import utc
 from nbserver.base.errors import ApprovalError
-from nbserver.bundle import approval, check, contents
+from nbserver.bundle import approval, check, contents, wanted
 from nbserver.bundle.approval import Demand
 from nbserver.bundle.host_files import HostFiles
 from nbserver.catalog import mirror
@@ -81,7 +81,8 @@ def test_a_site_that_requires_approval_requires_it_of_bundles(bundle: Path, monk
     monkeypatch.setenv(policy.VARIABLE, str(folder / "site.toml"))
     settings = {"architecture": "x64", "python": {"version": "3.13.1"}, "vc_redist": None, "openssl": None, "packages": {"lock_sha256": ""}}
     script = Script("win1", (), settings, (), "", "")
-    monkeypatch.setattr(HostFiles, "_of_script", lambda self, script: [])
+    monkeypatch.setattr(wanted, "programs", lambda script: [])
+    monkeypatch.setattr(wanted.LockedPackages, "of", lambda self, script: [])
 
     def ways() -> list[Callable[[], object]]:
         return [
