@@ -17,13 +17,15 @@ switch_to() { # FOLDER
     prove_restored
 }
 
-# A password that was replaced since does not come back. A rollback keeps the port and the address, too.
+# A password that was replaced since does not come back, unless it came with the new settings. A rollback keeps the port
+# and the address, too.
 bring_back_files() { # FOLDER
     local text='' saved hash former='' file name=notebook.password_hash
     if [[ -e $1/${STARTER_FILE##*/} ]]; then restore_file "$STARTER_FILE" "$1/${STARTER_FILE##*/}" || return; fi
     if [[ ! -e $1/${NOTEBOOK_FILE##*/} ]]; then return 0; fi
     read_hash
     hash=$REPLY
+    if [[ $1 == "$SWITCH_FOLDER" && -e $SETTINGS_MARK ]]; then hash=''; fi
     IFS= read -r -d '' text <"$1/${NOTEBOOK_FILE##*/}" || true
     saved=$text
     if [[ $1 == "$PREVIOUS_FOLDER" ]]; then

@@ -72,9 +72,9 @@ notebook_apply() {
     set_text_file "$NOTEBOOK_FILE" "$READERS" "$FILE_MODE" "$REPLY" notebook.password_hash
 }
 
-# The hash is written into JSON unchanged. Hashes of argon2 and the older kinds have only these characters.
+# The hash is written into JSON unchanged, and kernels can read it: a password in its place would be shown to them.
 assert_password_hash() {
-    if [[ ! ${SECRETS[notebook.password_hash]:-} =~ ^[A-Za-z0-9:$=,+/.]+$ ]]; then
+    if [[ ! ${SECRETS[notebook.password_hash]:-} =~ ^(argon2|sha[0-9]+):[A-Za-z0-9:$=,+/.]+$ ]]; then
         fail password-hash-invalid 'the notebook password hash is missing or not valid. Create a hash with nbserver '\
 'hash-password, then run this script again with that hash'
     fi

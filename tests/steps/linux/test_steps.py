@@ -206,7 +206,7 @@ def test_another_salt_is_told_and_is_refused_without_new_salt(host: Sandbox) -> 
     assert [event["what"] for event in changed.of("difference")] == [file]
 
 
-@pytest.mark.parametrize("hash_", ["", 'a", "token": "x', "x\ny", "$(id)"])
+@pytest.mark.parametrize("hash_", ["", "hunter2", 'a", "token": "x', "x\ny", "$(id)"])
 def test_what_is_no_hash_is_refused(host: Sandbox, hash_: str) -> None:
     secret = f"secret notebook.password_hash {base64.b64encode(hash_.encode()).decode()}\n"
     done = run(host, "apply", STEPS, secrets=secret)

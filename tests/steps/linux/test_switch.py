@@ -5,6 +5,7 @@ The steps of user scope run with real environments of small wheels and a real se
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,14 +49,14 @@ class Host:
         }
         self.url = url
 
-    def run(self, mode: str, lock: str, *more: str, session: int = 12, folder: str = "~/notebooks") -> Run:
+    def run(self, mode: str, lock: str, *more: str, session: int = 12, folder: str = "~/notebooks", secrets: str = SECRETS) -> Run:
         lines = " ".join(f"'{line}'" for line in self.locks[lock])
         steps = [f"LOCK=({lines})", *(parts.step(name, "user") for name in STEPS), QUICK, *more]
         return run(
             self.sandbox,
             mode,
             steps,
-            secrets=SECRETS,
+            secrets=secrets,
             scope="user",
             notebook={**parts.SETTINGS["notebook"], "directory": folder, "port": self.port, "session": session},
             packages={"index_url": self.url, "installer": "pip", "lock_sha256": lock * 64, "source": "auto"},
@@ -173,7 +174,8 @@ def test_settings_that_fail_leave_the_previous_server(host: Host) -> None:
     before, started = host.sandbox.read(file), host.sandbox.read(process)
     refused = host.run("apply", "b", "notebook_apply() { fail unknown x; }", session=2)
     assert codes(refused) == ["unknown"] and host.sandbox.read(process) == started
-    done = host.run("apply", "b", "check_login() { fail login-broken broken; }", session=2)
+    other = f"secret notebook.password_hash {base64.b64encode(b'sha1:0123456789ab:0123').decode()}\n"
+    done = host.run("apply", "b", "check_login() { fail login-broken broken; }", session=2, secrets=other)
     assert codes(done) == ["login-broken", "settings-restored"] and "broken" in done.of("failed")[-1]["text"], done.events
     assert host.sandbox.read(file) == before and host.sandbox.read(process) != started
     lost = host.run("apply", "b", "check_login() { fail login-broken broken; }", "prove_restored() { problem unknown x; }", session=2)
