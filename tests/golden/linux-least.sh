@@ -71,29 +71,29 @@
 #  5302  new_server             Check what another environment contains, and the server that runs from it.
 #  5378  switch                 Switch the server to another environment, and verify the server that runs from it.
 #  5560  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  5818  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6017  server_life            Restart or stop the installed server: modes restart and stop.
-#  6151  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6278  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6398  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6444  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6778  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6886  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6921  server_log             Send the log of the notebook server: mode logs.
-#  6990  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  5820  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6019  server_life            Restart or stop the installed server: modes restart and stop.
+#  6153  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6280  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6400  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6446  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6780  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6888  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6923  server_log             Send the log of the notebook server: mode logs.
+#  6992  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7029  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7063  python                 Install Python from the distribution.
-#  7121  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  7192  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  7205  user                   Create the system user that runs the server: without a password, without a login shell.
-#  7224  certificate            Create a certificate for the server; only root and the service can read its key.
-#  7332  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7532  service                Run the notebook server as a service that starts with the system.
-#  7671  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7738  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7889  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7971  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  7031  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7065  python                 Install Python from the distribution.
+#  7123  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  7194  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  7207  user                   Create the system user that runs the server: without a password, without a login shell.
+#  7226  certificate            Create a certificate for the server; only root and the service can read its key.
+#  7334  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7534  service                Run the notebook server as a service that starts with the system.
+#  7673  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7740  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7891  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7973  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -5576,13 +5576,15 @@ switch_to() { # FOLDER
     prove_restored
 }
 
-# A password that was replaced since does not come back. A rollback keeps the port and the address, too.
+# A password that was replaced since does not come back, unless it came with the new settings. A rollback keeps the port
+# and the address, too.
 bring_back_files() { # FOLDER
     local text='' saved hash former='' file name=notebook.password_hash
     if [[ -e $1/${STARTER_FILE##*/} ]]; then restore_file "$STARTER_FILE" "$1/${STARTER_FILE##*/}" || return; fi
     if [[ ! -e $1/${NOTEBOOK_FILE##*/} ]]; then return 0; fi
     read_hash
     hash=$REPLY
+    if [[ $1 == "$SWITCH_FOLDER" && -e $SETTINGS_MARK ]]; then hash=''; fi
     IFS= read -r -d '' text <"$1/${NOTEBOOK_FILE##*/}" || true
     saved=$text
     if [[ $1 == "$PREVIOUS_FOLDER" ]]; then
@@ -7403,9 +7405,9 @@ notebook_apply() {
     set_text_file "$NOTEBOOK_FILE" "$READERS" "$FILE_MODE" "$REPLY" notebook.password_hash
 }
 
-# The hash is written into JSON unchanged. Hashes of argon2 and the older kinds have only these characters.
+# The hash is written into JSON unchanged, and kernels can read it: a password in its place would be shown to them.
 assert_password_hash() {
-    if [[ ! ${SECRETS[notebook.password_hash]:-} =~ ^[A-Za-z0-9:$=,+/.]+$ ]]; then
+    if [[ ! ${SECRETS[notebook.password_hash]:-} =~ ^(argon2|sha[0-9]+):[A-Za-z0-9:$=,+/.]+$ ]]; then
         fail password-hash-invalid 'the notebook password hash is missing or not valid. Create a hash with nbserver '\
 'hash-password, then run this script again with that hash'
     fi

@@ -71,29 +71,29 @@
 #  5304  new_server             Check what another environment contains, and the server that runs from it.
 #  5380  switch                 Switch the server to another environment, and verify the server that runs from it.
 #  5562  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  5820  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6019  server_life            Restart or stop the installed server: modes restart and stop.
-#  6153  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6280  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6400  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6446  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6780  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6888  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6923  server_log             Send the log of the notebook server: mode logs.
-#  6992  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  5822  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6021  server_life            Restart or stop the installed server: modes restart and stop.
+#  6155  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6282  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6402  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6448  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6782  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6890  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6925  server_log             Send the log of the notebook server: mode logs.
+#  6994  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7031  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7065  python                 Install Python from the distribution.
-#  7123  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  7194  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  7207  user                   Create the system user that runs the server: without a password, without a login shell.
-#  7226  certificate            Create a certificate for the server; only root and the service can read its key.
-#  7334  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7534  service                Run the notebook server as a service that starts with the system.
-#  7673  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7740  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7891  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7973  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  7033  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7067  python                 Install Python from the distribution.
+#  7125  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  7196  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  7209  user                   Create the system user that runs the server: without a password, without a login shell.
+#  7228  certificate            Create a certificate for the server; only root and the service can read its key.
+#  7336  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7536  service                Run the notebook server as a service that starts with the system.
+#  7675  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7742  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7893  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7975  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -5578,13 +5578,15 @@ switch_to() { # FOLDER
     prove_restored
 }
 
-# A password that was replaced since does not come back. A rollback keeps the port and the address, too.
+# A password that was replaced since does not come back, unless it came with the new settings. A rollback keeps the port
+# and the address, too.
 bring_back_files() { # FOLDER
     local text='' saved hash former='' file name=notebook.password_hash
     if [[ -e $1/${STARTER_FILE##*/} ]]; then restore_file "$STARTER_FILE" "$1/${STARTER_FILE##*/}" || return; fi
     if [[ ! -e $1/${NOTEBOOK_FILE##*/} ]]; then return 0; fi
     read_hash
     hash=$REPLY
+    if [[ $1 == "$SWITCH_FOLDER" && -e $SETTINGS_MARK ]]; then hash=''; fi
     IFS= read -r -d '' text <"$1/${NOTEBOOK_FILE##*/}" || true
     saved=$text
     if [[ $1 == "$PREVIOUS_FOLDER" ]]; then
@@ -7405,9 +7407,9 @@ notebook_apply() {
     set_text_file "$NOTEBOOK_FILE" "$READERS" "$FILE_MODE" "$REPLY" notebook.password_hash
 }
 
-# The hash is written into JSON unchanged. Hashes of argon2 and the older kinds have only these characters.
+# The hash is written into JSON unchanged, and kernels can read it: a password in its place would be shown to them.
 assert_password_hash() {
-    if [[ ! ${SECRETS[notebook.password_hash]:-} =~ ^[A-Za-z0-9:$=,+/.]+$ ]]; then
+    if [[ ! ${SECRETS[notebook.password_hash]:-} =~ ^(argon2|sha[0-9]+):[A-Za-z0-9:$=,+/.]+$ ]]; then
         fail password-hash-invalid 'the notebook password hash is missing or not valid. Create a hash with nbserver '\
 'hash-password, then run this script again with that hash'
     fi
