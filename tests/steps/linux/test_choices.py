@@ -22,6 +22,7 @@ SYSTEMS = {  # name -> package manager, ID, VERSION_ID
     "Ubuntu 24.04": ("apt", "ubuntu", "24.04"),
     "Leap 15.6": ("zypper", "opensuse-leap", "15.6"),
     "SLES 15": ("zypper", "sles", "15.7"),
+    "SLES 16": ("zypper", "sles", "16.0"),
     "Leap 16": ("zypper", "opensuse-leap", "16.0"),
     "Tumbleweed": ("zypper", "opensuse-tumbleweed", "20261120"),
 }
@@ -46,6 +47,8 @@ def on(system: str, code: str, **variables: str) -> tuple[int, str]:
         ("Debian 12", "3.11.2", "/usr/bin/python3.11", "python3.11 python3.11-venv"),
         ("Leap 15.6", "", "/usr/bin/python3.11", "python311"),
         ("SLES 15", "3.12", "/usr/bin/python3.12", "python312"),
+        ("SLES 15", "", "/usr/bin/python3.11", "python311"),
+        ("SLES 16", "", "/usr/bin/python3.13", "python313"),
         ("Leap 16", "", "/usr/bin/python3.13", "python313"),
         ("Tumbleweed", "", "/usr/bin/python3.13", "python313"),
         ("Tumbleweed", "3.11", "/usr/bin/python3.11", "python311"),

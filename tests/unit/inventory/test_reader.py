@@ -345,3 +345,18 @@ def test_ports_that_browsers_block(tmp_path: Path, setting: str, warning: str | 
     (tmp_path / "nbserver.toml").write_text(f"{COMPLETE}{setting}\n")
     found = blocked_port(load(tmp_path / "nbserver.toml").hosts["win1"])
     assert (found is None) if warning is None else str(found).startswith(warning)
+
+
+def test_files_of_hosts_that_are_not_selected_are_not_needed(tmp_path: Path) -> None:
+    """A site's inventory is used on workstations that have the files of some hosts only."""
+    path = tmp_path / "nbserver.toml"
+    path.write_text(
+        '[defaults]\nuser = "a"\nnotebook.password = { env = "N" }\n'
+        '[hosts.win1]\nsystem = "windows"\naddress = "192.0.2.1"\npassword = { env = "P" }\nca_file = "missing.pem"\n'
+        '[hosts.lin1]\nsystem = "linux"\naddress = "192.0.2.2"\npackages.requirements = "missing.txt"\n'
+        '[hosts.lin2]\nsystem = "linux"\naddress = "192.0.2.3"\n'
+    )
+    assert [*load(path, ["lin2"]).hosts] == ["lin2"]
+    for name, file in (("win1", "ca_file: the file does not exist"), ("lin1", "packages.requirements: the file does not exist")):
+        with pytest.raises(InventoryError, match=file):
+            load(path, [name])
