@@ -71,10 +71,19 @@ function Get-PipConfiguration([hashtable]$Environment) {
     }
     foreach ($name in 'PIP_QUIET', 'PIP_USER', 'PIP_GLOBAL', 'PIP_SITE') { $variables[$name] = '0' }
     $variables.PIP_LOG = 'nul'
-    Invoke-Program (Get-Python) @('-I', '-X', 'utf8', '-m', 'pip', 'config', 'list') $variables -Quiet -Code (
-        'pip-configuration-unreadable') -Text (
-        'pip cannot read its configuration: {output}. Correct the file, then run this again')
+    Invoke-Program (Get-Python) @('-I', '-X', 'utf8', '-m', 'pip', 'config', 'list') $variables -Quiet -Accept @(0..3)
+    if ($Run.ExitCode) {
+        throw (New-Failure pip-configuration-unreadable ('pip cannot read its configuration: {output}. Correct the ' +
+                'pip configuration file, then try again') @{
+                output = Get-ErrorText @(Select-UnquotedLine $Run.Output)
+            })
+    }
     ConvertFrom-PipConfig $Run.Output
+}
+
+# Return the lines without those that pip quotes from the file that it cannot read: they may have a password.
+function Select-UnquotedLine([string[]]$Lines) {
+    $Lines | Where-Object { $_ -cnotmatch '\A\s*[''"]' -and $_ -cnotmatch '\]: [''"]' -and $_ -cnotmatch '://' }
 }
 
 # Return name -> value from lines PLACE.NAME='TEXT', in which the text is a Python literal. For the same name, the

@@ -58,6 +58,21 @@ def test_the_machines_pip_ini_is_not_read(session: Session, tmp_path: Path) -> N
     assert "/somewhere/else" not in read(file) and "pip.conf" not in read(file)
 
 
+@pytest.mark.parametrize("text", ["index-url = https://a:s3cret@b/\n", "[global]\ns3cret\n"])
+def test_what_pip_cannot_read_is_not_quoted(session: Session, tmp_path: Path, text: str) -> None:
+    (tmp_path / "pip.ini").write_text(text)
+    environment = {**os.environ, "PIP_CONFIG_FILE": str(tmp_path / "pip.ini")}
+    command = [sys.executable, "-I", "-m", "pip", "config", "list"]
+    said = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    assert said.returncode and "s3cret" in said.stdout
+    (tmp_path / "said").write_text(said.stdout)
+    own = part("prelude/user/package_configuration")
+    given = f"{own}\nfunction Get-Python {{ 'python.exe' }}; function Invoke-Program {{ $Run.ExitCode = 1; "
+    given += f"$Run.Output = [IO.File]::ReadAllLines('{host_path(tmp_path / 'said')}') }}; "
+    found = "\n".join(session.run(given + "try { Get-PipConfiguration @{} } catch { $_.Exception.Message }"))
+    assert "pip cannot read its configuration" in found and "pip.ini" in found and "s3cret" not in found
+
+
 def test_logins_are_in_variables_of_pip_and_uv(session: Session) -> None:
     own = part("prelude/machine/package_configuration")
     settings = '{"python": {"version": "3.11.9"}, "downloads": {"mirror": null, "proxy": "http://proxy:3128", "source": "direct"}, "packages": {"index_url": "https://a/b/"}}'
