@@ -35,7 +35,7 @@ from tests.tier import FULL, points
 
 PASSWORD = "Tr0ub4dor"
 STATE = rf"{DATA}\nbserver"
-HASH = "argon2:$argon2id$v=19$m=10240,t=10,p=8$not-a-real-one"
+HASH = "argon2:$argon2id$v=19$m=10240,t=10,p=8$bm90IGEgcmVhbA$b25l"
 # Every kind of thing that is recorded, but for the service's task: registry, task, folder, access, path entry, file, data folder, grant, rule.
 STEPS = "tls ie_esc openssl path certificate notebook firewall".split()
 WITH_PYTHON = "tls ie_esc python openssl packages path certificate notebook firewall".split()
