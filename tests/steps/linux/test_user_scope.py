@@ -20,7 +20,7 @@ from nbserver.inventory import reader
 from tests.linux import parts
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="this machine itself is set up on Linux only")
-HASH = "c2VjcmV0"  # Base64
+HASH = "c2hhMTowMTIzNDU2Nzg5YWI6MDEyMw=="  # sha1:0123456789ab:0123 in Base64
 NUMBER = itertools.count()  # of runs: a run's name is used once
 
 
