@@ -44,10 +44,10 @@ def test_a_file_that_changes_after_the_archive_is_kept(both: Both, monkeypatch: 
     write(both.theirs, WORK)
     operate = operation.operate
 
-    def changed(mode: Any, *given: Any) -> Any:
+    def changed(mode: Any, *given: Any, **more: Any) -> Any:
         if mode == "undo":
             (both.theirs / "a/b/c/plot.png").write_bytes(b"new")
-        return operate(mode, *given)
+        return operate(mode, *given, **more)
 
     monkeypatch.setattr(operation, "operate", changed)
     code, said = undone(both)
@@ -76,7 +76,7 @@ def test_nothing_is_undone_without_an_archive(both: Both, monkeypatch: pytest.Mo
     write(both.theirs, WORK)
     modes: list[str] = []
     operate = operation.operate
-    monkeypatch.setattr(operation, "operate", lambda mode, *given: (modes.append(mode), operate(mode, *given))[1])
+    monkeypatch.setattr(operation, "operate", lambda mode, *given, **more: (modes.append(mode), operate(mode, *given, **more))[1])
     write_archive = archive.write
 
     def damaged(file: Path, *given: Any) -> int:
