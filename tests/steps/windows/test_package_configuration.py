@@ -113,7 +113,7 @@ KEYS = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "proxy":
 
 def own_environment(session: Session, lines: list[str], index: str = "") -> dict[str, str]:
     """What pip and uv get where pip says these lines; of the variables that are the same for all, those of pip with a value only."""
-    answer = "function Invoke-Program { $Run.Output = @($answer) }; $answer = @($input); "
+    answer = "function Invoke-Program { $Run.ExitCode = 0; $Run.Output = @($answer) }; $answer = @($input); "
     given = f'$Settings = ConvertFrom-Json \'{{"packages": {{"index_url": "{index}"}}, "downloads": {{"mirror": null, "proxy": null, "source": "direct"}}}}\'; '
     tell = "$environment = @{}; function Get-Python { 'python.exe' }; function Write-Notice {}; Set-PackageConfiguration $environment; foreach ($name in $environment.Keys) { if ($environment[$name]) { \"$name=$($environment[$name])\" } }"
     return dict(line.split("=", 1) for line in session.run(answer + given + tell, lines))
@@ -190,7 +190,7 @@ def test_other_settings_of_pip_and_uv_change_nothing(session: Session, tmp_path:
     lines = [line for line in lines if "cert" not in line]  # of the machine that runs this test
     ask = f"""
         $answer = @($input)
-        function Invoke-Program {{ param($File, $Arguments, $Environment) $Run.Output = $answer; $script:Asked = $Environment }}
+        function Invoke-Program {{ param($File, $Arguments, $Environment) $Run.ExitCode = 0; $Run.Output = $answer; $script:Asked = $Environment }}
         function Get-Python {{ '{host_path(tmp_path)}\\python.exe' }}
         $notices = New-Object Collections.ArrayList
         function Write-Notice {{ [void]$notices.Add("notice $($args[1]): $($args[3].options)") }}
