@@ -362,6 +362,6 @@ def test_what_was_cancelled_on_the_way_is_a_lost_connection() -> None:
         with pytest.raises(ConnectionAbortedError):
             connection.wait(cancelled(), 5)
         with pytest.raises(ConnectionAbortedError):
-            connection._wait_unless(threading.Event(), cancelled())
+            connection.wait_unless(threading.Event(), cancelled())
     finally:
         connection.loop.close()
