@@ -12,6 +12,7 @@ PREVIOUS_FOLDER=$STATE_FOLDER/previous
 SETTINGS_MARK=$SWITCH_FOLDER/settings
 DEPLOYED_PYTHON=''                                 # of read_deployed_python
 SAVED_PYTHON=''                                    # of read_saved_python
+SERVER_FILES=()                                    # of read_server_files
 FAILURE=()                                         # why this run failed: code, values, text
 HAS_NEW_SETTINGS=''                                # this run changes what the server reads when it starts
 SWITCH_MAY_BE_OPEN=''                              # the server only started again: the next apply verifies it
@@ -144,12 +145,17 @@ open_switch() {
     mv -T -- "$SWITCH_FOLDER.new" "$SWITCH_FOLDER"
 }
 
+# SERVER_FILES: what the server is started with.
+read_server_files() {
+    SERVER_FILES=("$NOTEBOOK_FILE" "$STARTER_FILE")
+    if is_unit; then SERVER_FILES+=("$UNIT_FOLDER/$SERVICE_UNIT"); fi
+}
+
 save_server() { # FOLDER
     local file
     rm -rf -- "$1" && mkdir -m 700 -- "$1" || return
-    local -a files=("$NOTEBOOK_FILE" "$STARTER_FILE")
-    if is_unit; then files+=("$UNIT_FOLDER/$SERVICE_UNIT"); fi
-    for file in "${files[@]}"; do
+    read_server_files
+    for file in "${SERVER_FILES[@]}"; do
         if [[ ! -e $file ]]; then continue; fi
         hold_parent "$file" || return
         cp -a -T -- "$HELD/${file##*/}" "$1/${file##*/}" ||

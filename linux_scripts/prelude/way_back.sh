@@ -1,6 +1,8 @@
 # ---- prelude: way_back -----------------------------------------------------------------------------
 # Restore the previous server after a failed upgrade or failed new settings.
 
+SWITCH_PROBLEM=''                                  # of leave_switch_open
+
 # Restore what the folder has, start that server, and prove that it answers. Called before "||".
 switch_to() { # FOLDER
     read_saved_python "$1"
@@ -106,7 +108,7 @@ end_switch_in_subshell() {
 # Its last events say what this host runs.
 # shellcheck disable=SC2317 # a trap calls it
 end_switch() {
-    local environment=$ENVIRONMENT problem
+    local environment=$ENVIRONMENT
     if ! has_open_switch; then
         report_not_switched
         return
@@ -129,19 +131,16 @@ end_switch() {
     # A run that applies the previous settings again has built no environment, and removes none.
     if switch_to "$SWITCH_FOLDER" || { [[ $SAVED_PYTHON && $environment != "$ENVIRONMENT" ]] &&
         remove_environment "$environment" && switch_to "$SWITCH_FOLDER"; }; then
-        rm -rf -- "$SWITCH_FOLDER"
-        use_failure
+        close_switch
         write_message "$REPLY" text upgrade-switched-back 'the upgrade failed, so this host runs its previous '\
 'environment {environment} again: {cause}' environment "$ENVIRONMENT"
         return
     fi
-    RUN_OUTCOME=failed
-    problem=$PROBLEM
-    use_failure
+    leave_switch_open
     write_message "$REPLY" text upgrade-not-switched-back 'the upgrade failed, and nbserver could not switch back '\
 'to the previous environment: {problem}. Fix this error, then run nbserver apply again. The upgrade failed because '\
 'of this error: {cause}' \
-        problem "$problem"
+        problem "$SWITCH_PROBLEM"
 }
 
 # Whether the server that was saved still runs, and all its files are as they were saved. Then there is nothing to
@@ -157,30 +156,40 @@ is_untouched() {
 
 # shellcheck disable=SC2317 # a trap calls it
 end_new_settings() {
-    local problem
     report_start restoring-settings 'Restoring the previous settings of the server'
     if switch_to "$SWITCH_FOLDER"; then
-        rm -rf -- "$SWITCH_FOLDER"
-        use_failure
+        close_switch
         write_message "$REPLY" text settings-restored 'the new settings were not applied, so the server runs with its '\
 'previous settings again: {cause}'
         return
     fi
-    RUN_OUTCOME=failed
-    problem=$PROBLEM
-    use_failure
+    leave_switch_open
     write_message "$REPLY" text settings-not-restored 'the new settings were not applied, and nbserver could not '\
 'restore the previous settings of the server: {problem}. Fix this error, then run nbserver apply again. The new '\
 'settings were not applied because of this error: {cause}' \
-        problem "$problem"
+        problem "$SWITCH_PROBLEM"
+}
+
+# The server that was saved runs again. REPLY: as use_failure.
+# shellcheck disable=SC2317 # a trap calls it
+close_switch() {
+    rm -rf -- "$SWITCH_FOLDER"
+    use_failure
+}
+
+# SWITCH_PROBLEM: why the server that was saved does not run again. REPLY: as use_failure.
+# shellcheck disable=SC2317 # a trap calls it
+leave_switch_open() {
+    RUN_OUTCOME=failed
+    SWITCH_PROBLEM=$PROBLEM
+    use_failure
 }
 
 # Whether all files are as they were saved.
 has_saved_files() {
     local file text=''
-    local -a files=("$NOTEBOOK_FILE" "$STARTER_FILE")
-    if is_unit; then files+=("$UNIT_FOLDER/$SERVICE_UNIT"); fi
-    for file in "${files[@]}"; do
+    read_server_files
+    for file in "${SERVER_FILES[@]}"; do
         IFS= read -r -d '' text <"$SWITCH_FOLDER/${file##*/}" || true
         if ! has_text "$file" "$text"; then return 1; fi
     done
@@ -190,22 +199,18 @@ has_saved_files() {
 # What was saved is the environment that the host ran before the rollback.
 # shellcheck disable=SC2317 # a trap calls it
 end_rollback() {
-    local problem
     report_start returning 'Switching back to the environment that was in use'
     if switch_to "$SWITCH_FOLDER"; then
-        rm -rf -- "$SWITCH_FOLDER"
-        use_failure
+        close_switch
         write_message "$REPLY" text rollback-switched-back 'the rollback failed, so this host runs the environment '\
 '{environment} again: {cause}' environment "$ENVIRONMENT"
         return
     fi
-    RUN_OUTCOME=failed
-    problem=$PROBLEM
-    use_failure
+    leave_switch_open
     write_message "$REPLY" text rollback-not-switched-back 'the rollback failed, and nbserver could not switch back '\
 'to the environment that was in use: {problem}. Fix this error, then run nbserver apply. The rollback failed because '\
 'of this error: {cause}' \
-        problem "$problem"
+        problem "$SWITCH_PROBLEM"
 }
 
 # The server still runs from its previous environment, if this run has built another one.

@@ -46,12 +46,6 @@ function Test-TextFile {
 }
 
 # A file that is as it should be is not written again: its new time would restart the server.
-# The time of a file that stays the same stays, too: the server restarts if its files are newer than it.
-function Update-TextFile {
-    param([string]$Path, [string]$Text, [string]$Secret)
-    if (-not (Test-TextFile $Path $Text $Secret)) { Set-TextFile $Path $Text $Secret }
-}
-
 function Set-TextFile {
     param([string]$Path, [string]$Text, [string]$Secret)
     Save-FileBefore $Path

@@ -131,7 +131,7 @@ Add-Step notebook 'The notebook server is configured: HTTPS, a password, and its
     Add-Folder $WorkFolder $ServiceWrites
     Add-DataFolder (Expand-Path $Settings.notebook.directory)
     Add-FirstPage
-    Update-TextFile $MigratedFile ''   # at its second start, Jupyter would create this file, which it is not allowed to
-    Update-TextFile $ConfigurationFile (Get-Configuration) 'notebook.password_hash'
-    Update-TextFile $StarterFile $Starter
+    Set-TextFile $MigratedFile ''   # at its second start, Jupyter would create this file, which it is not allowed to
+    Set-TextFile $ConfigurationFile (Get-Configuration) 'notebook.password_hash'
+    Set-TextFile $StarterFile $Starter
 }

@@ -112,9 +112,6 @@ read_pip_configuration() {
     done < <(printf '%s\n' "$text")
 }
 
-# Variables instead of arguments, which everybody can read: an index may contain a password. The other variables
-# override options in a file that would hide the list, a part of it, or prevent it: `user` and `global` are also options
-# of `pip config`.
 # REPLY: without what pip quotes from the file that it cannot read, which may have a password.
 without_quoted_lines() { # TEXT
     local line
@@ -125,6 +122,9 @@ without_quoted_lines() { # TEXT
     REPLY=${kept[*]}
 }
 
+# Variables instead of arguments, which everybody can read: an index may contain a password. The other variables
+# override options in a file that would hide the list, a part of it, or prevent it: `user` and `global` are also options
+# of `pip config`.
 list_pip_configuration() {                        # in a subshell
     if ((${#USED_VARIABLES[@]})); then export "${USED_VARIABLES[@]?}"; fi
     export PIP_QUIET=0 PIP_LOG=/dev/null PIP_USER=0 PIP_GLOBAL=0 PIP_SITE=0 PIP_DISABLE_PIP_VERSION_CHECK=1
