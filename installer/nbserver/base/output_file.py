@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from contextlib import suppress
 from pathlib import Path
 
 from nbserver.base import plain_file
 from nbserver.base.errors import UsageError
+
+
+def is_below(path: Path, folder: Path) -> bool:
+    """Return whether a file, which need not exist, is in a folder or below it. Links are followed."""
+    return Path(os.path.realpath(folder)) in Path(os.path.realpath(path)).parents  # resolve raises for a link to itself
 
 
 def require_no_other_content(path: Path, *begins: bytes) -> None:

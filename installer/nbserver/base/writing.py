@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 from nbserver.base import plain_file
@@ -17,3 +18,12 @@ def refused(code: str, template: str, *, where: Path, todo: str = "") -> Iterato
         yield
     except OSError as error:
         raise UsageError(code, template, where=plain_file.shown(where), todo=todo, reason=error.strerror or type(error).__name__) from None
+
+
+@contextmanager
+def temporary_folder(parent: Path, prefix: str, refusal: AbstractContextManager[None]) -> Iterator[Path]:
+    """Create a folder in `parent` that is removed after the block. `refusal`, as `refused` returns it, says why it cannot be created."""
+    with ExitStack() as stack:
+        with refusal:
+            name = stack.enter_context(tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True))
+        yield Path(name)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import unquote
 
-from nbserver.base import plain_file
+from nbserver.base import open_files, plain_file
 from nbserver.base.plain_text import clean
 from nbserver.bundle import contents
 from nbserver.bundle.contents import File
@@ -50,19 +50,8 @@ def served(bundle: Path, files: Iterable[File]) -> dict[str, Served]:
 
 
 def _most_connections() -> int:
-    """Return how many connections this process can serve, each of which needs a socket and a file, after raising its limit if necessary."""
-    try:
-        import resource
-    except ImportError:  # Windows has no such limit
-        return MOST_CONNECTIONS
-    needed = 2 * MOST_CONNECTIONS + _OTHER_FILES
-    limit, highest = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if 0 <= limit < needed:  # no limit is negative
-        raised = needed if highest < 0 else min(needed, highest)
-        with suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (raised, highest))
-            limit = raised
-    return MOST_CONNECTIONS if limit < 0 else max(1, min(MOST_CONNECTIONS, (limit - _OTHER_FILES) // 2))
+    """Return how many connections this process can serve, each of which needs a socket and a file."""
+    return open_files.at_a_time(MOST_CONNECTIONS, each=2, others=_OTHER_FILES)
 
 
 class MirrorServer(socketserver.ThreadingMixIn, socketserver.TCPServer):

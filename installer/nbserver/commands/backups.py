@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,13 +54,10 @@ def backup(file: Path, task: Task, *, with_key: bool = False) -> int:
         )
     (host,) = task.hosts
     task = replace(task, ask=notebooks.remembering(task.ask))
-    with ExitStack() as stack:
-        with writing.refused(
-            "backup-folder-not-writable", "could not write to the folder ({reason})", where=file.parent, todo="Choose another file with -o"
-        ):
-            folder = Path(
-                stack.enter_context(tempfile.TemporaryDirectory(prefix=".nbserver-backup-", dir=file.parent, ignore_cleanup_errors=True))
-            )
+    refusal = writing.refused(
+        "backup-folder-not-writable", "could not write to the folder ({reason})", where=file.parent, todo="Choose another file with -o"
+    )
+    with writing.temporary_folder(file.parent, ".nbserver-backup-", refusal) as folder:
         code, copies = notebooks.pulled(folder / "pulled", replace(task, mode="pull"))
         if code:
             return code

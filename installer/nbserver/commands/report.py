@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -72,7 +71,7 @@ def _said(found: Report) -> str:
 
 def _require_outside(path: Path, folder: Path) -> None:
     """Raise UsageError for a file in the run directory, whose files the chain lists."""
-    if Path(os.path.realpath(folder)) in Path(os.path.realpath(path)).parents:  # resolve raises for a link to itself
+    if output_file.is_below(path, folder):
         raise UsageError(
             "report-in-run",
             "a report cannot be written to the run directory, because nbserver audit --run would refuse it",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -108,7 +107,7 @@ def require_outputs(outputs: Outputs, *folders: Path) -> None:
 def _require_outside(path: Path, *folders: Path) -> None:
     """Raise UsageError for a file below a folder that is audited: the next audit would refuse it there."""
     for folder in folders:
-        if Path(os.path.realpath(folder)) in Path(os.path.realpath(path)).parents:  # resolve raises for a link to itself
+        if output_file.is_below(path, folder):
             raise UsageError(
                 "review-in-folder",
                 "a review cannot be written to the audited folder, because the next audit would refuse it",

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,13 +32,10 @@ def undo_with_notebooks(folder: Path, task: Task) -> int:
             "archives-no-folder", "the folder {folder} does not exist", todo="Choose another folder with --archives", folder=folder
         )
     task = replace(task, ask=notebooks.remembering(task.ask))
-    with ExitStack() as stack:
-        with writing.refused(
-            "archives-not-writable", "could not write to the folder ({reason})", where=folder, todo="Choose another folder with --archives"
-        ):
-            pulled = Path(
-                stack.enter_context(tempfile.TemporaryDirectory(prefix=".nbserver-undo-", dir=folder, ignore_cleanup_errors=True))
-            )
+    refusal = writing.refused(
+        "archives-not-writable", "could not write to the folder ({reason})", where=folder, todo="Choose another folder with --archives"
+    )
+    with writing.temporary_folder(folder, ".nbserver-undo-", refusal) as pulled:
         code = notebooks.pull(pulled, replace(task, mode="pull"))
         if code:
             return code

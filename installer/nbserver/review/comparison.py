@@ -181,7 +181,7 @@ def _text_changes(hosts: Iterable[str], old: Side, new: Side) -> Iterator[Change
 
 
 def _packages(text: str) -> dict[str, str]:
-    """Return the versions of each package of a script's lock, with the conditions and the hashes. A line that is no package is its own name."""
+    """Return the versions of each package of a script's lock, with the conditions and the hashes. A line that is not a package is under its own text."""
     found: dict[str, list[str]] = {}
     lines = _LOCK.findall(text.partition(BODY)[0])
     for line in lines:

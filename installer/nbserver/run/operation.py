@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from nbserver.base import open_files
 from nbserver.base.errors import Abandoned, ApprovalError, NbserverError, ScriptError, SecretError
 from nbserver.base.message import notice
 from nbserver.base.modes import READING, Mode
@@ -29,7 +30,6 @@ from nbserver.run import (
     intent,
     known_certificates,
     notebook_password,
-    open_files,
     own_servers,
     run_lock,
     signed_head,
@@ -58,6 +58,8 @@ if TYPE_CHECKING:
     from nbserver.settings.secret import Ask
 
 SUCCEEDED = ("ok", "differs")  # outcomes of a host that does not count as failed
+_FILES_PER_HOST = 16  # an event loop, sockets, two files of the journal, and what is open for a moment
+_OTHER_FILES = 128
 NOT_REMEMBERED: frozenset[Mode] = frozenset({"undo", "stop", "push", "deliver", *(mode for mode in READING if mode != "test")})
 """The modes after which a host's certificate does not become a known one. A plan reports it as an apply does."""
 
@@ -166,7 +168,7 @@ def _abandoned(journal: Journal, *, ended: bool) -> Abandoned:
 
 def _within_limit(forks: int) -> int:
     """Return how many hosts run at a time with the open files that the system allows, and warn if they are fewer."""
-    possible = open_files.hosts_at_a_time(forks)
+    possible = open_files.at_a_time(forks, each=_FILES_PER_HOST, others=_OTHER_FILES)
     if possible < forks:
         warn(
             notice(

@@ -14,7 +14,7 @@ import pytest
 from nbserver.run import chain_check, journal
 from tests.checkout import SOURCE
 from tests.unit.run.test_host_run import ended, event
-from tests.unit.run.test_one_host import PRINT, Hosts
+from tests.unit.run.two_hosts import PRINT, Hosts
 
 TIMES = ("2026-11-22T12:00:00.0000000Z", "2026-11-22T10:00:00.0000000Z", "2026-11-22T15:00:00.0000000Z")
 

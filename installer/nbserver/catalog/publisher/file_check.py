@@ -58,7 +58,7 @@ def ask(
 def _within(seconds: float, url: str, adapter: TrustingAdapter) -> Answer:
     try:
         return within(seconds, lambda: _follow(url, adapter))
-    except Exception as error:  # of a library, for an answer that is none
+    except Exception as error:  # a library can raise anything for a response that is not valid
         return Answer(url, error=error if isinstance(error, DownloadError) else explain(error, url))
 
 

@@ -28,7 +28,7 @@ def followed(url: str, send: Callable[[str], requests.Response]) -> requests.Res
 
 
 def _location(url: str, text: str) -> str | None:
-    """Return the URL to which a redirect leads, or None if it is none, or not allowed."""
+    """Return the URL to which a redirect leads, or None if it is not valid or not allowed."""
     try:
         following = urljoin(url, text)
         parts = urlsplit(following)

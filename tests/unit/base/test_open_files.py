@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from nbserver.run import open_files
+from nbserver.base import open_files
 
 resource = pytest.importorskip("resource", reason="Windows has no such limit")
 UNLIMITED = -1 if sys.platform == "win32" else resource.RLIM_INFINITY
@@ -30,7 +30,7 @@ def test_the_limit_is_raised_or_fewer_hosts_run(
     given = []
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (soft, hard))
     monkeypatch.setattr(resource, "setrlimit", lambda kind, limits: given.append(limits))
-    assert open_files.hosts_at_a_time(wanted) == hosts
+    assert open_files.at_a_time(wanted, each=16, others=128) == hosts
     assert given == ([] if set_to is None else [(set_to, hard)])
 
 
@@ -40,4 +40,4 @@ def test_a_limit_that_cannot_be_raised_counts(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (256, UNLIMITED))
     monkeypatch.setattr(resource, "setrlimit", refuse)
-    assert open_files.hosts_at_a_time(50) == 8
+    assert open_files.at_a_time(50, each=16, others=128) == 8

@@ -1,17 +1,17 @@
-"""How many hosts can run at a time with the open files that the system allows: macOS allows 256, Linux 1024, unless asked for more."""
+"""The number of files that the system allows this process to have open: 256 on macOS, 1024 on Linux, unless it asks for more."""
 
 from __future__ import annotations
 
 import sys
 
-FILES_PER_HOST = 16  # an event loop, sockets, two files of the journal, and what is open for a moment
-OTHER_FILES = 128
 
+def at_a_time(wanted: int, *, each: int, others: int) -> int:
+    """Return how many of the wanted things can be in use at a time, at least one, if `each` of them has that many files open.
 
-def hosts_at_a_time(wanted: int) -> int:
-    """Return how many of the wanted hosts can run at a time, at least one, and raise the soft limit of this process for them if necessary."""
-    allowed = _allowed(FILES_PER_HOST * wanted + OTHER_FILES)
-    return wanted if allowed is None else max(1, min(wanted, (allowed - OTHER_FILES) // FILES_PER_HOST))
+    Raises the soft limit of this process for them if necessary. `others` are the further files that the process has open.
+    """
+    allowed = _allowed(each * wanted + others)
+    return wanted if allowed is None else max(1, min(wanted, (allowed - others) // each))
 
 
 def _allowed(files: int) -> int | None:
