@@ -41,92 +41,92 @@
 #  1644  registry_values        Compare, set, and restore values in the registry.
 #  1678  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
 #  1798  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1902  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1940  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  2028  path_access            Find other accounts that could replace a folder with another folder.
-#  2057  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  2114  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2267  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2364  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2599  server_command         Define the command line of the server, and what it was started with.
-#  2618  left_program           End the program that a run left behind when it was killed.
-#  2683  programs               Run other programs until they exit, and report their output.
-#  2822  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2841  web_requests           Ask web servers, and say why one did not answer.
-#  2913  downloads              Download files into the cache, and check their hashes before they are used.
-#  3074  sources                Download a program from one of several sources.
-#  3153  delivered_programs     Take the files of programs that the workstation has sent.
-#  3184  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3273  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3349  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3405  foreign_places         Define where configuration from other installations may be on this host.
-#  3419  package_environment    Choose the environment variables of pip and uv.
-#  3494  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3499  installer_failures     Explain the exit codes of installers.
-#  3571  installers             Run installers and uninstallers, and wait while another one runs.
-#  3616  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3673  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3735  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3760  not_found              Distinguish what does not exist from what cannot be read.
-#  3767  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3839  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3877  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3917  installed_files        Compare files with those that were installed.
-#  4067  running_server         Stop the server before its programs are replaced.
-#  4167  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4294  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4358  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4408  port_process           Find the program that listens on a TCP port, and what started it.
-#  4443  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4572  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4618  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4676  certificates           Read certificates from PEM files.
-#  4693  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4770  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4904  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  5028  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  5137  certificate_requests   Create certificate requests, and install what is issued for them.
-#  5230  password_hash          Get the hash of the password, or keep the one that an earlier run set.
-#  5248  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  5294  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  5325  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5406  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5548  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5592  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5715  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5872  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5930  new_server             Check what another environment contains, and the server that runs from it.
-#  6013  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  6188  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6404  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6516  server_life            Restart or stop the installed server: modes restart and stop.
-#  6621  restarted_server       Start the registered task again.
-#  6678  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6828  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6940  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6982  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  7144  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7407  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7541  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7565  server_log             Send the log of the notebook server: mode logs.
-#  7665  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  1896  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1934  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  2022  path_access            Find other accounts that could replace a folder with another folder.
+#  2051  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  2108  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2261  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2358  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2593  server_command         Define the command line of the server, and what it was started with.
+#  2612  left_program           End the program that a run left behind when it was killed.
+#  2677  programs               Run other programs until they exit, and report their output.
+#  2816  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2835  web_requests           Ask web servers, and say why one did not answer.
+#  2907  downloads              Download files into the cache, and check their hashes before they are used.
+#  3068  sources                Download a program from one of several sources.
+#  3147  delivered_programs     Take the files of programs that the workstation has sent.
+#  3178  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3267  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3343  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3399  foreign_places         Define where configuration from other installations may be on this host.
+#  3413  package_environment    Choose the environment variables of pip and uv.
+#  3488  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3493  installer_failures     Explain the exit codes of installers.
+#  3565  installers             Run installers and uninstallers, and wait while another one runs.
+#  3610  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3667  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3729  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3754  not_found              Distinguish what does not exist from what cannot be read.
+#  3761  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3833  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3871  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3911  installed_files        Compare files with those that were installed.
+#  4061  running_server         Stop the server before its programs are replaced.
+#  4161  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4288  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4352  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4402  port_process           Find the program that listens on a TCP port, and what started it.
+#  4437  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4566  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4612  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4670  certificates           Read certificates from PEM files.
+#  4687  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4764  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4898  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  5022  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  5131  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5224  password_hash          Get the hash of the password, or keep the one that an earlier run set.
+#  5242  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  5288  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  5319  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5400  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5542  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5586  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5709  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5866  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5924  new_server             Check what another environment contains, and the server that runs from it.
+#  6007  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  6182  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6398  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6510  server_life            Restart or stop the installed server: modes restart and stop.
+#  6615  restarted_server       Start the registered task again.
+#  6672  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6822  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6934  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6976  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  7138  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7401  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7535  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7559  server_log             Send the log of the notebook server: mode logs.
+#  7659  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7697  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7781  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7789  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7810  python                 Install Python from the publisher, or use one that is installed.
-#  7962  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  8023  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  8141  packages               Install the packages of the lock in a virtual environment.
-#  8343  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8370  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8508  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8716  service                Run the server as a scheduled task.
-#  8868  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8932  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  9029  path                   Add the programs of the server to the PATH of the machine.
-#  9058  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  9100  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7691  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7775  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7783  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7804  python                 Install Python from the publisher, or use one that is installed.
+#  7956  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  8017  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  8135  packages               Install the packages of the lock in a virtual environment.
+#  8337  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8364  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8502  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8710  service                Run the server as a scheduled task.
+#  8862  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8926  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  9023  path                   Add the programs of the server to the PATH of the machine.
+#  9052  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  9094  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -1843,12 +1843,6 @@ function Test-TextFile {
 }
 
 # A file that is as it should be is not written again: its new time would restart the server.
-# The time of a file that stays the same stays, too: the server restarts if its files are newer than it.
-function Update-TextFile {
-    param([string]$Path, [string]$Text, [string]$Secret)
-    if (-not (Test-TextFile $Path $Text $Secret)) { Set-TextFile $Path $Text $Secret }
-}
-
 function Set-TextFile {
     param([string]$Path, [string]$Text, [string]$Secret)
     Save-FileBefore $Path
@@ -8500,9 +8494,9 @@ Add-Step notebook 'The notebook server is configured: HTTPS, a password, and its
     Add-Folder $WorkFolder $ServiceWrites
     Add-DataFolder (Expand-Path $Settings.notebook.directory)
     Add-FirstPage
-    Update-TextFile $MigratedFile ''   # at its second start, Jupyter would create this file, which it is not allowed to
-    Update-TextFile $ConfigurationFile (Get-Configuration) 'notebook.password_hash'
-    Update-TextFile $StarterFile $Starter
+    Set-TextFile $MigratedFile ''   # at its second start, Jupyter would create this file, which it is not allowed to
+    Set-TextFile $ConfigurationFile (Get-Configuration) 'notebook.password_hash'
+    Set-TextFile $StarterFile $Starter
 }
 
 # ---- step: takeover --------------------------------------------------------------------------------

@@ -70,30 +70,30 @@
 #  5138  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
 #  5304  new_server             Check what another environment contains, and the server that runs from it.
 #  5380  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5562  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  5822  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6021  server_life            Restart or stop the installed server: modes restart and stop.
-#  6155  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6282  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6402  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6448  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6782  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6890  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6925  server_log             Send the log of the notebook server: mode logs.
-#  6994  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  5568  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  5833  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6032  server_life            Restart or stop the installed server: modes restart and stop.
+#  6166  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6293  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6413  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6459  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6793  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6901  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  6936  server_log             Send the log of the notebook server: mode logs.
+#  7005  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7033  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7067  python                 Install Python from the distribution.
-#  7125  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  7196  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  7209  user                   Create the system user that runs the server: without a password, without a login shell.
-#  7228  certificate            Create a certificate for the server; only root and the service can read its key.
-#  7336  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7536  service                Run the notebook server as a service that starts with the system.
-#  7675  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7742  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7893  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7975  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  7044  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7078  python                 Install Python from the distribution.
+#  7136  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  7207  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  7220  user                   Create the system user that runs the server: without a password, without a login shell.
+#  7239  certificate            Create a certificate for the server; only root and the service can read its key.
+#  7347  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7547  service                Run the notebook server as a service that starts with the system.
+#  7686  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7753  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  7904  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7986  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -5391,6 +5391,7 @@ PREVIOUS_FOLDER=$STATE_FOLDER/previous
 SETTINGS_MARK=$SWITCH_FOLDER/settings
 DEPLOYED_PYTHON=''                                 # of read_deployed_python
 SAVED_PYTHON=''                                    # of read_saved_python
+SERVER_FILES=()                                    # of read_server_files
 FAILURE=()                                         # why this run failed: code, values, text
 HAS_NEW_SETTINGS=''                                # this run changes what the server reads when it starts
 SWITCH_MAY_BE_OPEN=''                              # the server only started again: the next apply verifies it
@@ -5523,12 +5524,17 @@ open_switch() {
     mv -T -- "$SWITCH_FOLDER.new" "$SWITCH_FOLDER"
 }
 
+# SERVER_FILES: what the server is started with.
+read_server_files() {
+    SERVER_FILES=("$NOTEBOOK_FILE" "$STARTER_FILE")
+    if is_unit; then SERVER_FILES+=("$UNIT_FOLDER/$SERVICE_UNIT"); fi
+}
+
 save_server() { # FOLDER
     local file
     rm -rf -- "$1" && mkdir -m 700 -- "$1" || return
-    local -a files=("$NOTEBOOK_FILE" "$STARTER_FILE")
-    if is_unit; then files+=("$UNIT_FOLDER/$SERVICE_UNIT"); fi
-    for file in "${files[@]}"; do
+    read_server_files
+    for file in "${SERVER_FILES[@]}"; do
         if [[ ! -e $file ]]; then continue; fi
         hold_parent "$file" || return
         cp -a -T -- "$HELD/${file##*/}" "$1/${file##*/}" ||
@@ -5561,6 +5567,8 @@ verify_switch() {
 
 # ---- prelude: way_back -----------------------------------------------------------------------------
 # Restore the previous server after a failed upgrade or failed new settings.
+
+SWITCH_PROBLEM=''                                  # of leave_switch_open
 
 # Restore what the folder has, start that server, and prove that it answers. Called before "||".
 switch_to() { # FOLDER
@@ -5667,7 +5675,7 @@ end_switch_in_subshell() {
 # Its last events say what this host runs.
 # shellcheck disable=SC2317 # a trap calls it
 end_switch() {
-    local environment=$ENVIRONMENT problem
+    local environment=$ENVIRONMENT
     if ! has_open_switch; then
         report_not_switched
         return
@@ -5690,19 +5698,16 @@ end_switch() {
     # A run that applies the previous settings again has built no environment, and removes none.
     if switch_to "$SWITCH_FOLDER" || { [[ $SAVED_PYTHON && $environment != "$ENVIRONMENT" ]] &&
         remove_environment "$environment" && switch_to "$SWITCH_FOLDER"; }; then
-        rm -rf -- "$SWITCH_FOLDER"
-        use_failure
+        close_switch
         write_message "$REPLY" text upgrade-switched-back 'the upgrade failed, so this host runs its previous '\
 'environment {environment} again: {cause}' environment "$ENVIRONMENT"
         return
     fi
-    RUN_OUTCOME=failed
-    problem=$PROBLEM
-    use_failure
+    leave_switch_open
     write_message "$REPLY" text upgrade-not-switched-back 'the upgrade failed, and nbserver could not switch back '\
 'to the previous environment: {problem}. Fix this error, then run nbserver apply again. The upgrade failed because '\
 'of this error: {cause}' \
-        problem "$problem"
+        problem "$SWITCH_PROBLEM"
 }
 
 # Whether the server that was saved still runs, and all its files are as they were saved. Then there is nothing to
@@ -5718,30 +5723,40 @@ is_untouched() {
 
 # shellcheck disable=SC2317 # a trap calls it
 end_new_settings() {
-    local problem
     report_start restoring-settings 'Restoring the previous settings of the server'
     if switch_to "$SWITCH_FOLDER"; then
-        rm -rf -- "$SWITCH_FOLDER"
-        use_failure
+        close_switch
         write_message "$REPLY" text settings-restored 'the new settings were not applied, so the server runs with its '\
 'previous settings again: {cause}'
         return
     fi
-    RUN_OUTCOME=failed
-    problem=$PROBLEM
-    use_failure
+    leave_switch_open
     write_message "$REPLY" text settings-not-restored 'the new settings were not applied, and nbserver could not '\
 'restore the previous settings of the server: {problem}. Fix this error, then run nbserver apply again. The new '\
 'settings were not applied because of this error: {cause}' \
-        problem "$problem"
+        problem "$SWITCH_PROBLEM"
+}
+
+# The server that was saved runs again. REPLY: as use_failure.
+# shellcheck disable=SC2317 # a trap calls it
+close_switch() {
+    rm -rf -- "$SWITCH_FOLDER"
+    use_failure
+}
+
+# SWITCH_PROBLEM: why the server that was saved does not run again. REPLY: as use_failure.
+# shellcheck disable=SC2317 # a trap calls it
+leave_switch_open() {
+    RUN_OUTCOME=failed
+    SWITCH_PROBLEM=$PROBLEM
+    use_failure
 }
 
 # Whether all files are as they were saved.
 has_saved_files() {
     local file text=''
-    local -a files=("$NOTEBOOK_FILE" "$STARTER_FILE")
-    if is_unit; then files+=("$UNIT_FOLDER/$SERVICE_UNIT"); fi
-    for file in "${files[@]}"; do
+    read_server_files
+    for file in "${SERVER_FILES[@]}"; do
         IFS= read -r -d '' text <"$SWITCH_FOLDER/${file##*/}" || true
         if ! has_text "$file" "$text"; then return 1; fi
     done
@@ -5751,22 +5766,18 @@ has_saved_files() {
 # What was saved is the environment that the host ran before the rollback.
 # shellcheck disable=SC2317 # a trap calls it
 end_rollback() {
-    local problem
     report_start returning 'Switching back to the environment that was in use'
     if switch_to "$SWITCH_FOLDER"; then
-        rm -rf -- "$SWITCH_FOLDER"
-        use_failure
+        close_switch
         write_message "$REPLY" text rollback-switched-back 'the rollback failed, so this host runs the environment '\
 '{environment} again: {cause}' environment "$ENVIRONMENT"
         return
     fi
-    RUN_OUTCOME=failed
-    problem=$PROBLEM
-    use_failure
+    leave_switch_open
     write_message "$REPLY" text rollback-not-switched-back 'the rollback failed, and nbserver could not switch back '\
 'to the environment that was in use: {problem}. Fix this error, then run nbserver apply. The rollback failed because '\
 'of this error: {cause}' \
-        problem "$problem"
+        problem "$SWITCH_PROBLEM"
 }
 
 # The server still runs from its previous environment, if this run has built another one.

@@ -41,92 +41,92 @@
 #  1550  registry_values        Compare, set, and restore values in the registry.
 #  1584  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
 #  1704  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1808  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1846  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1934  path_access            Find other accounts that could replace a folder with another folder.
-#  1963  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  2020  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2173  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2270  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2505  server_command         Define the command line of the server, and what it was started with.
-#  2524  left_program           End the program that a run left behind when it was killed.
-#  2589  programs               Run other programs until they exit, and report their output.
-#  2728  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2747  web_requests           Ask web servers, and say why one did not answer.
-#  2819  downloads              Download files into the cache, and check their hashes before they are used.
-#  2980  sources                Download a program from one of several sources.
-#  3059  delivered_programs     Take the files of programs that the workstation has sent.
-#  3090  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3179  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3255  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3311  foreign_places         Define where configuration from other installations may be on this host.
-#  3325  package_environment    Choose the environment variables of pip and uv.
-#  3400  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3405  installer_failures     Explain the exit codes of installers.
-#  3477  installers             Run installers and uninstallers, and wait while another one runs.
-#  3522  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3579  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3641  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3666  not_found              Distinguish what does not exist from what cannot be read.
-#  3673  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3745  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3783  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3823  installed_files        Compare files with those that were installed.
-#  3973  running_server         Stop the server before its programs are replaced.
-#  4073  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4200  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4264  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4314  port_process           Find the program that listens on a TCP port, and what started it.
-#  4349  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4478  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4524  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4582  certificates           Read certificates from PEM files.
-#  4599  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4676  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4810  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4934  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  5043  certificate_requests   Create certificate requests, and install what is issued for them.
-#  5136  password_hash          Get the hash of the password, or keep the one that an earlier run set.
-#  5154  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  5200  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  5231  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5312  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5454  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5498  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5621  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5778  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5836  new_server             Check what another environment contains, and the server that runs from it.
-#  5919  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  6094  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6310  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6422  server_life            Restart or stop the installed server: modes restart and stop.
-#  6527  restarted_server       Start the registered task again.
-#  6584  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6734  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6846  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6888  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  7050  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7313  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7447  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7471  server_log             Send the log of the notebook server: mode logs.
-#  7571  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  1802  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1840  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1928  path_access            Find other accounts that could replace a folder with another folder.
+#  1957  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  2014  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  2167  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
+#  2264  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  2499  server_command         Define the command line of the server, and what it was started with.
+#  2518  left_program           End the program that a run left behind when it was killed.
+#  2583  programs               Run other programs until they exit, and report their output.
+#  2722  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  2741  web_requests           Ask web servers, and say why one did not answer.
+#  2813  downloads              Download files into the cache, and check their hashes before they are used.
+#  2974  sources                Download a program from one of several sources.
+#  3053  delivered_programs     Take the files of programs that the workstation has sent.
+#  3084  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3173  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  3249  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3305  foreign_places         Define where configuration from other installations may be on this host.
+#  3319  package_environment    Choose the environment variables of pip and uv.
+#  3394  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  3399  installer_failures     Explain the exit codes of installers.
+#  3471  installers             Run installers and uninstallers, and wait while another one runs.
+#  3516  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3573  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3635  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3660  not_found              Distinguish what does not exist from what cannot be read.
+#  3667  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3739  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3777  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3817  installed_files        Compare files with those that were installed.
+#  3967  running_server         Stop the server before its programs are replaced.
+#  4067  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4194  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4258  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4308  port_process           Find the program that listens on a TCP port, and what started it.
+#  4343  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4472  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4518  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4576  certificates           Read certificates from PEM files.
+#  4593  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4670  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4804  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4928  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  5037  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5130  password_hash          Get the hash of the password, or keep the one that an earlier run set.
+#  5148  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  5194  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  5225  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5306  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5448  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5492  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5615  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5772  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5830  new_server             Check what another environment contains, and the server that runs from it.
+#  5913  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  6088  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6304  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6416  server_life            Restart or stop the installed server: modes restart and stop.
+#  6521  restarted_server       Start the registered task again.
+#  6578  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6728  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6840  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6882  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  7044  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7307  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7441  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7465  server_log             Send the log of the notebook server: mode logs.
+#  7565  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7603  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7687  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7695  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7716  python                 Install Python from the publisher, or use one that is installed.
-#  7868  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7929  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  8047  packages               Install the packages of the lock in a virtual environment.
-#  8249  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8276  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8414  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8622  service                Run the server as a scheduled task.
-#  8774  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8838  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8935  path                   Add the programs of the server to the PATH of the machine.
-#  8964  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  9006  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7597  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7681  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7689  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7710  python                 Install Python from the publisher, or use one that is installed.
+#  7862  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7923  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  8041  packages               Install the packages of the lock in a virtual environment.
+#  8243  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8270  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8408  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8616  service                Run the server as a scheduled task.
+#  8768  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8832  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8929  path                   Add the programs of the server to the PATH of the machine.
+#  8958  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  9000  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -1749,12 +1749,6 @@ function Test-TextFile {
 }
 
 # A file that is as it should be is not written again: its new time would restart the server.
-# The time of a file that stays the same stays, too: the server restarts if its files are newer than it.
-function Update-TextFile {
-    param([string]$Path, [string]$Text, [string]$Secret)
-    if (-not (Test-TextFile $Path $Text $Secret)) { Set-TextFile $Path $Text $Secret }
-}
-
 function Set-TextFile {
     param([string]$Path, [string]$Text, [string]$Secret)
     Save-FileBefore $Path
@@ -8406,9 +8400,9 @@ Add-Step notebook 'The notebook server is configured: HTTPS, a password, and its
     Add-Folder $WorkFolder $ServiceWrites
     Add-DataFolder (Expand-Path $Settings.notebook.directory)
     Add-FirstPage
-    Update-TextFile $MigratedFile ''   # at its second start, Jupyter would create this file, which it is not allowed to
-    Update-TextFile $ConfigurationFile (Get-Configuration) 'notebook.password_hash'
-    Update-TextFile $StarterFile $Starter
+    Set-TextFile $MigratedFile ''   # at its second start, Jupyter would create this file, which it is not allowed to
+    Set-TextFile $ConfigurationFile (Get-Configuration) 'notebook.password_hash'
+    Set-TextFile $StarterFile $Starter
 }
 
 # ---- step: takeover --------------------------------------------------------------------------------
