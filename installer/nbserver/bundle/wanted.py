@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nbserver.approval import manifest
-from nbserver.base.errors import CatalogError
-from nbserver.base.message import cause
 from nbserver.bundle.contents import File
 from nbserver.catalog import lock_conditions, lock_lines
 from nbserver.catalog.lock_kind import LockKind
-from nbserver.catalog.mirror import file_of
+from nbserver.catalog.mirror import file_of_program
 from nbserver.catalog.resolver import wheels
 from nbserver.catalog.resolver.uv import Wheels
 
@@ -74,22 +72,9 @@ def programs(script: Script) -> list[Program]:
     """Return the programs that a script downloads. Raises CatalogError for a URL whose file a bundle cannot hold."""
     found: dict[str, list[File]] = {}
     for one in manifest.downloads(script.settings):
-        file = File("program", one["name"], one["version"], _file_of(one["url"]), one["sha256"], one["size"], one["url"])
+        file = File("program", one["name"], one["version"], file_of_program(one["url"]), one["sha256"], one["size"], one["url"])
         found.setdefault(one["name"], []).append(file)
     return [tuple(sources) for sources in found.values()]
-
-
-def _file_of(url: str) -> str:
-    try:
-        return file_of(url)
-    except ValueError as reason:
-        raise CatalogError(
-            "mirror-file-name",
-            "a mirror cannot serve the file at this URL: {reason}",
-            where=url,
-            todo="Change this URL in the site catalog",
-            reason=cause(reason),
-        ) from None
 
 
 def packages(script: Script) -> list[Packages]:

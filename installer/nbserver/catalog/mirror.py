@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from nbserver.base.message import DescribedError
+from nbserver.base.errors import CatalogError
+from nbserver.base.message import DescribedError, cause
 
 FILES = "files"
 PAGE = "wheels.html"
@@ -23,3 +24,17 @@ def file_of(url: str) -> str:
     if not FILE_NAME.fullmatch(name):
         raise DescribedError("bundle-file-name", 'a bundle cannot contain a file named "{name}"', name=name[:100])
     return name
+
+
+def file_of_program(url: str) -> str:
+    """Return what `file_of` returns for a URL of a catalog. Raises CatalogError."""
+    try:
+        return file_of(url)
+    except ValueError as reason:
+        raise CatalogError(
+            "mirror-file-name",
+            "a mirror cannot serve the file at this URL: {reason}",
+            where=url,
+            todo="Change this URL in the site catalog",
+            reason=cause(reason),
+        ) from None

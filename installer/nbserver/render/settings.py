@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from nbserver.base.errors import CatalogError
-from nbserver.base.message import cause
 from nbserver.catalog import mirror
 from nbserver.inventory.names import is_host
 from nbserver.settings.refusal import refuse
@@ -81,16 +79,7 @@ class Downloads(Table):
         """Return where a host downloads a file that its publisher has at `url`. Raises CatalogError."""
         if self.mirror is None:
             return url
-        try:
-            return f"{self.mirror}/{mirror.path_of(sha256, mirror.file_of(url))}"
-        except ValueError as reason:
-            raise CatalogError(
-                "mirror-file-name",
-                "a mirror cannot serve the file at this URL: {reason}",
-                where=url,
-                todo="Change this URL in the site catalog",
-                reason=cause(reason),
-            ) from None
+        return f"{self.mirror}/{mirror.path_of(sha256, mirror.file_of_program(url))}"
 
 
 @dataclass(frozen=True)
