@@ -42,10 +42,8 @@ plan() {
     for name in "${STEPS[@]}"; do
         test_step "$name"
         if ((${#DIFFERENCES[@]})); then RUN_DIFFERS=true; fi
-        if is_change; then
-            note_new_settings "$name"
-            continue
-        fi
+        note_new_settings "$name"
+        if is_change; then continue; fi
         if ((${#DIFFERENCES[@]})); then write_differences; else write_event unchanged; fi
     done
 }

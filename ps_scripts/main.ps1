@@ -22,7 +22,8 @@ function Invoke-Plan {
         }
         Invoke-Test $step
         if ($Run.Differences.Count) { $Run.Differs = $true }
-        if (Test-Change) { Read-NewSetting $step.Name; continue }
+        Read-NewSetting $step.Name
+        if (Test-Change) { continue }
         if ($Run.Differences.Count) { Write-Difference } else { Write-Event unchanged }
     }
 }

@@ -14,7 +14,7 @@ DEPLOYED_PYTHON=''                                 # of read_deployed_python
 SAVED_PYTHON=''                                    # of read_saved_python
 SERVER_FILES=()                                    # of read_server_files
 FAILURE=()                                         # why this run failed: code, values, text
-HAS_NEW_SETTINGS=''                                # this run changes what the server reads when it starts
+HAS_NEW_SETTINGS=''                                # what the server reads when it starts differs
 SWITCH_MAY_BE_OPEN=''                              # the server only started again: the next apply verifies it
 ROLLBACK_BEGUN=''                                  # this run goes back to the previous environment: mode rollback
 

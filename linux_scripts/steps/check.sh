@@ -9,7 +9,7 @@ SHOWN=''                                           # the fingerprint of the cert
 step check 'The server presents its certificate and refuses requests without the password'
 
 check_test() {
-    if [[ ! $SERVER_STARTED ]]; then await_young_server; fi
+    if [[ ! $SERVER_STARTED && ! $HAS_NEW_SETTINGS ]]; then await_young_server; fi
     read_shown
     if [[ $SHOWN != "${RUN_FINGERPRINT:-a new certificate}" ]]; then
         if [[ $RUN_FINGERPRINT ]]; then
@@ -40,7 +40,8 @@ compare_answers() {
     fi
 }
 
-# Right after the host has started, the server runs but does not listen yet.
+# Right after the host has started, the server runs but does not listen yet. With other settings, it need not listen on
+# this port at all.
 await_young_server() {
     local -i tenths
     for ((tenths = 0; tenths < 900; tenths++)); do

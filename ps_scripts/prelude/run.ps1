@@ -46,7 +46,7 @@ $Run = @{
     Outcome = 'ok'; Changed = 0; Differs = $false; Fingerprint = ''
     Failure = $null; Installing = $false                 # why it failed; it has begun to install an environment
     StoppedEarly = $false                                # it stopped the server, whose files are as they were
-    NewSettings = $false                                 # it changes what the server reads when it starts
+    NewSettings = $false                                 # what the server reads when it starts differs
     RollbackBegun = $false                               # the server starts from its previous environment
     ExitCode = 0; Output = @()                           # of the last program
     ForeignNamed = $false

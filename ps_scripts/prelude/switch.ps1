@@ -93,8 +93,8 @@ function Start-Switch {
     Open-Switch
 }
 
-# Called after the test of a step: whether this run will change the configuration or the task. The description of the
-# task only says for which files the server was started.
+# Called after the test of a step: whether the configuration or the task differs. The description of the task only says
+# for which files the server was started.
 function Read-NewSetting([string]$Step) {
     foreach ($difference in $Run.Differences) {
         $task = $difference.code -eq 'task-property' -and

@@ -73,60 +73,60 @@
 #  3871  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
 #  3911  installed_files        Compare files with those that were installed.
 #  4061  running_server         Stop the server before its programs are replaced.
-#  4161  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4288  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4352  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4402  port_process           Find the program that listens on a TCP port, and what started it.
-#  4437  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4566  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4612  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4670  certificates           Read certificates from PEM files.
-#  4687  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4764  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4898  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  5022  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  5131  certificate_requests   Create certificate requests, and install what is issued for them.
-#  5224  password_hash          Get the hash of the password, or keep the one that an earlier run set.
-#  5242  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  5288  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  5319  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5400  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5542  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5586  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5709  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5866  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5924  new_server             Check what another environment contains, and the server that runs from it.
-#  6007  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  6182  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6398  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6510  server_life            Restart or stop the installed server: modes restart and stop.
-#  6615  restarted_server       Start the registered task again.
-#  6672  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6822  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6934  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6976  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  7138  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7401  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7535  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7559  server_log             Send the log of the notebook server: mode logs.
-#  7659  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  4162  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4289  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4353  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4403  port_process           Find the program that listens on a TCP port, and what started it.
+#  4438  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4567  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4613  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4671  certificates           Read certificates from PEM files.
+#  4688  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4765  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4899  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  5023  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  5132  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5225  password_hash          Get the hash of the password, or keep the one that an earlier run set.
+#  5243  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  5289  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  5320  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5401  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5543  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5587  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5710  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5867  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5925  new_server             Check what another environment contains, and the server that runs from it.
+#  6008  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  6183  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6399  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6511  server_life            Restart or stop the installed server: modes restart and stop.
+#  6616  restarted_server       Start the registered task again.
+#  6673  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6823  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6935  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6977  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  7139  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7402  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7536  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7560  server_log             Send the log of the notebook server: mode logs.
+#  7660  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7691  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7775  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7783  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7804  python                 Install Python from the publisher, or use one that is installed.
-#  7956  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  8017  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  8135  packages               Install the packages of the lock in a virtual environment.
-#  8337  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8364  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8502  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8710  service                Run the server as a scheduled task.
-#  8862  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8926  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  9023  path                   Add the programs of the server to the PATH of the machine.
-#  9052  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  9094  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7692  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7776  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7784  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7805  python                 Install Python from the publisher, or use one that is installed.
+#  7957  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  8018  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  8136  packages               Install the packages of the lock in a virtual environment.
+#  8338  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8365  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8503  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8711  service                Run the server as a scheduled task.
+#  8863  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8927  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  9024  path                   Add the programs of the server to the PATH of the machine.
+#  9053  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  9095  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -591,7 +591,7 @@ $Run = @{
     Outcome = 'ok'; Changed = 0; Differs = $false; Fingerprint = ''
     Failure = $null; Installing = $false                 # why it failed; it has begun to install an environment
     StoppedEarly = $false                                # it stopped the server, whose files are as they were
-    NewSettings = $false                                 # it changes what the server reads when it starts
+    NewSettings = $false                                 # what the server reads when it starts differs
     RollbackBegun = $false                               # the server starts from its previous environment
     ExitCode = 0; Output = @()                           # of the last program
     ForeignNamed = $false
@@ -4069,7 +4069,7 @@ function Stop-Server {
 }
 
 # ---- right after Windows has started, the task does not run yet, and then the server does not listen yet. A test waits
-# for both, because neither is a difference
+# for both, because neither is a difference. With other settings, the server need not listen on this port at all
 
 $YoungSeconds = 90                                       # how old Windows or the server is then, at most
 
@@ -4090,7 +4090,8 @@ function Wait-YoungTask {
 function Wait-YoungServer {
     $port = $Settings.notebook.port
     for ($second = 0; $second -lt $YoungSeconds; $second++) {
-        if ($ServiceTask.Started -or (Test-PortListening $port) -or -not (Test-YoungServer)) { return }
+        if ($ServiceTask.Started -or $Run.NewSettings -or (Test-PortListening $port)) { return }
+        if (-not (Test-YoungServer)) { return }
         if ($second % 10 -eq 5) {
             Write-StepProgress waiting-for-server 'Waiting for the server on TCP port {port}' @{
                 port = $port
@@ -6099,8 +6100,8 @@ function Start-Switch {
     Open-Switch
 }
 
-# Called after the test of a step: whether this run will change the configuration or the task. The description of the
-# task only says for which files the server was started.
+# Called after the test of a step: whether the configuration or the task differs. The description of the task only says
+# for which files the server was started.
 function Read-NewSetting([string]$Step) {
     foreach ($difference in $Run.Differences) {
         $task = $difference.code -eq 'task-property' -and
@@ -9115,7 +9116,8 @@ function Invoke-Plan {
         }
         Invoke-Test $step
         if ($Run.Differences.Count) { $Run.Differs = $true }
-        if (Test-Change) { Read-NewSetting $step.Name; continue }
+        Read-NewSetting $step.Name
+        if (Test-Change) { continue }
         if ($Run.Differences.Count) { Write-Difference } else { Write-Event unchanged }
     }
 }

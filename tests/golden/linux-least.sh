@@ -92,8 +92,8 @@
 #  7545  service                Run the notebook server as a service that starts with the system.
 #  7684  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
 #  7751  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7902  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7984  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  7903  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7985  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -5391,7 +5391,7 @@ DEPLOYED_PYTHON=''                                 # of read_deployed_python
 SAVED_PYTHON=''                                    # of read_saved_python
 SERVER_FILES=()                                    # of read_server_files
 FAILURE=()                                         # why this run failed: code, values, text
-HAS_NEW_SETTINGS=''                                # this run changes what the server reads when it starts
+HAS_NEW_SETTINGS=''                                # what the server reads when it starts differs
 SWITCH_MAY_BE_OPEN=''                              # the server only started again: the next apply verifies it
 ROLLBACK_BEGUN=''                                  # this run goes back to the previous environment: mode rollback
 
@@ -7759,7 +7759,7 @@ SHOWN=''                                           # the fingerprint of the cert
 step check 'The server presents its certificate and refuses requests without the password'
 
 check_test() {
-    if [[ ! $SERVER_STARTED ]]; then await_young_server; fi
+    if [[ ! $SERVER_STARTED && ! $HAS_NEW_SETTINGS ]]; then await_young_server; fi
     read_shown
     if [[ $SHOWN != "${RUN_FINGERPRINT:-a new certificate}" ]]; then
         if [[ $RUN_FINGERPRINT ]]; then
@@ -7790,7 +7790,8 @@ compare_answers() {
     fi
 }
 
-# Right after the host has started, the server runs but does not listen yet.
+# Right after the host has started, the server runs but does not listen yet. With other settings, it need not listen on
+# this port at all.
 await_young_server() {
     local -i tenths
     for ((tenths = 0; tenths < 900; tenths++)); do
@@ -8025,10 +8026,8 @@ plan() {
     for name in "${STEPS[@]}"; do
         test_step "$name"
         if ((${#DIFFERENCES[@]})); then RUN_DIFFERS=true; fi
-        if is_change; then
-            note_new_settings "$name"
-            continue
-        fi
+        note_new_settings "$name"
+        if is_change; then continue; fi
         if ((${#DIFFERENCES[@]})); then write_differences; else write_event unchanged; fi
     done
 }

@@ -92,8 +92,8 @@
 #  7547  service                Run the notebook server as a service that starts with the system.
 #  7686  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
 #  7753  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7904  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7986  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  7905  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  7987  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -5393,7 +5393,7 @@ DEPLOYED_PYTHON=''                                 # of read_deployed_python
 SAVED_PYTHON=''                                    # of read_saved_python
 SERVER_FILES=()                                    # of read_server_files
 FAILURE=()                                         # why this run failed: code, values, text
-HAS_NEW_SETTINGS=''                                # this run changes what the server reads when it starts
+HAS_NEW_SETTINGS=''                                # what the server reads when it starts differs
 SWITCH_MAY_BE_OPEN=''                              # the server only started again: the next apply verifies it
 ROLLBACK_BEGUN=''                                  # this run goes back to the previous environment: mode rollback
 
@@ -7761,7 +7761,7 @@ SHOWN=''                                           # the fingerprint of the cert
 step check 'The server presents its certificate and refuses requests without the password'
 
 check_test() {
-    if [[ ! $SERVER_STARTED ]]; then await_young_server; fi
+    if [[ ! $SERVER_STARTED && ! $HAS_NEW_SETTINGS ]]; then await_young_server; fi
     read_shown
     if [[ $SHOWN != "${RUN_FINGERPRINT:-a new certificate}" ]]; then
         if [[ $RUN_FINGERPRINT ]]; then
@@ -7792,7 +7792,8 @@ compare_answers() {
     fi
 }
 
-# Right after the host has started, the server runs but does not listen yet.
+# Right after the host has started, the server runs but does not listen yet. With other settings, it need not listen on
+# this port at all.
 await_young_server() {
     local -i tenths
     for ((tenths = 0; tenths < 900; tenths++)); do
@@ -8027,10 +8028,8 @@ plan() {
     for name in "${STEPS[@]}"; do
         test_step "$name"
         if ((${#DIFFERENCES[@]})); then RUN_DIFFERS=true; fi
-        if is_change; then
-            note_new_settings "$name"
-            continue
-        fi
+        note_new_settings "$name"
+        if is_change; then continue; fi
         if ((${#DIFFERENCES[@]})); then write_differences; else write_event unchanged; fi
     done
 }

@@ -73,60 +73,60 @@
 #  3777  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
 #  3817  installed_files        Compare files with those that were installed.
 #  3967  running_server         Stop the server before its programs are replaced.
-#  4067  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4194  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4258  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4308  port_process           Find the program that listens on a TCP port, and what started it.
-#  4343  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4472  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4518  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4576  certificates           Read certificates from PEM files.
-#  4593  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4670  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4804  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4928  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  5037  certificate_requests   Create certificate requests, and install what is issued for them.
-#  5130  password_hash          Get the hash of the password, or keep the one that an earlier run set.
-#  5148  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  5194  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  5225  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5306  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5448  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5492  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5615  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5772  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5830  new_server             Check what another environment contains, and the server that runs from it.
-#  5913  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  6088  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6304  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6416  server_life            Restart or stop the installed server: modes restart and stop.
-#  6521  restarted_server       Start the registered task again.
-#  6578  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6728  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6840  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6882  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  7044  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7307  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7441  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7465  server_log             Send the log of the notebook server: mode logs.
-#  7565  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  4068  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4195  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4259  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4309  port_process           Find the program that listens on a TCP port, and what started it.
+#  4344  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4473  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4519  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4577  certificates           Read certificates from PEM files.
+#  4594  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4671  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  4805  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  4929  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  5038  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5131  password_hash          Get the hash of the password, or keep the one that an earlier run set.
+#  5149  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  5195  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  5226  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5307  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5449  program_checks         Check in mode check whether this host can reach the programs to download.
+#  5493  download_checks        Check in mode check whether this host can reach the package index or the mirror.
+#  5616  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  5773  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5831  new_server             Check what another environment contains, and the server that runs from it.
+#  5914  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  6089  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6305  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6417  server_life            Restart or stop the installed server: modes restart and stop.
+#  6522  restarted_server       Start the registered task again.
+#  6579  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
+#  6729  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
+#  6841  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6883  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  7045  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7308  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7442  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+#  7466  server_log             Send the log of the notebook server: mode logs.
+#  7566  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7597  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7681  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7689  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7710  python                 Install Python from the publisher, or use one that is installed.
-#  7862  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7923  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  8041  packages               Install the packages of the lock in a virtual environment.
-#  8243  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8270  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8408  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8616  service                Run the server as a scheduled task.
-#  8768  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8832  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  8929  path                   Add the programs of the server to the PATH of the machine.
-#  8958  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  9000  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7598  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7682  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7690  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7711  python                 Install Python from the publisher, or use one that is installed.
+#  7863  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  7924  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  8042  packages               Install the packages of the lock in a virtual environment.
+#  8244  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8271  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8409  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  8617  service                Run the server as a scheduled task.
+#  8769  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8833  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  8930  path                   Add the programs of the server to the PATH of the machine.
+#  8959  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+#  9001  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -497,7 +497,7 @@ $Run = @{
     Outcome = 'ok'; Changed = 0; Differs = $false; Fingerprint = ''
     Failure = $null; Installing = $false                 # why it failed; it has begun to install an environment
     StoppedEarly = $false                                # it stopped the server, whose files are as they were
-    NewSettings = $false                                 # it changes what the server reads when it starts
+    NewSettings = $false                                 # what the server reads when it starts differs
     RollbackBegun = $false                               # the server starts from its previous environment
     ExitCode = 0; Output = @()                           # of the last program
     ForeignNamed = $false
@@ -3975,7 +3975,7 @@ function Stop-Server {
 }
 
 # ---- right after Windows has started, the task does not run yet, and then the server does not listen yet. A test waits
-# for both, because neither is a difference
+# for both, because neither is a difference. With other settings, the server need not listen on this port at all
 
 $YoungSeconds = 90                                       # how old Windows or the server is then, at most
 
@@ -3996,7 +3996,8 @@ function Wait-YoungTask {
 function Wait-YoungServer {
     $port = $Settings.notebook.port
     for ($second = 0; $second -lt $YoungSeconds; $second++) {
-        if ($ServiceTask.Started -or (Test-PortListening $port) -or -not (Test-YoungServer)) { return }
+        if ($ServiceTask.Started -or $Run.NewSettings -or (Test-PortListening $port)) { return }
+        if (-not (Test-YoungServer)) { return }
         if ($second % 10 -eq 5) {
             Write-StepProgress waiting-for-server 'Waiting for the server on TCP port {port}' @{
                 port = $port
@@ -6005,8 +6006,8 @@ function Start-Switch {
     Open-Switch
 }
 
-# Called after the test of a step: whether this run will change the configuration or the task. The description of the
-# task only says for which files the server was started.
+# Called after the test of a step: whether the configuration or the task differs. The description of the task only says
+# for which files the server was started.
 function Read-NewSetting([string]$Step) {
     foreach ($difference in $Run.Differences) {
         $task = $difference.code -eq 'task-property' -and
@@ -9021,7 +9022,8 @@ function Invoke-Plan {
         }
         Invoke-Test $step
         if ($Run.Differences.Count) { $Run.Differs = $true }
-        if (Test-Change) { Read-NewSetting $step.Name; continue }
+        Read-NewSetting $step.Name
+        if (Test-Change) { continue }
         if ($Run.Differences.Count) { Write-Difference } else { Write-Event unchanged }
     }
 }

@@ -9,7 +9,7 @@ function Stop-Server {
 }
 
 # ---- right after Windows has started, the task does not run yet, and then the server does not listen yet. A test waits
-# for both, because neither is a difference
+# for both, because neither is a difference. With other settings, the server need not listen on this port at all
 
 $YoungSeconds = 90                                       # how old Windows or the server is then, at most
 
@@ -30,7 +30,8 @@ function Wait-YoungTask {
 function Wait-YoungServer {
     $port = $Settings.notebook.port
     for ($second = 0; $second -lt $YoungSeconds; $second++) {
-        if ($ServiceTask.Started -or (Test-PortListening $port) -or -not (Test-YoungServer)) { return }
+        if ($ServiceTask.Started -or $Run.NewSettings -or (Test-PortListening $port)) { return }
+        if (-not (Test-YoungServer)) { return }
         if ($second % 10 -eq 5) {
             Write-StepProgress waiting-for-server 'Waiting for the server on TCP port {port}' @{
                 port = $port

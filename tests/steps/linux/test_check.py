@@ -128,3 +128,27 @@ def test_a_server_that_hangs_has_no_more_time_than_another() -> None:
     assert done.stderr.split() == [b"15", b"15"], done.stderr
     waits = [json.loads(line) for line in done.stdout.splitlines()]
     assert [(event["done"], event["total"]) for event in waits[:3]] == [(11, 180), (23, 180), (35, 180)]
+
+
+def test_a_server_that_has_just_been_started_is_waited_for_unless_it_has_other_settings() -> None:
+    """Whoever changed the port waited for the new one until the server was 90 seconds old."""
+    code = (
+        parts.step("check")
+        + """
+    waits=0
+    is_listening() { return 1; }
+    is_server_young() { return 0; }
+    sleep() { waits=$((waits + 1)); }
+    read_shown() { SHOWN=x; }
+    compare_answers() { :; }
+    RUN_FINGERPRINT=x
+    check_test
+    printf '%s\n' "$waits" >&2
+    note_new_settings service
+    DIFFERENCES=(file-differs {} unit.service old new) waits=0
+    note_new_settings service
+    check_test
+    printf '%s\n' "$waits" >&2
+    """
+    )
+    assert parts.run(code).stderr.split() == [b"900", b"0"]

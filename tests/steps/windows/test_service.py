@@ -108,10 +108,14 @@ def test_a_task_that_windows_is_about_to_start_is_waited_for(session: Session, a
     assert session.run(f"{STANDINS}$Age = {age}\n{AT_BOOT}{LOOK}\n[string]$script:Pauses") == found
 
 
-@pytest.mark.parametrize(("age", "running", "pauses"), [(20, "$true", "2"), (900, "$true", "0"), (20, "$false", "0")])
-def test_a_server_that_has_just_been_started_is_waited_for(session: Session, age: int, running: str, pauses: str) -> None:
-    """A plan right after a restart of Windows found a difference that is none."""
+YOUNG = [(20, "$true", "$false", "2"), (900, "$true", "$false", "0"), (20, "$false", "$false", "0"), (20, "$true", "$true", "0")]
+
+
+@pytest.mark.parametrize(("age", "running", "differs", "pauses"), YOUNG)
+def test_a_server_that_has_just_been_started_is_waited_for(session: Session, age: int, running: str, differs: str, pauses: str) -> None:
+    """A plan right after a restart of Windows found a difference that is none. A new port was waited for as well."""
     young = f"""
+    $Run.NewSettings = {differs}
     function Test-ServerRunning {{ {running} }}
     function Get-ProcessBelow {{ foreach ($s in 1, {age}) {{ [pscustomobject]@{{ StartTime = [DateTime]::Now.AddSeconds(-$s) }} }} }}
     function Test-PortListening {{ $script:Pauses -ge 2 }}
