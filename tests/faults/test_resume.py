@@ -191,7 +191,7 @@ def test_resume_is_killed_too(fleet: Fleet) -> None:
     if past_files.summary(fleet.runs / fleet.run) is None:
         fleet.begin(0, fleet.run)
         assert fleet.ended()[0] == 0
-    with pytest.raises(UsageError, match=r"the run .* cannot be resumed, because every host has a final outcome"):
+    with pytest.raises(UsageError, match=r"the run .* cannot be resumed, because it has finished on every host"):
         resume.resume(fleet.inventory, fleet.run, fleet.runs, {}, None, PlainLines(lambda line: None))
     with pytest.raises(UsageError, match="can be resumed"):
         fleet.resume()

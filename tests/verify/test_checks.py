@@ -206,7 +206,7 @@ def test_a_kernel_that_does_not_start_at_once_is_asked_for_again_and_told(tmp_pa
                 "Uncaught exception POST /api/kernels"
             )  # the server logs it before it answers
 
-        with pytest.raises(VerifyError, match=r"kernel: the server could not start a kernel \(500\)"):
+        with pytest.raises(VerifyError, match=r"kernel: the server could not start a kernel \(HTTP status 500\)"):
             Run().verify(server.port, fingerprint=server.certificate.fingerprint)
         assert refusals() == 2
         thread = threading.Thread(target=lambda: wait_until(lambda: refusals() > 2) and (tmp_path / "new").rename(program))
@@ -233,7 +233,7 @@ def test_a_server_without_a_password_is_refused(tmp_path: Path) -> None:
     with notebook_server(tmp_path, password=None) as open_server, pytest.raises(VerifyError) as refused:
         Run().verify(open_server.port, fingerprint=open_server.certificate.fingerprint)
     assert str(refused.value).startswith(
-        "box: verify: anonymous: the server is open to everyone: the server accepts requests without a password ("
+        "box: verify: anonymous: anyone can use the server: the server accepts requests without a password ("
     )
     assert "Stop the server immediately (on the host, as root: systemctl disable --now nbserver)" in str(refused.value)
 

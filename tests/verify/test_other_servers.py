@@ -23,18 +23,18 @@ from tests.verify.checking import Run
 @pytest.mark.parametrize(
     ("answers", "reason"),
     [
-        ({}, "anonymous: unexpected response to GET /api/kernels without logging in: expected 403, got 404"),
+        ({}, "anonymous: unexpected response to GET /api/kernels without logging in: expected HTTP status 403, got 404"),
         (
             {"/api/kernels": (302, {"Location": "https://localhost:1/"})},
-            "anonymous: unexpected response to GET /api/kernels without logging in: expected 403, got 302",
+            "anonymous: unexpected response to GET /api/kernels without logging in: expected HTTP status 403, got 302",
         ),
         (
             {"/api/kernels": (403, {}), "/api/contents": (401, {})},
-            "wrong_password: unexpected response to GET /login: expected status 200 and an _xsrf cookie, got 404",
+            "wrong_password: unexpected response to GET /login: expected HTTP status 200 with an _xsrf cookie, got 404",
         ),
         (
             {"/api/kernels": (403, {}), "/api/contents": (403, {}), "/login": (200, {"Set-Cookie": "_xsrf=1; Path=/"})},
-            "wrong_password: unexpected response to a login request with a wrong password: expected 401, got 200",
+            "wrong_password: unexpected response to a login request with a wrong password: expected HTTP status 401, got 200",
         ),
     ],
 )

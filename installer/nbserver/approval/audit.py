@@ -192,7 +192,7 @@ def _changed_part(code: bytes, script: Script, released: ReleasedBody, where: st
     if not code.startswith(head):
         return ApprovalError(
             "script-lock-changed",
-            "the script's lock or first page does not match the manifest",
+            "the list of packages or the first page (Welcome.ipynb) in the script does not match the manifest",
             where=where,
             todo=COMPARE,
         )

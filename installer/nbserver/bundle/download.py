@@ -135,7 +135,7 @@ class FileDownload:
             raise source.is_page(file.url)
         raise DownloadError(
             "download-other-hash",
-            "the file has SHA-256 {actual}, expected {expected}; it was not kept",
+            "the file has SHA-256 {actual}, expected {expected}; nbserver discarded it",
             where=file.url,
             todo=CHECK,
             actual=digest.hexdigest(),

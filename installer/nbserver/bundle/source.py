@@ -143,7 +143,9 @@ def total_of(response: requests.Response, file: File, begin: int) -> int | None:
 
 
 def too_large(url: str, limit: int) -> DownloadError:
-    return DownloadError("download-too-large", "the file is larger than {limit} bytes; it was not kept", where=url, todo=CHECK, limit=limit)
+    return DownloadError(
+        "download-too-large", "the file is larger than {limit} bytes; nbserver discarded it", where=url, todo=CHECK, limit=limit
+    )
 
 
 def is_page(url: str) -> DownloadError:

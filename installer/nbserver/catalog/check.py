@@ -111,7 +111,7 @@ def dated(downloads: Iterable[Download]) -> str | None:
 def age(name: str, made: str | None, today: date, most_days: int) -> Finding:
     """Return how old a catalog is. `most_days` is the age from which on it needs attention."""
     if made is None or (parsed := _date(made)) is None:
-        return Finding("ok", name, notice("catalog-undated", "the catalog has no date"))
+        return Finding("ok", name, notice("catalog-undated", "the catalog has no date, so its age is unknown"))
     days = (today - parsed).days
     text = notice(
         "catalog-age",
@@ -130,7 +130,7 @@ def lock_ages(files: Iterable[LockFile], today: date, most_days: int) -> list[Fi
 
 def _lock_age(file: LockFile, today: date, most_days: int) -> Finding:
     if file.made is None or (parsed := _date(file.made)) is None:
-        return Finding("ok", file.name, notice("lock-undated", "the lock has no date"))
+        return Finding("ok", file.name, notice("lock-undated", "the lock has no date, so its age is unknown"))
     days = (today - parsed).days
     text = notice(
         "lock-age",

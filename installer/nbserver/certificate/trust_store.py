@@ -128,7 +128,7 @@ def _failed(program: str, reason: str) -> HostError:
         "trust-store-failed",
         "{program} could not change the certificates that your browsers trust: {reason}",
         host="local",
-        todo="Fix this error, then run the command again",
+        todo="Correct the cause, then run the command again, or run it without --trust",
         program=program,
         reason=clean(reason, 500) or message("no-error-output", "no error output"),
     )

@@ -88,7 +88,12 @@ def download(
             "download-without-hosts", "no hosts were specified", todo="Specify hosts or groups, such as: nbserver download lab -o bundle"
         )
     if demand and not verify:
-        raise UsageError("download-approved-alone", "--require-approval requires --verify", todo="Download first, then add --verify")
+        raise UsageError(
+            "download-approved-alone",
+            "--require-approval requires --verify",
+            todo="Run nbserver download without --require-approval first. After the bundle is approved, run it again "
+            "with --verify and --require-approval",
+        )
     if prune and verify:
         raise UsageError("download-prune-and-verify", "--prune cannot be combined with --verify; use one or the other")
     needed = _needed(hosts, inventory_path) if hosts else None

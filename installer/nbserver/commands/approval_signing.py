@@ -47,8 +47,8 @@ class Signer:
             if refusal:
                 raise ApprovalError(
                     "approver-not-allowed",
-                    "this site would not accept the approval: {reason}",
-                    todo="Use a name and key that are listed in the file of allowed signers",
+                    "nbserver would not accept an approval that is signed with this name and key: {reason}",
+                    todo="Use a name and a key from the same line of the allowed signers file",
                     reason=refusal,
                 )
 

@@ -101,7 +101,8 @@ def backup(file: Path, task: Task, *, with_key: bool = False) -> int:
         warn(
             notice(
                 "backup-lacks-files",
-                "{file} lacks files that {name} could not send ({count} in total), such as {path}",
+                "the backup {file} is incomplete: some files on {name} are unreadable, too large, or have names that "
+                "nbserver cannot store ({count} in total), such as {path}",
                 file=str(file),
                 name=host.name,
                 count=len(lacking),

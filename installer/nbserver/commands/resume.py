@@ -48,7 +48,7 @@ def resume(
         if not names and is_complete:
             raise UsageError(
                 "run-has-finished",
-                "the run {run} cannot be resumed, because every host has a final outcome",
+                "the run {run} cannot be resumed, because it has finished on every host",
                 todo="To repeat the run on the hosts that failed, run nbserver {command} --failed-from {run}",
                 run=past.run,
                 command=past.command,
@@ -103,7 +103,7 @@ def newest(runs: Path) -> str:
         raise UsageError("no-runs", "there are no runs in {runs}", todo="Specify another folder with --runs", runs=runs)
     raise UsageError(
         "nothing-to-resume",
-        "no run in {runs} can be resumed: the newest one has a final outcome for every host",
+        "no run in {runs} can be resumed: the newest one has finished on every host",
         todo="Specify the run to resume, or another folder with --runs",
         runs=runs,
     )

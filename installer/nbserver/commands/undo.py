@@ -29,7 +29,10 @@ def undo_with_notebooks(folder: Path, task: Task) -> int:
     """
     if not folder.is_dir():
         raise UsageError(
-            "archives-no-folder", "the folder {folder} does not exist", todo="Choose another folder with --archives", folder=folder
+            "archives-no-folder",
+            "the folder {folder} does not exist",
+            todo="Create the folder, or choose another one with --archives",
+            folder=folder,
         )
     task = replace(task, ask=notebooks.remembering(task.ask))
     refusal = writing.refused(
@@ -51,7 +54,7 @@ def _archive(folder: Path, pulled: Path, host: AnyHost, task: Task) -> str:
         raise UsageError(
             "archive-exists",
             "the file {file} already exists",
-            todo="Run the command again: the name of an archive contains the time of the run",
+            todo="Run the command again; it then writes to a file with a different name",
             file=file,
         )
     content = pulled.with_name(f".{host.name}-content")

@@ -70,7 +70,7 @@ def _quoted(path: str) -> str:
     if any(not " " <= character <= "~" for character in path):
         raise UsageError(
             "export-path-not-ascii",
-            "a path in an exported file must consist of printable ASCII characters",
-            todo="Choose a path without other characters",
+            "--hash-file and --log-file accept only printable ASCII characters",
+            todo="Choose a path without accented or other non-ASCII characters",
         )
     return "'" + path.replace("'", "''") + "'"

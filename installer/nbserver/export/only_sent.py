@@ -27,8 +27,8 @@ def warning(host: AnyHost) -> Message | None:
         return None
     return notice(
         "export-lacks-what-is-sent",
-        "{name}: the exported script lacks what nbserver apply sends for these settings: {settings}. Use nbserver apply for this host, or "
-        "change the settings",
+        "{name}: the exported script does not contain the data that nbserver apply sends for these settings: "
+        "{settings}. Use nbserver apply for this host, or change the settings",
         name=host.name,
         settings=", ".join(settings),
     )

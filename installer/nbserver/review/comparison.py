@@ -229,9 +229,10 @@ def _bodies(path: Path) -> dict[tuple[str, str], str]:
         if found.setdefault(kind, _body(text)) != _body(text):
             raise ApprovalError(
                 "bodies-in-folder-differ",
-                "the folder contains scripts with different bodies for the same system and scope",
+                "the bodies of the scripts in this folder differ, even for the same system and scope, so nbserver "
+                "cannot tell which one to compare",
                 where=plain_file.shown(path),
-                todo="Specify a single script",
+                todo="Specify one of the scripts instead of the folder",
             )
     if not found:
         raise ApprovalError(

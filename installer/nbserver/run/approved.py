@@ -90,7 +90,7 @@ def _require_nothing_demanded(rules: policy.Policy, options: Options) -> None:
     if rules.required:
         raise ApprovalError(
             "approval-required",
-            "this site requires an approval for every run",
+            "this site file requires an approval for every run",
             where=rules.where,
             todo="Add --approved FOLDER, the rendered folder with its approvals",
         )

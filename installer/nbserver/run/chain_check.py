@@ -50,7 +50,7 @@ def check(folder: Path, anchors: Sequence[Head], hashes: Iterable[str] = ()) -> 
             "run-without-chain",
             "the run directory has no {file}: the file was removed, or a release earlier than 0.5.0 created the run directory",
             where=plain_file.shown(folder),
-            todo="Compare the files with the records on the hosts",
+            todo="To compare the run with what its hosts have kept, run nbserver audit HOST --evidence",
             file=FILE,
         )
     found = read_chain(folder / FILE)

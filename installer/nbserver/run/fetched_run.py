@@ -55,7 +55,12 @@ def _fetch(leg: Leg, connect: Callable[[], Transport], heard: Callable[[Event], 
         transport.deadline = time.monotonic() + host_run.END_TIMEOUT
         transport.close()
     if leg.gap:
-        raise ConnectError("fetched-events-lost", "some of the host's events were lost in transit", host=leg.host, todo="Try again")
+        raise ConnectError(
+            "fetched-events-lost",
+            "some of the host's events were lost on the way to this workstation",
+            host=leg.host,
+            todo="Run the command again",
+        )
     if not leg.ended:
         raise _without_end(leg)
 

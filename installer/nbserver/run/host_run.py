@@ -323,7 +323,10 @@ class HostRun:
         self._hear(self._missed(transport))
         if self._leg.gap:
             raise ScriptError(
-                "events-missing-on-host", "events are missing from the host's event file", host=self.host.name, todo="Run the command again"
+                "events-missing-on-host",
+                "some events of this run were lost, and the host's event file does not contain them either",
+                host=self.host.name,
+                todo="Run the command again",
             )
 
     def _hear(self, lines: Iterator[str]) -> None:

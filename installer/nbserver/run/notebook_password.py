@@ -147,7 +147,7 @@ def check_password(password: str, *, host: str, minimum: int = PASSWORD_MINIMUM)
     if len(password) < minimum:
         raise SecretError(
             "password-too-short",
-            "the notebook password must have at least {minimum} characters, but it has {count}; anyone who can reach the port can try passwords",
+            "the notebook password must have at least {minimum} characters, but it has only {count}",
             where=host,
             todo="Choose a longer password, such as four random words (notebook.password_minimum in the inventory sets the limit)",
             count=len(password),

@@ -155,7 +155,7 @@ def _abandoned(journal: Journal, *, ended: bool) -> Abandoned:
     if ended:
         return Abandoned(
             "interrupted-at-end",
-            "interrupted while the results were being shown; all hosts have ended, and the files of the run are in {folder}",
+            "interrupted while nbserver was showing the results. The run has finished on all hosts; its files are in {folder}",
             folder=journal.folder,
         )
     return Abandoned(
@@ -173,7 +173,8 @@ def _within_limit(forks: int) -> int:
         warn(
             notice(
                 "few-open-files",
-                "the limit of open files on this system allows {count} of {forks} hosts at a time. To run more of them, raise it with ulimit -n",
+                "nbserver processes only {count} hosts in parallel instead of {forks}, because of the limit on open "
+                "files. To process more, raise the limit with ulimit -n",
                 count=possible,
                 forks=forks,
             )

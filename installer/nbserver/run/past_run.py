@@ -82,8 +82,8 @@ class PastRun:
         if expected is None:  # the host has another name now, also in upper case, or a group has its name
             raise UsageError(
                 "resume-other-host",
-                "{name}: run {run} has no host with this name; host names in the inventory have changed since that run",
-                todo="To continue the run, restore the inventory",
+                "{name}: the run {run} has no host with this name; hosts in the inventory were renamed after the run started",
+                todo="To continue the run, restore the previous host names in the inventory",
                 name=script.host,
                 run=self.run,
             )
@@ -100,7 +100,8 @@ class PastRun:
             raise UsageError(
                 "resume-other-script",
                 "{name}: the inventory now renders a different script than it did for run {run}: {difference}",
-                todo="To continue the run, restore the inventory and use the same release of nbserver; to run the new script, run nbserver {command} {name}",
+                todo="To continue the run, restore the previous inventory and use the same release of nbserver. To run "
+                "the new script instead, run nbserver {command} {name}",
                 name=script.host,
                 run=self.run,
                 difference=_difference(data.decode("ascii", "replace"), script.text),
@@ -126,7 +127,7 @@ def read(folder: Path) -> PastRun:
     if mode not in MODES:
         raise UsageError(
             "mode-not-resumed",
-            "the run {run} cannot be resumed: its mode is {mode}, and only plan, apply, and undo can be resumed",
+            "the run {run} cannot be resumed: it is a {mode} run, and nbserver can resume only plan, apply, and undo runs",
             todo="Run the original command again",
             run=folder.name,
             mode=clean(mode, 40),

@@ -384,6 +384,10 @@ def _from_person(what: str, host: str, ask: Ask | None) -> str:
         ) from None
     if not secret:
         raise SecretError(
-            "secret-answer-empty", "{key}: the answer was empty", where=host, todo="Run the command again and enter the secret", key=what
+            "secret-answer-empty",
+            "{key}: nothing was entered at the prompt",
+            where=host,
+            todo="Run the command again and enter the secret",
+            key=what,
         )
     return secret

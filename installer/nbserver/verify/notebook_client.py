@@ -195,7 +195,7 @@ class NotebookClient:
         if answer.status >= 500:
             raise VerifyError(
                 "kernel-not-started",
-                "the server could not start a kernel ({status})",
+                "the server could not start a kernel (HTTP status {status})",
                 host=self.host,
                 todo=IF_DAMAGED,
                 status=answer.status,
@@ -231,7 +231,7 @@ class NotebookClient:
     def _post_login(self, password: str) -> Answer:
         page = self._send("GET", "/login")
         if page.status != 200 or not self._xsrf():
-            raise self._unexpected("GET /login", page.status, message("status-and-cookie", "status 200 and an _xsrf cookie"))
+            raise self._unexpected("GET /login", page.status, message("status-and-cookie", "200 with an _xsrf cookie"))
         form = {"password": password, "_xsrf": self._xsrf()}
         return self._send("POST", "/login", params={"next": f"{self.address.path}/api/status"}, data=form)
 
@@ -269,7 +269,7 @@ class NotebookClient:
         if 200 <= status < 300:
             raise VerifyError(
                 "server-open",
-                "the server is open to everyone: {reason} ({request} returned {status})",
+                "anyone can use the server: {reason} ({request} returned HTTP status {status})",
                 host=self.host,
                 todo="{advice}",
                 reason=open_to_all,
@@ -283,7 +283,7 @@ class NotebookClient:
     def _unexpected(self, what: Described | str, status: int, expected: Described | str) -> VerifyError:
         return VerifyError(
             "response-unexpected",
-            "unexpected response to {request}: expected {expected}, got {actual}",
+            "unexpected response to {request}: expected HTTP status {expected}, got {actual}",
             host=self.host,
             todo=NOT_A_NOTEBOOK,
             request=what,

@@ -86,8 +86,8 @@ def test_no_other_text_passes_for_the_script(
     [
         ("# nbserver", "the script's header or settings do not match"),
         ('"port": 9999', "the script's header or settings do not match"),
-        ("numpy==", "the script's lock or first page does not match the manifest"),
-        ("'\n\n# ==== body", "the script's lock or first page does not match the manifest"),
+        ("numpy==", r"the list of packages or the first page \(Welcome.ipynb\) in the script does not match the manifest"),
+        ("'\n\n# ==== body", r"the list of packages or the first page \(Welcome.ipynb\) in the script does not match the manifest"),
         ("port_retries = 0", "the script body does not match release"),
     ],
 )

@@ -31,7 +31,7 @@ def test_a_site_can_require_an_approval(site: Site) -> None:
     rules(site, 'require_approval = true\nallowed_signers = "../allowed_signers"\n')
     nothing = {"approved": None, "signers": None}
     for mode in ("test", "apply", "undo", "request"):
-        assert "/etc/site.toml: this site requires an approval for every run. Add --approved FOLDER" in site.refused(mode, **nothing)
+        assert "/etc/site.toml: this site file requires an approval for every run. Add --approved FOLDER" in site.refused(mode, **nothing)
     manifest = {"approved": site.approved / "manifest.json", "signers": None}
     assert "nobody has approved" in site.refused(**manifest)
     site.sign(site.anna, ANNA)

@@ -280,7 +280,7 @@ def test_the_site_must_allow_the_name_with_the_key(
     for by, key in ((approvals.BEN, "id"), (ANNA, "other"), ("carla@example.com", "id")):
         assert run(monkeypatch, "--by", by, "--key", key) == 5
         said = capsys.readouterr().err
-        assert "this site would not accept the approval: " in said and by in said
+        assert "nbserver would not accept an approval that is signed with this name and key: " in said and by in said
     assert not (folder / "approvals").exists()
     assert run(monkeypatch) == 0
 

@@ -59,7 +59,7 @@ def test_a_backup_says_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyP
     arguments = ["backup", "lin1", "-o", str(tmp_path / "lin1.zip"), "-i", str(tmp_path / "nbserver.toml"), "--json"]
     done = CliRunner().invoke(cli, arguments, standalone_mode=False)
     assert done.return_value == 4 and (tmp_path / "lin1.zip").exists(), done.output
-    assert "lacks files that lin1 could not send (2 in total), such as a.ipynb" in done.stderr
+    assert "nbserver cannot store (2 in total), such as a.ipynb" in done.stderr
     del files[1:]
     assert CliRunner().invoke(cli, arguments, standalone_mode=False).return_value == 0
 

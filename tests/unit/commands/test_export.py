@@ -58,8 +58,14 @@ def test_what_another_tool_cannot_send_is_a_warning(inventory: Path) -> None:
     )
     inventory.write_text(text.replace('user = "root"\n', 'user = "root"\ndownloads.source = "push"\ndownloads.bundle = "bundle"\n'))
     said = export(inventory, "ansible", "all").stderr
-    assert "win1: the exported script lacks what nbserver apply sends for these settings: packages.index_password, certificate." in said
-    assert 'lin1: the exported script lacks what nbserver apply sends for these settings: downloads.source = "push".' in said
+    assert (
+        "win1: the exported script does not contain the data that nbserver apply sends for these settings: packages.index_password, certificate."
+        in said
+    )
+    assert (
+        'lin1: the exported script does not contain the data that nbserver apply sends for these settings: downloads.source = "push".'
+        in said
+    )
 
 
 def test_azure(inventory: Path) -> None:

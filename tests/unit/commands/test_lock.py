@@ -198,9 +198,9 @@ def test_what_cannot_be_resolved_is_named(site: Site) -> None:
 @pytest.mark.parametrize(
     ("status", "page", "reason"),
     [
-        (401, b"", "refused the request (401 Unauthorized)"),
-        (403, b"", "refused the request (403 Forbidden)"),
-        (407, b"", "the workstation's proxy requires a login (407 Proxy Authentication Required)"),
+        (401, b"", "refused the request (HTTP status 401 Unauthorized)"),
+        (403, b"", "refused the request (HTTP status 403 Forbidden)"),
+        (407, b"", "the workstation's proxy requires a login (HTTP status 407 Proxy Authentication Required)"),
         (200, b"<html>Log in to the portal</html>", "has no wheel for notebook on Windows x64, Python 3.13: it is not a package index"),
     ],
 )
@@ -259,7 +259,7 @@ def test_an_index_with_a_login(site: Site, monkeypatch: pytest.MonkeyPatch) -> N
     site.inventory(settings, WINDOWS)
     monkeypatch.setenv("INDEX_PASSWORD", "wrong-password")
     site.run(code=3)
-    assert f"the package index {site.index.url} refused the request (401 Unauthorized)" in site.error
+    assert f"the package index {site.index.url} refused the request (HTTP status 401 Unauthorized)" in site.error
     assert "wrong-password" not in site.error
     monkeypatch.setenv("INDEX_PASSWORD", password)
     assert "added pandas 3.1+site" in site.run()

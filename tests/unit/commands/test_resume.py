@@ -108,7 +108,7 @@ def test_only_the_hosts_without_an_outcome_continue(stopped: Site) -> None:
     audited = run_audit.audit(str(stopped.folder), stopped.runs, None, (), None)
     assert {outcome for outcome, _ in audited.hosts.values()} == {"ok"} and "Resumed by " in "".join(audited.lines())
     stopped.refused(UsageError, "can be resumed")
-    stopped.refused(UsageError, r"the run .* cannot be resumed, because every host has a final outcome", stopped.folder.name)
+    stopped.refused(UsageError, r"the run .* cannot be resumed, because it has finished on every host", stopped.folder.name)
 
 
 def test_a_failure_that_a_script_reports_is_final(stopped: Site) -> None:
@@ -230,7 +230,7 @@ def test_a_chain_names_no_file_elsewhere(stopped: Site, name: str) -> None:
 def test_a_host_with_another_name_is_refused(stopped: Site) -> None:
     text = stopped.fleet.path.read_text()
     stopped.fleet.path.write_text(text.replace("lin0002", "Lin0002").replace("Lin0002.example", "lin0002.example"))
-    stopped.refused(UsageError, "Lin0002: run .* has no host with this name")
+    stopped.refused(UsageError, "Lin0002: the run .* has no host with this name")
 
 
 def test_runs_in_a_folder_that_cannot_exist(stopped: Site) -> None:
@@ -276,7 +276,7 @@ def test_what_is_no_run_that_can_be_resumed(site: Site) -> None:
         folder = site.runs / name
         folder.mkdir(0o700)
         (folder / "run.json").write_text(json.dumps({**head, "run": name, "mode": mode}))
-    site.refused(UsageError, "its mode is rotate", "run-1")
+    site.refused(UsageError, "it is a rotate run", "run-1")
     site.refused(UsageError, "it stopped before it contacted a host", "run-2")
     with ExitStack() as stack:
         run_lock.hold(site.folder, stack)

@@ -163,7 +163,7 @@ def test_secrets_are_parameters_without_values() -> None:
         ("windows", {"location": None, "sources": []}, {}, r"win1: the host lacks required settings: azure.location, azure.sources"),
         ("windows", {"dns_label": "other"}, {}, r'Set notebook.public_url = "https://other.westeurope.cloudapp.azure.com"'),
         ("windows", {"image": "ubuntu-24.04"}, {}, 'azure.image is "ubuntu-24.04", but the host has system = "windows"'),
-        ("windows", {"disk_size": 64}, {}, "azure.disk_size must be at least 127"),
+        ("windows", {"disk_size": 64}, {}, "azure.disk_size is 64 GB, which is too small for Windows. Set azure.disk_size to at least 127"),
         ("linux", {}, {"architecture": "arm64"}, 'architecture = "arm64"'),
         ("linux", {"sources": ["2001:db8::/32"]}, {}, "azure.sources contains an IPv6 address"),
     ],

@@ -132,7 +132,10 @@ def test_the_bodies_of_two_releases_are_compared(files: dict[str, bytes], tmp_pa
     [
         ({}, "the folder contains no scripts"),
         ({"a.ps1": b"x"}, "not a script"),
-        ({"a.sh": b"NB_SCOPE='user'\n\n# ==== body 1\n", "b.sh": b"NB_SCOPE='user'\n\n# ==== body 2\n"}, "different bodies"),
+        (
+            {"a.sh": b"NB_SCOPE='user'\n\n# ==== body 1\n", "b.sh": b"NB_SCOPE='user'\n\n# ==== body 2\n"},
+            "the bodies of the scripts in this folder differ",
+        ),
     ],
 )
 def test_what_is_no_folder_of_scripts_is_refused(names: dict[str, bytes], words: str, tmp_path: Path) -> None:

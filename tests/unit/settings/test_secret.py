@@ -120,7 +120,7 @@ def test_prompt() -> None:
     assert get(reference, answer) == SECRET
     assert asked == ["notebook.password for win1: "]
     assert "no terminal for the prompt. Run the command in a terminal, or use env, keyring, file, or command" in refusal(reference)
-    assert "the answer was empty" in refusal(reference, lambda _: "")
+    assert "nothing was entered at the prompt" in refusal(reference, lambda _: "")
 
     def closed(text: str) -> str:
         raise EOFError

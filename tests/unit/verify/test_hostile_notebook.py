@@ -238,7 +238,7 @@ def test_a_server_that_takes_any_token_is_refused(hostile: HostileServer, path: 
     hostile.stages[f"GET {path}"] = lambda client: client.answer(200 if way in client.head else 403)
     refused = _refused(hostile)
     assert refused.where == "box: verify: token"
-    assert refused.what.startswith("the server is open to everyone: the server accepts any token instead of the password (")
+    assert refused.what.startswith("anyone can use the server: the server accepts any token instead of the password (")
     assert refused.todo.startswith("Stop the server immediately")
     assert "POST /login" not in hostile.requests
 
@@ -247,7 +247,7 @@ def test_a_server_that_takes_any_token_is_refused(hostile: HostileServer, path: 
 def test_a_cookie_that_cannot_be_read_puts_nothing_on_the_screen(hostile: HostileServer, capfd: pytest.CaptureFixture[str]) -> None:
     """Python's cookie jar warns of it with a traceback."""
     hostile.stages["GET /login"] = lambda client: client.answer(200, b"", "Set-Cookie: _xsrf=1; Max-Age=" + "9" * 400)
-    assert "expected status 200 and an _xsrf cookie" in _refused(hostile).what
+    assert "expected HTTP status 200 with an _xsrf cookie" in _refused(hostile).what
     assert capfd.readouterr() == ("", "")
 
 

@@ -62,13 +62,13 @@ def _refused(status: str, index: Described) -> NbserverError:
     if status.startswith("407"):
         return DownloadError(
             "index-proxy-login",
-            "the workstation's proxy requires a login ({status})",
+            "the workstation's proxy requires a login (HTTP status {status})",
             todo="Set HTTPS_PROXY to a URL that includes the user name and password",
             status=status,
         )
     return DownloadError(
         "index-refused",
-        "{index} refused the request ({status})",
+        "{index} refused the request (HTTP status {status})",
         todo="Correct packages.index_url, packages.index_user, and packages.index_password",
         index=index,
         status=status,

@@ -37,9 +37,10 @@ def windows(host: WindowsHost, script: Script) -> list[Exported]:
     if host.azure.disk_size < _SMALLEST_WINDOWS_DISK:
         raise InventoryError(
             "azure-disk-too-small",
-            "azure.disk_size must be at least {least} GB on Windows",
+            "azure.disk_size is {size} GB, which is too small for Windows",
             where=host.name,
             todo="Set azure.disk_size to at least {least} in the inventory",
+            size=host.azure.disk_size,
             least=_SMALLEST_WINDOWS_DISK,
         )
     image = host.azure.image or ("windows-2022" if host.windows == "2022" else "windows-2025")
@@ -93,7 +94,7 @@ def _require(host: WindowsHost | LinuxHost, system: System) -> None:
     if not host.notebook.public_url or urlsplit(host.notebook.public_url).netloc not in (name, f"{name}:{network.PUBLIC_PORT}"):
         raise InventoryError(
             "azure-public-url",
-            "notebook.public_url must be the public address of the virtual machine, because the certificate is issued for this name",
+            "notebook.public_url does not contain the public name of the virtual machine, for which its certificate is issued",
             where=host.name,
             todo='Set notebook.public_url = "https://{address}"',
             address=name,

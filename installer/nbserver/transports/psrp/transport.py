@@ -144,7 +144,7 @@ class PsrpTransport:
         private_names.forget_connection(self._wsman)
         return ConnectError(
             "connection-lost-sending",
-            "the connection was lost while data was being sent, and the script has not begun ({reason})",
+            "the connection was lost before the script started ({reason})",
             host=self._host.name,
             todo="Run the command again",
             reason=error.what,

@@ -102,7 +102,7 @@ def explain(error: BaseException, host: LinuxHost | SshServer, logon: Logon | No
         "protocol-error",
         "the connection failed with a protocol error: {kind}: {reason}",
         host=name,
-        todo="Try again",
+        todo="Run the command again. If it fails again, check the host's log in the run directory",
         kind=type(error).__name__,
         reason=str(error),
     )
@@ -122,7 +122,7 @@ def _not_connected(
             "ssh-logon-cut-off",
             "{place} closed the connection while {user} was logging in: {reason}",
             host=host.name,
-            todo="On the host, check sshd's log, and check whether the account has expired or is locked (chage -l {user})",
+            todo="On the host, check sshd's log, and whether the account has expired (chage -l {user}) or is locked (passwd -S {user})",
             place=place,
             user=host.user,
             reason=clean(logon.notice) or message("no-reason", "no reason was given"),

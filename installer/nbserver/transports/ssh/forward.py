@@ -95,7 +95,11 @@ class Forward:
             if error.reason != CLOSED:
                 return of_target(error, self._name, self._hop, f"{self._address}:{self._port}")
             return ConnectError(
-                "jump-lost", "the connection to the jump host {hop} was lost", host=self._name, todo="Try again", hop=self._hop
+                "jump-lost",
+                "the connection to the jump host {hop} was lost",
+                host=self._name,
+                todo="Check the jump host and the network, then run the command again",
+                hop=self._hop,
             )
         except (OSError, TimeoutError, asyncssh.Error):
             pass

@@ -109,7 +109,7 @@ def _account_refused(host: LinuxHost, words: str) -> AuthenticationError | None:
             "account-refused",
             "the host does not accept the account {user}: {reason}",
             host=host.name,
-            todo="Check on the host whether the account has expired or is locked: chage -l {user}",
+            todo="On the host, check whether the account has expired (chage -l {user}) or is locked (passwd -S {user})",
             user=host.user,
             reason=last_words.end_of(words),
         )

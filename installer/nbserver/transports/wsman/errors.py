@@ -50,7 +50,7 @@ def explain(error: Exception, host: WindowsHost) -> HostError:
     if isinstance(error, requests.exceptions.SSLError) and "timed out" not in str(error):
         return _tls(str(error), host, place)
     if isinstance(error, FragmentError):
-        return ConnectError("response-part-lost", "part of the host's response was lost", host=name, todo="Try again")
+        return ConnectError("response-part-lost", "part of the host's response was lost", host=name, todo="Run the command again")
     if isinstance(error, PermissionError) and "NTLM" in str(error):
         return AuthenticationError(
             "ntlm-not-offered",
@@ -83,7 +83,7 @@ def explain(error: Exception, host: WindowsHost) -> HostError:
         "protocol-error",
         "the connection failed with a protocol error: {kind}: {reason}",
         host=name,
-        todo="Try again",
+        todo="Run the command again. If it fails again, check the host's log in the run directory",
         kind=type(error).__name__,
         reason=str(error),
     )
@@ -156,7 +156,7 @@ def _of_fault(fault: int, words: str, host: str) -> ConnectError:
             "winrm-session-too-slow",
             "the host took too long to open a PowerShell session",
             host=host,
-            todo="Try again; a host under heavy load may need more time",
+            todo="Check the host's load, then run the command again",
         )
     if fault == 2150858811:
         return ConnectError(
@@ -167,7 +167,10 @@ def _of_fault(fault: int, words: str, host: str) -> ConnectError:
         )
     if fault == 2150858843:
         return ConnectError(
-            "winrm-shell-gone", "the shell on the host no longer exists: the host restarted or closed it", host=host, todo="Try again"
+            "winrm-shell-gone",
+            "the shell on the host no longer exists: the host restarted or closed it",
+            host=host,
+            todo="Run the command again",
         )
     if fault == 2150859174:
         return ConnectError(
@@ -180,7 +183,7 @@ def _of_fault(fault: int, words: str, host: str) -> ConnectError:
         "winrm-fault",
         "the host returned WSMan fault {fault}: {reason}",
         host=host,
-        todo="Look up this fault code, or run winrm quickconfig on the host",
+        todo="Run winrm quickconfig on the host. If that does not help, search Microsoft's documentation for this fault code",
         fault=fault,
         reason=words,
     )
@@ -207,7 +210,7 @@ def _http(code: int, host: WindowsHost, place: str) -> HostError:
             "winrm-unavailable",
             "{place} is temporarily unavailable (HTTP status {status})",
             host=host.name,
-            todo="Try again; if that does not help, check the host's load and event log",
+            todo="Wait a minute, then run the command again. If that does not help, check the host's load and event log",
             place=place,
             status=code,
         )
