@@ -80,7 +80,7 @@ def test_ctrl_c_in_a_pager_is_none_in_a_run(hosts: Hosts) -> None:
             raise KeyboardInterrupt
 
     loaded = reader.load(hosts.folder / "nbserver.toml")
-    with pytest.raises(Abandoned, match="interrupted while nbserver was showing the results. The run has finished on all hosts"):
+    with pytest.raises(Abandoned, match=r"interrupted while nbserver was showing the results\. The run has finished on all hosts"):
         operate("apply", loaded, loaded.select(["all"]), Options(), None, Paged(hosts.shown.append))
     assert list(hosts.folder.glob("nbserver-runs/*/summary.json"))
 
