@@ -6,7 +6,6 @@ The password goes through standard input, so it is in no argument list, variable
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
@@ -19,6 +18,7 @@ from nbserver.base import plain_file
 from nbserver.base.errors import UsageError
 from nbserver.base.plain_text import clean
 from nbserver.inventory.by_kind import ByKind
+from nbserver.settings import program_output
 
 if TYPE_CHECKING:
     from nbserver.inventory.hosts import AnyHost
@@ -86,7 +86,7 @@ def sign(name: str, text: bytes, signer: Signer) -> bytes:
     with tempfile.TemporaryDirectory(prefix="nbserver-sign-") as folder:
         before, after = Path(folder, "unsigned.ps1"), Path(folder, "signed.ps1")
         before.write_bytes(signature.to_sign(text))
-        program = shutil.which(OSSLSIGNCODE)
+        program = program_output.search(OSSLSIGNCODE)
         if program:
             _run(_osslsigncode(program, signer, before, after), signer, {})
         elif os.name == "nt":

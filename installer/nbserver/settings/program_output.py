@@ -100,17 +100,21 @@ def _endings(program: str) -> list[str]:
 
 
 def found(program: str) -> str:
-    """Return the path of the program. On Windows, the current folder is not searched, as everywhere else.
+    """Return the path of a program that an inventory names. Raises ProgramFailure if it does not exist.
 
-    A name that does not exist is not repeated: it could be a secret in the wrong place.
+    The name is not repeated: it could be a secret in the wrong place.
     """
-    if WINDOWS:
-        endings = _endings(program)
-        folders = [folder for folder in os.get_exec_path() if Path(folder).is_absolute()] if Path(program).name == program else [""]
-        paths = (Path(folder, program + end) for folder in folders for end in endings)
-        path = next((str(path) for path in paths if path.is_file()), None)
-    else:
-        path = shutil.which(program)
+    path = search(program)
     if path is None:
         raise ProgramFailure("program-not-found", "the program named in the inventory was not found")
     return path
+
+
+def search(program: str) -> str | None:
+    """Return the path of a program, or None. On Windows, the current folder is not searched, as everywhere else."""
+    if not WINDOWS:
+        return shutil.which(program)
+    endings = _endings(program)
+    folders = [folder for folder in os.get_exec_path() if Path(folder).is_absolute()] if Path(program).name == program else [""]
+    paths = (Path(folder, program + end) for folder in folders for end in endings)
+    return next((str(path) for path in paths if path.is_file()), None)

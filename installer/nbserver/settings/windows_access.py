@@ -1,11 +1,12 @@
-"""Who can access a file on Windows, from its access list, without any package. Only `entries` and `access_of` need Windows."""
+"""Who can access a file on Windows, from its access list, without any package. Only `entries`, `access_of`, and `user_sid` need Windows."""
 
 from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ _OWNER_SECURITY_INFORMATION = 1
 _SE_FILE_OBJECT, _DACL_SECURITY_INFORMATION, _ACL_SIZE_INFORMATION = 1, 4, 2
 _ALLOWED = (0, 9)  # ACCESS_ALLOWED_ACE_TYPE and ACCESS_ALLOWED_CALLBACK_ACE_TYPE
 _INHERIT_ONLY = 0x08
+_TOKEN_QUERY, _TOKEN_USER = 0x8, 1
 # Reading or changing the file or its permissions: FILE_READ_DATA, FILE_WRITE_DATA, FILE_APPEND_DATA, WRITE_DAC,
 # WRITE_OWNER, MAXIMUM_ALLOWED, and GENERIC_ALL, _WRITE and _READ.
 _USE = 0x1 | 0x2 | 0x4 | 0x40000 | 0x80000 | 0x2000000 | 0x10000000 | 0x40000000 | 0x80000000
@@ -81,6 +83,32 @@ def other_writer(access: Access, *, administrators_only: bool) -> str:
     return ""
 
 
+# Creating a file, or a folder: FILE_ADD_FILE, FILE_ADD_SUBDIRECTORY. Whoever may change the permissions may also create both.
+_ADD_FILE, _ADD_FOLDER = 0x2, 0x4
+_ADD = 0x40000 | 0x80000 | 0x2000000 | 0x10000000 | 0x40000000
+
+
+def stranger(places: Sequence[Access], user: str) -> str:
+    """Return the owner of a file, or of a folder above it, if anybody may have created it there, or an empty string.
+
+    `places` are the file, its folder, the folder above, and so on. `user`, a SID, and administrators are no strangers.
+    """
+    for place, above in pairwise(places):
+        rights = _ADD | (_ADD_FOLDER if place.is_folder else _ADD_FILE)
+        if place.owner not in {user, *_ADMINISTRATORS} and _is_open(above, rights):
+            return f"its owner ({place.owner})"
+    return ""
+
+
+def _is_open(access: Access, rights: int) -> bool:
+    if access.entries is None:
+        return True
+    return any(
+        entry.kind in _ALLOWED and not entry.flags & _INHERIT_ONLY and entry.rights & rights and _wide(entry.sid)
+        for entry in access.entries
+    )
+
+
 def _wide(sid: str) -> str:
     """Return the name of a broad group, or an empty string."""
     if sid in _WIDE:
@@ -122,6 +150,23 @@ def access_of(path: Path) -> Access:
         return Access(_sid(owner.value) if owner.value is not None else "", found, path.is_dir())
     finally:
         _library("kernel32").LocalFree(security)
+
+
+def user_sid() -> str:
+    """Return the SID of the user who runs this process. Raises OSError."""
+    token, size = ctypes.c_void_p(), ctypes.c_uint32()
+    advapi32, kernel32 = _library("advapi32"), _library("kernel32")
+    if not advapi32.OpenProcessToken(ctypes.c_void_p(-1), _TOKEN_QUERY, ctypes.byref(token)):  # -1 is this process
+        raise OSError("OpenProcessToken failed")
+    try:
+        advapi32.GetTokenInformation(token, _TOKEN_USER, None, 0, ctypes.byref(size))
+        found = ctypes.create_string_buffer(size.value)
+        if not advapi32.GetTokenInformation(token, _TOKEN_USER, found, size, ctypes.byref(size)):
+            raise OSError("GetTokenInformation failed")
+        address = ctypes.c_void_p.from_buffer(found).value  # SID_AND_ATTRIBUTES begins with the address of the SID
+        return _sid(address) if address is not None else ""
+    finally:
+        kernel32.CloseHandle(token)
 
 
 def entries(descriptor: int) -> list[Entry] | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from nbserver.base.message import Message, message
@@ -29,18 +30,25 @@ def others(path: Path, *, administrators_only: bool = False) -> Message | None:
 def others_of_working_file(path: Path) -> Message | None:
     """Return who may write to a file of an operator, such as the inventory, apart from its owner, or None.
 
-    The owner may be any user, such as the one who has called sudo, and a group may share the folder. But where every user can create
-    files, as in /tmp, anybody may have put it there. Links are followed. Raises OSError if the permissions cannot be read.
+    The owner may be any user, such as the one who has called sudo, and a group may share the folder. But what is in a folder where
+    every user can create files, such as /tmp, may come from anybody: a file, or a folder above the file. Links are followed.
+    Raises OSError if the permissions cannot be read.
     """
     if os.name == "nt":
-        return _others_on_windows(path, administrators_only=False)
-    folders = [folder.stat() for folder in {path.parent, path.resolve().parent}]
+        return _others_on_windows(path, administrators_only=False) or _stranger_on_windows(path)
+    folders = (folder.stat() for folder in {path.parent, path.resolve().parent})
     found = (others_on_posix(folder, None, lambda gid, uid: ()) for folder in folders)
-    who = others_on_posix(path.stat(), None, _members) or next(filter(None, found), None)
-    if who or not any(folder.st_mode & stat.S_IWOTH for folder in folders):
-        return who
+    return others_on_posix(path.stat(), None, _members) or next(filter(None, found), None) or _stranger_on_posix(path)
+
+
+def _stranger_on_posix(path: Path) -> Message | None:
     trusted = {0, os.geteuid(), *_caller_of_sudo()}
-    return next((_owner(file) for file in (path.lstat(), path.stat()) if file.st_uid not in trusted), None)
+    for full in (path.absolute(), path.resolve()):
+        for place in (full, *full.parents):
+            owner = place.lstat()
+            if owner.st_uid not in trusted and place.parent.stat().st_mode & stat.S_IWOTH:
+                return _owner(owner)
+    return None
 
 
 def _caller_of_sudo() -> set[int]:
@@ -100,6 +108,23 @@ def _others_on_windows(path: Path, administrators_only: bool) -> Message | None:
 
     for place in (path, path.parent):
         who = windows_access.other_writer(windows_access.access_of(place), administrators_only=administrators_only)
+        if who:
+            return message("writer-of-windows", "{who}", who=who)
+    return None
+
+
+def _stranger_on_windows(path: Path) -> Message | None:
+    from nbserver.settings import windows_access
+
+    def readable(places: Iterable[Path]) -> Iterator[windows_access.Access]:
+        """Up to a folder whose access list only others may read."""
+        with suppress(OSError):
+            for place in places:
+                yield windows_access.access_of(place)
+
+    user = windows_access.user_sid()
+    for full in (path.absolute(), path.resolve()):
+        who = windows_access.stranger(list(readable((full, *full.parents))), user)
         if who:
             return message("writer-of-windows", "{who}", who=who)
     return None

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from nbserver.base.errors import SecretError
+from nbserver.base.errors import SecretError, UsageError
+from nbserver.catalog.resolver import uv
 from nbserver.settings import program_output
 from nbserver.settings.program_output import ProgramFailure, run
 from nbserver.settings.secret import SecretReference, resolve
@@ -89,6 +90,12 @@ def test_windows_does_not_search_the_current_folder(tmp_path: Path, monkeypatch:
     assert program_output.found("op") == str(tmp_path / "path" / "op.CMD")
     assert program_output.found("op.CMD") == str(tmp_path / "path" / "op.CMD")
     assert program_output.found(str(tmp_path / "path" / "op")) == str(tmp_path / "path" / "op.CMD")
+    (tmp_path / "here" / "uv.EXE").write_text("")  # the program that resolves packages, and the one that signs
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "path" / "python.exe"))
+    with pytest.raises(UsageError, match="needs uv"):
+        uv.find()
+    (tmp_path / "path" / "uv.EXE").write_text("")
+    assert uv.find() == str(tmp_path / "path" / "uv.EXE")
 
 
 def secret(code: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nbserver.settings.windows_access import Access, Entry, everybody_with_access, other_writer
+from nbserver.settings.windows_access import Access, Entry, everybody_with_access, other_writer, stranger
 
 READ, ALL, EXECUTE, READ_ATTRIBUTES = 0x120089, 0x1F01FF, 0x20, 0x80
 OWN = "S-1-5-21-1-2-3-1001"
@@ -70,3 +70,29 @@ def test_who_can_change_or_replace_a_file(
     access = Access(owner, entries, is_folder)
     assert other_writer(access, administrators_only=False) == anybody
     assert other_writer(access, administrators_only=True) == administrators_only
+
+
+OTHER = "S-1-5-21-1-2-3-1002"
+TEMPORARY = (*ADMINS, Entry(0, 0x2, 0x100026, USERS))  # what Windows gives C:\\Windows\\Temp: everybody may create files and folders
+ROOT = (*ADMINS, Entry(0, 0, 0x4, "S-1-5-11"))  # C:\\ itself: everybody may create folders
+
+
+@pytest.mark.parametrize(
+    ("owners", "lists", "who"),
+    [
+        ((OTHER, SYSTEM, SYSTEM), (ADMINS, TEMPORARY, ADMINS), OTHER),
+        ((OWN, SYSTEM, SYSTEM), (ADMINS, TEMPORARY, ADMINS), ""),
+        ((ADMINISTRATORS, SYSTEM, SYSTEM), (ADMINS, TEMPORARY, ADMINS), ""),
+        ((OTHER, OTHER, SYSTEM), (ADMINS, ADMINS, ADMINS), ""),  # a folder of that user, where only administrators can have put it
+        ((OWN, OTHER, SYSTEM), (ADMINS, ADMINS, ROOT), OTHER),  # a folder that somebody has created in C:\\
+        ((OTHER, SYSTEM, SYSTEM), (ADMINS, ROOT, ADMINS), ""),  # only folders can be created there
+        ((OTHER, SYSTEM, SYSTEM), (ADMINS, (Entry(0, 0x08, ALL, USERS),), ADMINS), ""),
+        ((OTHER, SYSTEM, SYSTEM), (ADMINS, None, ADMINS), OTHER),
+        ((OTHER,), (ADMINS,), ""),
+    ],
+)
+def test_where_everybody_may_create_files_the_owner_counts(
+    owners: tuple[str, ...], lists: tuple[tuple[Entry, ...] | None, ...], who: str
+) -> None:
+    places = [Access(owner, entries, is_folder=bool(number)) for number, (owner, entries) in enumerate(zip(owners, lists, strict=True))]
+    assert stranger(places, OWN) == (f"its owner ({who})" if who else "")

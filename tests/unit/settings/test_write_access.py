@@ -161,3 +161,28 @@ def test_where_everybody_may_create_files_the_owner_counts(files: Files, name: s
         refusal(files, name)
         monkeypatch.setattr(os, "geteuid", lambda: 0)
         files.read(name)
+
+
+@pytest.mark.parametrize("is_link", [False, True])
+def test_a_folder_that_somebody_has_put_where_everybody_may_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_link: bool
+) -> None:
+    """As /tmp/lab: the files in it are of its owner, who may also be somebody else."""
+    for name in ("open", "elsewhere"):
+        (tmp_path / name).mkdir()
+    lab = tmp_path / "open" / "lab"
+    (tmp_path / "elsewhere" / "nbserver.toml").write_text("[hosts.local]\n")
+    if is_link:
+        lab.symlink_to(tmp_path / "elsewhere")
+    else:
+        (tmp_path / "elsewhere").rename(lab)
+    inventory.load(lab / "nbserver.toml")
+    owner = os.geteuid()
+    if owner == 0:
+        os.chown(lab, OTHER, -1, follow_symlinks=False)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    inventory.load(lab / "nbserver.toml")
+    (tmp_path / "open").chmod(0o1777)
+    with pytest.raises(InventoryError, match=r"its owner \(user ID \d+\) can write to this file or its folder"):
+        inventory.load(lab / "nbserver.toml")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from nbserver.base import system_authorities
 from nbserver.base.errors import UsageError
 from nbserver.base.plain_text import clean
 from nbserver.catalog.lock_kind import LockKind
+from nbserver.settings import program_output
 
 _PLATFORMS = {
     ("windows", "x64"): "x86_64-pc-windows-msvc",
@@ -146,8 +146,8 @@ def _certificates(path: Path) -> str:
 
 def find() -> str:
     """Return the path of uv: of the Python package, or else on PATH. Raises UsageError."""
-    beside = [str(Path(sys.executable).parent)]
-    found = shutil.which("uv", path=os.pathsep.join([*beside, os.environ.get("PATH", "")]))
+    beside = Path(sys.executable).parent / "uv"
+    found = program_output.search(str(beside)) or program_output.search("uv")
     if found is None:
         raise UsageError("uv-missing", "this command needs uv, which is not installed", todo='Run: pip install "nbserver[lock]"')
     return found
