@@ -1,4 +1,4 @@
-"""Ctrl-C, as a person presses it: at a prompt, while a host is being reached, while its script runs, and again."""
+"""Ctrl-C, as a person presses it: at a prompt, while a host is being reached, while its script runs, and again. SIGTERM does the same."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ class Nbserver:
     def wait_for(self, words: str) -> None:
         assert wait_until(lambda: words in self.errors or self.process.poll() is not None) and words in self.errors, self.errors
 
-    def interrupt(self) -> None:
-        self.process.send_signal(signal.SIGINT)
+    def interrupt(self, number: int = signal.SIGINT) -> None:
+        self.process.send_signal(number)
 
     def end(self, seconds: float) -> int:
         """Return the exit code of a process that ends within `seconds` from now."""
@@ -109,11 +109,11 @@ def test_the_end_of_the_input_at_a_prompt_is_not_an_interrupt(tmp_path: Path) ->
     assert "notebook.password: the prompt was closed before an answer was entered" in nbserver.errors
 
 
-@pytest.mark.parametrize("transport", ["psrp", "winrm"])
-def test_while_a_host_is_being_reached(tmp_path: Path, silent: socket.socket, transport: str) -> None:
+@pytest.mark.parametrize(("transport", "number"), [("psrp", signal.SIGINT), ("winrm", signal.SIGTERM)])
+def test_while_a_host_is_being_reached(tmp_path: Path, silent: socket.socket, transport: str, number: int) -> None:
     nbserver = Nbserver(tmp_path, windows(silent.getsockname()[1], f'transport = "{transport}"'), "plan", "win1")
     with silent.accept()[0]:
-        nbserver.interrupt()
+        nbserver.interrupt(number)
         assert nbserver.end(SOON) == 3
     assert "win1  stopped" in nbserver.output and "Stopping" in nbserver.errors
     assert list(tmp_path.glob("nbserver-runs/*/summary.json"))

@@ -133,6 +133,7 @@ def test_what_is_only_printed_fails_if_it_cannot_be_written(folder: Path) -> Non
         ["hosts", "win1"],
         ["render", "win1", "-o", "out"],
         ["audit", "out"],
+        ["catalog", "check", "--offline"],
     ):
         with FULL.open("wb") as full:
             code, _, errors = run(folder, *arguments, stdout=full, shell='echo correct-horse-battery | "$@"')

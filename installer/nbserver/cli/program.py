@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import Any
 
@@ -81,7 +82,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
     ),
 }
 
-RESULT_IS_OUTPUT = frozenset({"audit", "completion", "hash-password", "logs", "render", "report", "schema", "status"})
+RESULT_IS_OUTPUT = frozenset({"audit", "catalog", "completion", "hash-password", "logs", "render", "report", "schema", "status"})
 HELP_ITSELF: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())  # of a group without a command, since click 8.2
 GRAVER = (1, 2, 5)  # exit codes that say more than that the output was lost
 
@@ -134,6 +135,8 @@ add_language(cli)
 
 def main() -> None:
     """Run the command `nbserver` and exit with its documented exit code. An expected error prints one message."""
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # what ends a job: scripts on hosts must stop, as after Ctrl-C
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     encodings = [stream.encoding for stream in (sys.stdout, sys.stderr) if stream is not None]
     language = choice.language(choice.shown_on(choice.code_of(sys.argv[1:]), encodings))
     with standard_streams.undemanding(language.render, language.errors):

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import zip_longest
 from pathlib import Path
 
 import click
@@ -119,7 +120,7 @@ def _released(wanted: Wanted, catalog: Catalog, downloads: Sequence[Download], t
 def _lines(findings: Sequence[Finding], records: int | None, verbose: bool) -> list[str]:
     shown = [one for one in findings if verbose or one.state != "ok"]
     lines = []
-    for one, following in zip(shown, [*shown[1:], None], strict=True):
+    for one, following in zip_longest(shown, shown[1:]):
         state = folding.padded(text_for_reader(phrase(one.state)), 9)
         lines.append(f"{click.style(state, fg=COLORS[one.state])}  {one.subject}: {text_for_reader(one.text)}")
         if one.todo and (following is None or following.todo != one.todo):  # once for several with the same advice

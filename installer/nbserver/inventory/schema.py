@@ -11,6 +11,8 @@ from nbserver.inventory.local_windows_host import LocalWindowsHost
 from nbserver.inventory.names import NAME
 from nbserver.inventory.windows_host import WindowsHostSettings
 
+_LISTS: list[dict[str, Any]] = [{"required": ["hosts_from"]}, {"required": ["hosts_command"]}]  # may say which hosts a group has
+
 
 def json_schema() -> dict[str, Any]:
     """Return the schema. A table can have the keys of either system."""
@@ -28,7 +30,6 @@ def json_schema() -> dict[str, Any]:
         "uniqueItems": True,
         "description": "the names of other groups, whose hosts belong to the group too",
     }
-    group["anyOf"] = [{"required": ["hosts"]}, {"required": ["groups"]}]
     local, local_definitions = _either(_tables(LocalWindowsHost.model_json_schema()), _tables(LocalLinuxHost.model_json_schema()))
     definitions = {**local_definitions, **definitions}
     definitions.update(host=schema, group=group, local=local)
@@ -38,7 +39,9 @@ def json_schema() -> dict[str, Any]:
         "title": "nbserver inventory",
         "type": "object",
         "additionalProperties": False,
-        "anyOf": [{"required": ["hosts"]}, {"required": ["hosts_from"]}, {"required": ["hosts_command"]}],
+        "anyOf": [{"required": ["hosts"]}, *_LISTS],
+        "if": {"not": {"anyOf": _LISTS}},
+        "then": {"properties": {"groups": {"additionalProperties": {"anyOf": [{"required": ["hosts"]}, {"required": ["groups"]}]}}}},
         "properties": {
             "hosts_from": {
                 "type": "string",

@@ -20,6 +20,7 @@ from nbserver.catalog import check, linux_lock, reader, shipped_sets, support
 from nbserver.catalog.check import LockFile
 from nbserver.catalog.osv import ECOSYSTEM
 from nbserver.cli import program
+from nbserver.commands import catalog_check
 from tests.formats import validate
 from tests.notebook_server import Forwarder
 from tests.publishers import Answer, Site, openssl_entry, openssl_index, publishers, python_entry, python_index
@@ -176,6 +177,13 @@ def test_what_a_person_reads() -> None:
     assert sum("install a newer release" in line for line in lines) == 1, "once for all locks"
     assert lines[-1].endswith("0 unknown; known vulnerabilities were not checked (--osv)")
     assert len(run("--offline", "--verbose").out.splitlines()) > len(run("--offline").out.splitlines())
+
+
+def test_nothing_needs_attention(capsys: pytest.CaptureFixture[str]) -> None:
+    wanted = catalog_check.Wanted(offline=True, most_days=10_000)
+    assert catalog_check.run(wanted, datetime.date(2026, 11, 30), as_json=False, verbose=False) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert ", 0 needing attention, 0 unknown" in line
 
 
 def test_days() -> None:

@@ -212,6 +212,8 @@ SCHEMA_CASES = [
     ({"hosts": {"a": {"port": None}}}, False),
     ({"hosts": {"a b": {}}}, False),
     ({"groups": {"g": {}}, "hosts": {"a": {}}}, False),
+    ({"hosts_from": "hosts.csv", "groups": {"g": {"port": 1}}}, True),
+    ({"hosts_command": ["list"], "groups": {"g": {"port": 0}}}, False),
     ({"hosts": {}}, False),
 ]
 

@@ -1,0 +1,57 @@
+"""What the pages say that a change elsewhere could make wrong: whole inventories, and how large something is."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from nbserver.export import launcher
+from nbserver.inventory import reader
+from tests.checkout import CHECKOUT
+
+PAGES = sorted(page for page in (CHECKOUT / "docs").glob("*.md") if page.name != "messages.md")
+BLOCK = re.compile(r"(?:^ {4}.*\n|^\n)+", re.MULTILINE)
+PLACEHOLDERS = {'host_key = "SHA256:..."': f'host_key = "SHA256:{"A" * 43}"', "SHA256:0011...": f"SHA256:{'00' * 32}"}
+
+
+def inventories() -> list[tuple[str, str]]:
+    """Return each inventory of the pages in which all hosts have a system: the name of the page, and the text."""
+    found = []
+    for page in [CHECKOUT / "README.md", *PAGES]:
+        for block in BLOCK.findall(page.read_text("utf-8")):
+            text = textwrap.dedent(block)
+            for placeholder, value in PLACEHOLDERS.items():
+                text = text.replace(placeholder, value)
+            if re.match(r"\s*(hosts_from .*\s*)?\[(hosts|defaults)", text):
+                hosts, defaults = tomllib.loads(text).get("hosts", {}), tomllib.loads(text).get("defaults", {})
+                if hosts and all({"system", "scope"} & {*host, *defaults} for host in hosts.values()):
+                    found.append((page.name, text))
+    return found
+
+
+@pytest.mark.parametrize(("page", "text"), inventories())
+def test_an_inventory_on_a_page_is_accepted(page: str, text: str, tmp_path: Path) -> None:
+    path = tmp_path / "nbserver.toml"
+    path.write_text(text, "utf-8")
+    reader.load(path)
+
+
+def test_a_bootstrap_has_as_many_lines_as_its_page_says() -> None:
+    page = " ".join((CHECKOUT / "docs" / "bootstrap.md").read_text("utf-8").split())
+    found = re.findall(r"\]\(\.\./(\w+/[\w.-]+)\)[^()]*?(\d+) lines long", page)
+    assert len(found) == 3
+    for name, lines in found:
+        assert (CHECKOUT / name).read_text("ascii").count("\n") == int(lines), name
+
+
+@pytest.mark.parametrize(
+    ("extension", "golden", "words"), [("ps1", "least.ps1", "about 170 KB"), ("sh", "linux-least.sh", "(Linux: 150 KB)")]
+)
+def test_an_exported_script_is_as_large_as_its_page_says(extension: str, golden: str, words: str) -> None:
+    size = len(launcher.launcher(extension)) + len(launcher.packed((CHECKOUT / "tests" / "golden" / golden).read_bytes()))
+    assert words in (CHECKOUT / "docs" / "export.md").read_text("utf-8")
+    assert abs(size / 1000 - int("".join(filter(str.isdigit, words)))) < 10, size
