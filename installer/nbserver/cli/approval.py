@@ -114,8 +114,8 @@ def render(
     metavar="REFERENCE",
     help="Where the passphrase of the key is: env=NAME, keyring=NAME, or file=PATH (default: nbserver asks for it).",
 )
-@click.option("--by", metavar="NAME", required=True, help="Your name in the file of allowed signers.")
-@click.option("--modes", type=Names(), metavar="LIST", default="plan,apply,undo", show_default=True, help="Modes that may be run.")
+@click.option("--by", metavar="NAME", required=True, help="Your name in the allowed signers file.")
+@click.option("--modes", type=Names(), metavar="LIST", default="plan,apply,undo", show_default=True, help="Modes that the approval covers.")
 @click.option(
     "--expires",
     "valid",

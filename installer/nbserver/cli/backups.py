@@ -23,14 +23,15 @@ _file = click.Path(path_type=Path, dir_okay=False)
     "-o", "--output", "file", type=_file, metavar="FILE", required=True, help="File for the backup; an earlier backup is replaced."
 )
 @click.option(
-    "--with-key", is_flag=True, help="Include the private key of the certificate; whoever can read the file can pose as the server."
+    "--with-key", is_flag=True, help="Include the private key of the certificate; anyone who can read the file can impersonate the server."
 )
 @approved_option
 def backup(file: Path, with_key: bool, **given: Any) -> int:
     """Write a host's notebooks and configuration to a file
 
     The file is a ZIP that only you can read. It contains the notebooks, the configuration with the password hash, the
-    certificate, and the record, but the private key only with --with-key; an approval must then cover the mode backup-key.
+    certificate, and the record of changes. It contains the private key only with --with-key; an approval must then cover
+    the mode backup-key.
     """
     from nbserver.commands import backups
 
@@ -47,7 +48,7 @@ def restore(file: Path, with_key: bool, **given: Any) -> int:
     """Copy the notebooks of a backup to a host
 
     Set up the host with apply first. A file that differs on the host is kept, and the exit code is then 4. With --with-key, the
-    server restarts with the private key and certificate of the backup. An approval must then name the mode restore-key.
+    server restarts with the private key and certificate of the backup. An approval must then cover the mode restore-key.
     """
     from nbserver.commands import backups
 

@@ -79,7 +79,7 @@ def download(
 ) -> int:
     """Download everything that hosts need into a bundle
 
-    The bundle contains what the hosts' scripts name: Python, OpenSSL, Visual C++, and the wheels in the locks. A file whose
+    The bundle contains what the hosts' scripts download: Python, OpenSSL, Visual C++, and the wheels in the locks. A file whose
     hash differs from the one in the script is discarded. Files already in the bundle are not downloaded again. --verify
     without HOST compares the bundle with its list, and exits with code 5 if something differs. No host is contacted.
     """

@@ -74,7 +74,7 @@ def request_certificate(
     "--csr",
     "csr_file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Request that was signed (default: the newest request in the runs).",
+    help="Certificate request that was signed (default: the newest request in the runs).",
 )
 @runs_option
 @known_option
@@ -95,7 +95,7 @@ def install_certificate(
 ) -> int:
     """Check a signed certificate and apply it to HOST
 
-    FILE holds the certificate with its chain, in PEM. It must match the request of HOST.
+    FILE contains the certificate with its chain, in PEM format. It must match the request of HOST.
     """
     from nbserver.commands import certificate_request
     from nbserver.inventory import reader

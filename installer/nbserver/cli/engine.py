@@ -21,7 +21,7 @@ def engine_options(default: str | None = "local") -> Callable[..., Any]:
                 "--place",
                 multiple=True,
                 metavar="PATTERN=RESOURCE",
-                help="Run the hosts that PATTERN selects only on workers with this Dask resource; can be repeated.",
+                help="Process the hosts that match PATTERN only on workers with this Dask resource; can be repeated.",
             ),
             click.option(
                 "--scheduler-key", type=file, metavar="FILE", help="Private key of --scheduler-cert (default: Dask's configuration)."
@@ -33,7 +33,7 @@ def engine_options(default: str | None = "local") -> Callable[..., Any]:
                 help="Certificate of this workstation for the scheduler (default: Dask's configuration).",
             ),
             click.option(
-                "--scheduler-ca", type=file, metavar="FILE", help="Authority of the cluster's certificates (default: Dask's configuration)."
+                "--scheduler-ca", type=file, metavar="FILE", help="CA certificate of the Dask cluster (default: Dask's configuration)."
             ),
             click.option("--scheduler", metavar="ADDRESS", help="Address of the Dask scheduler, such as tls://scheduler.example.com:8786."),
             click.option(
@@ -41,7 +41,7 @@ def engine_options(default: str | None = "local") -> Callable[..., Any]:
                 type=click.Choice(ENGINES),
                 default=default,
                 show_default=default is not None,
-                help="Where the runs of hosts are executed: on this workstation, or on the workers of a Dask cluster.",
+                help="Where nbserver processes the hosts: on this workstation, or on the workers of a Dask cluster.",
             ),
         ):
             command = option(command)

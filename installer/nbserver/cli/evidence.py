@@ -19,7 +19,7 @@ evidence_key_option = click.option(
 def run_evidence_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --run and the options that only apply with it."""
     options = (
-        click.option("--run", metavar="RUN", help="Check the directory of a run instead: its ID, or its path."),
+        click.option("--run", metavar="RUN", help="Check a run directory instead; RUN is the ID of the run or the path of its directory."),
         click.option(
             "--runs",
             type=click.Path(path_type=Path),
@@ -31,7 +31,7 @@ def run_evidence_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "log",
             type=click.Path(path_type=Path),
             metavar="FILE",
-            help="With --run: log of runs of the user who ran nbserver (default: the log of this user).",
+            help="With --run: evidence log of the user who ran nbserver (default: your own).",
         ),
         click.option(
             "--head",

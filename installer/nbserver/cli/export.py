@@ -46,8 +46,8 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
 def azure(hosts: tuple[str, ...], inventory_path: Path, folder: Path, as_json: bool) -> int:
     """Write an Azure template for each host's virtual machine
 
-    The template creates the virtual machine with its network, and runs the script on it. The table [hosts.NAME.azure]
-    of the inventory says where.
+    The template creates the virtual machine with its network, and runs the script on it. The table
+    [hosts.NAME.azure] of the inventory sets its region, its public name, and who may connect.
     """
     from nbserver.export.azure import template
     from nbserver.export.refused import by_system
@@ -78,7 +78,7 @@ def azure(hosts: tuple[str, ...], inventory_path: Path, folder: Path, as_json: b
     metavar="BYTES",
     default=65_536,
     show_default=True,
-    help="How much user data the platform accepts; the default is the limit of Azure.",
+    help="Largest size of the user data that the platform accepts; the default is Azure's limit.",
 )
 def cloud_init(hosts: tuple[str, ...], inventory_path: Path, folder: Path, as_json: bool, **given: Any) -> int:
     """Write cloud-init user data for each host
@@ -97,9 +97,9 @@ def cloud_init(hosts: tuple[str, ...], inventory_path: Path, folder: Path, as_js
 @export_group.command("ansible")
 @_common
 def ansible(hosts: tuple[str, ...], inventory_path: Path, folder: Path, as_json: bool) -> int:
-    """Write a play for Ansible, with the scripts of hosts
+    """Write an Ansible play that runs the hosts' scripts
 
-    The play copies the script, checks its hash, and runs it. The names of hosts must be those of your Ansible inventory.
+    The play copies the script, checks its hash, and runs it. Host names must be the same as in your Ansible inventory.
     """
     from nbserver.export import ansible as export
     from nbserver.export.refused import by_system

@@ -18,7 +18,7 @@ from nbserver.cli.output import json_option
 def list_hosts(hosts: tuple[str, ...], inventory_path: Path, listed: bool, as_json: bool) -> int:
     """List the hosts that a pattern selects
 
-    Shows name, system, address, and groups. No host is contacted. With --json, the output is a file for hosts_from.
+    Shows name, system, address, and groups. No host is contacted. With --json, the output can be saved as a file for hosts_from.
     """
     from nbserver.commands import listing
     from nbserver.inventory import reader

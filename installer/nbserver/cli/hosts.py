@@ -65,7 +65,7 @@ def plan(**given: Any) -> int:
 @salt_option
 @click.option("--new-salt", is_flag=True, help="Replace password hashes that were created with a different salt; restarts these servers.")
 @thorough_option
-@click.option("--repair", is_flag=True, help="Install the packages again, even if no damage is seen; restarts these servers.")
+@click.option("--repair", is_flag=True, help="Reinstall the packages, even if they show no damage; restarts the servers.")
 def apply(**given: Any) -> int:
     """Set up hosts as described in the inventory
 
@@ -79,7 +79,7 @@ def apply(**given: Any) -> int:
 @run_options
 @engine_options()
 @approved_option
-@click.option("--with-notebooks", is_flag=True, help="Remove the notebooks, too, once they are archived on this workstation.")
+@click.option("--with-notebooks", is_flag=True, help="Archive the notebooks on this workstation, then also remove them from the hosts.")
 @click.option(
     "--archives",
     type=click.Path(path_type=Path, file_okay=False),
@@ -111,14 +111,14 @@ def undo(with_notebooks: bool, archives: Path | None, **given: Any) -> int:
     "--certificate",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Certificate that was signed for the host's newest request; for certificate.request = true and a single host.",
+    help="Certificate that was issued for the host's newest request; requires certificate.request = true and a single host.",
 )
 @click.option(
     "--csr",
     "csr_file",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Request that was signed (default: the newest request in the runs).",
+    help="Certificate request that was signed (default: the newest request in the runs).",
 )
 def rotate(
     hosts: tuple[str, ...],
@@ -132,10 +132,10 @@ def rotate(
     csr_file: Path | None,
     **trust: Any,
 ) -> int:
-    """Evict everybody who could log in to a server
+    """Replace all secrets of servers and log everyone out
 
     Set a new notebook password first. The server stops, and its sessions and kernels end. It gets a new key, certificate,
-    and cookie secret. What its kernels wrote outside the notebooks is set aside, then the server starts again.
+    and cookie secret. Files that its kernels wrote outside the notebooks are set aside, then the server starts again.
     """
     from nbserver.commands import rotation
     from nbserver.inventory import reader
@@ -202,7 +202,7 @@ def _operate(
 @output_options
 @approved_option
 def events(run: str, host: str, inventory_path: Path, runs: Path | None, output: Output, **trust: Any) -> int:
-    """Show the events of a run that its host has kept
+    """Show the events that a host recorded during a run
 
     Fetches the events that this workstation has not received, such as after a lost connection, and follows the run if it
     is still in progress. RUN can be from another workstation. Ctrl-C does not stop the run.

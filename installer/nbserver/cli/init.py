@@ -25,7 +25,9 @@ _PAIR = "NAME=ADDRESS"
 @click.option("--linux", multiple=True, metavar=_PAIR, help="Linux host; can be repeated.")
 @click.option("--ssh", "over_ssh", is_flag=True, help="Reach the Windows hosts over SSH instead of WinRM.")
 @click.option("--local", is_flag=True, help="Include this machine as a host.")
-@click.option("--user", metavar="USER", help="Who logs on to the hosts (default: your Windows logon; required for Linux hosts).")
+@click.option(
+    "--user", metavar="USER", help="User name for logging in to the hosts (default: your Windows logon; required for Linux hosts)."
+)
 @click.option(
     "--secrets",
     type=click.Choice(["prompt", "env", "keyring"]),

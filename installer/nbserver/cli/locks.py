@@ -30,7 +30,7 @@ def lock(hosts: tuple[str, ...], inventory_path: Path, upgrades: tuple[str, ...]
     """Resolve the packages of hosts into locks
 
     Writes one lock per system, processor, and Python of the hosts (default: all hosts), and shows each version that changes.
-    Versions stay until a package is upgraded. No host is contacted.
+    Versions stay the same until you upgrade a package. No host is contacted.
     """
     from nbserver.catalog.resolver import uv
     from nbserver.commands import lock as locking

@@ -21,7 +21,7 @@ MOST_LINES = 10_000  # as in run/log_request.py, which takes too long to import
 @click.option(
     "--since",
     metavar="TIME",
-    help="Only lines since then: 30m, 2h, or 1d ago, or a time such as 2026-11-29T14:00 (local time without a zone).",
+    help="Show only lines since this time: 30m, 2h, or 1d ago, or a time such as 2026-11-29T14:00 (local time if it has no time zone).",
 )
 @click.option(
     "-n",

@@ -45,7 +45,7 @@ runs_option = click.option(
 known_option = click.option(
     "--known",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="File with the known certificates (default: nbserver.known next to the inventory).",
+    help="File with the certificate fingerprint of each notebook server (default: nbserver.known next to the inventory).",
 )
 site_option = click.option(
     "--site",
@@ -56,7 +56,7 @@ allowed_signers_option = click.option(
     "--allowed-signers",
     "signers",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="File of allowed signers, in OpenSSH's format: who may approve.",
+    help="Allowed signers file in OpenSSH's format, which lists who may approve.",
 )
 thorough_option = click.option(
     "--thorough", is_flag=True, help="Read all installed files and compare their hashes; takes seconds to minutes per host."
@@ -65,7 +65,7 @@ salt_option = click.option(
     "--salt",
     "salt",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="File with the salt of the site (default: nbserver.salt next to the inventory).",
+    help="File with the salt for password hashes (default: nbserver.salt next to the inventory).",
 )
 
 

@@ -39,7 +39,7 @@ def policy_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--max-failures",
             type=AmountOfHosts(0),
             metavar="N|N%",
-            help="Number of hosts that may fail; if more fail, no further host begins (default: no limit).",
+            help="Number of hosts that may fail; if more fail, nbserver starts no more hosts (default: no limit).",
         ),
         click.option(
             "--serial",
@@ -51,7 +51,8 @@ def policy_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--canary",
             multiple=True,
             metavar="N|HOST",
-            help="Run the first N hosts, or HOST, before all others, which begin only if these succeed. To name several hosts, repeat the option.",
+            help="Process the first N hosts, or HOST, before all others; the others start only if these succeed. To "
+            "name several hosts, repeat the option.",
         ),
     )
     for option in options:

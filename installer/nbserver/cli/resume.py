@@ -29,7 +29,7 @@ from nbserver.cli.output import Output, output_options
 def resume(run: str | None, inventory_path: Path, runs: Path | None, output: Output, **given: Any) -> int:
     """Continue a run that stopped
 
-    Continues plan, apply, or undo on the hosts without a final outcome, with the same scripts and options. Use it after
+    Continues plan, apply, or undo on the hosts where it has not finished, with the same scripts and options. Use it after
     nbserver was killed or interrupted, or when hosts were unreachable. A script that is still running is followed. The default for
     RUN is the newest run that did not finish.
     """

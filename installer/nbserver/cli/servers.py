@@ -17,8 +17,8 @@ from nbserver.cli.output import Output
 def restart(hosts: tuple[str, ...], inventory_path: Path, output: Output, **given: Any) -> int:
     """Restart notebook servers, or start stopped ones
 
-    The server starts as it is installed; differences from the inventory remain. Kernels end, and unsaved changes
-    are lost. The command waits until the server presents its certificate and refuses requests without the password.
+    The server starts with its installed configuration; differences from the inventory remain. Kernels end, and unsaved
+    changes are lost. The command waits until the server presents its certificate and refuses requests without the password.
     """
     from nbserver.commands import servers
     from nbserver.inventory import reader
@@ -35,7 +35,7 @@ def restart(hosts: tuple[str, ...], inventory_path: Path, output: Output, **give
 def stop(hosts: tuple[str, ...], inventory_path: Path, output: Output, **given: Any) -> int:
     """Stop notebook servers
 
-    Kernels end, and unsaved changes are lost. A server stays stopped, also when its host restarts, until nbserver restart or
+    Kernels end, and unsaved changes are lost. A server stays stopped, even if its host restarts, until nbserver restart or
     nbserver apply starts it again. Until then, nbserver plan shows a difference.
 
     For local alone, no script runs, and the options about runs have no effect: the server of this machine is stopped until
@@ -109,7 +109,7 @@ def rotate_certificate(hosts: tuple[str, ...], inventory_path: Path, output: Out
     """Replace the key and certificate of notebook servers
 
     For certificates that the hosts create themselves. The password and everything else stay. The previous certificate is in
-    use until the server restarts with the new one; if it does not start, the previous one is restored. Kernels end.
+    use until the server restarts with the new one; if the server does not start, the previous one is restored. Kernels end.
     """
     from nbserver.commands import servers
     from nbserver.inventory import reader

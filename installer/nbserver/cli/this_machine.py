@@ -16,7 +16,7 @@ runs_of_local_option = click.option(
     "--runs",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Folder where runs are stored (default: nbserver-runs next to the inventory, or in your folder for state).",
+    help="Folder where runs are stored (default: nbserver-runs next to the inventory; without one, in ~/.local/state or %LOCALAPPDATA%).",
 )
 
 
@@ -32,10 +32,11 @@ runs_of_local_option = click.option(
     "--directory",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="FOLDER",
-    help="Folder of the notebooks; created if it does not exist (default: the folder of the existing server, or notebooks in your home folder).",
+    help="Folder for the notebooks; created if it does not exist (default: the folder of the existing server, "
+    "or notebooks in your home folder).",
 )
-@click.option("--open", "opens", is_flag=True, help="Open the first page in your browser at the end.")
-@click.option("--trust", is_flag=True, help="Make your browsers trust the certificate, until undo; requires user scope.")
+@click.option("--open", "opens", is_flag=True, help="Open the notebook server in your browser when it is ready.")
+@click.option("--trust", is_flag=True, help='Make your browsers trust the certificate until you run undo; requires scope = "user".')
 @evidence_key_option
 @runs_of_local_option
 @known_option

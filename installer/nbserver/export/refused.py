@@ -27,9 +27,9 @@ def _refused(tool: str) -> Callable[[AnyHost, Script], NoReturn]:
     def refuse(host: AnyHost, script: Script) -> NoReturn:
         raise UsageError(
             "export-not-for-host",
-            "{tool} cannot set up this host ({kind})",
+            "nbserver export {tool} does not support this kind of host ({kind})",
             where=host.name,
-            todo="Specify only hosts that {tool} can set up",
+            todo="Run the command again without this host",
             tool=tool,
             kind=host.kind,
         )

@@ -54,7 +54,7 @@ def cluster_for(inventory: Inventory, hosts: Sequence[AnyHost], options: Options
     if options.transfers or options.archived:
         raise UsageError(
             "engine-copies-no-files",
-            "workers cannot copy files between this workstation and hosts",
+            "the workers of a Dask cluster cannot copy files between this workstation and hosts",
             todo='Use --engine local for --with-notebooks, and for hosts with downloads.source = "push"',
         )
     require_dask()

@@ -31,7 +31,7 @@ def before(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost]) -> None:
         warn(
             notice(
                 "other-inventory-of-server",
-                "local: your notebook server was set up from {before}; apply sets it up again from {after}",
+                "local: your notebook server was set up from {before}, but this run uses {after}",
                 before=known,
                 after=_named(inventory) or message("default-settings", "the default settings"),
             )
