@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 import textwrap
 import tomllib
@@ -55,3 +56,11 @@ def test_an_exported_script_is_as_large_as_its_page_says(extension: str, golden:
     size = len(launcher.launcher(extension)) + len(launcher.packed((CHECKOUT / "tests" / "golden" / golden).read_bytes()))
     assert words in (CHECKOUT / "docs" / "export.md").read_text("utf-8")
     assert abs(size / 1000 - int("".join(filter(str.isdigit, words)))) < 10, size
+
+
+def test_each_dependency_has_its_reason() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(CHECKOUT / "setup.cfg", "utf-8")
+    wanted = [line for line in setup["options"]["install_requires"].split("\n") if line and not line.startswith("#")]
+    table = (CHECKOUT / "CONTRIBUTING.md").read_text("utf-8").partition("## Dependencies")[2]
+    assert re.findall(r"^\| ([\w-].*?[<>=].*?) \|", table, re.MULTILINE) == wanted

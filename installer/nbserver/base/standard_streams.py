@@ -109,8 +109,8 @@ def failure(stream: Any) -> OSError | None:
     return found
 
 
-def results_are_in(folder: Path) -> None:
-    """Take note of the run directory, which has the results of a run even if they cannot be printed."""
+def results_are_in(folder: Path | None) -> None:
+    """Take note of the run directory, which has the results of a run even if they cannot be printed; None: no folder has them."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(buffer := _buffer(stream), _Undemanding):
             buffer.results = folder
@@ -132,7 +132,7 @@ def not_written() -> OutputError | None:
     """
     results = _results()
     found = failure(sys.stdout) if sys.stdout is not None or results else None
-    if found is None or (found.errno in CLOSED and not results):
+    if found is None or _has_been_read(found):
         return None
     reason = found.strerror or type(found).__name__
     if results:
@@ -151,9 +151,15 @@ def not_written() -> OutputError | None:
     )
 
 
+def _has_been_read(found: OSError) -> bool:
+    """Return whether the reader of standard output has closed a pipe because it needs no more. A run continues without a reader."""
+    return found.errno in CLOSED and not _results()
+
+
 def require_written() -> None:
-    """Raise OutputError if standard output could not be written: for commands whose output is their result."""
-    if error := not_written():
+    """Raise OutputError if standard output could not be written, except to a pipe without a reader: for commands whose output is their result."""
+    found = failure(sys.stdout)
+    if (error := not_written()) and (found is None or found.errno not in CLOSED):
         raise error
 
 
@@ -166,10 +172,15 @@ def text_for_reader(said: object) -> str:
 def say(said: object = "", *, err: bool = False) -> bool:
     """Print a line that must not be lost, on the other stream if one cannot be written, or else on the terminal of this process.
 
-    `said` is text, or a message or phrase. Returns whether it was written.
+    `said` is text, or a message or phrase. Returns whether it was written. What a pipe has no reader for is discarded, unless there is a run.
     """
     text = text_for_reader(said)
-    return _written(text, err) or _written(text, not err) or _on_terminal(text)
+    if _written(text, err):
+        return True
+    found = None if err else failure(sys.stdout)
+    if found is not None and _has_been_read(found):
+        return False
+    return _written(text, not err) or _on_terminal(text)
 
 
 def warn(text: object) -> None:

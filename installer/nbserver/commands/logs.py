@@ -14,7 +14,7 @@ from nbserver.base import utc
 from nbserver.base.errors import UsageError
 from nbserver.base.message import notice
 from nbserver.base.plain_text import clean
-from nbserver.base.standard_streams import say, warn
+from nbserver.base.standard_streams import results_are_in, say, warn
 from nbserver.run import operation
 from nbserver.run.result import exit_code
 from nbserver.run.server_log import LogReading
@@ -59,11 +59,11 @@ def time_of(text: str) -> datetime:
 
 
 def logs(wanted: Wanted, inventory: Inventory, hosts: Sequence[AnyHost], options: Options, ask: Ask | None, view: View) -> int:
-    """Print the logs of the servers. Return the exit code; to end a follow with Ctrl-C is a success.
+    """Print the logs of the servers. Return the exit code; to end a follow with Ctrl-C, or by closing the pipe that it writes to, is a success.
 
     Raises NbserverError before any host is contacted.
     """
-    many, printing = len(hosts) > 1, threading.Lock()
+    many, printing, stop = len(hosts) > 1, threading.Lock(), threading.Event()
     waiting: dict[str, list[str]] = {host.name: [] for host in hosts}
 
     def shown_by(host: str) -> Callable[[str], None]:
@@ -74,7 +74,8 @@ def logs(wanted: Wanted, inventory: Inventory, hosts: Sequence[AnyHost], options
                 text = f"{host}  {line}" if many else line
             if wanted.follow:
                 with printing:
-                    say(text)
+                    if not say(text):
+                        stop.set()  # nobody reads any more
             else:
                 waiting[host].append(text)
 
@@ -83,7 +84,8 @@ def logs(wanted: Wanted, inventory: Inventory, hosts: Sequence[AnyHost], options
     readings = {host.name: LogReading(shown_by(host.name), wanted.lines, wanted.since, wanted.follow) for host in hosts}
     options = replace(options, transfers=readings, forks=max(options.forks or 0, len(hosts)) if wanted.follow else options.forks)
     following = _Following(view)
-    results = operation.operate("logs", inventory, hosts, options, ask, following if wanted.follow else view)
+    results = operation.operate("logs", inventory, hosts, options, ask, following if wanted.follow else view, stop=stop)
+    results_are_in(None)  # the run directory has no line of a log
     for lines in waiting.values():
         for line in lines:
             say(line)
@@ -92,6 +94,7 @@ def logs(wanted: Wanted, inventory: Inventory, hosts: Sequence[AnyHost], options
             if result.outcome == "stopped" and not result.error:
                 result.outcome = "ok"
         following.show("logs", results)
+        results_are_in(None)
     for name, result in results.items():
         if result.outcome == "ok" and not readings[name].shown and not wanted.follow:
             warn(notice("log-without-lines", "{name}: no log lines match the options", name=name))

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
+import os
+import sys
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from nbserver.base import utc
+from nbserver.base import standard_streams, utc
 from nbserver.base.errors import ScriptError, UsageError
 from nbserver.commands import logs
 from nbserver.inventory import reader
@@ -83,7 +88,7 @@ def test_the_lines_of_several_hosts_have_their_names_in_the_order_of_the_hosts(
     (tmp_path / "nbserver.toml").write_text(INVENTORY)
     loaded = reader.load(tmp_path / "nbserver.toml")
 
-    def operate(mode: str, inventory: Any, hosts: Any, options: Options, ask: Any, view: Any) -> dict[str, Result]:
+    def operate(mode: str, inventory: Any, hosts: Any, options: Options, ask: Any, view: Any, stop: Any) -> dict[str, Result]:
         assert mode == "logs"
         for name in ("lin2", "lin1"):
             reading = options.transfers[name]
@@ -94,3 +99,32 @@ def test_the_lines_of_several_hosts_have_their_names_in_the_order_of_the_hosts(
     monkeypatch.setattr(operation, "operate", operate)
     code = logs.logs(logs.Wanted(7, None, follow=False, as_json=False), loaded, loaded.select(["lin*"]), Options(), None, None)  # type: ignore[arg-type]
     assert code == 0 and capsys.readouterr().out.splitlines() == ["lin1  of lin1", "lin2  of lin2"]
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_a_pipe_without_a_reader_ends_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, follow: bool) -> None:
+    """As in `nbserver logs lin1 --follow | grep -m 1 x`."""
+    (tmp_path / "nbserver.toml").write_text(INVENTORY)
+    loaded = reader.load(tmp_path / "nbserver.toml")
+    stopped = []
+
+    def operate(mode: str, inventory: Any, hosts: Any, options: Options, ask: Any, view: Any, stop: threading.Event) -> dict[str, Result]:
+        reading = options.transfers["lin1"]
+        assert isinstance(reading, LogReading)
+        reading.take(b"one\ntwo\n")
+        stopped.append(stop.is_set())
+        standard_streams.results_are_in(tmp_path)
+        return {"lin1": Result("lin1", "stopped" if stop.is_set() else "ok")}
+
+    reading, writing = os.pipe()
+    os.close(reading)
+    errors = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+    monkeypatch.setattr(operation, "operate", operate)
+    monkeypatch.setattr(sys, "stderr", errors)
+    with os.fdopen(writing, "w", encoding="utf-8") as output, monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", output)
+        with standard_streams.undemanding():
+            view = SimpleNamespace(summary=lambda *given: None)
+            code = logs.logs(logs.Wanted(7, None, follow=follow, as_json=False), loaded, loaded.select(["lin1"]), Options(), None, view)  # type: ignore[arg-type]
+            assert standard_streams.not_written() is None
+    assert code == 0 and stopped == [follow] and not errors.buffer.getvalue()  # type: ignore[attr-defined]
