@@ -19,12 +19,13 @@ from nbserver.certificate.names import subject_alternative_names
 from nbserver.commands import notebooks, servers
 from nbserver.commands.notebooks import Task
 from nbserver.notebooks import archive
-from nbserver.run import operation
+from nbserver.run import approved, operation
 from nbserver.run.result import exit_code
 from nbserver.run.transfer import Collecting
 from nbserver.view.one_summary import OneSummary
 
 if TYPE_CHECKING:
+    from nbserver.base.modes import Mode
     from nbserver.certificate.workstation import ServerCertificate
     from nbserver.inventory.hosts import AnyHost
 
@@ -53,6 +54,8 @@ def backup(file: Path, task: Task, *, with_key: bool = False) -> int:
             folder=file.parent,
         )
     (host,) = task.hosts
+    mode: Mode = "backup-key" if with_key else "backup"
+    approved.require_each(["pull", mode], task.hosts, task.options)
     task = replace(task, ask=notebooks.remembering(task.ask))
     refusal = writing.refused(
         "backup-folder-not-writable", "could not write to the folder ({reason})", where=file.parent, todo="Choose another file with -o"
@@ -65,9 +68,7 @@ def backup(file: Path, task: Task, *, with_key: bool = False) -> int:
         content.mkdir()
         view = OneSummary(task.view)
         options = replace(task.options, transfers={host.name: Collecting(content, FILES | {KEY} if with_key else FILES)})
-        results = operation.operate(
-            "backup-key" if with_key else "backup", task.inventory, task.hosts, options, task.ask, view, stop=task.stop
-        )
+        results = operation.operate(mode, task.inventory, task.hosts, options, task.ask, view, stop=task.stop)
         if exit_code(results):
             view.show("backup", results)
             return exit_code(results)
@@ -120,6 +121,8 @@ def restore(file: Path, task: Task, *, with_key: bool = False) -> int:
     """
     (host,) = task.hosts
     certificate = _certificate(file, host) if with_key else None
+    if certificate and not task.dry_run:
+        approved.require_each(["push", "restore-key"], task.hosts, task.options)
     task = replace(task, ask=notebooks.remembering(task.ask))
     code = _restore_notebooks(file, task)
     if certificate is None or task.dry_run or code not in (0, notebooks.DIFFERS):

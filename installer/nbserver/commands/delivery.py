@@ -24,7 +24,7 @@ from nbserver.commands.notebooks import remembering
 from nbserver.events.reader import Event
 from nbserver.inventory.by_kind import ByKind
 from nbserver.render import render
-from nbserver.run import delivery, operation
+from nbserver.run import approved, delivery, operation
 from nbserver.run.batches import Policy
 from nbserver.run.delivery import Delivery
 from nbserver.run.result import Result
@@ -74,6 +74,7 @@ def operate(
     pushed = [host for host in hosts if host.downloads.source == "push"] if mode in ("test", "apply") else []
     if not pushed:
         return operation.operate(mode, inventory, hosts, options, ask, view, past)
+    approved.require_each([mode], hosts, options)
     shown, ask = OneSummary(view), remembering(ask)
     courier = Courier(inventory, options, ask, BeforeRun(view), _files(pushed, options), as_json)
     pending, failed = courier.missing(pushed)

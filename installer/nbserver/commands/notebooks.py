@@ -24,7 +24,7 @@ from nbserver.notebooks.batches import batches
 from nbserver.notebooks.comparison import Comparison, compare
 from nbserver.notebooks.part import Part
 from nbserver.notebooks.tree import File
-from nbserver.run import operation
+from nbserver.run import approved, operation
 from nbserver.run.result import Result, exit_code
 from nbserver.run.transfer import Transfer
 from nbserver.view.one_summary import OneSummary
@@ -160,6 +160,8 @@ def pulled(folder: Path, task: Task) -> tuple[int, dict[str, Copy]]:
 
 def _run(task: Task, begin: Callable[[AnyHost, dict[str, File], dict[str, str]], Copy]) -> tuple[int, dict[str, Copy]]:
     """List the files of the hosts, compare, and copy batch after batch, all hosts at the same time."""
+    if not task.dry_run:
+        approved.require_each([task.mode], task.hosts, task.options)
     view, ask = OneSummary(task.view), remembering(task.ask)
     results = operation.operate("list", task.inventory, task.hosts, task.options, ask, view, stop=task.stop)
     copies: dict[str, Copy] = {}

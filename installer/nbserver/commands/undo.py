@@ -15,7 +15,7 @@ from nbserver.base.standard_streams import say
 from nbserver.commands import notebooks
 from nbserver.commands.notebooks import Task
 from nbserver.notebooks import archive
-from nbserver.run import operation
+from nbserver.run import approved, operation
 from nbserver.run.result import exit_code
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def undo_with_notebooks(folder: Path, task: Task) -> int:
             todo="Create the folder, or choose another one with --archives",
             folder=folder,
         )
+    approved.require_each(["pull", "undo"], task.hosts, task.options)
     task = replace(task, ask=notebooks.remembering(task.ask))
     refusal = writing.refused(
         "archives-not-writable", "could not write to the folder ({reason})", where=folder, todo="Choose another folder with --archives"

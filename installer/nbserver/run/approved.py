@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,6 +84,15 @@ def require(
     for host in hosts:
         manifest.require_approved(content, path, scripts[host.name], target.of(host))
     return Approved(path.absolute(), digest, signed, data)
+
+
+def require_each(wanted: Iterable[modes.Mode], hosts: Sequence[AnyHost], options: Options) -> None:
+    """Check before the first run of a command that each of its runs is approved. Raises ApprovalError and UsageError."""
+    from nbserver.render import render
+
+    scripts = {script.host: script for script, _ in render.render_all(hosts)} if options.approved else {}
+    for mode in wanted:
+        require(mode, hosts, scripts, options)
 
 
 def _require_nothing_demanded(rules: policy.Policy, options: Options) -> None:

@@ -17,7 +17,7 @@ import pytest
 from nbserver.base import utc
 from nbserver.base.errors import ApprovalError, UsageError
 from nbserver.cli import program
-from nbserver.commands import events
+from nbserver.commands import backups, events, notebooks, undo
 from nbserver.commands import render as rendering
 from nbserver.inventory import reader
 from nbserver.render.render import render_all
@@ -35,6 +35,32 @@ __all__ = ["rendered", "site"]
 def test_what_was_approved_may_run(site: Site) -> None:
     site.sign(site.anna, ANNA)
     assert site.accepted("apply") and site.accepted("test", "win1", "win2") and site.accepted("request")
+
+
+def test_all_runs_of_a_command_are_approved_before_the_first_one(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A push begins with a list, and a backup and an undo of notebooks with a pull, which the approval covers."""
+    site.sign(site.anna, ANNA, modes=("push", "pull"))
+    monkeypatch.setattr(backups, "_certificate", lambda file, host: object())
+    loaded = reader.load(site.folder / "nbserver.toml")
+    options = Options(approved=site.approved, signers=site.signers)
+    task = notebooks.Task("push", loaded, loaded.select(["win1"]), options, None, PlainLines(lambda line: None))
+    file = site.folder / "win1.zip"
+    refused: list[tuple[Callable[[], int], str]] = [
+        (lambda: backups.backup(file, task), "backup"),
+        (lambda: backups.backup(file, task, with_key=True), "backup-key"),
+        (lambda: backups.restore(file, task, with_key=True), "restore-key"),
+        (lambda: undo.undo_with_notebooks(site.folder, task), "undo"),
+    ]
+    for command, mode in refused:
+        with pytest.raises(ApprovalError, match=f"does not cover the mode {mode}, only pull, push"):
+            command()
+    (site.folder / "lessons").mkdir()
+    with pytest.raises(Contacted):
+        notebooks.push(site.folder / "lessons", task)
+    shutil.rmtree(site.approved / "approvals")
+    site.sign(site.anna, ANNA, modes=("pull",))
+    with pytest.raises(ApprovalError, match="does not cover the mode push"):
+        notebooks.push(site.folder / "lessons", task)
 
 
 @pytest.mark.parametrize(
