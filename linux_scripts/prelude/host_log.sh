@@ -25,8 +25,8 @@ keep_script() {
     if ! cp -- "${BASH_SOURCE[-1]}" "$RUN_FOLDER/$RUN_SCRIPT.sh"; then
         read_last_error
         rm -f -- "$RUN_FOLDER/$RUN_SCRIPT.sh"   # a part of it would fill the disk
-        warn script-not-kept 'could not save the script in {folder}: {error}. Free some disk space, then run nbserver '\
-'apply again' \
+        warn script-not-kept 'could not save a copy of this script in {folder}: {error}. Fix this error (for example, '\
+'free some disk space), then run nbserver apply again' \
             folder "$RUN_FOLDER" error "${REPLY:-no error output}"
     fi
 }

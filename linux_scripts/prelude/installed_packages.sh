@@ -55,7 +55,7 @@ report_packages() { # NAME...
         fi
     done
     if ((${#sorted[@]} > MOST_PACKAGES_NAMED)); then
-        differs packages-changed 'other packages ({count})' 'not as in the lock' 'as in the lock' \
+        differs packages-changed 'other packages ({count})' 'different from the lock' 'as in the lock' \
             count "$((${#sorted[@]} - MOST_PACKAGES_NAMED))"
     fi
 }

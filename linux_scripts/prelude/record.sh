@@ -21,8 +21,8 @@ read_record() {
     for line in "${RECORD[@]}"; do
         number=$((number + 1))
         if [[ ! $line =~ $RECORD_PATTERN ]]; then
-            fail record-damaged 'line {number} of the record {path} is not valid. Restore the record from a backup, '\
-'or correct the line, then try again' \
+            fail record-damaged 'line {number} of {path}, the list of what undo restores, is not valid. Restore this '\
+'file from a backup, or correct the line, then try again' \
                 number "$number" path "$RECORD_FILE"
         fi
     done
@@ -84,13 +84,13 @@ undo_line() { # LINE
 # Whether undo may restore the thing that split_line has read.
 check_line() {
     if [[ $(type -t "restore_$LINE_KIND") != function ]]; then
-        problem unknown-kind 'this nbserver release cannot restore "{kind}" entries in the record. Run undo with the '\
-'release that recorded them' \
+        problem unknown-kind 'this nbserver release cannot undo changes of the kind "{kind}", which another release '\
+'made on this host. Run nbserver undo with that release' \
             kind "$LINE_KIND" || return
     fi
     if ! is_of_nbserver "$LINE_KIND" "$LINE_KEY" "$LINE_BEFORE"; then
-        problem not-of-nbserver 'the record {path} contains a "{kind}" entry that nbserver could not have written. '\
-'Find out who added the entry, then remove it from the record' \
+        problem not-of-nbserver '{path}, the list of what undo restores, contains a "{kind}" line that nbserver did '\
+'not write. Find out who added this line, remove it, then try again' \
             path "$RECORD_FILE" kind "$LINE_KIND" || return
     fi
 }

@@ -46,8 +46,8 @@ assert_no_open_upgrade() {
 assert_previous() {
     local ENVIRONMENT
     if [[ ! -e $PREVIOUS_FOLDER ]]; then
-        fail no-previous-environment 'this host has no previous environment to roll back to. A host keeps its '\
-'previous environment only after an upgrade to another lock'
+        fail no-previous-environment 'this host has no previous environment to roll back to. nbserver keeps one when '\
+'an upgrade installs a different lock'
     fi
     read_saved_python "$PREVIOUS_FOLDER"
     if [[ ! $SAVED_PYTHON ]]; then

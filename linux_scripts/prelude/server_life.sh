@@ -51,8 +51,8 @@ stop_server() {
     make_change keep_stopped
     read_server_process
     if ((REPLY)); then
-        fail server-not-stopped 'the notebook server is still running as process {id}. Find out what starts it, then '\
-'try again' id "$REPLY"
+        fail server-not-stopped 'the notebook server is running as process {id}, although nbserver has just stopped '\
+'it. Find out what starts it, then try again' id "$REPLY"
     fi
 }
 

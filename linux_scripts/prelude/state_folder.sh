@@ -21,14 +21,14 @@ assert_state_folder() {
     assert_no_other_writer
     assert_no_other_reader
     { take_hold "$STATE_FOLDER" "$STATE_FOLDER" && check_owners "$STATE_FOLDER" "$EUID"; } ||
-        fail state-folder-unsafe 'undo cannot trust the folder that contains the record: {cause}. Fix this problem, '\
-'then try again'
+        fail state-folder-unsafe 'the folder that contains the data for undo is not safe to use: {cause}. Fix this '\
+'problem, then try again'
 }
 
 assert_no_link() { # PATH
     if [[ -L $1 || ! -d $1 ]]; then
-        fail state-folder-link 'undo cannot trust {path}, because it is a link or is not a folder. Find out who '\
-'created it, remove it, then try again' \
+        fail state-folder-link '{path} cannot be used, because it is a link or is not a folder. Find out who created '\
+'it, remove it, then try again' \
             path "$1"
     fi
 }
@@ -37,8 +37,8 @@ assert_no_link() { # PATH
 assert_own_folder() { # PATH
     local user=${OWNERS[$1]#*/*/}
     if [[ ${OWNERS[$1]} != "$EUID"/* ]]; then
-        fail state-folder-owner 'undo cannot trust {path}, because it belongs to {user}. Check its files for '\
-'unexpected changes, then take ownership of it with chown or remove it, and try again' \
+        fail state-folder-owner '{path} cannot be used, because it belongs to {user}, who could change what undo '\
+'restores. Check its files for unexpected changes, then take ownership of it with chown or remove it, and try again' \
             path "$1" user "${user%%/*}"
     fi
 }
@@ -47,8 +47,9 @@ assert_no_other_writer() {
     local mode=${OWNERS[$DATA_FOLDER]#*/}
     mode=${mode%%/*}
     if ((8#$mode & 8#22)); then
-        fail state-parent-writable 'undo cannot trust {path}, because other users can write to it (mode {mode}). '\
-'Check its files for unexpected changes, then run chmod 755 {path} or remove it, and try again' \
+        fail state-parent-writable '{path} cannot be used, because other users can write to it (mode {mode}) and '\
+'could change what undo restores. Check its files for unexpected changes, then run chmod 755 {path} or remove it, and '\
+'try again' \
             path "$DATA_FOLDER" mode "$mode"
     fi
 }
@@ -57,8 +58,9 @@ assert_no_other_reader() {
     local mode=${OWNERS[$STATE_FOLDER]#*/}
     mode=${mode%%/*}
     if ((8#$mode & 8#77)); then
-        fail state-folder-accessible 'undo cannot trust {path}, because other users have access to it (mode {mode}). '\
-'Check its files for unexpected changes, then run chmod 700 {path} or remove it, and try again' \
+        fail state-folder-accessible '{path} cannot be used, because other users have access to it (mode {mode}) and '\
+'could change what undo restores. Check its files for unexpected changes, then run chmod 700 {path} or remove it, and '\
+'try again' \
             path "$STATE_FOLDER" mode "$mode"
     fi
 }

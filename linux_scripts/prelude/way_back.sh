@@ -7,7 +7,8 @@ SWITCH_PROBLEM=''                                  # of leave_switch_open
 switch_to() { # FOLDER
     read_saved_python "$1"
     if [[ ! $SAVED_PYTHON ]]; then
-        problem previous-environment-missing 'the previous environment is missing or incomplete' || return
+        problem previous-environment-missing 'the virtual environment of the previous server is missing or '\
+'incomplete' || return
     fi
     NOTEBOOK_PYTHON=$SAVED_PYTHON
     ENVIRONMENT=${SAVED_PYTHON%/bin/python*}
@@ -81,7 +82,8 @@ read_saved_address() {
 
 prove_restored() {
     if has_answered && is_refused 0 && is_refused 1; then return 0; fi
-    problem previous-not-responding 'the previous server does not respond on TCP port {port} as expected' \
+    problem previous-not-responding 'the previous server was started again, but does not respond as expected on TCP '\
+'port {port}' \
         port "$NB_NOTEBOOK_PORT"
 }
 

@@ -16,8 +16,8 @@ cleanup_test() {
     for line in "${RECORD[@]}"; do
         if is_unused_environment "$line"; then differs installed-path '{path}' 'installed' '' path "$LINE_KEY"; fi
         if is_dropped "$line"; then
-            differs dropped-setting '{kind} {key}, changed by a setting that was removed' 'not restored' 'restored' \
-                kind "$LINE_KIND" key "$LINE_KEY"
+            differs dropped-setting 'earlier change that the inventory no longer requires ({kind} {key})' \
+                'in effect' 'undone' kind "$LINE_KIND" key "$LINE_KEY"
         elif [[ $LINE_KIND == data_folder && ! $KEPT_FOLDERS_ARE_REPORTED ]] && is_earlier_notebook_folder; then
             warn_of_kept_folder "$LINE_KEY"
         fi
@@ -34,13 +34,13 @@ cleanup_apply() {
         line=${lines[i]}
         if is_unused_environment "$line"; then
             undo_line "$line" ||
-                fail environment-not-removed 'could not remove {path}: {cause}. The new server is already running. '\
-'Fix this error, then run nbserver apply again' \
+                fail environment-not-removed 'could not remove {path}, which is no longer used: {cause}. The notebook '\
+'server is running. Fix this error, then run nbserver apply again' \
                     path "$LINE_KEY"
         elif is_dropped "$line"; then
             undo_line "$line" ||
-                fail dropped-not-restored 'could not restore {kind} {key}, which was changed by a setting that has '\
-'since been removed: {cause}. The new server is already running. Fix this error, then run nbserver apply again' \
+                fail dropped-not-restored 'could not undo an earlier change that the inventory no longer requires '\
+'({kind} {key}): {cause}. The notebook server is running. Fix this error, then run nbserver apply again' \
                     kind "$LINE_KIND" key "$LINE_KEY"
         fi
     done

@@ -57,8 +57,8 @@ function ConvertTo-AsciiJson([string]$Json) {
 function Send-EventsAfter([int]$After) {
     $file = Join-Path $StateFolder "runs\$($Run.Id)\events.jsonl"
     if (-not (Test-Path -LiteralPath $file)) {
-        throw (New-Failure no-such-run ('this host has no run with the ID "{run}". ' +
-                'Check the run ID, the name of the run directory') @{ run = $Run.Id })
+        throw (New-Failure no-such-run ('this host has no run "{run}". Check the run ID: it is the name of the run ' +
+                'directory on the workstation') @{ run = $Run.Id })
     }
     $sent = $After
     do {

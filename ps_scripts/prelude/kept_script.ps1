@@ -11,7 +11,9 @@ Add-Hook Started {
     }
     catch {
         $failure = ConvertTo-Failure $_.Exception
-        Write-Notice warning script-not-kept ('could not save the script in {folder}: {error}. Free some disk space, ' +
-            'then run nbserver apply again') @{ folder = Split-Path -Parent $Run.EventFile; error = $failure.Message }
+        Write-Notice warning script-not-kept ('could not save a copy of this script in {folder}: {error}. Fix this ' +
+            'error (for example, free some disk space), then run nbserver apply again') @{
+            folder = Split-Path -Parent $Run.EventFile; error = $failure.Message
+        }
     }
 }

@@ -31,8 +31,10 @@ function ConvertFrom-RecordLine([string]$Text, [int]$Number) {
     try { $line = ConvertFrom-Json $Text } catch { $line = '' }
     foreach ($name in 'step', 'kind', 'key', 'before') {
         if ($null -ne $line -and $line.PSObject.Properties[$name]) { continue }
-        throw (New-Failure record-damaged ('line {number} of the record {path} is not valid. Restore the record from ' +
-                'a backup, or correct the line, then try again') @{ number = $Number; path = $RecordFile })
+        throw (New-Failure record-damaged ('line {number} of {path}, the list of what undo restores, is not valid. ' +
+                'Restore this file from a backup, or correct the line, then try again') @{
+                number = $Number; path = $RecordFile
+            })
     }
     $line
 }
@@ -47,8 +49,8 @@ function Test-Record([string]$Kind, [string]$Key) {
 # Restore one thing, then remove its line from the record.
 function Undo-Line($Line) {
     if (-not $Restore.ContainsKey($Line.kind)) {
-        throw (New-Failure unknown-kind ('this nbserver release cannot restore "{kind}" entries in the record. Run ' +
-                'undo with the release that recorded them') @{ kind = $Line.kind })
+        throw (New-Failure unknown-kind ('this nbserver release cannot undo changes of the kind "{kind}", which ' +
+                'another release made on this host. Run nbserver undo with that release') @{ kind = $Line.kind })
     }
     if ($PathKinds -contains $Line.kind) { Assert-KnownPath $Line.key }
     Assert-KnownName $Line
@@ -65,8 +67,8 @@ function Assert-KnownName($Line) {
         default { $true }
     }
     if ($isKnown) { return }
-    throw (New-Failure record-name-unknown ('the record contains the {kind} entry {key}, but nbserver does not ' +
-            'change this. Find out who added this line to {record}, remove the line, then try again') @{
+    throw (New-Failure record-name-unknown ('{record}, the list of what undo restores, contains a line that nbserver ' +
+            'did not write ({kind} {key}). Find out who added this line, remove it, then try again') @{
             kind = $Line.kind; key = $Line.key; record = $RecordFile
         })
 }

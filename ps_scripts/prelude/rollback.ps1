@@ -46,8 +46,8 @@ function Assert-NoOpenUpgrade {
 # Return the Python of the previous environment, which must be as it was installed.
 function Get-RollbackPython {
     if (-not (Test-Path -LiteralPath $PreviousFolder)) {
-        throw (New-Failure no-previous-environment ('this host has no previous environment to roll back to. A host ' +
-                'keeps its previous environment only after an upgrade to another lock'))
+        throw (New-Failure no-previous-environment ('this host has no previous environment to roll back to. nbserver ' +
+                'keeps one when an upgrade installs a different lock'))
     }
     $python = Get-SavedPython $PreviousFolder
     if (-not $python) {

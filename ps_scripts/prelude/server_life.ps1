@@ -34,8 +34,8 @@ function Invoke-Stop {
     Stop-Server
     Write-ChangeEnd
     if (Test-ServerAlive) {
-        throw (New-Failure server-not-stopped-windows ('the notebook server is still running. Find out what starts ' +
-                'it, then try again'))
+        throw (New-Failure server-not-stopped-windows ('the notebook server is running, although nbserver has just ' +
+                'stopped it. Find out what starts it, then try again'))
     }
 }
 

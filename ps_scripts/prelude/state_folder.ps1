@@ -23,14 +23,15 @@ function New-StateFolder {
 }
 
 function Assert-StateFolder {
-    Set-Found state-folder-closed 'only accounts that may change this host have access to {path}' @{
+    Set-Found state-folder-closed 'only trusted accounts have access to {path}' @{
         path = $StateFolder
     }
     Assert-NoLink $StateFolder
     $fault = Get-AccessFault $StateFolder $Trusted $AnyRight
     if ($fault) {
-        throw (New-Failure state-folder-untrusted ('undo cannot trust {path}: {cause}. As an administrator, copy the ' +
-                'files that you want to keep, remove the folder, then try again') @{
+        throw (New-Failure state-folder-untrusted ('{path} cannot be used, because undo relies on its files: ' +
+                '{cause}. As an administrator, copy the files that you want to keep, remove the folder, then try ' +
+                'again') @{
                 path = $StateFolder
             } -Cause $fault)
     }

@@ -7,7 +7,8 @@
 function Restore-Server([string]$Folder, [switch]$WithPassword) {
     $python = Get-SavedPython $Folder
     if (-not $python) {
-        throw (New-Failure previous-environment-missing 'the previous environment is missing or incomplete')
+        throw (New-Failure previous-environment-missing ('the virtual environment of the previous server is missing ' +
+                'or incomplete'))
     }
     Stop-Server
     Restore-ServerFile $Folder -WithPassword:$WithPassword
@@ -70,8 +71,8 @@ function Assert-PreviousServer {
         if (-not @(Wait-Server | Where-Object { -not (Test-Refused $_) }).Count) { return }
     }
     catch { Write-Event log @{ text = "$_" } }
-    throw (New-Failure previous-not-responding ('the previous server does not respond on TCP port {port} as ' +
-            'expected') @{
+    throw (New-Failure previous-not-responding ('the previous server was started again, but does not respond as ' +
+            'expected on TCP port {port}') @{
             port = $Settings.notebook.port
         })
 }

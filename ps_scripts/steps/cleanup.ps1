@@ -8,7 +8,7 @@ Add-Step cleanup 'Unused files and settings from earlier runs are removed or res
     foreach ($line in Get-UnusedLine) { Add-Difference installed-path '{path}' 'installed' $null @{ path = $line.key } }
     foreach ($line in Get-DroppedLine) {
         Add-Difference dropped-setting (
-            '{kind} {key}, changed by a setting that was removed') 'not restored' 'restored' @{
+            'earlier change that the inventory no longer requires ({kind} {key})') 'in effect' 'undone' @{
             kind = $line.kind; key = $line.key
         }
     }
@@ -20,9 +20,9 @@ Add-Step cleanup 'Unused files and settings from earlier runs are removed or res
             Remove-FileList (Split-Path -Leaf $line.key)
         }
         catch {
-            throw (New-Failure unused-not-removed ('could not remove {path}: {cause}. The new server is already ' +
-                    'running. Fix this error (for example, close the programs that are using {path}), then run ' +
-                    'nbserver apply again') @{
+            throw (New-Failure unused-not-removed ('could not remove {path}, which is no longer used: {cause}. The ' +
+                    'notebook server is running. Fix this error (for example, close the programs that are using ' +
+                    '{path}), then run nbserver apply again') @{
                     path = $line.key
                 } -Cause $_.Exception)
         }
@@ -31,9 +31,9 @@ Add-Step cleanup 'Unused files and settings from earlier runs are removed or res
         if (-not (Test-DroppedLine $line)) { continue }   # a folder may be empty only now
         try { Undo-Line $line }
         catch {
-            throw (New-Failure dropped-not-restored ('could not restore {kind} {key}, which was changed by a setting ' +
-                    'that has since been removed: {cause}. The new server is already running. Fix this error, then ' +
-                    'run nbserver apply again') @{
+            throw (New-Failure dropped-not-restored ('could not undo an earlier change that the inventory no longer ' +
+                    'requires ({kind} {key}): {cause}. The notebook server is running. Fix this error, then run ' +
+                    'nbserver apply again') @{
                     kind = $line.kind; key = $line.key
                 } -Cause $_.Exception)
         }

@@ -56,7 +56,7 @@ function Compare-Package {
     }
     foreach ($one in $found | Select-Object -First 10) { Add-PackageDifference $one }
     if ($found.Count -gt 10) {
-        Add-Difference packages-changed 'other packages ({count})' 'not as in the lock' 'as in the lock' @{
+        Add-Difference packages-changed 'other packages ({count})' 'different from the lock' 'as in the lock' @{
             count = $found.Count - 10
         }
     }

@@ -239,7 +239,7 @@ def test_an_nbserver_whose_record_is_lost(existing: Existing, hand_made: HandMad
 
         existing.want(notebook="2.0", adopt=True)
         _, events = existing.run("apply", 0)
-        assert [text for text in warnings(events) if "nbserver uses this folder, and undo keeps it" in text]
+        assert [text for text in warnings(events) if "Undo will keep this folder" in text]
         applied = existing.snapshot(*OWN)
         assert applied["running"] == ["nbserver"] and "<Enabled>false<" in applied["tasks"]["IPython Notebook"]
         _, events = existing.run("apply", 0)

@@ -67,7 +67,7 @@ def test_state_folder_that_others_can_read(site: Site, windows_host: WindowsBox)
             folder.rmdir()
         for path, text in kept.items():
             path.write_text(text)
-    assert "undo cannot trust C:" in said and "has access to C:" in said
+    assert "cannot be used, because undo relies on its files: " in said and "has access to C:" in said
 
 
 def test_pending_reboot_is_told(site: Site, windows_host: WindowsBox) -> None:

@@ -117,8 +117,8 @@ restore_packages() { # KEY BEFORE
     if ((${#INSTALLED[@]} == 0)); then
         read_packages bash                         # it runs this script; a database that is damaged has nothing
         if [[ ${PACKAGES[bash]} ]]; then return; fi
-        problem packages-unreadable 'could not read which packages are installed. Repair the package database of '\
-'this host, then run undo again' || return
+        problem packages-unreadable 'could not read the list of installed packages. Repair the package database of '\
+'this host, then run nbserver undo again' || return
     fi
     names=("${INSTALLED[@]}")
     read_others "${names[@]}" || return

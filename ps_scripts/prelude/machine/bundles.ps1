@@ -38,8 +38,9 @@ function Get-BundleRemoval([string]$File) {
         return
     }
     if ($name -match '\d+\.\d+\.\d+') { return $copy }
-    Write-Notice warning newer-bundle-kept ('undo kept {copy}, because it may be newer than {path} and other ' +
-        'programs may need it. If no program needs it, uninstall it in Settings > Apps') @{
+    Write-Notice warning newer-bundle-kept ('undo did not uninstall the program that {path} installed, because ' +
+        'another installer may have replaced it with a newer version ({copy}) that other programs need. If no ' +
+        'program needs it, uninstall it in Settings > Apps') @{
         path = $File; copy = $copy
     }
 }

@@ -43,8 +43,9 @@ function Assert-RecordedFolder([string]$Path) {
     if ((Test-KnownPath $Path) -or (Test-NotebookPath $Path)) { return }
     $fault = Get-FolderNameFault $Path.TrimEnd('\')
     if ($fault) {
-        throw (New-Failure record-folder-refused ('the record lists {path} as a notebook folder, but this path ' +
-                'cannot be one: {cause}. Find out who added this line to {record}, remove the line, then try again') @{
+        throw (New-Failure record-folder-refused ('{record}, the list of what undo restores, names {path} as a ' +
+                'notebook folder, but this path cannot be one: {cause}. Find out who added this line, remove it, ' +
+                'then try again') @{
                 path = $Path; record = $RecordFile
             } -Cause $fault)
     }

@@ -49,8 +49,8 @@ function Save-Program([string]$Name) {
 
 function Write-NextSource {
     param([string]$Name, $Source, [Exception]$Failure)
-    Write-Notice warning next-source ('trying the next source of {program}, {url}, because the previous one failed: ' +
-        '{reason}') @{
+    Write-Notice warning next-source ('trying to download {program} from {url} instead, because the previous source ' +
+        'failed: {reason}') @{
         reason = $Failure.Message; program = $Name; url = $Source.url
     }
 }

@@ -39,7 +39,7 @@ function Compare-EarlierTask {
                 'scheduled task has a stored password, so undo could not restore it. Export and delete the task, ' +
                 'then run nbserver apply again'))
     }
-    Add-Difference task 'scheduled task nbserver' 'registered, but not in the record' $null
+    Add-Difference task 'scheduled task nbserver' 'left over from an earlier installation' $null
     New-Conflict 'scheduled task nbserver' $true (New-Failure earlier-task ('the nbserver scheduled task is left ' +
             'over from an earlier installation, and this host has no record of it. Remove the task, or set adopt = ' +
             'true in the inventory to replace it'))
@@ -48,7 +48,7 @@ function Compare-EarlierTask {
 function Compare-EarlierRule {
     if ($Settings.skip -contains 'firewall' -or (Test-Record 'firewall_rule' 'nbserver')) { return }
     if (-not (Get-FirewallRule 'nbserver')) { return }
-    Add-Difference firewall-rule 'firewall rule nbserver' 'present, but not in the record' $null
+    Add-Difference firewall-rule 'firewall rule nbserver' 'left over from an earlier installation' $null
     New-Conflict 'firewall rule nbserver' $true (New-Failure earlier-rule ('the nbserver firewall rule is left over ' +
             'from an earlier installation, and this host has no record of it. Remove the rule, or set adopt = true ' +
             'in the inventory to replace it'))
@@ -57,7 +57,7 @@ function Compare-EarlierRule {
 function Compare-EarlierFolder {
     if ($Settings.adopt -or (Test-Record 'task' 'nbserver') -or (Test-Record 'folder' $Programs)) { return }
     if (-not (Test-Path -LiteralPath $Programs)) { return }
-    Add-Difference installed-path '{path}' 'present, but not in the record' $null @{ path = $Programs }
+    Add-Difference installed-path '{path}' 'left over from an earlier installation' $null @{ path = $Programs }
     New-Conflict $Programs $true (New-Failure earlier-folder ('{path} is left over from an earlier installation, and ' +
             'this host has no record of it. Remove the folder, or set adopt = true in the inventory to use ' +
             'it') @{ path = $Programs })
@@ -185,8 +185,8 @@ function Write-Leftover {
         }
     }
     if ($Settings.adopt -and (Test-Path -LiteralPath $Programs) -and -not (Test-Record 'folder' $Programs)) {
-        Write-Notice warning adopted-folder ('{path} exists but is not in the record. Because adopt = true is set, ' +
-            'nbserver uses this folder, and undo keeps it') @{ path = $Programs }
+        Write-Notice warning adopted-folder ('nbserver did not create {path}, but uses it because adopt = true is ' +
+            'set in the inventory. Undo will keep this folder') @{ path = $Programs }
     }
 }
 

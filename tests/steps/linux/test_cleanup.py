@@ -124,7 +124,7 @@ def test_an_earlier_folder_for_notebooks_is_given_back(sandbox: Sandbox) -> None
     apply("/srv/theirs")
     assert sandbox.access("/srv/theirs") == "root:nbserver 770"
     planned = apply(f"{PEOPLE}/one", "test")
-    assert [event["what"] for event in planned.of("difference")][-1] == "access /srv/theirs, changed by a setting that was removed"
+    assert [event["what"] for event in planned.of("difference")][-1] == "earlier change that the inventory no longer requires (access /srv/theirs)"
     apply(f"{PEOPLE}/one")
     assert sandbox.access("/srv/theirs") == "root:root 750"
     assert apply(f"{PEOPLE}/one/deeper", "test").steps[-1] == ("cleanup", "unchanged"), "what is in it is needed"
@@ -153,7 +153,7 @@ firewall_apply() { save_before firewall_port 'ufw 9999 Any' ''; }
     assert go_on("apply").outcome == "ok" and record(host)[-1]["kind"] == "firewall_port"
     assert go_on("test").of("difference") == []
     assert [event["what"] for event in go_on("test", "firewall").of("difference")] == [
-        "firewall_port ufw 9999 Any, changed by a setting that was removed"
+        "earlier change that the inventory no longer requires (firewall_port ufw 9999 Any)"
     ]
     done = go_on("apply", "firewall")
     assert done.outcome == "ok" and [event["what"] for event in done.of("restored")] == ["ufw 9999 Any"]

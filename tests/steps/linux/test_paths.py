@@ -289,7 +289,7 @@ def test_undo_leaves_alone_what_the_record_should_not_name(host: Sandbox) -> Non
     done = apply(host, mode="undo")
     assert done.outcome == "failed" and len(done.of("failed")) == len(foreign), done.of("failed")
     assert {event["text"].partition(": ")[2] for event in done.of("failed")} >= {
-        'the record /var/lib/nbserver/state/record.jsonl contains a "folder" entry that nbserver could not have written. Find out who added the entry, then remove it from the record. Fix this error, then run nbserver undo again'
+        '/var/lib/nbserver/state/record.jsonl, the list of what undo restores, contains a "folder" line that nbserver did not write. Find out who added this line, remove it, then try again. Fix this error, then run nbserver undo again'
     }
     assert (
         powers(host) == before

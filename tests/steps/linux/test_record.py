@@ -191,7 +191,7 @@ def test_a_record_that_is_not_whole_is_refused(sandbox: Sandbox, line: str) -> N
     sandbox.write(f"{STATE}/record.jsonl", good + line + "\n")
     for mode in ("undo", "apply"):
         done = run(sandbox, mode, [FOLDER, TEXT])
-        assert done.outcome == "failed" and " is not valid. Restore the record from a backup" in done.of("failed")[0]["text"]
+        assert done.outcome == "failed" and " is not valid. Restore this file from a backup" in done.of("failed")[0]["text"]
     assert sandbox.exists("/opt/nbserver") and not sandbox.exists("/etc/nbserver/text.conf")
 
 
@@ -201,7 +201,7 @@ def test_a_kind_of_another_release_is_told(sandbox: Sandbox) -> None:
         f"{STATE}/record.jsonl", sandbox.read(f"{STATE}/record.jsonl") + b'{"v":1,"step":"a","kind":"carpet","key":"/x","before":null}\n'
     )
     done = run(sandbox, "undo", [FOLDER])
-    assert done.outcome == "failed" and 'this nbserver release cannot restore "carpet" entries' in done.of("failed")[0]["text"]
+    assert done.outcome == "failed" and 'this nbserver release cannot undo changes of the kind "carpet"' in done.of("failed")[0]["text"]
     assert not sandbox.exists("/opt/nbserver")
 
 

@@ -122,7 +122,7 @@ def test_what_belongs_to_another_user_is_refused(nameless: Path) -> None:
     state = nameless / ".local/state/nbserver"
     (state / "state").mkdir(parents=True)
     failed = next(event for event in run_nameless(nameless, "apply") if event["event"] == "failed")
-    assert f"cannot trust {state}, because it belongs to root. Check its files for unexpected changes" in failed["text"]
+    assert f"{state} cannot be used, because it belongs to root, who could change what undo restores. Check its files" in failed["text"]
 
 
 def test_a_link_of_ones_own_is_followed_and_what_others_can_exchange_is_refused(nameless: Path) -> None:

@@ -54,7 +54,7 @@ def test_what_cannot_be_written_is_a_warning(session: Session, tmp_path: Path) -
     missing = f"$Run.EventFile = '{host_path(place.state)}\\none\\none\\events.jsonl'; "
     log, script = place.run(RUN + broken + begin(place.state, "first") + missing + "Invoke-Hook Started")
     assert log.startswith("warning host-log-not-written could not write to the Windows event log: the service has not been started. ")
-    assert script.startswith("warning script-not-kept could not save the script in ")
+    assert script.startswith("warning script-not-kept could not save a copy of this script in ")
 
 
 def test_dotnet_writes_entries_with_an_own_source(session: Session, tmp_path: Path) -> None:

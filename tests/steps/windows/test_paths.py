@@ -125,7 +125,7 @@ def test_undo_leaves_what_is_not_nbservers(place: Place) -> None:
     (place.state / "record.jsonl").write_text(record)
     said = place.run('foreach ($line in @(Read-Record)) { try { Undo-Line $line | Out-Null; "done $($line.key)" } catch { "$_" } }')
     assert said[0] == rf"done {own}\cache" and not (place.state / "cache").exists()
-    assert all("the record " in text and "who added this line to" in text for text in said[1:])
+    assert all("record.jsonl, the list of what undo restores, " in text and "who added this line" in text for text in said[1:])
     assert "as a notebook folder, but this path cannot be one: " in said[-1]
     assert (foreign / "kept.txt").read_text() == "kept"
     assert len((place.state / "record.jsonl").read_text().splitlines()) == 8
@@ -219,7 +219,7 @@ def test_a_task_of_somebody_else_is_removed_and_made_anew(place: Place) -> None:
 def test_undo_restores_no_value_or_task_that_nbserver_does_not_change(place: Place) -> None:
     line = "Undo-Line ([pscustomobject]@{{ step = 'x'; kind = '{}'; key = '{}'; before = $null }})"
     for kind, key in (("registry", r"HKLM:\SOFTWARE\nbserver-test|x"), ("task", "backup"), ("task", "nbserver-closed")):
-        assert f"the record contains the {kind} entry {key}, but nbserver does not change this" in place.refused(line.format(kind, key))
+        assert f"contains a line that nbserver did not write ({kind} {key})" in place.refused(line.format(kind, key))
 
 
 # -- what is read of the service's own
