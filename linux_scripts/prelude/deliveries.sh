@@ -130,8 +130,8 @@ can_be_for() { # NAME PYTHON
 receive_downloads() {
     local line
     if [[ $NB_DOWNLOADS_SOURCE != push || ! -e /dev/fd/7 ]]; then
-        fail delivery-not-expected 'this script receives files only from nbserver apply, and only with '\
-'downloads.source = "push". Run nbserver apply'
+        fail delivery-not-expected 'this script accepts no files from the workstation, because downloads.source in '\
+'its settings is not "push". Run nbserver apply'
     fi
     read_locked
     add_download_folders
@@ -210,8 +210,8 @@ settle_received() {
     done
     if ((${#stored[@]})); then store_wheels "${stored[@]}"; fi
     if [[ $cut_off ]]; then
-        fail delivery-cut-off 'the connection was lost before all files of this delivery had arrived. Run the '\
-'command again: it sends only the missing files'
+        fail delivery-cut-off 'the connection was lost before all files had arrived. Run the command again: it sends '\
+'only the missing files'
     fi
 }
 

@@ -35,8 +35,8 @@ assert_page_answers() { # URL PACKAGE VERSION
     local -i begin seconds size=0
     if [[ ${SECRETS[packages.index_login]-}${SECRETS[downloads.proxy_login]-} ]] ||
         ! [[ $1 =~ ^(https?)://([^/@:]+)(:([0-9]{1,5}))?(/[^[:space:]]*)?$ ]]; then
-        write_finding unknown url-not-checked 'the URL or the proxy requires a login, or the URL has a form that this '\
-'check does not support, so the download was not checked'
+        write_finding unknown url-not-checked 'this download was not checked, because its URL or the proxy requires a '\
+'login, or because this check does not support this kind of URL'
         return
     fi
     read_uptime
@@ -51,8 +51,8 @@ assert_page_answers() { # URL PACKAGE VERSION
         if [[ ${line,,} =~ ${wheel,,}[-+%] ]]; then offered=1; fi
     done
     if [[ $status == 3* ]]; then
-        write_finding unknown url-redirects '{url} responded with status {status}, a redirect, which this check does '\
-'not follow. Open the URL in a browser on this host: the package index must answer, not a login page' \
+        write_finding unknown url-redirects '{url} responded with a redirect (status {status}), which this check does '\
+'not follow. Open the URL in a browser on this host: it must lead to the package index, not to a login page' \
             url "$1" status "$status"
         return
     fi
@@ -69,8 +69,8 @@ refuse_page() { # URL PACKAGE VERSION BYTES SECONDS
         return
     fi
     fail page-without-package 'the page {url} has no link to {package} {version}. Open the URL in a browser on this '\
-'host: a login page or a proxy may answer instead of the server. Otherwise, add the package to the index or the '\
-'mirror, or correct packages.index_url or downloads.mirror in the inventory' \
+'host. If it shows the package index or the mirror, add the package to it; otherwise, correct packages.index_url, '\
+'downloads.mirror, or downloads.proxy in the inventory' \
         url "$1" package "$2" version "$3"
 }
 

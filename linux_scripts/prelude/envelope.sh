@@ -43,8 +43,8 @@ read_envelope() {
             SECRETS[$name]=$REPLY
         else
             # The line is not repeated, because it may contain a secret.
-            fail envelope-line-unknown 'line {number} of the envelope is not valid. Correct it as described in '\
-'docs/formats.md' \
+            fail envelope-line-unknown 'line {number} on standard input (the envelope) is not valid. Correct it as '\
+'described in docs/formats.md' \
                 number "$number"
         fi
     done

@@ -85,7 +85,7 @@ compare_list() { # LIST FUNCTION
 compare_installed_files() {
     local list=$FILE_LISTS/${ENVIRONMENT##*/}
     if ! has_lists; then
-        differs files-not-listed 'file list for {path}' '' 'a complete list' path "$ENVIRONMENT"
+        differs files-not-listed 'list of the installed files in {path}' '' 'a complete list' path "$ENVIRONMENT"
         if [[ $RUN_THOROUGH ]]; then compare_recorded_hashes; fi
         return
     fi

@@ -14,8 +14,9 @@ enter_lock() {
     if ((code)); then
         exec 9>&-
         read_last_error
-        fail no-file-locks 'could not lock {path}: {error}. The file system of this folder must support file locks. '\
-'Mount it with support for them, then try again' path "$LOCK_FILE" error "${REPLY:-flock exited with code $code}"
+        fail no-file-locks 'could not lock {path}: {error}. Its file system must support file locks. If it is a '\
+'network file system, mount it with locking enabled, then try again' \
+            path "$LOCK_FILE" error "${REPLY:-flock exited with code $code}"
     fi
     RUN_LOCKED=1
     printf "run %s, mode %s, by '%s', process %d, since %(%Y-%m-%dT%H:%M:%SZ)T\n" \

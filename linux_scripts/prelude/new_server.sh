@@ -51,7 +51,8 @@ check_imports() {
     if ((${#modules[@]} == 0)); then return; fi
     report_start importing-packages 'Importing the new packages'
     run_program --failure packages-not-importable \
-        'the installed packages cannot be imported ({output}). Use another lock or python.version, then try again' \
+        'the installed packages cannot be imported ({output}). Set a different packages.lock or python.version in the '\
+'inventory, then try again' \
         env HOME=/nonexistent MPLCONFIGDIR=/nonexistent "${WITHOUT_RIGHTS[@]}" \
         "$NOTEBOOK_PYTHON" -I -B -c "$IMPORT_WITH_PYTHON" "${modules[@]}"
 }
@@ -69,7 +70,7 @@ check_login() {
     done < <(timeout 90 "$NOTEBOOK_PYTHON" -I -c "$LOGIN_WITH_PYTHON" "$address" "$NB_NOTEBOOK_PORT" 2>/dev/null)
     if [[ $page == 200 && $wrong == 401 ]]; then return; fi
     read_service_commands
-    fail login-broken 'nobody can log in to the server: its login page responded with status {page} (expected 200), '\
-'and a login with a wrong password with status {wrong} (expected 401). Find the error in its log ({log}), or use '\
-'another lock, then try again' page "$page" wrong "$wrong" log "$LOG_COMMAND"
+    fail login-broken 'nobody can log in to the server: the status of its login page is {page} (expected 200), and '\
+'the status of a login with a wrong password is {wrong} (expected 401). Find the error in the server log ({log}), or '\
+'set a different packages.lock in the inventory, then try again' page "$page" wrong "$wrong" log "$LOG_COMMAND"
 }

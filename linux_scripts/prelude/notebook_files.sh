@@ -311,7 +311,8 @@ report_lines() {
     local state number sha256 path data
     while IFS=' ' read -r state number sha256 path data; do
         if ! is_report "$state" "$number" "$sha256" "$path" "$data"; then
-            fail notebooks-output 'the program that copies notebooks printed an invalid line. Try again'
+            fail notebooks-output 'the program that copies notebooks printed an unexpected line. Run the command '\
+'again. If this error occurs again, report it as a bug in nbserver'
         fi
         if [[ $state == content ]]; then
             write_event content data: "\"${data#-}\"" offset: "$((10#$number))" path: "$path"

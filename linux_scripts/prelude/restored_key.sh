@@ -13,7 +13,7 @@ use_key_of_backup() {
     RUN_STEP=certificate DIFFERENCES=()
     assert_sent_certificate
     if ! has_sent_certificate; then
-        differs restored-key 'private key and certificate' "$RUN_FINGERPRINT" 'those of the backup'
+        differs restored-key 'private key and certificate' "$RUN_FINGERPRINT" 'from the backup'
         replace_certificate write_sent_certificate
         return
     fi

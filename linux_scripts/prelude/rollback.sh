@@ -78,7 +78,7 @@ assert_same_folder() {
     IFS= read -r -d '' former <"$PREVIOUS_FOLDER/${NOTEBOOK_FILE##*/}" || true
     if [[ ! $former =~ $pattern || ${BASH_REMATCH[1]} == "$now" ]]; then return 0; fi
     fail rollback-other-folder 'notebook.directory has changed since the previous environment was in use: it was '\
-'{former}, and is {folder}. Run nbserver apply with the previous folder, then nbserver rollback again' \
+'{former}, and is now {folder}. Set it to {former} and run nbserver apply, then run nbserver rollback again' \
         former "${BASH_REMATCH[1]}" folder "$now"
 }
 

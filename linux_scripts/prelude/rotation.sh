@@ -137,7 +137,7 @@ set_work_aside() {
     local folder=$SET_ASIDE_FOLDER/$RUN_ID
     if [[ ! -e $WORK_FOLDER && ! -L $WORK_FOLDER ]]; then return; fi
     if [[ -L $WORK_FOLDER || $NB_NOTEBOOK_DIRECTORY/ == "$WORK_FOLDER"/* ]]; then
-        fail work-not-separate '{path} is a link or contains the notebooks, so it cannot be set aside. Set '\
+        fail work-not-separate '{path} cannot be moved, because it is a link or contains the notebooks. Set '\
 'notebook.directory to another folder, or replace the link with a folder, then run nbserver rotate again' \
             path "$WORK_FOLDER"
     fi
@@ -153,13 +153,13 @@ set_work_aside() {
 # An apply would start the server of a rotation that was interrupted.
 assert_rotation_complete() {
     read_rotation
-    met no-rotation-open 'there is no interrupted rotation'
+    met no-rotation-open 'no nbserver rotate was interrupted on this host'
     if [[ ! $ROTATION_RUN ]]; then return; fi
     if ! is_change; then
-        warn rotation-incomplete 'the rotation in run {run} was interrupted, and nbserver does not start the '\
-'server until it is complete. Run nbserver rotate again' run "$ROTATION_RUN"
+        warn rotation-incomplete 'nbserver rotate was interrupted (run {run}), so the server is not started until the '\
+'rotation is complete. Run nbserver rotate again' run "$ROTATION_RUN"
     else
-        fail rotation-incomplete-apply 'the rotation in run {run} was interrupted, so earlier users could still log '\
+        fail rotation-incomplete-apply 'nbserver rotate was interrupted (run {run}), so earlier users could still log '\
 'in if nbserver apply started the server. Run nbserver rotate again' run "$ROTATION_RUN"
     fi
 }

@@ -81,7 +81,7 @@ assert_may_start() {
 assert_no_open_rotation() {
     read_rotation
     if [[ $ROTATION_RUN ]]; then
-        fail rotation-incomplete-start 'the rotation in run {run} was interrupted, so earlier users could still log '\
+        fail rotation-incomplete-start 'nbserver rotate was interrupted (run {run}), so earlier users could still log '\
 'in if the server started. Run nbserver rotate again' run "$ROTATION_RUN"
     fi
 }

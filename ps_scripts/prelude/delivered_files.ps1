@@ -96,8 +96,8 @@ $Modes.deliver = {
 
 function Assert-DeliveryExpected {
     if (-not (Test-Push)) {
-        throw (New-Failure delivery-not-expected ('this script receives files only from nbserver apply, and only ' +
-                'with downloads.source = "push". Run nbserver apply'))
+        throw (New-Failure delivery-not-expected ('this script accepts no files from the workstation, because ' +
+                'downloads.source in its settings is not "push". Run nbserver apply'))
     }
 }
 
@@ -114,8 +114,8 @@ function Remove-UnlistedFile([hashtable]$List, [string]$Except) {
 
 function Assert-DeliveryComplete([bool]$Complete) {
     if (-not $Complete) {
-        throw (New-Failure delivery-cut-off ('the connection was lost before all files of this delivery had ' +
-                'arrived. Run the command again: it sends only the missing files'))
+        throw (New-Failure delivery-cut-off ('the connection was lost before all files had arrived. Run the command ' +
+                'again: it sends only the missing files'))
     }
 }
 

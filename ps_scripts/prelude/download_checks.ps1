@@ -44,9 +44,10 @@ function Assert-PageAnswer {
         return
     }
     throw (New-Failure page-without-package ('the page {url} has no link to {package} {version}. Open the URL in a ' +
-            'browser on this host: a login page or a proxy may answer instead of the server. Otherwise, add the ' +
-            'package to the index or the mirror, or correct packages.index_url or downloads.mirror in the ' +
-            'inventory') @{ url = $Url; package = $Package; version = $Version })
+            'browser on this host. If it shows the package index or the mirror, add the package to it; otherwise, ' +
+            'correct packages.index_url, downloads.mirror, or downloads.proxy in the inventory') @{
+            url = $Url; package = $Package; version = $Version
+        })
 }
 
 function Receive-Answer([string]$Url, [string]$Method) {
@@ -117,6 +118,6 @@ function Write-Inspection([string]$Server, [string]$Issuer) {
         if ($Issuer.IndexOf($authority, [StringComparison]::Ordinal) -ge 0) { return }
     }
     Write-Notice warning tls-inspected ('the certificate for {host} was issued by {issuer}, which is not one of the ' +
-        'public authorities expected for {host}. A proxy between this host and {host} may be inspecting TLS. The ' +
-        'hashes in the lock still determine what is installed') @{ host = $Server; issuer = $Issuer }
+        'public authorities expected for {host}. A proxy between this host and {host} may be inspecting TLS. Each ' +
+        'package is still checked against its hash in the lock') @{ host = $Server; issuer = $Issuer }
 }

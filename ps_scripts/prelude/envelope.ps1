@@ -40,8 +40,8 @@ function Read-Envelope {
                 break
             }
             default {
-                throw (New-Failure envelope-line-unknown ('line {number} of the envelope is not valid. Correct it as ' +
-                        'described in docs/formats.md') @{ number = $number })
+                throw (New-Failure envelope-line-unknown ('line {number} on standard input (the envelope) is not ' +
+                        'valid. Correct it as described in docs/formats.md') @{ number = $number })
             }
         }
     }

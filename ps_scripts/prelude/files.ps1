@@ -21,7 +21,7 @@ function Compare-Folder([string]$Path, [string]$Sddl) {
         Add-Difference folder-missing '{path}' $null 'a folder' @{ path = $Path }
     }
     elseif ($Sddl -and -not (Test-Access $Path $Sddl)) {
-        Add-Difference folder-access 'access to {path}' (Get-AccessSddl $Path) $Sddl @{ path = $Path }
+        Add-Difference folder-access 'access list of {path} (SDDL)' (Get-AccessSddl $Path) $Sddl @{ path = $Path }
     }
 }
 

@@ -121,8 +121,8 @@ function Write-CodeIntegrity {
     $status = $found.PSObject.Properties['UsermodeCodeIntegrityPolicyEnforcementStatus']
     if (-not $status -or [string]$status.Value -ne '2') { return }
     Write-Notice warning code-integrity-enforced ('an application control policy (WDAC) is enforced for programs. If ' +
-        'it does not allow Python and the .pyd files of its packages, the notebook server cannot start. Ask for an ' +
-        'exception for the folder {folder}') @{ folder = $Programs }
+        'it does not allow Python and the .pyd files of its packages, the notebook server cannot start. Ask the ' +
+        'administrator who manages this policy to allow programs in {folder}') @{ folder = $Programs }
 }
 
 $CodeIntegrityKey = 'HKLM:\SYSTEM\CurrentControlSet\Control\CI\Policy'

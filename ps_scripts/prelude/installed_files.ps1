@@ -58,12 +58,15 @@ function Compare-InstalledFile {
     param([string]$Name, [string]$Folder, [string]$Source, [switch]$Caches)
     $list = Get-FileList $Name
     if (-not (Test-Path -LiteralPath $list)) {
-        Add-Difference files-not-listed 'file list for {path}' $null 'a complete list' @{ path = $Folder }
+        Add-Difference files-not-listed 'list of the installed files in {path}' $null 'a complete list' @{
+            path = $Folder
+        }
         return
     }
     $lines = [IO.File]::ReadAllLines($list, $Utf8)
     if ($lines[0] -ne $Source) {
-        Add-Difference other-download 'download for {path}' $lines[0] $Source @{ path = $Folder }
+        Add-Difference other-download (
+            'SHA-256 of the download or lock that {path} was installed from') $lines[0] $Source @{ path = $Folder }
         return
     }
     $files = @(Get-InstalledFile $Folder -Caches:$Caches)

@@ -59,7 +59,8 @@ function Assert-Import {
     }
     $arguments = @('-I', '-B', '-X', 'utf8', '-c', $ImportWithPython) + $modules
     Invoke-Program (Get-EnvironmentProgram 'python.exe') $arguments $variables -Code packages-not-importable -Text (
-        'the installed packages cannot be imported ({output}). Use another lock or python.version, then try again')
+        'the installed packages cannot be imported ({output}). Set a different packages.lock or python.version in ' +
+        'the inventory, then try again')
 }
 
 # This host has only the hash of the password, so it cannot log in. But a server that cannot compare passwords does not
@@ -74,9 +75,9 @@ function Assert-Login {
         if ($line -cmatch '\A(Page|Wrong)=([0-9]{3})\z') { $status[$Matches[1]] = $Matches[2] }
     }
     if ($status.Page -eq '200' -and $status.Wrong -eq '401') { return }
-    throw (New-Failure login-broken ('nobody can log in to the server: its login page responded with status {page} ' +
-            '(expected 200), and a login with a wrong password with status {wrong} (expected 401). Find the error in ' +
-            'its log ({log}), or use another lock, then try again') @{
+    throw (New-Failure login-broken ('nobody can log in to the server: the status of its login page is {page} ' +
+            '(expected 200), and the status of a login with a wrong password is {wrong} (expected 401). Find the ' +
+            'error in the server log ({log}), or set a different packages.lock in the inventory, then try again') @{
             page = $status.Page; wrong = $status.Wrong; log = $ServerLog
         })
 }

@@ -161,7 +161,8 @@ $Modes.push = {
 
 function Assert-PartComplete([bool]$Complete) {
     if (-not $Complete) {
-        throw (New-Failure notebooks-data-short 'the data that nbserver sent is incomplete. Try again')
+        throw (New-Failure notebooks-data-short ('not all of the data that nbserver sent has arrived. Check the ' +
+                'connection to this host, then run the command again'))
     }
 }
 
@@ -171,7 +172,8 @@ function Write-Conflict($Part) { Write-FileState conflict $Part.Path $Part.Size 
 function Assert-PartPath($Part) {
     foreach ($name in $Part.Path.Split('/')) {
         if ($name -cmatch $ValidName) { continue }
-        throw (New-Failure notebooks-path-invalid 'nbserver sent a path that is not valid: {path}. Update nbserver' @{
+        throw (New-Failure notebooks-path-invalid ('nbserver sent a path that is not valid: {path}. Update nbserver ' +
+                'on the workstation, then run the command again') @{
                 path = $Part.Path
             })
     }

@@ -16,7 +16,7 @@ function Invoke-KeyRestore {
     }
     if (-not (Test-TextFile $KeyFile '@certificate.key@' 'certificate.key') -or
         -not (Test-TextFile $CertificateFile '@certificate.chain@' 'certificate.chain')) {
-        Add-Difference restored-key 'private key and certificate' $Run.Fingerprint 'those of the backup'
+        Add-Difference restored-key 'private key and certificate' $Run.Fingerprint 'from the backup'
         Switch-Certificate -Restored
         return
     }

@@ -69,7 +69,7 @@ function Assert-SameFolder {
     $folder = Read-SavedFolder $ConfigurationFile
     if (-not $former -or -not $folder -or $former -eq $folder) { return }
     throw (New-Failure rollback-other-folder ('notebook.directory has changed since the previous environment was in ' +
-            'use: it was {former}, and is {folder}. Run nbserver apply with the previous folder, then nbserver ' +
+            'use: it was {former}, and is now {folder}. Set it to {former} and run nbserver apply, then run nbserver ' +
             'rollback again') @{ former = $former; folder = $folder })
 }
 

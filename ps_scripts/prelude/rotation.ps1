@@ -141,15 +141,15 @@ function Move-WorkAside {
 # An apply would start the server of a rotation that was interrupted.
 function Assert-RotationComplete {
     Read-Rotation
-    Set-Found no-rotation-open 'there is no interrupted rotation'
+    Set-Found no-rotation-open 'no nbserver rotate was interrupted on this host'
     if (-not $Former.Run) { return }
     if (Test-Change) {
-        throw (New-Failure rotation-incomplete-apply ('the rotation in run {run} was interrupted, so earlier users ' +
+        throw (New-Failure rotation-incomplete-apply ('nbserver rotate was interrupted (run {run}), so earlier users ' +
                 'could still log in if nbserver apply started the server. Run nbserver rotate ' +
                 'again') @{ run = $Former.Run })
     }
-    Write-Notice warning rotation-incomplete ('the rotation in run {run} was interrupted, and nbserver does not ' +
-        'start the server until it is complete. Run nbserver rotate again') @{ run = $Former.Run }
+    Write-Notice warning rotation-incomplete ('nbserver rotate was interrupted (run {run}), so the server is not ' +
+        'started until the rotation is complete. Run nbserver rotate again') @{ run = $Former.Run }
 }
 
 $Modes.rotate = { Invoke-Rotation }

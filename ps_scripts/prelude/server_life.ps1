@@ -62,7 +62,7 @@ function Assert-MayStart {
 function Assert-NoOpenRotation {
     Read-Rotation
     if ($Former.Run) {
-        throw (New-Failure rotation-incomplete-start ('the rotation in run {run} was interrupted, so earlier users ' +
+        throw (New-Failure rotation-incomplete-start ('nbserver rotate was interrupted (run {run}), so earlier users ' +
                 'could still log in if the server started. Run nbserver rotate again') @{ run = $Former.Run })
     }
 }

@@ -116,7 +116,7 @@ def test_every_kind_converges_and_is_undone(windows: WindowsBox, language: Langu
         first = runs.run("apply")
         assert first.outcome == "ok", first.error
         assert runs.events[0]["operator"] == USER and runs.events[0]["time"].startswith("20")
-        assert f"access to {STATE}" not in runs.log and rf"{PROGRAMS}\nbserver\openssl-" in runs.log and NOTEBOOKS in runs.log
+        assert f"access list of {STATE}" not in runs.log and rf"{PROGRAMS}\nbserver\openssl-" in runs.log and NOTEBOOKS in runs.log
         assert "\ufffd" not in runs.log
         look(windows, settings)
         again = runs.run("apply")

@@ -39,7 +39,7 @@ BEFORE_RUN+=(assert_home_path assert_home_writable)
 assert_home_path() {
     if [[ $HOME_FOLDER != /* || /$HOME_FOLDER/ == *[[:cntrl:]\'\"\\\$\`%:]* || $HOME_FOLDER/ == */@(|.|..)/* ]]; then
         fail home-invalid 'HOME is "{path}", but it must be an absolute path without quotation marks, control '\
-'characters, or any of \ $ ` % :. Set HOME to such a path, to a folder that you own, then try again' \
+'characters, or any of \ $ ` % :. Set HOME to a folder that you own and that has a valid path, then try again' \
             path "$HOME_FOLDER"
     fi
 }

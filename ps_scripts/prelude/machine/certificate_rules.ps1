@@ -23,7 +23,9 @@ $AllowedPurposes = '1.3.6.1.5.5.7.3.1', '2.5.29.37.0'    # serverAuth, anyExtend
 
 # Return why the server must not use a certificate for the names in the settings; or nothing.
 function Get-CertificateFault($Certificate) {
-    if (-not $Certificate) { return New-Failure certificate-empty 'the file must contain a certificate in PEM format' }
+    if (-not $Certificate) {
+        return New-Failure certificate-empty 'the file does not contain a certificate in PEM format'
+    }
     $fault = Get-ValidityFault $Certificate
     if (-not $fault) { $fault = Get-NameFault $Certificate }
     if (-not $fault) { $fault = Get-SignatureFault $Certificate }

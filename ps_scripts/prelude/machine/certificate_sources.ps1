@@ -90,8 +90,8 @@ function Install-GivenCertificate {
 
 function Install-SentCertificate {
     if (-not ($Secrets.ContainsKey('certificate.chain') -and $Secrets.ContainsKey('certificate.key'))) {
-        throw (New-Failure certificate-on-workstation ('the certificate and its private key are on the workstation ' +
-                'and were not sent. Run nbserver apply on the workstation, or add both to the envelope (see ' +
+        throw (New-Failure certificate-on-workstation ('the certificate and its private key were not sent to this ' +
+                'host. Run nbserver apply on the workstation, or pass both to this script on standard input (see ' +
                 'docs/by-hand.md)'))
     }
     Set-TextFile $NewCertificateFile '@certificate.chain@' 'certificate.chain'

@@ -32,8 +32,8 @@ function Assert-RequestedKey($Certificate) {
         if ($installed -and (Get-KeyDigest $installed) -eq (Get-KeyDigest $Certificate)) { return }
     }
     if ((Test-Path -LiteralPath $RequestedKeyFile) -and (Test-KeyPair $NewCertificateFile $RequestedKeyFile)) { return }
-    throw (New-Failure rotate-key-not-requested ('nothing was changed, because the certificate is not for the ' +
-            'certificate request that this host has now. Run nbserver certificate request {host} -o DIR, have the ' +
+    throw (New-Failure rotate-key-not-requested ('nothing was changed, because the certificate does not match the ' +
+            'current certificate request of this host. Run nbserver certificate request {host} -o DIR, have the ' +
             'request in DIR signed, then run nbserver rotate {host} --certificate FILE with the signed ' +
             'certificate') @{ host = $Settings.host })
 }

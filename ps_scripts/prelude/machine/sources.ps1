@@ -49,8 +49,7 @@ function Save-Program([string]$Name) {
 
 function Write-NextSource {
     param([string]$Name, $Source, [Exception]$Failure)
-    Write-Notice warning next-source ('trying to download {program} from {url} instead, because the previous source ' +
-        'failed: {reason}') @{
+    Write-Notice warning next-source 'trying {url} for {program}, because the previous source failed: {reason}' @{
         reason = $Failure.Message; program = $Name; url = $Source.url
     }
 }

@@ -104,7 +104,7 @@ def test_a_file_arrives_in_two_runs_and_continues_where_it_ended(receiver: Recei
     assert receiver.states("deliver", first, data=DATA[:1000]) == [(WHEEL, "incomplete", 1000)]
     assert receiver.states("missing", rest) == [(WHEEL, "partial", 1000)]
     assert receiver.states("deliver", part(WHEEL, DATA, 999), data=DATA[999:]) == [(WHEEL, "conflict", 3000)]
-    assert "before all files of this delivery had arrived" in receiver.refused("deliver", rest, data=DATA[1000:2500])
+    assert "before all files had arrived" in receiver.refused("deliver", rest, data=DATA[1000:2500])
     assert receiver.states("missing", rest) == [(WHEEL, "partial", 2500)]
     assert receiver.states("deliver", part(WHEEL, DATA, 2500), data=DATA[2500:]) == [(WHEEL, "stored", 3000)]
     assert (receiver.folder / WHEEL).read_bytes() == DATA
@@ -128,7 +128,7 @@ def test_what_is_wrong_is_not_kept(receiver: Receiver) -> None:
 
 def test_a_script_with_another_source_takes_nothing(receiver: Receiver) -> None:
     receiver.source = "mirror"
-    assert 'only with downloads.source = "push"' in receiver.refused("deliver", part(WHEEL, DATA), data=DATA)
+    assert 'because downloads.source in its settings is not "push"' in receiver.refused("deliver", part(WHEEL, DATA), data=DATA)
     assert not receiver.folder.exists()
 
 
