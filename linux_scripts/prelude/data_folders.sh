@@ -1,5 +1,5 @@
 # ---- prelude: data_folders -------------------------------------------------------------------------
-# Create folders for notebooks; undo removes them only if they are empty.
+# Create the notebook folder; undo removes it only if it is empty.
 
 # A new folder belongs to the service, or to the owner of the folder that it is in. A folder that exists keeps its
 # owner. In the last two cases its group becomes that of the service, and may write.

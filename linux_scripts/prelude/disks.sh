@@ -1,5 +1,5 @@
 # ---- prelude: disks --------------------------------------------------------------------------------
-# Refuse folders in which nothing can be created, and a folder in the place of a file.
+# Refuse a read-only or noexec folder, and a folder where a file must be written.
 
 MOUNT='' MOUNT_OPTIONS=''                          # of read_mount
 

@@ -1,5 +1,5 @@
 # ---- prelude: download_checks ----------------------------------------------------------------------
-# Check in mode check whether this host can reach what pip and uv would download.
+# Find out in mode check whether this host can reach what pip and uv would download.
 
 DOWNLOAD_SECONDS=20                                # for a connection and an answer
 LONGEST_PAGE=8000000                               # bytes that are read of a page

@@ -100,7 +100,13 @@ has_environment_aside() {
 return_environment() {
     rm -rf --one-file-system -- "$ENVIRONMENT"
     mv -T -- "$SET_ASIDE" "$ENVIRONMENT"
-    remove_environment "$SET_ASIDE"                # only its line in the record
+    forget_environment_aside                       # only its line in the record
+}
+
+# The event "restored" would say that the environment which was set aside is in use again.
+forget_environment_aside() {
+    local UNDO_IS_SILENT=1
+    remove_environment "$SET_ASIDE"
 }
 
 fill_environment() {
@@ -114,7 +120,7 @@ fill_environment() {
     forget_files "$ENVIRONMENT"
     mark_environment
     list_files
-    if has_record folder "$SET_ASIDE"; then remove_environment "$SET_ASIDE"; fi
+    if has_record folder "$SET_ASIDE"; then forget_environment_aside; fi
     RUN_REPAIR=''
 }
 

@@ -1,5 +1,5 @@
 # ---- prelude: first_page ---------------------------------------------------------------------------
-# Put a first notebook into the folder for notebooks, and keep what people make of it.
+# Put a first notebook into the notebook folder; if users change it, it is kept.
 
 # Kind first_page: the record has the states of this file that are not somebody's work: `absent`, and the SHA-256 of
 # each text that this script wrote. In any other state the file stays as it is, even at undo. Once the file is written,

@@ -1,5 +1,5 @@
 # ---- prelude: foreign_configuration ----------------------------------------------------------------
-# Warn of configuration from other installations, which the notebook server does not use.
+# Warn about configuration from other installations, which the server does not use.
 
 # It is configuration of Jupyter and IPython, kernels outside the environment, and, in machine scope, configuration of
 # pip and uv. The starter and the step packages make sure that none of it is used.

@@ -1,5 +1,5 @@
 # ---- prelude: left_program -------------------------------------------------------------------------
-# End the program that a run left behind when it was killed.
+# Stop a program that an interrupted run left running.
 
 # The kernel releases the lock of a run that is killed, for example because memory is short. Its program continues, and
 # would change the same files as the next run. So the file names it while it runs.

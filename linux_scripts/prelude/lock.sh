@@ -1,5 +1,5 @@
 # ---- prelude: lock ---------------------------------------------------------------------------------
-# Let only one run at a time change this host.
+# Allow only one run at a time to change this host.
 
 # The kernel releases the lock when the process that holds descriptor 9 exits, however it exits.
 enter_lock() {

@@ -1,5 +1,5 @@
 # ---- prelude: messages -----------------------------------------------------------------------------
-# Write messages: a sentence with named values, and a code that no release changes.
+# Format messages: each has a sentence with named values, and a code that never changes.
 
 MESSAGE='' MESSAGE_CODE='' MESSAGE_VALUES=''       # of format_message: the text, the code, and the values as JSON
 PROBLEM='' PROBLEM_CODE='' PROBLEM_VALUES=''       # of the function that returned 1: why it failed

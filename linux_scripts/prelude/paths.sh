@@ -1,5 +1,5 @@
 # ---- prelude: paths --------------------------------------------------------------------------------
-# Open folders without following links, and check who could replace them.
+# Open folders without following links, and find out who could replace them.
 
 # Root changes only what a path itself names. No link is followed, and only root, the service, and the owner of a file
 # may be able to replace it. So its folder is opened first, and the kernel reports the real path of the opened folder,

@@ -1,5 +1,5 @@
 # ---- prelude: port ---------------------------------------------------------------------------------
-# Find out who listens on the port of the notebook server, and check its address.
+# Find out which program uses the notebook port, and check the address of the server.
 
 assert_port_free() {
     met port-free 'TCP port {port} is free, or used by the notebook server' port "$NB_NOTEBOOK_PORT"

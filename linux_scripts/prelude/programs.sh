@@ -1,5 +1,5 @@
 # ---- prelude: programs -----------------------------------------------------------------------------
-# Run other programs: those that change something or take long through run_program.
+# Run other programs until they exit, and report their output.
 
 CHILD='' CHILD_TO_ITS_END=''                       # the program that runs, and whether a stop waits for it
 EXIT_CODE=0                                        # of the last program

@@ -11,6 +11,7 @@ RECORD_PATTERN='^\{"v":1,"step":"([a-z][a-z0-9_]*)","kind":"([a-z_]+)",'
 RECORD_PATTERN+='"key":"('$RECORD_TEXT')","before":(null|"('$RECORD_TEXT')")\}$'
 LINE_STEP='' LINE_KIND='' LINE_KEY='' LINE_BEFORE=''
 LINE_STAYS=''                                      # restore_KIND sets it: a later undo must try this line again
+UNDO_IS_SILENT=''                                  # for what only existed during a change: no event says "restored"
 
 # With an incomplete record, undo would restore the wrong things. So nothing is done.
 read_record() {
@@ -77,6 +78,7 @@ undo_line() { # LINE
     RECORD=("${others[@]}")
     write_record || problem file-not-written 'could not write {path}. Make sure that its disk is writable and has '\
 'free space, then try again' path "$RECORD_FILE" || return
+    if [[ $UNDO_IS_SILENT ]]; then return 0; fi
     shorten_key
     write_event restored kind "$LINE_KIND" what "$REPLY"
 }

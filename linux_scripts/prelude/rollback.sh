@@ -1,5 +1,5 @@
 # ---- prelude: rollback -----------------------------------------------------------------------------
-# Go back by hand to the environment that the last upgrade kept: mode rollback.
+# Switch back to the environment from before the last upgrade: mode rollback.
 
 # It is a switch to the folder of the previous environment. What the server runs now is saved first, and becomes the
 # previous one, so a second rollback goes forward again. If the server fails its verification, finish_run

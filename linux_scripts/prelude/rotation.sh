@@ -1,5 +1,5 @@
 # ---- prelude: rotation -----------------------------------------------------------------------------
-# Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+# Revoke all access: replace key and password, and move away what kernels wrote.
 
 # Until a rotation is complete, a file names it. The server stays stopped until then, because others could still use it,
 # and the next rotation starts from the beginning. An apply is refused: it would start the server for those others.

@@ -1,5 +1,5 @@
 # ---- prelude: state_folder -------------------------------------------------------------------------
-# Create the folder that undo trusts, or check that nobody else could write to it.
+# Create the folder with the data for undo, or check that nobody else could write to it.
 
 initialize_state_folder() {
     if [[ ! -e $DATA_FOLDER && ! -L $DATA_FOLDER ]]; then

@@ -1,5 +1,5 @@
 # ---- prelude: tls ----------------------------------------------------------------------------------
-# Read certificates, with OpenSSL or Python, and ask the server for its own.
+# Read certificates with OpenSSL or Python, also the one that the server presents.
 
 # Without openssl, Python's cryptography is used, which is a package of the notebook server.
 # Both print `Fingerprint=HEX`, and succeed if the certificate is valid for long enough.

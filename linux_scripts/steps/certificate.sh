@@ -1,5 +1,5 @@
 # ---- step: certificate -----------------------------------------------------------------------------
-# Create a certificate for the server; only root and the service can read its key.
+# Create a certificate for the server; only root and the service can read its private key.
 
 # It is created on this host (see prelude/certificate_program): P-256, self-signed, for the names in the settings. The
 # key never leaves the host. A new certificate is created 30 days before this one expires, or when the names change.

@@ -1,5 +1,5 @@
 # ---- prelude: backup -------------------------------------------------------------------------------
-# Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+# Send what a backup contains except notebooks: modes backup and backup-key.
 
 # The configuration (with the hash of the password), the certificate, and the record. The private key is not sent.
 # Mode backup-key sends it, too.

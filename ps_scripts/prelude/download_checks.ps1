@@ -1,5 +1,5 @@
 # ---- prelude: download_checks ----------------------------------------------------------------------
-# Check in mode check whether this host can reach the package index or the mirror.
+# Find out in mode check whether this host can reach the package index or the mirror.
 
 # The certificates of these hosts come from one of these authorities, unless something inspects TLS on the way.
 $PublicHosts = 'www.python.org', 'github.com', 'download.visualstudio.microsoft.com', 'slproweb.com'

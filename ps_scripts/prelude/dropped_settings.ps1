@@ -1,5 +1,5 @@
 # ---- prelude: dropped_settings ---------------------------------------------------------------------
-# Find what earlier settings changed on this host and the present settings leave alone.
+# Find changes by earlier runs that the current settings no longer require.
 
 # Return the lines of the record that only earlier settings needed, newest first. The step cleanup restores them.
 function Get-DroppedLine { Get-ReversedRecord | Where-Object { Test-DroppedLine $_ } }

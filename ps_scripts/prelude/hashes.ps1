@@ -1,5 +1,5 @@
 # ---- prelude: hashes -------------------------------------------------------------------------------
-# Compute SHA-256, the only hash that this script uses.
+# Compute SHA-256 hashes; this script uses no others.
 
 # Return the SHA-256 of bytes, or of a stream from its position to its end, in lower-case hex. A host in FIPS mode
 # refuses the managed class of .NET; this class calls Windows.

@@ -1,5 +1,5 @@
 # ---- prelude: held_files ---------------------------------------------------------------------------
-# Open, move, replace, and remove files that other programs hold.
+# Open, move, replace, and remove files that other programs may be using.
 
 # A virus scanner opens each new file, for seconds or up to a minute. Meanwhile Windows refuses to write, move, replace,
 # or remove the file, and to move the folders above it.

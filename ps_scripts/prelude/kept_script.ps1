@@ -1,5 +1,5 @@
 # ---- prelude: kept_script --------------------------------------------------------------------------
-# Keep the script that changes this host.
+# Save a copy of each script that changes this host.
 
 # A script is kept once, in the folder of the first run that used it: the events of each run have its hash.
 Add-Hook Started {

@@ -1,5 +1,5 @@
 # ---- prelude: messages -----------------------------------------------------------------------------
-# Write messages: a sentence with named values, and a code that no release changes.
+# Format messages: each has a sentence with named values, and a code that never changes.
 
 # Return the text with each {name} replaced by the value of that name. Braces in a value are left as they are. A value
 # may end with a period, such as a message of Windows; if the sentence ends there, one period is enough.

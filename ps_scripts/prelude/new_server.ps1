@@ -1,5 +1,5 @@
 # ---- prelude: new_server ---------------------------------------------------------------------------
-# Check what another environment contains, and the server that runs from it.
+# Check the packages of a new environment, and the server that runs from it.
 
 # What the core packages are imported as. Only those in the lock are imported.
 $CoreModules = @{

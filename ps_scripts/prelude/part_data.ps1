@@ -1,5 +1,5 @@
 # ---- prelude: part_data ----------------------------------------------------------------------------
-# Keep the parts of files that the envelope names, and their data.
+# Keep the parts of files that were sent in the envelope, and their data.
 
 # PowerShell remoting sends the data as byte arrays after the envelope. A command shell sends text, so there the data is
 # in lines of the envelope. A run begins when all of it has arrived: a lost connection leaves no run that waits.

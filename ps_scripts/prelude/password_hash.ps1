@@ -1,5 +1,5 @@
 # ---- prelude: password_hash ------------------------------------------------------------------------
-# Get the hash of the password, or keep the one that an earlier run set.
+# Read the password hash that was sent, or keep the one that an earlier run set.
 
 $HashSecret = 'notebook.password_hash'
 

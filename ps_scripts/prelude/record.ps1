@@ -1,5 +1,5 @@
 # ---- prelude: record -------------------------------------------------------------------------------
-# Keep the record: the state of each thing before its first change, for undo.
+# Record for undo the state of each thing before its first change, and restore it.
 
 # A line has a step, a kind, a key, and the state before. Every function that changes something calls Save-Before
 # first. $Restore has one script block per kind, which restores that state. Undo goes through the record backwards.

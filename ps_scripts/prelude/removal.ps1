@@ -1,5 +1,5 @@
 # ---- prelude: removal ------------------------------------------------------------------------------
-# Remove folders with everything in them, and never what a link in them leads to.
+# Remove folders with all their contents, but never follow links in them.
 
 # A link in a folder is removed as a link. Remove-Item -Recurse is not used: it follows some links, and then removes
 # what they lead to.

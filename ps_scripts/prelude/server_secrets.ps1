@@ -1,5 +1,5 @@
 # ---- prelude: server_secrets -----------------------------------------------------------------------
-# Replace the password or certificate alone: modes set-password and rotate-certificate.
+# Replace only the password or the certificate: modes set-password and rotate-certificate.
 
 # The server restarts as it is installed, as in prelude/server_life. What else differs from the settings stays as it is.
 

@@ -1,5 +1,5 @@
 # ---- prelude: starter ------------------------------------------------------------------------------
-# Define the Python program that starts the server; Linux hosts get the same text.
+# Define the Python program that starts the server, the same as on Linux.
 
 # It is a file next to the configuration. Only the accounts in $Trusted can write to that folder.
 # The option -I in its command makes Python import modules from nowhere else.

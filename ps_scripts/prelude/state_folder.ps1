@@ -1,5 +1,5 @@
 # ---- prelude: state_folder -------------------------------------------------------------------------
-# Create the state folder, or refuse it: undo trusts the record in it.
+# Create the folder with the data for undo, or refuse it if others have access to it.
 
 # The folder is for the accounts in $Trusted. If other accounts have access, it is refused.
 function Initialize-StateFolder {

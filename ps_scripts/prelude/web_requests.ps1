@@ -1,5 +1,5 @@
 # ---- prelude: web_requests -------------------------------------------------------------------------
-# Ask web servers, and say why one did not answer.
+# Send requests to web servers, and report why one did not respond.
 
 # Return the login of this name, or $null if the envelope has none.
 function Get-Login([string]$Name) {

@@ -1,5 +1,5 @@
 # ---- prelude: windows_version ----------------------------------------------------------------------
-# Recognize the release of Windows, and compare it with the inventory.
+# Recognize the Windows version, and compare it with the inventory.
 
 # What the inventory calls a release, and its lowest version. Sources: "Operating System Version" and "Windows Server
 # release information" on learn.microsoft.com.

@@ -1,5 +1,5 @@
 # ---- step: check -----------------------------------------------------------------------------------
-# Check that the server shows its certificate, and refuses requests without the password.
+# Check that the server presents its certificate and refuses requests without a password.
 
 # The server's files are compared in the step notebook; this step asks the server itself, over TLS 1.2.
 

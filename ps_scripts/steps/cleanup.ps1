@@ -1,5 +1,5 @@
 # ---- step: cleanup ---------------------------------------------------------------------------------
-# Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+# Remove or restore what earlier runs installed or changed and is no longer needed.
 
 # This is the last step, after the new server has answered: an upgrade that fails keeps everything. Only what is in the
 # record is removed or restored, in the same way as undo does it.

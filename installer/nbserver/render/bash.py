@@ -34,7 +34,7 @@ def head(settings: dict[str, Any], lock: tuple[str, ...], body: Body) -> str:
     blocks = [
         ("settings", "What differs from host to host: data, no code.", settings_block(settings)),
         ("lock", "The Python packages, with versions and hashes.", lock_block(lock)),
-        ("welcome", "The notebook that people find first, as JSON.", first_page_block(settings.get("notebook", {}).get("language"))),
+        ("welcome", "The first notebook that users see, as JSON.", first_page_block(settings.get("notebook", {}).get("language"))),
     ]
     table = contents(settings, body, [(title, sentence, block.count("\n")) for title, sentence, block in blocks], text.count("\n"))
     return "".join([text, table, "\n", *(block for _, _, block in blocks)])
@@ -58,11 +58,11 @@ def header(settings: dict[str, Any]) -> str:
 #   {bash} {host}.sh status    reports how the server runs and which run was the last
 #   {bash} {host}.sh apply     makes the changes
 #   {bash} {host}.sh undo      restores the previous state
-#   {bash} {host}.sh rotate    evicts everybody who could log in
-#   {bash} {host}.sh restart   starts the server again
+#   {bash} {host}.sh rotate    revokes the access of all users
+#   {bash} {host}.sh restart   restarts the server
 #   {bash} {host}.sh stop      stops the server
-#   {bash} {host}.sh rollback  goes back to the previous environment
-#   {bash} {host}.sh set-password        replaces the password alone
+#   {bash} {host}.sh rollback  returns to the previous environment
+#   {bash} {host}.sh set-password        replaces the password
 #   {bash} {host}.sh rotate-certificate  replaces the certificate
 # Exit codes: 0 success, 2 differences (test, status), 3 failed, 102 success, but the host must restart
 # Requires bash 4.4 or newer, {needs}

@@ -36,7 +36,7 @@ def head(settings: dict[str, Any], lock: tuple[str, ...], body: Body) -> str:
         ("parameters", "The mode for a run by hand.", parameters(settings)),
         ("settings", "What differs from host to host: data, no code.", settings_block(settings)),
         ("lock", "The Python packages, with versions and hashes.", lock_block(lock)),
-        ("welcome", "The notebook that people find first, as JSON.", first_page_block(settings.get("notebook", {}).get("language"))),
+        ("welcome", "The first notebook that users see, as JSON.", first_page_block(settings.get("notebook", {}).get("language"))),
     ]
     table = contents(settings, body, [(title, sentence, block.count("\n")) for title, sentence, block in blocks], text.count("\n"))
     return "".join([text, table, "\n", *(block for _, _, block in blocks)])
@@ -71,11 +71,11 @@ def header(settings: dict[str, Any]) -> str:
 #   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode status   reports how the server runs
 #   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode apply    makes the changes
 #   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode undo     restores the previous state
-#   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode rotate   evicts everybody who could log in
-#   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode restart  starts the server again
+#   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode rotate   revokes the access of all users
+#   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode restart  restarts the server
 #   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode stop     stops the server
-#   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode rollback goes back to the previous environment
-#   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode set-password        replaces the password alone
+#   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode rollback returns to the previous environment
+#   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode set-password        replaces the password
 #   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode rotate-certificate  replaces the certificate
 # Exit codes: 0 success, 2 differences (test, status), 3 failed, 3010 success, but Windows must restart
 # Requires Windows PowerShell 3.0 or newer, 64-bit{rights}

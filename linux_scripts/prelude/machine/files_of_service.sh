@@ -1,5 +1,5 @@
 # ---- prelude: files_of_service ---------------------------------------------------------------------
-# Find files of the service that stay after undo, and keep their user.
+# Keep the user of the service at undo as long as files belong to it.
 
 # If the user were removed, a new user could get the same number, and with it these files.
 

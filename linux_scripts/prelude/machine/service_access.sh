@@ -1,5 +1,5 @@
 # ---- prelude: service_access -----------------------------------------------------------------------
-# Let the service write in the folder for notebooks, and undo that.
+# Give the service access to the notebook folder, and remove this access at undo.
 
 # After read_access: whether the service can write in the folder, as its owner or by its group.
 can_service_write() { # PATH

@@ -1,5 +1,5 @@
 # ---- prelude: service_access -----------------------------------------------------------------------
-# Make sure that the user can write in the folder for notebooks, and undo changes to it.
+# Make sure that the user can write to the notebook folder; undo restores its permissions.
 
 can_service_write() { # PATH
     [[ -d $1 && -w $1 && -x $1 ]]

@@ -1,5 +1,5 @@
 # ---- prelude: certificate_rules --------------------------------------------------------------------
-# Refuse certificates that the server must not use, as the workstation does.
+# Refuse unsuitable certificates, by the same rules as the workstation.
 
 # Signatures with SHA-256, SHA-384, or SHA-512.
 $AllowedSignatures = @(

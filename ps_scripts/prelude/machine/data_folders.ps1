@@ -1,5 +1,5 @@
 # ---- prelude: data_folders -------------------------------------------------------------------------
-# Give the service access to folders with people's files, and take it away at undo.
+# Give the service access to the notebook folder, and remove this access at undo.
 
 # The accounts that already have access keep it. Undo removes such a folder only if it is empty; what the service
 # created in it then belongs to administrators.

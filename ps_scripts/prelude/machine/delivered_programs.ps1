@@ -1,5 +1,5 @@
 # ---- prelude: delivered_programs -------------------------------------------------------------------
-# Take the files of programs that the workstation has sent.
+# Use program files that the workstation has sent.
 
 # A file moves to the cache, where a download would be, when its program is installed. Any source is accepted.
 function Get-DeliveredProgram {

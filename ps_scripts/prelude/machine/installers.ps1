@@ -1,5 +1,5 @@
 # ---- prelude: installers ---------------------------------------------------------------------------
-# Run installers and uninstallers, and wait while another one runs.
+# Run installers and uninstallers, one at a time.
 
 $InstallerPatience = 300                                 # for how many seconds to wait for another installer
 

@@ -1,5 +1,5 @@
 # ---- prelude: not_found ----------------------------------------------------------------------------
-# Distinguish what does not exist from what cannot be read.
+# Distinguish a file that does not exist from one that cannot be read.
 
 # Return whether a command failed because what it was asked for does not exist. Any other error, such as access that is
 # denied, does not mean that.

@@ -1,5 +1,5 @@
 # ---- prelude: openssl ------------------------------------------------------------------------------
-# Run openssl.exe, with nothing loaded from folders that others may be able to create.
+# Run openssl.exe, without loading anything from folders that others could create.
 
 # The build of openssl.exe fixes folders for its configuration, modules, and engines; they need not exist, and anybody
 # may be able to create them. It opens files in the code page of the host, which may lack characters of a path: paths

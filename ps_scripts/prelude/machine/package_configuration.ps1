@@ -1,4 +1,4 @@
 # ---- prelude: package_configuration ----------------------------------------------------------------
-# Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+# Read no configuration of pip and uv: in machine scope, all of it is in the inventory.
 
 function Set-PackageConfiguration([hashtable]$Environment) { return }

@@ -1,5 +1,5 @@
 # ---- prelude: program_checks -----------------------------------------------------------------------
-# Check in mode check whether this host can reach the programs to download.
+# Find out in mode check whether this host can download the programs that it needs.
 
 Add-Hook Check { Write-ProgramFinding }
 

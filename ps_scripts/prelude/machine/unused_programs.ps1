@@ -1,5 +1,5 @@
 # ---- prelude: unused_programs ----------------------------------------------------------------------
-# Find what earlier runs installed or changed, and the present settings do not use.
+# Find what earlier runs installed and the current settings no longer use.
 
 # An environment needs the Python from which it was created, even if another one is used now.
 function Get-UsedFolder {

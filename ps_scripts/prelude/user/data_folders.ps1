@@ -1,5 +1,5 @@
 # ---- prelude: data_folders -------------------------------------------------------------------------
-# Create the folder for notebooks, and remove it at undo if it is empty.
+# Create the notebook folder; undo removes it only if it is empty.
 
 # The server runs as the user, who chose the folder and has access to it.
 

@@ -1,5 +1,5 @@
 # ---- prelude: rotated_keys -------------------------------------------------------------------------
-# Say what a rotation cannot evict in user scope.
+# Report which access a rotation cannot revoke in user scope.
 
 # The host always creates the key itself.
 function Assert-NewKey { $Run.Step = 'certificate' }

@@ -1,5 +1,5 @@
 # ---- prelude: unused_programs ----------------------------------------------------------------------
-# Find the environments that are not used any more.
+# Find the environments that are no longer used.
 
 # Return the lines of the record about other environments than the one in use and the one that is kept, newest first.
 function Get-UnusedLine {

@@ -1,5 +1,5 @@
 # ---- step: takeover --------------------------------------------------------------------------------
-# Adopt what was on the host before, with adopt = true; refuse the host without it.
+# Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
 
 # Examples are a notebook server that was set up by hand, an nbserver whose record is lost, and another program on the
 # port. A conflict must be replaced or stopped. What does not harm this server is kept, and reported once.
