@@ -57,7 +57,7 @@ assert_previous() {
     find_deployed_python
     if [[ ! $DEPLOYED_PYTHON ]]; then
         fail deployed-environment-unknown 'the notebook server does not run from an environment that nbserver '\
-'created. Run nbserver apply first'
+'created, so nbserver cannot roll it back. Run nbserver apply instead'
     fi
     environment_of "$SAVED_PYTHON"
     ENVIRONMENT=$REPLY

@@ -30,12 +30,12 @@ check_test() {
 compare_answers() {
     if ! is_refused 0; then
         read_status 0
-        differs open-without-password 'status of GET /api/kernels on TCP port {port} without the password' \
+        differs open-without-password 'HTTP status of GET /api/kernels on TCP port {port} without the password' \
             "$REPLY" '401 or 403' port "$NB_NOTEBOOK_PORT"
     fi
     if ! is_refused 1; then
         read_status 1
-        differs open-with-random-token 'status of GET /api/kernels on TCP port {port} with a random token' \
+        differs open-with-random-token 'HTTP status of GET /api/kernels on TCP port {port} with a random token' \
             "$REPLY" '401 or 403' port "$NB_NOTEBOOK_PORT"
     fi
 }

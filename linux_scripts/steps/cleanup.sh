@@ -7,7 +7,7 @@
 KEPT_FOLDERS_ARE_REPORTED=''
 KEPT_PYTHON=''                                     # of the environment that a rollback would restore
 
-step cleanup 'Unused files and settings from earlier runs are removed or restored'
+step cleanup 'Files and changes that are no longer needed are removed'
 
 cleanup_test() {
     local line

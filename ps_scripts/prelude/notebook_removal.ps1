@@ -44,7 +44,7 @@ function Assert-CanBeArchived($Found, [string]$Top) {
     if ($Found.IsLink) {
         throw (New-Failure notebook-is-reparse-point ('the notebook folder {folder} contains {path}, which cannot be ' +
                 'archived: it is a reparse point, such as a link, a deduplicated file, or a file in the cloud. Move ' +
-                'or remove the link, or restore the file, then try again') @{
+                'or remove it, or replace it with an ordinary copy, then try again') @{
                 folder = $Top; path = Get-ShortPath $Found.Path
             })
     }

@@ -56,7 +56,7 @@ function Get-RollbackPython {
     }
     if (-not (Get-DeployedPython)) {
         throw (New-Failure deployed-environment-unknown ('the notebook server does not run from an environment that ' +
-                'nbserver created. Run nbserver apply first'))
+                'nbserver created, so nbserver cannot roll it back. Run nbserver apply instead'))
     }
     Assert-SameFolder
     Assert-PreviousUnchanged (Get-EnvironmentOf $python)

@@ -10,14 +10,14 @@ function Compare-Refusal {
     $status = Format-Status (Get-StatusWithoutPassword)
     if (-not (Test-Refused $status)) {
         Add-Difference open-without-password (
-            'status of GET /api/kernels on TCP port {port} without the password') $status '401 or 403' @{
+            'HTTP status of GET /api/kernels on TCP port {port} without the password') $status '401 or 403' @{
             port = $Settings.notebook.port
         }
     }
     $status = Format-Status (Get-StatusWithRandomToken)
     if (-not (Test-Refused $status)) {
         Add-Difference open-with-random-token (
-            'status of GET /api/kernels on TCP port {port} with a random token') $status '401 or 403' @{
+            'HTTP status of GET /api/kernels on TCP port {port} with a random token') $status '401 or 403' @{
             port = $Settings.notebook.port
         }
     }

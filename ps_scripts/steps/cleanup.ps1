@@ -4,7 +4,7 @@
 # This is the last step, after the new server has answered: an upgrade that fails keeps everything. Only what is in the
 # record is removed or restored, in the same way as undo does it.
 
-Add-Step cleanup 'Unused files and settings from earlier runs are removed or restored' -Test {
+Add-Step cleanup 'Files and changes that are no longer needed are removed' -Test {
     foreach ($line in Get-UnusedLine) { Add-Difference installed-path '{path}' 'installed' $null @{ path = $line.key } }
     foreach ($line in Get-DroppedLine) {
         Add-Difference dropped-setting (

@@ -31,8 +31,8 @@ function Get-BundleRemoval([string]$File) {
     $name = (Split-Path -Leaf $File) -creplace '\A[0-9a-f]{16}-', ''   # the cache adds the beginning of its hash
     $copy = Get-BundleCopy $name
     if (-not $copy) {
-        Write-Notice log already-removed ('the installer {path} no longer exists, and the program that it installed ' +
-            'has already been removed') @{
+        Write-Notice log already-removed ('nothing was uninstalled, because the installer {path} no longer exists ' +
+            'and its program has already been removed') @{
             path = $File
         }
         return

@@ -101,8 +101,8 @@ $Restore.grant = {
     }
     finally { $lock.Close() }
     if ($left.Count) {
-        throw (New-Failure grant-not-removed ('could not remove the service''s access to some files or folders in ' +
-                '{path} ({count}). First error: {cause}') @{ count = $left.Count; path = $Path } -Cause $left[0])
+        throw (New-Failure grant-not-removed ('could not remove the service''s access to {count} of the files and ' +
+                'folders in {path}. First error: {cause}') @{ count = $left.Count; path = $Path } -Cause $left[0])
     }
 }
 

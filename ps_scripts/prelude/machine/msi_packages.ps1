@@ -43,8 +43,8 @@ $Restore.msi = {
     if (-not (Test-Path -LiteralPath $File)) {
         $product = Get-ProductCode $File
         if (-not $product) {
-            Write-Notice log already-removed ('the installer {path} no longer exists, and the program that it ' +
-                'installed has already been removed') @{
+            Write-Notice log already-removed ('nothing was uninstalled, because the installer {path} no longer ' +
+                'exists and its program has already been removed') @{
                 path = $File
             }
             return
