@@ -51,8 +51,8 @@ assert_previous() {
     fi
     read_saved_python "$PREVIOUS_FOLDER"
     if [[ ! $SAVED_PYTHON ]]; then
-        fail previous-environment-gone 'the Python of the previous environment is missing or cannot run, so this host '\
-'cannot be rolled back'
+        fail previous-environment-gone 'this host cannot be rolled back, because the Python of its previous '\
+'environment is missing or cannot run. Set the earlier packages.lock in the inventory, then run nbserver apply instead'
     fi
     find_deployed_python
     if [[ ! $DEPLOYED_PYTHON ]]; then
@@ -65,8 +65,9 @@ assert_previous() {
     DIFFERENCES=()
     if has_lists; then compare_installed_files; fi
     if ((${#DIFFERENCES[@]})); then
-        fail previous-environment-changed 'the previous environment {path} has changed since it was installed, so '\
-'this host cannot be rolled back: {what}' path "$ENVIRONMENT" what "${DIFFERENCES[2]}"
+        fail previous-environment-changed 'this host cannot be rolled back, because its previous environment {path} '\
+'has changed since it was installed ({what}). Set the earlier packages.lock in the inventory, then run nbserver apply '\
+'instead' path "$ENVIRONMENT" what "${DIFFERENCES[2]}"
     fi
 }
 

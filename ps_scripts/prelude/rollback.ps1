@@ -51,8 +51,9 @@ function Get-RollbackPython {
     }
     $python = Get-SavedPython $PreviousFolder
     if (-not $python) {
-        throw (New-Failure previous-environment-gone ('the Python of the previous environment is missing or cannot ' +
-                'run, so this host cannot be rolled back'))
+        throw (New-Failure previous-environment-gone ('this host cannot be rolled back, because the Python of its ' +
+                'previous environment is missing or cannot run. Set the earlier packages.lock in the inventory, then ' +
+                'run nbserver apply instead'))
     }
     if (-not (Get-DeployedPython)) {
         throw (New-Failure deployed-environment-unknown ('the notebook server does not run from an environment that ' +
@@ -89,8 +90,9 @@ function Assert-PreviousUnchanged([string]$Environment) {
     $source = [string](@([IO.File]::ReadAllLines($list, $Utf8))[0])
     Compare-InstalledFile $name $Environment $source -Caches
     foreach ($difference in $Run.Differences) {
-        throw (New-Failure previous-environment-changed ('the previous environment {path} has changed since it was ' +
-                'installed, so this host cannot be rolled back: {what}') @{
+        throw (New-Failure previous-environment-changed ('this host cannot be rolled back, because its previous ' +
+                'environment {path} has changed since it was installed ({what}). Set the earlier packages.lock in ' +
+                'the inventory, then run nbserver apply instead') @{
                 path = $Environment; what = $difference.what
             })
     }

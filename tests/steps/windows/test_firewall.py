@@ -143,7 +143,7 @@ def test_a_rule_that_was_disabled_for_an_earlier_port_is_enabled_again(session: 
     session.run(put, [json.dumps({**rule, "LocalPort": ["9000-9999"]}), line])
     assert differences(session) == []
     session.run(put, [json.dumps({**rule, "LocalPort": ["8888"]}), line])
-    assert differences(session) == ["firewall rule other, which does not open the notebook port: disabled"]
+    assert differences(session) == ["firewall rule other, which nbserver disabled for an earlier notebook port: disabled"]
     session.run("& $Steps[0].Apply")
     assert differences(session) == []
     assert session.run(f"(Get-NetFirewallRule -Name other).Enabled; [IO.File]::Delete('{other}')") == ["True"]
