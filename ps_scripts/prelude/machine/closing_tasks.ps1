@@ -8,8 +8,9 @@ function Add-ClosingTask([string]$Path, [string]$Name) {
     $before = Get-RegistryValue $Path $Name
     if (-not $before -or $before.type -ne 'DWord') {
         throw (New-Failure value-not-dword ('{path}\{name} is not a DWORD value, so nbserver could not restore it ' +
-                'after a restart. Set skip = ["ie_esc"] in the inventory to leave it ' +
-                'unchanged') @{ path = $Path; name = $Name })
+                'after a restart. Set skip = ["ie_esc"] in the inventory to leave it unchanged') @{
+                path = $Path; name = $Name
+            })
     }
     $task = "nbserver-close-$($Run.Step)"
     $key = Protect-Xml ($Path -creplace '^HKLM:', 'HKLM')

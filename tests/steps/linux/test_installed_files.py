@@ -102,6 +102,7 @@ def test_a_plan_sees_damage_and_an_apply_repairs_it(host: Sandbox) -> None:
     ):
         done = go(host, "apply")
         assert codes(done) and ("packages", "changed") in done.steps
+        assert done.of("restored") == [], "the damaged environment, which was set aside, is not back"
         assert told(go(host, "test", THOROUGH)) == []
         damage(host, command)
         assert codes(go(host, "test")) == expected, command
