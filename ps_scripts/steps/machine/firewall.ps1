@@ -37,7 +37,9 @@ Add-Step firewall 'The firewall allows connections to the notebook port' -Test {
     Write-IgnoredRule
     foreach ($line in Get-ReleasedRuleLine $Settings.notebook.port) {
         Add-Difference port-rule-disabled (
-            'firewall rule {name}, which nbserver disabled for an earlier notebook port') 'disabled' 'enabled' @{ name = $line.key }
+            'firewall rule {name}, which nbserver disabled for an earlier notebook port') 'disabled' 'enabled' @{
+            name = $line.key
+        }
     }
     $is = Get-FirewallRule 'nbserver'
     $should = Get-WantedFirewallRule
