@@ -79,7 +79,7 @@ def test_a_removal_that_is_cut_off_goes_on(host: Sandbox) -> None:
     cut = f'rm() {{ if [[ $1 == -rf && $4 == */{name} ]]; then return 1; fi; command rm "$@"; }}; {GOOD}'
     done = go(host, "apply", "b", cut)
     (failed,) = done.of("failed")
-    assert failed["step"] == "cleanup" and f"could not remove {OLD}: could not remove some files in {OLD}" in failed["text"]
+    assert failed["step"] == "cleanup" and f"could not remove {OLD}, which is no longer used: could not remove some files in {OLD}" in failed["text"]
     assert recorded(host) == [OLD, NEW] and not host.exists(f"{OLD}/nbserver.lock")
     assert ("packages", "difference") in go(host, "test", "a").steps
     assert go(host, "apply", "b").outcome == "ok" and OLD not in environments(host) and recorded(host) == [NEW]
