@@ -6,11 +6,11 @@
 #   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode status   reports how the server runs
 #   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode apply    makes the changes
 #   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode undo     restores the previous state
-#   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode rotate   evicts everybody who could log in
-#   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode restart  starts the server again
+#   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode rotate   revokes the access of all users
+#   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode restart  restarts the server
 #   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode stop     stops the server
-#   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode rollback goes back to the previous environment
-#   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode set-password        replaces the password alone
+#   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode rollback returns to the previous environment
+#   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode set-password        replaces the password
 #   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode rotate-certificate  replaces the certificate
 # Exit codes: 0 success, 2 differences (test, status), 3 failed, 3010 success, but Windows must restart
 # Requires Windows PowerShell 3.0 or newer, 64-bit, and administrator rights
@@ -20,113 +20,113 @@
 #   135  parameters             The mode for a run by hand.
 #   140  settings               What differs from host to host: data, no code.
 #   213  lock                   The Python packages, with versions and hashes.
-#   317  welcome                The notebook that people find first, as JSON.
+#   317  welcome                The first notebook that users see, as JSON.
 # Prelude, which the steps use:
 #   549  run                    Check the language mode, and set the module path and the state of this run.
-#   630  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   720  hashes                 Compute SHA-256, the only hash that this script uses.
+#   630  messages               Format messages: each has a sentence with named values, and a code that never changes.
+#   720  hashes                 Compute SHA-256 hashes; this script uses no others.
 #   758  events                 Report events: lines of JSON, which are the only output of this script.
 #   860  findings               Report in mode check which requirements this host meets, one finding for each.
 #   907  host_log               Write to the Windows event log which script changes this host.
-#   939  kept_script            Keep the script that changes this host.
-#   957  envelope               Read the envelope: the only input of a run in addition to this script.
-#  1061  part_data              Keep the parts of files that the envelope names, and their data.
-#  1133  lock                   Allow only one run at a time to change this host.
-#  1200  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1281  held_files             Open, move, replace, and remove files that other programs hold.
-#  1424  access                 Set and check access lists: who may read and change a folder.
-#  1500  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1537  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1633  registry               Read values in the registry.
-#  1644  registry_values        Compare, set, and restore values in the registry.
-#  1678  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1798  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1896  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1934  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  2022  path_access            Find other accounts that could replace a folder with another folder.
-#  2051  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  2108  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  2261  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2358  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  2593  server_command         Define the command line of the server, and what it was started with.
-#  2612  left_program           End the program that a run left behind when it was killed.
-#  2677  programs               Run other programs until they exit, and report their output.
-#  2816  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  2835  web_requests           Ask web servers, and say why one did not answer.
-#  2907  downloads              Download files into the cache, and check their hashes before they are used.
-#  3068  sources                Download a program from one of several sources.
-#  3147  delivered_programs     Take the files of programs that the workstation has sent.
-#  3178  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3267  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  3343  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3399  foreign_places         Define where configuration from other installations may be on this host.
-#  3413  package_environment    Choose the environment variables of pip and uv.
-#  3488  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  3493  installer_failures     Explain the exit codes of installers.
-#  3565  installers             Run installers and uninstallers, and wait while another one runs.
-#  3610  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3667  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3729  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3754  not_found              Distinguish what does not exist from what cannot be read.
-#  3761  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3833  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3871  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3911  installed_files        Compare files with those that were installed.
-#  4061  running_server         Stop the server before its programs are replaced.
-#  4162  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4289  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4353  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4403  port_process           Find the program that listens on a TCP port, and what started it.
-#  4438  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4567  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4613  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4671  certificates           Read certificates from PEM files.
-#  4688  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4765  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  4899  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  5023  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  5132  certificate_requests   Create certificate requests, and install what is issued for them.
-#  5225  password_hash          Get the hash of the password, or keep the one that an earlier run set.
-#  5243  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  5289  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  5320  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5401  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5543  program_checks         Check in mode check whether this host can reach the programs to download.
-#  5587  download_checks        Check in mode check whether this host can reach the package index or the mirror.
-#  5710  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5867  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5925  new_server             Check what another environment contains, and the server that runs from it.
-#  6008  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  6183  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6399  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6511  server_life            Restart or stop the installed server: modes restart and stop.
-#  6616  restarted_server       Start the registered task again.
-#  6673  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6823  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6935  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6977  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  7139  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7402  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7536  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  7560  server_log             Send the log of the notebook server: mode logs.
-#  7660  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   939  kept_script            Save a copy of each script that changes this host.
+#   959  envelope               Read the envelope: the only input of a run in addition to this script.
+#  1063  part_data              Keep the parts of files that were sent in the envelope, and their data.
+#  1135  lock                   Allow only one run at a time to change this host.
+#  1202  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1283  held_files             Open, move, replace, and remove files that other programs may be using.
+#  1426  access                 Set and check access lists: who may read and change a folder.
+#  1502  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1539  record                 Record for undo the state of each thing before its first change, and restore it.
+#  1637  registry               Read values in the registry.
+#  1648  registry_values        Compare, set, and restore values in the registry.
+#  1682  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1802  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1900  state_folder           Create the folder with the data for undo, or refuse it if others have access to it.
+#  1939  removal                Remove folders with all their contents, but never follow links in them.
+#  2027  path_access            Find other accounts that could replace a folder with another folder.
+#  2056  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  2113  data_folders           Give the service access to the notebook folder, and remove this access at undo.
+#  2267  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
+#  2364  starter                Define the Python program that starts the server, the same as on Linux.
+#  2599  server_command         Define the command line of the server, and what it was started with.
+#  2618  left_program           Stop a program that an interrupted run left running.
+#  2683  programs               Run other programs until they exit, and report their output.
+#  2822  openssl                Run openssl.exe, without loading anything from folders that others could create.
+#  2841  web_requests           Send requests to web servers, and report why one did not respond.
+#  2913  downloads              Download files into the cache, and check their hashes before they are used.
+#  3074  sources                Download a program from one of several sources.
+#  3152  delivered_programs     Use program files that the workstation has sent.
+#  3183  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3272  windows_version        Recognize the Windows version, and compare it with the inventory.
+#  3348  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3404  foreign_places         Define where configuration from other installations may be on this host.
+#  3418  package_environment    Choose the environment variables of pip and uv.
+#  3493  package_configuration  Read no configuration of pip and uv: in machine scope, all of it is in the inventory.
+#  3498  installer_failures     Explain the exit codes of installers.
+#  3570  installers             Run installers and uninstallers, one at a time.
+#  3615  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3672  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3735  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3760  not_found              Distinguish a file that does not exist from one that cannot be read.
+#  3767  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3839  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3877  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3919  installed_files        Compare files with those that were installed.
+#  4072  running_server         Stop the server before its programs are replaced.
+#  4173  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4300  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4364  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4414  port_process           Find the program that listens on a TCP port, and what started it.
+#  4449  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4578  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4624  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4682  certificates           Read certificates from PEM files.
+#  4699  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4776  certificate_rules      Refuse unsuitable certificates, by the same rules as the workstation.
+#  4912  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  5036  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  5145  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5238  password_hash          Read the password hash that was sent, or keep the one that an earlier run set.
+#  5256  unused_programs        Find what earlier runs installed and the current settings no longer use.
+#  5302  dropped_settings       Find changes by earlier runs that the current settings no longer require.
+#  5333  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5414  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5556  program_checks         Find out in mode check whether this host can download the programs that it needs.
+#  5600  download_checks        Find out in mode check whether this host can reach the package index or the mirror.
+#  5724  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
+#  5881  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5939  new_server             Check the packages of a new environment, and the server that runs from it.
+#  6023  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  6198  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6415  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6527  server_life            Restart or stop the installed server: modes restart and stop.
+#  6632  restarted_server       Start the registered task again.
+#  6689  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  6841  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  6953  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6995  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  7157  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7422  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7556  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7580  server_log             Send the log of the notebook server: mode logs.
+#  7680  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7692  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7776  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7784  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7805  python                 Install Python from the publisher, or use one that is installed.
-#  7957  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  8018  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  8136  packages               Install the packages of the lock in a virtual environment.
-#  8338  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8365  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8503  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  8711  service                Run the server as a scheduled task.
-#  8863  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8927  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  9024  path                   Add the programs of the server to the PATH of the machine.
-#  9053  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  9095  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7712  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7796  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7804  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7825  python                 Install Python from the publisher, or use one that is installed.
+#  7977  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  8038  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  8156  packages               Install the packages of the lock in a virtual environment.
+#  8358  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8385  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8523  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
+#  8731  service                Run the server as a scheduled task.
+#  8883  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  8949  check                  Check that the server presents its certificate and refuses requests without a password.
+#  9046  path                   Add the programs of the server to the PATH of the machine.
+#  9075  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  9117  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -628,7 +628,7 @@ function Expand-Path([string]$Path) {
 }
 
 # ---- prelude: messages -----------------------------------------------------------------------------
-# Write messages: a sentence with named values, and a code that no release changes.
+# Format messages: each has a sentence with named values, and a code that never changes.
 
 # Return the text with each {name} replaced by the value of that name. Braces in a value are left as they are. A value
 # may end with a period, such as a message of Windows; if the sentence ends there, one period is enough.
@@ -718,7 +718,7 @@ function Add-Difference {
 }
 
 # ---- prelude: hashes -------------------------------------------------------------------------------
-# Compute SHA-256, the only hash that this script uses.
+# Compute SHA-256 hashes; this script uses no others.
 
 # Return the SHA-256 of bytes, or of a stream from its position to its end, in lower-case hex. A host in FIPS mode
 # refuses the managed class of .NET; this class calls Windows.
@@ -814,8 +814,8 @@ function ConvertTo-AsciiJson([string]$Json) {
 function Send-EventsAfter([int]$After) {
     $file = Join-Path $StateFolder "runs\$($Run.Id)\events.jsonl"
     if (-not (Test-Path -LiteralPath $file)) {
-        throw (New-Failure no-such-run ('this host has no run with the ID "{run}". ' +
-                'Check the run ID, the name of the run directory') @{ run = $Run.Id })
+        throw (New-Failure no-such-run ('this host has no run "{run}". Check the run ID: it is the name of the run ' +
+                'directory on the workstation') @{ run = $Run.Id })
     }
     $sent = $After
     do {
@@ -937,7 +937,7 @@ function Write-LogEntry([string]$Text) {
 }
 
 # ---- prelude: kept_script --------------------------------------------------------------------------
-# Keep the script that changes this host.
+# Save a copy of each script that changes this host.
 
 # A script is kept once, in the folder of the first run that used it: the events of each run have its hash.
 Add-Hook Started {
@@ -949,8 +949,10 @@ Add-Hook Started {
     }
     catch {
         $failure = ConvertTo-Failure $_.Exception
-        Write-Notice warning script-not-kept ('could not save the script in {folder}: {error}. Free some disk space, ' +
-            'then run nbserver apply again') @{ folder = Split-Path -Parent $Run.EventFile; error = $failure.Message }
+        Write-Notice warning script-not-kept ('could not save a copy of this script in {folder}: {error}. Fix this ' +
+            'error (for example, free some disk space), then run nbserver apply again') @{
+            folder = Split-Path -Parent $Run.EventFile; error = $failure.Message
+        }
     }
 }
 
@@ -996,8 +998,8 @@ function Read-Envelope {
                 break
             }
             default {
-                throw (New-Failure envelope-line-unknown ('line {number} of the envelope is not valid. Correct it as ' +
-                        'described in docs/formats.md') @{ number = $number })
+                throw (New-Failure envelope-line-unknown ('line {number} on standard input (the envelope) is not ' +
+                        'valid. Correct it as described in docs/formats.md') @{ number = $number })
             }
         }
     }
@@ -1059,7 +1061,7 @@ function Expand-Secret([string]$Text, [string]$Name) {
 }
 
 # ---- prelude: part_data ----------------------------------------------------------------------------
-# Keep the parts of files that the envelope names, and their data.
+# Keep the parts of files that were sent in the envelope, and their data.
 
 # PowerShell remoting sends the data as byte arrays after the envelope. A command shell sends text, so there the data is
 # in lines of the envelope. A run begins when all of it has arrived: a lost connection leaves no run that waits.
@@ -1271,15 +1273,15 @@ function Test-KnownPath([string]$Path) {
 
 function Assert-KnownPath([string]$Path) {
     if (-not (Test-KnownPath $Path)) {
-        throw (New-Failure record-path-unknown ('the record contains {path}, which is not in an nbserver folder. ' +
-                'Find out who added this line to {record}, remove the line, then try again') @{
+        throw (New-Failure record-path-unknown ('{record}, the list of what undo restores, contains {path}, which is ' +
+                'not in an nbserver folder. Find out who added this line, remove it, then try again') @{
                 path = $Path; record = $RecordFile
             })
     }
 }
 
 # ---- prelude: held_files ---------------------------------------------------------------------------
-# Open, move, replace, and remove files that other programs hold.
+# Open, move, replace, and remove files that other programs may be using.
 
 # A virus scanner opens each new file, for seconds or up to a minute. Meanwhile Windows refuses to write, move, replace,
 # or remove the file, and to move the folders above it.
@@ -1535,7 +1537,7 @@ $StateAccess = $AdministratorsOnly
 $StateOwner = 'BA'
 
 # ---- prelude: record -------------------------------------------------------------------------------
-# Keep the record: the state of each thing before its first change, for undo.
+# Record for undo the state of each thing before its first change, and restore it.
 
 # A line has a step, a kind, a key, and the state before. Every function that changes something calls Save-Before
 # first. $Restore has one script block per kind, which restores that state. Undo goes through the record backwards.
@@ -1567,8 +1569,10 @@ function ConvertFrom-RecordLine([string]$Text, [int]$Number) {
     try { $line = ConvertFrom-Json $Text } catch { $line = '' }
     foreach ($name in 'step', 'kind', 'key', 'before') {
         if ($null -ne $line -and $line.PSObject.Properties[$name]) { continue }
-        throw (New-Failure record-damaged ('line {number} of the record {path} is not valid. Restore the record from ' +
-                'a backup, or correct the line, then try again') @{ number = $Number; path = $RecordFile })
+        throw (New-Failure record-damaged ('line {number} of {path}, the list of what undo restores, is not valid. ' +
+                'Restore this file from a backup, or correct the line, then try again') @{
+                number = $Number; path = $RecordFile
+            })
     }
     $line
 }
@@ -1583,8 +1587,8 @@ function Test-Record([string]$Kind, [string]$Key) {
 # Restore one thing, then remove its line from the record.
 function Undo-Line($Line) {
     if (-not $Restore.ContainsKey($Line.kind)) {
-        throw (New-Failure unknown-kind ('this nbserver release cannot restore "{kind}" entries in the record. Run ' +
-                'undo with the release that recorded them') @{ kind = $Line.kind })
+        throw (New-Failure unknown-kind ('this nbserver release cannot undo changes of the kind "{kind}", which ' +
+                'another release made on this host. Run nbserver undo with that release') @{ kind = $Line.kind })
     }
     if ($PathKinds -contains $Line.kind) { Assert-KnownPath $Line.key }
     Assert-KnownName $Line
@@ -1601,8 +1605,8 @@ function Assert-KnownName($Line) {
         default { $true }
     }
     if ($isKnown) { return }
-    throw (New-Failure record-name-unknown ('the record contains the {kind} entry {key}, but nbserver does not ' +
-            'change this. Find out who added this line to {record}, remove the line, then try again') @{
+    throw (New-Failure record-name-unknown ('{record}, the list of what undo restores, contains a line that nbserver ' +
+            'did not write ({kind} {key}). Find out who added this line, remove it, then try again') @{
             kind = $Line.kind; key = $Line.key; record = $RecordFile
         })
 }
@@ -1818,7 +1822,7 @@ function Compare-Folder([string]$Path, [string]$Sddl) {
         Add-Difference folder-missing '{path}' $null 'a folder' @{ path = $Path }
     }
     elseif ($Sddl -and -not (Test-Access $Path $Sddl)) {
-        Add-Difference folder-access 'access to {path}' (Get-AccessSddl $Path) $Sddl @{ path = $Path }
+        Add-Difference folder-access 'access list of {path} (SDDL)' (Get-AccessSddl $Path) $Sddl @{ path = $Path }
     }
 }
 
@@ -1894,7 +1898,7 @@ function Remove-FileCopy {
 }
 
 # ---- prelude: state_folder -------------------------------------------------------------------------
-# Create the state folder, or refuse it: undo trusts the record in it.
+# Create the folder with the data for undo, or refuse it if others have access to it.
 
 # The folder is for the accounts in $Trusted. If other accounts have access, it is refused.
 function Initialize-StateFolder {
@@ -1918,21 +1922,22 @@ function New-StateFolder {
 }
 
 function Assert-StateFolder {
-    Set-Found state-folder-closed 'only accounts that may change this host have access to {path}' @{
+    Set-Found state-folder-closed 'only trusted accounts have access to {path}' @{
         path = $StateFolder
     }
     Assert-NoLink $StateFolder
     $fault = Get-AccessFault $StateFolder $Trusted $AnyRight
     if ($fault) {
-        throw (New-Failure state-folder-untrusted ('undo cannot trust {path}: {cause}. As an administrator, copy the ' +
-                'files that you want to keep, remove the folder, then try again') @{
+        throw (New-Failure state-folder-untrusted ('{path} cannot be used, because undo relies on its files: ' +
+                '{cause}. As an administrator, copy the files that you want to keep, remove the folder, then try ' +
+                'again') @{
                 path = $StateFolder
             } -Cause $fault)
     }
 }
 
 # ---- prelude: removal ------------------------------------------------------------------------------
-# Remove folders with everything in them, and never what a link in them leads to.
+# Remove folders with all their contents, but never follow links in them.
 
 # A link in a folder is removed as a link. Remove-Item -Recurse is not used: it follows some links, and then removes
 # what they lead to.
@@ -2106,7 +2111,7 @@ function Test-SystemFolder([string]$Folder) {
 }
 
 # ---- prelude: data_folders -------------------------------------------------------------------------
-# Give the service access to folders with people's files, and take it away at undo.
+# Give the service access to the notebook folder, and remove this access at undo.
 
 # The accounts that already have access keep it. Undo removes such a folder only if it is empty; what the service
 # created in it then belongs to administrators.
@@ -2150,8 +2155,9 @@ function Assert-RecordedFolder([string]$Path) {
     if ((Test-KnownPath $Path) -or (Test-NotebookPath $Path)) { return }
     $fault = Get-FolderNameFault $Path.TrimEnd('\')
     if ($fault) {
-        throw (New-Failure record-folder-refused ('the record lists {path} as a notebook folder, but this path ' +
-                'cannot be one: {cause}. Find out who added this line to {record}, remove the line, then try again') @{
+        throw (New-Failure record-folder-refused ('{record}, the list of what undo restores, names {path} as a ' +
+                'notebook folder, but this path cannot be one: {cause}. Find out who added this line, remove it, ' +
+                'then try again') @{
                 path = $Path; record = $RecordFile
             } -Cause $fault)
     }
@@ -2207,8 +2213,8 @@ $Restore.grant = {
     }
     finally { $lock.Close() }
     if ($left.Count) {
-        throw (New-Failure grant-not-removed ('could not remove the service''s access to some files or folders in ' +
-                '{path} ({count}). First error: {cause}') @{ count = $left.Count; path = $Path } -Cause $left[0])
+        throw (New-Failure grant-not-removed ('could not remove the service''s access to {count} of the files and ' +
+                'folders in {path}. First error: {cause}') @{ count = $left.Count; path = $Path } -Cause $left[0])
     }
 }
 
@@ -2259,7 +2265,7 @@ $Restore.data_folder = {
 }
 
 # ---- prelude: first_page ---------------------------------------------------------------------------
-# Put a first notebook into the folder for notebooks, and keep what people make of it.
+# Put a first notebook into the notebook folder; if users change it, it is kept.
 
 # Kind first_page: the record has the states of this file that are not somebody's work: absent, and the SHA-256 of each
 # text that this script wrote. In any other state the file stays as it is, even at undo. Once the file is written,
@@ -2356,7 +2362,7 @@ $Restore.first_page = {
 }
 
 # ---- prelude: starter ------------------------------------------------------------------------------
-# Define the Python program that starts the server; Linux hosts get the same text.
+# Define the Python program that starts the server, the same as on Linux.
 
 # It is a file next to the configuration. Only the accounts in $Trusted can write to that folder.
 # The option -I in its command makes Python import modules from nowhere else.
@@ -2610,7 +2616,7 @@ function Format-ServerArgument {
 }
 
 # ---- prelude: left_program -------------------------------------------------------------------------
-# End the program that a run left behind when it was killed.
+# Stop a program that an interrupted run left running.
 
 # Windows releases the lock of a run that is killed, for example because memory is short. Its program continues, and
 # would change the same files as the next run. So the second line of the lock file names it while it runs.
@@ -2814,7 +2820,7 @@ function Get-ErrorText([string[]]$Lines) {
 }
 
 # ---- prelude: openssl ------------------------------------------------------------------------------
-# Run openssl.exe, with nothing loaded from folders that others may be able to create.
+# Run openssl.exe, without loading anything from folders that others could create.
 
 # The build of openssl.exe fixes folders for its configuration, modules, and engines; they need not exist, and anybody
 # may be able to create them. It opens files in the code page of the host, which may lack characters of a path: paths
@@ -2833,7 +2839,7 @@ function Invoke-OpenSsl {
 }
 
 # ---- prelude: web_requests -------------------------------------------------------------------------
-# Ask web servers, and say why one did not answer.
+# Send requests to web servers, and report why one did not respond.
 
 # Return the login of this name, or $null if the envelope has none.
 function Get-Login([string]$Name) {
@@ -3116,8 +3122,7 @@ function Save-Program([string]$Name) {
 
 function Write-NextSource {
     param([string]$Name, $Source, [Exception]$Failure)
-    Write-Notice warning next-source ('trying the next source of {program}, {url}, because the previous one failed: ' +
-        '{reason}') @{
+    Write-Notice warning next-source 'trying {url} for {program}, because the previous source failed: {reason}' @{
         reason = $Failure.Message; program = $Name; url = $Source.url
     }
 }
@@ -3145,7 +3150,7 @@ function Test-InstalledFrom([string]$Name, [string]$Source) {
 }
 
 # ---- prelude: delivered_programs -------------------------------------------------------------------
-# Take the files of programs that the workstation has sent.
+# Use program files that the workstation has sent.
 
 # A file moves to the cache, where a download would be, when its program is installed. Any source is accepted.
 function Get-DeliveredProgram {
@@ -3265,7 +3270,7 @@ function Restart-Windows {
 }
 
 # ---- prelude: windows_version ----------------------------------------------------------------------
-# Recognize the release of Windows, and compare it with the inventory.
+# Recognize the Windows version, and compare it with the inventory.
 
 # What the inventory calls a release, and its lowest version. Sources: "Operating System Version" and "Windows Server
 # release information" on learn.microsoft.com.
@@ -3486,7 +3491,7 @@ function Set-HostAuthority([hashtable]$Environment) {
 }
 
 # ---- prelude: package_configuration ----------------------------------------------------------------
-# Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+# Read no configuration of pip and uv: in machine scope, all of it is in the inventory.
 
 function Set-PackageConfiguration([hashtable]$Environment) { return }
 
@@ -3563,7 +3568,7 @@ function Get-InnoFailure([string]$Name, [int]$ExitCode) {
 }
 
 # ---- prelude: installers ---------------------------------------------------------------------------
-# Run installers and uninstallers, and wait while another one runs.
+# Run installers and uninstallers, one at a time.
 
 $InstallerPatience = 300                                 # for how many seconds to wait for another installer
 
@@ -3652,8 +3657,8 @@ $Restore.msi = {
     if (-not (Test-Path -LiteralPath $File)) {
         $product = Get-ProductCode $File
         if (-not $product) {
-            Write-Notice log already-removed ('the installer {path} no longer exists, and the program that it ' +
-                'installed has already been removed') @{
+            Write-Notice log already-removed ('nothing was uninstalled, because the installer {path} no longer ' +
+                'exists and its program has already been removed') @{
                 path = $File
             }
             return
@@ -3697,15 +3702,16 @@ function Get-BundleRemoval([string]$File) {
     $name = (Split-Path -Leaf $File) -creplace '\A[0-9a-f]{16}-', ''   # the cache adds the beginning of its hash
     $copy = Get-BundleCopy $name
     if (-not $copy) {
-        Write-Notice log already-removed ('the installer {path} no longer exists, and the program that it installed ' +
-            'has already been removed') @{
+        Write-Notice log already-removed ('nothing was uninstalled, because the installer {path} no longer exists ' +
+            'and its program has already been removed') @{
             path = $File
         }
         return
     }
     if ($name -match '\d+\.\d+\.\d+') { return $copy }
-    Write-Notice warning newer-bundle-kept ('undo kept {copy}, because it may be newer than {path} and other ' +
-        'programs may need it. If no program needs it, uninstall it in Settings > Apps') @{
+    Write-Notice warning newer-bundle-kept ('undo did not uninstall the program that {path} installed, because ' +
+        'another installer may have replaced it with a newer version ({copy}) that other programs need. If no ' +
+        'program needs it, uninstall it in Settings > Apps') @{
         path = $File; copy = $copy
     }
 }
@@ -3752,7 +3758,7 @@ $Restore.inno = {
 }
 
 # ---- prelude: not_found ----------------------------------------------------------------------------
-# Distinguish what does not exist from what cannot be read.
+# Distinguish a file that does not exist from one that cannot be read.
 
 # Return whether a command failed because what it was asked for does not exist. Any other error, such as access that is
 # denied, does not mean that.
@@ -3877,8 +3883,10 @@ $Restore.task_state = {
 function Add-ClosingTask([string]$Path, [string]$Name) {
     $before = Get-RegistryValue $Path $Name
     if (-not $before -or $before.type -ne 'DWord') {
-        throw (New-Failure value-not-dword ('{path}\{name} must be a DWORD value, because nbserver cannot restore ' +
-                'other types after a restart. Set skip = ["ie_esc"] in the inventory') @{ path = $Path; name = $Name })
+        throw (New-Failure value-not-dword ('{path}\{name} is not a DWORD value, so nbserver could not restore it ' +
+                'after a restart. Set skip = ["ie_esc"] in the inventory to leave it unchanged') @{
+                path = $Path; name = $Name
+            })
     }
     $task = "nbserver-close-$($Run.Step)"
     $key = Protect-Xml ($Path -creplace '^HKLM:', 'HKLM')
@@ -3968,12 +3976,15 @@ function Compare-InstalledFile {
     param([string]$Name, [string]$Folder, [string]$Source, [switch]$Caches)
     $list = Get-FileList $Name
     if (-not (Test-Path -LiteralPath $list)) {
-        Add-Difference files-not-listed 'file list for {path}' $null 'a complete list' @{ path = $Folder }
+        Add-Difference files-not-listed 'list of the installed files in {path}' $null 'a complete list' @{
+            path = $Folder
+        }
         return
     }
     $lines = [IO.File]::ReadAllLines($list, $Utf8)
     if ($lines[0] -ne $Source) {
-        Add-Difference other-download 'download for {path}' $lines[0] $Source @{ path = $Folder }
+        Add-Difference other-download (
+            'SHA-256 of the download or lock that {path} was installed from') $lines[0] $Source @{ path = $Folder }
         return
     }
     $files = @(Get-InstalledFile $Folder -Caches:$Caches)
@@ -4763,7 +4774,7 @@ function Install-OwnCertificate {
 }
 
 # ---- prelude: certificate_rules --------------------------------------------------------------------
-# Refuse certificates that the server must not use, as the workstation does.
+# Refuse unsuitable certificates, by the same rules as the workstation.
 
 # Signatures with SHA-256, SHA-384, or SHA-512.
 $AllowedSignatures = @(
@@ -4787,7 +4798,9 @@ $AllowedPurposes = '1.3.6.1.5.5.7.3.1', '2.5.29.37.0'    # serverAuth, anyExtend
 
 # Return why the server must not use a certificate for the names in the settings; or nothing.
 function Get-CertificateFault($Certificate) {
-    if (-not $Certificate) { return New-Failure certificate-empty 'the file must contain a certificate in PEM format' }
+    if (-not $Certificate) {
+        return New-Failure certificate-empty 'the file does not contain a certificate in PEM format'
+    }
     $fault = Get-ValidityFault $Certificate
     if (-not $fault) { $fault = Get-NameFault $Certificate }
     if (-not $fault) { $fault = Get-SignatureFault $Certificate }
@@ -4988,8 +5001,8 @@ function Install-GivenCertificate {
 
 function Install-SentCertificate {
     if (-not ($Secrets.ContainsKey('certificate.chain') -and $Secrets.ContainsKey('certificate.key'))) {
-        throw (New-Failure certificate-on-workstation ('the certificate and its private key are on the workstation ' +
-                'and were not sent. Run nbserver apply on the workstation, or add both to the envelope (see ' +
+        throw (New-Failure certificate-on-workstation ('the certificate and its private key were not sent to this ' +
+                'host. Run nbserver apply on the workstation, or pass both to this script on standard input (see ' +
                 'docs/by-hand.md)'))
     }
     Set-TextFile $NewCertificateFile '@certificate.chain@' 'certificate.chain'
@@ -5223,7 +5236,7 @@ $Modes.request = { Invoke-Request }
 $ChangingModes += 'request'
 
 # ---- prelude: password_hash ------------------------------------------------------------------------
-# Get the hash of the password, or keep the one that an earlier run set.
+# Read the password hash that was sent, or keep the one that an earlier run set.
 
 $HashSecret = 'notebook.password_hash'
 
@@ -5241,7 +5254,7 @@ function Assert-PasswordHash {
 }
 
 # ---- prelude: unused_programs ----------------------------------------------------------------------
-# Find what earlier runs installed or changed, and the present settings do not use.
+# Find what earlier runs installed and the current settings no longer use.
 
 # An environment needs the Python from which it was created, even if another one is used now.
 function Get-UsedFolder {
@@ -5287,7 +5300,7 @@ function Test-LeftOutLine($Line) {
 }
 
 # ---- prelude: dropped_settings ---------------------------------------------------------------------
-# Find what earlier settings changed on this host and the present settings leave alone.
+# Find changes by earlier runs that the current settings no longer require.
 
 # Return the lines of the record that only earlier settings needed, newest first. The step cleanup restores them.
 function Get-DroppedLine { Get-ReversedRecord | Where-Object { Test-DroppedLine $_ } }
@@ -5521,8 +5534,8 @@ function Write-CodeIntegrity {
     $status = $found.PSObject.Properties['UsermodeCodeIntegrityPolicyEnforcementStatus']
     if (-not $status -or [string]$status.Value -ne '2') { return }
     Write-Notice warning code-integrity-enforced ('an application control policy (WDAC) is enforced for programs. If ' +
-        'it does not allow Python and the .pyd files of its packages, the notebook server cannot start. Ask for an ' +
-        'exception for the folder {folder}') @{ folder = $Programs }
+        'it does not allow Python and the .pyd files of its packages, the notebook server cannot start. Ask the ' +
+        'administrator who manages this policy to allow programs in {folder}') @{ folder = $Programs }
 }
 
 $CodeIntegrityKey = 'HKLM:\SYSTEM\CurrentControlSet\Control\CI\Policy'
@@ -5541,7 +5554,7 @@ function Write-SmartAppControl {
 }
 
 # ---- prelude: program_checks -----------------------------------------------------------------------
-# Check in mode check whether this host can reach the programs to download.
+# Find out in mode check whether this host can download the programs that it needs.
 
 Add-Hook Check { Write-ProgramFinding }
 
@@ -5579,13 +5592,13 @@ function Test-DownloadDone([string]$Name, $Download) {
 function Assert-UrlAnswer([string]$Url) {
     $answer = Receive-Answer $Url 'HEAD'
     if ($answer.Type -cnotmatch '\Atext/html') { return }
-    throw (New-Failure url-is-page ('{url} responded with a web page instead of a file. Open the URL in a browser on ' +
-            'this host: a login page or a proxy may answer instead of the server. Otherwise, correct the URL in the ' +
-            'site catalog') @{ url = $Url })
+    throw (New-Failure url-is-page ('{url} returned a web page instead of a file. Open the URL in a browser on this ' +
+            'host. If the page is a login page or an error of a proxy, log in or correct downloads.proxy in the ' +
+            'inventory; otherwise, correct the URL in the site catalog') @{ url = $Url })
 }
 
 # ---- prelude: download_checks ----------------------------------------------------------------------
-# Check in mode check whether this host can reach the package index or the mirror.
+# Find out in mode check whether this host can reach the package index or the mirror.
 
 # The certificates of these hosts come from one of these authorities, unless something inspects TLS on the way.
 $PublicHosts = 'www.python.org', 'github.com', 'download.visualstudio.microsoft.com', 'slproweb.com'
@@ -5630,9 +5643,10 @@ function Assert-PageAnswer {
         return
     }
     throw (New-Failure page-without-package ('the page {url} has no link to {package} {version}. Open the URL in a ' +
-            'browser on this host: a login page or a proxy may answer instead of the server. Otherwise, add the ' +
-            'package to the index or the mirror, or correct packages.index_url or downloads.mirror in the ' +
-            'inventory') @{ url = $Url; package = $Package; version = $Version })
+            'browser on this host. If it shows the package index or the mirror, add the package to it; otherwise, ' +
+            'correct packages.index_url, downloads.mirror, or downloads.proxy in the inventory') @{
+            url = $Url; package = $Package; version = $Version
+        })
 }
 
 function Receive-Answer([string]$Url, [string]$Method) {
@@ -5703,12 +5717,12 @@ function Write-Inspection([string]$Server, [string]$Issuer) {
         if ($Issuer.IndexOf($authority, [StringComparison]::Ordinal) -ge 0) { return }
     }
     Write-Notice warning tls-inspected ('the certificate for {host} was issued by {issuer}, which is not one of the ' +
-        'public authorities expected for {host}. A proxy between this host and {host} may be inspecting TLS. The ' +
-        'hashes in the lock still determine what is installed') @{ host = $Server; issuer = $Issuer }
+        'public authorities expected for {host}. A proxy between this host and {host} may be inspecting TLS. Each ' +
+        'package is still checked against its hash in the lock') @{ host = $Server; issuer = $Issuer }
 }
 
 # ---- prelude: rotation -----------------------------------------------------------------------------
-# Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+# Revoke all access: replace key and password, and move away what kernels wrote.
 
 # Until a rotation is complete, a file names it. The server stays stopped until then, because others could still use it,
 # and the next rotation starts from the beginning. An apply is refused: it would start the server for those others.
@@ -5850,15 +5864,15 @@ function Move-WorkAside {
 # An apply would start the server of a rotation that was interrupted.
 function Assert-RotationComplete {
     Read-Rotation
-    Set-Found no-rotation-open 'there is no interrupted rotation'
+    Set-Found no-rotation-open 'no nbserver rotate was interrupted on this host'
     if (-not $Former.Run) { return }
     if (Test-Change) {
-        throw (New-Failure rotation-incomplete-apply ('the rotation in run {run} was interrupted, so earlier users ' +
+        throw (New-Failure rotation-incomplete-apply ('nbserver rotate was interrupted (run {run}), so earlier users ' +
                 'could still log in if nbserver apply started the server. Run nbserver rotate ' +
                 'again') @{ run = $Former.Run })
     }
-    Write-Notice warning rotation-incomplete ('the rotation in run {run} was interrupted, and nbserver does not ' +
-        'start the server until it is complete. Run nbserver rotate again') @{ run = $Former.Run }
+    Write-Notice warning rotation-incomplete ('nbserver rotate was interrupted (run {run}), so the server is not ' +
+        'started until the rotation is complete. Run nbserver rotate again') @{ run = $Former.Run }
 }
 
 $Modes.rotate = { Invoke-Rotation }
@@ -5898,8 +5912,8 @@ function Assert-RequestedKey($Certificate) {
         if ($installed -and (Get-KeyDigest $installed) -eq (Get-KeyDigest $Certificate)) { return }
     }
     if ((Test-Path -LiteralPath $RequestedKeyFile) -and (Test-KeyPair $NewCertificateFile $RequestedKeyFile)) { return }
-    throw (New-Failure rotate-key-not-requested ('nothing was changed, because the certificate is not for the ' +
-            'certificate request that this host has now. Run nbserver certificate request {host} -o DIR, have the ' +
+    throw (New-Failure rotate-key-not-requested ('nothing was changed, because the certificate does not match the ' +
+            'current certificate request of this host. Run nbserver certificate request {host} -o DIR, have the ' +
             'request in DIR signed, then run nbserver rotate {host} --certificate FILE with the signed ' +
             'certificate') @{ host = $Settings.host })
 }
@@ -5923,7 +5937,7 @@ function Write-AccountNotice {
 }
 
 # ---- prelude: new_server ---------------------------------------------------------------------------
-# Check what another environment contains, and the server that runs from it.
+# Check the packages of a new environment, and the server that runs from it.
 
 # What the core packages are imported as. Only those in the lock are imported.
 $CoreModules = @{
@@ -5983,7 +5997,8 @@ function Assert-Import {
     }
     $arguments = @('-I', '-B', '-X', 'utf8', '-c', $ImportWithPython) + $modules
     Invoke-Program (Get-EnvironmentProgram 'python.exe') $arguments $variables -Code packages-not-importable -Text (
-        'the installed packages cannot be imported ({output}). Use another lock or python.version, then try again')
+        'the installed packages cannot be imported ({output}). Set a different packages.lock or python.version in ' +
+        'the inventory, then try again')
 }
 
 # This host has only the hash of the password, so it cannot log in. But a server that cannot compare passwords does not
@@ -5998,9 +6013,9 @@ function Assert-Login {
         if ($line -cmatch '\A(Page|Wrong)=([0-9]{3})\z') { $status[$Matches[1]] = $Matches[2] }
     }
     if ($status.Page -eq '200' -and $status.Wrong -eq '401') { return }
-    throw (New-Failure login-broken ('nobody can log in to the server: its login page responded with status {page} ' +
-            '(expected 200), and a login with a wrong password with status {wrong} (expected 401). Find the error in ' +
-            'its log ({log}), or use another lock, then try again') @{
+    throw (New-Failure login-broken ('nobody can log in to the server: the status of its login page is {page} ' +
+            '(expected 200), and the status of a login with a wrong password is {wrong} (expected 401). Find the ' +
+            'error in the server log ({log}), or set a different packages.lock in the inventory, then try again') @{
             page = $status.Page; wrong = $status.Wrong; log = $ServerLog
         })
 }
@@ -6189,7 +6204,8 @@ Add-Hook BeforeUndo {
 function Restore-Server([string]$Folder, [switch]$WithPassword) {
     $python = Get-SavedPython $Folder
     if (-not $python) {
-        throw (New-Failure previous-environment-missing 'the previous environment is missing or incomplete')
+        throw (New-Failure previous-environment-missing ('the virtual environment of the previous server is missing ' +
+                'or incomplete'))
     }
     Stop-Server
     Restore-ServerFile $Folder -WithPassword:$WithPassword
@@ -6252,8 +6268,8 @@ function Assert-PreviousServer {
         if (-not @(Wait-Server | Where-Object { -not (Test-Refused $_) }).Count) { return }
     }
     catch { Write-Event log @{ text = "$_" } }
-    throw (New-Failure previous-not-responding ('the previous server does not respond on TCP port {port} as ' +
-            'expected') @{
+    throw (New-Failure previous-not-responding ('the previous server was started again, but does not respond as ' +
+            'expected on TCP port {port}') @{
             port = $Settings.notebook.port
         })
 }
@@ -6544,8 +6560,8 @@ function Invoke-Stop {
     Stop-Server
     Write-ChangeEnd
     if (Test-ServerAlive) {
-        throw (New-Failure server-not-stopped-windows ('the notebook server is still running. Find out what starts ' +
-                'it, then try again'))
+        throw (New-Failure server-not-stopped-windows ('the notebook server is running, although nbserver has just ' +
+                'stopped it. Find out what starts it, then try again'))
     }
 }
 
@@ -6572,7 +6588,7 @@ function Assert-MayStart {
 function Assert-NoOpenRotation {
     Read-Rotation
     if ($Former.Run) {
-        throw (New-Failure rotation-incomplete-start ('the rotation in run {run} was interrupted, so earlier users ' +
+        throw (New-Failure rotation-incomplete-start ('nbserver rotate was interrupted (run {run}), so earlier users ' +
                 'could still log in if the server started. Run nbserver rotate again') @{ run = $Former.Run })
     }
 }
@@ -6671,7 +6687,7 @@ function Set-TaskText {
 }
 
 # ---- prelude: rollback -----------------------------------------------------------------------------
-# Go back by hand to the environment that the last upgrade kept: mode rollback.
+# Switch back to the environment from before the last upgrade: mode rollback.
 
 # It is a switch to the folder of the previous environment. What the server runs now is saved first, and becomes the
 # previous one, so a second rollback goes forward again. If the server fails its verification, the end of the
@@ -6718,17 +6734,18 @@ function Assert-NoOpenUpgrade {
 # Return the Python of the previous environment, which must be as it was installed.
 function Get-RollbackPython {
     if (-not (Test-Path -LiteralPath $PreviousFolder)) {
-        throw (New-Failure no-previous-environment ('this host has no previous environment to roll back to. A host ' +
-                'keeps its previous environment only after an upgrade to another lock'))
+        throw (New-Failure no-previous-environment ('this host has no previous environment to roll back to. nbserver ' +
+                'keeps one when an upgrade installs a different lock'))
     }
     $python = Get-SavedPython $PreviousFolder
     if (-not $python) {
-        throw (New-Failure previous-environment-gone ('the Python of the previous environment is missing or cannot ' +
-                'run, so this host cannot be rolled back'))
+        throw (New-Failure previous-environment-gone ('this host cannot be rolled back, because the Python of its ' +
+                'previous environment is missing or cannot run. Set the earlier packages.lock in the inventory, then ' +
+                'run nbserver apply instead'))
     }
     if (-not (Get-DeployedPython)) {
         throw (New-Failure deployed-environment-unknown ('the notebook server does not run from an environment that ' +
-                'nbserver created. Run nbserver apply first'))
+                'nbserver created, so nbserver cannot roll it back. Run nbserver apply instead'))
     }
     Assert-SameFolder
     Assert-PreviousUnchanged (Get-EnvironmentOf $python)
@@ -6741,7 +6758,7 @@ function Assert-SameFolder {
     $folder = Read-SavedFolder $ConfigurationFile
     if (-not $former -or -not $folder -or $former -eq $folder) { return }
     throw (New-Failure rollback-other-folder ('notebook.directory has changed since the previous environment was in ' +
-            'use: it was {former}, and is {folder}. Run nbserver apply with the previous folder, then nbserver ' +
+            'use: it was {former}, and is now {folder}. Set it to {former} and run nbserver apply, then run nbserver ' +
             'rollback again') @{ former = $former; folder = $folder })
 }
 
@@ -6761,8 +6778,9 @@ function Assert-PreviousUnchanged([string]$Environment) {
     $source = [string](@([IO.File]::ReadAllLines($list, $Utf8))[0])
     Compare-InstalledFile $name $Environment $source -Caches
     foreach ($difference in $Run.Differences) {
-        throw (New-Failure previous-environment-changed ('the previous environment {path} has changed since it was ' +
-                'installed, so this host cannot be rolled back: {what}') @{
+        throw (New-Failure previous-environment-changed ('this host cannot be rolled back, because its previous ' +
+                'environment {path} has changed since it was installed ({what}). Set the earlier packages.lock in ' +
+                'the inventory, then run nbserver apply instead') @{
                 path = $Environment; what = $difference.what
             })
     }
@@ -6821,7 +6839,7 @@ function Get-PreviousStatus {
 }
 
 # ---- prelude: server_secrets -----------------------------------------------------------------------
-# Replace the password or certificate alone: modes set-password and rotate-certificate.
+# Replace only the password or the certificate: modes set-password and rotate-certificate.
 
 # The server restarts as it is installed, as in prelude/server_life. What else differs from the settings stays as it is.
 
@@ -6950,7 +6968,7 @@ function Invoke-KeyRestore {
     }
     if (-not (Test-TextFile $KeyFile '@certificate.key@' 'certificate.key') -or
         -not (Test-TextFile $CertificateFile '@certificate.chain@' 'certificate.chain')) {
-        Add-Difference restored-key 'private key and certificate' $Run.Fingerprint 'those of the backup'
+        Add-Difference restored-key 'private key and certificate' $Run.Fingerprint 'from the backup'
         Switch-Certificate -Restored
         return
     }
@@ -7072,8 +7090,8 @@ $Modes.deliver = {
 
 function Assert-DeliveryExpected {
     if (-not (Test-Push)) {
-        throw (New-Failure delivery-not-expected ('this script receives files only from nbserver apply, and only ' +
-                'with downloads.source = "push". Run nbserver apply'))
+        throw (New-Failure delivery-not-expected ('this script accepts no files from the workstation, because ' +
+                'downloads.source in its settings is not "push". Run nbserver apply'))
     }
 }
 
@@ -7090,8 +7108,8 @@ function Remove-UnlistedFile([hashtable]$List, [string]$Except) {
 
 function Assert-DeliveryComplete([bool]$Complete) {
     if (-not $Complete) {
-        throw (New-Failure delivery-cut-off ('the connection was lost before all files of this delivery had ' +
-                'arrived. Run the command again: it sends only the missing files'))
+        throw (New-Failure delivery-cut-off ('the connection was lost before all files had arrived. Run the command ' +
+                'again: it sends only the missing files'))
     }
 }
 
@@ -7299,7 +7317,8 @@ $Modes.push = {
 
 function Assert-PartComplete([bool]$Complete) {
     if (-not $Complete) {
-        throw (New-Failure notebooks-data-short 'the data that nbserver sent is incomplete. Try again')
+        throw (New-Failure notebooks-data-short ('not all of the data that nbserver sent has arrived. Check the ' +
+                'connection to this host, then run the command again'))
     }
 }
 
@@ -7309,7 +7328,8 @@ function Write-Conflict($Part) { Write-FileState conflict $Part.Path $Part.Size 
 function Assert-PartPath($Part) {
     foreach ($name in $Part.Path.Split('/')) {
         if ($name -cmatch $ValidName) { continue }
-        throw (New-Failure notebooks-path-invalid 'nbserver sent a path that is not valid: {path}. Update nbserver' @{
+        throw (New-Failure notebooks-path-invalid ('nbserver sent a path that is not valid: {path}. Update nbserver ' +
+                'on the workstation, then run the command again') @{
                 path = $Part.Path
             })
     }
@@ -7445,7 +7465,7 @@ function Assert-CanBeArchived($Found, [string]$Top) {
     if ($Found.IsLink) {
         throw (New-Failure notebook-is-reparse-point ('the notebook folder {folder} contains {path}, which cannot be ' +
                 'archived: it is a reparse point, such as a link, a deduplicated file, or a file in the cloud. Move ' +
-                'or remove the link, or restore the file, then try again') @{
+                'or remove it, or replace it with an ordinary copy, then try again') @{
                 folder = $Top; path = Get-ShortPath $Found.Path
             })
     }
@@ -7534,7 +7554,7 @@ function Remove-Notebook {
 $Hooks.BeforeUndo = @({ Compare-WithArchive }) + $Hooks.BeforeUndo + @({ Remove-Notebook })
 
 # ---- prelude: backup -------------------------------------------------------------------------------
-# Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+# Send what a backup contains except notebooks: modes backup and backup-key.
 
 # The configuration (with the hash of the password), the certificate, and the record. The private key is not sent.
 # Mode backup-key sends it, too.
@@ -8191,7 +8211,7 @@ function Compare-Package {
     }
     foreach ($one in $found | Select-Object -First 10) { Add-PackageDifference $one }
     if ($found.Count -gt 10) {
-        Add-Difference packages-changed 'other packages ({count})' 'not as in the lock' 'as in the lock' @{
+        Add-Difference packages-changed 'other packages ({count})' 'different from the lock' 'as in the lock' @{
             count = $found.Count - 10
         }
     }
@@ -8501,7 +8521,7 @@ Add-Step notebook 'The notebook server is configured: HTTPS, a password, and its
 }
 
 # ---- step: takeover --------------------------------------------------------------------------------
-# Adopt what was on the host before, with adopt = true; refuse the host without it.
+# Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
 
 # Examples are a notebook server that was set up by hand, an nbserver whose record is lost, and another program on the
 # port. A conflict must be replaced or stopped. What does not harm this server is kept, and reported once.
@@ -8541,7 +8561,7 @@ function Compare-EarlierTask {
                 'scheduled task has a stored password, so undo could not restore it. Export and delete the task, ' +
                 'then run nbserver apply again'))
     }
-    Add-Difference task 'scheduled task nbserver' 'registered, but not in the record' $null
+    Add-Difference task 'scheduled task nbserver' 'left over from an earlier installation' $null
     New-Conflict 'scheduled task nbserver' $true (New-Failure earlier-task ('the nbserver scheduled task is left ' +
             'over from an earlier installation, and this host has no record of it. Remove the task, or set adopt = ' +
             'true in the inventory to replace it'))
@@ -8550,7 +8570,7 @@ function Compare-EarlierTask {
 function Compare-EarlierRule {
     if ($Settings.skip -contains 'firewall' -or (Test-Record 'firewall_rule' 'nbserver')) { return }
     if (-not (Get-FirewallRule 'nbserver')) { return }
-    Add-Difference firewall-rule 'firewall rule nbserver' 'present, but not in the record' $null
+    Add-Difference firewall-rule 'firewall rule nbserver' 'left over from an earlier installation' $null
     New-Conflict 'firewall rule nbserver' $true (New-Failure earlier-rule ('the nbserver firewall rule is left over ' +
             'from an earlier installation, and this host has no record of it. Remove the rule, or set adopt = true ' +
             'in the inventory to replace it'))
@@ -8559,7 +8579,7 @@ function Compare-EarlierRule {
 function Compare-EarlierFolder {
     if ($Settings.adopt -or (Test-Record 'task' 'nbserver') -or (Test-Record 'folder' $Programs)) { return }
     if (-not (Test-Path -LiteralPath $Programs)) { return }
-    Add-Difference installed-path '{path}' 'present, but not in the record' $null @{ path = $Programs }
+    Add-Difference installed-path '{path}' 'left over from an earlier installation' $null @{ path = $Programs }
     New-Conflict $Programs $true (New-Failure earlier-folder ('{path} is left over from an earlier installation, and ' +
             'this host has no record of it. Remove the folder, or set adopt = true in the inventory to use ' +
             'it') @{ path = $Programs })
@@ -8687,8 +8707,8 @@ function Write-Leftover {
         }
     }
     if ($Settings.adopt -and (Test-Path -LiteralPath $Programs) -and -not (Test-Record 'folder' $Programs)) {
-        Write-Notice warning adopted-folder ('{path} exists but is not in the record. Because adopt = true is set, ' +
-            'nbserver uses this folder, and undo keeps it') @{ path = $Programs }
+        Write-Notice warning adopted-folder ('nbserver did not create {path}, but uses it because adopt = true is ' +
+            'set in the inventory. Undo will keep this folder') @{ path = $Programs }
     }
 }
 
@@ -8899,7 +8919,9 @@ Add-Step firewall 'The firewall allows connections to the notebook port' -Test {
     Write-IgnoredRule
     foreach ($line in Get-ReleasedRuleLine $Settings.notebook.port) {
         Add-Difference port-rule-disabled (
-            'firewall rule {name}, which does not open the notebook port') 'disabled' 'enabled' @{ name = $line.key }
+            'firewall rule {name}, which nbserver disabled for an earlier notebook port') 'disabled' 'enabled' @{
+            name = $line.key
+        }
     }
     $is = Get-FirewallRule 'nbserver'
     $should = Get-WantedFirewallRule
@@ -8925,7 +8947,7 @@ Add-Step firewall 'The firewall allows connections to the notebook port' -Test {
 }
 
 # ---- step: check -----------------------------------------------------------------------------------
-# Check that the server shows its certificate, and refuses requests without the password.
+# Check that the server presents its certificate and refuses requests without a password.
 
 # The server's files are compared in the step notebook; this step asks the server itself, over TLS 1.2.
 
@@ -8936,14 +8958,14 @@ function Compare-Refusal {
     $status = Format-Status (Get-StatusWithoutPassword)
     if (-not (Test-Refused $status)) {
         Add-Difference open-without-password (
-            'status of GET /api/kernels on TCP port {port} without the password') $status '401 or 403' @{
+            'HTTP status of GET /api/kernels on TCP port {port} without the password') $status '401 or 403' @{
             port = $Settings.notebook.port
         }
     }
     $status = Format-Status (Get-StatusWithRandomToken)
     if (-not (Test-Refused $status)) {
         Add-Difference open-with-random-token (
-            'status of GET /api/kernels on TCP port {port} with a random token') $status '401 or 403' @{
+            'HTTP status of GET /api/kernels on TCP port {port} with a random token') $status '401 or 403' @{
             port = $Settings.notebook.port
         }
     }
@@ -9051,16 +9073,16 @@ Add-Step path 'The machine PATH contains the environment, Python, and OpenSSL' -
 }
 
 # ---- step: cleanup ---------------------------------------------------------------------------------
-# Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+# Remove or restore what earlier runs installed or changed and is no longer needed.
 
 # This is the last step, after the new server has answered: an upgrade that fails keeps everything. Only what is in the
 # record is removed or restored, in the same way as undo does it.
 
-Add-Step cleanup 'Unused files and settings from earlier runs are removed or restored' -Test {
+Add-Step cleanup 'Files and changes that are no longer needed are removed' -Test {
     foreach ($line in Get-UnusedLine) { Add-Difference installed-path '{path}' 'installed' $null @{ path = $line.key } }
     foreach ($line in Get-DroppedLine) {
         Add-Difference dropped-setting (
-            '{kind} {key}, changed by a setting that was removed') 'not restored' 'restored' @{
+            'earlier change that the inventory no longer requires ({kind} {key})') 'in effect' 'undone' @{
             kind = $line.kind; key = $line.key
         }
     }
@@ -9072,9 +9094,9 @@ Add-Step cleanup 'Unused files and settings from earlier runs are removed or res
             Remove-FileList (Split-Path -Leaf $line.key)
         }
         catch {
-            throw (New-Failure unused-not-removed ('could not remove {path}: {cause}. The new server is already ' +
-                    'running. Fix this error (for example, close the programs that are using {path}), then run ' +
-                    'nbserver apply again') @{
+            throw (New-Failure unused-not-removed ('could not remove {path}, which is no longer used: {cause}. The ' +
+                    'notebook server is running. Fix this error (for example, close the programs that are using ' +
+                    '{path}), then run nbserver apply again') @{
                     path = $line.key
                 } -Cause $_.Exception)
         }
@@ -9083,9 +9105,9 @@ Add-Step cleanup 'Unused files and settings from earlier runs are removed or res
         if (-not (Test-DroppedLine $line)) { continue }   # a folder may be empty only now
         try { Undo-Line $line }
         catch {
-            throw (New-Failure dropped-not-restored ('could not restore {kind} {key}, which was changed by a setting ' +
-                    'that has since been removed: {cause}. The new server is already running. Fix this error, then ' +
-                    'run nbserver apply again') @{
+            throw (New-Failure dropped-not-restored ('could not undo an earlier change that the inventory no longer ' +
+                    'requires ({kind} {key}): {cause}. The notebook server is running. Fix this error, then run ' +
+                    'nbserver apply again') @{
                     kind = $line.kind; key = $line.key
                 } -Cause $_.Exception)
         }

@@ -6,11 +6,11 @@
 #   sudo bash linux-most.sh status    reports how the server runs and which run was the last
 #   sudo bash linux-most.sh apply     makes the changes
 #   sudo bash linux-most.sh undo      restores the previous state
-#   sudo bash linux-most.sh rotate    evicts everybody who could log in
-#   sudo bash linux-most.sh restart   starts the server again
+#   sudo bash linux-most.sh rotate    revokes the access of all users
+#   sudo bash linux-most.sh restart   restarts the server
 #   sudo bash linux-most.sh stop      stops the server
-#   sudo bash linux-most.sh rollback  goes back to the previous environment
-#   sudo bash linux-most.sh set-password        replaces the password alone
+#   sudo bash linux-most.sh rollback  returns to the previous environment
+#   sudo bash linux-most.sh set-password        replaces the password
 #   sudo bash linux-most.sh rotate-certificate  replaces the certificate
 # Exit codes: 0 success, 2 differences (test, status), 3 failed, 102 success, but the host must restart
 # Requires bash 4.4 or newer, systemd, and root
@@ -20,80 +20,80 @@
 # Contents, by line. To follow a run, begin with main: it runs the steps, which use the prelude.
 #   100  settings               What differs from host to host: data, no code.
 #   130  lock                   The Python packages, with versions and hashes.
-#   253  welcome                The notebook that people find first, as JSON.
+#   253  welcome                The first notebook that users see, as JSON.
 # Prelude, which the steps use:
 #   486  run                    Set the options of the shell, the folders, and the state of this run.
 #   567  places                 Name the places of a server for the whole machine, which root sets up.
 #   641  json                   Read and write JSON strings in bash alone.
-#   737  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   737  messages               Format messages: each has a sentence with named values, and a code that never changes.
 #   867  events                 Report events: lines of JSON, which are the only output of this script.
 #   952  findings               Report in mode check which requirements this host meets, one finding for each.
 #  1017  host_log               Write to the system log which script changes this host, and keep the script.
 #  1050  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#  1188  lock                   Let only one run at a time change this host.
-#  1239  left_program           End the program that a run left behind when it was killed.
-#  1300  record                 Record the previous state of everything that is changed, and restore it.
-#  1440  programs               Run other programs: those that change something or take long through run_program.
-#  1596  paths                  Open folders without following links, and check who could replace them.
-#  1751  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1830  folders                Create folders, and set who may use them.
-#  1913  files                  Write text files, and restore the files that were replaced.
-#  2006  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  2071  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  2116  first_page             Put a first notebook into the folder for notebooks, and keep what people make of it.
-#  2249  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  2307  service_access         Let the service write in the folder for notebooks, and undo that.
-#  2388  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2591  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2768  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2920  zypper                 Run zypper, without questions.
-#  3051  units                  Install and remove units of systemd.
-#  3144  service_unit           Compare the unit of the notebook server, and install it.
-#  3332  service                Find out what the unit of the notebook server does.
-#  3431  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3573  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  3640  certificate_program    Create a certificate with OpenSSL.
-#  3648  starter                Define the Python program that starts the notebook server.
-#  3879  port                   Find out who listens on the port of the notebook server, and check its address.
-#  3970  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  4043  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  4131  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4192  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4262  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  4306  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4339  installed_files        Compare the files of the environment with those that were installed.
-#  4487  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4549  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4735  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4760  download_checks        Check in mode check whether this host can reach what pip and uv would download.
-#  4897  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  5138  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
-#  5304  new_server             Check what another environment contains, and the server that runs from it.
-#  5380  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5568  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  5833  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6032  server_life            Restart or stop the installed server: modes restart and stop.
-#  6166  rollback               Go back by hand to the environment that the last upgrade kept: mode rollback.
-#  6293  server_secrets         Replace the password or certificate alone: modes set-password and rotate-certificate.
-#  6413  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6459  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6793  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6901  backup                 Send what a backup contains in addition to the notebooks: modes backup and backup-key.
-#  6936  server_log             Send the log of the notebook server: mode logs.
-#  7005  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  1188  lock                   Allow only one run at a time to change this host.
+#  1240  left_program           Stop a program that an interrupted run left running.
+#  1301  record                 Record the previous state of everything that is changed, and restore it.
+#  1443  programs               Run other programs until they exit, and report their output.
+#  1599  paths                  Open folders without following links, and find out who could replace them.
+#  1754  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1833  folders                Create folders, and set who may use them.
+#  1916  files                  Write text files, and restore the files that were replaced.
+#  2009  state_folder           Create the folder with the data for undo, or check that nobody else could write to it.
+#  2076  data_folders           Create the notebook folder; undo removes it only if it is empty.
+#  2121  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
+#  2254  files_of_service       Keep the user of the service at undo as long as files belong to it.
+#  2312  service_access         Give the service access to the notebook folder, and remove this access at undo.
+#  2393  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2596  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2773  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2925  zypper                 Run zypper, without questions.
+#  3056  units                  Install and remove units of systemd.
+#  3149  service_unit           Compare the unit of the notebook server, and install it.
+#  3337  service                Find out what the unit of the notebook server does.
+#  3436  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3578  tls                    Read certificates with OpenSSL or Python, also the one that the server presents.
+#  3645  certificate_program    Create a certificate with OpenSSL.
+#  3653  starter                Define the Python program that starts the notebook server.
+#  3884  port                   Find out which program uses the notebook port, and check the address of the server.
+#  3975  disks                  Refuse a read-only or noexec folder, and a folder where a file must be written.
+#  4048  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  4136  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4197  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4267  foreign_configuration  Warn about configuration from other installations, which the server does not use.
+#  4311  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4344  installed_files        Compare the files of the environment with those that were installed.
+#  4492  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4554  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4746  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4771  download_checks        Find out in mode check whether this host can reach what pip and uv would download.
+#  4908  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  5149  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
+#  5315  new_server             Check the packages of a new environment, and the server that runs from it.
+#  5392  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5580  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  5847  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6046  server_life            Restart or stop the installed server: modes restart and stop.
+#  6180  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  6308  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  6428  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6474  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6809  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6917  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  6952  server_log             Send the log of the notebook server: mode logs.
+#  7021  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7044  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7078  python                 Install Python from the distribution.
-#  7136  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  7207  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  7220  user                   Create the system user that runs the server: without a password, without a login shell.
-#  7239  certificate            Create a certificate for the server; only root and the service can read its key.
-#  7347  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7547  service                Run the notebook server as a service that starts with the system.
-#  7686  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7753  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  7905  cleanup                Remove or restore what earlier runs installed or changed, if nothing needs it any more.
-#  7987  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  7060  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7094  python                 Install Python from the distribution.
+#  7152  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  7223  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  7236  user                   Create the system user that runs the server: without a password, without a login shell.
+#  7255  certificate            Create a certificate for the server; only root and the service can read its private key.
+#  7363  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7563  service                Run the notebook server as a service that starts with the system.
+#  7702  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7769  check                  Check that the server presents its certificate and refuses requests without a password.
+#  7921  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  8003  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -735,7 +735,7 @@ utf8_bytes() { # POINT
 }
 
 # ---- prelude: messages -----------------------------------------------------------------------------
-# Write messages: a sentence with named values, and a code that no release changes.
+# Format messages: each has a sentence with named values, and a code that never changes.
 
 MESSAGE='' MESSAGE_CODE='' MESSAGE_VALUES=''       # of format_message: the text, the code, and the values as JSON
 PROBLEM='' PROBLEM_CODE='' PROBLEM_VALUES=''       # of the function that returned 1: why it failed
@@ -1041,8 +1041,8 @@ keep_script() {
     if ! cp -- "${BASH_SOURCE[-1]}" "$RUN_FOLDER/$RUN_SCRIPT.sh"; then
         read_last_error
         rm -f -- "$RUN_FOLDER/$RUN_SCRIPT.sh"   # a part of it would fill the disk
-        warn script-not-kept 'could not save the script in {folder}: {error}. Free some disk space, then run nbserver '\
-'apply again' \
+        warn script-not-kept 'could not save a copy of this script in {folder}: {error}. Fix this error (for example, '\
+'free some disk space), then run nbserver apply again' \
             folder "$RUN_FOLDER" error "${REPLY:-no error output}"
     fi
 }
@@ -1092,8 +1092,8 @@ read_envelope() {
             SECRETS[$name]=$REPLY
         else
             # The line is not repeated, because it may contain a secret.
-            fail envelope-line-unknown 'line {number} of the envelope is not valid. Correct it as described in '\
-'docs/formats.md' \
+            fail envelope-line-unknown 'line {number} on standard input (the envelope) is not valid. Correct it as '\
+'described in docs/formats.md' \
                 number "$number"
         fi
     done
@@ -1186,7 +1186,7 @@ request_secret() { # NAME PROMPT
 }
 
 # ---- prelude: lock ---------------------------------------------------------------------------------
-# Let only one run at a time change this host.
+# Allow only one run at a time to change this host.
 
 # The kernel releases the lock when the process that holds descriptor 9 exits, however it exits.
 enter_lock() {
@@ -1201,8 +1201,9 @@ enter_lock() {
     if ((code)); then
         exec 9>&-
         read_last_error
-        fail no-file-locks 'could not lock {path}: {error}. The file system of this folder must support file locks. '\
-'Mount it with support for them, then try again' path "$LOCK_FILE" error "${REPLY:-flock exited with code $code}"
+        fail no-file-locks 'could not lock {path}: {error}. Its file system must support file locks. If it is a '\
+'network file system, mount it with locking enabled, then try again' \
+            path "$LOCK_FILE" error "${REPLY:-flock exited with code $code}"
     fi
     RUN_LOCKED=1
     printf "run %s, mode %s, by '%s', process %d, since %(%Y-%m-%dT%H:%M:%SZ)T\n" \
@@ -1237,7 +1238,7 @@ lock_owner() {
 }
 
 # ---- prelude: left_program -------------------------------------------------------------------------
-# End the program that a run left behind when it was killed.
+# Stop a program that an interrupted run left running.
 
 # The kernel releases the lock of a run that is killed, for example because memory is short. Its program continues, and
 # would change the same files as the next run. So the file names it while it runs.
@@ -1310,6 +1311,7 @@ RECORD_PATTERN='^\{"v":1,"step":"([a-z][a-z0-9_]*)","kind":"([a-z_]+)",'
 RECORD_PATTERN+='"key":"('$RECORD_TEXT')","before":(null|"('$RECORD_TEXT')")\}$'
 LINE_STEP='' LINE_KIND='' LINE_KEY='' LINE_BEFORE=''
 LINE_STAYS=''                                      # restore_KIND sets it: a later undo must try this line again
+UNDO_IS_SILENT=''                                  # for what only existed during a change: no event says "restored"
 
 # With an incomplete record, undo would restore the wrong things. So nothing is done.
 read_record() {
@@ -1320,8 +1322,8 @@ read_record() {
     for line in "${RECORD[@]}"; do
         number=$((number + 1))
         if [[ ! $line =~ $RECORD_PATTERN ]]; then
-            fail record-damaged 'line {number} of the record {path} is not valid. Restore the record from a backup, '\
-'or correct the line, then try again' \
+            fail record-damaged 'line {number} of {path}, the list of what undo restores, is not valid. Restore this '\
+'file from a backup, or correct the line, then try again' \
                 number "$number" path "$RECORD_FILE"
         fi
     done
@@ -1376,6 +1378,7 @@ undo_line() { # LINE
     RECORD=("${others[@]}")
     write_record || problem file-not-written 'could not write {path}. Make sure that its disk is writable and has '\
 'free space, then try again' path "$RECORD_FILE" || return
+    if [[ $UNDO_IS_SILENT ]]; then return 0; fi
     shorten_key
     write_event restored kind "$LINE_KIND" what "$REPLY"
 }
@@ -1383,13 +1386,13 @@ undo_line() { # LINE
 # Whether undo may restore the thing that split_line has read.
 check_line() {
     if [[ $(type -t "restore_$LINE_KIND") != function ]]; then
-        problem unknown-kind 'this nbserver release cannot restore "{kind}" entries in the record. Run undo with the '\
-'release that recorded them' \
+        problem unknown-kind 'this nbserver release cannot undo changes of the kind "{kind}", which another release '\
+'made on this host. Run nbserver undo with that release' \
             kind "$LINE_KIND" || return
     fi
     if ! is_of_nbserver "$LINE_KIND" "$LINE_KEY" "$LINE_BEFORE"; then
-        problem not-of-nbserver 'the record {path} contains a "{kind}" entry that nbserver could not have written. '\
-'Find out who added the entry, then remove it from the record' \
+        problem not-of-nbserver '{path}, the list of what undo restores, contains a "{kind}" line that nbserver did '\
+'not write. Find out who added this line, remove it, then try again' \
             path "$RECORD_FILE" kind "$LINE_KIND" || return
     fi
 }
@@ -1438,7 +1441,7 @@ write_record() {
 }
 
 # ---- prelude: programs -----------------------------------------------------------------------------
-# Run other programs: those that change something or take long through run_program.
+# Run other programs until they exit, and report their output.
 
 CHILD='' CHILD_TO_ITS_END=''                       # the program that runs, and whether a stop waits for it
 EXIT_CODE=0                                        # of the last program
@@ -1594,7 +1597,7 @@ end_stopped() {
 }
 
 # ---- prelude: paths --------------------------------------------------------------------------------
-# Open folders without following links, and check who could replace them.
+# Open folders without following links, and find out who could replace them.
 
 # Root changes only what a path itself names. No link is followed, and only root, the service, and the owner of a file
 # may be able to replace it. So its folder is opened first, and the kernel reports the real path of the opened folder,
@@ -2004,7 +2007,7 @@ remove_file_copies() {
 }
 
 # ---- prelude: state_folder -------------------------------------------------------------------------
-# Create the folder that undo trusts, or check that nobody else could write to it.
+# Create the folder with the data for undo, or check that nobody else could write to it.
 
 initialize_state_folder() {
     if [[ ! -e $DATA_FOLDER && ! -L $DATA_FOLDER ]]; then
@@ -2026,14 +2029,14 @@ assert_state_folder() {
     assert_no_other_writer
     assert_no_other_reader
     { take_hold "$STATE_FOLDER" "$STATE_FOLDER" && check_owners "$STATE_FOLDER" "$EUID"; } ||
-        fail state-folder-unsafe 'undo cannot trust the folder that contains the record: {cause}. Fix this problem, '\
-'then try again'
+        fail state-folder-unsafe 'the folder that contains the data for undo is not safe to use: {cause}. Fix this '\
+'problem, then try again'
 }
 
 assert_no_link() { # PATH
     if [[ -L $1 || ! -d $1 ]]; then
-        fail state-folder-link 'undo cannot trust {path}, because it is a link or is not a folder. Find out who '\
-'created it, remove it, then try again' \
+        fail state-folder-link '{path} cannot be used, because it is a link or is not a folder. Find out who created '\
+'it, remove it, then try again' \
             path "$1"
     fi
 }
@@ -2042,8 +2045,8 @@ assert_no_link() { # PATH
 assert_own_folder() { # PATH
     local user=${OWNERS[$1]#*/*/}
     if [[ ${OWNERS[$1]} != "$EUID"/* ]]; then
-        fail state-folder-owner 'undo cannot trust {path}, because it belongs to {user}. Check its files for '\
-'unexpected changes, then take ownership of it with chown or remove it, and try again' \
+        fail state-folder-owner '{path} cannot be used, because it belongs to {user}, who could change what undo '\
+'restores. Check its files for unexpected changes, then take ownership of it with chown or remove it, and try again' \
             path "$1" user "${user%%/*}"
     fi
 }
@@ -2052,8 +2055,9 @@ assert_no_other_writer() {
     local mode=${OWNERS[$DATA_FOLDER]#*/}
     mode=${mode%%/*}
     if ((8#$mode & 8#22)); then
-        fail state-parent-writable 'undo cannot trust {path}, because other users can write to it (mode {mode}). '\
-'Check its files for unexpected changes, then run chmod 755 {path} or remove it, and try again' \
+        fail state-parent-writable '{path} cannot be used, because other users can write to it (mode {mode}) and '\
+'could change what undo restores. Check its files for unexpected changes, then run chmod 755 {path} or remove it, and '\
+'try again' \
             path "$DATA_FOLDER" mode "$mode"
     fi
 }
@@ -2062,14 +2066,15 @@ assert_no_other_reader() {
     local mode=${OWNERS[$STATE_FOLDER]#*/}
     mode=${mode%%/*}
     if ((8#$mode & 8#77)); then
-        fail state-folder-accessible 'undo cannot trust {path}, because other users have access to it (mode {mode}). '\
-'Check its files for unexpected changes, then run chmod 700 {path} or remove it, and try again' \
+        fail state-folder-accessible '{path} cannot be used, because other users have access to it (mode {mode}) and '\
+'could change what undo restores. Check its files for unexpected changes, then run chmod 700 {path} or remove it, and '\
+'try again' \
             path "$STATE_FOLDER" mode "$mode"
     fi
 }
 
 # ---- prelude: data_folders -------------------------------------------------------------------------
-# Create folders for notebooks; undo removes them only if they are empty.
+# Create the notebook folder; undo removes it only if it is empty.
 
 # A new folder belongs to the service, or to the owner of the folder that it is in. A folder that exists keeps its
 # owner. In the last two cases its group becomes that of the service, and may write.
@@ -2114,7 +2119,7 @@ create_data_folder() { # PATH MODE
 }
 
 # ---- prelude: first_page ---------------------------------------------------------------------------
-# Put a first notebook into the folder for notebooks, and keep what people make of it.
+# Put a first notebook into the notebook folder; if users change it, it is kept.
 
 # Kind first_page: the record has the states of this file that are not somebody's work: `absent`, and the SHA-256 of
 # each text that this script wrote. In any other state the file stays as it is, even at undo. Once the file is written,
@@ -2247,7 +2252,7 @@ restore_first_page() { # PATH STATES
 }
 
 # ---- prelude: files_of_service ---------------------------------------------------------------------
-# Find files of the service that stay after undo, and keep their user.
+# Keep the user of the service at undo as long as files belong to it.
 
 # If the user were removed, a new user could get the same number, and with it these files.
 
@@ -2305,7 +2310,7 @@ assert_no_lost_files() { # FOLDER
 }
 
 # ---- prelude: service_access -----------------------------------------------------------------------
-# Let the service write in the folder for notebooks, and undo that.
+# Give the service access to the notebook folder, and remove this access at undo.
 
 # After read_access: whether the service can write in the folder, as its owner or by its group.
 can_service_write() { # PATH
@@ -2707,8 +2712,8 @@ restore_packages() { # KEY BEFORE
     if ((${#INSTALLED[@]} == 0)); then
         read_packages bash                         # it runs this script; a database that is damaged has nothing
         if [[ ${PACKAGES[bash]} ]]; then return; fi
-        problem packages-unreadable 'could not read which packages are installed. Repair the package database of '\
-'this host, then run undo again' || return
+        problem packages-unreadable 'could not read the list of installed packages. Repair the package database of '\
+'this host, then run nbserver undo again' || return
     fi
     names=("${INSTALLED[@]}")
     read_others "${names[@]}" || return
@@ -3571,7 +3576,7 @@ firewalld_words() { # PORT ADDRESS
 }
 
 # ---- prelude: tls ----------------------------------------------------------------------------------
-# Read certificates, with OpenSSL or Python, and ask the server for its own.
+# Read certificates with OpenSSL or Python, also the one that the server presents.
 
 # Without openssl, Python's cryptography is used, which is a package of the notebook server.
 # Both print `Fingerprint=HEX`, and succeed if the certificate is valid for long enough.
@@ -3877,7 +3882,7 @@ server.start()
 '
 
 # ---- prelude: port ---------------------------------------------------------------------------------
-# Find out who listens on the port of the notebook server, and check its address.
+# Find out which program uses the notebook port, and check the address of the server.
 
 assert_port_free() {
     met port-free 'TCP port {port} is free, or used by the notebook server' port "$NB_NOTEBOOK_PORT"
@@ -3968,7 +3973,7 @@ ipv6_digits() { # ADDRESS
 }
 
 # ---- prelude: disks --------------------------------------------------------------------------------
-# Refuse folders in which nothing can be created, and a folder in the place of a file.
+# Refuse a read-only or noexec folder, and a folder where a file must be written.
 
 MOUNT='' MOUNT_OPTIONS=''                          # of read_mount
 
@@ -4260,7 +4265,7 @@ assert_clock() {
 }
 
 # ---- prelude: foreign_configuration ----------------------------------------------------------------
-# Warn of configuration from other installations, which the notebook server does not use.
+# Warn about configuration from other installations, which the server does not use.
 
 # It is configuration of Jupyter and IPython, kernels outside the environment, and, in machine scope, configuration of
 # pip and uv. The starter and the step packages make sure that none of it is used.
@@ -4423,7 +4428,7 @@ compare_list() { # LIST FUNCTION
 compare_installed_files() {
     local list=$FILE_LISTS/${ENVIRONMENT##*/}
     if ! has_lists; then
-        differs files-not-listed 'file list for {path}' '' 'a complete list' path "$ENVIRONMENT"
+        differs files-not-listed 'list of the installed files in {path}' '' 'a complete list' path "$ENVIRONMENT"
         if [[ $RUN_THOROUGH ]]; then compare_recorded_hashes; fi
         return
     fi
@@ -4541,7 +4546,7 @@ report_packages() { # NAME...
         fi
     done
     if ((${#sorted[@]} > MOST_PACKAGES_NAMED)); then
-        differs packages-changed 'other packages ({count})' 'not as in the lock' 'as in the lock' \
+        differs packages-changed 'other packages ({count})' 'different from the lock' 'as in the lock' \
             count "$((${#sorted[@]} - MOST_PACKAGES_NAMED))"
     fi
 }
@@ -4648,7 +4653,13 @@ has_environment_aside() {
 return_environment() {
     rm -rf --one-file-system -- "$ENVIRONMENT"
     mv -T -- "$SET_ASIDE" "$ENVIRONMENT"
-    remove_environment "$SET_ASIDE"                # only its line in the record
+    forget_environment_aside                       # only its line in the record
+}
+
+# The event "restored" would say that the environment which was set aside is in use again.
+forget_environment_aside() {
+    local UNDO_IS_SILENT=1
+    remove_environment "$SET_ASIDE"
 }
 
 fill_environment() {
@@ -4662,7 +4673,7 @@ fill_environment() {
     forget_files "$ENVIRONMENT"
     mark_environment
     list_files
-    if has_record folder "$SET_ASIDE"; then remove_environment "$SET_ASIDE"; fi
+    if has_record folder "$SET_ASIDE"; then forget_environment_aside; fi
     RUN_REPAIR=''
 }
 
@@ -4758,7 +4769,7 @@ read_future_python() {
 }
 
 # ---- prelude: download_checks ----------------------------------------------------------------------
-# Check in mode check whether this host can reach what pip and uv would download.
+# Find out in mode check whether this host can reach what pip and uv would download.
 
 DOWNLOAD_SECONDS=20                                # for a connection and an answer
 LONGEST_PAGE=8000000                               # bytes that are read of a page
@@ -4794,8 +4805,8 @@ assert_page_answers() { # URL PACKAGE VERSION
     local -i begin seconds size=0
     if [[ ${SECRETS[packages.index_login]-}${SECRETS[downloads.proxy_login]-} ]] ||
         ! [[ $1 =~ ^(https?)://([^/@:]+)(:([0-9]{1,5}))?(/[^[:space:]]*)?$ ]]; then
-        write_finding unknown url-not-checked 'the URL or the proxy requires a login, or the URL has a form that this '\
-'check does not support, so the download was not checked'
+        write_finding unknown url-not-checked 'this download was not checked, because its URL or the proxy requires a '\
+'login, or because this check does not support this kind of URL'
         return
     fi
     read_uptime
@@ -4810,8 +4821,8 @@ assert_page_answers() { # URL PACKAGE VERSION
         if [[ ${line,,} =~ ${wheel,,}[-+%] ]]; then offered=1; fi
     done
     if [[ $status == 3* ]]; then
-        write_finding unknown url-redirects '{url} responded with status {status}, a redirect, which this check does '\
-'not follow. Open the URL in a browser on this host: the package index must answer, not a login page' \
+        write_finding unknown url-redirects '{url} responded with a redirect (status {status}), which this check does '\
+'not follow. Open the URL in a browser on this host: it must lead to the package index, not to a login page' \
             url "$1" status "$status"
         return
     fi
@@ -4828,8 +4839,8 @@ refuse_page() { # URL PACKAGE VERSION BYTES SECONDS
         return
     fi
     fail page-without-package 'the page {url} has no link to {package} {version}. Open the URL in a browser on this '\
-'host: a login page or a proxy may answer instead of the server. Otherwise, add the package to the index or the '\
-'mirror, or correct packages.index_url or downloads.mirror in the inventory' \
+'host. If it shows the package index or the mirror, add the package to it; otherwise, correct packages.index_url, '\
+'downloads.mirror, or downloads.proxy in the inventory' \
         url "$1" package "$2" version "$3"
 }
 
@@ -5026,8 +5037,8 @@ can_be_for() { # NAME PYTHON
 receive_downloads() {
     local line
     if [[ $NB_DOWNLOADS_SOURCE != push || ! -e /dev/fd/7 ]]; then
-        fail delivery-not-expected 'this script receives files only from nbserver apply, and only with '\
-'downloads.source = "push". Run nbserver apply'
+        fail delivery-not-expected 'this script accepts no files from the workstation, because downloads.source in '\
+'its settings is not "push". Run nbserver apply'
     fi
     read_locked
     add_download_folders
@@ -5106,8 +5117,8 @@ settle_received() {
     done
     if ((${#stored[@]})); then store_wheels "${stored[@]}"; fi
     if [[ $cut_off ]]; then
-        fail delivery-cut-off 'the connection was lost before all files of this delivery had arrived. Run the '\
-'command again: it sends only the missing files'
+        fail delivery-cut-off 'the connection was lost before all files had arrived. Run the command again: it sends '\
+'only the missing files'
     fi
 }
 
@@ -5136,7 +5147,7 @@ remove_downloads() {
 BEFORE_UNDO+=(remove_downloads)
 
 # ---- prelude: rotation -----------------------------------------------------------------------------
-# Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+# Revoke all access: replace key and password, and move away what kernels wrote.
 
 # Until a rotation is complete, a file names it. The server stays stopped until then, because others could still use it,
 # and the next rotation starts from the beginning. An apply is refused: it would start the server for those others.
@@ -5274,7 +5285,7 @@ set_work_aside() {
     local folder=$SET_ASIDE_FOLDER/$RUN_ID
     if [[ ! -e $WORK_FOLDER && ! -L $WORK_FOLDER ]]; then return; fi
     if [[ -L $WORK_FOLDER || $NB_NOTEBOOK_DIRECTORY/ == "$WORK_FOLDER"/* ]]; then
-        fail work-not-separate '{path} is a link or contains the notebooks, so it cannot be set aside. Set '\
+        fail work-not-separate '{path} cannot be moved, because it is a link or contains the notebooks. Set '\
 'notebook.directory to another folder, or replace the link with a folder, then run nbserver rotate again' \
             path "$WORK_FOLDER"
     fi
@@ -5290,19 +5301,19 @@ set_work_aside() {
 # An apply would start the server of a rotation that was interrupted.
 assert_rotation_complete() {
     read_rotation
-    met no-rotation-open 'there is no interrupted rotation'
+    met no-rotation-open 'no nbserver rotate was interrupted on this host'
     if [[ ! $ROTATION_RUN ]]; then return; fi
     if ! is_change; then
-        warn rotation-incomplete 'the rotation in run {run} was interrupted, and nbserver does not start the '\
-'server until it is complete. Run nbserver rotate again' run "$ROTATION_RUN"
+        warn rotation-incomplete 'nbserver rotate was interrupted (run {run}), so the server is not started until the '\
+'rotation is complete. Run nbserver rotate again' run "$ROTATION_RUN"
     else
-        fail rotation-incomplete-apply 'the rotation in run {run} was interrupted, so earlier users could still log '\
+        fail rotation-incomplete-apply 'nbserver rotate was interrupted (run {run}), so earlier users could still log '\
 'in if nbserver apply started the server. Run nbserver rotate again' run "$ROTATION_RUN"
     fi
 }
 
 # ---- prelude: new_server ---------------------------------------------------------------------------
-# Check what another environment contains, and the server that runs from it.
+# Check the packages of a new environment, and the server that runs from it.
 
 # What the core packages are imported as. Only those in the lock are imported.
 CORE_MODULES=(numpy=numpy matplotlib=matplotlib tornado=tornado.web pyzmq=zmq ipython=IPython
@@ -5354,7 +5365,8 @@ check_imports() {
     if ((${#modules[@]} == 0)); then return; fi
     report_start importing-packages 'Importing the new packages'
     run_program --failure packages-not-importable \
-        'the installed packages cannot be imported ({output}). Use another lock or python.version, then try again' \
+        'the installed packages cannot be imported ({output}). Set a different packages.lock or python.version in the '\
+'inventory, then try again' \
         env HOME=/nonexistent MPLCONFIGDIR=/nonexistent "${WITHOUT_RIGHTS[@]}" \
         "$NOTEBOOK_PYTHON" -I -B -c "$IMPORT_WITH_PYTHON" "${modules[@]}"
 }
@@ -5372,9 +5384,9 @@ check_login() {
     done < <(timeout 90 "$NOTEBOOK_PYTHON" -I -c "$LOGIN_WITH_PYTHON" "$address" "$NB_NOTEBOOK_PORT" 2>/dev/null)
     if [[ $page == 200 && $wrong == 401 ]]; then return; fi
     read_service_commands
-    fail login-broken 'nobody can log in to the server: its login page responded with status {page} (expected 200), '\
-'and a login with a wrong password with status {wrong} (expected 401). Find the error in its log ({log}), or use '\
-'another lock, then try again' page "$page" wrong "$wrong" log "$LOG_COMMAND"
+    fail login-broken 'nobody can log in to the server: the status of its login page is {page} (expected 200), and '\
+'the status of a login with a wrong password is {wrong} (expected 401). Find the error in the server log ({log}), or '\
+'set a different packages.lock in the inventory, then try again' page "$page" wrong "$wrong" log "$LOG_COMMAND"
 }
 
 # ---- prelude: switch -------------------------------------------------------------------------------
@@ -5574,7 +5586,8 @@ SWITCH_PROBLEM=''                                  # of leave_switch_open
 switch_to() { # FOLDER
     read_saved_python "$1"
     if [[ ! $SAVED_PYTHON ]]; then
-        problem previous-environment-missing 'the previous environment is missing or incomplete' || return
+        problem previous-environment-missing 'the virtual environment of the previous server is missing or '\
+'incomplete' || return
     fi
     NOTEBOOK_PYTHON=$SAVED_PYTHON
     ENVIRONMENT=${SAVED_PYTHON%/bin/python*}
@@ -5648,7 +5661,8 @@ read_saved_address() {
 
 prove_restored() {
     if has_answered && is_refused 0 && is_refused 1; then return 0; fi
-    problem previous-not-responding 'the previous server does not respond on TCP port {port} as expected' \
+    problem previous-not-responding 'the previous server was started again, but does not respond as expected on TCP '\
+'port {port}' \
         port "$NB_NOTEBOOK_PORT"
 }
 
@@ -6082,8 +6096,8 @@ stop_server() {
     make_change keep_stopped
     read_server_process
     if ((REPLY)); then
-        fail server-not-stopped 'the notebook server is still running as process {id}. Find out what starts it, then '\
-'try again' id "$REPLY"
+        fail server-not-stopped 'the notebook server is running as process {id}, although nbserver has just stopped '\
+'it. Find out what starts it, then try again' id "$REPLY"
     fi
 }
 
@@ -6112,7 +6126,7 @@ assert_may_start() {
 assert_no_open_rotation() {
     read_rotation
     if [[ $ROTATION_RUN ]]; then
-        fail rotation-incomplete-start 'the rotation in run {run} was interrupted, so earlier users could still log '\
+        fail rotation-incomplete-start 'nbserver rotate was interrupted (run {run}), so earlier users could still log '\
 'in if the server started. Run nbserver rotate again' run "$ROTATION_RUN"
     fi
 }
@@ -6164,7 +6178,7 @@ report_wait() {
 }
 
 # ---- prelude: rollback -----------------------------------------------------------------------------
-# Go back by hand to the environment that the last upgrade kept: mode rollback.
+# Switch back to the environment from before the last upgrade: mode rollback.
 
 # It is a switch to the folder of the previous environment. What the server runs now is saved first, and becomes the
 # previous one, so a second rollback goes forward again. If the server fails its verification, finish_run
@@ -6211,18 +6225,18 @@ assert_no_open_upgrade() {
 assert_previous() {
     local ENVIRONMENT
     if [[ ! -e $PREVIOUS_FOLDER ]]; then
-        fail no-previous-environment 'this host has no previous environment to roll back to. A host keeps its '\
-'previous environment only after an upgrade to another lock'
+        fail no-previous-environment 'this host has no previous environment to roll back to. nbserver keeps one when '\
+'an upgrade installs a different lock'
     fi
     read_saved_python "$PREVIOUS_FOLDER"
     if [[ ! $SAVED_PYTHON ]]; then
-        fail previous-environment-gone 'the Python of the previous environment is missing or cannot run, so this host '\
-'cannot be rolled back'
+        fail previous-environment-gone 'this host cannot be rolled back, because the Python of its previous '\
+'environment is missing or cannot run. Set the earlier packages.lock in the inventory, then run nbserver apply instead'
     fi
     find_deployed_python
     if [[ ! $DEPLOYED_PYTHON ]]; then
         fail deployed-environment-unknown 'the notebook server does not run from an environment that nbserver '\
-'created. Run nbserver apply first'
+'created, so nbserver cannot roll it back. Run nbserver apply instead'
     fi
     environment_of "$SAVED_PYTHON"
     ENVIRONMENT=$REPLY
@@ -6230,8 +6244,9 @@ assert_previous() {
     DIFFERENCES=()
     if has_lists; then compare_installed_files; fi
     if ((${#DIFFERENCES[@]})); then
-        fail previous-environment-changed 'the previous environment {path} has changed since it was installed, so '\
-'this host cannot be rolled back: {what}' path "$ENVIRONMENT" what "${DIFFERENCES[2]}"
+        fail previous-environment-changed 'this host cannot be rolled back, because its previous environment {path} '\
+'has changed since it was installed ({what}). Set the earlier packages.lock in the inventory, then run nbserver apply '\
+'instead' path "$ENVIRONMENT" what "${DIFFERENCES[2]}"
     fi
 }
 
@@ -6243,7 +6258,7 @@ assert_same_folder() {
     IFS= read -r -d '' former <"$PREVIOUS_FOLDER/${NOTEBOOK_FILE##*/}" || true
     if [[ ! $former =~ $pattern || ${BASH_REMATCH[1]} == "$now" ]]; then return 0; fi
     fail rollback-other-folder 'notebook.directory has changed since the previous environment was in use: it was '\
-'{former}, and is {folder}. Run nbserver apply with the previous folder, then nbserver rollback again' \
+'{former}, and is now {folder}. Set it to {former} and run nbserver apply, then run nbserver rollback again' \
         former "${BASH_REMATCH[1]}" folder "$now"
 }
 
@@ -6291,7 +6306,7 @@ read_previous_status() {
 }
 
 # ---- prelude: server_secrets -----------------------------------------------------------------------
-# Replace the password or certificate alone: modes set-password and rotate-certificate.
+# Replace only the password or the certificate: modes set-password and rotate-certificate.
 
 # The server restarts as it is installed, as in prelude/server_life. What else differs from the settings stays as it is.
 
@@ -6425,7 +6440,7 @@ use_key_of_backup() {
     RUN_STEP=certificate DIFFERENCES=()
     assert_sent_certificate
     if ! has_sent_certificate; then
-        differs restored-key 'private key and certificate' "$RUN_FINGERPRINT" 'those of the backup'
+        differs restored-key 'private key and certificate' "$RUN_FINGERPRINT" 'from the backup'
         replace_certificate write_sent_certificate
         return
     fi
@@ -6769,7 +6784,8 @@ report_lines() {
     local state number sha256 path data
     while IFS=' ' read -r state number sha256 path data; do
         if ! is_report "$state" "$number" "$sha256" "$path" "$data"; then
-            fail notebooks-output 'the program that copies notebooks printed an invalid line. Try again'
+            fail notebooks-output 'the program that copies notebooks printed an unexpected line. Run the command '\
+'again. If this error occurs again, report it as a bug in nbserver'
         fi
         if [[ $state == content ]]; then
             write_event content data: "\"${data#-}\"" offset: "$((10#$number))" path: "$path"
@@ -6899,7 +6915,7 @@ refuse_removal() {
 }
 
 # ---- prelude: backup -------------------------------------------------------------------------------
-# Send what a backup contains in addition to the notebooks: modes backup and backup-key.
+# Send what a backup contains except notebooks: modes backup and backup-key.
 
 # The configuration (with the hash of the password), the certificate, and the record. The private key is not sent.
 # Mode backup-key sends it, too.
@@ -7220,14 +7236,14 @@ openssl_apply() {
 # ---- step: user ------------------------------------------------------------------------------------
 # Create the system user that runs the server: without a password, without a login shell.
 
-step user 'The service has a separate user'
+step user 'The notebook server has its own system user'
 
 user_test() {
     assert_account "$SERVICE_USER" "$WORK_FOLDER"
     if [[ ! $GOOD_ACCOUNT ]]; then differs user-missing 'user {user}' '' 'a system user' user "$SERVICE_USER"; fi
     if is_lingering "$SERVICE_USER"; then
-        differs user-lingers 'programs that the user {user} starts outside of the service' 'run without a login' \
-            'not running' user "$SERVICE_USER"
+        differs user-lingers 'lingering of the user {user} (loginctl enable-linger)' 'enabled' 'disabled' \
+            user "$SERVICE_USER"
     fi
 }
 
@@ -7237,7 +7253,7 @@ user_apply() {
 }
 
 # ---- step: certificate -----------------------------------------------------------------------------
-# Create a certificate for the server; only root and the service can read its key.
+# Create a certificate for the server; only root and the service can read its private key.
 
 # It is created on this host (see prelude/certificate_program): P-256, self-signed, for the names in the settings. The
 # key never leaves the host. A new certificate is created 30 days before this one expires, or when the names change.
@@ -7751,7 +7767,7 @@ is_unwanted_port() { # LINE
 }
 
 # ---- step: check -----------------------------------------------------------------------------------
-# Check that the server shows its certificate, and refuses requests without the password.
+# Check that the server presents its certificate and refuses requests without a password.
 
 # The server's files are compared in the step notebook; this step asks the server itself, over TLS 1.2 or newer.
 
@@ -7782,12 +7798,12 @@ check_test() {
 compare_answers() {
     if ! is_refused 0; then
         read_status 0
-        differs open-without-password 'status of GET /api/kernels on TCP port {port} without the password' \
+        differs open-without-password 'HTTP status of GET /api/kernels on TCP port {port} without the password' \
             "$REPLY" '401 or 403' port "$NB_NOTEBOOK_PORT"
     fi
     if ! is_refused 1; then
         read_status 1
-        differs open-with-random-token 'status of GET /api/kernels on TCP port {port} with a random token' \
+        differs open-with-random-token 'HTTP status of GET /api/kernels on TCP port {port} with a random token' \
             "$REPLY" '401 or 403' port "$NB_NOTEBOOK_PORT"
     fi
 }
@@ -7903,7 +7919,7 @@ read_shown() {
 }
 
 # ---- step: cleanup ---------------------------------------------------------------------------------
-# Remove or restore what earlier runs installed or changed, if nothing needs it any more.
+# Remove or restore what earlier runs installed or changed and is no longer needed.
 
 # This is the last step, after the new server has answered: if an upgrade fails, everything is kept. Only what is in the
 # record is removed or restored, in the same way as undo does it. Packages of the distribution stay until undo.
@@ -7911,7 +7927,7 @@ read_shown() {
 KEPT_FOLDERS_ARE_REPORTED=''
 KEPT_PYTHON=''                                     # of the environment that a rollback would restore
 
-step cleanup 'Unused files and settings from earlier runs are removed or restored'
+step cleanup 'Files and changes that are no longer needed are removed'
 
 cleanup_test() {
     local line
@@ -7920,8 +7936,8 @@ cleanup_test() {
     for line in "${RECORD[@]}"; do
         if is_unused_environment "$line"; then differs installed-path '{path}' 'installed' '' path "$LINE_KEY"; fi
         if is_dropped "$line"; then
-            differs dropped-setting '{kind} {key}, changed by a setting that was removed' 'not restored' 'restored' \
-                kind "$LINE_KIND" key "$LINE_KEY"
+            differs dropped-setting 'earlier change that the inventory no longer requires ({kind} {key})' \
+                'in effect' 'undone' kind "$LINE_KIND" key "$LINE_KEY"
         elif [[ $LINE_KIND == data_folder && ! $KEPT_FOLDERS_ARE_REPORTED ]] && is_earlier_notebook_folder; then
             warn_of_kept_folder "$LINE_KEY"
         fi
@@ -7938,13 +7954,13 @@ cleanup_apply() {
         line=${lines[i]}
         if is_unused_environment "$line"; then
             undo_line "$line" ||
-                fail environment-not-removed 'could not remove {path}: {cause}. The new server is already running. '\
-'Fix this error, then run nbserver apply again' \
+                fail environment-not-removed 'could not remove {path}, which is no longer used: {cause}. The notebook '\
+'server is running. Fix this error, then run nbserver apply again' \
                     path "$LINE_KEY"
         elif is_dropped "$line"; then
             undo_line "$line" ||
-                fail dropped-not-restored 'could not restore {kind} {key}, which was changed by a setting that has '\
-'since been removed: {cause}. The new server is already running. Fix this error, then run nbserver apply again' \
+                fail dropped-not-restored 'could not undo an earlier change that the inventory no longer requires '\
+'({kind} {key}): {cause}. The notebook server is running. Fix this error, then run nbserver apply again' \
                     kind "$LINE_KIND" key "$LINE_KEY"
         fi
     done
