@@ -79,7 +79,10 @@ def test_a_removal_that_is_cut_off_goes_on(host: Sandbox) -> None:
     cut = f'rm() {{ if [[ $1 == -rf && $4 == */{name} ]]; then return 1; fi; command rm "$@"; }}; {GOOD}'
     done = go(host, "apply", "b", cut)
     (failed,) = done.of("failed")
-    assert failed["step"] == "cleanup" and f"could not remove {OLD}, which is no longer used: could not remove some files in {OLD}" in failed["text"]
+    assert (
+        failed["step"] == "cleanup"
+        and f"could not remove {OLD}, which is no longer used: could not remove some files in {OLD}" in failed["text"]
+    )
     assert recorded(host) == [OLD, NEW] and not host.exists(f"{OLD}/nbserver.lock")
     assert ("packages", "difference") in go(host, "test", "a").steps
     assert go(host, "apply", "b").outcome == "ok" and OLD not in environments(host) and recorded(host) == [NEW]
@@ -124,7 +127,9 @@ def test_an_earlier_folder_for_notebooks_is_given_back(sandbox: Sandbox) -> None
     apply("/srv/theirs")
     assert sandbox.access("/srv/theirs") == "root:nbserver 770"
     planned = apply(f"{PEOPLE}/one", "test")
-    assert [event["what"] for event in planned.of("difference")][-1] == "earlier change that the inventory no longer requires (access /srv/theirs)"
+    assert [event["what"] for event in planned.of("difference")][
+        -1
+    ] == "earlier change that the inventory no longer requires (access /srv/theirs)"
     apply(f"{PEOPLE}/one")
     assert sandbox.access("/srv/theirs") == "root:root 750"
     assert apply(f"{PEOPLE}/one/deeper", "test").steps[-1] == ("cleanup", "unchanged"), "what is in it is needed"

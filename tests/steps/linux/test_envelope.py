@@ -116,7 +116,10 @@ def test_the_host_refuses_a_line_that_it_does_not_know(line: str) -> None:
     done = read(["mode test", "run x", line, "mode apply"])
     assert done.returncode == 3
     event = json.loads(done.stdout)
-    assert (event["event"], event["text"]) == ("failed", "line 3 on standard input (the envelope) is not valid. Correct it as described in docs/formats.md")
+    assert (event["event"], event["text"]) == (
+        "failed",
+        "line 3 on standard input (the envelope) is not valid. Correct it as described in docs/formats.md",
+    )
     assert done.stderr == b""
 
 
