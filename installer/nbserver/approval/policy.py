@@ -138,6 +138,7 @@ def _require_unwritable(path: Path, administrators_only: bool) -> None:
             "trusted-file-permissions",
             "could not read the permissions of this file and its folder ({reason})",
             where=plain_file.shown(path),
+            todo="Check that the file exists and that you can read it",
             reason=reason.strerror or type(reason).__name__,
         ) from None
     if who and administrators_only:

@@ -266,7 +266,7 @@ def _check_dates(certificate: x509.Certificate, now: datetime) -> None:
         raise ChainFault(
             "certificate-expired",
             "the certificate {subject} expired on {time} UTC",
-            todo="Renew the certificate",
+            todo="Renew the certificate, then specify the new one",
             subject=_subject(certificate),
             time=f"{ends:%Y-%m-%d %H:%M}",
         )

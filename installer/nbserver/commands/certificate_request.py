@@ -130,7 +130,7 @@ def _check_request(host: AnyHost, pem: str) -> None:
             "request-does-not-match",
             "the host returned a certificate request that is not valid for this host: {reason}",
             host=host.name,
-            todo="Run the command again",
+            todo="Run the command again. If it fails again, check the host's log in the run directory",
             reason=cause(error, 4000),
         ) from None
 

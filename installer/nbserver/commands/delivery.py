@@ -229,7 +229,7 @@ def _fail_for(result: Result, files: Sequence[HostFile]) -> bool:
                 "delivery-not-stored",
                 "the host did not store {count} of the bundle's files, such as {path} ({state})",
                 host=result.host,
-                todo="Run the command again",
+                todo="Run the command again. If it fails again, check the host's log in the run directory",
                 count=len(files),
                 path=files[0].path,
                 state=files[0].state,

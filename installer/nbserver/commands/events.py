@@ -101,7 +101,13 @@ def _fetched(job: HostJob, run: str, kept: Path, mask: SecretMask, view: View, *
                 for warning in evidence_log.write(run, "events", operation.operator(), kept.parent, journal.chain.head()):
                     warn(warning)
     if stop.is_set():
-        raise Interrupted("events-interrupted", "the command was interrupted; the run on the host continues")
+        raise Interrupted(
+            "events-interrupted",
+            "the command was interrupted; the run on the host continues",
+            todo="To follow it again, run nbserver events {run} {name}",
+            run=run,
+            name=host.name,
+        )
     view.summary("events", {host.name: result}, kept.parent)
     return exit_code({host.name: result})
 

@@ -154,7 +154,7 @@ def _require_signed(folder: Path, checked: Checked, evidence_key: Path | None, i
     if checked.signed is None and isinstance(intended, str):
         raise ApprovalError(
             "run-signature-missing",
-            "the run was signed with the key {key} (--evidence-key), but its signature {file} is missing",
+            "the run was started with --evidence-key (key {key}), but its signature {file} is missing",
             where=plain_file.shown(folder),
             todo="{advice}",
             advice=_FIND,
@@ -166,7 +166,11 @@ def _require_signed(folder: Path, checked: Checked, evidence_key: Path | None, i
     key = signed_head.public_key(evidence_key)
     if checked.signed is None or checked.signed.key.blob != key.blob:
         raise ApprovalError(
-            "run-not-signed-with-key", "the run is not signed with the key {key}", where=plain_file.shown(folder), key=key.fingerprint
+            "run-not-signed-with-key",
+            "the run is not signed with the key {key}",
+            where=plain_file.shown(folder),
+            todo="Specify the public key of the person who signed the run with --evidence-key. If the run should be signed with this key, find out why it is not",
+            key=key.fingerprint,
         )
     if checked.signed.n < len(checked.links) and not is_logged:
         raise ApprovalError(

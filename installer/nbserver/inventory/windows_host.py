@@ -61,7 +61,8 @@ def user_name(text: str) -> str:
     if '"' in text or text.count("\\") > 1 or text.endswith("\\"):
         raise refuse(
             "windows-user-name",
-            "must not contain a double quote, or more than one backslash, which separates domain and user name (in single quotes, write the backslash only once)",
+            "must be a user name or DOMAIN\\USER, without double quotes and with at most one backslash (in single "
+            "quotes, write the backslash only once)",
         )
     return text
 

@@ -16,7 +16,7 @@ FOLDER = ".nbserver"
 LARGEST = 16_000_000  # bytes
 _SHA256 = re.compile("[0-9a-f]{64}")
 _ADVICE = message(
-    "known-files-advice", "Remove this file. nbserver then treats every file that differs between the two sides as a conflict"
+    "known-files-advice", "Remove this file. nbserver then treats every file that differs between the host and this folder as a conflict"
 )
 
 

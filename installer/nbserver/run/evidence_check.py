@@ -87,17 +87,21 @@ def _of_run(host: str, name: str, kept: KeptRun | None, here: RunsHere) -> Itera
 def _of_kept(kept: KeptRun) -> Iterator[Message]:
     """Yield what is wrong on the host alone."""
     if kept.found is None:
-        yield notice("kept-events-invalid", "the host's event file does not begin with the start of a run")
+        yield notice("kept-events-invalid", "the host's event file for this run is damaged: its first event is not the start of a run")
     elif kept.found["run"] != kept.id:
         yield notice("kept-events-of-other-run", "the events on the host are from a different run, {other}", other=kept.found["run"])
     elif kept.script == "changed":
         yield notice(
             "kept-script-changed-on-host",
-            "the script on the host does not match its recorded SHA-256, {sha256}",
+            "the host's copy of the script was changed: its SHA-256 is no longer {sha256}",
             sha256=kept.found["script_sha256"],
         )
     elif kept.script == "missing":
-        yield notice("kept-script-not-on-host", "the host has no script with the SHA-256 {sha256}", sha256=kept.found["script_sha256"])
+        yield notice(
+            "kept-script-not-on-host",
+            "the host has no copy of the script of this run (SHA-256 {sha256})",
+            sha256=kept.found["script_sha256"],
+        )
 
 
 def _not_here(kept: KeptRun) -> Message:
@@ -129,4 +133,6 @@ def _events_differ(host: str, kept: KeptRun, ours: RunHere) -> Message:
             run=ours.folder,
             name=host,
         )
-    return notice("run-events-differ", "the events on the host differ from those in the run directory")
+    return notice(
+        "run-events-differ", "the events of this run on the host differ from those in the run directory: one of the two was changed"
+    )

@@ -64,7 +64,7 @@ def write(run: str, mode: str, operator: str, place: Path, head: Head) -> list[M
         warnings.append(
             notice(
                 "evidence-log-not-written",
-                "could not add the run to this user's evidence log ({reason}), which nbserver audit --run needs",
+                "could not add this run to your evidence log ({reason}), so nbserver audit --run will refuse its run directory",
                 reason=reason,
             )
         )

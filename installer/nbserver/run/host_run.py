@@ -230,7 +230,7 @@ class HostRun:
                     "script-without-result",
                     "the script exited without reporting a result",
                     host=self.host.name,
-                    todo="Run the command again",
+                    todo="Run the command again. If it fails again, check the host's log in the run directory",
                 )
             )
         return answer
@@ -326,7 +326,7 @@ class HostRun:
                 "events-missing-on-host",
                 "some events of this run were lost, and the host's event file does not contain them either",
                 host=self.host.name,
-                todo="Run the command again",
+                todo="Run the command again. If it fails again, check the host's log in the run directory",
             )
 
     def _hear(self, lines: Iterator[str]) -> None:

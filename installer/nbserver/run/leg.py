@@ -91,7 +91,7 @@ class Leg:
             "script-output-invalid",
             "the script's output is invalid: {reason}",
             host=self.host,
-            todo="Run the command again",
+            todo="Run the command again. If it fails again, check the host's log in the run directory",
             reason=reason,
         )
 

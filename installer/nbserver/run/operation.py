@@ -208,7 +208,14 @@ def _sign(journal: Journal, key: SigningKey) -> None:
     try:
         signed_head.sign(journal.folder, journal.chain.last_line(), key)
     except (NbserverError, OSError) as error:
-        warn(notice("run-not-signed", "could not sign the run {run} ({reason})", run=journal.run, reason=str(error)))
+        warn(
+            notice(
+                "run-not-signed",
+                "could not sign the evidence of the run {run} ({reason}), so nbserver audit --run will refuse its run directory",
+                run=journal.run,
+                reason=str(error),
+            )
+        )
 
 
 @dataclass(frozen=True)

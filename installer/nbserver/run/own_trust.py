@@ -62,8 +62,9 @@ def require_possible(scope: str) -> None:
     if scope == "machine":
         raise UsageError(
             "trust-in-machine-scope",
-            '--trust requires scope = "user": in machine scope, root would trust the certificate, not you',
+            '--trust requires scope = "user", but this server has scope = "machine"',
             where="local",
+            todo="Run the command as your own user, not as root, or without --trust",
         )
     trust_store.of_this_user()
 

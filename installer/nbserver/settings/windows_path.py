@@ -43,7 +43,7 @@ def windows_folder(text: str) -> str:
     if not re.search(r"\\[^\\]", windows_path(text)):
         raise refuse(
             "folder-at-root",
-            "must be a folder on a drive or below an environment variable, such as D:\\notebooks, not the drive or variable alone",
+            "must be a folder such as D:\\notebooks or %ProgramData%\\notebooks, not only a drive or an environment variable",
         )
     return text
 

@@ -161,8 +161,9 @@ def stop_advice(host: AnyHost) -> Message:
     """Return what to do with a server with open access: stop it, and start it with nbserver's configuration only."""
     return message(
         "stop-server",
-        "Stop the server immediately ({command}). If it is the notebook server, but with other settings, run nbserver apply {name} to start it "
-        "with only nbserver's settings. If it is not, find out which program is listening on the port",
+        "Stop the server immediately ({command}). If it is the notebook server with changed settings, run "
+        "nbserver apply {name}, which starts it with nbserver's settings. Otherwise, find out which program "
+        "is listening on the port",
         command=_end_command(host),
         name=host.name,
     )

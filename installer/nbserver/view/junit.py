@@ -118,7 +118,12 @@ def _failure(result: Result) -> tuple[str, str] | None:
     if result.status is not None and not result.status.is_running:
         state = result.status.found["service"]["state"]
         return "step", str(
-            notice("server-does-not-run", "{name}: the notebook server is not running ({state})", name=result.host, state=state)
+            notice(
+                "server-does-not-run",
+                "{name}: the notebook server is not running ({state}). To start it, run nbserver restart {name}",
+                name=result.host,
+                state=state,
+            )
         )
     return None
 

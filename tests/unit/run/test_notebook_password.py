@@ -105,7 +105,7 @@ def test_a_short_password_is_refused(password: str, minimum: int, refused: bool)
     """Characters count, not bytes."""
     if not refused:
         return check_password(password, host="win1", minimum=minimum)
-    with pytest.raises(SecretError, match=f"must have at least {minimum} characters, but it has {len(password)};") as error:
+    with pytest.raises(SecretError, match=f"must have at least {minimum} characters, but it has only {len(password)}") as error:
         check_password(password, host="win1", minimum=minimum)
     assert "notebook.password_minimum" in str(error.value) and password not in str(error.value)
 

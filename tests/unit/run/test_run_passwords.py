@@ -240,7 +240,7 @@ def test_a_short_password_is_refused_before_a_host_is_contacted(site: Site, monk
     for mode in ("apply", "test"):
         error = site.refused(mode, "*")
         assert isinstance(error, SecretError) and str(error).startswith(
-            "lin1: the notebook password must have at least 12 characters, but it has 11"
+            "lin1: the notebook password must have at least 12 characters, but it has only 11"
         )
         assert "eleven char" not in str(error) and not site.salt.exists()
 

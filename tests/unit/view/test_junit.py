@@ -61,7 +61,11 @@ def test_a_server_that_does_not_run_is_a_failure_of_status(tmp_path: Path, state
     suites = parsed(document("status", {"lin1": result}, tmp_path, ""))
     found = [(failure.get("type"), failure.text) for failure in suites.iter("failure")]
     assert suites.get("failures") == failures
-    assert found == ([] if state == "running" else [("step", "lin1: the notebook server is not running (stopped)")])
+    assert found == (
+        []
+        if state == "running"
+        else [("step", "lin1: the notebook server is not running (stopped). To start it, run nbserver restart lin1")]
+    )
 
 
 @pytest.mark.parametrize("character", ["\0", "\x1b", "\ud800", "\ufffe", "]]>", "\u00e9\U0001f600"])

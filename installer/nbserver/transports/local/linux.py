@@ -83,7 +83,13 @@ class LocalTransport:
             raise StopRequested
         if code not in SCRIPT_ENDED:
             reason = last_words.of_exit_code(last_words.text_of(errors), code)
-            raise ScriptError("bash-failed", "bash could not run the script: {reason}", host=self._host.name, reason=reason)
+            raise ScriptError(
+                "bash-failed",
+                "bash could not run the script: {reason}",
+                host=self._host.name,
+                todo="Run the command again. If it fails again, check the host's log in the run directory",
+                reason=reason,
+            )
 
     def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
         try:

@@ -95,7 +95,13 @@ class LocalWindowsTransport:
         if code not in SCRIPT_ENDED:
             words = last_words.text_of(complaint + _all(errors), "oem" if sys.platform == "win32" else "utf-8")
             reason = last_words.of_exit_code(words, code)
-            raise ScriptError("powershell-failed", "PowerShell could not run the script: {reason}", host=self._host.name, reason=reason)
+            raise ScriptError(
+                "powershell-failed",
+                "PowerShell could not run the script: {reason}",
+                host=self._host.name,
+                todo="Run the command again. If it fails again, check the host's log in the run directory",
+                reason=reason,
+            )
 
     def _start(self) -> subprocess.Popen[bytes]:
         root = os.environ.get("SYSTEMROOT", "C:\\Windows")

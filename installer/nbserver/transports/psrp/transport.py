@@ -125,7 +125,13 @@ class PsrpTransport:
         if pipeline.state == PSInvocationState.FAILED:
             words = "; ".join(_text(record)[:ERRORS_KEPT] for record in pipeline.streams.error)
             reason = words or message("no-error-output", "no error output")
-            raise ScriptError("powershell-failed", "PowerShell could not run the script: {reason}", host=self._host.name, reason=reason)
+            raise ScriptError(
+                "powershell-failed",
+                "PowerShell could not run the script: {reason}",
+                host=self._host.name,
+                todo="Run the command again. If it fails again, check the host's log in the run directory",
+                reason=reason,
+            )
 
     def _input(self, envelope: Sequence[str], data: Payload) -> Iterator[list[str] | bytes]:
         """Yield the envelope as one list, and then the data. For separate lines, pypsrp would send one message each."""

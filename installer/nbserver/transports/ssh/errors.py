@@ -95,7 +95,7 @@ def explain(error: BaseException, host: LinuxHost | SshServer, logon: Logon | No
             "ssh-logon-not-encodable",
             "the user name or a password for {place} is not valid Unicode, so it cannot be sent",
             host=name,
-            todo="Correct the secrets to which the inventory refers",
+            todo="Correct user in the inventory, or the secret to which password refers",
             place=place,
         )
     return ScriptError(

@@ -132,7 +132,7 @@ def read(host: LinuxHost | SshServer) -> KnownHosts:
             "known-hosts-unreadable",
             "could not read {file}: {reason}",
             host=host.name,
-            todo="Correct the file, or set known_hosts to another file",
+            todo="Make sure that it is a file that you can read, or set known_hosts in the inventory to another file",
             file=file,
             reason=error.strerror,
         ) from None

@@ -153,7 +153,10 @@ class SshTransport:
             return explain(started.lost, self._host)
         if started.exit_code is None:
             return ConnectError(
-                "ssh-session-closed", "the host closed the session", host=self._host.name, todo="Check sshd's log on the host"
+                "ssh-session-closed",
+                "the host closed the session before the script started",
+                host=self._host.name,
+                todo="Check sshd's log on the host",
             )
         words = last_words.text_of(started.stderr.strip() or output)
         return not_started(self._host, started.exit_code, words, sudo=self._sudo, answered=answered)
@@ -161,7 +164,13 @@ class SshTransport:
     def _failed(self, started: RemoteCommand) -> ScriptError:
         words = last_words.text_of(started.stderr)
         reason = last_words.of_signal(words, started.signal) if started.signal else last_words.of_exit_code(words, started.exit_code)
-        return ScriptError("bash-failed", "bash could not run the script: {reason}", host=self._host.name, reason=reason)
+        return ScriptError(
+            "bash-failed",
+            "bash could not run the script: {reason}",
+            host=self._host.name,
+            todo="Run the command again. If it fails again, check the host's log in the run directory",
+            reason=reason,
+        )
 
     def close(self) -> None:
         """See Transport.close. A running script continues."""

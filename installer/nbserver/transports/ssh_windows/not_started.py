@@ -43,7 +43,7 @@ def session_closed(host: str) -> ConnectError:
     """Return the error for a session that ended without an exit code."""
     return ConnectError(
         "windows-session-closed",
-        "the host closed the session",
+        "the host closed the session before the script started",
         host=host,
         todo="Check the event log OpenSSH/Operational on the host",
     )

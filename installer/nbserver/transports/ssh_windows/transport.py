@@ -102,7 +102,13 @@ class SshWindowsTransport:
             raise not_started.restricted(self._server.name, output.mode)
         if code not in ENDED:
             reason = last_words.of_exit_code(last_words.of_console(started.stderr), code)
-            raise ScriptError("powershell-failed", "PowerShell could not run the script: {reason}", host=self._server.name, reason=reason)
+            raise ScriptError(
+                "powershell-failed",
+                "PowerShell could not run the script: {reason}",
+                host=self._server.name,
+                todo="Run the command again. If it fails again, check the host's log in the run directory",
+                reason=reason,
+            )
 
     def _default_shell(self) -> Shell:
         """Return the shell that runs commands on the host. So no other program receives the envelope."""

@@ -113,7 +113,13 @@ class WinrmTransport:
     def _failed(self, command: RemoteCommand) -> ScriptError:
         words = last_words.of_console(command.stderr)
         reason = last_words.of_exit_code(words, command.exit_code)
-        return ScriptError("powershell-failed", "PowerShell could not run the script: {reason}", host=self._host.name, reason=reason)
+        return ScriptError(
+            "powershell-failed",
+            "PowerShell could not run the script: {reason}",
+            host=self._host.name,
+            todo="Run the command again. If it fails again, check the host's log in the run directory",
+            reason=reason,
+        )
 
     def close(self) -> None:
         """See Transport.close. After a lost connection, the shell stays open: closing it would stop the script."""

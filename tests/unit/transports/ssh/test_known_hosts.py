@@ -144,7 +144,7 @@ def test_a_user_without_a_home_folder_has_no_file(monkeypatch: pytest.MonkeyPatc
 def test_a_file_that_cannot_be_read_at_all(tmp_path: Path) -> None:
     one = host(known_hosts=str(tmp_path))
     assert host_job.warnings([one]) == []
-    with pytest.raises(HostKeyError, match=r"l1: could not read .*: Is a directory\. Correct the file"):
+    with pytest.raises(HostKeyError, match=r"l1: could not read .*: Is a directory\. Make sure that it is a file"):
         known_hosts.read(one)
 
 
