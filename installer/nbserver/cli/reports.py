@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from nbserver.base.standard_streams import say
 from nbserver.cli.language import language
@@ -41,6 +42,7 @@ def report(run: str, output: Path, runs: Path, before: str | None) -> int:
     """
     from nbserver.commands import report as reporting
 
-    for line in reporting.write(run, runs, before, output, language()):
+    is_default = click.get_current_context().get_parameter_source("runs") is ParameterSource.DEFAULT
+    for line in reporting.write(run, None if is_default else runs, before, output, language()):
         say(line)
     return 0

@@ -17,7 +17,7 @@ STANDARD_OUTPUT = Path("-")
 MODE = 0o600  # as the files of the run: who may see it is for the user to decide
 
 
-def write(run: str, runs: Path, previous: str | None, output: Path, language: Language = ENGLISH) -> list[str]:
+def write(run: str, runs: Path | None, previous: str | None, output: Path, language: Language = ENGLISH) -> list[str]:
     """Write the report of a run and return the lines to print. `previous` is the run to compare with, by default the one before.
 
     With STANDARD_OUTPUT, there are no lines. Raises UsageError and ApprovalError for what is not a run, and OutputError if the

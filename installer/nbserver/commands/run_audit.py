@@ -14,10 +14,9 @@ from nbserver.base.errors import ApprovalError
 from nbserver.base.message import message, phrase
 from nbserver.base.plain_text import clean
 from nbserver.commands.review import STANDARD_OUTPUT, write_file
-from nbserver.run import chain_check, evidence_log, past_files, past_run, run_id, signed_head
+from nbserver.run import chain_check, evidence_log, past_files, past_run, run_folder, run_id, signed_head
 from nbserver.run.chain_check import Checked
 from nbserver.run.evidence_log import Entry
-from nbserver.run.journal import FOLDER
 from nbserver.settings.faults import few
 
 NAMES = ("run", "mode", "operator", "release", "start", "end")
@@ -89,10 +88,10 @@ def report(run: str, json_file: Path | None = None, **evidence: Any) -> list[str
 
 
 def audit(run: str, runs: Path | None, log: Path | None, heads: Sequence[str], evidence_key: Path | None) -> AuditedRun:
-    """Check a run directory. `runs` is where it is, by default nbserver-runs. `log` is a log of runs, by default the one of this user. `evidence_key` is a public key.
+    """Check a run directory. `runs` is where it is: see run_folder.of. `log` is a log of runs, by default the one of this user. `evidence_key` is a public key.
 
     Raises ApprovalError and UsageError."""
-    folder = Path(run) if Path(run).name != run else (runs or Path(FOLDER)) / run
+    folder = run_folder.of(run, runs)
     run_id.require(run, folder.name)
     log_file = log or evidence_log.default_path()
     entries = evidence_log.read(log_file, folder.name) if log or log_file.exists() else []

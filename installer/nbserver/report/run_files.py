@@ -20,7 +20,7 @@ from nbserver.base.message import message, phrase
 from nbserver.base.modes import CHANGING, READING
 from nbserver.base.plain_text import clean
 from nbserver.report.moments import ticks
-from nbserver.run import chain, run_id
+from nbserver.run import chain, run_folder, run_id
 
 LARGEST_HEAD, LARGEST_SUMMARY, LARGEST_CHAIN = 16_000_000, 256_000_000, 64_000_000  # bytes
 LONGEST = 2000  # characters of a text
@@ -107,9 +107,9 @@ class RunFiles:
     faults: list[str] = field(default_factory=list)
 
 
-def folder_of(run: str, runs: Path) -> Path:
-    """Return the folder of a run: `run` is a path, or an ID below `runs`. Raises UsageError."""
-    folder = Path(run) if Path(run).name != run else runs / run
+def folder_of(run: str, runs: Path | None) -> Path:
+    """Return the folder of a run: see run_folder.of. Raises UsageError."""
+    folder = run_folder.of(run, runs)
     run_id.require(run, os.path.basename(os.path.realpath(folder)))  # noqa: PTH119 (Path.resolve raises for a loop)
     if not os.path.exists(folder / "run.json"):  # noqa: PTH110 (Path.exists raises for a name that is too long)
         raise UsageError(

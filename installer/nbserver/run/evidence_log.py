@@ -30,11 +30,12 @@ _ADVICE = message("evidence-log-advice", "Use --evidence-log to specify the log 
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the log: at `time`, the run's chain had `head.n` lines, and the last one had the hash `head.sha256`."""
+    """A line of the log: at `time`, the chain of the run in `folder` had `head.n` lines, and the last one had the hash `head.sha256`."""
 
     time: str
     run: str
     head: Head
+    folder: str = ""
 
 
 def default_path() -> Path:
@@ -123,7 +124,7 @@ def read(path: Path, run: str, *, strict: bool = True) -> list[Entry]:
                 number=number,
             ) from None
         if value["run"] == run:
-            found.append(Entry(value["time"], run, Head(value["n"], value["head"])))
+            found.append(Entry(value["time"], run, Head(value["n"], value["head"]), value["folder"]))
     return found
 
 

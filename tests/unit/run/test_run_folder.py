@@ -1,0 +1,28 @@
+"""Where a run is that a person names by its ID."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nbserver.run import evidence_log, run_folder
+from nbserver.run.chain import Head
+
+RUN = "20261122T171033Z-7ab115"
+
+
+def test_a_run_that_is_not_here_is_where_the_log_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after `nbserver up`, whose runs are in the state folder of the user."""
+    elsewhere, here = tmp_path / "state" / "nbserver-runs" / RUN, tmp_path / "nbserver-runs" / RUN
+    elsewhere.mkdir(parents=True)
+    (elsewhere / "run.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(evidence_log, "default_path", lambda: tmp_path / "log" / "runs.jsonl")
+    monkeypatch.setattr(evidence_log, "_write_system_log", lambda text: None)
+    assert run_folder.of(RUN, None) == here.relative_to(tmp_path)
+    assert not evidence_log.write(RUN, "apply", "anna@desk", elsewhere, Head(1, "0" * 64))
+    assert run_folder.of(RUN, None) == elsewhere
+    assert run_folder.of(RUN, Path("other")) == Path("other", RUN) and run_folder.of(f"./{RUN}/", None) == Path(RUN)
+    here.mkdir(parents=True)
+    assert run_folder.of(RUN, None) == here.relative_to(tmp_path)
