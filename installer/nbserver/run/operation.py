@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import platform
 import threading
@@ -19,6 +18,7 @@ from nbserver.base.message import notice
 from nbserver.base.modes import READING, Mode
 from nbserver.base.plain_text import clean
 from nbserver.base.standard_streams import warn
+from nbserver.base.user_name import user_name
 from nbserver.render import render
 from nbserver.run import approved as approval
 from nbserver.run import (
@@ -316,9 +316,7 @@ class _Run:
 
 def operator() -> str:
     """Return the user and workstation for the record on the host. A variable that names the user can contain any bytes."""
-    with suppress(OSError, KeyError, ImportError):
-        return clean(f"{getpass.getuser()}@{platform.node()}", 300)
-    return "unknown"
+    return clean(f"{user_name()}@{platform.node()}", 300)
 
 
 def mask_of(inventory: Inventory, jobs: Collection[HostJob]) -> SecretMask:

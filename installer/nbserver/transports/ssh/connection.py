@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 import asyncssh
 
 from nbserver.base.errors import AuthenticationError, HostError, SecretError
+from nbserver.base.user_name import name_user
 from nbserver.transports.ssh.errors import CLOSED, explain
 from nbserver.transports.ssh.gate import turn_at
 from nbserver.transports.ssh.host_keys import HostKeys
@@ -118,6 +119,7 @@ class Connection:
         self, server: LinuxHost | SshServer, address: str, logon: Logon, host_key_options: dict[str, Any]
     ) -> asyncssh.SSHClientConnection:
         """Connect. Every option that could come from the user's files (config, default keys, CA certificates) is set explicitly."""
+        name_user()  # asyncssh requires the name, but sends it to no host
         return await asyncio.wait_for(
             asyncssh.connect(
                 address,
