@@ -190,7 +190,7 @@ def _run(task: Task, begin: Callable[[AnyHost, dict[str, File], dict[str, str]],
             _remember(results[name], copies[name])
     for name in (name for name, copy in copies.items() if copy.pending):
         _stop(results[name])
-    view.show(task.mode, results)
+    view.show("list" if task.dry_run else task.mode, results)
     for name, copy in copies.items():
         _show(name, copy, task)
     code = exit_code(results)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 LONGEST = ("difference", "unchanged", "unreachable", "warning")  # words that the column has room for
-QUIET = frozenset({"log", "progress", "finished", "file", "content"})
+QUIET = frozenset({"log", "progress", "finished", "file", "content", "kept"})
 QUIET_STATUS = frozenset({*QUIET, "status", "difference", "unchanged"})
 
 

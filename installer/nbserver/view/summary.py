@@ -52,6 +52,7 @@ DONE_WORDS = {
 }
 OK_WORDS = {
     "undo": "previous state restored",
+    "list": "notebooks compared",
     "push": "notebooks copied",
     "pull": "notebooks copied",
     "backup": "notebooks copied",

@@ -31,6 +31,7 @@ class Site:
     def __init__(self, folder: Path) -> None:
         self.folder, self.listed, self.results = folder, list[HostFile](), dict[str, Result]()
         self.asked: list[tuple[str, list[str]]] = []
+        self.mode = ""  # of the summary
         self.interrupted = ""  # the mode in which Ctrl-C is pressed
 
     def operate(
@@ -47,14 +48,14 @@ class Site:
         view.summary(mode, results, self.folder)
         return results
 
-    def pull(self, *, as_json: bool = True, quiet: bool = False) -> int:
+    def pull(self, *, as_json: bool = True, quiet: bool = False, dry_run: bool = False) -> int:
         (self.folder / "nbserver.toml").write_text(HOSTS)
         loaded = reader.load(self.folder / "nbserver.toml")
-        task = notebooks.Task("pull", loaded, loaded.select(["bad", "good"]), Options(), None, self, as_json=as_json, quiet=quiet)  # type: ignore[arg-type]
+        task = notebooks.Task("pull", loaded, loaded.select(["bad", "good"]), Options(), None, self, dry_run, as_json, quiet)  # type: ignore[arg-type]
         return notebooks.pull(self.folder / "work", task)
 
     def summary(self, mode: str, results: dict[str, Result], folder: Path) -> None:
-        self.results = results
+        self.results, self.mode = results, mode
 
 
 @pytest.fixture
@@ -132,6 +133,12 @@ def test_a_host_does_not_fill_the_screen_and_conflicts_come_first(site: Site, ca
     assert site.pull(as_json=False, quiet=True) == 4 and capsys.readouterr().out.splitlines() == lines[:22]
     site.listed.pop()
     assert site.pull(as_json=False, quiet=True) == 0 and capsys.readouterr().out == ""
+
+
+def test_a_dry_run_says_that_it_copied_nothing(site: Site) -> None:
+    assert site.pull(dry_run=True) == 4 and site.mode == "list"
+    assert [mode for mode, _ in site.asked] == ["list"] and not (site.folder / "work").exists()
+    assert site.pull() == 0 and site.mode == "pull"
 
 
 def test_names_that_windows_cannot_have_are_refused_before_a_host_is_contacted(site: Site) -> None:
