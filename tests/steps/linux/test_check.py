@@ -52,14 +52,14 @@ def test_a_server_that_refuses_both_is_as_it_should_be(certificate: Certificate)
 def test_a_server_that_lets_everybody_in_is_a_difference(certificate: Certificate) -> None:
     with server(certificate, lambda head: OPEN) as (port, _):
         assert differences(port, certificate.fingerprint) == [
-            f"status of GET /api/kernels on TCP port {port} {way} | 200 | 401 or 403" for way in (WITHOUT, WITH_TOKEN)
+            f"HTTP status of GET /api/kernels on TCP port {port} {way} | 200 | 401 or 403" for way in (WITHOUT, WITH_TOKEN)
         ]
 
 
 def test_one_that_believes_any_token_is_a_difference(certificate: Certificate) -> None:
     with server(certificate, lambda head: OPEN if "Authorization" in head else REFUSED) as (port, _):
         assert [line.split(" | ")[:2] for line in differences(port, certificate.fingerprint)] == [
-            [f"status of GET /api/kernels on TCP port {port} {WITH_TOKEN}", "200"]
+            [f"HTTP status of GET /api/kernels on TCP port {port} {WITH_TOKEN}", "200"]
         ]
 
 

@@ -82,14 +82,14 @@ def test_windows_without_tls_1_2_for_clients_is_named(session: Session, certific
 def test_a_server_that_lets_everybody_in_is_a_difference(session: Session, certificate: Certificate) -> None:
     with server(certificate, lambda head: b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]") as (port, _):
         assert differences(session, port) == [
-            f"status of GET /api/kernels on TCP port {port} {way} | 200 | 401 or 403" for way in (WITHOUT, WITH_TOKEN)
+            f"HTTP status of GET /api/kernels on TCP port {port} {way} | 200 | 401 or 403" for way in (WITHOUT, WITH_TOKEN)
         ]
 
 
 def test_one_that_believes_any_token_is_a_difference(session: Session, certificate: Certificate) -> None:
     with server(certificate, lambda head: b"HTTP/1.1 200 OK\r\n\r\n" if "Authorization" in head else REFUSED) as (port, _):
         assert [line.split(" | ")[:2] for line in differences(session, port)] == [
-            [f"status of GET /api/kernels on TCP port {port} {WITH_TOKEN}", "200"]
+            [f"HTTP status of GET /api/kernels on TCP port {port} {WITH_TOKEN}", "200"]
         ]
 
 
