@@ -130,7 +130,7 @@ def _check(
     if digest != expected:
         raise ApprovalError(
             "script-hash-differs",
-            "the SHA-256 does not match the manifest: expected {expected}, got {actual}",
+            "the script's SHA-256 does not match the manifest: expected {expected}, got {actual}",
             where=plain_file.shown(path),
             todo=COMPARE,
             expected=expected,

@@ -183,8 +183,8 @@ def check_names(shown: Sequence[str], names: Sequence[str]) -> None:
     if wildcards:
         raise ChainFault(
             "certificate-wildcard",
-            "the certificate has the wildcard name {name}, which is refused: anyone who can use a notebook could read "
-            "the private key and impersonate every host that matches this name",
+            "the certificate has the wildcard name {name}: anyone who can use a notebook could read the private "
+            "key and impersonate every host that matches this name",
             todo="Use a certificate for the names of this host only",
             name=wildcards[0],
         )
@@ -329,14 +329,14 @@ def _check_purpose(leaf: x509.Certificate) -> None:
     if purposes is not None and not {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & set(purposes):
         raise ChainFault(
             "certificate-not-for-servers",
-            "the extended key usage does not include server authentication",
+            "the certificate's extended key usage does not include server authentication",
             todo="Have the certificate reissued with serverAuth",
         )
     usage = _extension(leaf, x509.KeyUsage)
     if usage is not None and not usage.digital_signature:
         raise ChainFault(
             "certificate-without-digital-signature",
-            "the key usage does not include digitalSignature, which TLS 1.2 and 1.3 require",
+            "the certificate's key usage does not include digitalSignature, which TLS 1.2 and 1.3 require",
             todo="Have the certificate reissued with digitalSignature",
         )
 

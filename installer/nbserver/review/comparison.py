@@ -114,7 +114,7 @@ def _side(folder: Path, entries: Mapping[str, Mapping[str, Any]]) -> Side:
         if hashlib.sha256(data).hexdigest() != entry["sha256"]:
             raise ApprovalError(
                 "other-script-hash-differs",
-                "the SHA-256 does not match the manifest in the same folder",
+                "the script's SHA-256 does not match the manifest in the same folder",
                 where=plain_file.shown(path),
                 todo="{advice}",
                 advice=AGAIN,

@@ -101,7 +101,13 @@ def require_closed(path: Path) -> None:
     """Raise ApprovalError if others can write to the file or folder, or if it is a link."""
     found = os.lstat(path)
     if plain_file.is_link(found):
-        raise ApprovalError("run-file-is-link", "must not be a link", where=plain_file.shown(path), todo="{advice}", advice=KEPT)
+        raise ApprovalError(
+            "run-file-is-link",
+            "expected a file or a folder, found a link",
+            where=plain_file.shown(path),
+            todo="{advice}",
+            advice=KEPT,
+        )
     who = write_access.others(path)
     if who:
         raise ApprovalError(

@@ -78,7 +78,7 @@ class HostStop(threading.Event):
                 "step-too-slow",
                 "the step {step} did not finish within {seconds} s, so nbserver stopped the script",
                 host=self._host,
-                todo="Check the host's load, or increase step_timeout",
+                todo="Check the host's load, or increase step_timeout in the inventory",
                 step=self._name,
                 seconds=f"{self._step:g}",
             )
@@ -87,7 +87,7 @@ class HostStop(threading.Event):
                 "host-too-slow",
                 "the run did not finish within {seconds} s, so nbserver stopped it",
                 host=self._host,
-                todo="Check the host's load, or increase timeout",
+                todo="Check the host's load, or increase timeout in the inventory",
                 seconds=f"{self._total:g}",
             )
         return None

@@ -105,7 +105,7 @@ def test_the_message_says_which_part_was_changed(where: str, words: str, script:
 def test_a_script_of_another_hash_and_a_missing_one_are_refused(script: Script, tmp_path: Path) -> None:
     folder = folder_with(tmp_path / "rendered", script, script.text)
     (folder / script.file_name).write_text(script.text + "# more\n", encoding="ascii", newline="")
-    with pytest.raises(ApprovalError, match=r"the SHA-256 does not match the manifest: expected .*, got "):
+    with pytest.raises(ApprovalError, match=r"the script's SHA-256 does not match the manifest: expected .*, got "):
         audit.audit(folder)
     (folder / script.file_name).unlink()
     with pytest.raises(ApprovalError, match=r"win1\.ps1 is missing"):

@@ -83,7 +83,7 @@ def test_nothing_is_signed_that_does_not_pass_the_audit(
     with (folder / "win1.ps1").open("ab") as file:
         file.write(b"#")
     assert run(monkeypatch) == 5
-    assert "the SHA-256 does not match the manifest" in capsys.readouterr().err and not (folder / "approvals").exists()
+    assert "the script's SHA-256 does not match the manifest" in capsys.readouterr().err and not (folder / "approvals").exists()
 
 
 def test_what_is_signed_is_what_was_audited(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,7 +45,7 @@ def explain(error: BaseException, host: LinuxHost | SshServer, logon: Logon | No
             "ssh-no-answer",
             "{place} did not answer within {seconds} s",
             host=name,
-            todo="Check that the host is up and that no firewall blocks the port, or increase connect_timeout",
+            todo="Check that the host is up and that no firewall blocks the port, or increase connect_timeout in the inventory",
             place=place,
             seconds=f"{host.connect_timeout:g}",
         )

@@ -18,7 +18,9 @@ def on_windows(error: HostError, server: SshServer) -> HostError:
             "windows-ssh-keys-rejected",
             "{place} rejected {keys} for {user}",
             host=name,
-            todo="For an administrator, add the public key to C:\\ProgramData\\ssh\\administrators_authorized_keys on the host, which only administrators and SYSTEM may write. Otherwise, correct user and key_file in the inventory",
+            todo="Correct user and key_file in the inventory, or add the public key on the host: for an "
+            "administrator, to C:\\ProgramData\\ssh\\administrators_authorized_keys, which only administrators and "
+            "SYSTEM may change; for other users, to .ssh\\authorized_keys in their profile",
             place=place,
             keys=error.values["keys"],
             user=user,

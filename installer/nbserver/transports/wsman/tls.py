@@ -39,6 +39,6 @@ def _adapter(host: WindowsHost) -> HTTPAdapter:
             "ca-file-not-pem",
             "{file} contains no PEM certificate",
             host=host.name,
-            todo="Save the CA certificate in PEM format in this file",
+            todo="Set ca_file to a file that contains the CA certificate in PEM format",
             file=host.ca_file,
         ) from None
