@@ -85,6 +85,7 @@ check_host() {
 apply() {
     local name
     assert_rotation_complete
+    return_environments
     plan
     for name in "${STEPS[@]}"; do
         if [[ $RUN_DIFFERS == true ]]; then

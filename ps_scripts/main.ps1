@@ -77,7 +77,10 @@ function Invoke-EveryStep {
         if ($step.Name -eq 'notebook' -and -not $Run.Reboot) { Start-Switch }
         Invoke-Apply $step
         if ($Run.Outcome -eq 'reboot') { break }
-        if ($step.Name -eq 'service') { Confirm-Switch }
+        if ($step.Name -eq 'service') {
+            $Run.StoppedEarly = $false
+            Confirm-Switch
+        }
     }
     if ($Run.Outcome -ne 'reboot') { return }
     Undo-Record -BracketsOnly
@@ -178,6 +181,7 @@ $Modes.check = {
 
 $Modes.apply = {
     Assert-RotationComplete
+    Restore-EveryAside
     Invoke-Plan
     if ($Run.Differs) { Invoke-EveryStep } else { Write-AllUnchanged }
 }

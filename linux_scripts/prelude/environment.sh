@@ -17,6 +17,7 @@ case $NB_DOWNLOADS_SOURCE in
 esac
 ENVIRONMENT_KEPT=''                                # of keep_environment
 ENVIRONMENT_STARTED=''                             # this run has begun to install it
+ENVIRONMENT_RETURNED=''                            # it could not, and the previous one is in use again
 COMPARED+=("$PROGRAMS" "$LOCK_MARK")
 
 # The environment is complete if its mark has the hash of the lock. Its Python is a link to the distribution's Python,
@@ -82,31 +83,54 @@ start_environment() {
     create_environment
 }
 
-# A complete environment that is installed again, because something in it has changed, may be the only one that works.
-# So it comes back if the new one cannot be completed. If a run was killed before, it is still there.
+# A complete environment that is installed again may be the only one that works, also if something in it has changed. So
+# it only gets another name, and it is in use again if the new one cannot be completed.
 set_environment_aside() {
     if [[ ! -e $LOCK_MARK ]]; then return; fi
-    if ! has_record folder "$SET_ASIDE"; then save_before folder "$SET_ASIDE" ''; fi
+    save_before folder "$SET_ASIDE" ''
     rm -rf --one-file-system -- "$SET_ASIDE"
     mv -T -- "$ENVIRONMENT" "$SET_ASIDE"
 }
 
 # Whether an environment was set aside, and the new one is not complete.
-has_environment_aside() {
-    [[ -e $SET_ASIDE && ! -e $LOCK_MARK ]]
+is_set_aside() { # ENVIRONMENT
+    [[ -e $1.replaced/nbserver.lock && ! -e $1/nbserver.lock ]]
 }
 
-# Called when a run has failed.
-return_environment() {
-    rm -rf --one-file-system -- "$ENVIRONMENT"
-    mv -T -- "$SET_ASIDE" "$ENVIRONMENT"
-    forget_environment_aside                       # only its line in the record
+return_environment() { # ENVIRONMENT
+    local line
+    { rm -rf --one-file-system -- "$1" && mv -T -- "$1.replaced" "$1"; } ||
+        problem folder-not-returned 'could not replace {path} with {folder}' path "$1" folder "$1.replaced" || return
+    for line in "${RECORD[@]}"; do
+        split_line "$line"
+        if [[ $LINE_KIND == folder && $LINE_KEY == "$1.replaced" ]]; then remove_line "$line" || return; fi
+    done
+    write_event restored kind folder what "$1"
 }
 
-# The event "restored" would say that the environment which was set aside is in use again.
-forget_environment_aside() {
-    local UNDO_IS_SILENT=1
-    remove_environment "$SET_ASIDE"
+# Called before an apply: if a run was killed meanwhile, the environment is in use again, too.
+return_environments() {
+    local line
+    for line in "${RECORD[@]}"; do
+        split_line "$line"
+        if is_aside_line && is_set_aside "${LINE_KEY%.replaced}"; then
+            RUN_STEP=$LINE_STEP
+            return_environment "${LINE_KEY%.replaced}"
+        fi
+    done
+}
+
+# After split_line.
+is_aside_line() {
+    [[ $LINE_KIND == folder && $LINE_KEY =~ ^"$PROGRAMS"/env-[0-9a-f]{8}\.replaced$ ]]
+}
+
+# Remove what was set aside. Its name would say that it was restored.
+remove_aside() { # LINE
+    split_line "$1"
+    PROBLEM=''
+    restore_folder "$LINE_KEY" || return
+    remove_line "$1"
 }
 
 fill_environment() {
@@ -120,8 +144,16 @@ fill_environment() {
     forget_files "$ENVIRONMENT"
     mark_environment
     list_files
-    if has_record folder "$SET_ASIDE"; then forget_environment_aside; fi
+    remove_replaced
     RUN_REPAIR=''
+}
+
+remove_replaced() {
+    local line
+    for line in "${RECORD[@]}"; do
+        split_line "$line"
+        if [[ $LINE_KIND == folder && $LINE_KEY == "$SET_ASIDE" ]]; then remove_aside "$line"; fi
+    done
 }
 
 LOCK_OPTIONS=(--require-hashes --no-deps --only-binary :all:)

@@ -11,7 +11,6 @@ RECORD_PATTERN='^\{"v":1,"step":"([a-z][a-z0-9_]*)","kind":"([a-z_]+)",'
 RECORD_PATTERN+='"key":"('$RECORD_TEXT')","before":(null|"('$RECORD_TEXT')")\}$'
 LINE_STEP='' LINE_KIND='' LINE_KEY='' LINE_BEFORE=''
 LINE_STAYS=''                                      # restore_KIND sets it: a later undo must try this line again
-UNDO_IS_SILENT=''                                  # for what only existed during a change: no event says "restored"
 
 # With an incomplete record, undo would restore the wrong things. So nothing is done.
 read_record() {
@@ -64,23 +63,26 @@ has_record() { # KIND KEY
 
 # Restore one thing, and remove its line from the record.
 undo_line() { # LINE
-    local line
-    local -a others=()
     split_line "$1"
     check_line || return
     PROBLEM='' LINE_STAYS=''
     read_last_error                                # an earlier error is not about this line
     "restore_$LINE_KIND" "$LINE_KEY" "$LINE_BEFORE" || return
     if [[ $LINE_STAYS ]]; then return 0; fi
+    remove_line "$1" || return
+    shorten_key
+    write_event restored kind "$LINE_KIND" what "$REPLY"
+}
+
+remove_line() { # LINE
+    local line
+    local -a others=()
     for line in "${RECORD[@]}"; do
         if [[ $line != "$1" ]]; then others+=("$line"); fi
     done
     RECORD=("${others[@]}")
     write_record || problem file-not-written 'could not write {path}. Make sure that its disk is writable and has '\
-'free space, then try again' path "$RECORD_FILE" || return
-    if [[ $UNDO_IS_SILENT ]]; then return 0; fi
-    shorten_key
-    write_event restored kind "$LINE_KIND" what "$REPLY"
+'free space, then try again' path "$RECORD_FILE"
 }
 
 # Whether undo may restore the thing that split_line has read.

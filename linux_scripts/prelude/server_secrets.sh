@@ -37,9 +37,21 @@ set_password() {
 # The rest of the file stays as it is.
 write_password_hash() {
     local text=''
+    save_password_hash
     IFS= read -r -d '' text <"$NOTEBOOK_FILE" || true
     set_text_file "$NOTEBOOK_FILE" "$READERS" "$FILE_MODE" "${text//"$FORMER_HASH"/"@notebook.password_hash@"}" \
         notebook.password_hash
+}
+
+# If an apply was cut off, what it has saved gets the new password, too. Otherwise an apply that fails would restore the
+# one that was replaced here.
+save_password_hash() {
+    local text='' file=$SWITCH_FOLDER/${NOTEBOOK_FILE##*/}
+    if [[ ! -e $file ]]; then return; fi
+    IFS= read -r -d '' text <"$file" || true
+    if [[ ! $text =~ $HASH_PATTERN ]]; then return; fi
+    expand_secret "${text//"${BASH_REMATCH[1]}"/"@notebook.password_hash@"}" notebook.password_hash
+    write_whole "$file" "$READERS" "$FILE_MODE" "$REPLY"
 }
 
 # Whether the server runs, and was started after the last change of its files.

@@ -20,8 +20,8 @@ switch_to() { # FOLDER
     prove_restored
 }
 
-# A password that was replaced since does not come back, unless it came with the new settings. A rollback keeps the port
-# and the address, too.
+# A password that was replaced since does not come back. If new settings fail, the password does: it came with them, and
+# set-password changes what was saved, too. A rollback keeps the port and the address.
 bring_back_files() { # FOLDER
     local text='' saved hash former='' file name=notebook.password_hash
     if [[ -e $1/${STARTER_FILE##*/} ]]; then restore_file "$STARTER_FILE" "$1/${STARTER_FILE##*/}" || return; fi
@@ -111,6 +111,11 @@ end_switch_in_subshell() {
 # shellcheck disable=SC2317 # a trap calls it
 end_switch() {
     local environment=$ENVIRONMENT
+    if [[ $ENVIRONMENT_STARTED ]] && is_set_aside "$ENVIRONMENT"; then
+        RUN_STEP=packages
+        return_environment "$ENVIRONMENT" || { report_not_returned; return; }
+        ENVIRONMENT_RETURNED=1
+    fi
     if ! has_open_switch; then
         report_not_switched
         return
@@ -219,9 +224,8 @@ end_rollback() {
 # shellcheck disable=SC2317 # a trap calls it
 report_not_switched() {
     if [[ ! $ENVIRONMENT_STARTED ]]; then return 0; fi
-    if has_environment_aside; then
+    if [[ $ENVIRONMENT_RETURNED ]]; then
         RUN_STEP=packages
-        return_environment
         use_failure
         write_message "$REPLY" text environment-returned 'the packages could not be installed again, so this host '\
 'keeps the environment {environment} as it was: {cause}' environment "$ENVIRONMENT"
@@ -234,6 +238,15 @@ report_not_switched() {
     use_failure
     write_message "$REPLY" text upgrade-not-begun 'the upgrade failed, and this host still runs its previous '\
 'environment {environment}: {cause}' environment "${DEPLOYED_PYTHON%/bin/python*}"
+}
+
+# shellcheck disable=SC2317 # a trap calls it
+report_not_returned() {
+    leave_switch_open
+    write_message "$REPLY" text environment-not-returned 'the packages could not be installed again, and nbserver '\
+'could not restore the environment {environment}: {problem}. Fix this error, then run nbserver apply again. The '\
+'packages could not be installed because of this error: {cause}' \
+        environment "$ENVIRONMENT" problem "$SWITCH_PROBLEM"
 }
 
 # PROBLEM: why this run failed. REPLY: the event that says so: a run that was stopped did not fail.

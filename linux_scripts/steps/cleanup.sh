@@ -33,7 +33,7 @@ cleanup_apply() {
     for ((i = ${#lines[@]} - 1; i >= 0; i--)); do
         line=${lines[i]}
         if is_unused_environment "$line"; then
-            undo_line "$line" ||
+            remove_unused "$line" ||
                 fail environment-not-removed 'could not remove {path}, which is no longer used: {cause}. The notebook '\
 'server is running. Fix this error, then run nbserver apply again' \
                     path "$LINE_KEY"
@@ -46,9 +46,18 @@ cleanup_apply() {
     done
 }
 
+# After is_unused_environment.
+remove_unused() { # LINE
+    if is_aside_line; then remove_aside "$1"; else undo_line "$1"; fi
+}
+
 # Whether a line of the record is an environment that the server does not run from, and not the previous one.
 is_unused_environment() { # LINE
     split_line "$1"
+    if is_aside_line; then
+        if is_set_aside "${LINE_KEY%.replaced}"; then return 1; fi   # the next apply needs it
+        return 0
+    fi
     [[ $LINE_KIND == folder && $LINE_KEY =~ ^"$PROGRAMS"/env-[0-9a-f]{8}$ && $NOTEBOOK_PYTHON != "$LINE_KEY"/* ]] &&
         [[ $KEPT_PYTHON != "$LINE_KEY"/* ]]
 }

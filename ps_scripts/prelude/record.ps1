@@ -55,8 +55,12 @@ function Undo-Line($Line) {
     if ($PathKinds -contains $Line.kind) { Assert-KnownPath $Line.key }
     Assert-KnownName $Line
     & $Restore[$Line.kind] $Line.key $Line.before
-    Write-Record @(Read-Record | Where-Object { $_.kind -ne $Line.kind -or $_.key -ne $Line.key })
+    Remove-Line $Line
     Write-Event restored @{ kind = $Line.kind; what = $Line.key }
+}
+
+function Remove-Line($Line) {
+    Write-Record @(Read-Record | Where-Object { $_.kind -ne $Line.kind -or $_.key -ne $Line.key })
 }
 
 # Whatever the record contains, undo restores only registry values and tasks that this script can have changed.

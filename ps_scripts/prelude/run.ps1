@@ -45,7 +45,7 @@ $Run = @{
     Boot = ''; Reboot = $false; Restarting = $false; Pending = ''
     Outcome = 'ok'; Changed = 0; Differs = $false; Fingerprint = ''
     Failure = $null; Installing = $false                 # why it failed; it has begun to install an environment
-    StoppedEarly = $false                                # it stopped the server, whose files are as they were
+    StoppedEarly = $false; Answered = $false             # it stopped the server early, and the server had answered
     NewSettings = $false                                 # what the server reads when it starts differs
     RollbackBegun = $false                               # the server starts from its previous environment
     ExitCode = 0; Output = @()                           # of the last program

@@ -24,6 +24,7 @@ function Invoke-SetPassword {
     else {
         Add-Difference rotated-password 'notebook password' 'the previous one' 'a new one'
         Write-ChangeStart
+        Set-SavedPassword
         Set-TextFile $ConfigurationFile $text.Replace($old, "@$HashSecret@") $HashSecret   # the rest stays
         Write-ChangeEnd
     }
@@ -31,6 +32,16 @@ function Invoke-SetPassword {
     Restart-Server
     Write-ChangeEnd
     Assert-ServerProven
+}
+
+# If an apply was cut off, what it has saved gets the new password, too. Otherwise an apply that fails would restore the
+# one that was replaced here.
+function Set-SavedPassword {
+    $file = Join-Path $SwitchFolder (Split-Path -Leaf $ConfigurationFile)
+    if (-not (Test-Path -LiteralPath $file)) { return }
+    $text = [IO.File]::ReadAllText($file, $Utf8)
+    $old = [regex]::Match($text, $HashPattern).Groups[1].Value
+    if ($old) { Write-TextFile $file $text.Replace($old, "@$HashSecret@") $HashSecret }
 }
 
 # Mode rotate-certificate. The server has read its files when it started, so it serves the previous certificate until it

@@ -79,13 +79,12 @@ function Test-OpenSwitch { Test-Path -LiteralPath $SwitchFolder }
 # Called before the first file changes that the server reads. A switch that is open keeps what it saved: the server may
 # already run from the new environment.
 function Start-Switch {
-    $Run.StoppedEarly = $false
     if (Test-OpenSwitch) { return }
     $python = Get-DeployedPython
     if (-not $python) { return }
     $Run.Step = 'packages'
     if ($python -ne (Get-EnvironmentProgram 'python.exe')) { Save-CurrentServer $python }
-    elseif ($Run.NewSettings -and (Test-AnswerAsSaved)) {
+    elseif ($Run.NewSettings -and ($Run.Answered -or (Test-AnswerAsSaved))) {
         Save-CurrentServer $python
         Write-TextFile (Join-Path "$SwitchFolder.new" (Split-Path -Leaf $SettingsMark)) ''
     }

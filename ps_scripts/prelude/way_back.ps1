@@ -17,8 +17,8 @@ function Restore-Server([string]$Folder, [switch]$WithPassword) {
     Assert-PreviousServer
 }
 
-# A password that was replaced since is not restored, unless this run has sent it and -WithPassword is given. A rollback
-# keeps the port and the address, too.
+# A password that was replaced since is not restored. If new settings fail (-WithPassword), the password is: it came
+# with them, and set-password changes what was saved, too. A rollback keeps the port and the address.
 function Restore-ServerFile([string]$Folder, [switch]$WithPassword) {
     $starter = Join-Path $Folder (Split-Path -Leaf $StarterFile)
     if (Test-Path -LiteralPath $starter) { Copy-Over $starter $StarterFile }
@@ -32,7 +32,7 @@ function Restore-ServerFile([string]$Folder, [switch]$WithPassword) {
     $former = [regex]::Match($text, $HashPattern).Groups[1].Value
     $isReplaced = $former -and $Secrets.ContainsKey($name) -and
         -not [string]::Equals($former, (Expand-Secret "@$name@" $name))
-    if ($isReplaced -and -not ($WithPassword -and (Test-SentPassword $name))) {
+    if ($isReplaced -and -not $WithPassword) {
         Write-TextFile $ConfigurationFile $text.Replace($former, "@$name@") $name
     }
     elseif (-not [string]::Equals($text, $saved)) { Write-TextFile $ConfigurationFile $text }
@@ -50,12 +50,6 @@ function Get-TextForAddress([string]$Text) {
         if ($should.Success -and $is.Success) { $Text = $Text.Replace($is.Value, $should.Value) }
     }
     $Text
-}
-
-# Return whether the hash that is kept under this name is the one that was sent with this run.
-function Test-SentPassword([string]$Name) {
-    $Secrets.ContainsKey($HashSecret) -and
-        [string]::Equals((Expand-Secret "@$HashSecret@" $HashSecret), (Expand-Secret "@$Name@" $Name))
 }
 
 # The port and the address in the configuration that was restored.
@@ -92,13 +86,15 @@ function Test-SwitchToEnd {
 function Complete-Switch {
     try {
         if (-not (Test-SwitchToEnd)) { return }
+        $isAside = $Run.Installing -and (Test-Aside (Get-EnvironmentFolder))
+        if ($isAside -and -not (Restore-Environment)) { return }
         if ($Run.RollbackBegun) { Undo-Rollback }
-        elseif (Test-Untouched) { Remove-Switch; Write-NotSwitched }
+        elseif (Test-Untouched) { Remove-Switch; Write-NotSwitched $isAside }
         elseif (Test-SettingsSwitch) { Undo-NewSetting }
         elseif (Test-OpenSwitch) { Undo-Switch }
         else {
             if ($Run.StoppedEarly) { Start-ServerAgain }
-            if ($Run.Installing) { Write-NotSwitched }
+            if ($Run.Installing) { Write-NotSwitched $isAside }
         }
     }
     catch {
@@ -171,7 +167,25 @@ function Undo-Switch {
     Write-UpgradeEnd $failure
 }
 
-# The server was stopped while its Python was replaced.
+# Return whether the environment that was set aside is in use again.
+function Restore-Environment {
+    $Run.Step = 'packages'
+    $environment = Get-EnvironmentFolder
+    try { Restore-Aside $environment }
+    catch {
+        $Run.Outcome = 'failed'
+        $problem = ConvertTo-Failure $_.Exception
+        Write-UpgradeEnd (New-Failure environment-not-returned ('the packages could not be installed again, and ' +
+                'nbserver could not restore the environment {environment}: {problem}. Fix this error, then run ' +
+                'nbserver apply again. The packages could not be installed because of this error: {cause}') @{
+                environment = $environment; problem = $problem.Message
+            } -Cause (Get-RunFailure))
+        return $false
+    }
+    $true
+}
+
+# The server was stopped while its Python or its packages were replaced.
 function Start-ServerAgain {
     if (-not (Get-DeployedPython)) { return }
     $Run.Step = 'service'
@@ -181,7 +195,15 @@ function Start-ServerAgain {
 
 # The server still runs from its previous environment, if this run has built another one. An environment that is not
 # complete is removed, because it takes space.
-function Write-NotSwitched {
+function Write-NotSwitched([bool]$IsReturned) {
+    if ($IsReturned) {
+        $Run.Step = 'packages'
+        Write-UpgradeEnd (New-Failure environment-returned ('the packages could not be installed again, so this host ' +
+                'keeps the environment {environment} as it was: {cause}') @{
+                environment = Get-EnvironmentFolder
+            } -Cause (Get-RunFailure))
+        return
+    }
     $python = Get-DeployedPython
     if (-not $python -or $python -eq (Get-EnvironmentProgram 'python.exe')) { return }
     $Run.Step = 'packages'

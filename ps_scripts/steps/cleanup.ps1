@@ -4,6 +4,17 @@
 # This is the last step, after the new server has answered: an upgrade that fails keeps everything. Only what is in the
 # record is removed or restored, in the same way as undo does it.
 
+# A folder that was set aside was not there before, either, but its name would say that it was restored.
+function Remove-Unused($Line) {
+    if ($Line.key -cmatch $AsideName) {
+        Remove-Folder $Line.key
+        Remove-Line $Line
+        return
+    }
+    Undo-Line $Line
+    Remove-FileList (Split-Path -Leaf $Line.key)
+}
+
 Add-Step cleanup 'Files and changes that are no longer needed are removed' -Test {
     foreach ($line in Get-UnusedLine) { Add-Difference installed-path '{path}' 'installed' $null @{ path = $line.key } }
     foreach ($line in Get-DroppedLine) {
@@ -15,10 +26,7 @@ Add-Step cleanup 'Files and changes that are no longer needed are removed' -Test
 } -Apply {
     foreach ($line in @(Get-UnusedLine)) {
         Write-StepProgress removing 'Removing {path}' @{ path = $line.key }
-        try {
-            Undo-Line $line
-            Remove-FileList (Split-Path -Leaf $line.key)
-        }
+        try { Remove-Unused $line }
         catch {
             throw (New-Failure unused-not-removed ('could not remove {path}, which is no longer used: {cause}. The ' +
                     'notebook server is running. Fix this error (for example, close the programs that are using ' +

@@ -123,14 +123,14 @@ function Install-Uv([hashtable]$Variables) {
     Join-Path $tools 'bin\uv.exe'
 }
 
-function Install-WithUv([string]$LockFile, [hashtable]$Variables) {
-    $uv = Install-Uv $Variables
+function Install-WithUv {
+    param([string]$Uv, [string]$LockFile, [hashtable]$Variables)
     New-Environment @('--without-pip') $Variables
     Write-StepProgress installing-packages 'Installing packages' -Done 0 -Total $Lock.Count -Unit packages
     $python = Get-EnvironmentProgram 'python.exe'
     $arguments = @('pip', 'install', '--python', $python, '--no-cache', '--link-mode', 'copy', '--compile-bytecode') +
     @(Get-LockArgument $LockFile)
-    Invoke-PackageInstaller $uv $arguments $Variables
+    Invoke-PackageInstaller $Uv $arguments $Variables
 }
 
 function Install-WithPip([string]$LockFile, [hashtable]$Variables) {
@@ -169,6 +169,20 @@ function Test-EnvironmentKept {
     Test-OnlyUnlisted
 }
 
+# A complete environment may be the only one that works, also if something in it has changed.
+function Start-Environment {
+    $folder = Get-EnvironmentFolder
+    if (Test-Path -LiteralPath $folder) {
+        if ((Get-ServerEnvironment) -eq $folder) { Stop-ServerEarly } else { Stop-ProcessBelow $folder }
+        if (Test-LockMark) { Move-Aside $folder }
+        else {
+            Write-StepProgress removing 'Removing {path}' @{ path = $folder }
+            Remove-Folder $folder
+        }
+    }
+    Save-Before 'folder' $folder $null
+}
+
 Add-Step packages 'The packages in the lock are installed in a virtual environment' -Test {
     if ($Run.Repair) {
         Add-Difference repair-requested 'packages' 'not checked' 'reinstalled because of --repair'
@@ -183,18 +197,14 @@ Add-Step packages 'The packages in the lock are installed in a virtual environme
         return
     }
     $Run.Installing = $true
-    $folder = Get-EnvironmentFolder
-    if (Test-Path -LiteralPath $folder) {
-        if ((Get-ServerEnvironment) -eq $folder) { Stop-Server } else { Stop-ProcessBelow $folder }
-        Write-StepProgress removing 'Removing {path}' @{ path = $folder }
-        Remove-Folder $folder
-    }
-    Save-Before 'folder' $folder $null
     $lockFile = New-LockFile 'lock.txt' $Lock
     $variables = Get-PackageEnvironment
-    if ((Get-PackageInstaller) -eq 'uv') { Install-WithUv $lockFile $variables }
-    else { Install-WithPip $lockFile $variables }
+    $uv = ''
+    if ((Get-PackageInstaller) -eq 'uv') { $uv = Install-Uv $variables }   # while the server still runs
+    Start-Environment
+    if ($uv) { Install-WithUv $uv $lockFile $variables } else { Install-WithPip $lockFile $variables }
     Assert-Import
+    Remove-FileList (Split-Path -Leaf (Get-EnvironmentFolder))   # of the files before
     Write-TextFile (Get-LockMark) (Get-LockMarkText)
     Write-EnvironmentList
     $Run.Repair = $false

@@ -22,7 +22,7 @@ SCOPES = ("machine", "user")
 PRELUDE = {
     ("ps_scripts", "machine"): (
         "run messages hashes events findings machine/host_log kept_script envelope part_data lock paths held_files access machine/places record registry machine/registry_values machine/path_entries files "
-        "state_folder removal machine/path_access machine/data_folder_names machine/data_folders first_page starter server_command left_program programs machine/openssl "
+        "state_folder removal set_aside machine/path_access machine/data_folder_names machine/data_folders first_page starter server_command left_program programs machine/openssl "
         "web_requests machine/downloads machine/sources machine/delivered_programs machine/reboots windows_version foreign_configuration machine/foreign_places package_environment "
         "machine/package_configuration machine/installer_failures machine/installers machine/msi_packages machine/bundles machine/inno_setup "
         "machine/not_found machine/tasks machine/task_states machine/closing_tasks installed_files machine/running_server machine/firewall machine/port_rules "
@@ -31,7 +31,7 @@ PRELUDE = {
         "machine/unused_programs dropped_settings server_check host_checks machine/program_checks download_checks rotation machine/rotated_keys new_server switch way_back status server_life machine/restarted_server rollback server_secrets restored_key delivered_files notebook_files notebook_removal backup server_log evidence"
     ).split(),
     ("ps_scripts", "user"): (
-        "run messages hashes events findings kept_script envelope part_data lock paths held_files access user/places record registry files state_folder removal "
+        "run messages hashes events findings kept_script envelope part_data lock paths held_files access user/places record registry files state_folder removal set_aside "
         "user/data_folders first_page starter server_command left_program programs user/processes user/delivered_programs installed_files user/running_server windows_version "
         "foreign_configuration user/foreign_places package_environment user/package_configuration port_process certificates own_certificate "
         "user/certificate_program password_hash user/unused_programs dropped_settings "

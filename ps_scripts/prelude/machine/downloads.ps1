@@ -145,16 +145,23 @@ function Get-DownloadFault {
     $Minute.Time.Restart()
 }
 
-# Unpack a download into its own folder. It has the suffix .new until it is complete.
+# Unpack a download next to the folder whose place it takes. It has the suffix .new.
 function Expand-Download($Download, [string]$Folder) {
-    Add-Type -AssemblyName System.IO.Compression.FileSystem
     if (Test-Path -LiteralPath "$Folder.new") { Remove-Folder "$Folder.new" }
     Write-StepProgress unpacking 'Unpacking {folder}' @{ folder = Split-Path -Leaf $Folder }
-    Save-Before 'folder' $Folder $null
-    try { [IO.Compression.ZipFile]::ExtractToDirectory((Get-CachedFile $Download), "$Folder.new") }
+    try { Expand-Zip (Get-CachedFile $Download) "$Folder.new" }
     catch {
         Remove-Folder "$Folder.new"              # a part of it would keep a full disk full
         throw
     }
+}
+
+function Expand-Zip([string]$File, [string]$Folder) {
+    Add-Type -AssemblyName System.IO.Compression.FileSystem
+    [IO.Compression.ZipFile]::ExtractToDirectory($File, $Folder)
+}
+
+function Complete-Download([string]$Folder) {
+    Save-Before 'folder' $Folder $null
     Invoke-FileChange 'move-folder' "$Folder.new" $Folder
 }

@@ -31,10 +31,18 @@ function Set-Task([string]$Name, [string]$Xml) {
 }
 
 # A task that is replaced (-Force) keeps its access list, which whoever registered it has chosen: an existing task is
-# removed first. If another one is registered between the two commands, the second one fails.
+# removed first. If another one is registered between the two commands, the second one fails. If Windows refuses the new
+# task, the previous one is registered again.
 function Register-NewTask([string]$Name, [string]$Xml) {
-    if (Get-TaskXml $Name) { Unregister-ScheduledTask -TaskName $Name -TaskPath '\' -Confirm:$false -ErrorAction Stop }
-    [void](Register-ScheduledTask -TaskName $Name -TaskPath '\' -Xml $Xml -ErrorAction Stop)
+    $previous = Get-TaskXml $Name
+    if ($previous) { Unregister-ScheduledTask -TaskName $Name -TaskPath '\' -Confirm:$false -ErrorAction Stop }
+    try { [void](Register-ScheduledTask -TaskName $Name -TaskPath '\' -Xml $Xml -ErrorAction Stop) }
+    catch {
+        if ($previous -and -not (Get-TaskXml $Name)) {
+            [void](Register-ScheduledTask -TaskName $Name -TaskPath '\' -Xml $previous -ErrorAction Stop)
+        }
+        throw
+    }
 }
 
 $Restore.task = {

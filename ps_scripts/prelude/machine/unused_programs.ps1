@@ -34,6 +34,7 @@ function Get-UnusedLine {
 # True for a line about a folder of an environment, Python, or OpenSSL, right below the folder of nbserver.
 function Test-InstalledFolder($Line) {
     if ('folder', 'inno' -notcontains $Line.kind -or (Split-Path -Parent $Line.key) -ne $Programs) { return $false }
+    if ($Line.key -cmatch $AsideName -and (Test-Aside $Matches[1])) { return $false }   # the next apply needs it
     (Split-Path -Leaf $Line.key) -cmatch '^(env|python|openssl)-'
 }
 

@@ -12,6 +12,7 @@ function Get-UnusedLine {
 # True for a line about the folder of an environment, right below the folder for programs.
 function Test-EnvironmentLine($Line) {
     if ($Line.kind -ne 'folder' -or (Split-Path -Parent $Line.key) -ne $Programs) { return $false }
+    if ($Line.key -cmatch $AsideName -and (Test-Aside $Matches[1])) { return $false }   # the next apply needs it
     (Split-Path -Leaf $Line.key) -cmatch '^env-'
 }
 

@@ -89,14 +89,29 @@ function Remove-DamagedOpenSsl {
     Remove-Folder $folder
 }
 
+# What an installer has put there is uninstalled.
+function Expand-OpenSsl([string]$Folder) {
+    Expand-Download $Settings.openssl $Folder
+    if (Test-Record 'inno' $Folder) { Remove-DamagedOpenSsl }
+    $replaces = Test-Path -LiteralPath $Folder
+    if ($replaces) { Move-Aside $Folder }
+    try { Complete-Download $Folder }
+    catch {
+        if ($replaces) { Restore-Aside $Folder }
+        throw
+    }
+}
+
 function Install-OpenSsl {
     Save-Program openssl
     $file = Get-CachedFile $Settings.openssl
     Write-StepProgress installing-openssl 'Installing OpenSSL {version}' @{ version = $Settings.openssl.version }
-    if (Test-Difference $DamageCodes) { Remove-DamagedOpenSsl }
     switch ($Settings.openssl.kind) {
-        'zip' { Expand-Download $Settings.openssl (Get-OpenSslFolder) }
-        'exe' { Install-Inno $file (Get-OpenSslFolder) }
+        'zip' { Expand-OpenSsl (Get-OpenSslFolder) }
+        'exe' {
+            if (Test-Difference $DamageCodes) { Remove-DamagedOpenSsl }
+            Install-Inno $file (Get-OpenSslFolder)
+        }
         'msi' { Install-OpenSslPackage $file }
     }
 }

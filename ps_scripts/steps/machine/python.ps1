@@ -84,7 +84,7 @@ function Assert-RegisteredProgram([hashtable]$Values) {
 
 function Install-PythonBundle([string]$Folder) {
     # Undo removes the folder with all that is in it.
-    if (-not (Test-Path -LiteralPath $Folder)) { Save-Before 'folder' $Folder $null }
+    if (-not (Test-Path -LiteralPath $Folder)) { Save-Before 'folder' $Folder $null -Replace }
     $arguments = '/quiet', '/norestart', '/log', (Get-InstallerLog 'python'), 'InstallAllUsers=1', "TargetDir=$Folder",
     'PrependPath=0', 'AssociateFiles=0', 'Shortcuts=0', 'Include_launcher=0', 'Include_doc=0', 'Include_test=0'
     Install-Bundle (Get-CachedFile $Settings.python) $arguments
@@ -106,30 +106,52 @@ function Get-PythonBundle {
     }
 }
 
-# The installer would not replace files of the same version, so this Python is removed first. A Python of another
-# version stays, and so does the server, unless its environment needs this Python or does not say which one it needs.
-function Remove-DamagedPython {
-    $folder = Get-PythonFolder
+# A Python of another version stays, and so does the server, unless its environment needs this Python or does not say
+# which one it needs.
+function Stop-PythonUser([string]$Folder) {
     $base = Get-BaseFolder (Get-ServerEnvironment)
-    if ($base -and $base -ne $folder) { Stop-ProcessBelow $folder }
-    else {
-        $Run.StoppedEarly = $true
-        Stop-Server
+    if ($base -and $base -ne $Folder) { Stop-ProcessBelow $Folder } else { Stop-ServerEarly }
+}
+
+# As Move-Aside, for a folder that is uninstalled in its place. A copy that is not complete has another name.
+function Copy-Aside([string]$Folder) {
+    Save-Before 'folder' "$Folder.replaced" $null
+    foreach ($path in "$Folder.copy", "$Folder.replaced") { if (Test-Path -LiteralPath $path) { Remove-Folder $path } }
+    foreach ($file in @(Get-InstalledFile $Folder)) {
+        $copy = "$Folder.copy" + $file.FullName.Substring($Folder.Length)
+        $parent = Split-Path -Parent $copy
+        if (-not (Test-Path -LiteralPath $parent)) { [void](New-Item -ItemType Directory -Force -Path $parent) }
+        [IO.File]::Copy($file.FullName, $copy)
     }
-    foreach ($bundle in @(Get-PythonBundle)) { if ($bundle.Folder -eq $folder) { Undo-Line $bundle.Line } }
-    foreach ($line in @(Read-Record)) {
-        if ($line.kind -eq 'folder' -and $line.key -eq $folder) { Undo-Line $line }
-    }
-    Remove-Folder $folder
+    Invoke-FileChange 'move-folder' "$Folder.copy" "$Folder.replaced"
 }
 
 function Install-Python {
     Save-Program python
     $folder = Get-PythonFolder
     Write-StepProgress installing-python 'Installing Python {version}' @{ version = $Settings.python.version }
-    if (Test-Difference $DamageCodes) { Remove-DamagedPython }
-    if ($Settings.python.kind -eq 'zip') { Expand-Download $Settings.python $folder }
-    else { Install-PythonBundle $folder }
+    $isZip = $Settings.python.kind -eq 'zip'
+    if ($isZip) { Expand-Download $Settings.python $folder }
+    $replaces = (Test-Path -LiteralPath $folder) -and ($isZip -or (Test-Difference $DamageCodes))
+    $bundles = @(Get-PythonBundle | Where-Object { $_.Folder -eq $folder })
+    if ($replaces) {
+        Stop-PythonUser $folder
+        if ($bundles.Count) { Copy-Aside $folder } else { Move-Aside $folder }
+    }
+    try {
+        if ($replaces -and $bundles.Count) { Uninstall-Python $folder $bundles }
+        if ($isZip) { Complete-Download $folder } else { Install-PythonBundle $folder }
+    }
+    catch {
+        if ($replaces) { Restore-Aside $folder }
+        throw
+    }
+}
+
+# The installer would not replace files of the same version. It uninstalls a Python only if python.exe is in its place.
+function Uninstall-Python([string]$Folder, $Bundles) {
+    foreach ($bundle in $Bundles) { Undo-Line $bundle.Line }
+    Remove-Folder $Folder
 }
 
 Add-Step python 'Python is installed' -Test {

@@ -6,6 +6,7 @@ The steps of user scope run with real environments of small wheels and a real se
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -151,12 +152,24 @@ def test_a_repair_that_fails_leaves_the_environment_as_it_was(host: Host) -> Non
     host.url = "http://127.0.0.1:9/"
     done = host.run("apply", "a")
     assert codes(done) == ["packages-not-installed", "environment-returned"] and ENVIRONMENTS["a"] in done.of("failed")[-1]["text"]
+    assert [event["what"] for event in done.of("restored")] == [ENVIRONMENTS["a"]], "not the name that it had meanwhile"
     assert host.sandbox.read(module) == b"# changed\n" and host.environments() == "a" and host.run("restart", "a").outcome == "ok"
     (differs,) = host.run("test", "a").of("difference")
     assert module in differs["what"], "the damage is still reported"
+    aside = f"{ENVIRONMENTS['a']}.replaced"
+    line = json.dumps({"v": 1, "step": "packages", "kind": "folder", "key": aside, "before": None}, separators=(",", ":"))
+    record = host.sandbox.read(f"{STATE}/record.jsonl").decode() + line + "\n"
+    host.sandbox.write(f"{STATE}/record.jsonl", record)
+    host.sandbox.run("bash", "-c", f"mv {ENVIRONMENTS['a']} {aside} && mkdir {ENVIRONMENTS['a']}")  # a run was killed here
+    refused = host.run("apply", "a", "packages_test() { fail unknown x; }")
+    assert codes(refused) == ["unknown"] and [event["what"] for event in refused.of("restored")] == [ENVIRONMENTS["a"]]
+    assert host.sandbox.read(module) == b"# changed\n" and host.environments() == "a"
+    host.sandbox.write(f"{STATE}/record.jsonl", record)
+    host.sandbox.run("mkdir", aside)  # a run was killed while it removed the environment that it had replaced
     host.url = url
-    assert host.run("apply", "a").outcome == "ok" and host.sandbox.read(module) == b"" and host.environments() == "a"
-    assert host.run("test", "a").of("difference") == []
+    done = host.run("apply", "a", "set_environment_aside() { :; }")
+    assert done.outcome == "ok" and host.sandbox.read(module) == b"" and host.environments() == "a", done.of("failed")
+    assert host.run("test", "a").of("difference") == [] and b".replaced" not in host.sandbox.read(f"{STATE}/record.jsonl")
 
 
 def test_an_upgrade_that_is_refused_restarts_no_server(host: Host) -> None:
@@ -181,6 +194,9 @@ def test_settings_that_fail_leave_the_previous_server(host: Host) -> None:
     lost = host.run("apply", "b", "check_login() { fail login-broken broken; }", "prove_restored() { problem unknown x; }", session=2)
     assert codes(lost) == ["login-broken", "settings-not-restored"] and host.sandbox.exists(f"{STATE}/switch")
     assert host.run("test", "b").of("difference")[-1]["code"] == "switch-open"
+    assert host.run("set-password", "b", secrets=other).outcome == "ok" and b"sha1:0123456789ab" in host.sandbox.read(file)
+    done = host.run("apply", "b", "check_login() { fail login-broken broken; }", session=2, secrets=other)
+    assert codes(done) == ["login-broken", "settings-restored"] and b"sha1:0123456789ab" in host.sandbox.read(file), "it was replaced"
     done = host.run("apply", "b", session=2)
     assert done.outcome == "ok" and host.sandbox.read(file) != before, done.of("failed")
     assert not host.sandbox.exists(f"{STATE}/switch") and host.environments() == "ab", "the previous environment stays"

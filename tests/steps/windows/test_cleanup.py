@@ -53,6 +53,7 @@ def session() -> Iterator[Session]:
         files = prelude(
             "run",
             "record",
+            "set_aside",
             "registry",
             "downloads",
             "path_access",

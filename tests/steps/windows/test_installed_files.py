@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.powershell.engine import Session, host_path, steps
+from tests.powershell.engine import EngineError, Session, host_path, steps
 from tests.steps.windows.place import Place, place, session
 
 __all__ = ["place", "session"]
@@ -30,6 +30,7 @@ FILES = {
 }
 SETTINGS = {
     "scope": "machine",
+    "architecture": "x64",
     "skip": [],
     "python": {"kind": "zip", "version": "3.13.2", "sha256": "a" * 64, "executable": ["python.exe"], "url": "http://x/python.zip"},
     "openssl": {"kind": "zip", "version": "3.5.7", "sha256": "b" * 64, "executable": ["openssl.exe"], "url": "http://x/openssl.zip"},
@@ -49,10 +50,11 @@ function Copy-Made([string]$Name, [string]$Folder) {
         [IO.File]::Copy($file.FullName, $target)
     }
 }
-function Expand-Download($Download, [string]$Folder) { Copy-Made (Split-Path -Leaf $Folder) $Folder }
+function Expand-Zip([string]$File, [string]$Folder) { Copy-Made ((Split-Path -Leaf $Folder) -creplace '\.new\z') $Folder }
 function Install-WithPip { Copy-Made env (Get-EnvironmentFolder) }
 function Get-PackageEnvironment { @{} }
 function Stop-Server { $Log.Add('stopped') }
+function Test-AnswerAsSaved { $true }
 function Invoke-Step([string]$Name, [switch]$Apply) {
     $step = @($Steps | Where-Object { $_.Name -eq $Name })[0]
     $Run.Step = $Name
@@ -61,6 +63,15 @@ function Invoke-Step([string]$Name, [switch]$Apply) {
     $found = @($Run.Differences | ForEach-Object { $_.code })
     if ($Apply -and $found.Count) { & $step.Apply }
     $found
+}
+"""
+# As the installer of Python: its package of pip is not uninstalled without python.exe (Tools/msi/pip/pip.wxs).
+UNINSTALLS = r"""
+$Restore.bundle = {
+    param($File)
+    if (-not [IO.File]::Exists("$Programs\python-3.13.2\python.exe")) { throw 'No Python was detected' }
+    $Log.Add((Split-Path -Leaf $File))
+    Remove-Folder "$Programs\python-3.13.2"
 }
 """
 
@@ -135,7 +146,7 @@ def test_damage_is_seen_and_repaired(installation: Installation) -> None:
     keep_time(installation.programs / "openssl-3.5.7/libcrypto.dll", b"xy")
     assert installation.plan() == [["files-missing"], ["files-changed"], ["files-changed"]]
     done = installation.apply()
-    assert done[-1] == ["stopped", "python-3.13.2", "openssl-3.5.7", "stopped", "env"] and installation.plan(thorough=True) == GOOD
+    assert done[-1] == ["python-3.13.2", "stopped", "openssl-3.5.7", "stopped", "env"] and installation.plan(thorough=True) == GOOD
     # what keeps size and time is seen by a thorough plan, and so is a compiled module
     keep_time(module, MODULE.replace(b"sys", b"abc"))
     assert installation.plan() == GOOD and installation.plan(thorough=True) == [[], [], ["files-other-content"]]
@@ -155,8 +166,8 @@ def test_the_python_of_another_version_and_its_server_stay(installation: Install
     lines = f"folder '{host_path(other)}'", f"bundle '{cache}\\other.exe'", f"bundle '{cache}\\python.zip'"
     installation.place.run("$Run.Step = 'python'; " + "; ".join(f"Save-Before {line} $null" for line in lines))
     (installation.programs / "python-3.13.2/Lib/os.py").unlink()
-    runs = f"function Get-ServerProgram {{ '{host_path(server)}\\Scripts\\python.exe' }}; $Restore.bundle = {{ param($Key) $Log.Add((Split-Path -Leaf $Key)) }}"
-    assert installation.run("python -Apply", before=runs) == [["files-missing"], ["python.zip", "python-3.13.2"]]
+    runs = f"function Get-ServerProgram {{ '{host_path(server)}\\Scripts\\python.exe' }}; {UNINSTALLS}"
+    assert installation.run("python -Apply", before=runs) == [["files-missing"], ["python-3.13.2", "python.zip"]]
     record = (installation.place.state / "record.jsonl").read_text()
     assert "other.exe" in record and "python.zip" not in record
 
@@ -165,7 +176,42 @@ def test_another_approved_download_of_the_same_version_is_installed(installation
     for name in ("python", "openssl"):
         installation.settings[name]["sha256"] = "d" * 64
     assert installation.plan() == [["other-download"], ["other-download"], []]
-    assert installation.apply()[-1] == ["stopped", "python-3.13.2", "openssl-3.5.7"] and installation.plan() == GOOD
+    assert installation.apply()[-1] == ["python-3.13.2", "stopped", "openssl-3.5.7"] and installation.plan() == GOOD
+
+
+NO_SPACE = "function Expand-Zip([string]$File, [string]$Folder) { [void][IO.Directory]::CreateDirectory($Folder); throw 'no space' }"
+NO_MOVE = "function Complete-Download { throw 'no move' }"
+NO_BUNDLE = f"{UNINSTALLS}; function Install-PythonBundle([string]$Folder) {{ [void][IO.Directory]::CreateDirectory($Folder); throw 'exit code 1603' }}"
+
+
+@pytest.mark.parametrize(
+    ("part", "kind", "fault", "words"),
+    [
+        ("python", "zip", NO_SPACE, "no space"),
+        ("python", "zip", NO_MOVE, "no move"),
+        ("python", "exe", NO_BUNDLE, "exit code 1603"),
+        ("openssl", "zip", NO_SPACE, "no space"),
+        ("openssl", "zip", NO_MOVE, "no move"),
+    ],
+)
+def test_a_repair_that_fails_keeps_what_was_there(installation: Installation, part: str, kind: str, fault: str, words: str) -> None:
+    """The server runs from a damaged Python as well."""
+    folder = installation.programs / f"{part}-{SETTINGS[part]['version']}"  # type: ignore[index]
+    left, damaged = {"python": ("python.exe", "Lib/os.py"), "openssl": ("openssl.exe", "libcrypto.dll")}[part]
+    (folder / damaged).unlink()
+    installation.settings[part]["kind"] = kind
+    if kind == "exe":
+        installation.place.run(f"$Run.Step = 'python'; Save-Before bundle '{host_path(installation.place.state)}\\cache\\python.zip' $null")
+    with pytest.raises(EngineError, match=words):
+        installation.run(f"{part} -Apply", before=fault)
+    assert (folder / left).read_bytes() == b"MZ" and not list(installation.programs.glob("*.replaced"))
+    installation.settings[part]["kind"] = "zip"
+    assert installation.run(f"{part} -Apply")[0] == ["files-missing"] and (folder / damaged).exists() and installation.plan() == GOOD
+
+
+def test_a_python_without_its_program_is_installed_again(installation: Installation) -> None:
+    (installation.programs / "python-3.13.2/python.exe").unlink()
+    assert installation.apply() == [["python"], [], [], ["python-3.13.2", "stopped"]] and installation.plan() == GOOD
 
 
 def test_what_others_add_is_a_warning(installation: Installation, session: Session) -> None:

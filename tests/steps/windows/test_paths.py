@@ -212,6 +212,8 @@ def test_a_task_of_somebody_else_is_removed_and_made_anew(place: Place) -> None:
             "root",
             "theirs.exe",
         ]
+        refused = f"try {{ Set-Task '{name}' '<Task' }} catch {{ 'refused' }}; {command}"
+        assert place.run(refused) == ["refused", "theirs.exe"], "Windows refuses the new one, so the previous one is back"
     finally:
         place.run(f"Unregister-ScheduledTask -TaskName '{name}' -Confirm:$false")
 

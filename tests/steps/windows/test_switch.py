@@ -51,7 +51,7 @@ function Test-Serving {
 function Wait-Server { if (-not (Test-Serving)) { throw (New-Failure server-silent 'no') }; Get-KernelStatus }
 function Get-KernelStatus { if ($Fault -ne 'open' -or (Get-ServerProgram) -ne (Get-EnvironmentProgram 'python.exe')) { '403' } else { '200' } }
 function Assert-ServerClosed { if (-not (Test-Refused (Get-StatusWithoutPassword))) { throw (New-Failure server-open 'no') } }
-function Get-ServerFingerprint { if ($Fault -eq 'certificate') { 'AA' } else { 'FF' } }
+function Get-ServerFingerprint { if (Test-ServerRunning) { if ($Fault -eq 'certificate') { 'AA' } else { 'FF' } } }
 function Assert-Login { if ($Fault -eq 'login') { throw (New-Failure login-broken 'no') } }
 function Get-OpenSslFolder { "$Programs\openssl" }
 function Get-PythonFolder { "$Programs\python-1.2" }
@@ -61,10 +61,12 @@ function Get-DroppedLine { }
 function Get-Text([string]$Path) { if ([IO.File]::Exists($Path)) { [IO.File]::ReadAllText($Path) } }
 $Steps.Clear()
 foreach ($name in @($Hooks.Keys)) { if ($name -ne 'BeforeUndo') { $Hooks[$name] = @() } }
-Add-Step packages 'p' -Test { if (-not (Test-LockMark)) { Add-Difference packages 'packages' $null 'x' } } -Apply {
+Add-Step packages 'p' -Test {
+    if (-not (Test-LockMark) -or [IO.File]::Exists("$(Get-EnvironmentFolder)\damaged")) { Add-Difference packages 'packages' $null 'x' }
+} -Apply {
     $Run.Installing = $true
+    Start-Environment
     $folder = Get-EnvironmentFolder
-    Save-Before 'folder' $folder $null
     foreach ($path in "$folder\Scripts", "$Programs\python-1.2") { [void](New-Item -ItemType Directory -Force -Path $path) }
     foreach ($file in (Get-EnvironmentProgram 'python.exe'), "$Programs\python-1.2\python.exe") { Write-TextFile $file 'x' }
     if ($Fault -eq 'import') { throw (New-Failure packages-not-importable 'no') }
@@ -89,7 +91,7 @@ Add-Step service 's' -Test {
     Start-NewTask "<Task xmlns='x'><Settings><Enabled>true</Enabled></Settings><Actions><Exec><Command>$(Get-EnvironmentProgram 'python.exe')</Command></Exec></Actions></Task>"
     if ($Fault -eq 'stop') { Stop-Run; $Run.Stopped = $false }
 }
-Add-Step check 'c' -Test { if (Test-OpenSwitch) { Add-Difference switch-open 'v' 'interrupted' 'complete' } } -Apply { }
+Add-Step check 'c' -Test { if ((Test-OpenSwitch) -and $Run.Mode -ne 'set-password') { Add-Difference switch-open 'v' 'interrupted' 'complete' } } -Apply { }
 """
 # The same for a process of a user: its file has the command on the second line.
 USER = r"""
@@ -119,7 +121,7 @@ function Complete-Switch { }
 RUN = r"""
 foreach ($name in 'Id', 'EventFile', 'Script', 'Operator', 'Step') { $Run[$name] = '' }
 foreach ($name in 'NotKept', 'Lock', 'Failure') { $Run[$name] = $null }
-foreach ($name in 'Installing', 'Stopped', 'Repair', 'Reboot', 'Differs', 'NewSettings', 'StoppedEarly') { $Run[$name] = $false }
+foreach ($name in 'Installing', 'Stopped', 'Repair', 'Reboot', 'Differs', 'NewSettings', 'StoppedEarly', 'Answered') { $Run[$name] = $false }
 $Run.Mode = $Mode; $Run.Id = [guid]::NewGuid().ToString(); $Run.Outcome = 'ok'; $Run.Changed = $Run.Events = 0
 [void](Get-Said)
 Invoke-Run | Out-Null
@@ -132,6 +134,7 @@ Add-Step openssl 'o' -Test { if ($Fault -eq 'openssl') { Add-Difference openssl 
 $Steps.InsertRange(0, @($Steps[5], $Steps[6])); $Steps.RemoveRange(7, 2)
 """
 # The pipeline of a test cannot be stopped: the failure is forgotten.
+CUT_VERIFICATION = "function Confirm-Switch { throw 'cut off' }; function Complete-Switch { }"
 STOPPED = "$plain = ${function:Complete-Switch}; function Complete-Switch { $Run.Outcome = 'stopped'; $Run.Failure = $null; & $plain }"
 LOGIN = ("login", "login-broken", "upgrade-switched-back", "ab")
 HASH, OTHER_HASH = (f"argon2:$argon2id$v=19$m=65536,t=3,p=4${'A' * 22}${name}" for name in ("one", "two"))
@@ -287,6 +290,16 @@ def test_a_password_that_was_replaced_since_stays(host: Host) -> None:
     assert OTHER_HASH in host.configuration() and '"lock":  "a"' in host.configuration()
 
 
+def test_a_password_that_was_replaced_by_itself_stays(host: Host) -> None:
+    """Its apply was cut off, and the next one fails: set-password has also changed what is restored."""
+    host.run("apply", "a", "", CUT_VERIFICATION, port=8888)
+    sent = f"function Assert-MayStart {{ }}; $Secrets['notebook.password_hash'] = '{OTHER_HASH}'\n"
+    done = host.run("set-password", "a", "", sent, port=8888)
+    assert done.outcome == "ok" and OTHER_HASH in host.configuration() and host.is_open(), done.events
+    assert host.run("apply", "a", "login", sent, port=8888, secret=OTHER_HASH).codes("failed")[-1] == "settings-restored"
+    assert OTHER_HASH in host.configuration() and "9999" in host.configuration()
+
+
 def test_the_only_environment_that_works_is_never_removed(host: Host) -> None:
     """An upgrade is cut off, and the previous settings are applied again, which fails: that environment is not a new one."""
     host.run("apply", "b", "", CUTS.replace("$Plain =", "$Cut = 1000; $Plain =") + "function Confirm-Switch { throw 'cut off' }")
@@ -325,6 +338,10 @@ def test_settings_that_fail_leave_the_previous_server(host: Host) -> None:
     sent = f"$Secrets['notebook.password_hash'] = '{OTHER_HASH}'\n"
     assert host.run("apply", "b", "login", sent, port=8888, secret=OTHER_HASH).codes("failed")[-1] == "settings-restored"
     assert host.configuration() == before, "also the password that this run has sent"
+    host.run("apply", "b", "", CUT_VERIFICATION, port=8888, secret=OTHER_HASH)
+    assert OTHER_HASH in host.configuration() and host.is_open()
+    assert host.run("apply", "b", "login", port=8888, secret=OTHER_HASH).codes("failed")[-1] == "settings-restored"
+    assert host.configuration() == before, "also the password that came with them in the run that was cut off"
     lost = host.run("apply", "b", "login", "function Assert-PreviousServer { throw (New-Failure x 'x') }", port=8888)
     assert lost.codes("failed") == ["login-broken", "settings-not-restored"] and host.is_open()
     assert host.run("test", "b").codes("difference") == ["switch-open"]
